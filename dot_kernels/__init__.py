@@ -1,0 +1,36 @@
+"""Deep Optimal Transport on tensors: statistics, the map, codecs, enhancement.
+
+Everything here is a function of its arguments: no files, no clock, no logger, no
+global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
+"""
+
+from dot_kernels.codecs import AutoencoderCodec, Codec, PixelCodec
+from dot_kernels.enhancement import Transported, enhance, transport_images
+from dot_kernels.moments import GaussianMoments
+from dot_kernels.patches import patch_moments, transport_latents
+from dot_kernels.transport import (
+    TransportDiagnostics,
+    TransportOperator,
+    gelbrich_distance,
+    solve_transport,
+)
+
+KERNEL_VERSION = 1
+"""Part of every fingerprint: raised when the numbers of any kernel change."""
+
+__all__ = [
+    "KERNEL_VERSION",
+    "AutoencoderCodec",
+    "Codec",
+    "GaussianMoments",
+    "PixelCodec",
+    "TransportDiagnostics",
+    "TransportOperator",
+    "Transported",
+    "enhance",
+    "gelbrich_distance",
+    "patch_moments",
+    "solve_transport",
+    "transport_images",
+    "transport_latents",
+]

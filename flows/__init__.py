@@ -1,0 +1,1 @@
+"""Prefect flows: the order of the work, and the command line."""

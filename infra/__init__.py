@@ -1,0 +1,1 @@
+"""Ready configurations and deployments; code elsewhere never imports this."""

@@ -1,0 +1,1 @@
+"""Prefect tasks, one verb a module, over one shard each."""

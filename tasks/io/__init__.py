@@ -1,0 +1,1 @@
+"""The impure edge: files, weights, tables, pictures; works without Prefect."""
