@@ -47,20 +47,23 @@ class Transported:
     def at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
         """The enhanced images in [0, 1]; at alpha = 1 the images, bit for bit.
 
-        With direct decoding and latent interpolation alpha = 1 is D(E x) instead.
+        Only direct decoding with latent interpolation gives D(E x) at alpha = 1.
         """
-        if self.mapped_images is not None:
+        if self.codec_images is not None:
             if alpha == 1:
                 return self.images
-            if self.codec_images is None:
-                return ((1 - alpha) * self.mapped_images + alpha * self.images).clamp(0, 1)
-            difference = self.mapped_images - self.codec_images
-            return (self.images + (1 - alpha) * difference).clamp(0, 1)
-        if self.codec_images is None:
+            return (self.images + self._difference(alpha, self.codec_images)).clamp(0, 1)
+        if self.mapped_images is None:
             return self._decode_at(alpha).clamp(0, 1)
-        if alpha == 1:
-            return self.images
-        return (self.images + self._decode_at(alpha) - self.codec_images).clamp(0, 1)
+        return torch.lerp(self.mapped_images, self.images, alpha).clamp(0, 1)
+
+    def _difference(
+        self, alpha: float, codec_images: Float[Tensor, "b 3 h w"]
+    ) -> Float[Tensor, "b 3 h w"]:
+        """What residual decoding adds to the images."""
+        if self.mapped_images is None:
+            return self._decode_at(alpha) - codec_images
+        return (1 - alpha) * (self.mapped_images - codec_images)
 
     def whole_cells(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y2 x2"]:
         """The latents of these images that no padding touched."""
