@@ -1,0 +1,247 @@
+"""The configuration file: parsed once, checked here, typed values ever after."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from dot_kernels.degradations import Degradation
+from dot_kernels.enhancement import Decoding, Interpolation
+from dot_kernels.patches import Fold
+from dot_kernels.transport import DEFAULT_RIDGE
+from tasks.io.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Precision
+from tasks.io.errors import ConfigurationError
+from tasks.io.images import Format, Limits
+from tasks.io.options import Section
+from tasks.io.perceptual import LpipsNet
+from tasks.io.restorers import RestorerSpec, SpandrelCheckpoint
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Corpus(Section):
+    """A folder of images, nested as it likes; keys are paths without extension."""
+
+    path: str
+    """Folder; a relative one counts from the configuration file."""
+    name: Name | None = None
+    """Name of the data set in the workspace; the corpus's role by default."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many images, in the order of their keys."""
+    resize: Annotated[int, Field(ge=8)] | None = None
+    """Bring the shorter side to this many pixels first (Lanczos)."""
+    crop: Annotated[int, Field(ge=8)] | None = None
+    """Then keep the central square of this many pixels; a smaller image is refused."""
+
+
+class Corpora(Section):
+    """Which images are what; keys tie the corpora together."""
+
+    restored: Corpus | None = None
+    """What is to be enhanced; left out where ``degrade`` and ``restore`` make it."""
+    natural: Corpus | None = None
+    """What images should look like; the reference by default."""
+    reference: Corpus | None = None
+    """Ground truth of the restored images, for metrics."""
+
+
+class Patches(Section):
+    """Which latent patches are transported together."""
+
+    size: Annotated[int, Field(ge=1, le=15)] = 3
+    """Side in latent pixels; the paper uses 3 for Stable Diffusion's codec."""
+    fold: Fold = "uniform"
+    """Weights of overlapping answers: uniform, or gaussian (centre counts more)."""
+
+
+class Fit(Section):
+    """How the transport operator is fitted."""
+
+    images: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """At most so many images of each side, chosen by a seeded hash of their keys; the
+    paper shows that 10 can do."""
+    pairing: Literal["auto", "paired", "unpaired"] = "auto"
+    """paired: both sides from the same keys. auto: paired where all natural keys, or at
+    least ten, have a restored version."""
+    ridge: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RIDGE
+    """Share of the mean variance added to every direction."""
+    seed: int = 0
+    """Chooses the images."""
+
+
+class Enhance(Section):
+    """What is made of every restored image."""
+
+    alphas: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.25, 0.5, 0.75)
+    """One data set for each; 0 is the full transport, 1 the image as it came."""
+    decoding: Decoding = "residual"
+    """residual keeps the codec's error out; direct is the paper's."""
+    interpolation: Interpolation = "image"
+    """Where alpha acts; latent decodes once per alpha."""
+    format: Format = "webp"
+    """webp and png are lossless, jpeg has quality 95."""
+    seed: int = 0
+    """Noise of a stochastic operator, together with each image's key; else no effect."""
+
+
+class Evaluate(Section):
+    """What is measured; all of it needs ``reference``, but the Gelbrich distances."""
+
+    lpips: LpipsNet | Literal["none"] = "alex"
+    """Network of LPIPS; where its weights cannot be had, the report shows the gap."""
+    controls: bool = True
+    """Also score x*, D(E(x)) and D(E(x*)); costs another pass of the codec."""
+
+
+class Shards(Section):
+    """How corpora are cut, and what is refused."""
+
+    images: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Images in a shard; one task does one shard, so make it minutes of work."""
+    max_pixels: Annotated[int, Field(ge=64)] = 1 << 26
+    """Refuse images with more pixels."""
+    max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
+    """Refuse files with more bytes."""
+    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """The run fails when a larger share of a corpus is refused."""
+
+    def limits(self) -> Limits:
+        """What one image may ask of this machine."""
+        return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+
+
+class Compute(Section):
+    """Where the work runs; has no effect on the results beyond rounding."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """cpu, cuda, cuda:1, or auto (cuda where there is one)."""
+    precision: Precision = "float32"
+    """Of the network; statistics are float64 always."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Images of equal size that run together."""
+    shards_at_once: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Tasks side by side: by default one per core where files are copied, and one
+    where the network is the bottleneck."""
+
+
+class Config(Section):
+    """One data set to enhance, from its images to its report."""
+
+    name: Name
+    """Name of the run; also the enhanced data set's unless ``restored.name`` is given."""
+    workspace: str
+    """Folder for everything that is made; a relative one counts from this file."""
+    corpora: Corpora
+    degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
+    """Makes degraded images from the reference, seeded by key."""
+    restore: RestorerSpec | None = None
+    """Makes restored images from the degraded ones."""
+    codec: CodecSpec = STABLE_DIFFUSION_VAE
+    patches: Patches = Patches()
+    fit: Fit = Fit()
+    enhance: Enhance = Enhance()
+    evaluate: Evaluate = Evaluate()
+    shards: Shards = Shards()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _corpora_are_complete(self) -> "Config":
+        corpora, made = self.corpora, self.restore is not None
+        if made and not self.degrade:
+            raise ValueError("restore needs a degrade section that says what it undoes")
+        if self.degrade and not made:
+            raise ValueError("degrade needs a restore section, whose images are enhanced")
+        if made and corpora.restored is not None:
+            raise ValueError("corpora.restored is made by degrade and restore; give one or other")
+        if made and corpora.reference is None:
+            raise ValueError("degrade needs corpora.reference, the clean images it starts from")
+        if not made and corpora.restored is None:
+            raise ValueError(
+                "corpora.restored must be given, or made by degrade and restore from "
+                "corpora.reference"
+            )
+        if corpora.natural is None and corpora.reference is None:
+            raise ValueError("corpora.natural must be given: what images should look like")
+        return self
+
+    def anchored(self, folder: Path) -> "Config":
+        """The same with every relative path counted from a folder."""
+        tree = self.model_dump()
+        tree["workspace"] = _anchor(tree["workspace"], folder)
+        for corpus in filter(None, tree["corpora"].values()):
+            corpus["path"] = _anchor(corpus["path"], folder)
+        if isinstance(self.restore, SpandrelCheckpoint):
+            tree["restore"]["checkpoint"] = _anchor(self.restore.checkpoint, folder)
+        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
+            tree["codec"]["weights"] = _anchor(self.codec.weights, folder)
+        return Config.model_validate(tree)
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in a YAML file, its paths made absolute.
+
+    Raises:
+        ConfigurationError: the file is not there, is no YAML, or breaks a rule.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"configuration must be a readable file, got {str(path)!r} ({error.strerror}); "
+            "`dotpipe init` writes one"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} must be YAML in UTF-8: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path} must hold sections, got {type(tree).__name__}")
+    try:
+        return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+    except ValidationError as error:
+        raise ConfigurationError(_sentences(path, error)) from error
+
+
+def _anchor(location: str, folder: Path) -> str:
+    """A location that does not depend on the current folder."""
+    if "://" in location:
+        return location
+    return str((folder / Path(location).expanduser()).resolve())
+
+
+def _sentences(path: Path, error: ValidationError) -> str:
+    """What is wrong, field by field, with the names that are allowed for a misspelt one."""
+    lines = [f"{path} breaks {error.error_count()} rule(s):"]
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "the file"
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = ", ".join(_known_fields(problem["loc"][:-1]))
+            lines.append(f"  {place}: no such field; known here: {known}")
+        else:
+            lines.append(f"  {place}: {problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
+
+
+def _known_fields(place: tuple[int | str, ...]) -> list[str]:
+    """Field names of the section at a place of the configuration."""
+    schema: dict[str, Any] = Config.model_json_schema()
+    return sorted(_resolve(schema, schema, place).get("properties", {}))
+
+
+def _resolve(
+    schema: dict[str, Any], node: dict[str, Any], place: tuple[int | str, ...]
+) -> dict[str, Any]:
+    """The schema of a place; the members of a union are told apart by their kind."""
+    if "$ref" in node:
+        return _resolve(schema, schema["$defs"][node["$ref"].rpartition("/")[2]], place)
+    if "discriminator" in node and place:
+        chosen = node["discriminator"]["mapping"][str(place[0])]
+        return _resolve(schema, {"$ref": chosen}, place[1:])
+    for key in ("anyOf", "allOf"):
+        for option in node.get(key, []):
+            if option.get("type") != "null":
+                return _resolve(schema, option, place)
+    if not place:
+        return node
+    if "items" in node:
+        return _resolve(schema, node["items"], place[1:])
+    return _resolve(schema, node["properties"][str(place[0])], place[1:])

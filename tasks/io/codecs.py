@@ -1,0 +1,114 @@
+"""Codecs by name: what a configuration says of one, and the codec itself."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+
+from dot_kernels import AutoencoderCodec, Codec, PixelCodec
+from tasks.io.errors import WeightsMissing
+from tasks.io.options import Revision, Section, Sha256
+from tasks.io.weights import pick_device, require_digest, require_file
+
+Precision = Literal["float32", "bfloat16"]
+
+_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+
+
+class Pixel(Section):
+    """Pixel-unshuffle, the codec that needs no weights."""
+
+    kind: Literal["pixel"] = "pixel"
+    factor: Annotated[int, Field(ge=1, le=32)] = 8
+
+
+class Autoencoder(Section):
+    """A diffusers auto-encoder, from a local folder or the hub."""
+
+    kind: Literal["autoencoder-kl", "autoencoder-tiny"]
+    weights: str
+    """Folder with config.json and safetensors, or, with ``revision``, a hub repository."""
+    revision: Revision | None = None
+    """The repository's commit, 40 digits; makes ``weights`` a hub name."""
+    sha256: Sha256 | None = None
+    """Digest that the safetensors file must have; not checked when left out."""
+
+
+STABLE_DIFFUSION_VAE = Autoencoder(
+    kind="autoencoder-kl",
+    weights="stabilityai/sd-vae-ft-mse",
+    revision="31f26fdeee1355a5c34592e401dd41e45d25a493",
+    sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+)
+
+
+CodecSpec = Annotated[Pixel | Autoencoder, Field(discriminator="kind")]
+
+
+def codec_identity(spec: CodecSpec) -> dict[str, Any]:
+    """What makes two codecs the same: the weights' content, not where they lie.
+
+    Raises:
+        WeightsMissing: a local folder lacks them.
+    """
+    if isinstance(spec, Pixel):
+        return spec.model_dump()
+    if spec.revision is not None:
+        return {"kind": spec.kind, "weights": spec.weights, "revision": spec.revision}
+    config, weights = _files(Path(spec.weights))
+    digests = [require_digest(config, None, ""), _checked(weights, spec)]
+    return {"kind": spec.kind, "sha256": digests}
+
+
+def load_codec(spec: CodecSpec, device: str, precision: Precision) -> Codec:
+    """The codec on its device; loaded once per process.
+
+    Raises:
+        WeightsMissing: its weights are not there, or not the ones that were named.
+    """
+    if isinstance(spec, Pixel):
+        return PixelCodec(spec.factor)
+    return _load_autoencoder(spec, pick_device(device), precision)
+
+
+@lru_cache(maxsize=2)
+def _load_autoencoder(spec: Autoencoder, device: str, precision: Precision) -> Codec:
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
+    folder = _hub_folder(spec) if spec.revision else Path(spec.weights)
+    _checked(_files(folder)[1], spec)
+    kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
+    module = kind.from_pretrained(
+        folder, torch_dtype=getattr(torch, precision), use_safetensors=True, local_files_only=True
+    )
+    return AutoencoderCodec(module.to(device))
+
+
+def _checked(weights: Path, spec: Autoencoder) -> str:
+    return require_digest(weights, spec.sha256, "codec.sha256")
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    """Configuration and weights in a folder that diffusers wrote."""
+    remedy = "codec.weights is a folder with config.json and safetensors as diffusers saves them"
+    config, weights = (require_file(folder / name, remedy) for name in _FILES)
+    return config, weights
+
+
+def _hub_folder(spec: Autoencoder) -> Path:
+    """A snapshot of a hub repository on disk, fetched if it is not there yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(spec.weights, revision=spec.revision, allow_patterns=list(_FILES))
+        )
+    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise WeightsMissing(
+            f"the weights {spec.weights!r} at {spec.revision} cannot be fetched from the hub; "
+            f"on a machine without internet, copy {' and '.join(_FILES)} into a folder, name "
+            "it as codec.weights and leave out codec.revision"
+        ) from error

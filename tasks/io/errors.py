@@ -1,0 +1,43 @@
+"""What goes wrong at the edge, as far as a caller branches on it.
+
+DotpipeError                 something a user can mend; shown as one sentence
+├── ConfigurationError       the configuration file cannot be used
+├── CorpusError              the images as a whole cannot be used
+│   └── TooManyBadImages     more images were refused than max_bad_fraction allows
+├── ImageRefused             one image cannot be used; becomes a row with its reason
+├── StepMissing              an earlier step has not been run
+├── WeightsMissing           a network's weights cannot be had
+└── ShardsFailed             some shards failed after all retries; the others are done
+"""
+
+
+class DotpipeError(Exception):
+    """Something a user can mend; the text says what, and how."""
+
+
+class ConfigurationError(DotpipeError):
+    """The configuration file cannot be used."""
+
+
+class CorpusError(DotpipeError):
+    """The images of a corpus, as a whole, cannot be used."""
+
+
+class TooManyBadImages(CorpusError):
+    """More images were refused than ``max_bad_fraction`` allows."""
+
+
+class ImageRefused(DotpipeError):
+    """One image cannot be used; the text is the reason in its row."""
+
+
+class StepMissing(DotpipeError):
+    """An earlier step has not been run, or not to its end."""
+
+
+class WeightsMissing(DotpipeError):
+    """The weights of a network cannot be had."""
+
+
+class ShardsFailed(DotpipeError):
+    """Some shards failed after all retries; the others are done and recorded."""

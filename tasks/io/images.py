@@ -1,0 +1,164 @@
+"""Image files: what is accepted, pixels in and bytes out. All input is untrusted.
+
+Rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
+palettes and CMYK become RGB (without colour management), 16-bit grey is rounded to 8
+bits, an alpha channel is dropped if it is opaque everywhere, and EXIF orientation is
+applied. Everything else is refused with a reason.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tasks.io.errors import ImageRefused
+
+EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
+SHORTEST_SIDE = 8
+"""Smaller images are refused: a latent pixel of the usual codecs is 8 pixels wide."""
+
+Pixels = NDArray[np.uint8]
+"""(h, w, 3), 8 bits."""
+
+Format = Literal["webp", "png", "jpeg"]
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
+_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an image may ask of this machine."""
+
+    max_pixels: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself; width and height as shown, orientation applied."""
+
+    extension: str
+    width: int
+    height: int
+
+
+def read_header(data: bytes, limits: Limits) -> Header:
+    """Format and size, without decoding the pixels.
+
+    Raises:
+        ImageRefused: the rules of this module exclude the file.
+    """
+    with _opened(data, limits) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION) in _TRANSPOSED:
+            width, height = height, width
+        extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(str(image.format))
+        return Header(extension or str(image.format).lower(), width, height)
+
+
+def decode(data: bytes, limits: Limits) -> Pixels:
+    """The pixels of an image file.
+
+    Raises:
+        ImageRefused: the rules of this module exclude the file, or it is damaged.
+    """
+    with _opened(data, limits) as image:
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return np.asarray(_rgb(upright))
+        except ImageRefused:
+            raise
+        except Exception as error:
+            raise ImageRefused(f"damaged: {_first_line(error)}") from error
+
+
+def encode(pixels: Pixels, file_format: Format) -> bytes:
+    """An image file: WebP and PNG without loss, JPEG with quality 95."""
+    options = {
+        "webp": {"lossless": True, "method": 0, "quality": 0},
+        "png": {"compress_level": 1},
+        "jpeg": {"quality": 95, "subsampling": 0},
+    }[file_format]
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, file_format.upper(), **options)
+    return out.getvalue()
+
+
+def extension_of(file_format: Format) -> str:
+    """The file name's ending for a format."""
+    return "jpg" if file_format == "jpeg" else file_format
+
+
+def fit_to(pixels: Pixels, resize: int | None, crop: int | None) -> Pixels:
+    """The image with its shorter side resized, then its central square.
+
+    Raises:
+        ImageRefused: the image is smaller than the square.
+    """
+    image = Image.fromarray(pixels)
+    if resize is not None:
+        scale = resize / min(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    if crop is not None:
+        if min(image.size) < crop:
+            raise ImageRefused(f"too small to crop {crop}×{crop}: {image.width}×{image.height}")
+        left, top = (image.width - crop) // 2, (image.height - crop) // 2
+        image = image.crop((left, top, left + crop, top + crop))
+    return np.asarray(image)
+
+
+def _opened(data: bytes, limits: Limits) -> Image.Image:
+    """A lazily opened image that passed all checks that need no decoding."""
+    if not data:
+        raise ImageRefused("empty file")
+    if len(data) > limits.max_bytes:
+        raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
+    image = _parsed(data)
+    if image.width * image.height > limits.max_pixels:
+        raise ImageRefused(
+            f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
+        )
+    if min(image.size) < SHORTEST_SIDE:
+        raise ImageRefused(
+            f"too small: {image.width}×{image.height}, at least {SHORTEST_SIDE} pixels a side"
+        )
+    if image.format not in _ONE_FRAME_OF_MANY and getattr(image, "n_frames", 1) > 1:
+        raise ImageRefused("animated or of several pages")
+    return image
+
+
+def _parsed(data: bytes) -> Image.Image:
+    """An image whose header an allowed format's parser has read."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
+    except Exception as error:
+        raise ImageRefused(f"damaged: {_first_line(error)}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Three channels of 8 bits, by the rules of this module."""
+    if image.mode in ("I", "F"):
+        raise ImageRefused("32-bit samples, whose range is unknown")
+    if image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            raise ImageRefused("transparent; flatten it onto a background first")
+    return image.convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

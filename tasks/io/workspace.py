@@ -1,0 +1,151 @@
+"""The workspace: one folder or bucket, where everything has its place.
+
+    datasets/<name>/shard-000000.tar, shard-000000.parquet, index.parquet
+    datasets/<name>/matches/<reference>/shard-000000.parquet
+    moments/<name>/<measure>/shard-000000.safetensors
+    operators/<name>/<operator>.safetensors
+    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar
+    metrics/<name>/<operator>/<signal>/shard-000000.parquet
+    features/<name>/<operator>/<signal>/shard-000000.safetensors
+    reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
+    ledger/…    a record for each of them
+
+A signal is an enhanced image at some alpha (``alpha+0.00``) or a control. Metrics carry
+alpha as a column; their folders have no ``=``, because readers of Hive-style folders
+would take the folder's text for a second, conflicting column.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.io.errors import StepMissing
+from tasks.io.ledger import Ledger
+from tasks.io.shards import Member, members_of
+from tasks.io.store import Store
+
+
+class Signal(NamedTuple):
+    """What is scored: the enhanced images at an alpha, or a control.
+
+    The controls are ``input`` (x*, as it came), ``codec`` (D(E(x)) of the reference)
+    and ``codec_input`` (D(E(x*))).
+    """
+
+    name: str
+    alpha: float | None = None
+
+    @property
+    def folder(self) -> str:
+        """The signal's folder name."""
+        return self.name if self.alpha is None else f"alpha{self.alpha:+.2f}"
+
+    @property
+    def label(self) -> str:
+        """The signal as tables show it."""
+        return self.name if self.alpha is None else f"alpha {self.alpha:g}"
+
+
+CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Names in the workspace, and what lies there."""
+
+    url: str
+
+    @cached_property
+    def store(self) -> Store:
+        """The folder or bucket."""
+        return Store(self.url)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What is done."""
+        return Ledger(self.store)
+
+    def index(self, dataset: str) -> pq.ParquetFile:
+        """The index of a data set, opened; a row group a shard, keys in order.
+
+        Raises:
+            StepMissing: the data set has not been sharded.
+        """
+        path = f"{dataset_folder(dataset)}/index.parquet"
+        try:
+            return pq.ParquetFile(io.BytesIO(self.store.read(path)))
+        except FileNotFoundError as error:
+            raise StepMissing(
+                f"{path} must be there, but is not; run `dotpipe shard CONFIG` first"
+            ) from error
+
+    def keys(self, dataset: str) -> Iterator[tuple[str, str]]:
+        """Key and shard of every accepted image, in the order of keys."""
+        index = self.index(dataset)
+        for group in range(index.num_row_groups):
+            table = index.read_row_group(group, ["key", "shard", "status"])
+            for row in table.to_pylist():
+                if row["status"] == "ok":
+                    yield row["key"], row["shard"]
+
+    def shard_index(self, dataset: str, shard: str) -> pa.Table:
+        """The index of one shard."""
+        data = self.store.read(f"{dataset_folder(dataset)}/{shard}.parquet")
+        return pq.read_table(io.BytesIO(data))
+
+    def members(self, dataset: str, shard: str) -> list[Member]:
+        """The accepted images of one shard."""
+        return members_of(self.shard_index(dataset, shard), dataset_folder(dataset))
+
+    def facts(self, artifact: str, fingerprint: str) -> dict[str, Any] | None:
+        """The body of an artifact's record, if it was made from just these inputs."""
+        survey = self.ledger.survey(artifact.rpartition("/")[0])
+        for record in survey.records(artifact):
+            if record.fingerprint == fingerprint:
+                return self.ledger.facts(record)
+        return None
+
+
+def dataset_folder(name: str) -> str:
+    """Shards and index of a data set."""
+    return f"datasets/{name}"
+
+
+def matches_folder(name: str, reference: str) -> str:
+    """Where each image's ground truth lies, shard by shard."""
+    return f"datasets/{name}/matches/{reference}"
+
+
+def moments_folder(name: str, measure: str) -> str:
+    """Moments of latent patches, by what they were measured with."""
+    return f"moments/{name}/{measure}"
+
+
+def operator_artifact(name: str, operator: str) -> str:
+    """A transport operator."""
+    return f"operators/{name}/{operator}"
+
+
+def enhanced_folder(name: str, operator: str, alpha: float) -> str:
+    """The enhanced data set at one alpha."""
+    return f"enhanced/{name}/{operator}/alpha={alpha:+.2f}"
+
+
+def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:
+    """The metric tables of one signal, or of all."""
+    return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
+
+
+def features_folder(name: str, operator: str, signal: Signal) -> str:
+    """The moments of one signal's latent patches."""
+    return f"features/{name}/{operator}/{signal.folder}"
+
+
+def reports_folder(name: str, operator: str) -> str:
+    """The report and its tables."""
+    return f"reports/{name}/{operator}"
