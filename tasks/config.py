@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dot_kernels.degradations import Degradation
 from dot_kernels.enhancement import Decoding, Interpolation
@@ -84,12 +84,22 @@ class Enhance(Section):
     seed: int = 0
     """Noise of a stochastic operator, together with each image's key; else no effect."""
 
+    @field_validator("alphas")
+    @classmethod
+    def _alphas_name_folders(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if len({f"{alpha:+.2f}" for alpha in alphas}) < len(alphas):
+            raise ValueError(
+                f"alphas name folders by two decimals and must differ in them, got {alphas}"
+            )
+        return tuple(round(alpha, 2) + 0.0 for alpha in alphas)
+
 
 class Evaluate(Section):
     """What is measured; all of it needs ``reference``, but the Gelbrich distances."""
 
-    lpips: LpipsNet | Literal["none"] = "alex"
-    """Network of LPIPS; where its weights cannot be had, the report shows the gap."""
+    lpips: LpipsNet | None = "alex"
+    """Network of LPIPS: alex, vgg, squeeze, or null for none; where its weights cannot be had,
+    the report shows the gap."""
     controls: bool = True
     """Also score x*, D(E(x)) and D(E(x*)); costs another pass of the codec."""
 
@@ -161,9 +171,63 @@ class Config(Section):
                 "corpora.restored must be given, or made by degrade and restore from "
                 "corpora.reference"
             )
+        names = [self.restored_name, *([self.natural_name] if corpora.natural else [])]
+        names += [self.reference_name] if self.reference_name else []
+        if len(set(names)) < len(names):
+            raise ValueError(f"data sets must have different names, got {', '.join(names)}")
         if corpora.natural is None and corpora.reference is None:
             raise ValueError("corpora.natural must be given: what images should look like")
         return self
+
+    @property
+    def reference_name(self) -> str | None:
+        """The data set of ground truth, if there is one."""
+        corpus = self.corpora.reference
+        return None if corpus is None else corpus.name or "reference"
+
+    @property
+    def natural_name(self) -> str:
+        """The data set that the transport aims at."""
+        if (corpus := self.corpora.natural) is not None:
+            return corpus.name or "natural"
+        return self.reference_name or ""
+
+    @property
+    def restored_name(self) -> str:
+        """The data set to enhance, whose name the results bear."""
+        corpus = self.corpora.restored
+        return (corpus.name if corpus else None) or self.name
+
+    @property
+    def source_name(self) -> str:
+        """The data set of restored images that the operator is fitted on.
+
+        Where restored images are made, natural ones are degraded and restored too, so
+        that both sides of the fit can come from the same images.
+        """
+        makes_pairs = self.restore is not None and self.fit.pairing != "unpaired"
+        if makes_pairs and self.natural_name != self.reference_name:
+            return f"{self.name}.source"
+        return self.restored_name
+
+    def given_datasets(self) -> dict[str, Corpus]:
+        """The data sets that are sharded from folders, by name."""
+        corpora = self.corpora
+        given = {
+            self.reference_name: corpora.reference,
+            self.natural_name: corpora.natural or corpora.reference,
+            self.restored_name: corpora.restored,
+        }
+        return {name: corpus for name, corpus in given.items() if name and corpus}
+
+    def made_datasets(self) -> dict[str, str]:
+        """The data sets that are made by degrading and restoring, and from which one."""
+        if self.restore is None or self.reference_name is None:
+            return {}
+        return {
+            self.source_name: self.natural_name,
+            self.restored_name: self.reference_name,
+        }
 
     def anchored(self, folder: Path) -> "Config":
         """The same with every relative path counted from a folder."""

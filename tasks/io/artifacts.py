@@ -84,7 +84,10 @@ def _moments_from(tensors: Mapping[str, Tensor], name: str) -> GaussianMoments:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, Any]) -> None:
-    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    whole = {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     save_file(whole, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
 
 

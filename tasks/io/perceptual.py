@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,35 +24,39 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 """LPIPS of images (b, 3, h, w) in [0, 1] against their references, as (b,)."""
 
 
-class LpipsWeights(NamedTuple):
-    """The backbone of an LPIPS metric on disk, and whether it is the published file."""
-
-    path: Path
-    sha256: str
-    is_published: bool
+def lpips_identity(net: LpipsNet) -> dict[str, str] | None:
+    """The network and the digest of its weights, or None where they are not on disk."""
+    path = _backbone(net)
+    return {"net": net, "sha256": digest(path)} if path.is_file() else None
 
 
-def find_lpips(net: LpipsNet) -> LpipsWeights:
-    """The backbone weights of LPIPS, where torchvision keeps or fetches them.
+def lpips_name(net: LpipsNet) -> str:
+    """How tables call the metric; weights other than the published ones are named."""
+    identity = lpips_identity(net)
+    published = _backbone(net).stem.rpartition("-")[2]
+    if identity is None or identity["sha256"].startswith(published):
+        return f"LPIPS-{net}"
+    return f"LPIPS-{net} (altered weights {identity['sha256'][:12]})"
+
+
+def fetch_lpips(net: LpipsNet) -> None:
+    """See that the weights of LPIPS are where torchvision looks for them.
 
     Raises:
         WeightsMissing: they are not on disk and cannot be fetched.
     """
-    name = _LPIPS_BACKBONES[net]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(
-                f"https://download.pytorch.org/models/{name}", str(path), progress=False
-            )
-        except OSError as error:
-            raise WeightsMissing(
-                f"LPIPS needs {name}, which cannot be fetched; put it at {path} (TORCH_HOME "
-                "chooses the folder), or set evaluate.lpips to another network or to none"
-            ) from error
-    found, published = digest(path), path.stem.rpartition("-")[2]
-    return LpipsWeights(path, found, found.startswith(published))
+    path = _backbone(net)
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    url = f"https://download.pytorch.org/models/{path.name}"
+    try:
+        torch.hub.download_url_to_file(url, str(path), progress=False)
+    except OSError as error:
+        raise WeightsMissing(
+            f"LPIPS needs {path.name}, which cannot be fetched; put it at {path} (TORCH_HOME "
+            "chooses the folder), or set evaluate.lpips to another network or to none"
+        ) from error
 
 
 @lru_cache(maxsize=2)
@@ -62,7 +66,7 @@ def load_lpips(net: LpipsNet, device: str) -> Perceptual:
     Raises:
         WeightsMissing: the weights of its backbone cannot be had.
     """
-    find_lpips(net)
+    fetch_lpips(net)
     import lpips
 
     with warnings.catch_warnings():
@@ -75,3 +79,8 @@ def load_lpips(net: LpipsNet, device: str) -> Perceptual:
         return answer.flatten().cpu()
 
     return distance
+
+
+def _backbone(net: LpipsNet) -> Path:
+    """Where torchvision keeps the weights of the network under the metric."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_BACKBONES[net]

@@ -9,7 +9,7 @@ offered, refused ones with their reason included.
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,8 @@ class Member(NamedTuple):
     offset: int
     size: int
     sha256: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,14 +167,12 @@ def read_table(store: Store, path: str, columns: Sequence[str] | None = None) ->
 
 def members_of(index: pa.Table, folder: str) -> list[Member]:
     """The accepted images of an index, in its order; tars lie in ``folder``."""
-    columns = ("key", "shard", "offset", "size", "sha256", "status")
-    rows = index.select(columns).to_pylist()
-    return [_member(row, folder) for row in rows if row["status"] == "ok"]
-
-
-def _member(row: Mapping[str, Any], folder: str) -> Member:
-    tar = f"{folder}/{row['shard']}.tar"
-    return Member(row["key"], tar, row["offset"], row["size"], row["sha256"])
+    columns = ("key", "shard", "offset", "size", "sha256", "width", "height", "status")
+    return [
+        Member(row["key"], f"{folder}/{row['shard']}.tar", *(row[name] for name in columns[2:-1]))
+        for row in index.select(columns).to_pylist()
+        if row["status"] == "ok"
+    ]
 
 
 def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:

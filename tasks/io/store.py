@@ -74,6 +74,17 @@ class Store:
         with local.open("rb") if local else self._fs.open(self._full(path), "rb") as stream:
             yield stream
 
+    @contextmanager
+    def fetched(self, path: str) -> Iterator[Path]:
+        """The file on this machine's disk; a remote one is a copy that goes afterwards."""
+        local = self.local(path)
+        if local is not None:
+            yield local
+            return
+        with self.scratch() as copy:
+            self._fs.get_file(self._full(path), str(copy))
+            yield copy
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """All files below a folder, none if it is not there; hidden ones are left out.
 

@@ -47,7 +47,7 @@ class Signal(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The signal as tables show it."""
+        """What tables call the signal."""
         return self.name if self.alpha is None else f"alpha {self.alpha:g}"
 
 
@@ -83,6 +83,16 @@ class Workspace:
             raise StepMissing(
                 f"{path} must be there, but is not; run `dotpipe shard CONFIG` first"
             ) from error
+
+    def shards(self, dataset: str) -> dict[str, int]:
+        """The shards of a data set, and how many images each accepted."""
+        index = self.index(dataset)
+        shards = {}
+        for group in range(index.num_row_groups):
+            table = index.read_row_group(group, ["shard", "status"])
+            statuses = table["status"].to_pylist()
+            shards[str(table["shard"][0])] = statuses.count("ok")
+        return shards
 
     def keys(self, dataset: str) -> Iterator[tuple[str, str]]:
         """Key and shard of every accepted image, in the order of keys."""
@@ -131,9 +141,9 @@ def operator_artifact(name: str, operator: str) -> str:
     return f"operators/{name}/{operator}"
 
 
-def enhanced_folder(name: str, operator: str, alpha: float) -> str:
-    """The enhanced data set at one alpha."""
-    return f"enhanced/{name}/{operator}/alpha={alpha:+.2f}"
+def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
+    """The enhanced data set at the signal's alpha."""
+    return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
 
 
 def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:

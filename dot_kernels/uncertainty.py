@@ -1,0 +1,67 @@
+"""How far a transport map is to be trusted, from the moments of single images.
+
+Axes: d features of one latent patch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from dot_kernels.moments import GaussianMoments
+from dot_kernels.transport import solve_transport
+
+
+def merge(parts: Sequence[GaussianMoments]) -> GaussianMoments:
+    """The sum of moments, in the order given.
+
+    Raises:
+        ValueError: there are none, so their dimension is unknown.
+    """
+    if not parts:
+        raise ValueError("parts must hold at least one set of moments, got none")
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def map_standard_error(
+    source: Sequence[GaussianMoments],
+    target: Sequence[GaussianMoments],
+    *,
+    ridge: float,
+    groups: int = 10,
+) -> float | None:
+    """Jackknife standard error of the map, relative to its distance from the identity.
+
+    1 says that the map is no better known than doing nothing. Images are left out in
+    ``groups`` interleaved groups (delete-a-group jackknife, Kott 2001), on both sides
+    the same ones, so that pairs stay together.
+
+    Args:
+        source: moments of each restored image, in the order of keys.
+        target: moments of each natural image, in the order of keys.
+        ridge: as for ``solve_transport``.
+        groups: at most so many; never more than there are images.
+
+    Returns:
+        The error, or None where fewer than two groups, or too few patches without
+        one, leave nothing to compare.
+    """
+    count = min(groups, len(source), len(target))
+    totals = merge(source), merge(target)
+    least = min(totals[0].count, totals[1].count) * (1 - 1 / max(count, 1))
+    if count < 2 or least <= totals[0].dimension * 2:
+        return None
+    maps = []
+    for group in range(count):
+        left = [
+            total - merge(side[group::count])
+            for total, side in zip(totals, (source, target), strict=True)
+        ]
+        maps.append(solve_transport(left[0], left[1], ridge=ridge).matrix)
+    stacked = torch.stack(maps)
+    mean = stacked.mean(dim=0)
+    variance = (count - 1) / count * (stacked - mean).square().sum()
+    distance = (mean - torch.eye(len(mean)).to(mean)).norm()
+    return float(variance.sqrt() / distance) if float(distance) > 0 else None

@@ -1,0 +1,22 @@
+"""The whole job in order; what is done is not done again."""
+
+from prefect import flow
+
+from flows.enhance_dataset import enhance_dataset
+from flows.evaluate_dataset import evaluate_dataset, report_dataset
+from flows.fit_transport import fit_transport
+from flows.shard_corpus import shard_corpus
+from flows.steps import Report
+from tasks.config import Config
+
+
+@flow(name="backfill", flow_run_name="backfill {config.name}")
+def backfill(config: Config) -> tuple[list[Report], str]:
+    """Shard, fit, enhance, evaluate, report; returns the steps and the report's address."""
+    reports = [
+        *shard_corpus(config),
+        *fit_transport(config),
+        *enhance_dataset(config),
+        *evaluate_dataset(config),
+    ]
+    return reports, report_dataset(config)

@@ -1,0 +1,226 @@
+"""The command `dotpipe`: one verb a step, one configuration for all of them."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tasks.config import Config
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+"""No telemetry. Logs go to the Prefect server; the terminal has the bars and sentences."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Deep Optimal Transport at data-set scale: repair restored images without training.",
+)
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and exit code 1."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    try:
+        app()
+    except Exception as error:
+        from tasks.io.errors import DotpipeError
+
+        if not isinstance(error, DotpipeError):
+            raise
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("dotpipe.yaml"),
+) -> None:
+    """Write a commented configuration to start from."""
+    from importlib.resources import files
+
+    from tasks.io.errors import ConfigurationError
+
+    if path.exists():
+        raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
+    path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
+    typer.echo(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to make it in.")] = Path("demo"),
+) -> None:
+    """Run the whole job on the photographs that scikit-image brings along."""
+    from flows.demo import write_demo
+
+    _run_all(write_demo(folder))
+
+
+@app.command()
+def run(config: ConfigPath) -> None:
+    """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
+    _run_all(config)
+
+
+@app.command()
+def shard(config: ConfigPath) -> None:
+    """Cut the corpora into WebDataset shards; make the restored images if asked to."""
+
+    def work(parsed: "Config") -> None:
+        from flows.shard_corpus import shard_corpus
+
+        shard_corpus(parsed)
+
+    _run(config, work)
+
+
+@app.command()
+def fit(config: ConfigPath) -> None:
+    """Fit the transport operator on shards of natural and restored images."""
+
+    def work(parsed: "Config") -> None:
+        from flows.fit_transport import fit_transport
+
+        fit_transport(parsed)
+
+    _run(config, work)
+
+
+@app.command()
+def enhance(config: ConfigPath) -> None:
+    """Write the enhanced data set, one set of shards for every alpha, and score it."""
+
+    def work(parsed: "Config") -> None:
+        from flows.enhance_dataset import enhance_dataset
+
+        enhance_dataset(parsed)
+
+    _run(config, work)
+
+
+@app.command()
+def evaluate(config: ConfigPath) -> None:
+    """Score what has not been scored yet, and show the table."""
+
+    def work(parsed: "Config") -> None:
+        from flows.evaluate_dataset import evaluate_dataset
+
+        evaluate_dataset(parsed)
+        _show_results(parsed)
+
+    _run(config, work)
+
+
+@app.command()
+def report(config: ConfigPath) -> None:
+    """Write the report over what has been evaluated."""
+
+    def work(parsed: "Config") -> None:
+        from flows.evaluate_dataset import report_dataset
+
+        _show_report(report_dataset(parsed))
+
+    _run(config, work)
+
+
+@app.command()
+def status(config: ConfigPath) -> None:
+    """Show for every step what is done, and what is missing or out of date."""
+    from rich.table import Table
+
+    from tasks.config import load_config
+    from tasks.status import survey_steps
+
+    table = Table("step", "shards done", "missing", "out of date", "note")
+    for step in survey_steps(load_config(config)):
+        counts = (str(number) for number in (step.done, step.missing, step.stale))
+        table.add_row(step.name, *counts, step.note)
+    _console().print(table)
+
+
+def _run_all(config: Path) -> None:
+    def work(parsed: "Config") -> None:
+        from flows.backfill import backfill
+
+        steps, address = backfill(parsed)
+        _show_results(parsed)
+        if not any(step.made for step in steps):
+            typer.echo("nothing to do: every shard of every step is done")
+        _show_report(address)
+
+    _run(config, work)
+
+
+def _run(config: Path, work: "Callable[[Config], None]") -> None:
+    """Parse the configuration, then work with a server and bars."""
+    from tasks.config import load_config
+
+    parsed = load_config(config)
+    with _watched():
+        work(parsed)
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """A Prefect server, and bars on the terminal."""
+    from PIL import Image
+
+    from flows.screen import Bars, screen
+    from flows.server import prefect_server
+
+    # Images over our own limit are refused with a reason; Pillow need not warn as well.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    console = _console(stderr=True)
+    with console.status("starting Prefect"), prefect_server() as address:
+        console.print(f"dashboard while this runs: {address}")
+        bars = Bars(console)
+        token = screen.set(bars)
+        try:
+            with bars.shown():
+                yield
+        finally:
+            screen.reset(token)
+
+
+def _show_results(config: "Config") -> None:
+    from rich.table import Table
+
+    from tasks.evaluate import plan_summary, read_summary
+    from tasks.io.workspace import Workspace
+    from tasks.reduce import find_operator
+    from tasks.report import COLUMNS, results_text
+
+    workspace = Workspace(config.workspace)
+    artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
+    table = Table("", *COLUMNS.values(), title=config.name)
+    for row in results_text(read_summary(workspace, artifact)):
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _show_report(address: str) -> None:
+    typer.echo(f"report: {address}")
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr)

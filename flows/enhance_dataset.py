@@ -1,0 +1,52 @@
+"""From restored shards and an operator to enhanced shards, one set per alpha."""
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from flows.steps import RUNNER, Report, run_step
+from tasks.config import Config
+from tasks.enhance import enhance_shard, plan_enhancement
+from tasks.io.errors import WeightsMissing
+from tasks.io.perceptual import fetch_lpips
+from tasks.io.workspace import Workspace
+from tasks.match import match_reference, plan_matches, require_matches
+from tasks.reduce import find_operator
+
+
+@flow(
+    name="enhance-dataset",
+    flow_run_name="enhance {config.name}",
+    task_runner=RUNNER,
+)
+def enhance_dataset(config: Config) -> list[Report]:
+    """Enhance every shard at every alpha, and score it in the same pass."""
+    return [pass_over_shards(config, "enhance", tars=True)]
+
+
+def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
+    """One pass of the network over the shards that miss something."""
+    workspace = Workspace(config.workspace)
+    operator = find_operator(config, workspace)
+    job = plan_matches(config, workspace)
+    if job is not None:
+        match_reference(job)
+    require_matches(config, workspace)
+    _fetch_metric_weights(config)
+    planned = list(plan_enhancement(config, operator, workspace, tars=tars))
+    return run_step(
+        f"{step} {config.restored_name}",
+        enhance_shard,
+        planned,
+        at_once=config.compute.shards_at_once or 1,
+        total=sum(unit.images for unit in planned),
+    )
+
+
+def _fetch_metric_weights(config: Config) -> None:
+    """Have LPIPS at hand, or go on without; the report shows the gap."""
+    if config.evaluate.lpips is None or config.reference_name is None:
+        return
+    try:
+        fetch_lpips(config.evaluate.lpips)
+    except WeightsMissing as error:
+        get_run_logger().info("no LPIPS: %s", error)

@@ -1,0 +1,45 @@
+"""From folders of images to data sets of shards, restored ones made where asked for."""
+
+from prefect import flow
+
+from flows.steps import RUNNER, Report, cores, run_step
+from tasks.config import Config
+from tasks.io.shards import shard_name
+from tasks.io.workspace import Workspace
+from tasks.restore import plan_restoration, restore_shard
+from tasks.shard import index_dataset, plan_index, plan_shards, shard_images
+
+
+@flow(
+    name="shard-corpus",
+    flow_run_name="shard {config.name}",
+    task_runner=RUNNER,
+)
+def shard_corpus(config: Config) -> list[Report]:
+    """Shard every corpus of the configuration, and make the restored ones."""
+    workspace = Workspace(config.workspace)
+    workspace.store.sweep()
+    at_once = config.compute.shards_at_once or cores()
+    reports = []
+    for dataset, corpus in config.given_datasets().items():
+        units = plan_shards(config, corpus, dataset, workspace)
+        reports.append(run_step(f"shard {dataset}", shard_images, units, at_once=at_once))
+        _index(config, dataset, reports[-1].units, workspace)
+    at_once = config.compute.shards_at_once or 1
+    for dataset, clean in config.made_datasets().items():
+        planned = plan_restoration(config, clean, dataset, workspace)
+        total = sum(unit.images for unit in planned)
+        report = run_step(
+            f"restore {dataset}", restore_shard, planned, at_once=at_once, total=total
+        )
+        reports.append(report)
+        _index(config, dataset, report.units, workspace)
+    return reports
+
+
+def _index(config: Config, dataset: str, shards: int, workspace: Workspace) -> None:
+    """Bring the index of a data set up to date."""
+    names = [shard_name(number) for number in range(shards)]
+    job = plan_index(config, dataset, names, workspace)
+    if job is not None:
+        index_dataset(job)

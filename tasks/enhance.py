@@ -1,0 +1,265 @@
+"""Enhance a shard: one pass of the network for all its alphas, tars and metrics."""
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+from prefect import task
+
+from dot_kernels import GaussianMoments
+from dot_kernels.patches import Fold
+from tasks.config import Compute, Config, Enhance
+from tasks.io.codecs import CodecSpec, load_codec
+from tasks.io.images import Limits, encode
+from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
+from tasks.io.pictures import Picture, load_pictures, read_ahead, to_pixels, windows
+from tasks.io.shards import Member
+from tasks.io.weights import pick_device
+from tasks.io.workspace import (
+    CONTROLS,
+    Signal,
+    Workspace,
+    dataset_folder,
+    enhanced_folder,
+    features_folder,
+    matches_folder,
+    metrics_folder,
+)
+from tasks.jobs import Job, Outcome, Planned, Target, aim
+from tasks.match import read_matches
+from tasks.outputs import Features, Finished, Output, Outputs, Stopwatch
+from tasks.policy import SHARD_POLICY, logger
+from tasks.reduce import OperatorRef, read_operator
+from tasks.rendering import Rendered, Renderer
+from tasks.scoring import score
+from tasks.shard import finished_digest
+
+WORKERS = 2
+"""Threads that decode, and threads that score and encode, per shard under way."""
+
+
+class EnhanceJob(Job):
+    """Make the missing tars and metrics of one shard."""
+
+    dataset: str
+    reference: str | None
+    shard: str
+    operator: str
+    tars: tuple[Output, ...]
+    tables: tuple[Output, ...]
+    codec: CodecSpec
+    options: Enhance
+    fold: Fold
+    lpips: LpipsNet | None
+    compute: Compute
+    limits: Limits
+
+    def targets(self) -> list[Target]:
+        """The artifacts that are missing of the shard."""
+        return [output.target for output in (*self.tars, *self.tables)]
+
+
+@task(name="enhance", **SHARD_POLICY)
+def enhance_shard(job: EnhanceJob) -> Outcome:
+    """Write the enhanced tars and the metrics of one shard; safe to repeat."""
+    outcome, seconds = write_enhanced(job)
+    logger().info(
+        "enhanced %s images=%d refused=%s seconds=%s",
+        job.shard,
+        outcome.images,
+        outcome.refused,
+        seconds,
+    )
+    return outcome
+
+
+def signals_to_score(config: Config) -> tuple[Signal, ...]:
+    """The enhanced images at every alpha, and the controls if they are wanted."""
+    alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
+    return alphas + (CONTROLS if config.evaluate.controls else ())
+
+
+def plan_enhancement(
+    config: Config, operator: OperatorRef, workspace: Workspace, *, tars: bool
+) -> Iterator[Planned]:
+    """A unit for every shard of the restored data set, with what is missing of it.
+
+    Args:
+        config: says which alphas and metrics.
+        operator: the fitted one.
+        workspace: where to look.
+        tars: whether enhanced images are wanted, or metrics only.
+    """
+    dataset = config.restored_name
+    plan = _Plan(config, operator, workspace)
+    for shard, images in workspace.shards(dataset).items():
+        wanted = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
+        missing_tars = [plan.tar(shard, signal) for signal in wanted]
+        missing_tables = [plan.table(shard, signal) for signal in signals_to_score(config)]
+        if not any(missing_tars) and not any(missing_tables):
+            yield Planned(images, None)
+            continue
+        job = EnhanceJob(
+            workspace=workspace.url,
+            dataset=dataset,
+            reference=config.reference_name,
+            shard=shard,
+            operator=operator.name,
+            tars=tuple(filter(None, missing_tars)),
+            tables=tuple(filter(None, missing_tables)),
+            codec=config.codec,
+            options=config.enhance,
+            fold=config.patches.fold,
+            lpips=plan.lpips_net,
+            compute=config.compute,
+            limits=config.shards.limits(),
+        )
+        yield Planned(images, job)
+
+
+class _Plan:
+    """The targets of one run, against one survey of the ledger."""
+
+    def __init__(self, config: Config, operator: OperatorRef, workspace: Workspace) -> None:
+        dataset, reference = config.restored_name, config.reference_name
+        survey = workspace.ledger.survey
+        self._config, self._operator = config, operator
+        self._shards = survey(dataset_folder(dataset))
+        self._matches = survey(matches_folder(dataset, reference)) if reference else None
+        self._enhanced = survey(f"enhanced/{dataset}/{operator.name}")
+        self._metrics = survey(metrics_folder(dataset, operator.name))
+        net = config.evaluate.lpips if reference is not None else None
+        self._lpips = None if net is None else lpips_identity(net)
+        self.lpips_net = net if self._lpips else None
+
+    def tar(self, shard: str, signal: Signal) -> Output | None:
+        """The enhanced shard at one alpha, if it is missing."""
+        folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
+        inputs = {**self._inputs(shard, signal), "format": self._config.enhance.format}
+        target = aim(self._enhanced, f"{folder}/{shard}", "enhance", inputs)
+        return None if target is None else Output(signal, target)
+
+    def table(self, shard: str, signal: Signal) -> Output | None:
+        """The metrics of a shard for one signal, if they are missing."""
+        folder = metrics_folder(self._config.restored_name, self._operator.name, signal)
+        match = None
+        if self._matches is not None and self._config.reference_name is not None:
+            matches = matches_folder(self._config.restored_name, self._config.reference_name)
+            match = finished_digest(self._matches, f"{matches}/{shard}", "enhance")
+        inputs = {**self._inputs(shard, signal), "match": match, "lpips": self._lpips}
+        target = aim(self._metrics, f"{folder}/{shard}", "score", inputs)
+        return None if target is None else Output(signal, target)
+
+    def _inputs(self, shard: str, signal: Signal) -> dict[str, Any]:
+        """What the images of a signal are made from."""
+        own = finished_digest(self._shards, f"{dataset_folder(self._config.restored_name)}/{shard}")
+        inputs = {"shard": own, "operator": self._operator.digest, "signal": list(signal)}
+        if signal.alpha is None:
+            return inputs
+        options = self._config.enhance
+        return inputs | {
+            "decoding": options.decoding,
+            "interpolation": options.interpolation,
+            "fold": self._config.patches.fold,
+            "seed": options.seed if self._operator.is_stochastic else None,
+        }
+
+
+def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
+    """Make every missing artifact of a shard, and publish them together at the end.
+
+    While the network works on one window of pictures, the next is read and decoded,
+    and the last is scored, encoded and written.
+    """
+    workspace, watch = job.opened(), Stopwatch()
+    renderer = _renderer(job, workspace)
+    members = workspace.members(job.dataset, job.shard)
+    matches = _matches(job, workspace)
+    missing = "no reference: its key is not in the reference corpus"
+    if job.reference is None:
+        missing = "no reference corpus"
+    with ExitStack() as stack:
+        outputs = Outputs(workspace, job.tars, job.tables, job.options.format, stack)
+        decoders = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        finishers = stack.enter_context(ThreadPoolExecutor(WORKERS))
+
+        def load(window: list[Member]) -> tuple[list[Picture], dict[str, Picture]]:
+            truths = [matches[member.key] for member in window if member.key in matches]
+            pictures = load_pictures(workspace.store, window, job.limits, decoders)
+            references = load_pictures(workspace.store, truths, job.limits, decoders)
+            return pictures, {picture.member.key: picture for picture in references}
+
+        pending: list[Future[Finished]] = []
+        loaded = read_ahead(load, windows(members, job.compute.batch))
+        while True:
+            with watch.lap("pictures"):
+                window = next(loaded, None)
+            if window is None:
+                break
+            with watch.lap("network"):
+                rendered = list(renderer.render(*window, missing))
+            with watch.lap("scores and files"):
+                outputs.write(future.result() for future in pending)
+            pending = _finish(rendered, window[0], job, finishers)
+        with watch.lap("waiting for scores and files"):
+            outputs.write(future.result() for future in pending)
+        outcome = outputs.close(_features(job, renderer), watch)
+    return outcome, watch.rounded()
+
+
+def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
+    """The networks of this process, set up for the signals of a job."""
+    device = pick_device(job.compute.device)
+    operator, moments, _ = read_operator(workspace, job.dataset, job.operator)
+    scored = frozenset(output.signal for output in job.tables)
+    wanted = dict.fromkeys(output.signal for output in (*job.tars, *job.tables))
+    codec = load_codec(job.codec, job.compute.device, job.compute.precision)
+    return Renderer(
+        codec=codec,
+        operator=operator,
+        options=job.options,
+        fold=job.fold,
+        signals=tuple(wanted),
+        scored=scored,
+        batch=job.compute.batch,
+        device=device,
+        lpips=load_lpips(job.lpips, device) if job.lpips and job.reference else None,
+        moments={signal: GaussianMoments.zero(moments["source"].dimension) for signal in scored},
+    )
+
+
+def _features(job: EnhanceJob, renderer: Renderer) -> Features:
+    """The moments that the pass has gathered, and their places."""
+    return Features(
+        renderer.moments,
+        {
+            output.signal: features_folder(job.dataset, job.operator, output.signal)
+            for output in job.tables
+        },
+        lpips_name(job.lpips) if job.lpips else "none",
+    )
+
+
+def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
+    if job.reference is None or not job.tables:
+        return {}
+    return read_matches(workspace, job.dataset, job.reference, job.shard)
+
+
+def _finish(
+    rendered: list[Rendered], pictures: list[Picture], job: EnhanceJob, pool: Executor
+) -> list[Future[Finished]]:
+    """Score and encode the pictures in the pool; the answers are in the pictures' order."""
+    by_key = {item.picture.member.key: item for item in rendered}
+
+    def finish(item: Rendered) -> Finished:
+        rows = {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
+        files = {
+            out.signal: encode(to_pixels(item.images[out.signal]), job.options.format)
+            for out in job.tars
+            if item.reason is None
+        }
+        return Finished(item.picture.member, rows, files, item.reason)
+
+    return [pool.submit(finish, by_key[picture.member.key]) for picture in pictures]

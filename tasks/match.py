@@ -1,0 +1,121 @@
+"""Match the images to enhance with their ground truth, by key, shard by shard."""
+
+import bisect
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+
+from tasks.config import Config
+from tasks.io.errors import CorpusError
+from tasks.io.shards import Member, members_of
+from tasks.io.workspace import Workspace, dataset_folder, matches_folder
+from tasks.jobs import Job, Target, aim
+from tasks.policy import SHARD_POLICY, logger
+from tasks.shard import finished_digest
+
+
+class MatchJob(Job):
+    """Find the ground truth of the images of some shards."""
+
+    dataset: str
+    reference: str
+    by_shard: dict[str, Target]
+
+
+@task(name="match", **SHARD_POLICY)
+def match_reference(job: MatchJob) -> int:
+    """Write the matches of each shard; returns how many images have one."""
+    matched = write_matches(job)
+    logger().info("matched images=%d reference=%s", matched, job.reference)
+    return matched
+
+
+def plan_matches(config: Config, workspace: Workspace) -> MatchJob | None:
+    """All shards whose matches are missing; None if there are none, or no reference."""
+    if config.reference_name is None:
+        return None
+    dataset, reference = config.restored_name, config.reference_name
+    folder = matches_folder(dataset, reference)
+    survey = workspace.ledger.survey(folder)
+    shards = workspace.ledger.survey(dataset_folder(dataset))
+    truth = workspace.ledger.survey(dataset_folder(reference))
+    digest = finished_digest(truth, f"{dataset_folder(reference)}/index")
+    targets = {}
+    for shard in workspace.shards(dataset):
+        own = finished_digest(shards, f"{dataset_folder(dataset)}/{shard}")
+        inputs = {"shard": own, "reference": digest}
+        if target := aim(survey, f"{folder}/{shard}", "match", inputs):
+            targets[shard] = target
+    if not targets:
+        return None
+    return MatchJob(workspace=workspace.url, dataset=dataset, reference=reference, by_shard=targets)
+
+
+def read_matches(
+    workspace: Workspace, dataset: str, reference: str, shard: str
+) -> dict[str, Member]:
+    """The ground truth of a shard's images by key; images without one are left out."""
+    data = workspace.store.read(f"{matches_folder(dataset, reference)}/{shard}.parquet")
+    table = pq.read_table(pa.BufferReader(data))
+    return {m.key: m for m in members_of(table, dataset_folder(reference))}
+
+
+def write_matches(job: MatchJob) -> int:
+    """Look the keys of each shard up in the reference's index.
+
+    Raises:
+        CorpusError: not one image of the data set has a ground truth.
+    """
+    workspace = job.opened()
+    index = workspace.index(job.reference)
+    ranges = [_key_range(index, group) for group in range(index.num_row_groups)]
+    matched = 0
+    for shard, target in job.by_shard.items():
+        keys = [member.key for member in workspace.members(job.dataset, shard)]
+        table = _lookup(index, ranges, keys)
+        matched += table.num_rows
+        with workspace.ledger.publishing(
+            target.artifact, target.fingerprint, target.withdrawn
+        ) as publication:
+            pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
+            publication.facts |= {"images": len(keys), "matched": table.num_rows}
+    return matched
+
+
+def require_matches(config: Config, workspace: Workspace) -> None:
+    """Check that the reference is the ground truth of anything at all.
+
+    Raises:
+        CorpusError: no key is shared.
+    """
+    if config.reference_name is None:
+        return
+    names = config.restored_name, config.reference_name
+    if not any(read_matches(workspace, *names, shard) for shard in workspace.shards(names[0])):
+        ours, theirs = (next(workspace.keys(name), ("nothing", ""))[0] for name in names)
+        raise CorpusError(
+            "reference must share keys (paths without extension) with the restored images, got "
+            f"none in common: {theirs!r} against {ours!r}; rename the files, or leave out "
+            "corpora.reference"
+        )
+
+
+def _key_range(index: pq.ParquetFile, group: int) -> tuple[str, str]:
+    """First and last key of a row group; keys are in order."""
+    keys = index.read_row_group(group, ["key"])["key"]
+    return str(keys[0]), str(keys[-1])
+
+
+def _lookup(index: pq.ParquetFile, ranges: list[tuple[str, str]], keys: list[str]) -> pa.Table:
+    """The accepted rows of the index with these keys, which are in order."""
+    wanted, parts = set(keys), [index.schema_arrow.empty_table()]
+    first = bisect.bisect_left([last for _, last in ranges], keys[0]) if keys else len(ranges)
+    for group in range(first, len(ranges)):
+        if ranges[group][0] > keys[-1]:
+            break
+        rows: list[dict[str, Any]] = index.read_row_group(group).to_pylist()
+        found = [row for row in rows if row["key"] in wanted and row["status"] == "ok"]
+        parts.append(pa.Table.from_pylist(found, index.schema_arrow))
+    return pa.concat_tables(parts)

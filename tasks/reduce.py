@@ -1,0 +1,172 @@
+"""Reduce the moments of both sides to a transport operator."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from prefect import task
+
+from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator, solve_transport
+from dot_kernels.uncertainty import map_standard_error, merge
+from tasks.config import Config
+from tasks.io.artifacts import load_moments, load_operator, save_operator
+from tasks.io.codecs import codec_identity
+from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.ledger import fingerprint
+from tasks.io.workspace import Workspace, moments_folder, operator_artifact
+from tasks.jobs import Job, Target, aim
+from tasks.measure import WHOLE, measure_name
+from tasks.policy import SHARD_POLICY, logger
+from tasks.select import Selection, plan_selection, read_selection
+from tasks.shard import finished_digest
+
+
+class ReduceJob(Job):
+    """Solve the operator from these moment files."""
+
+    target: Target
+    source: tuple[str, ...]
+    target_side: tuple[str, ...]
+    ridge: float
+    provenance: dict[str, Any]
+
+
+class OperatorRef(NamedTuple):
+    """A fitted operator, as plans refer to it."""
+
+    name: str
+    digest: str
+    is_stochastic: bool
+
+
+@task(name="reduce", **SHARD_POLICY)
+def reduce_moments(job: ReduceJob) -> TransportDiagnostics:
+    """Write the operator; safe to repeat."""
+    diagnostics = write_operator(job)
+    logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(diagnostics))
+    return diagnostics
+
+
+def plan_reduction(
+    config: Config, selection: Selection, workspace: Workspace
+) -> tuple[str, ReduceJob | None]:
+    """The operator's name, and the job that solves it if it is missing.
+
+    Raises:
+        StepMissing: the moments have not been measured.
+    """
+    sides = {
+        "source": _moment_files(config, config.source_name, selection.source, workspace),
+        "target": _moment_files(config, config.natural_name, selection.target, workspace),
+    }
+    inputs = {**sides, "ridge": config.fit.ridge}
+    operator = fingerprint("reduce", inputs)[:16]
+    artifact = operator_artifact(config.restored_name, operator)
+    survey = workspace.ledger.survey(artifact.rpartition("/")[0])
+    target = aim(survey, artifact, "reduce", inputs)
+    job = (
+        None
+        if target is None
+        else ReduceJob(
+            workspace=workspace.url,
+            target=target,
+            source=tuple(sides["source"]),
+            target_side=tuple(sides["target"]),
+            ridge=config.fit.ridge,
+            provenance={
+                "pairing": selection.pairing,
+                "pairs": selection.pairs,
+                "source_dataset": config.source_name,
+                "target_dataset": config.natural_name,
+                "images": selection.images,
+                "codec": codec_identity(config.codec),
+                "patch_size": config.patches.size,
+                "precision": config.compute.precision,
+            },
+        )
+    )
+    return operator, job
+
+
+def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
+    """The operator of this configuration.
+
+    Raises:
+        StepMissing: it has not been fitted, or not with these options and images.
+    """
+    refit = "the operator must be fitted for these images and options, but is not; "
+    refit += "run `dotpipe fit CONFIG` first"
+    artifact, job = plan_selection(config, workspace)
+    if job is not None:
+        raise StepMissing(refit)
+    try:
+        name, reduction = plan_reduction(config, read_selection(workspace, artifact), workspace)
+    except StepMissing as error:
+        raise StepMissing(refit) from error
+    if reduction is not None:
+        raise StepMissing(refit)
+    artifact = operator_artifact(config.restored_name, name)
+    (record,) = workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)
+    branch = workspace.ledger.facts(record)["diagnostics"]["branch"]
+    return OperatorRef(name, record.digest, branch == "stochastic")
+
+
+def read_operator(
+    workspace: Workspace, dataset: str, name: str
+) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
+    """An operator, the moments of both sides, and its provenance."""
+    with workspace.store.fetched(f"{operator_artifact(dataset, name)}.safetensors") as path:
+        return load_operator(path)
+
+
+def write_operator(job: ReduceJob) -> TransportDiagnostics:
+    """Merge, solve, and write the operator with both moments and its provenance.
+
+    Raises:
+        CorpusError: the images do not give a transport; says why.
+    """
+    workspace = job.opened()
+    source, target = _read_parts(job.source, workspace), _read_parts(job.target_side, workspace)
+    totals = {
+        side: merge([part[WHOLE] for part in parts])
+        for side, parts in (("source", source), ("target", target))
+    }
+    try:
+        operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
+    except ValueError as error:
+        raise CorpusError(f"no transport can be fitted: {error}") from error
+    images = _images(source), _images(target)
+    standard_error = map_standard_error(*images, ridge=job.ridge) if all(images) else None
+    with workspace.ledger.publishing(
+        job.target.artifact, job.target.fingerprint, job.target.withdrawn
+    ) as publication:
+        path = publication.file(f"{job.target.artifact}.safetensors")
+        facts = {**job.provenance, "map_standard_error": standard_error}
+        save_operator(operator, totals, path, **facts)
+        publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **facts}
+    return operator.diagnostics
+
+
+def _moment_files(
+    config: Config, dataset: str, chosen: dict[str, list[str]], workspace: Workspace
+) -> dict[str, str]:
+    """The moment files of one side with their digests, in the order of shards."""
+    folder = moments_folder(dataset, measure_name(config))
+    survey = workspace.ledger.survey(folder)
+    return {
+        f"{folder}/{shard}": finished_digest(survey, f"{folder}/{shard}", "fit") for shard in chosen
+    }
+
+
+def _read_parts(
+    artifacts: tuple[str, ...], workspace: Workspace
+) -> list[dict[str, GaussianMoments]]:
+    parts = []
+    for artifact in artifacts:
+        with workspace.store.fetched(f"{artifact}.safetensors") as path:
+            parts.append(load_moments(path)[0])
+    return parts
+
+
+def _images(parts: list[dict[str, GaussianMoments]]) -> list[GaussianMoments]:
+    """The moments of single images, in the order of shards and keys."""
+    return [moments for part in parts for name, moments in sorted(part.items()) if name != WHOLE]

@@ -1,0 +1,192 @@
+"""The network's part of enhancement: a window of pictures in, every signal of each out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dot_kernels import (
+    Codec,
+    GaussianMoments,
+    Transported,
+    TransportOperator,
+    patch_moments,
+    transport_images,
+)
+from dot_kernels.enhancement import decode_as, encode_padded, whole_cells
+from dot_kernels.patches import Fold, patch_size_of
+from tasks.config import Enhance
+from tasks.io.perceptual import Perceptual
+from tasks.io.pictures import Picture, equal_sizes, to_tensor
+from tasks.io.workspace import CONTROLS, Signal
+from tasks.jobs import generator_of
+
+INPUT, CODEC, CODEC_INPUT = CONTROLS
+
+NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What became of one picture.
+
+    ``reason`` says why there are no images; ``unscored`` why there is no reference.
+    """
+
+    picture: Picture
+    images: dict[Signal, Tensor] = field(default_factory=dict)
+    reference: Tensor | None = None
+    lpips: dict[Signal, float] = field(default_factory=dict)
+    reason: str | None = None
+    unscored: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renderer:
+    """Runs the codec and the transport on pictures, for the wanted signals.
+
+    ``moments`` grows by the latent patches of every scored signal: of the latents
+    before decoding for the enhanced images, of E(x*) for the input, and of
+    E(D(E(x))) for the codec.
+    """
+
+    codec: Codec
+    operator: TransportOperator
+    options: Enhance
+    fold: Fold
+    signals: tuple[Signal, ...]
+    scored: frozenset[Signal]
+    batch: int
+    device: str
+    lpips: Perceptual | None
+    moments: dict[Signal, GaussianMoments] = field(default_factory=dict)
+
+    def render(
+        self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
+    ) -> Iterator[Rendered]:
+        """Every picture once, in groups of equal size.
+
+        Args:
+            pictures: of one window.
+            references: ground truth by key, refused ones included.
+            missing: what to say of a picture whose key has no reference.
+        """
+        for picture in pictures:
+            if picture.pixels is None:
+                yield Rendered(picture=picture, reason=picture.reason)
+        for group in equal_sizes(pictures, self.batch):
+            partners = [_partner(p, references.get(p.member.key), missing) for p in group]
+            pairs = list(zip(group, partners, strict=True))
+            with_truth = [pair for pair in pairs if pair[1][0] is not None]
+            without = [pair for pair in pairs if pair[1][0] is None]
+            for part in filter(None, (with_truth, without)):
+                yield from self._render_group(part)
+
+    @torch.inference_mode()
+    def _render_group(
+        self, pairs: list[tuple[Picture, tuple[Picture | None, str | None]]]
+    ) -> Iterator[Rendered]:
+        """Pictures of one size, that all have a reference or all have none."""
+        group, partners = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        images = to_tensor([p.pixels for p in group if p.pixels is not None], self.device)
+        truths = [p.pixels for p, _ in partners if p is not None and p.pixels is not None]
+        references = to_tensor(truths, self.device) if truths else None
+        transported = transport_images(
+            images,
+            self.codec,
+            self.operator,
+            decoding=self.options.decoding,
+            interpolation=self.options.interpolation,
+            fold=self.fold,
+            generators=self._generators(group),
+        )
+        rendered = {s: self._image(s, transported, references) for s in self.signals}
+        found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
+        finite = torch.stack([t.isfinite().flatten(1).all(dim=1) for t in found.values()]).all(
+            dim=0
+        )
+        self._measure(found, transported, finite)
+        perceptual = self._perceptual(found, references)
+        on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
+        truth = None if references is None else references.cpu()
+        for index, (picture, (_, unscored)) in enumerate(zip(group, partners, strict=True)):
+            if not bool(finite[index]):
+                yield Rendered(picture=picture, reason=NOT_FINITE)
+                continue
+            yield Rendered(
+                picture=picture,
+                images={signal: tensor[index] for signal, tensor in on_cpu.items()},
+                reference=None if truth is None else truth[index],
+                lpips={signal: float(values[index]) for signal, values in perceptual.items()},
+                unscored=unscored,
+            )
+
+    def _generators(self, group: list[Picture]) -> list[torch.Generator]:
+        if not self.operator.is_stochastic:
+            return []
+        return [generator_of("transport", self.options.seed, p.member.key) for p in group]
+
+    def _image(
+        self, signal: Signal, transported: Transported, references: Tensor | None
+    ) -> Tensor | None:
+        """One signal of a group; None for the codec's control without references."""
+        if signal.alpha is not None:
+            return transported.at(signal.alpha)
+        if signal == INPUT:
+            return transported.images
+        if signal == CODEC_INPUT:
+            again = transported.codec_images
+            if again is None:
+                again = decode_as(transported.latents, transported.images, self.codec)
+            return again.clamp(0, 1)
+        if references is None:
+            return None
+        return decode_as(encode_padded(references, self.codec), references, self.codec).clamp(0, 1)
+
+    def _measure(
+        self, found: dict[Signal, Tensor], transported: Transported, finite: Tensor
+    ) -> None:
+        """Add the latent patches of scored signals to their moments."""
+        size = patch_size_of(self.operator, self.codec.channels)
+        for signal in self.scored & found.keys():
+            if signal == CODEC_INPUT:
+                continue
+            if signal.alpha is not None:
+                mapped, plain = transported.mapped_latents, transported.latents
+                latents = (1 - signal.alpha) * mapped + signal.alpha * plain
+            elif signal == INPUT:
+                latents = transported.latents
+            else:
+                latents = encode_padded(found[signal], self.codec)
+            cells = whole_cells(latents, transported.images, self.codec.factor)
+            moments = patch_moments(cells[finite], size)
+            self.moments[signal] = self.moments.get(signal, moments - moments) + moments
+
+    def _perceptual(
+        self, found: dict[Signal, Tensor], references: Tensor | None
+    ) -> dict[Signal, Tensor]:
+        if self.lpips is None or references is None:
+            return {}
+        return {
+            signal: self.lpips(found[signal], references) for signal in self.scored & found.keys()
+        }
+
+
+def _is_finite(images: Tensor) -> Tensor:
+    """For each image of a batch, whether all of it is."""
+    return images.isfinite().flatten(1).all(dim=1)
+
+
+def _partner(
+    picture: Picture, reference: Picture | None, missing: str
+) -> tuple[Picture | None, str | None]:
+    """The usable ground truth of a picture, or why there is none."""
+    if reference is None:
+        return None, missing
+    if reference.pixels is None:
+        return None, f"reference refused: {reference.reason}"
+    if picture.pixels is not None and reference.pixels.shape != picture.pixels.shape:
+        ours, theirs = (f"{s[1]}×{s[0]}" for s in (picture.pixels.shape, reference.pixels.shape))
+        return None, f"reference of another size: {theirs} against {ours}"
+    return reference, None

@@ -1,0 +1,152 @@
+"""Make restored images out of clean ones: degrade, seeded by key, then restore."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from prefect import task
+from torch import Tensor
+
+from dot_kernels.degradations import Degradation, degrade, total_downscaling
+from dot_kernels.enhancement import pad_by_reflection
+from dot_kernels.restorers import Restorer
+from tasks.config import Config
+from tasks.io.errors import ImageRefused
+from tasks.io.images import Limits, Pixels, decode, encode
+from tasks.io.pictures import ordered_map, to_pixels, to_tensor
+from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
+from tasks.io.shards import Accepted, Member, Refused, read_members, write_shard
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import Job, Outcome, Planned, Target, aim, generator_of
+from tasks.policy import SHARD_POLICY, logger
+from tasks.progress import advance
+from tasks.shard import finished_digest, outcome_of
+
+WORKERS = 2
+
+
+class RestoreJob(Job):
+    """Degrade and restore one shard of clean images."""
+
+    target: Target
+    clean: str
+    shard: str
+    degradations: tuple[Degradation, ...]
+    restorer: RestorerSpec
+    limits: Limits
+    device: str
+
+
+@task(name="restore", **SHARD_POLICY)
+def restore_shard(job: RestoreJob) -> Outcome:
+    """Write one shard of restored images; safe to repeat."""
+    outcome = write_restored_shard(job)
+    logger().info("restored %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    return outcome
+
+
+def plan_restoration(
+    config: Config, clean: str, dataset: str, workspace: Workspace
+) -> list[Planned]:
+    """A unit for every shard of the clean data set."""
+    if config.restore is None:
+        return []
+    shards = workspace.shards(clean)
+    survey = workspace.ledger.survey(dataset_folder(dataset))
+    clean_survey = workspace.ledger.survey(dataset_folder(clean))
+    restorer = restorer_identity(config.restore)
+    planned = []
+    for shard, images in shards.items():
+        inputs = {
+            "clean": finished_digest(clean_survey, f"{dataset_folder(clean)}/{shard}"),
+            "degradations": repr(config.degrade),
+            "restorer": restorer,
+        }
+        target = aim(survey, f"{dataset_folder(dataset)}/{shard}", "restore", inputs)
+        job = (
+            None
+            if target is None
+            else RestoreJob(
+                workspace=workspace.url,
+                target=target,
+                clean=clean,
+                shard=shard,
+                degradations=config.degrade,
+                restorer=config.restore,
+                limits=config.shards.limits(),
+                device=config.compute.device,
+            )
+        )
+        planned.append(Planned(images, job))
+    return planned
+
+
+def write_restored_shard(job: RestoreJob) -> Outcome:
+    """Degrade and restore the images of one shard, and write them without loss."""
+    workspace = job.opened()
+    restorer = load_restorer(job.restorer, job.device)
+    members = workspace.members(job.clean, job.shard)
+    with (
+        workspace.ledger.publishing(
+            job.target.artifact, job.target.fingerprint, job.target.withdrawn
+        ) as publication,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+
+        def images() -> Iterator[Accepted | Refused]:
+            def restored(read: tuple[Member, bytes]) -> Accepted | Refused:
+                return _restored(*read, job, restorer)
+
+            clean = read_members(workspace.store, members)
+            for image in ordered_map(pool, restored, clean, ahead=2 * WORKERS):
+                advance(1)
+                yield image
+
+        table, publication.digest = write_shard(
+            job.shard,
+            images(),
+            publication.file(f"{job.target.artifact}.tar"),
+            publication.file(f"{job.target.artifact}.parquet"),
+        )
+        outcome = outcome_of(table)
+        publication.facts |= outcome.model_dump()
+    return outcome
+
+
+def degrade_and_restore(
+    clean: Tensor, degradations: tuple[Degradation, ...], restorer: Restorer, key: str
+) -> Tensor:
+    """One restored image, of the size of the clean one.
+
+    Sides that no whole factor divides are continued by reflection and cut back.
+    """
+    factor = total_downscaling(degradations)
+    height, width = clean.shape[1:]
+    padded_sides = (-(-side // factor) * factor for side in (height, width))
+    padded = pad_by_reflection(clean[None], *padded_sides)[0]
+    degraded = degrade(padded, degradations, generator_of("degrade", 0, key))
+    return restorer(degraded, degradations)[:, :height, :width]
+
+
+def _restored(
+    member: Member, data: bytes, job: RestoreJob, restorer: Restorer
+) -> Accepted | Refused:
+    try:
+        clean = to_tensor([decode(data, job.limits)])[0]
+    except ImageRefused as refusal:
+        return Refused(key=member.key, source=member.key, reason=str(refusal))
+    restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
+    if not bool(restored.isfinite().all()):
+        reason = "restorer's output is not finite: check its checkpoint"
+        return Refused(key=member.key, source=member.key, reason=reason)
+    pixels: Pixels = to_pixels(restored)
+    coded = encode(pixels, "webp")
+    return Accepted(
+        key=member.key,
+        source=member.key,
+        data=coded,
+        sha256=hashlib.sha256(coded).hexdigest(),
+        extension="webp",
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+    )

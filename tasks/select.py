@@ -1,0 +1,179 @@
+"""Choose the images an operator is fitted on: a seeded sample, in pairs where there are."""
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from tasks.config import Config
+from tasks.io.errors import CorpusError
+from tasks.io.workspace import Workspace, dataset_folder, moments_folder
+from tasks.jobs import Job, Target, aim
+from tasks.policy import SHARD_POLICY, logger
+from tasks.shard import finished_digest
+
+Pairing = Literal["auto", "paired", "unpaired"]
+
+ENOUGH_PAIRS = 10
+"""From so many shared keys on, ``auto`` fits on pairs even if most images have none."""
+
+
+class Selection(BaseModel):
+    """The chosen keys of both sides by shard, and how they were chosen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pairing: Literal["paired", "unpaired"]
+    pairs: int
+    """Keys that the corpora share."""
+    source: dict[str, list[str]]
+    target: dict[str, list[str]]
+
+    @property
+    def images(self) -> int:
+        """Images on the source's side."""
+        return sum(len(keys) for keys in self.source.values())
+
+
+class SelectJob(Job):
+    """Choose images from two data sets."""
+
+    target: Target
+    source_dataset: str
+    target_dataset: str
+    images: int
+    pairing: Pairing
+    seed: int
+
+
+class _Place(NamedTuple):
+    key: str
+    shard: str
+
+
+@task(name="select", **SHARD_POLICY)
+def select_images(job: SelectJob) -> None:
+    """Write the choice of images."""
+    selection = write_selection(job)
+    logger().info("selected pairing=%s images=%d", selection.pairing, selection.images)
+
+
+def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob | None]:
+    """The artifact that holds the choice, and the job that makes it if it is missing."""
+    names = config.source_name, config.natural_name
+    inputs: dict[str, Any] = {
+        "pairing": config.fit.pairing,
+        "images": config.fit.images,
+        "seed": config.fit.seed,
+    }
+    for side, name in zip(("source", "target"), names, strict=True):
+        workspace.index(name)
+        survey = workspace.ledger.survey(dataset_folder(name))
+        inputs[side] = finished_digest(survey, f"{dataset_folder(name)}/index")
+    artifact = f"{moments_folder(config.restored_name, 'selection')}"
+    target = aim(workspace.ledger.survey(artifact.rpartition("/")[0]), artifact, "select", inputs)
+    job = (
+        None
+        if target is None
+        else SelectJob(
+            workspace=workspace.url,
+            target=target,
+            source_dataset=names[0],
+            target_dataset=names[1],
+            images=config.fit.images,
+            pairing=config.fit.pairing,
+            seed=config.fit.seed,
+        )
+    )
+    return artifact, job
+
+
+def read_selection(workspace: Workspace, artifact: str) -> Selection:
+    """The choice of images."""
+    return Selection.model_validate_json(workspace.store.read(f"{artifact}.json"))
+
+
+def write_selection(job: SelectJob) -> Selection:
+    """Choose, and write the choice.
+
+    Raises:
+        CorpusError: pairs are asked for, and there are none.
+    """
+    workspace = job.opened()
+    selection = choose(
+        lambda: workspace.keys(job.source_dataset),
+        lambda: workspace.keys(job.target_dataset),
+        job,
+    )
+    with workspace.ledger.publishing(
+        job.target.artifact, job.target.fingerprint, job.target.withdrawn
+    ) as publication:
+        text = json.dumps(selection.model_dump(), indent=1, sort_keys=True)
+        publication.file(f"{job.target.artifact}.json").write_text(text)
+    return selection
+
+
+def choose(source: Any, target: Any, job: SelectJob) -> Selection:
+    """The choice between two sides, each a function that lists keys and shards in order."""
+    pairs = total = 0
+    for _, partner in _joined(source(), target()):
+        pairs += partner is not None
+        total += 1
+    paired = job.pairing == "paired" or (
+        job.pairing == "auto" and pairs > 0 and (pairs >= ENOUGH_PAIRS or pairs == total)
+    )
+    if not paired:
+        chosen = [_sample(map(_Place._make, side()), job) for side in (source, target)]
+    elif pairs == 0:
+        raise CorpusError(
+            "fit.pairing is paired, so natural and restored images must share keys (paths "
+            f"without extension), got none in common: {_examples(source(), target())}"
+        )
+    else:
+        shared = (both for both in _joined(source(), target()) if both[1] is not None)
+        sample = heapq.nsmallest(job.images, shared, key=lambda both: _draw(both[0].key, job.seed))
+        ordered = sorted(sample)
+        chosen = [[both[1] for both in ordered if both[1]], [both[0] for both in ordered]]
+    return Selection(
+        pairing="paired" if paired else "unpaired",
+        pairs=pairs,
+        source=_by_shard(chosen[0]),
+        target=_by_shard(chosen[1]),
+    )
+
+
+def _joined(
+    source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]
+) -> Iterator[tuple[_Place, _Place | None]]:
+    """Every target with the source of the same key; both sides are in order of keys."""
+    sources = iter(source)
+    here = next(sources, None)
+    for place in map(_Place._make, target):
+        while here is not None and here[0] < place.key:
+            here = next(sources, None)
+        yield place, _Place(*here) if here is not None and here[0] == place.key else None
+
+
+def _sample(places: Iterable[_Place], job: SelectJob) -> list[_Place]:
+    return sorted(heapq.nsmallest(job.images, places, key=lambda place: _draw(place.key, job.seed)))
+
+
+def _draw(key: str, seed: int) -> bytes:
+    """A number that belongs to a key, the same in every corpus."""
+    return hashlib.sha256(f"select\0{seed}\0{key}".encode()).digest()
+
+
+def _by_shard(places: Iterable[_Place]) -> dict[str, list[str]]:
+    shards: dict[str, list[str]] = {}
+    for place in places:
+        shards.setdefault(place.shard, []).append(place.key)
+    return shards
+
+
+def _examples(source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]) -> str:
+    first = [next(iter(side), ("nothing", ""))[0] for side in (source, target)]
+    return f"{first[0]!r} against {first[1]!r}"

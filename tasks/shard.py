@@ -1,0 +1,291 @@
+"""Shard one corpus: image files into WebDataset tars with an index."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+
+from tasks.config import Config, Corpus
+from tasks.io.errors import CorpusError, ImageRefused, StepMissing, TooManyBadImages
+from tasks.io.images import EXTENSIONS, Limits, decode, encode, fit_to, read_header
+from tasks.io.ledger import Survey, digest_of
+from tasks.io.pictures import ordered_map
+from tasks.io.shards import Accepted, Refused, shard_name, write_shard
+from tasks.io.store import Store, stem
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons
+from tasks.policy import SHARD_POLICY, logger
+from tasks.progress import advance
+
+READERS = 4
+
+
+class SourceFile(NamedTuple):
+    """An image file of a corpus; ``refusal`` says why it is not even opened."""
+
+    key: str
+    path: str
+    size: int
+    version: str
+    refusal: str = ""
+
+
+class ShardJob(Job):
+    """Copy these files into one shard."""
+
+    target: Target
+    shard: str
+    corpus: Corpus
+    limits: Limits
+    files: tuple[SourceFile, ...]
+
+
+class IndexJob(Job):
+    """Merge the indexes of a data set's shards, and drop shards it no longer has."""
+
+    target: Target
+    dataset: str
+    shards: tuple[str, ...]
+    retired: tuple[str, ...]
+    content: str
+    max_bad_fraction: float
+
+
+@task(name="shard", **SHARD_POLICY)
+def shard_images(job: ShardJob) -> Outcome:
+    """Write one shard; safe to repeat."""
+    outcome = write_corpus_shard(job)
+    logger().info("sharded %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    return outcome
+
+
+@task(name="index", **SHARD_POLICY)
+def index_dataset(job: IndexJob) -> Outcome:
+    """Write the index of a data set."""
+    return write_index(job)
+
+
+def plan_shards(
+    config: Config, corpus: Corpus, dataset: str, workspace: Workspace
+) -> Iterator[Planned]:
+    """The shards of a corpus in order, as far as files are listed; done ones without a job."""
+    survey = workspace.ledger.survey(dataset_folder(dataset))
+    files = islice(list_images(Store(corpus.path)), corpus.limit)
+    number = 0
+    while block := tuple(islice(files, config.shards.images)):
+        shard = shard_name(number)
+        inputs = {
+            "files": hashlib.sha256(repr(block).encode()).hexdigest(),
+            "resize": corpus.resize,
+            "crop": corpus.crop,
+            "limits": [config.shards.max_pixels, config.shards.max_bytes],
+        }
+        target = aim(survey, f"{dataset_folder(dataset)}/{shard}", "shard", inputs)
+        job = (
+            None
+            if target is None
+            else ShardJob(
+                workspace=workspace.url,
+                target=target,
+                shard=shard,
+                corpus=corpus,
+                limits=config.shards.limits(),
+                files=block,
+            )
+        )
+        yield Planned(len(block), job)
+        number += 1
+    if number == 0:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
+            f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
+        )
+
+
+def plan_index(
+    config: Config, dataset: str, shards: Iterable[str], workspace: Workspace
+) -> IndexJob | None:
+    """The index over these shards, which must be finished; None if it is there."""
+    folder = dataset_folder(dataset)
+    survey = workspace.ledger.survey(folder)
+    wanted = {f"{folder}/{shard}": shard for shard in shards}
+    digests = {artifact: finished_digest(survey, artifact) for artifact in wanted}
+    inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
+    target = aim(survey, f"{folder}/index", "index", inputs)
+    if target is None:
+        return None
+    return IndexJob(
+        workspace=workspace.url,
+        target=target,
+        dataset=dataset,
+        shards=tuple(wanted.values()),
+        retired=tuple(
+            artifact
+            for artifact in survey.artifacts()
+            if artifact.startswith(f"{folder}/shard-") and artifact not in wanted
+        ),
+        content=digest_of(digests),
+        max_bad_fraction=config.shards.max_bad_fraction,
+    )
+
+
+def finished_digest(survey: Survey, artifact: str, verb: str = "shard") -> str:
+    """The digest of a finished artifact; ``verb`` is the command that makes it.
+
+    Raises:
+        StepMissing: it has no record.
+    """
+    records = survey.records(artifact)
+    if not records:
+        raise StepMissing(
+            f"{artifact} must be finished, but is not; run `dotpipe {verb} CONFIG` first"
+        )
+    return records[-1].digest
+
+
+def list_images(store: Store) -> Iterator[SourceFile]:
+    """The image files of a folder in the order of their keys.
+
+    Files that share a key (they differ only in extension) are refused from the second
+    on, and so are names that no table can hold.
+
+    Raises:
+        CorpusError: there is no such folder.
+    """
+    if not store.exists(""):
+        raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is not there")
+    previous = ""
+    for entry in store.list(""):
+        key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
+        if extension not in EXTENSIONS:
+            continue
+        refusal = ""
+        if key == previous:
+            refusal = "key taken: another file differs only in extension; rename one"
+        elif not _is_unicode(entry.path):
+            refusal = "name is not UTF-8: rename the file"
+        previous = key
+        yield SourceFile(
+            _printable(key), _printable(entry.path), entry.size, entry.version, refusal
+        )
+
+
+def write_corpus_shard(job: ShardJob) -> Outcome:
+    """Read, check and copy the files of one shard; bytes are kept unless resized."""
+    workspace, source = job.opened(), Store(job.corpus.path)
+    with (
+        workspace.ledger.publishing(
+            job.target.artifact, job.target.fingerprint, job.target.withdrawn
+        ) as publication,
+        ThreadPoolExecutor(READERS) as pool,
+    ):
+
+        def images() -> Iterator[Accepted | Refused]:
+            def accept(file: SourceFile) -> Accepted | Refused:
+                return _accept(source, file, job.corpus, job.limits)
+
+            for image in ordered_map(pool, accept, job.files, ahead=4 * READERS):
+                advance(1)
+                yield image
+
+        table, publication.digest = write_shard(
+            job.shard,
+            images(),
+            publication.file(f"{job.target.artifact}.tar"),
+            publication.file(f"{job.target.artifact}.parquet"),
+        )
+        outcome = outcome_of(table)
+        publication.facts |= outcome.model_dump()
+    return outcome
+
+
+def write_index(job: IndexJob) -> Outcome:
+    """Merge the shards' indexes, a row group a shard.
+
+    Raises:
+        TooManyBadImages: more was refused than the configuration allows.
+    """
+    workspace, folder = job.opened(), dataset_folder(job.dataset)
+    survey = workspace.ledger.survey(folder)
+    for artifact in job.retired:
+        workspace.ledger.withdraw(survey.records(artifact))
+        for ending in ("tar", "parquet"):
+            workspace.store.remove(f"{artifact}.{ending}")
+    target = job.target
+    images, reasons = 0, list[str]()
+    with workspace.ledger.publishing(
+        target.artifact, target.fingerprint, target.withdrawn
+    ) as publication:
+        path = publication.file(f"{folder}/index.parquet")
+        writer = None
+        for shard in job.shards:
+            table = workspace.shard_index(job.dataset, shard)
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            images += table.num_rows
+            reasons += [reason for reason in table["reason"].to_pylist() if reason]
+        if writer is not None:
+            writer.close()
+        _require_good(job, images, reasons)
+        outcome = Outcome(images=images, refused=count_reasons(reasons))
+        publication.facts |= outcome.model_dump()
+        publication.digest = job.content
+    return outcome
+
+
+def outcome_of(index: pa.Table) -> Outcome:
+    """How many images an index has, and why some are not in the shard."""
+    reasons = [reason for reason in index["reason"].to_pylist() if reason]
+    return Outcome(images=index.num_rows, refused=count_reasons(reasons))
+
+
+def _require_good(job: IndexJob, images: int, reasons: list[str]) -> None:
+    share = len(reasons) / images
+    if share > job.max_bad_fraction:
+        listed = ", ".join(f"{count} × {kind}" for kind, count in count_reasons(reasons).items())
+        raise TooManyBadImages(
+            f"at most {job.max_bad_fraction:.1%} of {job.dataset} may be refused, got "
+            f"{len(reasons)} of {images} ({listed}); the column `reason` of its shards' tables "
+            "says which, shards.max_bad_fraction sets the limit"
+        )
+
+
+def _accept(source: Store, file: SourceFile, corpus: Corpus, limits: Limits) -> Accepted | Refused:
+    """One file as a member of the shard, or the reason why not."""
+    try:
+        if file.refusal:
+            raise ImageRefused(file.refusal)
+        if file.size > limits.max_bytes:
+            raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
+        data = source.read(file.path)
+        header = read_header(data, limits)
+        if corpus.resize is not None or corpus.crop is not None:
+            data = encode(fit_to(decode(data, limits), corpus.resize, corpus.crop), "webp")
+            header = read_header(data, limits)
+    except ImageRefused as refusal:
+        return Refused(key=file.key, source=file.path, reason=str(refusal))
+    except (FileNotFoundError, PermissionError) as error:
+        return Refused(key=file.key, source=file.path, reason=f"unreadable: {error.strerror}")
+    return Accepted(
+        key=file.key,
+        source=file.path,
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        extension=header.extension,
+        width=header.width,
+        height=header.height,
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    return text == _printable(text)
+
+
+def _printable(text: str) -> str:
+    """The text with bytes that are no UTF-8 written as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import dot_kernels
+import dot_kernels.metrics
+
+HEAVY = ["diffusers", "fsspec", "matplotlib", "prefect", "pydantic", "skimage", "torchvision"]
+
+
+@pytest.mark.parametrize("package", [dot_kernels, dot_kernels.metrics])
+def test_public_names_are_what_can_be_imported(package):
+    importable = {
+        name
+        for name, value in vars(package).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert set(package.__all__) == importable
+    assert len(package.__all__) == len(importable)
+
+
+def test_importing_the_kernels_imports_nothing_heavy():
+    imports = "import dot_kernels.degradations, dot_kernels.metrics, dot_kernels.restorers"
+    loaded = f"sorted({HEAVY!r} & sys.modules.keys())".replace("[", "{").replace("]", "}")
+    code = f"import sys; {imports}; print({loaded})"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"

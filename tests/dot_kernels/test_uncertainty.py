@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from dot_kernels import GaussianMoments
+from dot_kernels.uncertainty import map_standard_error, merge
+
+
+def draw_images(rng, count, patches=40, deviation=1.0):
+    """Patches of one dimension, one row for each image."""
+    return deviation * torch.randn(count, patches, 1, generator=rng).double()
+
+
+def moments(images):
+    return [GaussianMoments.of(image) for image in images]
+
+
+def test_merged_moments_are_those_of_all_samples(rng):
+    images = draw_images(rng, 4)
+    together = GaussianMoments.of(images.flatten(0, 1))
+    merged = merge(moments(images))
+    assert merged.count == together.count
+    assert_close(merged.mean, together.mean)
+    assert_close(merged.scatter, together.scatter)
+
+
+def test_no_moments_cannot_be_merged():
+    with pytest.raises(ValueError, match="parts must hold at least one set of moments, got none"):
+        merge([])
+
+
+@pytest.mark.parametrize(("images", "groups"), [(6, 6), (6, 3), (7, 3), (5, 10)])
+def test_error_is_the_jackknife_over_groups_of_images(rng, images, groups):
+    """In one dimension the map is the ratio of standard deviations; here from the samples."""
+    source, target = draw_images(rng, images), draw_images(rng, images, deviation=3)
+    count, maps = min(groups, images), []
+    for group in range(count):
+        kept = [index for index in range(images) if index % count != group]
+        maps.append(target[kept].std().item() / source[kept].std().item())
+    variance = (count - 1) / count * np.sum((np.array(maps) - np.mean(maps)) ** 2)
+    expected = np.sqrt(variance) / abs(np.mean(maps) - 1)
+    error = map_standard_error(moments(source), moments(target), ridge=0.0, groups=groups)
+    assert error == pytest.approx(expected)
+
+
+def test_error_is_the_spread_of_maps_over_repeated_experiments(rng):
+    maps, told = [], []
+    for _ in range(300):
+        source, target = draw_images(rng, 20, 20), draw_images(rng, 20, 20, deviation=3)
+        maps.append(target.std().item() / source.std().item())
+        told.append(map_standard_error(moments(source), moments(target), ridge=0.0, groups=20))
+    spread = np.std(maps) / (np.mean(maps) - 1)
+    # three standard errors of a standard deviation over 300 experiments
+    assert np.sqrt(np.mean(np.square(told))) == pytest.approx(spread, rel=3 / np.sqrt(600))
+
+
+def test_error_of_a_single_image_is_not_known(rng):
+    one, many = moments(draw_images(rng, 1)), moments(draw_images(rng, 5, deviation=3))
+    assert map_standard_error(one, many, ridge=0.0) is None
+    assert map_standard_error(many, one, ridge=0.0) is None
+
+
+def test_error_is_not_known_where_a_group_less_leaves_too_few_patches(rng):
+    source, target = (moments(draw_images(rng, 2, patches=2)) for _ in range(2))
+    assert map_standard_error(source, target, ridge=0.0) is None
+
+
+def test_error_is_not_known_where_one_image_holds_nearly_all_patches(rng):
+    sizes = (100, 1, 1)
+    source, target = (
+        [GaussianMoments.of(torch.randn(n, 2, generator=rng).double()) for n in sizes]
+        for _ in range(2)
+    )
+    assert map_standard_error(source, target, ridge=0.0) is None
+
+
+def test_error_relative_to_the_identity_is_not_known_for_the_identity():
+    image = GaussianMoments.of(torch.tensor([[0.0], [1.0], [2.0], [3.0]]))
+    assert map_standard_error([image] * 4, [image] * 4, ridge=0.0) is None
