@@ -3,8 +3,8 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,62 +83,53 @@ def run(config: ConfigPath) -> None:
 @app.command()
 def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
-
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(parsed)
-
-    _run(config, work)
 
 
 @app.command()
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
-
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.fit_transport import fit_transport
 
         fit_transport(parsed)
-
-    _run(config, work)
 
 
 @app.command()
 def enhance(config: ConfigPath) -> None:
     """Write the enhanced data set, one set of shards for every alpha, and score it."""
-
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.enhance_dataset import enhance_dataset
 
         enhance_dataset(parsed)
-
-    _run(config, work)
 
 
 @app.command()
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
-
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.evaluate_dataset import evaluate_dataset
 
         evaluate_dataset(parsed)
-        _show_results(parsed)
-
-    _run(config, work)
+    _show_results(parsed)
 
 
 @app.command()
 def report(config: ConfigPath) -> None:
     """Write the report over what has been evaluated."""
-
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.evaluate_dataset import report_dataset
 
-        _show_report(report_dataset(parsed))
-
-    _run(config, work)
+        address = report_dataset(parsed)
+    typer.echo(f"report: {address}")
 
 
 @app.command()
@@ -146,41 +137,36 @@ def status(config: ConfigPath) -> None:
     """Show for every step what is done, and what is missing or out of date."""
     from rich.table import Table
 
-    from tasks.config import load_config
     from tasks.status import survey_steps
 
-    table = Table("step", "shards done", "missing", "out of date", "note")
-    for step in survey_steps(load_config(config)):
+    table = Table("step", "units done", "missing", "out of date", "note")
+    for step in survey_steps(_parsed(config)):
         counts = (str(number) for number in (step.done, step.missing, step.stale))
         table.add_row(step.name, *counts, step.note)
     _console().print(table)
 
 
 def _run_all(config: Path) -> None:
-    def work(parsed: "Config") -> None:
+    parsed = _parsed(config)
+    with _watched():
         from flows.backfill import backfill
 
         steps, address = backfill(parsed)
-        _show_results(parsed)
-        if not any(step.made for step in steps):
-            typer.echo("nothing to do: every shard of every step is done")
-        _show_report(address)
-
-    _run(config, work)
+    _show_results(parsed)
+    if not any(step.made for step in steps):
+        typer.echo("nothing to do: every shard of every step is done")
+    typer.echo(f"report: {address}")
 
 
-def _run(config: Path, work: "Callable[[Config], None]") -> None:
-    """Parse the configuration, then work with a server and bars."""
+def _parsed(config: Path) -> "Config":
     from tasks.config import load_config
 
-    parsed = load_config(config)
-    with _watched():
-        work(parsed)
+    return load_config(config)
 
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """A Prefect server, and bars on the terminal."""
+    """A Prefect server for the flows of the block, and bars on the terminal."""
     from PIL import Image
 
     from flows.screen import Bars, screen
@@ -189,15 +175,15 @@ def _watched() -> Iterator[None]:
     # Images over our own limit are refused with a reason; Pillow need not warn as well.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     console = _console(stderr=True)
-    with console.status("starting Prefect"), prefect_server() as address:
+    with ExitStack() as stack:
+        with console.status("starting Prefect"):
+            address = stack.enter_context(prefect_server())
         console.print(f"dashboard while this runs: {address}")
         bars = Bars(console)
         token = screen.set(bars)
-        try:
-            with bars.shown():
-                yield
-        finally:
-            screen.reset(token)
+        stack.callback(screen.reset, token)
+        with bars.shown():
+            yield
 
 
 def _show_results(config: "Config") -> None:
@@ -214,10 +200,6 @@ def _show_results(config: "Config") -> None:
     for row in results_text(read_summary(workspace, artifact)):
         table.add_row(*row)
     _console().print(table)
-
-
-def _show_report(address: str) -> None:
-    typer.echo(f"report: {address}")
 
 
 def _console(*, stderr: bool = False) -> "Console":

@@ -75,7 +75,11 @@ def prefect_server() -> Iterator[str]:
 
     The one that PREFECT_API_URL or the active Prefect profile names, or one of our own.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
     if PREFECT_API_URL.value():
         yield str(PREFECT_API_URL.value()).removesuffix("/api")
@@ -85,7 +89,10 @@ def prefect_server() -> Iterator[str]:
         import flows.backfill  # noqa: F401 - seconds of imports, while the server starts
 
         server.wait()
-        with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
+        # A server that goes with this process needs no sign that the process is alive,
+        # and ending the sign costs most of a second for every flow.
+        api = {PREFECT_API_URL: f"{server.address}/api", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        with temporary_settings(api):
             try:
                 yield server.address
             finally:

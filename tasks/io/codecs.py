@@ -76,13 +76,23 @@ def load_codec(spec: CodecSpec, device: str, precision: Precision) -> Codec:
 @lru_cache(maxsize=2)
 def _load_autoencoder(spec: Autoencoder, device: str, precision: Precision) -> Codec:
     from diffusers import AutoencoderKL, AutoencoderTiny
+    from diffusers.utils import logging
 
     folder = _hub_folder(spec) if spec.revision else Path(spec.weights)
     _checked(_files(folder)[1], spec)
     kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
-    module = kind.from_pretrained(
-        folder, torch_dtype=getattr(torch, precision), use_safetensors=True, local_files_only=True
-    )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # fields of an older config.json are no news to a user
+    try:
+        module = kind.from_pretrained(
+            folder,
+            torch_dtype=getattr(torch, precision),
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
     return AutoencoderCodec(module.to(device))
 
 

@@ -52,7 +52,10 @@ def numbers():
     source, singular, target = (
         patch_moments(codec.encode(image[None]), 2) for image in (restored, grey, natural)
     )
-    plain, stochastic = solve_transport(source, target), solve_transport(singular, target, ridge=0.0)
+    plain, stochastic = (
+        solve_transport(source, target),
+        solve_transport(singular, target, ridge=0.0),
+    )
     told = plain.diagnostics
     residual = enhance(restored[None], codec, plain, [0.0, 0.5])
     latent = enhance(
