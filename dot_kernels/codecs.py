@@ -4,7 +4,7 @@ Axes: b images, h and w image height and width, c latent channels, y and x laten
 height and width (h / factor, w / factor). Images are float in [0, 1].
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+@runtime_checkable
 class Codec(Protocol):
     """Turns images into latents and back; sizes must be multiples of ``factor``."""
 
@@ -64,7 +65,7 @@ class AutoencoderCodec:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        config: Any = module.config
+        config: Any = getattr(module, "config", None)
         widths = getattr(config, "block_out_channels", None)
         if widths is None or not hasattr(config, "latent_channels"):
             raise TypeError(

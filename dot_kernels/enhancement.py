@@ -52,10 +52,10 @@ class Transported:
         if self.codec_images is not None:
             if alpha == 1:
                 return self.images
-            return (self.images + self._difference(alpha, self.codec_images)).clamp(0, 1)
+            return within_range(self.images + self._difference(alpha, self.codec_images))
         if self.mapped_images is None:
-            return self._decode_at(alpha).clamp(0, 1)
-        return torch.lerp(self.mapped_images, self.images, alpha).clamp(0, 1)
+            return within_range(self._decode_at(alpha))
+        return within_range(torch.lerp(self.mapped_images, self.images, alpha))
 
     def _difference(
         self, alpha: float, codec_images: Float[Tensor, "b 3 h w"]
@@ -171,6 +171,11 @@ def whole_cells(
 ) -> Float[Tensor, "b c y2 x2"]:
     """The latents whose factor × factor cell lies inside the images, padding left out."""
     return latents[:, :, : images.shape[2] // factor, : images.shape[3] // factor]
+
+
+def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Images clamped to [0, 1]; what is not finite becomes NaN, and is not hidden."""
+    return torch.where(images.isfinite(), images.clamp(0, 1), torch.nan)
 
 
 def pad_by_reflection(

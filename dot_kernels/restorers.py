@@ -4,7 +4,7 @@ Axes: h and w height and width of the degraded image, H and W of the restored on
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn import functional
 from dot_kernels.degradations import Degradation, total_downscaling
 
 
+@runtime_checkable
 class Restorer(Protocol):
     """Undoes a known degradation; sides grow by its total downscaling."""
 

@@ -49,16 +49,17 @@ def map_standard_error(
         one, leave nothing to compare.
     """
     count = min(groups, len(source), len(target))
-    totals = merge(source), merge(target)
-    least = min(totals[0].count, totals[1].count) * (1 - 1 / max(count, 1))
-    if count < 2 or least <= totals[0].dimension * 2:
+    if count < 2:
         return None
+    totals = merge(source), merge(target)
     maps = []
     for group in range(count):
         left = [
             total - merge(side[group::count])
             for total, side in zip(totals, (source, target), strict=True)
         ]
+        if min(side.count for side in left) <= totals[0].dimension:
+            return None
         maps.append(solve_transport(left[0], left[1], ridge=ridge).matrix)
     stacked = torch.stack(maps)
     mean = stacked.mean(dim=0)

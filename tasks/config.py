@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from dot_kernels.degradations import Degradation
 from dot_kernels.enhancement import Decoding, Interpolation
@@ -73,7 +74,7 @@ class Fit(Section):
 class Enhance(Section):
     """What is made of every restored image."""
 
-    alphas: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.25, 0.5, 0.75)
+    alphas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)] = (0.0, 0.25, 0.5, 0.75)
     """One data set for each; 0 is the full transport, 1 the image as it came."""
     decoding: Decoding = "residual"
     """residual keeps the codec's error out; direct is the paper's."""
@@ -87,11 +88,12 @@ class Enhance(Section):
     @field_validator("alphas")
     @classmethod
     def _alphas_name_folders(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        if len({f"{alpha:+.2f}" for alpha in alphas}) < len(alphas):
+        rounded = tuple(round(alpha, 2) + 0.0 for alpha in alphas)  # -0.0 + 0.0 is 0.0
+        if len(set(rounded)) < len(alphas):
             raise ValueError(
                 f"alphas name folders by two decimals and must differ in them, got {alphas}"
             )
-        return tuple(round(alpha, 2) + 0.0 for alpha in alphas)
+        return rounded
 
 
 class Evaluate(Section):
@@ -109,8 +111,8 @@ class Shards(Section):
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Images in a shard; one task does one shard, so make it minutes of work."""
-    max_pixels: Annotated[int, Field(ge=64)] = 1 << 26
-    """Refuse images with more pixels."""
+    max_pixels: Annotated[int, Field(ge=64, le=178_956_970)] = 1 << 26
+    """Refuse images with more pixels; Pillow opens none with more than the highest value."""
     max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
     """Refuse files with more bytes."""
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -173,6 +175,7 @@ class Config(Section):
             )
         names = [self.restored_name, *([self.natural_name] if corpora.natural else [])]
         names += [self.reference_name] if self.reference_name else []
+        names += [self.source_name] if self.source_name != self.restored_name else []
         if len(set(names)) < len(names):
             raise ValueError(f"data sets must have different names, got {', '.join(names)}")
         if corpora.natural is None and corpora.reference is None:
@@ -277,12 +280,19 @@ def _sentences(path: Path, error: ValidationError) -> str:
     lines = [f"{path} breaks {error.error_count()} rule(s):"]
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or "the file"
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = ", ".join(_known_fields(problem["loc"][:-1]))
-            lines.append(f"  {place}: no such field; known here: {known}")
-        else:
-            lines.append(f"  {place}: {problem['msg'].removeprefix('Value error, ')}")
+        lines.append(f"  {place}: {_sentence(problem)}")
     return "\n".join(lines)
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = ", ".join(_known_fields(problem["loc"][:-1]))
+        return f"no such field; known here: {known}"
+    if problem["type"] == "union_tag_not_found":
+        return "kind must be given; it says which fields are known"
+    message = problem["msg"].removeprefix("Value error, ")
+    is_plain = isinstance(problem["input"], str | int | float) and ", got " not in message
+    return f"{message}, got {problem['input']!r}" if is_plain else message
 
 
 def _known_fields(place: tuple[int | str, ...]) -> list[str]:

@@ -1,9 +1,10 @@
 """Match the images to enhance with their ground truth, by key, shard by shard."""
 
 import bisect
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 
@@ -22,6 +23,14 @@ class MatchJob(Job):
     dataset: str
     reference: str
     by_shard: dict[str, Target]
+
+
+class _Span(NamedTuple):
+    """First and last accepted key of a row group of an index."""
+
+    group: int
+    first: str
+    last: str
 
 
 @task(name="match", **SHARD_POLICY)
@@ -63,18 +72,14 @@ def read_matches(
 
 
 def write_matches(job: MatchJob) -> int:
-    """Look the keys of each shard up in the reference's index.
-
-    Raises:
-        CorpusError: not one image of the data set has a ground truth.
-    """
+    """Look the keys of each shard up in the reference's index."""
     workspace = job.opened()
     index = workspace.index(job.reference)
-    ranges = [_key_range(index, group) for group in range(index.num_row_groups)]
+    spans = [span for group in range(index.num_row_groups) if (span := _span(index, group))]
     matched = 0
     for shard, target in job.by_shard.items():
         keys = [member.key for member in workspace.members(job.dataset, shard)]
-        table = _lookup(index, ranges, keys)
+        table = _lookup(index, spans, keys)
         matched += table.num_rows
         with workspace.ledger.publishing(
             target.artifact, target.fingerprint, target.withdrawn
@@ -102,20 +107,24 @@ def require_matches(config: Config, workspace: Workspace) -> None:
         )
 
 
-def _key_range(index: pq.ParquetFile, group: int) -> tuple[str, str]:
-    """First and last key of a row group; keys are in order."""
-    keys = index.read_row_group(group, ["key"])["key"]
-    return str(keys[0]), str(keys[-1])
+def _span(index: pq.ParquetFile, group: int) -> _Span | None:
+    """The keys of a row group, if any was accepted.
+
+    Only these are in order: a refused name that is no UTF-8 sorts before it is escaped.
+    """
+    table = index.read_row_group(group, ["key", "status"])
+    keys = table.filter(pc.equal(table["status"], "ok"))["key"]
+    return _Span(group, str(keys[0]), str(keys[-1])) if len(keys) else None
 
 
-def _lookup(index: pq.ParquetFile, ranges: list[tuple[str, str]], keys: list[str]) -> pa.Table:
+def _lookup(index: pq.ParquetFile, spans: list[_Span], keys: list[str]) -> pa.Table:
     """The accepted rows of the index with these keys, which are in order."""
     wanted, parts = set(keys), [index.schema_arrow.empty_table()]
-    first = bisect.bisect_left([last for _, last in ranges], keys[0]) if keys else len(ranges)
-    for group in range(first, len(ranges)):
-        if ranges[group][0] > keys[-1]:
+    first = bisect.bisect_left([span.last for span in spans], keys[0]) if keys else len(spans)
+    for span in spans[first:]:
+        if span.first > keys[-1]:
             break
-        rows: list[dict[str, Any]] = index.read_row_group(group).to_pylist()
+        rows: list[dict[str, Any]] = index.read_row_group(span.group).to_pylist()
         found = [row for row in rows if row["key"] in wanted and row["status"] == "ok"]
         parts.append(pa.Table.from_pylist(found, index.schema_arrow))
     return pa.concat_tables(parts)

@@ -14,10 +14,10 @@ from dot_kernels import (
     patch_moments,
     transport_images,
 )
-from dot_kernels.enhancement import decode_as, encode_padded, whole_cells
+from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config import Enhance
-from tasks.io.perceptual import Perceptual
+from tasks.io.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
 from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs import generator_of
@@ -139,10 +139,12 @@ class Renderer:
             again = transported.codec_images
             if again is None:
                 again = decode_as(transported.latents, transported.images, self.codec)
-            return again.clamp(0, 1)
+            return within_range(again)
         if references is None:
             return None
-        return decode_as(encode_padded(references, self.codec), references, self.codec).clamp(0, 1)
+        return within_range(
+            decode_as(encode_padded(references, self.codec), references, self.codec)
+        )
 
     def _measure(
         self, found: dict[Signal, Tensor], transported: Transported, finite: Tensor
@@ -167,6 +169,8 @@ class Renderer:
         self, found: dict[Signal, Tensor], references: Tensor | None
     ) -> dict[Signal, Tensor]:
         if self.lpips is None or references is None:
+            return {}
+        if min(references.shape[2:]) < LPIPS_SHORTEST_SIDE:
             return {}
         return {
             signal: self.lpips(found[signal], references) for signal in self.scored & found.keys()

@@ -12,7 +12,7 @@ from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
 from tasks.config import Config
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, decode, encode
+from tasks.io.images import Limits, decode, encode
 from tasks.io.pictures import ordered_map, to_pixels, to_tensor
 from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
 from tasks.io.shards import Accepted, Member, Refused, read_members, write_shard
@@ -133,20 +133,18 @@ def _restored(
 ) -> Accepted | Refused:
     try:
         clean = to_tensor([decode(data, job.limits)])[0]
+        restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
+        if not bool(restored.isfinite().all()):
+            raise ImageRefused("restorer's output is not finite: check its checkpoint")
+        coded = encode(to_pixels(restored), "webp")
     except ImageRefused as refusal:
         return Refused(key=member.key, source=member.key, reason=str(refusal))
-    restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
-    if not bool(restored.isfinite().all()):
-        reason = "restorer's output is not finite: check its checkpoint"
-        return Refused(key=member.key, source=member.key, reason=reason)
-    pixels: Pixels = to_pixels(restored)
-    coded = encode(pixels, "webp")
     return Accepted(
         key=member.key,
         source=member.key,
         data=coded,
         sha256=hashlib.sha256(coded).hexdigest(),
         extension="webp",
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+        width=restored.shape[2],
+        height=restored.shape[1],
     )

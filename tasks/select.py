@@ -101,7 +101,7 @@ def write_selection(job: SelectJob) -> Selection:
     """Choose, and write the choice.
 
     Raises:
-        CorpusError: pairs are asked for, and there are none.
+        CorpusError: a side is empty, or pairs are asked for and there are none.
     """
     workspace = job.opened()
     selection = choose(
@@ -128,6 +128,12 @@ def choose(source: Any, target: Any, job: SelectJob) -> Selection:
     )
     if not paired:
         chosen = [_sample(map(_Place._make, side()), job) for side in (source, target)]
+        if not all(chosen):
+            raise CorpusError(
+                "fit needs images on both sides, got none of "
+                f"{job.target_dataset if chosen[0] else job.source_dataset}; the column `reason` "
+                "of its index says why they were refused"
+            )
     elif pairs == 0:
         raise CorpusError(
             "fit.pairing is paired, so natural and restored images must share keys (paths "

@@ -157,8 +157,8 @@ def list_images(store: Store) -> Iterator[SourceFile]:
     Raises:
         CorpusError: there is no such folder.
     """
-    if not store.exists(""):
-        raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is not there")
+    if not store.is_folder():
+        raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous = ""
     for entry in store.list(""):
         key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
@@ -265,12 +265,14 @@ def _accept(source: Store, file: SourceFile, corpus: Corpus, limits: Limits) -> 
         data = source.read(file.path)
         header = read_header(data, limits)
         if corpus.resize is not None or corpus.crop is not None:
-            data = encode(fit_to(decode(data, limits), corpus.resize, corpus.crop), "webp")
+            fitted = fit_to(decode(data, limits), corpus.resize, corpus.crop, limits)
+            data = encode(fitted, "webp")
             header = read_header(data, limits)
     except ImageRefused as refusal:
         return Refused(key=file.key, source=file.path, reason=str(refusal))
     except (FileNotFoundError, PermissionError) as error:
-        return Refused(key=file.key, source=file.path, reason=f"unreadable: {error.strerror}")
+        reason = error.strerror or type(error).__name__
+        return Refused(key=file.key, source=file.path, reason=f"unreadable: {reason}")
     return Accepted(
         key=file.key,
         source=file.path,

@@ -7,6 +7,8 @@ applied. Everything else is refused with a reason.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +27,12 @@ Pixels = NDArray[np.uint8]
 
 Format = Literal["webp", "png", "jpeg"]
 
+LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_500}
+"""What the formats, and the libraries that write them, can hold."""
+
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
+_TRANSPARENT = "transparent; flatten it onto a background first"
 _ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
 
 
@@ -55,7 +61,8 @@ def read_header(data: bytes, limits: Limits) -> Header:
     """
     with _opened(data, limits) as image:
         width, height = image.size
-        if image.getexif().get(_ORIENTATION) in _TRANSPOSED:
+        # Pillow gives the size of a TIFF as shown, that of the other formats as stored
+        if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TRANSPOSED:
             width, height = height, width
         extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(str(image.format))
         return Header(extension or str(image.format).lower(), width, height)
@@ -68,18 +75,21 @@ def decode(data: bytes, limits: Limits) -> Pixels:
         ImageRefused: the rules of this module exclude the file, or it is damaged.
     """
     with _opened(data, limits) as image:
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(_rgb(upright))
-        except ImageRefused:
-            raise
-        except Exception as error:
-            raise ImageRefused(f"damaged: {_first_line(error)}") from error
+        image.load()
+        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
 
 
 def encode(pixels: Pixels, file_format: Format) -> bytes:
-    """An image file: WebP and PNG without loss, JPEG with quality 95."""
+    """An image file: WebP and PNG without loss, JPEG with quality 95.
+
+    Raises:
+        ImageRefused: a side is longer than the format can hold.
+    """
+    if max(pixels.shape) > LONGEST_SIDE[file_format]:
+        raise ImageRefused(
+            f"too long for {file_format}: {pixels.shape[1]}×{pixels.shape[0]}, at most "
+            f"{LONGEST_SIDE[file_format]} pixels a side"
+        )
     options = {
         "webp": {"lossless": True, "method": 0, "quality": 0},
         "png": {"compress_level": 1},
@@ -95,16 +105,20 @@ def extension_of(file_format: Format) -> str:
     return "jpg" if file_format == "jpeg" else file_format
 
 
-def fit_to(pixels: Pixels, resize: int | None, crop: int | None) -> Pixels:
+def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits) -> Pixels:
     """The image with its shorter side resized, then its central square.
 
     Raises:
-        ImageRefused: the image is smaller than the square.
+        ImageRefused: the image is smaller than the square, or resizing makes it enormous.
     """
     image = Image.fromarray(pixels)
     if resize is not None:
         scale = resize / min(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if size[0] * size[1] > limits.max_pixels:
+            raise ImageRefused(
+                f"too many pixels after resizing: {size[0]}×{size[1]}, limit {limits.max_pixels}"
+            )
         image = image.resize(size, Image.Resampling.LANCZOS)
     if crop is not None:
         if min(image.size) < crop:
@@ -114,13 +128,32 @@ def fit_to(pixels: Pixels, resize: int | None, crop: int | None) -> Pixels:
     return np.asarray(image)
 
 
-def _opened(data: bytes, limits: Limits) -> Image.Image:
-    """A lazily opened image that passed all checks that need no decoding."""
+@contextmanager
+def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+    """A lazily opened image that passed all checks that need no decoding.
+
+    Whatever else a parser raises, here and in the block, refuses the image.
+    """
     if not data:
         raise ImageRefused("empty file")
     if len(data) > limits.max_bytes:
         raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
-    image = _parsed(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _require_acceptable(image, limits)
+            yield image
+    except ImageRefused:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
+    except Exception as error:
+        raise ImageRefused(f"damaged: {_first_line(error)}") from error
+
+
+def _require_acceptable(image: Image.Image, limits: Limits) -> None:
+    """Check what the header tells of size and frames."""
     if image.width * image.height > limits.max_pixels:
         raise ImageRefused(
             f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
@@ -131,19 +164,6 @@ def _opened(data: bytes, limits: Limits) -> Image.Image:
         )
     if image.format not in _ONE_FRAME_OF_MANY and getattr(image, "n_frames", 1) > 1:
         raise ImageRefused("animated or of several pages")
-    return image
-
-
-def _parsed(data: bytes) -> Image.Image:
-    """An image whose header an allowed format's parser has read."""
-    try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError as error:
-        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
-    except Exception as error:
-        raise ImageRefused(f"damaged: {_first_line(error)}") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -152,11 +172,13 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ImageRefused("32-bit samples, whose range is unknown")
     if image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.uint32)
+        if (wide == image.info.get("transparency")).any():  # Pillow converts no alpha of 16 bits
+            raise ImageRefused(_TRANSPARENT)
         image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if np.asarray(image.getchannel("A")).min() < 255:
-            raise ImageRefused("transparent; flatten it onto a background first")
+            raise ImageRefused(_TRANSPARENT)
     return image.convert("RGB")
 
 

@@ -20,6 +20,9 @@ _LPIPS_BACKBONES = {
 
 LpipsNet = Literal["alex", "vgg", "squeeze"]
 
+LPIPS_SHORTEST_SIDE = 32
+"""Below this many pixels the deepest layers of the networks have nothing left to see."""
+
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """LPIPS of images (b, 3, h, w) in [0, 1] against their references, as (b,)."""
 

@@ -55,6 +55,10 @@ class Store:
         """Whether there is a file or folder."""
         return bool(self._fs.exists(self._full(path)))
 
+    def is_folder(self) -> bool:
+        """Whether the store itself is there, as a folder."""
+        return bool(self._fs.isdir(self._root))
+
     def read(self, path: str) -> bytes:
         """The whole file.
 

@@ -348,6 +348,23 @@ def test_output_that_is_not_finite_is_refused(fit, decoding, interpolation, valu
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_transport_shows_which_image_is_not_finite(fit, decoding, interpolation, value):
+    brightening = replace(fit(MeanCodec(), 1), target_mean=torch.full((3,), 0.6).double())
+    dark, grey = torch.full((3, 8, 8), 0.3), torch.full((3, 8, 8), 0.5)
+    transported = transport_images(
+        torch.stack([dark, grey]),
+        BrokenCodec(value=value),
+        brightening,
+        decoding=decoding,
+        interpolation=interpolation,
+    )
+    assert transported.at(0.0).isnan().flatten(1).all(dim=1).tolist() == [False, True]
+    assert transported.at(0.0).isfinite().flatten(1).all(dim=1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
 def test_input_that_is_not_finite_is_refused(fit, decoding):
     images = torch.full((1, 3, 8, 8), torch.nan)
     with pytest.raises(ValueError, match="check the input images"):

@@ -84,9 +84,16 @@ def test_patch_moments_do_not_depend_on_the_strips_that_bound_memory(
     rng, monkeypatch, rows_at_once
 ):
     latents = draw_latents(rng, 2, 2, 13, 10)
-    whole = patch_moments(latents, 3)
+    whole, unfold, sizes = patch_moments(latents, 3), functional.unfold, []
+
+    def watched(*arguments):
+        sizes.append(unfold(*arguments).shape[2])
+        return unfold(*arguments)
+
     monkeypatch.setattr(patches, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(functional, "unfold", watched)
     strips = patch_moments(latents, 3)
+    assert max(sizes) <= max(rows_at_once, 8)  # one row of patches is the least
     assert strips.count == whole.count
     assert_close(strips.mean, whole.mean)
     assert_close(strips.scatter, whole.scatter)
@@ -131,6 +138,13 @@ def test_transport_is_the_literal_unfold_map_fold_everywhere(
     latents = draw_latents(rng, 2, channels, height, width)
     literal = unfold_map_fold(latents, operator, size, fold)
     assert_close(transport_latents(latents, operator, fold=fold), literal, **ONLY_ROUNDING)
+
+
+def test_operators_of_one_shape_are_not_taken_for_each_other(rng, random_operator):
+    latents = draw_latents(rng, 1, 2, 9, 9)
+    for operator in (random_operator(2, 3), random_operator(2, 3)):
+        literal = unfold_map_fold(latents, operator, 3, "uniform")
+        assert_close(transport_latents(latents, operator), literal, **ONLY_ROUNDING)
 
 
 @pytest.mark.parametrize("fold", ["uniform", "gaussian"])
@@ -230,8 +244,8 @@ def test_noise_of_pixels_is_white_and_has_the_covariance_of_the_operator(random_
 
 @pytest.mark.parametrize("fold", ["uniform", "gaussian"])
 def test_noise_of_one_patch_has_the_covariance_of_the_operator(random_operator, fold):
-    operator = random_operator(2, 2, source_rank=3)
-    noise = noise_of(operator, torch.zeros(8000, 2, 2, 2), range(8000), fold=fold)
+    operator = random_operator(2, 3, source_rank=5)
+    noise = noise_of(operator, torch.zeros(8000, 2, 3, 3), range(8000), fold=fold)
     variance = operator.noise_covariance.diagonal().max().item()
     covariance = torch.cov(noise.flatten(1).double().mT)
     five_errors = 5 * variance * (2 / 8000) ** 0.5

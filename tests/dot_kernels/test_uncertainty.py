@@ -7,9 +7,9 @@ from dot_kernels import GaussianMoments
 from dot_kernels.uncertainty import map_standard_error, merge
 
 
-def draw_images(rng, count, patches=40, deviation=1.0):
-    """Patches of one dimension, one row for each image."""
-    return deviation * torch.randn(count, patches, 1, generator=rng).double()
+def draw_images(rng, count, patches=40, deviation=1.0, dimension=1):
+    """Patches of several images: one row for each image, a column for each patch."""
+    return deviation * torch.randn(count, patches, dimension, generator=rng).double()
 
 
 def moments(images):
@@ -30,18 +30,29 @@ def test_no_moments_cannot_be_merged():
         merge([])
 
 
+def jackknife(source, target, groups):
+    """The literal error of a map that is the root of a ratio of total variances."""
+    maps = []
+    for group in range(groups):
+        kept = [index for index in range(len(source)) if index % groups != group]
+        totals = [side[kept].flatten(0, 1).var(dim=0).sum().item() for side in (source, target)]
+        maps.append(np.sqrt(totals[1] / totals[0]))
+    variance = (groups - 1) / groups * np.sum((np.array(maps) - np.mean(maps)) ** 2)
+    return np.sqrt(variance) / abs(np.mean(maps) - 1)
+
+
 @pytest.mark.parametrize(("images", "groups"), [(6, 6), (6, 3), (7, 3), (5, 10)])
 def test_error_is_the_jackknife_over_groups_of_images(rng, images, groups):
-    """In one dimension the map is the ratio of standard deviations; here from the samples."""
     source, target = draw_images(rng, images), draw_images(rng, images, deviation=3)
-    count, maps = min(groups, images), []
-    for group in range(count):
-        kept = [index for index in range(images) if index % count != group]
-        maps.append(target[kept].std().item() / source[kept].std().item())
-    variance = (count - 1) / count * np.sum((np.array(maps) - np.mean(maps)) ** 2)
-    expected = np.sqrt(variance) / abs(np.mean(maps) - 1)
     error = map_standard_error(moments(source), moments(target), ridge=0.0, groups=groups)
-    assert error == pytest.approx(expected)
+    assert error == pytest.approx(jackknife(source, target, min(groups, images)))
+
+
+def test_error_under_a_huge_ridge_is_that_of_the_total_variances(rng):
+    """The map is then one ratio for all directions."""
+    source, target = (draw_images(rng, 6, deviation=s, dimension=3) for s in (1, 3))
+    error = map_standard_error(moments(source), moments(target), ridge=1e6)
+    assert error == pytest.approx(jackknife(source, target, 6), rel=1e-5)
 
 
 def test_error_is_the_spread_of_maps_over_repeated_experiments(rng):
@@ -62,17 +73,15 @@ def test_error_of_a_single_image_is_not_known(rng):
 
 
 def test_error_is_not_known_where_a_group_less_leaves_too_few_patches(rng):
-    source, target = (moments(draw_images(rng, 2, patches=2)) for _ in range(2))
-    assert map_standard_error(source, target, ridge=0.0) is None
+    few, enough = (moments(draw_images(rng, 2, patches=n)) for n in (1, 2))
+    assert map_standard_error(few, enough, ridge=0.0) is None
+    assert map_standard_error(enough, few, ridge=0.0) is None
+    assert map_standard_error(enough, enough[::-1], ridge=0.0) is not None
 
 
 def test_error_is_not_known_where_one_image_holds_nearly_all_patches(rng):
-    sizes = (100, 1, 1)
-    source, target = (
-        [GaussianMoments.of(torch.randn(n, 2, generator=rng).double()) for n in sizes]
-        for _ in range(2)
-    )
-    assert map_standard_error(source, target, ridge=0.0) is None
+    uneven = [GaussianMoments.of(torch.randn(n, 2, generator=rng)) for n in (100, 1, 1)]
+    assert map_standard_error(uneven, uneven, ridge=0.0) is None
 
 
 def test_error_relative_to_the_identity_is_not_known_for_the_identity():

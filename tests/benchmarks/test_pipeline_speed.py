@@ -1,0 +1,108 @@
+"""The pipeline against bare loops and plain tools that do the same work."""
+
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pipeline
+import pytest
+import torch
+
+from dot_kernels import transport_latents
+from flows.steps import cores
+from tasks.config import Enhance, Patches, Shards
+from tasks.io.codecs import load_codec
+from tasks.io.images import decode, encode
+from tasks.io.pictures import to_pixels, to_tensor
+from tasks.io.shards import read_members
+from tasks.io.workspace import Workspace
+from tasks.reduce import find_operator, read_operator
+from tasks.shard import plan_shards, write_corpus_shard
+
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@pytest.fixture
+def fitted(make_config, photographs, tiny_autoencoder):
+    """A configuration with 16 images of 256 × 256, sharded and fitted."""
+    config = make_config(photographs(16, 256), tiny_autoencoder, patches=Patches(size=3))
+    workspace = Workspace(config.workspace)
+    pipeline.shard(config, workspace)
+    pipeline.fit(config, workspace)
+    return config
+
+
+def enhance_anew(config):
+    workspace = Workspace(config.workspace)
+    for folder in ("enhanced", "metrics", "features"):
+        for root in (folder, f"ledger/{folder}"):
+            shutil.rmtree(workspace.store.local(root), ignore_errors=True)
+    pipeline.enhance(config, workspace)
+
+
+def with_alphas(config, alphas):
+    return config.model_copy(update={"enhance": Enhance(alphas=alphas)})
+
+
+def test_five_alphas_cost_little_more_than_one(compared, fitted):
+    ratio = compared(
+        lambda: enhance_anew(with_alphas(fitted, ALPHAS)),
+        lambda: enhance_anew(with_alphas(fitted, ALPHAS[:1])),
+        3,
+    )
+    assert ratio < 1.2
+
+
+def test_overhead_over_a_bare_loop_is_small(compared, fitted, tmp_path):
+    workspace = Workspace(fitted.workspace)
+    codec = load_codec(fitted.codec, "cpu", "float32")
+    name = find_operator(fitted, workspace).name
+    operator = read_operator(workspace, fitted.restored_name, name)[0]
+    members = workspace.members(fitted.restored_name, "shard-000000")
+    limits = fitted.shards.limits()
+
+    @torch.inference_mode()
+    def bare_loop():
+        for start in range(0, len(members), 8):
+            read = list(read_members(workspace.store, members[start : start + 8]))
+            images = to_tensor([decode(data, limits) for _, data in read])
+            latents = codec.encode(images)
+            mapped = transport_latents(latents, operator)
+            difference = codec.decode(mapped) - codec.decode(latents)
+            for (member, _), image in zip(read, (images + difference).clamp(0, 1), strict=True):
+                (tmp_path / f"{member.key}.webp").write_bytes(encode(to_pixels(image), "webp"))
+
+    ratio = compared(lambda: enhance_anew(fitted), bare_loop, 3)
+    assert ratio < 1.1
+
+
+def test_sharding_runs_at_half_the_speed_of_tar(compared, make_config, photographs, tmp_path):
+    folder = photographs(2000, 512)
+    config = make_config(folder, shards=Shards(images=500))
+    tar = shutil.which("tar")
+
+    def ours():
+        shutil.rmtree(config.workspace, ignore_errors=True)
+        workspace = Workspace(config.workspace)
+        corpus = config.corpora.reference
+        units = plan_shards(config, corpus, "reference", workspace)
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(lambda unit: write_corpus_shard(unit.job), units))
+
+    def theirs():
+        subprocess.run([tar, "cf", str(tmp_path / "plain.tar"), "-C", str(folder), "."], check=True)
+
+    assert compared(ours, theirs) < 2
+
+
+def test_help_answers_within_a_second():
+    command = [sys.executable, "-c", "import sys; from flows.cli import main; main()", "--help"]
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    print(f"\ndotpipe --help: {min(seconds):.2f} s")
+    assert min(seconds) < 1

@@ -1,0 +1,194 @@
+"""A change redoes exactly what depends on it: the ledger before and after tells."""
+
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import pytest
+
+from flows.backfill import backfill
+
+REPORT = "reports/tiny/*/report"
+SUMMARY = "reports/tiny/*/fidelity"
+OPERATOR = "operators/tiny/*"
+MOMENTS = "moments/*/*/*"
+SELECTION = "moments/tiny/selection"
+TARS = "enhanced/*"
+METRICS = "metrics/*"
+METRICS_OF_ALPHAS = "metrics/tiny/*/alpha*"
+AFTER_THE_FIT = {TARS, METRICS, SUMMARY, REPORT}
+
+
+@dataclass
+class Redone:
+    """Artifacts whose record is new or written again; names of operators and the like as *."""
+
+    made: set[str]
+    known: set[str]
+
+    def expected(self, patterns):
+        return {name for name in self.known if any(fnmatchcase(name, p) for p in patterns)}
+
+
+def run_again(project, change, **sections):
+    """Change something, run, and tell what was redone."""
+    before = project.versions()
+    change(project)
+    backfill(project.configure(**sections))
+    records = project.records()
+    made = [r for r in records if before.get(r.path) != project.versions()[r.path]]
+    artifacts = [record.artifact for record in records]
+    assert len(set(artifacts)) == len(artifacts), "an artifact has two records"
+    require_that_only_what_was_redone_was_written(project, before, made)
+    return Redone({anonymous(r.artifact) for r in made}, {anonymous(a) for a in artifacts})
+
+
+def require_that_only_what_was_redone_was_written(project, before, made):
+    records = project.records()
+    theirs = {file for record in made for file in records[record]["files"]}
+    theirs |= {record.path for record in made}
+    written = {name for name, seen in project.versions().items() if before.get(name) != seen}
+    assert written <= theirs
+
+
+def anonymous(artifact):
+    return re.sub(r"(?<=/)[0-9a-f]{16}(?=/|$)", "*", artifact)
+
+
+def nothing(_project):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("sections", "patterns"),
+    [
+        pytest.param({"enhance": {"format": "png"}}, {TARS, REPORT}, id="format"),
+        pytest.param(
+            {"enhance": {"alphas": [0, 0.5, 1]}},
+            {"enhanced/*/alpha=+1.00/*", "metrics/*/alpha+1.00/*", SUMMARY, REPORT},
+            id="another alpha",
+        ),
+        pytest.param({"enhance": {"alphas": [0.5]}}, {SUMMARY, REPORT}, id="an alpha less"),
+        pytest.param(
+            {"enhance": {"alphas": [0, 0.5], "decoding": "direct"}},
+            {TARS, METRICS_OF_ALPHAS, SUMMARY, REPORT},
+            id="decoding",
+        ),
+        pytest.param(
+            {"patches": {"fold": "gaussian"}},
+            {TARS, METRICS_OF_ALPHAS, SUMMARY, REPORT},
+            id="fold",
+        ),
+        pytest.param({"enhance": {"seed": 1}}, {REPORT}, id="seed without effect"),
+        pytest.param({"fit": {"ridge": 0.01}}, {OPERATOR, *AFTER_THE_FIT}, id="ridge"),
+        pytest.param({"fit": {"seed": 1}}, {SELECTION, REPORT}, id="seed, same images chosen"),
+        pytest.param(
+            {"fit": {"images": 2}},
+            {SELECTION, MOMENTS, OPERATOR, *AFTER_THE_FIT},
+            id="images fitted on",
+        ),
+        pytest.param(
+            {"patches": {"size": 3}}, {MOMENTS, OPERATOR, *AFTER_THE_FIT}, id="patch size"
+        ),
+        pytest.param(
+            {"degrade": [{"kind": "noise", "sigma": 0.2}]},
+            {
+                "datasets/tiny*",
+                "moments/tiny.source/*",
+                SELECTION,
+                OPERATOR,
+                *AFTER_THE_FIT,
+            },
+            id="sigma",
+        ),
+        pytest.param({"evaluate": {"controls": False}}, {SUMMARY, REPORT}, id="no controls"),
+        pytest.param({"compute": {"batch": 3}}, {REPORT}, id="batch"),
+        pytest.param(
+            {"shards": {"max_bad_fraction": 0.5}},
+            {"datasets/*/index", REPORT},
+            id="max bad fraction",
+        ),
+    ],
+)
+def test_a_changed_option_redoes_what_depends_on_it_and_nothing_else(finished, sections, patterns):
+    redone = run_again(finished, nothing, **sections)
+    assert redone.made == redone.expected(patterns)
+    assert all(redone.expected([pattern]) for pattern in patterns)
+
+
+def test_lpips_scores_again_but_encodes_no_image_again(finished, fake_squeezenet):
+    redone = run_again(finished, nothing, evaluate={"lpips": "squeeze"})
+    assert redone.made == redone.expected({METRICS, SUMMARY, REPORT})
+    page = next((finished.workspace / "reports").rglob("report.html")).read_text("utf-8")
+    assert "altered weights" in page
+
+
+def test_an_image_that_is_touched_but_the_same_is_read_again_and_that_is_all(finished):
+    redone = run_again(finished, lambda project: os.utime(project.folder / "reference/a/1.png"))
+    assert redone.made == {"datasets/reference/shard-000000"}
+
+
+def test_an_image_more_redoes_its_own_shard_only(finished, draw):
+    redone = run_again(finished, lambda project: draw(project.folder / "reference/b/8.png", 8))
+    data_sets = {"reference/shard-000002", "reference/index", "tiny/shard-000002", "tiny/index"}
+    assert redone.made == redone.expected(
+        {
+            *(f"datasets/{name}" for name in data_sets),
+            "datasets/tiny/matches/*",
+            "enhanced/*/shard-000002",
+            "metrics/*/shard-000002",
+            SUMMARY,
+            REPORT,
+        }
+    )
+
+
+def test_a_changed_image_redoes_its_own_shard_only(finished, draw):
+    redone = run_again(finished, lambda project: draw(project.folder / "natural/3.png", 5))
+    assert redone.made == redone.expected(
+        {
+            "datasets/natural/shard-000001",
+            "datasets/natural/index",
+            "datasets/tiny.source/shard-000001",
+            "datasets/tiny.source/index",
+            SELECTION,
+            "moments/*/shard-000001",
+            OPERATOR,
+            *AFTER_THE_FIT,
+        }
+    )
+
+
+def test_a_shard_that_is_no_more_goes_from_every_data_set(finished):
+    def remove(project):
+        for key in ("b/6", "b/7"):
+            (project.folder / f"reference/{key}.png").unlink()
+
+    run_again(finished, remove)
+    assert {name for name in finished.files() if "shard-000002" in name} == set()
+
+
+def test_going_back_to_an_earlier_operator_finds_its_images_done(finished):
+    run_again(finished, nothing, fit={"ridge": 0.01})
+    redone = run_again(finished, nothing)
+    assert redone.made == set()
+
+
+@pytest.mark.parametrize("format", ["png"])
+def test_an_artifact_that_is_made_again_as_before_leaves_no_second_record(finished, format):
+    run_again(finished, nothing, enhance={"format": format})
+    redone = run_again(finished, nothing)
+    assert redone.made == redone.expected({TARS, REPORT})
+
+
+@pytest.fixture
+def fake_squeezenet(tmp_path, monkeypatch):
+    """Random weights where torchvision looks for SqueezeNet's."""
+    import torch
+    from torchvision.models import squeezenet1_1
+
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(squeezenet1_1().state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))

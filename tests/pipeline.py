@@ -1,0 +1,76 @@
+"""The pipeline's plain functions in a row, without Prefect: what its tasks call."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.config import Config
+from tasks.enhance import plan_enhancement, write_enhanced
+from tasks.evaluate import plan_summary, read_summary, write_summary
+from tasks.io.shards import shard_name
+from tasks.io.workspace import Workspace
+from tasks.jobs import Planned
+from tasks.match import plan_matches, write_matches
+from tasks.measure import plan_both_measurements, write_moments
+from tasks.reduce import find_operator, plan_reduction, write_operator
+from tasks.restore import plan_restoration, write_restored_shard
+from tasks.select import plan_selection, read_selection, write_selection
+from tasks.shard import plan_index, plan_shards, write_corpus_shard, write_index
+
+
+def shard(config: Config, workspace: Workspace) -> None:
+    """All data sets, given and made."""
+    for dataset, corpus in config.given_datasets().items():
+        units = list(plan_shards(config, corpus, dataset, workspace))
+        _run(units, write_corpus_shard)
+        _index(config, dataset, len(units), workspace)
+    for dataset, clean in config.made_datasets().items():
+        units = plan_restoration(config, clean, dataset, workspace)
+        _run(units, write_restored_shard)
+        _index(config, dataset, len(units), workspace)
+
+
+def fit(config: Config, workspace: Workspace) -> None:
+    """The operator."""
+    artifact, job = plan_selection(config, workspace)
+    if job is not None:
+        write_selection(job)
+    selection = read_selection(workspace, artifact)
+    _run(plan_both_measurements(config, selection, workspace), write_moments)
+    _, reduction = plan_reduction(config, selection, workspace)
+    if reduction is not None:
+        write_operator(reduction)
+
+
+def enhance(config: Config, workspace: Workspace) -> None:
+    """The enhanced data sets and their metrics."""
+    matches = plan_matches(config, workspace)
+    if matches is not None:
+        write_matches(matches)
+    operator = find_operator(config, workspace)
+    _run(plan_enhancement(config, operator, workspace, tars=True), write_enhanced)
+
+
+def evaluate(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
+    """The rows of the summary."""
+    artifact, job = plan_summary(config, find_operator(config, workspace), workspace)
+    return read_summary(workspace, artifact) if job is None else write_summary(job)
+
+
+def run(config: Config) -> list[dict[str, Any]]:
+    """All of it but the report; the rows of the summary."""
+    workspace = Workspace(config.workspace)
+    for step in (shard, fit, enhance):
+        step(config, workspace)
+    return evaluate(config, workspace)
+
+
+def _run(units: Iterable[Planned], work) -> None:
+    for unit in units:
+        if unit.job is not None:
+            work(unit.job)
+
+
+def _index(config: Config, dataset: str, shards: int, workspace: Workspace) -> None:
+    job = plan_index(config, dataset, map(shard_name, range(shards)), workspace)
+    if job is not None:
+        write_index(job)

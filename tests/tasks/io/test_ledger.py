@@ -1,0 +1,153 @@
+"""The ledger: what is done is found, what is half done is not, and nothing lies."""
+
+import json
+
+import pytest
+
+from tasks.io import ledger as ledger_module
+from tasks.io.ledger import Ledger, Record, digest_of, fingerprint
+from tasks.io.store import Store
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(Store(str(tmp_path)))
+
+
+def publish(ledger, artifact="moments/x/shard-000000", mark="f" * 32, content="1", stale=()):
+    with ledger.publishing(artifact, mark, stale) as publication:
+        publication.file(f"{artifact}.txt").write_text(content)
+        publication.facts["images"] = 3
+    return publication.digest
+
+
+def files(ledger):
+    root = ledger.store.local()
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        "datasets/x/shard-000000",
+        "enhanced/x/0123/alpha=+0.00/shard-000000",
+        "moments/a.b/selection",
+    ],
+)
+def test_a_records_path_parses_to_the_record(artifact):
+    record = Record(artifact, "a" * 32, "b" * 32)
+    assert Record.parse(record.path) == record
+
+
+def test_a_finished_artifact_is_found_by_what_it_was_made_from(ledger):
+    digest = publish(ledger)
+    survey = ledger.survey("moments/x")
+    assert survey.digest("moments/x/shard-000000", "f" * 32) == digest
+    assert survey.artifacts() == ["moments/x/shard-000000"]
+    assert survey.digest("moments/x/shard-000000", "0" * 32) is None
+    assert survey.digest("moments/x/shard-000001", "f" * 32) is None
+
+
+def test_a_record_tells_its_files_and_facts(ledger):
+    publish(ledger, content="four")
+    (record,) = ledger.survey("moments/x").records("moments/x/shard-000000")
+    facts = ledger.facts(record)
+    assert facts["images"] == 3
+    (name, described), *_ = facts["files"].items()
+    assert name == "moments/x/shard-000000.txt"
+    assert described["size"] == 4
+
+
+def test_equal_content_has_an_equal_digest_and_other_content_another(ledger):
+    first = publish(ledger, mark="1" * 32)
+    assert publish(ledger, mark="2" * 32) == first
+    assert publish(ledger, mark="3" * 32, content="2") != first
+
+
+def test_an_exception_leaves_neither_files_nor_record(ledger):
+    def fail():
+        with ledger.publishing("a/b", "f" * 32) as publication:
+            publication.file("a/b.txt").write_text("half")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail()
+    assert files(ledger) == []
+
+
+def test_the_record_is_written_after_all_files(ledger, monkeypatch):
+    order = []
+    put = Store.put
+
+    def watched(self, aside, path):
+        order.append(path)
+        put(self, aside, path)
+
+    monkeypatch.setattr(Store, "put", watched)
+    with ledger.publishing("a/b", "f" * 32) as publication:
+        publication.file("a/b.tar").write_text("1")
+        publication.file("a/b.parquet").write_text("2")
+    assert order[:2] == ["a/b.tar", "a/b.parquet"]
+    assert order[2].startswith("ledger/a/b@")
+
+
+def test_a_failure_between_files_leaves_no_record(ledger, monkeypatch):
+    put = Store.put
+
+    def failing(self, aside, path):
+        if path.endswith(".parquet"):
+            raise OSError("disk full")
+        put(self, aside, path)
+
+    def publish_two():
+        with ledger.publishing("a/b", "f" * 32) as publication:
+            publication.file("a/b.tar").write_text("1")
+            publication.file("a/b.parquet").write_text("2")
+
+    monkeypatch.setattr(Store, "put", failing)
+    with pytest.raises(OSError, match="disk full"):
+        publish_two()
+    assert ledger.survey("a").artifacts() == []
+    assert files(ledger) == ["a/b.tar"]
+
+
+def test_stale_records_are_withdrawn_before_their_files_change(ledger, monkeypatch):
+    artifact = "moments/x/shard-000000"
+    publish(ledger, mark="1" * 32)
+    stale = ledger.survey("moments").stale(artifact, "2" * 32)
+    assert [record.fingerprint for record in stale] == ["1" * 32]
+    monkeypatch.setattr(Store, "put", lambda *_: pytest.fail("stop"))
+    with pytest.raises(pytest.fail.Exception):
+        publish(ledger, mark="2" * 32, content="2", stale=stale)
+    assert ledger.survey("moments").artifacts() == []
+
+
+def test_after_a_change_only_the_new_record_is_left(ledger):
+    artifact = "moments/x/shard-000000"
+    publish(ledger, mark="1" * 32)
+    stale = ledger.survey("moments").stale(artifact, "2" * 32)
+    publish(ledger, mark="2" * 32, content="2", stale=stale)
+    (record,) = ledger.survey("moments").records(artifact)
+    assert record.fingerprint == "2" * 32
+    assert ledger.store.read(f"{artifact}.txt") == b"2"
+
+
+def test_a_record_is_json_that_every_tool_reads(ledger):
+    publish(ledger)
+    (record,) = ledger.survey("moments").records("moments/x/shard-000000")
+    body = json.loads(ledger.store.read(record.path), parse_constant=pytest.fail)
+    assert body["artifact"] == "moments/x/shard-000000"
+
+
+def test_a_fingerprint_depends_on_step_inputs_and_kernels(monkeypatch):
+    first = fingerprint("enhance", {"alpha": 0.5})
+    assert fingerprint("enhance", {"alpha": 0.5}) == first
+    assert fingerprint("measure", {"alpha": 0.5}) != first
+    assert fingerprint("enhance", {"alpha": 0.25}) != first
+    monkeypatch.setattr(ledger_module, "KERNEL_VERSION", ledger_module.KERNEL_VERSION + 1)
+    assert fingerprint("enhance", {"alpha": 0.5}) != first
+
+
+def test_a_digest_does_not_depend_on_the_order_of_names():
+    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
+    assert digest_of([1, 2]) != digest_of([2, 1])

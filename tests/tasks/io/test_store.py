@@ -1,0 +1,199 @@
+"""One contract for every store, and what only a disk or a bucket can do wrong."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from tasks.io.store import PARTIAL, Store, stem
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    if request.param == "local":
+        yield Store(str(tmp_path / "root"))
+        return
+    yield Store(f"memory://{tmp_path.name}/root")
+    fsspec.filesystem("memory").store.clear()
+
+
+def put(store, path, data=b"content"):
+    with store.publish(path) as aside:
+        aside.write_bytes(data)
+
+
+def put_half(store, path):
+    with store.publish(path) as aside:
+        aside.write_bytes(b"half")
+        raise RuntimeError("half way")
+
+
+def everything(store):
+    return list(store._fs.find(store._root))
+
+
+def test_what_is_published_is_read_back_whole(store):
+    put(store, "a/b/c.bin", b"0123456789")
+    assert store.read("a/b/c.bin") == b"0123456789"
+    with store.open("a/b/c.bin") as stream:
+        stream.seek(4)
+        assert stream.read(3) == b"456"
+    with store.fetched("a/b/c.bin") as path:
+        assert path.read_bytes() == b"0123456789"
+    assert store.exists("a/b/c.bin")
+    assert store.exists("a/b")
+
+
+def test_publishing_again_replaces(store):
+    put(store, "a.bin", b"long and old")
+    put(store, "a.bin", b"new")
+    assert store.read("a.bin") == b"new"
+
+
+def test_an_exception_while_writing_leaves_nothing(store):
+    put(store, "kept.bin")
+    with pytest.raises(RuntimeError, match="half way"):
+        put_half(store, "lost.bin")
+    assert not store.exists("lost.bin")
+    assert [path.rpartition("/")[2] for path in everything(store)] == ["kept.bin"]
+
+
+def test_an_exception_while_replacing_keeps_the_old_file(store):
+    put(store, "a.bin", b"old")
+    with pytest.raises(RuntimeError, match="half way"):
+        put_half(store, "a.bin")
+    assert store.read("a.bin") == b"old"
+
+
+def test_a_file_that_is_not_there_is_said_so_by_every_reader(store):
+    put(store, "there.bin")
+    with pytest.raises(FileNotFoundError):
+        store.read("absent.bin")
+    with pytest.raises(FileNotFoundError), store.open("absent.bin") as stream:
+        stream.read()
+    assert not store.exists("absent.bin")
+
+
+def test_removing_removes_and_forgives_what_is_gone_already(store):
+    put(store, "a.bin")
+    store.remove("a.bin")
+    store.remove("a.bin")
+    assert not store.exists("a.bin")
+
+
+def test_a_listing_has_paths_sizes_and_nothing_hidden(store):
+    put(store, "x/a.bin", b"123")
+    put(store, "x/.hidden/b.bin")
+    put(store, ".secret")
+    assert [(entry.path, entry.size) for entry in store.list("")] == [("x/a.bin", 3)]
+    assert [entry.path for entry in store.list("x")] == ["x/a.bin"]
+    assert list(store.list("nowhere")) == []
+
+
+def test_a_listing_is_in_the_order_of_keys_as_strings(store):
+    names = [
+        "a/x.jpg",
+        "a-b.jpg",
+        "a.jpg",
+        "a b/c.png",
+        "a/x/y.jpg",
+        "a/x-1.jpg",
+        "a0.jpg",
+        "a.b.jpg",
+        "a.b/c.jpg",
+        "A.jpg",
+        "é.jpg",
+        "é/1.jpg",
+        "10.jpg",
+        "9.jpg",
+        "a+/z.jpg",
+        "日本/図.png",
+    ]
+    for name in names:
+        put(store, name)
+    keys = [stem(entry.path) for entry in store.list("")]
+    assert keys == sorted(stem(name) for name in names)
+
+
+def test_a_files_version_changes_with_the_file(tmp_path):
+    store = Store(str(tmp_path))
+    put(store, "a.bin", b"1")
+    (before,) = store.list("")
+    os.utime(tmp_path / "a.bin", (1, 1))
+    (after,) = store.list("")
+    assert before.version != after.version
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b.jpg", "a/b"),
+        ("a.b/c", "a.b/c"),
+        ("a/b.c.jpg", "a/b.c"),
+        (".hidden", ".hidden"),
+        ("a/.hidden", "a/.hidden"),
+        ("plain", "plain"),
+    ],
+)
+def test_a_stem_is_a_path_without_its_last_extension(path, expected):
+    assert stem(path) == expected
+
+
+class TruncatingFileSystem(MemoryFileSystem):
+    """A bucket that takes less than it is given, and says that all is well."""
+
+    protocol = "truncating"
+    store = {}  # noqa: RUF012  # MemoryFileSystem's own way to keep files
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    def put_file(self, lpath, rpath, **options):
+        super().put_file(lpath, rpath, **options)
+        self.pipe_file(rpath, self.cat_file(rpath)[:-1])
+
+
+def test_an_upload_that_lost_bytes_is_removed_and_reported():
+    fsspec.register_implementation("truncating", TruncatingFileSystem, clobber=True)
+    store = Store("truncating://bucket")
+    with pytest.raises(OSError, match=r"upload of a.bin must take 7 bytes, got 6; try again"):
+        put(store, "a.bin", b"1234567")
+    assert not store.exists("a.bin")
+
+
+def test_sweeping_removes_what_dead_processes_left_and_nothing_else(tmp_path):
+    store, host = Store(str(tmp_path)), socket.gethostname()
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    partial = tmp_path / PARTIAL
+    partial.mkdir()
+    left, mine, foreign, other = (
+        partial / f"{host}-{int(dead.stdout)}-0a",
+        partial / f"{host}-{os.getpid()}-0b",
+        partial / f"other-{host}-1-0c",
+        partial / "readme",
+    )
+    for path in (left, mine, foreign, other):
+        path.touch()
+    store.sweep()
+    assert sorted(partial.iterdir()) == sorted([mine, foreign, other])
+
+
+def test_sweeping_a_store_without_partial_files_does_nothing(store):
+    store.sweep()
+    assert everything(store) == []
+
+
+def test_an_address_is_what_a_person_types(tmp_path):
+    assert Store(str(tmp_path)).address("a/b.html") == str(tmp_path / "a" / "b.html")
+    assert Store("memory://bucket").address("b.html") == "memory:///bucket/b.html"
+
+
+def test_a_file_and_an_absent_path_are_no_folders(tmp_path):
+    (tmp_path / "file").touch()
+    assert Store(str(tmp_path)).is_folder()
+    assert not Store(str(tmp_path / "file")).is_folder()
+    assert not Store(str(tmp_path / "absent")).is_folder()

@@ -1,0 +1,236 @@
+"""The configuration: every rule a sentence, every path anchored, every default shown."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import infra
+from tasks.config import Config, load_config
+from tasks.io.errors import ConfigurationError
+
+CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
+NOISE = {"kind": "noise", "sigma": 0.2}
+MADE = {
+    "corpora": {"reference": {"path": "clean"}},
+    "degrade": [NOISE],
+    "restore": {"kind": "bicubic"},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a configuration with some sections changed; None leaves one out."""
+
+    def write(**sections):
+        tree = {
+            "workspace": "w",
+            "corpora": {"restored": {"path": "r"}, "natural": {"path": "n"}},
+        }
+        tree = {name: value for name, value in {**tree, **sections}.items() if value is not None}
+        path = tmp_path / "run.yaml"
+        path.write_text(yaml.safe_dump(tree))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def complaint(write):
+    """What is said of a configuration with some sections changed."""
+
+    def complain(**sections):
+        with pytest.raises(ConfigurationError) as caught:
+            load_config(write(**sections))
+        return str(caught.value)
+
+    return complain
+
+
+@pytest.mark.parametrize(
+    ("sections", "place", "known"),
+    [
+        ({"workspce": "w"}, "workspce", "workspace"),
+        ({"corpora": {"restord": {"path": "r"}}}, "corpora.restord", "natural, reference"),
+        (
+            {"corpora": {"restored": {"path": "r", "siz": 2}, "natural": {"path": "n"}}},
+            "corpora.restored.siz",
+            "crop, limit, name, path, resize",
+        ),
+        ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
+        ({"fit": {"image": 3}}, "fit.image", "images, pairing, ridge, seed"),
+        ({"enhance": {"alpha": 0}}, "enhance.alpha", "alphas, decoding"),
+        ({"evaluate": {"lpip": None}}, "evaluate.lpip", "controls, lpips"),
+        ({"shards": {"image": 3}}, "shards.image", "images, max_bad_fraction"),
+        ({"compute": {"devce": "cpu"}}, "compute.devce", "batch, device"),
+        ({"codec": {"kind": "pixel", "factr": 2}}, "codec.pixel.factr", "factor, kind"),
+        (
+            {"codec": {"kind": "autoencoder-kl", "weights": "w", "revison": "0"}},
+            "codec.autoencoder-kl.revison",
+            "kind, revision, sha256, weights",
+        ),
+        (
+            MADE | {"degrade": [NOISE, {"kind": "noise", "sgma": 0.2}]},
+            "degrade.1.noise.sgma",
+            "kind, sigma",
+        ),
+        (
+            MADE | {"degrade": [{"kind": "downscale", "facter": 2}]},
+            "degrade.0.downscale.facter",
+            "factor, kind",
+        ),
+        (
+            MADE | {"restore": {"kind": "non-local-means", "strenth": 1}},
+            "restore.non-local-means.strenth",
+            "kind, patch_distance, patch_size, strength",
+        ),
+        (
+            MADE | {"restore": {"kind": "spandrel", "chekpoint": "c"}},
+            "restore.spandrel.chekpoint",
+            "checkpoint, kind, sha256",
+        ),
+    ],
+)
+def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
+    complaint, sections, place, known
+):
+    text = complaint(**sections)
+    assert f"{place}: no such field; known here: " in text
+    assert known in text
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ({"workspace": None}, "workspace: Field required"),
+        ({"corpora": None}, "corpora: Field required"),
+        ({"corpora": {}}, "corpora.restored must be given, or made by degrade and restore"),
+        ({"corpora": {"natural": {"path": "n"}}}, "corpora.restored must be given"),
+        ({"corpora": {"restored": {"path": "r"}}}, "corpora.natural must be given"),
+        ({"corpora": {"restored": {}}}, "corpora.restored.path: Field required"),
+        (MADE | {"restore": None}, "degrade needs a restore section"),
+        (MADE | {"degrade": None}, "restore needs a degrade section"),
+        (
+            MADE | {"corpora": {"restored": {"path": "r"}, "reference": {"path": "c"}}},
+            "corpora.restored is made by degrade and restore; give one or other",
+        ),
+        (MADE | {"corpora": {"natural": {"path": "n"}}}, "degrade needs corpora.reference"),
+        ({"name": "natural"}, "data sets must have different names, got natural, natural"),
+        (
+            MADE
+            | {
+                "name": "x",
+                "corpora": {
+                    "reference": {"path": "c"},
+                    "natural": {"path": "n", "name": "x.source"},
+                },
+            },
+            "data sets must have different names, got x, x.source, reference, x.source",
+        ),
+        ({"name": "two words"}, "name: String should match pattern"),
+        ({"name": "../up"}, "got '../up'"),
+        (
+            {"enhance": {"alphas": [0, 0.001]}},
+            "alphas name folders by two decimals",
+        ),
+        ({"enhance": {"alphas": [0, -0.001]}}, "alphas name folders by two decimals"),
+        ({"enhance": {"alphas": [0.5, 0.5]}}, "alphas name folders by two decimals"),
+        ({"enhance": {"alphas": []}}, "enhance.alphas: Tuple should have at least 1 item"),
+        ({"enhance": {"alphas": [float("nan")]}}, "finite number, got nan"),
+        ({"enhance": {"decoding": "both"}}, "'residual' or 'direct', got 'both'"),
+        ({"patches": {"size": 0}}, "greater than or equal to 1, got 0"),
+        ({"compute": {"device": "gpu"}}, "got 'gpu'"),
+        ({"codec": {"kind": "pixl"}}, "'pixel', 'autoencoder-kl', 'autoencoder-tiny'"),
+        ({"codec": {"factor": 2}}, "codec: kind must be given"),
+        (MADE | {"degrade": [{"sigma": 0.2}]}, "degrade.0: kind must be given"),
+        (MADE | {"degrade": [{"kind": "noise", "sigma": 50}]}, "sigma must be in [0, 10]"),
+        (MADE | {"degrade": [{"kind": "blur"}]}, "'noise', 'downscale', 'jpeg'"),
+        (
+            {"codec": {"kind": "autoencoder-kl", "weights": "w", "revision": "main"}},
+            "got 'main'",
+        ),
+    ],
+)
+def test_a_broken_rule_is_told_in_a_sentence(complaint, sections, sentence):
+    assert sentence in complaint(**sections)
+
+
+def test_all_broken_rules_are_told_at_once(complaint):
+    text = complaint(patches={"size": 0}, fit={"images": 0})
+    assert "breaks 2 rule(s)" in text
+    assert "patches.size" in text
+    assert "fit.images" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a: [", "must be YAML in UTF-8"),
+        (b"\xff\xfe", "must be YAML in UTF-8"),
+        (b"- a\n- b\n", "must hold sections, got list"),
+        (b"", "must hold sections, got NoneType"),
+        (b"just words", "must hold sections, got str"),
+        (b"workspace: w\n1: 2\n", "1: Keys should be strings"),
+    ],
+)
+def test_a_file_that_is_no_mapping_of_sections_is_told_in_a_sentence(tmp_path, content, sentence):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_config(path)
+
+
+def test_a_missing_file_is_told_with_the_command_that_writes_one(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"No such file .*`dotpipe init` writes one"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_relative_paths_count_from_the_file_not_from_the_current_folder(
+    write, tmp_path, monkeypatch
+):
+    made = MADE | {
+        "corpora": {"reference": {"path": "../clean"}, "natural": {"path": "/data/natural"}},
+        "restore": {"kind": "spandrel", "checkpoint": "weights/net.pth"},
+        "codec": {"kind": "autoencoder-tiny", "weights": "taesd"},
+    }
+    path = write(**made)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = load_config(Path("..") / path.name)
+    assert config.workspace == str(tmp_path / "w")
+    assert config.corpora.reference.path == str(tmp_path.parent / "clean")
+    assert config.corpora.natural.path == "/data/natural"
+    assert config.restore.checkpoint == str(tmp_path / "weights" / "net.pth")
+    assert config.codec.weights == str(tmp_path / "taesd")
+
+
+def test_urls_and_hub_names_are_left_as_they_are(write):
+    codec = {"kind": "autoencoder-kl", "weights": "some/repository", "revision": "0" * 40}
+    config = load_config(write(workspace="s3://bucket/prefix", codec=codec))
+    assert config.workspace == "s3://bucket/prefix"
+    assert config.codec.weights == "some/repository"
+
+
+def test_a_run_is_named_by_its_file_unless_it_says_otherwise(write):
+    assert load_config(write()).name == "run"
+    assert load_config(write(name="mine")).restored_name == "mine"
+
+
+def test_alphas_are_rounded_to_the_decimals_that_name_their_folders(write):
+    config = load_config(write(enhance={"alphas": [-0.001, 0.3333, 1]}))
+    assert config.enhance.alphas == (0.0, 0.33, 1.0)
+    assert str(config.enhance.alphas[0]) == "0.0"
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
+def test_every_ready_configuration_loads(path):
+    assert load_config(path).name
+
+
+def test_the_template_shows_the_defaults():
+    path = next(path for path in CONFIGURATIONS if path.stem == "template")
+    shown = yaml.safe_load(path.read_text("utf-8"))
+    needed = {name: shown[name] for name in ("name", "workspace", "corpora")}
+    assert Config.model_validate(shown) == Config.model_validate(needed)
+    optional = set(Config.model_fields) - {"degrade", "restore"}
+    assert set(shown) == optional

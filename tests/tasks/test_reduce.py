@@ -1,0 +1,110 @@
+"""From moments to the operator: the same for every sharding, refusals in sentences."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.io.errors import CorpusError, StepMissing
+from tasks.reduce import find_operator, plan_reduction, read_operator
+
+
+@pytest.fixture
+def fitted(tmp_path, steps, photographs):
+    """Shards the photographs and fits an operator."""
+
+    def fit(name="workspace", corpora=None, **sections):
+        run = steps(tmp_path / name, corpora or photographs, **sections)
+        run.shard()
+        run.fit()
+        return run
+
+    return fit
+
+
+def operator_of(run):
+    return read_operator(run.workspace, run.config.restored_name, run.operator)
+
+
+def test_the_operator_does_not_depend_on_sharding(fitted):
+    first, *others = [
+        operator_of(fitted(f"w{images}", shards={"images": images}))[0] for images in (1, 3, 100)
+    ]
+    for other in others:
+        torch.testing.assert_close(other.matrix, first.matrix)
+        torch.testing.assert_close(other.target_mean, first.target_mean)
+
+
+def test_the_operator_widens_what_the_restorer_narrowed(fitted):
+    operator, moments, facts = operator_of(fitted())
+    diagnostics = operator.diagnostics
+    assert diagnostics.gelbrich_after < 0.01 * diagnostics.gelbrich_before
+    assert moments["source"].count == moments["target"].count
+    assert facts["pairing"] == "paired"
+    assert facts["images"] == 8
+    assert 0 < facts["map_standard_error"] < 1
+
+
+def test_fewer_patches_than_dimensions_are_told_with_the_remedy(fitted):
+    with pytest.raises(CorpusError, match=r"more patches than the 300 dimensions.*smaller patch"):
+        fitted(patches={"size": 5}, fit={"images": 1})
+
+
+@pytest.mark.parametrize("level", [0, 37, 255])
+def test_images_all_of_one_colour_are_told(fitted, photographs, tmp_path, write_images, level):
+    constant = {f"{i}.png": np.full((24, 32, 3), level, np.uint8) for i in range(3)}
+    corpora = {
+        "restored": photographs["restored"],
+        "natural": write_images(tmp_path / "constant", constant),
+    }
+    with pytest.raises(CorpusError, match=r"target patches must vary.*all of one colour"):
+        fitted(corpora=corpora)
+
+
+def test_a_failed_fit_leaves_no_operator(fitted, tmp_path):
+    with pytest.raises(CorpusError):
+        fitted(patches={"size": 5}, fit={"images": 1})
+    assert not (tmp_path / "workspace" / "operators").exists()
+
+
+def test_an_operator_is_found_by_its_configuration_only(fitted, steps, photographs, tmp_path):
+    run = fitted()
+    assert find_operator(run.config, run.workspace).name == run.operator
+    for change in ({"fit": {"ridge": 0.1}}, {"fit": {"images": 3}}, {"patches": {"size": 3}}):
+        other = steps(tmp_path / "workspace", photographs, **change)
+        with pytest.raises(StepMissing, match="run `dotpipe fit CONFIG` first"):
+            find_operator(other.config, other.workspace)
+
+
+def test_a_second_run_solves_nothing_and_another_ridge_only_the_operator(
+    fitted, steps, photographs, tmp_path
+):
+    run = fitted()
+    assert plan_reduction(run.config, run.select(), run.workspace)[1] is None
+    other = steps(tmp_path / "workspace", photographs, fit={"ridge": 0.1})
+    assert other.fit() == []
+    assert other.operator != run.operator
+
+
+def test_equal_runs_write_equal_operators(fitted):
+    first, second = (fitted(name) for name in ("one", "two"))
+    paths = [
+        run.workspace.store.local(f"operators/run/{run.operator}.safetensors")
+        for run in (first, second)
+    ]
+    assert paths[0].name == paths[1].name
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_singular_source_gives_a_stochastic_operator(
+    fitted, photographs, pixels, tmp_path, write_images
+):
+    # pairs of equal pixels: a quarter of the source's dimensions, and no more
+    blocks = {f"{i}.png": pixels(i, 12, 16).repeat(2, axis=0).repeat(2, axis=1) for i in range(5)}
+    corpora = {
+        "restored": write_images(tmp_path / "blocks", blocks),
+        "natural": photographs["natural"],
+    }
+    operator, _, _ = operator_of(fitted(corpora=corpora, fit={"ridge": 0}))
+    assert operator.is_stochastic
+    assert operator.diagnostics.source_rank == 3
+    assert operator.diagnostics.push_forward_error < 1e-6  # of float64, through square roots

@@ -1,0 +1,141 @@
+"""Choosing images: in pairs where there are, the same sample however it is sharded."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from tasks.io.errors import CorpusError
+from tasks.jobs import Target
+from tasks.select import ENOUGH_PAIRS, SelectJob, choose
+
+
+def job(pairing="auto", images=1000, seed=0):
+    return SelectJob(
+        workspace="unused",
+        target=Target(artifact="moments/x/selection", fingerprint="f"),
+        source_dataset="restored",
+        target_dataset="natural",
+        images=images,
+        pairing=pairing,
+        seed=seed,
+    )
+
+
+def side(keys, per_shard=4):
+    """A corpus as the index lists it: keys in order, so many to a shard."""
+    ordered = sorted(keys)
+    return lambda: iter(
+        [(key, f"shard-{number // per_shard:06d}") for number, key in enumerate(ordered)]
+    )
+
+
+def names(count, prefix="k"):
+    return [f"{prefix}{number:03d}" for number in range(count)]
+
+
+def chosen(by_shard):
+    return [key for keys in by_shard.values() for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "pairing"),
+    [
+        (names(30), names(30), "paired"),
+        (names(300), names(3), "paired"),  # every natural image has a restored version
+        (names(ENOUGH_PAIRS), names(200), "paired"),
+        (names(ENOUGH_PAIRS - 1), names(200), "unpaired"),
+        (names(30), names(30, "other"), "unpaired"),
+    ],
+)
+def test_auto_pairs_where_all_or_enough_natural_keys_are_restored(source, target, pairing):
+    assert choose(side(source), side(target), job()).pairing == pairing
+
+
+def test_a_paired_choice_has_the_same_keys_on_both_sides():
+    selection = choose(side(names(40)), side(names(90)[20:]), job(images=7))
+    assert selection.pairs == 20
+    assert chosen(selection.source) == chosen(selection.target)
+    assert selection.images == 7
+    assert set(chosen(selection.source)) <= set(names(40)[20:])
+
+
+def test_paired_takes_few_pairs_when_told_to():
+    selection = choose(side(names(2)), side(names(200)), job("paired"))
+    assert (selection.pairing, chosen(selection.target)) == ("paired", names(2))
+
+
+def test_unpaired_ignores_shared_keys_when_told_to():
+    selection = choose(side(names(30)), side(names(50)), job("unpaired", images=40))
+    assert selection.pairing == "unpaired"
+    assert len(chosen(selection.source)) == 30
+    assert len(chosen(selection.target)) == 40
+
+
+def test_pairs_that_are_asked_for_and_not_there_are_told_with_examples():
+    with pytest.raises(CorpusError, match=r"must share keys .* 'a000' against 'b000'"):
+        choose(side(names(5, "a")), side(names(5, "b")), job("paired"))
+
+
+@pytest.mark.parametrize(("source", "target", "missing"), [(0, 3, "restored"), (3, 0, "natural")])
+def test_a_side_without_one_accepted_image_is_told(source, target, missing):
+    with pytest.raises(CorpusError, match=f"needs images on both sides, got none of {missing}"):
+        choose(side(names(source)), side(names(target, "t")), job())
+
+
+@pytest.mark.parametrize("pairing", ["paired", "unpaired"])
+def test_the_sample_does_not_depend_on_sharding(pairing):
+    choices = [
+        choose(side(names(50), each), side(names(60), each), job(pairing, images=9))
+        for each in (1, 7, 100)
+    ]
+    for other in choices[1:]:
+        assert chosen(other.source) == chosen(choices[0].source)
+        assert chosen(other.target) == chosen(choices[0].target)
+
+
+def test_a_key_is_drawn_alike_in_every_corpus():
+    few = choose(side(names(50)), side(names(50, "other")), job(images=10))
+    more = choose(side(names(50) + names(50, "z")), side(names(50)), job("unpaired", images=10))
+    kept = [key for key in chosen(more.source) if key.startswith("k")]
+    assert set(kept) <= set(chosen(few.source))
+
+
+def test_another_seed_draws_another_sample():
+    samples = {
+        tuple(chosen(choose(side(names(50)), side(names(50)), job(images=5, seed=seed)).source))
+        for seed in range(5)
+    }
+    assert len(samples) == 5
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sets(st.text(max_size=4), max_size=20), st.sets(st.text(max_size=4), max_size=20))
+def test_pairs_are_the_intersection_of_keys(source, target):
+    if not source or not target:
+        return
+    selection = choose(side(source), side(target), job())
+    assert selection.pairs == len(source & target)
+
+
+def test_a_selection_is_written_once_and_read_back(steps, photographs, tmp_path):
+    corpora = {"restored": photographs["restored"], "natural": photographs["natural"]}
+    run = steps(tmp_path, corpora, fit={"images": 5})
+    run.shard()
+    first = run.select()
+    assert first.pairing == "paired"
+    assert first.images == 5
+    assert run.select() == first
+    again = steps(tmp_path, corpora, fit={"images": 5, "seed": 1})
+    assert again.select() != first
+
+
+def test_refused_images_are_not_chosen(steps, photographs, tmp_path, write_images):
+    natural = {"a/bad.png": b"", "a/0.png": np.zeros((8, 8, 3), np.uint8)}
+    corpora = {
+        "restored": photographs["restored"],
+        "natural": write_images(tmp_path / "natural", natural),
+    }
+    run = steps(tmp_path / "workspace", corpora, shards={"images": 3, "max_bad_fraction": 1})
+    run.shard()
+    assert chosen(run.select().target) == ["a/0"]
