@@ -4,12 +4,15 @@ Axes: h and w image height and width. Images are single, float, (3, h, w) in [0,
 noise is not clipped, as denoisers are trained on it unclipped.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,6 +70,7 @@ def degrade(
 
     Raises:
         ValueError: a side is no multiple of a downscaling factor.
+        TypeError: something is no degradation.
     """
     for degradation in degradations:
         match degradation:
@@ -76,6 +80,10 @@ def degrade(
                 image = _downscale(image, factor)
             case Jpeg(quality=quality):
                 image = _compress(image, quality)
+            case _:
+                raise TypeError(
+                    f"degradation must be Noise, Downscale or Jpeg, got {degradation!r}"
+                )
     return image
 
 
@@ -97,8 +105,8 @@ def _downscale(image: Float[Tensor, "3 h w"], factor: int) -> Float[Tensor, "3 h
 
 
 def _compress(image: Float[Tensor, "3 h w"], quality: int) -> Float[Tensor, "3 h w"]:
-    from torchvision.io import decode_jpeg, encode_jpeg  # a second's import, rarely wanted
-
-    coded: Tensor = encode_jpeg((image * 255).round().clamp(0, 255).byte(), quality=quality)
-    decoded: Tensor = decode_jpeg(coded)
-    return decoded.float() / 255
+    pixels = (image * 255).round().clamp(0, 255).byte().movedim(0, -1)
+    coded = io.BytesIO()
+    Image.fromarray(pixels.numpy(force=True)).save(coded, "JPEG", quality=quality)
+    decoded = torch.from_numpy(np.array(Image.open(coded)))
+    return decoded.movedim(-1, 0).float() / 255

@@ -40,9 +40,9 @@ class GaussianMoments:
         Raises:
             ValueError: a sample is not finite.
         """
-        if len(samples) == 0:
-            return cls.zero(samples.shape[1])
         x = samples.double()
+        if len(x) == 0:
+            return cls(0, x.new_zeros(x.shape[1]), x.new_zeros(x.shape[1], x.shape[1]))
         mean = x.mean(dim=0)
         centred = x - mean
         scatter = centred.mT @ centred

@@ -170,6 +170,7 @@ def _hits(size: int, stretch: _Stretch) -> Float64[Tensor, "o s k l"]:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or the first caller's mode would stick to later ones
 def _kernel(
     operator: TransportOperator,
     channels: int,

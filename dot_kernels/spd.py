@@ -39,7 +39,7 @@ class Spectrum:
             exponent: any real number.
             cutoff: share of the largest eigenvalue, from which on a direction counts.
         """
-        kept = (self.values > cutoff * self.values[-1]) & (self.values > 0)
+        kept = self.values > cutoff * self.values[-1]
         vectors = self.vectors[:, kept]  # (d, r)
         return (vectors * self.values[kept].pow(exponent)) @ vectors.mT
 

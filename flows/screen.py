@@ -67,12 +67,13 @@ class Bars:
             self._progress.advance(self._task, images)
 
     def finish(self, note: str) -> None:
-        """Fill the newest bar to what was counted, and say how it ended."""
+        """Leave the newest bar where it stands, and say how the step ended."""
         if self._task is None:
             return
         bar = next(task for task in self._progress.tasks if task.id == self._task)
-        total = bar.completed if bar.total is None else max(bar.total, 0)
-        self._progress.update(self._task, total=total, completed=total, note=note)
+        total = bar.completed if bar.total is None else bar.total
+        completed = min(bar.completed, total)  # a shard that is tried again counts again
+        self._progress.update(self._task, total=total, completed=completed, note=note)
         self._progress.stop_task(self._task)
         self._progress.refresh()
         self._task = None

@@ -3,7 +3,9 @@
 The history is kept in Prefect's own database, so `prefect server start` shows it later.
 """
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,8 +37,11 @@ class Server:
         with os.fdopen(handle, "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed words
                 [sys.executable, *command],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us; the server is still needed then
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
                 env={**os.environ, "PREFECT_API_URL": f"{self.address}/api"},
             )
 
@@ -99,6 +104,12 @@ def prefect_server() -> Iterator[str]:
                 _drain()
     finally:
         server.stop()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process with its parent, even if that one is killed."""
+    prctl_set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(prctl_set_parent_death_signal, signal.SIGTERM)
 
 
 def _drain() -> None:

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.io.errors import StepMissing
@@ -77,8 +78,9 @@ class Workspace:
             StepMissing: the data set has not been sharded.
         """
         path = f"{dataset_folder(dataset)}/index.parquet"
+        local = self.store.local(path)
         try:
-            return pq.ParquetFile(io.BytesIO(self.store.read(path)))
+            return pq.ParquetFile(local or io.BytesIO(self.store.read(path)))
         except FileNotFoundError as error:
             raise StepMissing(
                 f"{path} must be there, but is not; run `dotpipe shard CONFIG` first"
@@ -90,8 +92,8 @@ class Workspace:
         shards = {}
         for group in range(index.num_row_groups):
             table = index.read_row_group(group, ["shard", "status"])
-            statuses = table["status"].to_pylist()
-            shards[str(table["shard"][0])] = statuses.count("ok")
+            accepted = pc.sum(pc.equal(table["status"], "ok")).as_py()
+            shards[str(table["shard"][0])] = int(accepted)
         return shards
 
     def keys(self, dataset: str) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tasks.io.store
 from tasks.config import Config
 from tasks.enhance import plan_enhancement, write_enhanced
 from tasks.evaluate import plan_summary, write_summary
@@ -121,6 +122,14 @@ class Steps:
         self.fit()
         self.enhance()
         return self.report()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """No test pulls the plug; syncing hundreds of tiny files would take half of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks.io.store, "_sync", lambda path: None)
+        yield
 
 
 @pytest.fixture(scope="session")

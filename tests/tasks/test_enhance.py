@@ -207,7 +207,7 @@ def test_options_reach_the_kernels(enhanced, photographs, decoding, interpolatio
 
 def test_pixels_do_not_depend_on_batch_or_shard_size(enhanced, finished):
     first = images_of(finished, 0.0)
-    for images, batch in ((8, 1), (1, 3), (5, 8)):
+    for images, batch in ((8, 3), (1, 8)):
         name = f"w{images}-{batch}"
         other = images_of(enhanced(name, shards={"images": images}, compute={"batch": batch}), 0.0)
         assert list(other) == list(first)

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+import tasks.io.store
 from tasks.io.store import PARTIAL, Store, stem
 
 
@@ -52,6 +53,18 @@ def test_publishing_again_replaces(store):
     put(store, "a.bin", b"long and old")
     put(store, "a.bin", b"new")
     assert store.read("a.bin") == b"new"
+
+
+def test_a_local_file_is_synced_before_it_takes_its_place_and_its_folder_after(
+    tmp_path, monkeypatch
+):
+    synced = []
+    monkeypatch.setattr(
+        tasks.io.store, "_sync", lambda path: synced.append((path, (tmp_path / "a.bin").exists()))
+    )
+    with Store(str(tmp_path)).publish("a.bin") as aside:
+        aside.write_bytes(b"content")
+    assert synced == [(aside, False), (tmp_path, True)]
 
 
 def test_an_exception_while_writing_leaves_nothing(store):

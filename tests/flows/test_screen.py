@@ -1,0 +1,47 @@
+"""Bars on the terminal, and silence where there is none."""
+
+import io
+
+from rich.console import Console
+
+from flows.screen import Bars, screen
+
+
+def drawn(*steps):
+    """What a terminal shows at the end of some steps (name, total, images, note)."""
+    console = Console(file=io.StringIO(), force_terminal=False, width=120)
+    bars = Bars(console)
+    with bars.shown():
+        for name, total, images, note in steps:
+            bars.begin(name, total)
+            bars.advance(images)
+            bars.finish(note)
+    return console.file.getvalue().splitlines()
+
+
+def test_every_step_has_a_bar_with_its_images_and_how_it_ended():
+    lines = drawn(("shard", None, 7, "2 of 2 shards made"), ("enhance", 9, 9, "nothing to do"))
+    assert len(lines) == 2
+    assert "shard" in lines[0]
+    assert "7/7" in lines[0]
+    assert lines[0].rstrip().endswith("2 of 2 shards made")
+    assert "9/9" in lines[1]
+    assert lines[1].rstrip().endswith("nothing to do")
+
+
+def test_a_step_whose_tasks_could_not_tell_is_full_at_its_end():
+    assert "9/9" in drawn(("enhance", 9, 0, "3 of 3 shards made"))[0]
+
+
+def test_what_is_told_before_the_first_step_and_after_the_last_is_of_no_matter():
+    bars = Bars(Console(file=io.StringIO()))
+    bars.advance(1)
+    bars.finish("")
+
+
+def test_where_there_is_no_terminal_nothing_is_shown(capsys):
+    view = screen.get()
+    view.begin("shard", 3)
+    view.advance(3)
+    view.finish("done")
+    assert capsys.readouterr() == ("", "")

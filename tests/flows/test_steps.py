@@ -1,0 +1,217 @@
+"""One step: its window, its failures, and what is told while it goes on."""
+
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+from prefect import flow, task
+
+from flows.screen import screen
+from flows.steps import RUNNER, Report, run_step
+from tasks.io.errors import CorpusError, ShardsFailed
+from tasks.jobs import Job, Outcome, Planned
+from tasks.policy import SHARD_POLICY
+from tasks.progress import advance
+
+QUICK = SHARD_POLICY | {"retry_delay_seconds": [0, 0, 0]}
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+class Unit(Job):
+    """One of some units of work."""
+
+    number: int
+
+
+class Notes:
+    """A screen that keeps what it is told."""
+
+    def __init__(self):
+        self.begun, self.images, self.notes = [], 0, []
+        self._lock = threading.Lock()
+
+    def begin(self, step, total):
+        self.begun.append((step, total))
+
+    def advance(self, images):
+        with self._lock:
+            self.images += images
+
+    def finish(self, note):
+        self.notes.append(note)
+
+
+@contextmanager
+def shown_on(view):
+    token = screen.set(view)
+    try:
+        yield view
+    finally:
+        screen.reset(token)
+
+
+def units(count):
+    return [Planned(3, Unit(workspace="", number=number)) for number in range(count)]
+
+
+def run(work, planned, at_once=2, step="try", **told):
+    """Run a step in a flow of its own; its tasks do ``work(number)``."""
+
+    @task(**QUICK)
+    def one(job: Unit) -> Outcome:
+        return work(job.number) or Outcome(images=3)
+
+    @flow(task_runner=RUNNER)
+    def alone() -> Report:
+        return run_step(step, one, planned, at_once=at_once, **told)
+
+    return alone()
+
+
+def test_no_more_units_are_under_way_than_the_window_is_wide():
+    lock, under_way, seen = threading.Lock(), Counter(), []
+
+    def work(_number):
+        with lock:
+            under_way["now"] += 1
+            seen.append(under_way["now"])
+        time.sleep(0.05)
+        with lock:
+            under_way["now"] -= 1
+
+    assert run(work, units(9), at_once=3).made == 9
+    assert max(seen) == 3
+
+
+def test_units_are_planned_as_the_window_moves_on_and_not_all_at_first():
+    planned, ahead = Counter(), []
+
+    def plan():
+        for unit in units(8):
+            planned["so far"] += 1
+            yield unit
+
+    def work(number):
+        time.sleep(0.02)
+        ahead.append(planned["so far"] - number)
+
+    run(work, plan(), at_once=2)
+    assert max(ahead) <= 4
+
+
+def test_a_shard_that_fails_stops_no_other_and_the_error_names_the_remedy():
+    done = []
+
+    def work(number):
+        if number == 1:
+            raise RuntimeError("the second shard is cursed")
+        done.append(number)
+
+    with pytest.raises(ShardsFailed) as failure, shown_on(Notes()) as view:
+        run(work, units(5), step="curse")
+    assert sorted(done) == [0, 2, 3, 4]
+    assert str(failure.value) == (
+        "1 of 5 shards failed in the step 'curse', the first with RuntimeError: the second shard "
+        "is cursed; the others are done, and running again takes up just these"
+    )
+    assert isinstance(failure.value.__cause__, RuntimeError)
+    assert view.notes == ["1 of 5 shards failed"]
+
+
+def test_a_mistake_that_all_shards_share_stops_the_step():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        raise CorpusError("nothing here is an image")
+
+    with pytest.raises(CorpusError, match="nothing here is an image"):
+        run(work, units(50), at_once=2)
+    assert len(begun) <= 3
+
+
+def test_an_error_of_the_disk_is_tried_again():
+    tries = Counter()
+
+    def work(number):
+        tries[number] += 1
+        if number == 1 and tries[number] < 4:
+            raise OSError("the disk is away")
+
+    assert run(work, units(3)).made == 3
+    assert tries == {0: 1, 1: 4, 2: 1}
+
+
+def test_a_mistake_is_not_tried_again():
+    tries = Counter()
+
+    def work(number):
+        tries[number] += 1
+        raise ValueError("the same next time")
+
+    with pytest.raises(ShardsFailed):
+        run(work, units(1))
+    assert tries == {0: 1}
+
+
+def test_a_disk_that_stays_away_fails_the_shard_after_three_more_tries():
+    tries = Counter()
+
+    def work(number):
+        tries[number] += 1
+        raise OSError("the disk is away")
+
+    with pytest.raises(ShardsFailed, match="OSError: the disk is away"):
+        run(work, units(1))
+    assert tries == {0: 4}
+
+
+def test_images_reach_the_screen_while_their_shard_is_under_way():
+    seen = []
+
+    def work(_number):
+        for _ in range(3):
+            advance(1)
+            seen.append(view.images)
+
+    with shown_on(Notes()) as view:
+        run(work, [Planned(4, None), *units(2)], at_once=1, total=10)
+    assert seen == [5, 6, 7, 8, 9, 10]
+    assert view.begun == [("try", 10)]
+    assert view.notes == ["2 of 3 shards made"]
+
+
+def test_refused_images_are_counted_by_reason_and_told():
+    def work(number):
+        return Outcome(images=3, refused={"damaged": 1, "empty file": number})
+
+    with shown_on(Notes()) as view:
+        report = run(work, units(3))
+    assert report.refused == {"damaged": 3, "empty file": 3}
+    assert view.notes == ["3 of 3 shards made, 6 images refused"]
+
+
+def test_a_step_without_missing_units_says_so_and_submits_nothing():
+    with shown_on(Notes()) as view:
+        report = run(lambda number: pytest.fail("submitted"), [Planned(4, None)] * 2)
+    assert (report.units, report.made, report.images) == (2, 0, 8)
+    assert view.notes == ["nothing to do"]
+    assert view.images == 8
+
+
+def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):
+    monkeypatch.setattr("flows.steps._SECONDS_BETWEEN_UPDATES", 0.0)
+    seen = []
+
+    def work(number):
+        if number == 3:
+            (mine,) = (a for a in artifacts() if a["key"] == "slow-steps")
+            seen.append((mine["data"], mine["description"]))
+
+    run(work, units(4), at_once=1, step="slow steps", total=12)
+    assert seen == [(75.0, "slow steps: 9 images, 3 shards made")]
+    (mine,) = (artifact for artifact in artifacts() if artifact["key"] == "slow-steps")
+    assert (mine["data"], mine["description"]) == (100.0, "4 of 4 shards made")

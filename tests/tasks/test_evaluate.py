@@ -1,0 +1,119 @@
+"""The summary: means over images, distances over patches."""
+
+import numpy as np
+import polars
+import pytest
+
+from dot_kernels import gelbrich_distance
+from tasks.evaluate import is_best, plan_summary, read_summary, write_summary
+from tasks.io.artifacts import load_moments
+from tasks.io.errors import StepMissing
+from tasks.reduce import find_operator, read_operator
+
+
+@pytest.fixture
+def summary(finished):
+    artifact = f"reports/run/{finished.operator}/fidelity"
+    return {
+        (row["signal"], row["alpha"]): row for row in read_summary(finished.workspace, artifact)
+    }
+
+
+def test_means_are_over_all_images_with_metrics(finished, summary):
+    table = polars.read_parquet(finished.workspace.store.local(f"metrics/run/{finished.operator}"))
+    assert len(summary) == 6
+    for (signal, alpha), row in summary.items():
+        part = table.filter(
+            polars.col("signal") == signal, polars.col("alpha").eq_missing(polars.lit(alpha))
+        )
+        assert row["images"] == part.height == 8
+        for name in ("mse", "psnr", "ssim"):
+            assert row[name] == pytest.approx(part[name].mean())
+        assert row["lpips"] is None
+
+
+def test_the_gelbrich_distance_is_that_of_merged_latent_patches(finished, summary):
+    natural = read_operator(finished.workspace, "run", finished.operator)[1]["target"]
+    folder = finished.workspace.store.local(f"features/run/{finished.operator}/alpha+0.50")
+    parts = [load_moments(path)[0]["latent_patches"] for path in sorted(folder.iterdir())]
+    merged = sum(parts[1:], parts[0])
+    expected = gelbrich_distance(merged, natural)
+    assert summary["enhanced", 0.5]["gelbrich"] == pytest.approx(expected)
+
+
+def test_transport_brings_the_patches_to_the_natural_ones(summary):
+    distances = [summary["enhanced", alpha]["gelbrich"] for alpha in (0.0, 0.5, 1.0)]
+    assert distances == sorted(distances)
+    assert distances[2] == pytest.approx(summary["input", None]["gelbrich"])
+    assert distances[0] < 0.01 * distances[2]
+    assert summary["codec", None]["gelbrich"] < 1e-9  # the reference is the natural corpus
+
+
+def test_a_summary_is_made_once(finished):
+    operator = find_operator(finished.config, finished.workspace)
+    assert plan_summary(finished.config, operator, finished.workspace)[1] is None
+
+
+def test_a_summary_of_missing_metrics_is_told_with_the_command(finished, steps, photographs):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    more = steps(finished.config.workspace, corpora, enhance={"alphas": [0.75]})
+    operator = find_operator(more.config, more.workspace)
+    with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
+        plan_summary(more.config, operator, more.workspace)
+
+
+def test_without_a_reference_distances_are_all_there_is(steps, photographs, tmp_path):
+    run = steps(tmp_path, photographs)
+    for row in run.run():
+        assert row["images"] == 0
+        assert (row["psnr"], row["ssim"]) == (None, None)
+        assert (row["gelbrich"] is None) == (row["signal"].startswith("codec"))
+
+
+def test_images_that_are_retired_are_out_of_the_summary(
+    steps, photographs, tmp_path, pixels, softened, write_images
+):
+    names = [f"{i}.png" for i in range(7)]
+    natural = {name: pixels(i) for i, name in enumerate(names)}
+    restored = write_images(
+        tmp_path / "restored", {name: softened(image) for name, image in natural.items()}
+    )
+    corpora = {
+        "restored": restored,
+        "reference": write_images(tmp_path / "reference", natural),
+        "natural": write_images(tmp_path / "natural", {name: natural[name] for name in names[:3]}),
+    }
+    run = steps(tmp_path / "workspace", corpora)
+    run.run()
+    before = run.operator
+    (restored / "6.png").unlink()
+    rows = run.run()
+    assert run.operator == before
+    assert {row["images"] for row in rows} == {6}
+    table = polars.read_parquet(run.workspace.store.local(f"metrics/run/{run.operator}"))
+    assert sorted(table["key"].unique()) == [str(i) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("name", "best"), [("psnr", 3.0), ("ssim", 3.0), ("lpips", 1.0), ("gelbrich", 1.0)]
+)
+def test_the_best_of_a_column_is_the_most_of_a_gain_and_the_least_of_a_distance(name, best):
+    values = [2.0, 1.0, None, 3.0, np.nan]
+    assert [value for value in (1.0, 2.0, 3.0) if is_best(name, value, values)] == [best]
+
+
+def test_a_column_without_values_has_no_best():
+    assert not is_best("psnr", 1.0, [None])
+
+
+def test_writing_a_summary_again_gives_the_same_rows(finished, summary):
+    operator = find_operator(finished.config, finished.workspace)
+    other = finished.config.model_copy(
+        update={"enhance": finished.config.enhance.model_copy(update={"alphas": (0.5,)})}
+    )
+    _, job = plan_summary(other, operator, finished.workspace)
+    unrecorded = job.model_copy(
+        update={"target": job.target.model_copy(update={"artifact": "elsewhere/x", "stale": ()})}
+    )
+    rows = write_summary(unrecorded)
+    assert rows[0] == summary["enhanced", 0.5]

@@ -1,0 +1,181 @@
+"""The report: one file that needs nothing, tells its gaps, and trusts no key."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from tasks.io.perceptual import load_lpips
+from tasks.reduce import find_operator
+from tasks.report import plan_report, results_markdown
+
+
+def read(run, name):
+    return run.workspace.store.read(f"reports/run/{run.operator}/{name}").decode("utf-8")
+
+
+@pytest.fixture
+def reported(tmp_path, steps, photographs):
+    """A whole run over the photographs, with some sections changed."""
+
+    def run(corpora=None, **sections):
+        corpora = corpora or {
+            "restored": photographs["restored"],
+            "reference": photographs["natural"],
+        }
+        whole = steps(tmp_path / "workspace", corpora, **sections)
+        whole.run()
+        return whole
+
+    return run
+
+
+def test_a_report_refers_to_nothing_outside_itself(finished):
+    page = read(finished, "report.html")
+    addresses = re.findall(r'(?:src|href|action|data|srcset)\s*=\s*"([^"]*)"', page)
+    assert addresses
+    assert all(address.startswith("data:image/") for address in addresses)
+    for word in ("http:", "https:", "//", "@import", "url(", "<script", "<link", "<iframe"):
+        assert word not in re.sub(r"data:image/[^\"]*", "", page)
+
+
+def test_a_report_shows_a_strip_of_pictures_per_image(finished):
+    page = read(finished, "report.html")
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
+    strip = ["input x*", "alpha 0", "alpha 0.5", "alpha 1", "reference"]
+    assert captions == strip * 3  # the first shard has three images
+
+
+def test_a_report_tells_every_result_and_option(finished):
+    page = read(finished, "report.html")
+    for text in ("alpha 0.5", "codec_input", "PSNR", "Gelbrich", "factor: 2", "push forward"):
+        assert text in page
+    assert "Perception-distortion curve. alpha 0: " in page
+
+
+def test_a_report_counts_images_by_step(finished):
+    run = json.loads(read(finished, "run.json"))
+    assert run["counts"] == [
+        {"step": "shard reference", "images": 8, "refused": "none"},
+        {"step": "shard run", "images": 8, "refused": "none"},
+        {"step": "enhance run", "images": 8, "refused": "none"},
+    ]
+
+
+def test_a_key_is_shown_as_text_and_never_as_markup(reported, tmp_path, write_images, pixels):
+    name = "<script>alert(1)</script>/\"'&{{7*7}}.png"
+    images = {name.replace("</", "<\\"): pixels(0), "b.png": pixels(1)}
+    folder = write_images(tmp_path / "marked", images)
+    run = reported({"restored": folder, "natural": folder})
+    page = read(run, "report.html")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "{{7*7}}" in page
+
+
+def test_the_reasons_of_refused_and_unscored_images_are_counted(
+    reported, photographs, tmp_path, pixels, write_images
+):
+    reference = write_images(tmp_path / "reference", {"a/0.png": pixels(0), "a/2.png": b""})
+    run = reported(
+        {
+            "restored": photographs["restored"],
+            "natural": photographs["natural"],
+            "reference": reference,
+        },
+        shards={"images": 3, "max_bad_fraction": 0.5},
+    )
+    counts = {count["step"]: count for count in json.loads(read(run, "run.json"))["counts"]}
+    assert counts["shard reference"] == {
+        "step": "shard reference",
+        "images": 2,
+        "refused": "1 × empty file",
+    }
+    assert counts["enhance run"]["refused"] == "7 × no reference"
+
+
+def test_missing_lpips_weights_are_a_gap_with_its_remedy(reported, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("no download")
+    )
+    run = reported(evaluate={"lpips": "alex"})
+    page = read(run, "report.html")
+    assert "LPIPS is missing: the weights of its network (alex) could not be had" in page
+    assert "TORCH_HOME" in page
+
+
+def test_lpips_that_was_not_asked_for_is_a_stated_gap(finished):
+    assert "LPIPS was not asked for (evaluate.lpips is null)" in read(finished, "report.html")
+
+
+def test_a_missing_reference_is_a_stated_gap(reported, photographs):
+    page = read(reported(photographs), "report.html")
+    assert "No reference corpus is given, so there are no distortion metrics." in page
+
+
+def test_lpips_of_altered_weights_is_named_so(
+    reported, tmp_path, monkeypatch, photographs, pixels, softened, write_images
+):
+    from torchvision.models import squeezenet1_1
+
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)  # torchvision initialises from the global state
+    weights = squeezenet1_1(weights=None).state_dict()
+    torch.save(weights, folder / "squeezenet1_1-b8a52dc0.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    load_lpips.cache_clear()
+    natural = {f"{i}.png": pixels(i, 32, 40) for i in range(2)}
+    corpora = {
+        "restored": write_images(
+            tmp_path / "restored", {name: softened(image) for name, image in natural.items()}
+        ),
+        "reference": write_images(tmp_path / "reference", natural),
+    }
+    run = reported(corpora, evaluate={"lpips": "squeeze"}, enhance={"alphas": [0]})
+    load_lpips.cache_clear()
+    page = read(run, "report.html")
+    assert "weights other than the published ones: LPIPS-squeeze (altered weights" in page
+    rows = {row["signal"]: row for row in json.loads(read(run, "run.json"))["results"]}
+    assert rows["input"]["lpips"] > 0
+
+
+def test_the_run_file_is_json_that_every_tool_reads(finished):
+    json.loads(read(finished, "run.json"), parse_constant=pytest.fail)
+
+
+def test_a_report_is_written_once_and_again_when_the_configuration_changes(finished):
+    operator = find_operator(finished.config, finished.workspace)
+    assert plan_report(finished.config, operator, finished.workspace)[1] is None
+    renamed = finished.config.model_copy(
+        update={"name": "other", "corpora": finished.config.corpora}
+    )
+    renamed = renamed.model_copy(
+        update={
+            "corpora": renamed.corpora.model_copy(
+                update={"restored": renamed.corpora.restored.model_copy(update={"name": "run"})}
+            )
+        }
+    )
+    job = plan_report(renamed, operator, finished.workspace)[1]
+    assert job.target.stale
+
+
+def test_the_table_marks_the_best_enhanced_value_of_a_column():
+    def row(signal, alpha, psnr, gelbrich):
+        metrics = {"psnr": psnr, "ssim": None, "lpips": None, "gelbrich": gelbrich}
+        return {"signal": signal, "alpha": alpha, "images": 3, **metrics}
+
+    text = results_markdown(
+        [
+            row("enhanced", 0.0, 20.0, 0.5),
+            row("enhanced", 1.0, 25.0, 2.0),
+            row("input", None, 30.0, float("inf")),
+        ]
+    )
+    lines = text.splitlines()
+    assert lines[2] == "| alpha 0 | 3 | 20.00 | – | – | **0.5000** |"
+    assert lines[3] == "| alpha 1 | 3 | **25.00** | – | – | 2.0000 |"
+    assert lines[4] == "| input | 3 | 30.00 | – | – | ∞ |"

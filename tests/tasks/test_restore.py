@@ -1,0 +1,241 @@
+"""Restored images made from clean ones: seeded by key, of the clean image's size."""
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from skimage.restoration import denoise_nl_means
+from torch.nn import functional
+
+import tasks.restore
+from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
+from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.images import Limits, decode, encode
+from tasks.io.pictures import to_tensor
+from tasks.io.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
+from tasks.io.shards import read_members
+from tasks.jobs import generator_of
+from tasks.restore import degrade_and_restore, plan_restoration
+
+LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
+NOISE = [{"kind": "noise", "sigma": 0.1}]
+BICUBIC = {"kind": "bicubic"}
+
+
+@pytest.fixture
+def restored(tmp_path, steps, photographs):
+    """Makes restored images of the photographs."""
+
+    def make(name="workspace", corpora=None, degrade=NOISE, restore=BICUBIC, **sections):
+        corpora = corpora or {"reference": photographs["natural"]}
+        run = steps(tmp_path / name, corpora, degrade=degrade, restore=restore, **sections)
+        run.outcomes = run.shard()
+        return run
+
+    return make
+
+
+def images_of(run, dataset="run"):
+    found = {}
+    for shard in run.workspace.shards(dataset):
+        members = run.workspace.members(dataset, shard)
+        for member, data in read_members(run.workspace.store, members):
+            found[member.key] = decode(data, LIMITS)
+    return found
+
+
+def test_the_same_key_is_restored_alike_whatever_the_shard(restored):
+    first = images_of(restored("w3"))
+    assert len(first) == 8
+    for images in (1, 8):
+        other = images_of(restored(f"w{images}", shards={"images": images}))
+        assert list(other) == list(first)
+        for key, image in first.items():
+            np.testing.assert_array_equal(other[key], image)
+
+
+def test_different_keys_get_different_noise(tmp_path, restored, write_images):
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    folder = write_images(tmp_path / "grey", {"a.png": grey, "b.png": grey})
+    images = images_of(restored(corpora={"reference": folder}))
+    assert not np.array_equal(images["a"], images["b"])
+    noise = images["a"].astype(float) / 255 - 128 / 255
+    assert noise.std() == pytest.approx(0.1, rel=0.1)  # 768 samples: 2.6 % standard error
+
+
+def test_shards_and_keys_are_those_of_the_clean_images(restored):
+    run = restored()
+    assert list(run.workspace.keys("run")) == list(run.workspace.keys("reference"))
+
+
+def test_sizes_that_no_factor_divides_are_kept(restored):
+    run = restored(degrade=[{"kind": "downscale", "factor": 4}])
+    clean, found = images_of(run, "reference"), images_of(run)
+    assert {image.shape for image in found.values()} == {(24, 32, 3), (21, 17, 3)}
+    assert all(found[key].shape == image.shape for key, image in clean.items())
+
+
+def test_a_downscaled_image_comes_back_by_bicubic_interpolation(pixels):
+    clean = to_tensor([pixels(0)])[0]
+    found = degrade_and_restore(
+        clean, (Downscale(factor=2),), load_restorer_of("bicubic"), "any key"
+    )
+    small = functional.interpolate(clean[None], (12, 16), mode="bicubic", antialias=True)
+    large = functional.interpolate(small, (24, 32), mode="bicubic", antialias=True)[0]
+    torch.testing.assert_close(found, large.clamp(0, 1))
+
+
+def load_restorer_of(kind, **options):
+    from pydantic import TypeAdapter
+
+    from tasks.io.restorers import RestorerSpec
+
+    return load_restorer(
+        TypeAdapter(RestorerSpec).validate_python({"kind": kind, **options}), "cpu"
+    )
+
+
+def test_degradations_are_applied_in_their_order(pixels):
+    clean = to_tensor([pixels(0)])[0]
+    chain = (Noise(sigma=0.1), Downscale(factor=2), Jpeg(quality=40))
+    found = degrade_and_restore(clean, chain, load_restorer_of("bicubic"), "k")
+    generator = generator_of("degrade", 0, "k")
+    noisy = clean + 0.1 * torch.randn(clean.shape, generator=generator)
+    small = functional.interpolate(noisy[None], (12, 16), mode="bicubic", antialias=True)[0]
+    out = io.BytesIO()
+    levels = (small.clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy()
+    Image.fromarray(levels).save(out, "JPEG", quality=40)
+    coded = to_tensor([np.asarray(Image.open(out))])[0]
+    large = functional.interpolate(coded[None], (24, 32), mode="bicubic", antialias=True)[0]
+    # two JPEG libraries may round a coefficient differently: a few levels here and there
+    assert float((found - large.clamp(0, 1)).abs().mean()) < 1 / 255
+
+
+def test_non_local_means_is_scikit_images_with_the_noise_level_of_the_degradation(pixels):
+    clean = to_tensor([pixels(0)])[0]
+    noise = (Noise(sigma=0.03), Noise(sigma=0.04))
+    found = degrade_and_restore(clean, noise, load_restorer_of("non-local-means"), "k")
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    expected = denoise_nl_means(
+        degraded.movedim(0, -1).numpy(),
+        patch_size=5,
+        patch_distance=6,
+        h=0.8 * 0.05,
+        sigma=0.05,
+        channel_axis=-1,
+    )
+    torch.testing.assert_close(found, torch.from_numpy(expected).movedim(-1, 0).clamp(0, 1))
+    assert float((found - clean).square().mean()) < float((degraded - clean).square().mean())
+
+
+def test_natural_images_of_their_own_are_restored_too_for_the_fit(restored, photographs, tmp_path):
+    corpora = {"reference": photographs["natural"], "natural": photographs["restored"]}
+    run = restored(corpora=corpora)
+    assert list(run.outcomes) == ["reference", "natural", "run.source", "run"]
+    assert [key for key, _ in run.workspace.keys("run.source")] == [
+        key for key, _ in run.workspace.keys("natural")
+    ]
+    run.fit()
+    assert run.select().pairing == "paired"
+
+
+def test_a_clean_image_damaged_behind_its_header_is_a_row(restored, tmp_path, pixels, write_images):
+    files = {"a.png": pixels(0), "b.jpg": encode(pixels(1), "jpeg")[:-200], "c.png": pixels(2)}
+    folder = write_images(tmp_path / "clean", files)
+    run = restored(corpora={"reference": folder}, shards={"images": 3, "max_bad_fraction": 0.5})
+    assert run.outcomes["run"].refused == {"damaged": 1}
+    assert list(images_of(run)) == ["a", "c"]
+
+
+def test_a_restorer_that_gives_nan_is_a_row_with_the_remedy(restored, monkeypatch):
+    def broken(degraded, degradations):
+        return degraded * (torch.nan if degraded.shape[1] == 21 else 1)
+
+    monkeypatch.setattr(tasks.restore, "load_restorer", lambda *_: broken)
+    run = restored(shards={"images": 3, "max_bad_fraction": 0.5})
+    assert run.outcomes["run"].refused == {"restorer's output is not finite": 3}
+    index = run.workspace.store.local("datasets/run/index.parquet")
+    reasons = {row["reason"] for row in pq.read_table(index).to_pylist()}
+    assert reasons == {None, "restorer's output is not finite: check its checkpoint"}
+    assert len(images_of(run)) == 5
+
+
+def test_an_image_too_long_for_webp_is_a_row(restored, tmp_path, write_images):
+    images = {"a.png": np.zeros((8, 16_384, 3), np.uint8), "b.png": np.zeros((8, 8, 3), np.uint8)}
+    folder = write_images(tmp_path / "long", images)
+    run = restored(corpora={"reference": folder}, shards={"images": 3, "max_bad_fraction": 0.5})
+    assert run.outcomes["run"].refused == {"too long for webp": 1}
+    assert list(images_of(run)) == ["b"]
+
+
+def test_a_second_run_restores_nothing_and_another_sigma_everything(restored):
+    run = restored()
+    planned = plan_restoration(run.config, "reference", "run", run.workspace)
+    assert [unit.job for unit in planned] == [None, None, None]
+    other = run.config.model_copy(update={"degrade": (Noise(sigma=0.2),)})
+    planned = plan_restoration(other, "reference", "run", run.workspace)
+    assert all(unit.job is not None for unit in planned)
+
+
+def test_a_missing_checkpoint_is_told_with_the_field_that_names_it(restored, tmp_path):
+    spec = {"kind": "spandrel", "checkpoint": str(tmp_path / "absent.pth")}
+    with pytest.raises(WeightsMissing, match=r"absent.pth must hold weights.*restore.checkpoint"):
+        restored(restore=spec)
+
+
+def test_a_file_that_is_no_checkpoint_is_told(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "any.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    spec = SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
+    with pytest.raises(WeightsMissing, match="must be a checkpoint that spandrel recognises"):
+        load_restorer(spec, "cpu")
+
+
+def test_a_checkpoint_with_another_digest_is_told_with_both(tmp_path):
+    path = tmp_path / "any.pth"
+    path.write_bytes(b"weights")
+    spec = SpandrelCheckpoint(kind="spandrel", checkpoint=str(path), sha256="0" * 64)
+    with pytest.raises(WeightsMissing, match=r"must have the sha256 0{64}, got [0-9a-f]{64}; "):
+        load_restorer(spec, "cpu")
+
+
+@pytest.fixture
+def denoiser(test_data):
+    path = test_data / "weights" / "restorers" / "cdncnn_color_sigma50.safetensors"
+    return SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
+
+
+def test_a_checkpoint_removes_the_noise_it_was_trained_on(pixels, denoiser):
+    clean = to_tensor([pixels(0, 31, 45)])[0]
+    noise = (Noise(sigma=50 / 255),)
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    found = degrade_and_restore(clean, noise, load_restorer(denoiser, "cpu"), "k")
+    assert found.shape == clean.shape
+    gain = (degraded - clean).square().mean() / (found - clean).square().mean()
+    assert float(gain) > 2  # 3 dB; measured 5 dB on this texture of 31 × 45 pixels
+
+
+def test_a_checkpoint_for_another_factor_is_told(pixels, denoiser):
+    clean = to_tensor([pixels(0)])[0]
+    with pytest.raises(ConfigurationError, match=r"must enlarge by 2, .* got a network for 1"):
+        degrade_and_restore(clean, (Downscale(factor=2),), load_restorer(denoiser, "cpu"), "k")
+
+
+def test_non_local_means_takes_its_options(pixels):
+    noise = (Noise(sigma=0.1),)
+    clean = to_tensor([pixels(0)])[0]
+    weak, strong = (
+        degrade_and_restore(
+            clean,
+            noise,
+            load_restorer(NonLocalMeans(kind="non-local-means", strength=strength), "cpu"),
+            "k",
+        )
+        for strength in (0.1, 2.0)
+    )
+    assert float(strong.diff(dim=2).abs().mean()) < float(weak.diff(dim=2).abs().mean())
