@@ -4,7 +4,6 @@ from prefect import flow
 
 from flows.steps import RUNNER, Report, cores, run_step
 from tasks.config import Config
-from tasks.io.shards import shard_name
 from tasks.io.workspace import Workspace
 from tasks.restore import plan_restoration, restore_shard
 from tasks.shard import index_dataset, plan_index, plan_shards, shard_images
@@ -37,9 +36,8 @@ def shard_corpus(config: Config) -> list[Report]:
     return reports
 
 
-def _index(config: Config, dataset: str, shards: int, workspace: Workspace) -> None:
+def _index(config: Config, dataset: str, shards: list[str], workspace: Workspace) -> None:
     """Bring the index of a data set up to date."""
-    names = [shard_name(number) for number in range(shards)]
-    job = plan_index(config, dataset, names, workspace)
+    job = plan_index(config, dataset, shards, workspace)
     if job is not None:
         index_dataset(job)

@@ -30,7 +30,7 @@ class Report:
     """What a step found and did."""
 
     step: str
-    units: int = 0
+    units: list[str] = field(default_factory=list)
     made: int = 0
     images: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -40,8 +40,9 @@ class Report:
     def note(self) -> str:
         """A few words on how it went."""
         if self.failures:
-            return f"{len(self.failures)} of {self.units} shards failed"
-        words = "nothing to do" if self.made == 0 else f"{self.made} of {self.units} shards made"
+            return f"{len(self.failures)} of {len(self.units)} shards failed"
+        made = f"{self.made} of {len(self.units)} shards made"
+        words = made if self.made else "nothing to do"
         refused = sum(self.refused.values())
         return f"{words}, {refused} images refused" if refused else words
 
@@ -68,7 +69,7 @@ def run_step(
     pending = 0
     with reporting_to(view.advance):
         for unit in units:
-            report.units += 1
+            report.units.append(unit.unit)
             if unit.job is None:
                 report.images += unit.images
                 view.advance(unit.images)
@@ -112,9 +113,9 @@ def _raise_failures(report: Report) -> None:
             raise failure
     first = report.failures[0]
     raise ShardsFailed(
-        f"{len(report.failures)} of {report.units} shards failed in the step {report.step!r}, the "
-        f"first with {type(first).__name__}: {first}; the others are done, and running again "
-        "takes up just these"
+        f"{len(report.failures)} of {len(report.units)} shards failed in the step "
+        f"{report.step!r}, the first with {type(first).__name__}: {first}; the others are done, "
+        "and running again takes up just these"
     ) from first
 
 

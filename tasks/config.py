@@ -202,13 +202,20 @@ class Config(Section):
         return (corpus.name if corpus else None) or self.name
 
     @property
+    def pairing(self) -> Literal["auto", "paired", "unpaired"]:
+        """How images are chosen for the fit; where restored images are made, so are pairs."""
+        if self.restore is not None and self.fit.pairing == "auto":
+            return "paired"
+        return self.fit.pairing
+
+    @property
     def source_name(self) -> str:
         """The data set of restored images that the operator is fitted on.
 
-        Where restored images are made, natural ones are degraded and restored too, so
-        that both sides of the fit can come from the same images.
+        Where restored images are made and natural ones are others, those that the fit
+        will choose are degraded and restored too, so that both sides come from the same.
         """
-        makes_pairs = self.restore is not None and self.fit.pairing != "unpaired"
+        makes_pairs = self.restore is not None and self.pairing == "paired"
         if makes_pairs and self.natural_name != self.reference_name:
             return f"{self.name}.source"
         return self.restored_name

@@ -98,7 +98,7 @@ def plan_enhancement(
         missing_tars = [plan.tar(shard, signal) for signal in wanted]
         missing_tables = [plan.table(shard, signal) for signal in signals_to_score(config)]
         if not any(missing_tars) and not any(missing_tables):
-            yield Planned(images, None)
+            yield Planned(shard, images, None)
             continue
         job = EnhanceJob(
             workspace=workspace.url,
@@ -115,7 +115,7 @@ def plan_enhancement(
             compute=config.compute,
             limits=config.shards.limits(),
         )
-        yield Planned(images, job)
+        yield Planned(shard, images, job)
 
 
 class _Plan:

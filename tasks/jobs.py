@@ -43,8 +43,9 @@ class Job(BaseModel):
 
 
 class Planned(NamedTuple):
-    """One unit of a step: how many images it has, and its job unless it is done."""
+    """One unit of a step: its name, how many images it has, and its job unless it is done."""
 
+    unit: str
     images: int
     job: Job | None
 

@@ -101,7 +101,7 @@ def plan_measurement(
                 limits=config.shards.limits(),
             )
         )
-        planned.append(Planned(len(keys), job))
+        planned.append(Planned(shard, len(keys), job))
     return planned
 
 

@@ -20,6 +20,7 @@ from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Outcome, Planned, Target, aim, generator_of
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
+from tasks.select import by_shard, sample
 from tasks.shard import finished_digest, outcome_of
 
 WORKERS = 2
@@ -31,6 +32,7 @@ class RestoreJob(Job):
     target: Target
     clean: str
     shard: str
+    chosen: tuple[str, ...] | None
     degradations: tuple[Degradation, ...]
     restorer: RestorerSpec
     limits: Limits
@@ -48,16 +50,16 @@ def restore_shard(job: RestoreJob) -> Outcome:
 def plan_restoration(
     config: Config, clean: str, dataset: str, workspace: Workspace
 ) -> list[Planned]:
-    """A unit for every shard of the clean data set."""
+    """A unit for every shard of the clean data set, or of the images a fit will choose."""
     if config.restore is None:
         return []
-    shards = workspace.shards(clean)
     survey = workspace.ledger.survey(dataset_folder(dataset))
     clean_survey = workspace.ledger.survey(dataset_folder(clean))
     restorer = restorer_identity(config.restore)
     planned = []
-    for shard, images in shards.items():
+    for shard, (images, chosen) in _wanted(config, clean, dataset, workspace).items():
         inputs = {
+            "chosen": chosen,
             "clean": finished_digest(clean_survey, f"{dataset_folder(clean)}/{shard}"),
             "degradations": repr(config.degrade),
             "restorer": restorer,
@@ -71,14 +73,25 @@ def plan_restoration(
                 target=target,
                 clean=clean,
                 shard=shard,
+                chosen=chosen,
                 degradations=config.degrade,
                 restorer=config.restore,
                 limits=config.shards.limits(),
                 device=config.compute.device,
             )
         )
-        planned.append(Planned(images, job))
+        planned.append(Planned(shard, images, job))
     return planned
+
+
+def _wanted(
+    config: Config, clean: str, dataset: str, workspace: Workspace
+) -> dict[str, tuple[int, tuple[str, ...] | None]]:
+    """How many images of each shard to restore, and which, if not all of them."""
+    if dataset == config.restored_name:
+        return {shard: (images, None) for shard, images in workspace.shards(clean).items()}
+    places = sample(workspace.keys(clean), config.fit.images, config.fit.seed)
+    return {shard: (len(keys), tuple(keys)) for shard, keys in by_shard(places).items()}
 
 
 def write_restored_shard(job: RestoreJob) -> Outcome:
@@ -86,6 +99,9 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
     workspace = job.opened()
     restorer = load_restorer(job.restorer, job.device)
     members = workspace.members(job.clean, job.shard)
+    if job.chosen is not None:
+        chosen = set(job.chosen)
+        members = [member for member in members if member.key in chosen]
     with (
         workspace.ledger.publishing(
             job.target.artifact, job.target.fingerprint, job.target.withdrawn
@@ -105,7 +121,7 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
         table, publication.digest = write_shard(
             job.shard,
             images(),
-            publication.file(f"{job.target.artifact}.tar"),
+            publication.file(f"{job.target.artifact}.tar", indexed=True),
             publication.file(f"{job.target.artifact}.parquet"),
         )
         outcome = outcome_of(table)

@@ -50,7 +50,9 @@ class SelectJob(Job):
     seed: int
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """An image by its key, and the shard it lies in."""
+
     key: str
     shard: str
 
@@ -66,7 +68,7 @@ def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob
     """The artifact that holds the choice, and the job that makes it if it is missing."""
     names = config.source_name, config.natural_name
     inputs: dict[str, Any] = {
-        "pairing": config.fit.pairing,
+        "pairing": config.pairing,
         "images": config.fit.images,
         "seed": config.fit.seed,
     }
@@ -85,7 +87,7 @@ def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob
             source_dataset=names[0],
             target_dataset=names[1],
             images=config.fit.images,
-            pairing=config.fit.pairing,
+            pairing=config.pairing,
             seed=config.fit.seed,
         )
     )
@@ -127,7 +129,7 @@ def choose(source: Any, target: Any, job: SelectJob) -> Selection:
         job.pairing == "auto" and pairs > 0 and (pairs >= ENOUGH_PAIRS or pairs == total)
     )
     if not paired:
-        chosen = [_sample(map(_Place._make, side()), job) for side in (source, target)]
+        chosen = [sample(side(), job.images, job.seed) for side in (source, target)]
         if not all(chosen):
             raise CorpusError(
                 "fit needs images on both sides, got none of "
@@ -141,31 +143,33 @@ def choose(source: Any, target: Any, job: SelectJob) -> Selection:
         )
     else:
         shared = (both for both in _joined(source(), target()) if both[1] is not None)
-        sample = heapq.nsmallest(job.images, shared, key=lambda both: _draw(both[0].key, job.seed))
-        ordered = sorted(sample)
+        drawn = heapq.nsmallest(job.images, shared, key=lambda both: _draw(both[0].key, job.seed))
+        ordered = sorted(drawn)
         chosen = [[both[1] for both in ordered if both[1]], [both[0] for both in ordered]]
     return Selection(
         pairing="paired" if paired else "unpaired",
         pairs=pairs,
-        source=_by_shard(chosen[0]),
-        target=_by_shard(chosen[1]),
+        source=by_shard(chosen[0]),
+        target=by_shard(chosen[1]),
     )
 
 
 def _joined(
     source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]
-) -> Iterator[tuple[_Place, _Place | None]]:
+) -> Iterator[tuple[Place, Place | None]]:
     """Every target with the source of the same key; both sides are in order of keys."""
     sources = iter(source)
     here = next(sources, None)
-    for place in map(_Place._make, target):
+    for place in map(Place._make, target):
         while here is not None and here[0] < place.key:
             here = next(sources, None)
-        yield place, _Place(*here) if here is not None and here[0] == place.key else None
+        yield place, Place(*here) if here is not None and here[0] == place.key else None
 
 
-def _sample(places: Iterable[_Place], job: SelectJob) -> list[_Place]:
-    return sorted(heapq.nsmallest(job.images, places, key=lambda place: _draw(place.key, job.seed)))
+def sample(places: Iterable[tuple[str, str]], images: int, seed: int) -> list[Place]:
+    """So many images, or all, drawn by a hash of their keys; in the order of keys."""
+    named = map(Place._make, places)
+    return sorted(heapq.nsmallest(images, named, key=lambda place: _draw(place.key, seed)))
 
 
 def _draw(key: str, seed: int) -> bytes:
@@ -173,7 +177,8 @@ def _draw(key: str, seed: int) -> bytes:
     return hashlib.sha256(f"select\0{seed}\0{key}".encode()).digest()
 
 
-def _by_shard(places: Iterable[_Place]) -> dict[str, list[str]]:
+def by_shard(places: Iterable[Place]) -> dict[str, list[str]]:
+    """The keys of images under their shards, both in order."""
     shards: dict[str, list[str]] = {}
     for place in places:
         shards.setdefault(place.shard, []).append(place.key)

@@ -98,7 +98,7 @@ def plan_shards(
                 files=block,
             )
         )
-        yield Planned(len(block), job)
+        yield Planned(shard, len(block), job)
         number += 1
     if number == 0:
         raise CorpusError(
@@ -196,7 +196,7 @@ def write_corpus_shard(job: ShardJob) -> Outcome:
         table, publication.digest = write_shard(
             job.shard,
             images(),
-            publication.file(f"{job.target.artifact}.tar"),
+            publication.file(f"{job.target.artifact}.tar", indexed=True),
             publication.file(f"{job.target.artifact}.parquet"),
         )
         outcome = outcome_of(table)

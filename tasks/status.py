@@ -70,7 +70,7 @@ def _report(config: Config, workspace: Workspace) -> list[Planned]:
 
 
 def _single(job: Job | None) -> list[Planned]:
-    return [Planned(0, job)]
+    return [Planned("", 0, job)]
 
 
 def _status(name: str, plan: Callable[[], Iterable[Planned]]) -> StepStatus:

@@ -85,12 +85,21 @@ class Publication:
     digest: str | None = None
     """Digest of the content; by default that of the bytes of all files."""
     _files: dict[str, Path] = field(default_factory=dict)
+    _indexed: set[str] = field(default_factory=set)
     _store: Store = field(repr=False, kw_only=True)
     _stack: ExitStack = field(repr=False, kw_only=True)
 
-    def file(self, path: str) -> Path:
-        """A local file to write; it becomes ``path`` when the publication ends well."""
+    def file(self, path: str, *, indexed: bool = False) -> Path:
+        """A local file to write; it becomes ``path`` when the publication ends well.
+
+        Args:
+            path: in the store.
+            indexed: another file of the publication has digests of all its content, so
+                it is not read again for one of its own.
+        """
         self._files[path] = self._stack.enter_context(self._store.scratch())
+        if indexed:
+            self._indexed.add(path)
         return self._files[path]
 
 
@@ -123,7 +132,10 @@ class Ledger:
             publication = Publication(artifact, fingerprint, _store=self.store, _stack=stack)
             started = datetime.now(UTC)
             yield publication
-            files = {path: _describe(aside) for path, aside in publication._files.items()}
+            files = {
+                path: _describe(aside, hashed=path not in publication._indexed)
+                for path, aside in publication._files.items()
+            }
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
             self.withdraw(stale)
             for path, aside in publication._files.items():
@@ -157,8 +169,10 @@ def fingerprint(step: str, inputs: Mapping[str, Any]) -> str:
     return digest_of({"step": step, "inputs": inputs, "kernels": KERNEL_VERSION})
 
 
-def _describe(aside: Path) -> dict[str, Any]:
-    """Size and digest of a finished file."""
+def _describe(aside: Path, *, hashed: bool) -> dict[str, Any]:
+    """Size and digest of a finished file; no digest if it is not hashed."""
+    size = aside.stat().st_size
+    if not hashed:
+        return {"sha256": None, "size": size}
     with aside.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return {"sha256": digest, "size": aside.stat().st_size}
+        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "size": size}

@@ -1,5 +1,6 @@
 """Peak memory must not grow with the data set."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +21,10 @@ def peak_kib(config) -> int:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE],
         input=config.model_dump_json(),
-        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "support")},
         text=True,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
     )
     return int(done.stdout.split()[-1])
 

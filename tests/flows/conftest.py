@@ -66,6 +66,17 @@ class Project:
             if name.startswith("ledger/")
         }
 
+    def lasting(self) -> dict[str, bytes]:
+        """Files that must not differ between two runs, and the names of their records.
+
+        The report alone tells the time that steps took, and where the workspace lies.
+        """
+        return {
+            name: b"" if name.startswith("ledger/") else data
+            for name, data in self.files().items()
+            if not name.endswith(("report.html", "run.json")) and "/report@" not in name
+        }
+
     def partial(self) -> list[str]:
         """Files that were left half-written."""
         return [name for name in self.files() if name.startswith(PARTIAL)]
@@ -194,3 +205,9 @@ def finished(backfilled, tmp_path) -> Iterator[Project]:
     yield project
     shutil.rmtree(project.folder)
     kept.rename(project.folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(backfilled) -> dict[str, bytes]:
+    """What a run leaves that nothing has happened to."""
+    return backfilled.project.lasting()

@@ -67,24 +67,6 @@ def run_in_process(server):
         yield run
 
 
-def lasting(project):
-    """Files that must not differ between two runs, and the names of their records.
-
-    The report alone tells the time that steps took, and where the workspace lies.
-    """
-    files = project.files()
-    return {
-        name: b"" if name.startswith("ledger/") else data
-        for name, data in files.items()
-        if not name.endswith(("report.html", "run.json")) and "/report@" not in name
-    }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(backfilled):
-    return lasting(backfilled.project)
-
-
 def require_truth(project):
     """Every record names files that are there, with just these bytes."""
     found = {name: hashlib.sha256(data).hexdigest() for name, data in project.files().items()}
@@ -109,7 +91,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     require_truth(project)
     assert run_in_process(project) == 0
     assert project.partial() == []
-    assert lasting(project) == undisturbed
+    assert project.lasting() == undisturbed
 
 
 def test_no_record_outlives_its_files_when_the_change_of_a_tar_is_cut_short(

@@ -29,8 +29,12 @@ def test_every_step_has_a_bar_with_its_images_and_how_it_ended():
     assert lines[1].rstrip().endswith("nothing to do")
 
 
-def test_a_step_whose_tasks_could_not_tell_is_full_at_its_end():
-    assert "9/9" in drawn(("enhance", 9, 0, "3 of 3 shards made"))[0]
+def test_a_step_that_is_cut_short_stands_where_it_was():
+    assert "4/9" in drawn(("enhance", 9, 4, "1 of 3 shards failed"))[0]
+
+
+def test_images_of_a_shard_that_was_tried_again_do_not_count_beyond_the_whole():
+    assert "9/9" in drawn(("enhance", 9, 12, "3 of 3 shards made"))[0]
 
 
 def test_what_is_told_before_the_first_step_and_after_the_last_is_of_no_matter():

@@ -54,7 +54,9 @@ def shown_on(view):
 
 
 def units(count):
-    return [Planned(3, Unit(workspace="", number=number)) for number in range(count)]
+    return [
+        Planned(f"unit-{number}", 3, Unit(workspace="", number=number)) for number in range(count)
+    ]
 
 
 def run(work, planned, at_once=2, step="try", **told):
@@ -178,7 +180,7 @@ def test_images_reach_the_screen_while_their_shard_is_under_way():
             seen.append(view.images)
 
     with shown_on(Notes()) as view:
-        run(work, [Planned(4, None), *units(2)], at_once=1, total=10)
+        run(work, [Planned("done", 4, None), *units(2)], at_once=1, total=10)
     assert seen == [5, 6, 7, 8, 9, 10]
     assert view.begun == [("try", 10)]
     assert view.notes == ["2 of 3 shards made"]
@@ -196,8 +198,8 @@ def test_refused_images_are_counted_by_reason_and_told():
 
 def test_a_step_without_missing_units_says_so_and_submits_nothing():
     with shown_on(Notes()) as view:
-        report = run(lambda number: pytest.fail("submitted"), [Planned(4, None)] * 2)
-    assert (report.units, report.made, report.images) == (2, 0, 8)
+        report = run(lambda number: pytest.fail("submitted"), [Planned("done", 4, None)] * 2)
+    assert (len(report.units), report.made, report.images) == (2, 0, 8)
     assert view.notes == ["nothing to do"]
     assert view.images == 8
 

@@ -1,5 +1,6 @@
 """Tiny corpora, and the steps of a run as plain functions, without Prefect."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tasks.io.store
 from tasks.config import Config
 from tasks.enhance import plan_enhancement, write_enhanced
 from tasks.evaluate import plan_summary, write_summary
@@ -128,7 +128,7 @@ class Steps:
 def _no_waiting_for_the_disk():
     """No test pulls the plug; syncing hundreds of tiny files would take half of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.io.store, "_sync", lambda path: None)
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

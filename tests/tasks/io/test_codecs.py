@@ -1,6 +1,7 @@
 """Codecs from files in the real format, with small random weights."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,8 +47,6 @@ def saved(request, tmp_path):
 
 
 def digest_of(spec):
-    from pathlib import Path
-
     return hashlib.sha256((Path(spec.weights) / WEIGHTS).read_bytes()).hexdigest()
 
 
@@ -125,7 +124,7 @@ def test_a_hub_that_cannot_be_reached_is_told_with_the_way_around(tmp_path, monk
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
     spec = Autoencoder(kind="autoencoder-kl", weights="a/b", revision="1" * 40)
-    with pytest.raises(WeightsMissing, match="copy config.json and .* into a folder") as caught:
+    with pytest.raises(WeightsMissing, match=r"copy config.json and .* into a folder") as caught:
         load_codec(spec, "cpu", "float32")
     assert isinstance(caught.value.__cause__, OSError)
 

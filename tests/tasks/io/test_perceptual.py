@@ -62,6 +62,7 @@ def test_lpips_with_random_weights_is_zero_for_equal_images_and_grows(random_bac
     assert float(found[1]) < float(found[2])
 
 
+@pytest.mark.filterwarnings("ignore")  # lpips calls torchvision by names that it deprecates
 def test_lpips_with_random_weights_is_that_of_the_lpips_package(random_backbone, rng):
     reference = lpips.LPIPS(net="squeeze", pretrained=True, verbose=False)
     images, others = torch.rand(2, 2, 3, 33, 47, generator=rng)

@@ -9,7 +9,6 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-import tasks.io.store
 from tasks.io.store import PARTIAL, Store, stem
 
 
@@ -58,13 +57,14 @@ def test_publishing_again_replaces(store):
 def test_a_local_file_is_synced_before_it_takes_its_place_and_its_folder_after(
     tmp_path, monkeypatch
 ):
-    synced = []
-    monkeypatch.setattr(
-        tasks.io.store, "_sync", lambda path: synced.append((path, (tmp_path / "a.bin").exists()))
-    )
-    with Store(str(tmp_path)).publish("a.bin") as aside:
-        aside.write_bytes(b"content")
-    assert synced == [(aside, False), (tmp_path, True)]
+    synced, place = [], tmp_path / "a.bin"
+
+    def note(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, place.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    put(Store(str(tmp_path)), "a.bin")
+    assert synced == [(place.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
 def test_an_exception_while_writing_leaves_nothing(store):
@@ -193,6 +193,18 @@ def test_sweeping_removes_what_dead_processes_left_and_nothing_else(tmp_path):
         path.touch()
     store.sweep()
     assert sorted(partial.iterdir()) == sorted([mine, foreign, other])
+
+
+def test_sweeping_leaves_the_files_of_another_users_process(tmp_path, monkeypatch):
+    def forbidden(process, signal):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    aside = tmp_path / PARTIAL / f"{socket.gethostname()}-1-0a"
+    aside.parent.mkdir()
+    aside.touch()
+    Store(str(tmp_path)).sweep()
+    assert aside.exists()
 
 
 def test_sweeping_a_store_without_partial_files_does_nothing(store):

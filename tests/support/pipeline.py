@@ -6,7 +6,6 @@ from typing import Any
 from tasks.config import Config
 from tasks.enhance import plan_enhancement, write_enhanced
 from tasks.evaluate import plan_summary, read_summary, write_summary
-from tasks.io.shards import shard_name
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
 from tasks.match import plan_matches, write_matches
@@ -22,11 +21,11 @@ def shard(config: Config, workspace: Workspace) -> None:
     for dataset, corpus in config.given_datasets().items():
         units = list(plan_shards(config, corpus, dataset, workspace))
         _run(units, write_corpus_shard)
-        _index(config, dataset, len(units), workspace)
+        _index(config, dataset, units, workspace)
     for dataset, clean in config.made_datasets().items():
         units = plan_restoration(config, clean, dataset, workspace)
         _run(units, write_restored_shard)
-        _index(config, dataset, len(units), workspace)
+        _index(config, dataset, units, workspace)
 
 
 def fit(config: Config, workspace: Workspace) -> None:
@@ -70,7 +69,7 @@ def _run(units: Iterable[Planned], work) -> None:
             work(unit.job)
 
 
-def _index(config: Config, dataset: str, shards: int, workspace: Workspace) -> None:
-    job = plan_index(config, dataset, map(shard_name, range(shards)), workspace)
+def _index(config: Config, dataset: str, units: list[Planned], workspace: Workspace) -> None:
+    job = plan_index(config, dataset, [unit.unit for unit in units], workspace)
     if job is not None:
         write_index(job)

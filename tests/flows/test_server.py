@@ -1,0 +1,112 @@
+"""The server of a run: another's if there is one, else our own, which never outlives us."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import flows.server
+from flows.server import Server, prefect_server
+from tasks.io.errors import DotpipeError
+
+DOTPIPE = Path(sys.executable).with_name("dotpipe")
+
+
+def environment(home):
+    """What a user's shell has: a home for Prefect, and no server."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return known | {"PREFECT_HOME": str(home), "COLUMNS": "120"}
+
+
+def processes_with(home):
+    """Command lines of the processes that use this home of Prefect."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PREFECT_HOME") == str(home):
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until(claim, patience_s):
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline and not claim():
+        time.sleep(0.05)
+    return claim()
+
+
+def test_where_prefect_names_a_server_none_is_started(server, monkeypatch):
+    monkeypatch.setattr(flows.server, "Server", lambda: pytest.fail("started a server"))
+    with prefect_server() as address:
+        assert address == server
+
+
+def test_a_server_that_does_not_come_up_says_why_and_leaves_no_log(tmp_path, monkeypatch):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho the database is locked\nexit 3\n")
+    broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    started = Server()
+    with pytest.raises(DotpipeError, match="the database is locked.*set PREFECT_API_URL"):
+        started.wait()
+    started.stop()
+    assert [path.name for path in tmp_path.iterdir()] == ["python"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children")
+def test_a_server_ends_with_a_process_that_is_killed(tmp_path):
+    code = "import os, flows.server; flows.server.Server(); os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert wait_until(lambda: processes_with(tmp_path) == [], 10)
+
+
+def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(project, tmp_path):
+    for image in (project.folder / "natural").iterdir():
+        image.unlink()
+    done = subprocess.run(
+        [DOTPIPE, "run", project.file],
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert processes_with(tmp_path / "home") == []
+    dashboard, bar, _, error = done.stderr.splitlines()
+    assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
+    assert re.match("shard reference .* 8/8 images .* 3 of 3 shards made", bar)
+    assert error == (
+        f"error: natural must hold at least one image, got none below "
+        f"'{project.folder / 'natural'}' with the endings bmp, jpeg, jpg, png, tif, tiff, webp; "
+        "check the path"
+    )
+
+
+def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tmp_path):
+    home, made = tmp_path / "home", tmp_path / "demo" / "workspace"
+    with (tmp_path / "err").open("wb") as err:
+        running = subprocess.Popen(
+            [DOTPIPE, "demo", tmp_path / "demo"],
+            env=environment(home),
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+            start_new_session=True,
+        )
+    assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 60)
+    assert wait_until(lambda: [*made.glob(".partial/*")], 30)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    assert running.wait(20) == 130
+    assert processes_with(home) == []
+    assert [*made.glob(".partial/*")] == []
+    assert "Traceback" not in (tmp_path / "err").read_text("utf-8")

@@ -1,0 +1,121 @@
+"""Windows, groups and threads: everything once, in order, and never too much at a time."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.io.pictures import (
+    PIXELS_PER_IMAGE,
+    Picture,
+    equal_sizes,
+    ordered_map,
+    read_ahead,
+    to_pixels,
+    to_tensor,
+    windows,
+)
+from tasks.io.shards import Member
+
+
+def member(key, width=32, height=32):
+    return Member(str(key), "t.tar", 0, 1, "", width, height)
+
+
+@pytest.mark.parametrize("images", [0, 1, 7, 60])
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_windows_hold_every_member_once_in_order_within_their_bounds(images, batch):
+    sides = np.random.default_rng(images).choice([8, 500, 3000], images)
+    members = [member(key, side, side) for key, side in enumerate(sides)]
+    found = list(windows(members, batch))
+    assert [one for window in found for one in window] == members
+    for window in found:
+        pixels = sum(one.width * one.height for one in window)
+        assert len(window) == 1 or pixels <= batch * PIXELS_PER_IMAGE
+        assert len(window) <= 4 * batch
+
+
+@pytest.mark.parametrize("images", [0, 1, 7, 30])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_groups_are_of_one_size_at_most_a_batch_and_lose_nothing_decoded(images, batch):
+    drawn = np.random.default_rng(images).integers(0, 3, images)
+    shapes = [[(8, 8), (8, 9), None][index] for index in drawn]
+    pictures = [
+        Picture(member(key), None if shape is None else np.zeros((*shape, 3), np.uint8), None)
+        for key, shape in enumerate(shapes)
+    ]
+    groups = list(equal_sizes(pictures, batch))
+    for group in groups:
+        assert len({picture.pixels.shape for picture in group}) == 1
+        assert len(group) <= batch
+    found = sorted(int(picture.member.key) for group in groups for picture in group)
+    assert found == [key for key, shape in enumerate(shapes) if shape is not None]
+
+
+def test_enormous_images_run_in_smaller_batches():
+    large = np.broadcast_to(np.uint8(0), (2048, 2048, 3))
+    pictures = [Picture(member(key), large, None) for key in range(4)]
+    assert [len(group) for group in equal_sizes(pictures, 8)] == [2, 2]
+
+
+def test_eight_bit_pixels_survive_the_way_through_tensors():
+    levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    tensor = to_tensor([levels])
+    assert tensor.shape == (1, 3, 16, 16)
+    assert float(tensor.max()) == 1
+    np.testing.assert_array_equal(to_pixels(tensor[0]), levels)
+
+
+def test_pixels_are_rounded_and_kept_in_range_without_touching_the_tensor():
+    image = torch.tensor([-0.2, 0.499 / 255, 0.501 / 255, 1.3]).expand(3, 2, 4).clone()
+    before = image.clone()
+    np.testing.assert_array_equal(to_pixels(image)[0, :, 0], [0, 0, 1, 255])
+    assert torch.equal(image, before)
+
+
+def test_reading_ahead_keeps_the_order_and_is_one_ahead():
+    made = []
+
+    def make(item):
+        made.append(item)
+        return item * 10
+
+    found = read_ahead(make, range(5))
+    assert next(found) == 0
+    assert max(made) <= 1
+    assert list(found) == [10, 20, 30, 40]
+
+
+def test_an_exception_while_reading_ahead_reaches_the_reader():
+    def make(item):
+        if item == 1:
+            raise OSError("gone")
+        return item
+
+    found = read_ahead(make, range(3))
+    assert next(found) == 0
+    with pytest.raises(OSError, match="gone"):
+        list(found)
+
+
+def test_a_parallel_map_keeps_the_order_and_its_bound():
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def taken():
+        nonlocal under_way, most
+        for item in range(50):
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            yield item
+
+    with ThreadPoolExecutor(4) as pool:
+        found = []
+        for item in ordered_map(pool, lambda item: item * 2, taken(), ahead=6):
+            with lock:
+                under_way -= 1
+            found.append(item)
+    assert found == [item * 2 for item in range(50)]
+    assert most <= 7

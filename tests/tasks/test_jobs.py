@@ -1,0 +1,63 @@
+"""What tasks are told and what they report."""
+
+import pytest
+import torch
+
+from tasks.io.ledger import Record, Survey, fingerprint
+from tasks.jobs import Outcome, aim, count_reasons, generator_of
+from tasks.progress import advance, reporting_to
+from tasks.shard import ShardJob
+
+
+def test_a_target_made_from_the_same_inputs_is_no_target():
+    mark = fingerprint("step", {"a": 1})
+    survey = Survey([Record("x", mark, "d"), Record("x", "old", "e")])
+    assert aim(survey, "x", "step", {"a": 1}) is None
+    target = aim(survey, "x", "step", {"a": 2})
+    assert {record.fingerprint for record in target.withdrawn} == {mark, "old"}
+
+
+def test_randomness_belongs_to_purpose_seed_and_key():
+    def draw(*names):
+        return torch.rand(3, generator=generator_of(*names)).tolist()
+
+    draws = [draw("p", 0, "a"), draw("q", 0, "a"), draw("p", 1, "a"), draw("p", 0, "b")]
+    assert draw("p", 0, "a") == draws[0]
+    assert len({tuple(values) for values in draws}) == 4
+
+
+def test_reasons_are_counted_by_the_text_before_the_colon():
+    reasons = ["damaged: a", "empty file", "damaged: b"]
+    assert count_reasons(reasons) == {"damaged": 2, "empty file": 1}
+
+
+def test_a_job_goes_through_json_and_comes_back(finished):
+    from tasks.io.store import Store
+    from tasks.shard import list_images
+
+    corpus = finished.config.corpora.restored
+    job = ShardJob.model_validate(
+        {
+            "workspace": "w",
+            "target": {"artifact": "a", "fingerprint": "f", "stale": [["a", "b", "c"]]},
+            "shard": "shard-000000",
+            "corpus": corpus,
+            "limits": {"max_pixels": 64, "max_bytes": 64},
+            "files": list(list_images(Store(corpus.path))),
+        }
+    )
+    assert ShardJob.model_validate_json(job.model_dump_json()) == job
+
+
+@pytest.mark.parametrize("images", [1, 5])
+def test_progress_reaches_whoever_listens_and_nobody_else(images):
+    heard = []
+    with reporting_to(heard.append):
+        advance(images)
+    advance(100)
+    assert heard == [images]
+
+
+def test_an_outcome_knows_no_other_fields():
+    with pytest.raises(ValueError, match="refusd"):
+        Outcome(images=1, refusd={})
