@@ -45,8 +45,8 @@ def map_standard_error(
         groups: at most so many; never more than there are images.
 
     Returns:
-        The error, or None where fewer than two groups, or too few patches without
-        one, leave nothing to compare.
+        The error, or None where there are fewer than two groups, or no map can be
+        fitted without one of them.
     """
     count = min(groups, len(source), len(target))
     if count < 2:
@@ -58,9 +58,10 @@ def map_standard_error(
             total - merge(side[group::count])
             for total, side in zip(totals, (source, target), strict=True)
         ]
-        if min(side.count for side in left) <= totals[0].dimension:
+        try:
+            maps.append(solve_transport(left[0], left[1], ridge=ridge).matrix)
+        except ValueError:  # too few patches, or only equal ones, are left
             return None
-        maps.append(solve_transport(left[0], left[1], ridge=ridge).matrix)
     stacked = torch.stack(maps)
     mean = stacked.mean(dim=0)
     variance = (count - 1) / count * (stacked - mean).square().sum()

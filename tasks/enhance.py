@@ -11,6 +11,7 @@ from dot_kernels import GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.config import Compute, Config, Enhance
 from tasks.io.codecs import CodecSpec, load_codec
+from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
 from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.pictures import Picture, load_pictures, read_ahead, to_pixels, windows
@@ -176,7 +177,7 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
     renderer = _renderer(job, workspace)
     members = workspace.members(job.dataset, job.shard)
     matches = _matches(job, workspace)
-    missing = "no reference: its key is not in the reference corpus"
+    missing = "no reference: its key is not among the accepted images of the reference"
     if job.reference is None:
         missing = "no reference corpus"
     with ExitStack() as stack:
@@ -254,12 +255,15 @@ def _finish(
     by_key = {item.picture.member.key: item for item in rendered}
 
     def finish(item: Rendered) -> Finished:
+        files = {}
+        try:
+            if item.reason is None:
+                for output in job.tars:
+                    pixels = to_pixels(item.images[output.signal])
+                    files[output.signal] = encode(pixels, job.options.format)
+        except ImageRefused as refusal:
+            item, files = Rendered(picture=item.picture, reason=str(refusal)), {}
         rows = {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
-        files = {
-            out.signal: encode(to_pixels(item.images[out.signal]), job.options.format)
-            for out in job.tars
-            if item.reason is None
-        }
         return Finished(item.picture.member, rows, files, item.reason)
 
     return [pool.submit(finish, by_key[picture.member.key]) for picture in pictures]

@@ -13,6 +13,7 @@ from dot_kernels import GaussianMoments, gelbrich_distance
 from tasks.config import Config
 from tasks.enhance import signals_to_score
 from tasks.io.artifacts import load_moments
+from tasks.io.ledger import Record
 from tasks.io.scores import METRICS
 from tasks.io.shards import read_table
 from tasks.io.workspace import (
@@ -22,7 +23,7 @@ from tasks.io.workspace import (
     metrics_folder,
     reports_folder,
 )
-from tasks.jobs import Job, Target, aim
+from tasks.jobs import Job, Line, Target, aim
 from tasks.outputs import LATENT_PATCHES
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
@@ -44,13 +45,14 @@ SUMMARY_SCHEMA = pa.schema(
 
 
 class SummaryJob(Job):
-    """Summarise the metrics of one enhanced data set."""
+    """Summarise the metrics of one enhanced data set, and drop shards it no longer has."""
 
     target: Target
     dataset: str
     operator: str
     signals: tuple[Signal, ...]
     shards: tuple[str, ...]
+    retired: tuple[Line, ...]
 
 
 @task(name="summarise", **SHARD_POLICY)
@@ -71,6 +73,7 @@ def plan_summary(
     """
     dataset = config.restored_name
     survey = workspace.ledger.survey(metrics_folder(dataset, operator.name))
+    enhanced = workspace.ledger.survey(f"enhanced/{dataset}/{operator.name}")
     shards = tuple(workspace.shards(dataset))
     signals = signals_to_score(config)
     inputs: dict[str, Any] = {"operator": operator.digest, "signals": [list(s) for s in signals]}
@@ -91,6 +94,7 @@ def plan_summary(
             operator=operator.name,
             signals=signals,
             shards=shards,
+            retired=(*survey.retired(shards), *enhanced.retired(shards)),
         )
     )
     return artifact, job
@@ -105,6 +109,7 @@ def read_summary(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
 def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     """Average the tables of each signal, shard by shard, and merge its moments."""
     workspace = job.opened()
+    workspace.ledger.retire(map(Record._make, job.retired))
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     rows = [_row(job, signal, natural, workspace) for signal in job.signals]
     with workspace.ledger.publishing(

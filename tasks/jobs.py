@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from tasks.io.ledger import Record, Survey, fingerprint
 from tasks.io.workspace import Workspace
 
+Line = tuple[str, str, str]
+"""A record of the ledger as a plain tuple, which a parameter can hold."""
+
 
 class Target(BaseModel):
     """An artifact to make, and the records that lose their truth when it is made."""
@@ -18,7 +21,7 @@ class Target(BaseModel):
 
     artifact: str
     fingerprint: str
-    stale: tuple[tuple[str, str, str], ...] = ()
+    stale: tuple[Line, ...] = ()
 
     @property
     def withdrawn(self) -> list[Record]:

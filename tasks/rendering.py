@@ -103,9 +103,8 @@ class Renderer:
         )
         rendered = {s: self._image(s, transported, references) for s in self.signals}
         found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
-        finite = torch.stack([t.isfinite().flatten(1).all(dim=1) for t in found.values()]).all(
-            dim=0
-        )
+        checked = (*found.values(), transported.latents, transported.mapped_latents)
+        finite = torch.stack([_is_finite(tensor) for tensor in checked]).all(dim=0)
         self._measure(found, transported, finite)
         perceptual = self._perceptual(found, references)
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -125,10 +126,15 @@ def make_report(job: ReportJob) -> None:
         run = {name: facts[name] for name in kept} | {
             "config": config.model_dump(mode="json"),
             "operator_name": job.operator,
-            "results": rows,
+            "results": [{name: _plain(value) for name, value in row.items()} for row in rows],
         }
-        text = json.dumps(run, indent=1, ensure_ascii=False, default=str)
+        text = json.dumps(run, indent=1, ensure_ascii=False, allow_nan=False)
         publication.file(f"{folder}/run.json").write_text(text, "utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has; infinity, the PSNR of equal images, as a word."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def results_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,12 +13,12 @@ from prefect import task
 from tasks.config import Config, Corpus
 from tasks.io.errors import CorpusError, ImageRefused, StepMissing, TooManyBadImages
 from tasks.io.images import EXTENSIONS, Limits, decode, encode, fit_to, read_header
-from tasks.io.ledger import Survey, digest_of
+from tasks.io.ledger import Record, Survey, digest_of
 from tasks.io.pictures import ordered_map
 from tasks.io.shards import Accepted, Refused, shard_name, write_shard
 from tasks.io.store import Store, stem
 from tasks.io.workspace import Workspace, dataset_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons
+from tasks.jobs import Job, Line, Outcome, Planned, Target, aim, count_reasons
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 
@@ -51,7 +51,7 @@ class IndexJob(Job):
     target: Target
     dataset: str
     shards: tuple[str, ...]
-    retired: tuple[str, ...]
+    retired: tuple[Line, ...]
     content: str
     max_bad_fraction: float
 
@@ -124,11 +124,7 @@ def plan_index(
         target=target,
         dataset=dataset,
         shards=tuple(wanted.values()),
-        retired=tuple(
-            artifact
-            for artifact in survey.artifacts()
-            if artifact.startswith(f"{folder}/shard-") and artifact not in wanted
-        ),
+        retired=tuple(survey.retired(set(wanted.values()))),
         content=digest_of(digests),
         max_bad_fraction=config.shards.max_bad_fraction,
     )
@@ -211,11 +207,7 @@ def write_index(job: IndexJob) -> Outcome:
         TooManyBadImages: more was refused than the configuration allows.
     """
     workspace, folder = job.opened(), dataset_folder(job.dataset)
-    survey = workspace.ledger.survey(folder)
-    for artifact in job.retired:
-        workspace.ledger.withdraw(survey.records(artifact))
-        for ending in ("tar", "parquet"):
-            workspace.store.remove(f"{artifact}.{ending}")
+    workspace.ledger.retire(map(Record._make, job.retired))
     target = job.target
     images, reasons = 0, list[str]()
     with workspace.ledger.publishing(

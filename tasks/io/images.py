@@ -88,7 +88,7 @@ def encode(pixels: Pixels, file_format: Format) -> bytes:
     if max(pixels.shape) > LONGEST_SIDE[file_format]:
         raise ImageRefused(
             f"too long for {file_format}: {pixels.shape[1]}×{pixels.shape[0]}, at most "
-            f"{LONGEST_SIDE[file_format]} pixels a side"
+            f"{LONGEST_SIDE[file_format]} pixels a side; png holds more"
         )
     options = {
         "webp": {"lossless": True, "method": 0, "quality": 0},

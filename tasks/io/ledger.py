@@ -12,7 +12,7 @@ the output does not, nothing further is redone.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,6 +65,15 @@ class Survey:
         """Records of the artifact as made from other inputs."""
         records = self._records.get(artifact, [])
         return [record for record in records if record.fingerprint != fingerprint]
+
+    def retired(self, shards: Collection[str]) -> list[Record]:
+        """The records of artifacts of other shards than these."""
+        return [
+            record
+            for artifact, records in sorted(self._records.items())
+            if (shard := artifact.rpartition("/")[2]).startswith("shard-") and shard not in shards
+            for record in records
+        ]
 
     def artifacts(self) -> list[str]:
         """All artifacts with a record, in order."""
@@ -151,6 +160,14 @@ class Ledger:
             with self.store.publish(Record(artifact, fingerprint, digest).path) as aside:
                 aside.write_text(json.dumps(body, indent=1, sort_keys=True))
             publication.digest = digest
+
+    def retire(self, records: Iterable[Record]) -> None:
+        """Remove artifacts that nothing is made from any more: record first, then files."""
+        for record in records:
+            files = self.facts(record)["files"]
+            self.withdraw([record])
+            for path in files:
+                self.store.remove(path)
 
     def withdraw(self, records: Iterable[Record]) -> None:
         """Remove records; the artifacts they vouched for count as missing."""

@@ -1,9 +1,10 @@
 """One Prefect server for all flows, eight tiny photographs, and a finished run over them."""
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,22 @@ class Project:
             if not name.endswith(("report.html", "run.json")) and "/report@" not in name
         }
 
+    def vouch(self) -> set[str]:
+        """The files that records vouch for, each checked against what its record says.
+
+        Tars have no digest of their own: their indexes have one of every image.
+        """
+        files, vouched = self.files(), set()
+        for record, body in self.records().items():
+            for name, facts in body["files"].items():
+                assert name in files, f"{record} vouches for {name}, which is not there"
+                assert len(files[name]) == facts["size"], name
+                digest = hashlib.sha256(files[name]).hexdigest()
+                assert facts["sha256"] in (None, digest), name
+                assert name not in vouched, f"{name} has two records"
+                vouched.add(name)
+        return vouched
+
     def partial(self) -> list[str]:
         """Files that were left half-written."""
         return [name for name in self.files() if name.startswith(PARTIAL)]
@@ -103,6 +120,18 @@ evaluate: {lpips: null}
 shards: {images: 3}
 compute: {device: cpu, batch: 2}
 """
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., dict[str, str]]:
+    """The environment of a user with this home of Prefect, and a server only if one is given."""
+
+    def variables(home: Path, server: str | None = None) -> dict[str, str]:
+        known = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
+        known |= {"PREFECT_HOME": str(home), "COLUMNS": "120"}
+        return known | ({"PREFECT_API_URL": f"{server}/api"} if server else {})
+
+    return variables
 
 
 @pytest.fixture(scope="session")

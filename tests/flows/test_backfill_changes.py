@@ -88,7 +88,13 @@ def nothing(_project):
         pytest.param({"fit": {"seed": 1}}, {SELECTION, REPORT}, id="seed, same images chosen"),
         pytest.param(
             {"fit": {"images": 2}},
-            {SELECTION, "moments/*/*/shard-000000", OPERATOR, *AFTER_THE_FIT},
+            {
+                "datasets/tiny.source/*",
+                SELECTION,
+                "moments/*/*/shard-000000",
+                OPERATOR,
+                *AFTER_THE_FIT,
+            },
             id="images fitted on, both of the first shard",
         ),
         pytest.param(

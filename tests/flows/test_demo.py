@@ -1,6 +1,5 @@
 """The demonstration, as a user runs it."""
 
-import os
 import re
 import subprocess
 import sys
@@ -52,46 +51,48 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
         write_demo(tmp_path / "demo")
 
 
-def dotpipe(folder, *words):
-    """Run the command as a user does who has no server; returns its lines on both outputs."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    done = subprocess.run(
-        [DOTPIPE, *words],
-        cwd=folder,
-        env={**known, "PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines(), done.stderr.splitlines()
+@pytest.fixture
+def dotpipe(tmp_path, shell):
+    """Runs the command as a user does; returns the lines of its output and of its errors."""
+
+    def run(*words, server=None):
+        done = subprocess.run(
+            [DOTPIPE, *words],
+            cwd=tmp_path,
+            env=shell(tmp_path / "prefect", server),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines(), done.stderr.splitlines()
+
+    return run
 
 
 BAR = re.compile(r"[a-z. ]{3,24} [━╸╺ ]* *\d+/\d+ images \d:\d\d:\d\d .*(made|nothing to do)")
 
 
-def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(tmp_path):
-    out, err = dotpipe(tmp_path, "demo")
+def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
+    dotpipe, tmp_path, server
+):
+    out, err = dotpipe("demo")
     dashboard, *bars = err
     assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
     assert len(bars) == 7
     assert all(BAR.fullmatch(bar.rstrip()) for bar in bars)
     assert out[0].strip() == "demo"
-    labels = [line.split("│")[1].strip() for line in out if line.startswith("│")]
-    alphas = [f"alpha {alpha}" for alpha in ("0", "0.25", "0.5", "0.75", "1")]
-    assert labels == [*alphas, "input", "codec", "codec_input"]
-    report = Path(
-        tmp_path, "".join(out[out.index(next(filter(is_report, out))) :])[len("report: ") :]
-    )
-    assert report.name == "report.html"
-    assert report.is_file()
-
     table = [line for line in out if line.startswith("│")]
-    out, bars = dotpipe(tmp_path, "run", "demo/demo.yaml")
-    assert [line for line in out if line.startswith("│")] == table
-    assert out[-2] == "nothing to do: every shard of every step is done"
-    assert all(bar.rstrip().endswith("nothing to do") for bar in bars[1:])
+    alphas = [f"alpha {alpha}" for alpha in ("0", "0.25", "0.5", "0.75", "1")]
+    labels = [line.split("│")[1].strip() for line in table]
+    assert labels == [*alphas, "input", "codec", "codec_input"]
+    report = out[-1].removeprefix("report: ")
+    assert report.endswith("/report.html")
+    assert Path(tmp_path, report).is_file()
 
-
-def is_report(line):
-    return line.startswith("report: ")
+    again, err = dotpipe("run", "demo/demo.yaml", server=server)
+    dashboard, *bars = err
+    assert dashboard == f"dashboard while this runs: {server}"
+    assert [line for line in again if line.startswith("│")] == table
+    assert again[-2:] == ["nothing to do: every shard of every step is done", out[-1]]
+    assert all(bar.rstrip().endswith("nothing to do") for bar in bars)

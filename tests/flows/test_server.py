@@ -19,12 +19,6 @@ from tasks.io.errors import DotpipeError
 DOTPIPE = Path(sys.executable).with_name("dotpipe")
 
 
-def environment(home):
-    """What a user's shell has: a home for Prefect, and no server."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return known | {"PREFECT_HOME": str(home), "COLUMNS": "120"}
-
-
 def processes_with(home):
     """Command lines of the processes that use this home of Prefect."""
     found = []
@@ -57,26 +51,26 @@ def test_a_server_that_does_not_come_up_says_why_and_leaves_no_log(tmp_path, mon
     monkeypatch.setattr(sys, "executable", str(broken))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     started = Server()
-    with pytest.raises(DotpipeError, match="the database is locked.*set PREFECT_API_URL"):
+    with pytest.raises(DotpipeError, match=r"the database is locked.*set PREFECT_API_URL"):
         started.wait()
     started.stop()
     assert [path.name for path in tmp_path.iterdir()] == ["python"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children")
-def test_a_server_ends_with_a_process_that_is_killed(tmp_path):
+def test_a_server_ends_with_a_process_that_is_killed(tmp_path, shell):
     code = "import os, flows.server; flows.server.Server(); os.kill(os.getpid(), 9)"
-    killed = subprocess.run([sys.executable, "-c", code], env=environment(tmp_path), check=False)
+    killed = subprocess.run([sys.executable, "-c", code], env=shell(tmp_path), check=False)
     assert killed.returncode == -signal.SIGKILL
     assert wait_until(lambda: processes_with(tmp_path) == [], 10)
 
 
-def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(project, tmp_path):
+def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(project, tmp_path, shell):
     for image in (project.folder / "natural").iterdir():
         image.unlink()
     done = subprocess.run(
         [DOTPIPE, "run", project.file],
-        env=environment(tmp_path / "home"),
+        env=shell(tmp_path / "home"),
         capture_output=True,
         text=True,
         check=False,
@@ -93,12 +87,12 @@ def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(projec
     )
 
 
-def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tmp_path):
+def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tmp_path, shell):
     home, made = tmp_path / "home", tmp_path / "demo" / "workspace"
     with (tmp_path / "err").open("wb") as err:
         running = subprocess.Popen(
             [DOTPIPE, "demo", tmp_path / "demo"],
-            env=environment(home),
+            env=shell(home),
             stdout=subprocess.DEVNULL,
             stderr=err,
             start_new_session=True,

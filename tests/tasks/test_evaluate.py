@@ -70,7 +70,6 @@ def test_without_a_reference_distances_are_all_there_is(steps, photographs, tmp_
         assert (row["gelbrich"] is None) == (row["signal"].startswith("codec"))
 
 
-@pytest.mark.xfail(strict=True, reason="the tables of retired shards stay among the metrics")
 def test_images_that_are_retired_are_out_of_the_summary(
     steps, photographs, tmp_path, pixels, softened, write_images
 ):

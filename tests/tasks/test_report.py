@@ -160,7 +160,6 @@ def test_lpips_of_altered_weights_is_named_so(
     assert rows["input"]["lpips"] > 0
 
 
-@pytest.mark.xfail(strict=True, reason="the PSNR of equal images is written as Infinity")
 def test_the_run_file_is_json_that_every_tool_reads(finished):
     json.loads(read(finished, "run.json"), parse_constant=pytest.fail)
 
