@@ -82,15 +82,10 @@ def transport_latents(
             f"latents must be at least one patch of {size}×{size}, got {height}×{width}; "
             "pad the image or fit with a smaller patch size"
         )
-    rows = []
-    for down, seen_rows in _stretches(size, height):
-        row = []
-        for across, seen_columns in _stretches(size, width):
-            pair = (down, across)
-            kernel = _kernel(operator, channels, fold, pair, latents.dtype, latents.device)
-            row.append(_convolve(latents[:, :, seen_rows, seen_columns], kernel))
-        rows.append(torch.cat(row, dim=3))
-    mapped = torch.cat(rows, dim=2)
+    if min(height, width) < _shortest(size):
+        mapped = _literal(latents, operator, size, fold)
+    else:
+        mapped = _convolved(latents, operator, size, fold)
     if operator.noise_covariance is None:
         return mapped
     if len(generators) != batch:
@@ -98,7 +93,7 @@ def transport_latents(
             f"a stochastic operator needs one generator per image, got {len(generators)} "
             f"for {batch} images"
         )
-    return mapped + _noise(operator.noise_covariance, generators, latents, size, fold)
+    return mapped + _noise(operator, generators, latents, size, fold)
 
 
 def patch_size_of(operator: TransportOperator, channels: int) -> int:
@@ -116,16 +111,51 @@ def patch_size_of(operator: TransportOperator, channels: int) -> int:
     return size
 
 
-class _Stretch(NamedTuple):
-    """Outputs along one axis that share a kernel, on an axis of this length.
+def _literal(
+    latents: Float[Tensor, "b c h w"], operator: TransportOperator, size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """Unfold, map, fold, divide: for latents that are hardly more than their borders."""
+    patches = functional.unfold(latents, size)  # (b, d, n)
+    matrix, offset = operator.matrix.to(latents), operator.offset().to(latents)
+    return _folded(matrix @ patches + offset[:, None], latents.shape[2:], size, fold)
 
-    All positions inside a long axis look alike, and so do its two ends at any length,
-    so a long axis is described by the shortest one that has an inside.
+
+def _convolved(
+    latents: Float[Tensor, "b c h w"], operator: TransportOperator, size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """The same as nine convolutions: inside, four sides, four corners."""
+    channels, height, width = latents.shape[1:]
+    rows = []
+    for down, seen_rows in _stretches(size, height):
+        row = []
+        for across, seen_columns in _stretches(size, width):
+            pair = (down, across)
+            kernel = _kernel(operator, channels, fold, pair, latents.dtype, latents.device)
+            row.append(_convolve(latents[:, :, seen_rows, seen_columns], kernel))
+        rows.append(torch.cat(row, dim=3))
+    return torch.cat(rows, dim=2)
+
+
+def _folded(
+    patches: Float[Tensor, "b d n"], shape: torch.Size, size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """The weighted average of overlapping patches."""
+    weights = _fold_weights(size, fold).flatten().to(patches)  # (p * p,)
+    channels = patches.shape[1] // len(weights)
+    total = functional.fold(patches * weights.repeat(channels)[:, None], shape, size)
+    shares = weights[None, :, None].expand(1, -1, patches.shape[2])
+    return total / functional.fold(shares, shape, size)
+
+
+class _Stretch(NamedTuple):
+    """Outputs along one axis that share a kernel, and the inputs that they see.
+
+    All positions inside an axis look alike, and so do its two ends at any length, so
+    they are described on the shortest axis that has an inside.
     """
 
     outputs: range
     inputs: range
-    length: int
 
 
 class _Kernel(NamedTuple):
@@ -136,20 +166,19 @@ class _Kernel(NamedTuple):
     block: tuple[int, int]
 
 
-def _stretches(size: int, length: int) -> list[tuple[_Stretch, slice]]:
-    """An axis cut into border, inside, border, each with the inputs it sees.
+def _shortest(size: int) -> int:
+    """The shortest axis that has an inside: a pixel no border patch answers for alone."""
+    return 4 * (size - 1) + 1
 
-    An axis too short to have an inside is one stretch.
-    """
-    border, reach = size - 1, 2 * (size - 1)
-    shortest = 2 * reach + 1
-    if length < shortest:
-        return [(_Stretch(range(length), range(length), length), slice(0, length))]
-    inside = _Stretch(range(reach, reach + 1), range(border, border + reach + 1), shortest)
+
+def _stretches(size: int, length: int) -> list[tuple[_Stretch, slice]]:
+    """An axis cut into border, inside, border, each with the inputs it sees."""
+    border, reach, shortest = size - 1, 2 * (size - 1), _shortest(size)
+    inside = _Stretch(range(reach, reach + 1), range(border, border + reach + 1))
     if border == 0:
         return [(inside, slice(0, length))]
-    near = _Stretch(range(border), range(reach), shortest)
-    far = _Stretch(range(shortest - border, shortest), range(shortest - reach, shortest), shortest)
+    near = _Stretch(range(border), range(reach))
+    far = _Stretch(range(shortest - border, shortest), range(shortest - reach, shortest))
     return [
         (near, slice(0, reach)),
         (inside, slice(0, length)),
@@ -159,7 +188,7 @@ def _stretches(size: int, length: int) -> list[tuple[_Stretch, slice]]:
 
 def _hits(size: int, stretch: _Stretch) -> Float64[Tensor, "o s k l"]:
     """1 where output o is answered by a patch at its row k and input s is its row l."""
-    starts = range(stretch.length - size + 1)
+    starts = range(_shortest(size) - size + 1)
     hits = torch.zeros(len(stretch.outputs), len(stretch.inputs), size, size, dtype=torch.float64)
     for o, position in enumerate(stretch.outputs):
         for k in range(size):
@@ -210,25 +239,27 @@ def _convolve(window: Float[Tensor, "b c h w"], kernel: _Kernel) -> Float[Tensor
 
 
 def _noise(
-    covariance: Float64[Tensor, "d d"],
+    operator: TransportOperator,
     generators: Sequence[torch.Generator],
     latents: Float[Tensor, "b c h w"],
     size: int,
     fold: Fold,
 ) -> Float[Tensor, "b c h w"]:
     """The folded average of noise drawn independently for every patch."""
-    channels, height, width = latents.shape[1:]
-    root = square_root(covariance.cpu()).float()  # (d, d)
+    height, width = latents.shape[2:]
+    root = _noise_root(operator)  # (d, d)
     count = (height - size + 1) * (width - size + 1)
     draws = [torch.randn(len(root), count, generator=generator) for generator in generators]
-    weights = _fold_weights(size, fold).float()
     patches = root @ torch.stack(draws)  # (b, d, n)
-    patches = patches * weights.flatten().repeat(channels)[:, None]
-    total = functional.fold(patches, (height, width), size)
-    share = functional.fold(
-        weights.flatten()[None, :, None].expand(1, -1, count), (height, width), size
-    )
-    return (total / share).to(latents)
+    return _folded(patches, latents.shape[2:], size, fold).to(latents)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _noise_root(operator: TransportOperator) -> Float[Tensor, "d d"]:
+    """The square root of the noise covariance, in float32 on the CPU."""
+    assert operator.noise_covariance is not None  # noqa: S101 - only asked for if there is one
+    return square_root(operator.noise_covariance.cpu()).float()
 
 
 def _fold_weights(size: int, fold: Fold) -> Float64[Tensor, "p p"]:

@@ -167,11 +167,9 @@ def _stochastic_map(
     target_root = square_root(target)
     left, values, right = torch.linalg.svd(target_root @ source.power(0.5, cutoff))
     kept = values > values[0] * cutoff
-    left, right = left[:, kept], right[kept].mT  # (d, r), (d, r)
-    matrix = target_root @ left @ right.mT @ source.power(-0.5, cutoff)
-    explained = target_root @ left  # (d, r)
-    noise = target - explained @ explained.mT
-    return matrix, (noise + noise.mT) / 2
+    matrix = target_root @ left[:, kept] @ right[kept] @ source.power(-0.5, cutoff)
+    unexplained = target_root @ left[:, ~kept]  # a factor, so that rounding keeps it positive
+    return matrix, unexplained @ unexplained.mT
 
 
 def _gelbrich(

@@ -58,6 +58,8 @@ def init(
 
     from tasks.io.errors import ConfigurationError
 
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
     if path.exists():
         raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
     path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
@@ -93,7 +95,7 @@ def shard(config: ConfigPath) -> None:
 @app.command()
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
-    parsed = _parsed(config)
+    parsed = _parsed(config, shards=True)
     with _watched():
         from flows.fit_transport import fit_transport
 
@@ -103,7 +105,7 @@ def fit(config: ConfigPath) -> None:
 @app.command()
 def enhance(config: ConfigPath) -> None:
     """Write the enhanced data set, one set of shards for every alpha, and score it."""
-    parsed = _parsed(config)
+    parsed = _parsed(config, shards=True)
     with _watched():
         from flows.enhance_dataset import enhance_dataset
 
@@ -113,7 +115,7 @@ def enhance(config: ConfigPath) -> None:
 @app.command()
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
-    parsed = _parsed(config)
+    parsed = _parsed(config, shards=True)
     with _watched():
         from flows.evaluate_dataset import evaluate_dataset
 
@@ -124,7 +126,7 @@ def evaluate(config: ConfigPath) -> None:
 @app.command()
 def report(config: ConfigPath) -> None:
     """Write the report over what has been evaluated."""
-    parsed = _parsed(config)
+    parsed = _parsed(config, shards=True)
     with _watched():
         from flows.evaluate_dataset import report_dataset
 
@@ -158,10 +160,16 @@ def _run_all(config: Path) -> None:
     typer.echo(f"report: {address}")
 
 
-def _parsed(config: Path) -> "Config":
+def _parsed(config: Path, *, shards: bool = False) -> "Config":
+    """The configuration; with ``shards``, its data sets must be there and up to date."""
     from tasks.config import load_config
 
-    return load_config(config)
+    parsed = load_config(config)
+    if shards:
+        from tasks.status import require_shards
+
+        require_shards(parsed)
+    return parsed
 
 
 @contextmanager

@@ -35,10 +35,12 @@ def _cut(name: str, folder: Path) -> None:
     tiles = folder / Path(name).stem
     if tiles.exists():
         return
-    tiles.mkdir(parents=True)
+    aside = folder / f".{tiles.name}"  # whole under its name, or not there at all
+    aside.mkdir(parents=True, exist_ok=True)
     with as_file(files("skimage.data") / name) as path, Image.open(path) as opened:
         image = opened.convert("RGB")
     for top in range(0, image.height - TILE + 1, TILE):
         for left in range(0, image.width - TILE + 1, TILE):
             tile = image.crop((left, top, left + TILE, top + TILE))
-            tile.save(tiles / f"{top:04d}-{left:04d}.png")
+            tile.save(aside / f"{top:04d}-{left:04d}.png")
+    aside.rename(tiles)

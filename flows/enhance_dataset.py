@@ -5,12 +5,12 @@ from prefect.logging import get_run_logger
 
 from flows.steps import RUNNER, Report, run_step
 from tasks.config import Config
-from tasks.enhance import enhance_shard, plan_enhancement
+from tasks.enhance import enhance_shard, has_lpips, plan_enhancement
 from tasks.io.errors import WeightsMissing
 from tasks.io.perceptual import fetch_lpips
 from tasks.io.workspace import Workspace
 from tasks.match import match_reference, plan_matches, require_matches
-from tasks.reduce import find_operator
+from tasks.reduce import OperatorRef, find_operator
 
 
 @flow(
@@ -31,7 +31,7 @@ def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
     if job is not None:
         match_reference(job)
     require_matches(config, workspace)
-    _fetch_metric_weights(config)
+    _fetch_metric_weights(config, operator, workspace)
     planned = list(plan_enhancement(config, operator, workspace, tars=tars))
     return run_step(
         f"{step} {config.restored_name}",
@@ -42,11 +42,17 @@ def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
     )
 
 
-def _fetch_metric_weights(config: Config) -> None:
-    """Have LPIPS at hand, or go on without; the report shows the gap."""
+def _fetch_metric_weights(config: Config, operator: OperatorRef, workspace: Workspace) -> None:
+    """Have LPIPS at hand, or go on without; the report shows the gap.
+
+    Raises:
+        WeightsMissing: tables with LPIPS are there, and would be written again without.
+    """
     if config.evaluate.lpips is None or config.reference_name is None:
         return
     try:
         fetch_lpips(config.evaluate.lpips)
     except WeightsMissing as error:
+        if has_lpips(config, operator, workspace):
+            raise
         get_run_logger().info("no LPIPS: %s", error)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -53,9 +53,8 @@ class Server:
         """
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.address}/api/health", timeout=2).is_success:
-                    return
+            if _answers(f"{self.address}/api"):
+                return
             time.sleep(0.1)
         tail = self._log.read_text(errors="replace")[-2000:]
         raise DotpipeError(
@@ -86,9 +85,16 @@ def prefect_server() -> Iterator[str]:
         temporary_settings,
     )
 
-    if PREFECT_API_URL.value():
-        yield str(PREFECT_API_URL.value()).removesuffix("/api")
+    if given := PREFECT_API_URL.value():
+        if not _answers(str(given)):
+            raise DotpipeError(
+                f"the Prefect server at PREFECT_API_URL={given} must answer, but does not; start "
+                "it, or unset the variable (or the setting of the Prefect profile) for a server "
+                "that lasts as long as the run"
+            )
+        yield str(given).removesuffix("/api")
         return
+    _bypass_proxy()
     server = Server()
     try:
         import flows.backfill  # noqa: F401 - seconds of imports, while the server starts
@@ -110,6 +116,21 @@ def _end_with_parent() -> None:
     """Have the kernel end this process with its parent, even if that one is killed."""
     prctl_set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(prctl_set_parent_death_signal, signal.SIGTERM)
+
+
+def _answers(api: str) -> bool:
+    """Whether a Prefect server says that it is well."""
+    try:
+        return httpx.get(f"{api}/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _bypass_proxy() -> None:
+    """Talk to this machine directly, whatever proxy the environment names for others."""
+    for name in ("NO_PROXY", "no_proxy"):
+        others = os.environ.get(name)
+        os.environ[name] = f"{others},127.0.0.1" if others else "127.0.0.1"
 
 
 def _drain() -> None:

@@ -2,8 +2,9 @@
 
 from prefect import flow
 
-from flows.steps import RUNNER, Report, cores, run_step
+from flows.steps import RUNNER, Report, run_step
 from tasks.config import Config
+from tasks.io.pictures import cores
 from tasks.io.workspace import Workspace
 from tasks.restore import plan_restoration, restore_shard
 from tasks.shard import index_dataset, plan_index, plan_shards, shard_images

@@ -1,12 +1,14 @@
 """One step: units of work, submitted in a window, counted, watched, and failed together."""
 
-import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, cast
+from threading import Event
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from prefect import Task
@@ -25,6 +27,14 @@ RUNNER = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=2
 _SECONDS_BETWEEN_UPDATES = 2.0
 
 
+class Failure(NamedTuple):
+    """A unit that failed after all retries, and why; its frames are let go."""
+
+    unit: str
+    error: BaseException
+    place: str
+
+
 @dataclass
 class Report:
     """What a step found and did."""
@@ -34,7 +44,7 @@ class Report:
     made: int = 0
     images: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    failures: list[BaseException] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def note(self) -> str:
@@ -65,39 +75,69 @@ def run_step(
     """
     view, report, watch = screen.get(), Report(step), _Watch(step, total)
     view.begin(step, total)
-    done: SimpleQueue[PrefectFuture[Outcome]] = SimpleQueue()
-    pending = 0
-    with reporting_to(view.advance):
-        for unit in units:
-            report.units.append(unit.unit)
-            if unit.job is None:
-                report.images += unit.images
-                view.advance(unit.images)
-                continue
-            while pending >= at_once:
-                _collect(done.get(), report, watch)
-                pending -= 1
-            if any(isinstance(failure, DotpipeError) for failure in report.failures):
-                break
-            work.submit(unit.job).add_done_callback(done.put)
-            pending += 1
-        for _ in range(pending):
-            _collect(done.get(), report, watch)
-    watch.finish(report.note)
+    done: SimpleQueue[tuple[str, PrefectFuture[Outcome]]] = SimpleQueue()
+    stopped = Event()
+
+    def advance(images: int) -> None:
+        if stopped.is_set():  # or Prefect would wait for shards that nobody wants any more
+            raise InterruptedError(f"the step {step!r} was stopped; run again to go on")
+        view.advance(images)
+
+    try:
+        with reporting_to(advance):
+            _submit_all(work, units, at_once, done, report, watch)
+    except BaseException:
+        stopped.set()
+        raise
+    watch.finish(report)
     view.finish(report.note)
     _raise_failures(report)
     return report
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _submit_all(
+    work: Task[Any, Outcome],
+    units: Iterable[Planned],
+    at_once: int,
+    done: "SimpleQueue[tuple[str, PrefectFuture[Outcome]]]",
+    report: Report,
+    watch: "_Watch",
+) -> None:
+    """Keep the window full until the units are used up, then empty it."""
+    pending = 0
+    for unit in units:
+        report.units.append(unit.unit)
+        if unit.job is None:
+            report.images += unit.images
+            screen.get().advance(unit.images)
+            continue
+        while pending >= at_once:
+            _collect(*done.get(), report, watch)
+            pending -= 1
+        if any(isinstance(failure.error, DotpipeError) for failure in report.failures):
+            break
+        future = work.submit(unit.job)
+        future.add_done_callback(partial(_tell, done, unit.unit))
+        pending += 1
+    for _ in range(pending):
+        _collect(*done.get(), report, watch)
 
 
-def _collect(future: PrefectFuture[Outcome], report: Report, watch: "_Watch") -> None:
+def _tell(
+    done: "SimpleQueue[tuple[str, PrefectFuture[Outcome]]]",
+    unit: str,
+    future: PrefectFuture[Outcome],
+) -> None:
+    done.put((unit, future))
+
+
+def _collect(unit: str, future: PrefectFuture[Outcome], report: Report, watch: "_Watch") -> None:
     outcome = future.result(raise_on_failure=False)
     if isinstance(outcome, BaseException):
-        report.failures.append(outcome)
+        frames = traceback.extract_tb(outcome.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+        # The frames would keep the shard's pictures and tensors in memory.
+        report.failures.append(Failure(unit, outcome.with_traceback(None), place))
         return
     report.made += 1
     report.images += outcome.images
@@ -109,14 +149,15 @@ def _raise_failures(report: Report) -> None:
     if not report.failures:
         return
     for failure in report.failures:
-        if isinstance(failure, DotpipeError):
-            raise failure
+        if isinstance(failure.error, DotpipeError):
+            raise failure.error
     first = report.failures[0]
     raise ShardsFailed(
         f"{len(report.failures)} of {len(report.units)} shards failed in the step "
-        f"{report.step!r}, the first with {type(first).__name__}: {first}; the others are done, "
-        "and running again takes up just these"
-    ) from first
+        f"{report.step!r}; the first was {first.unit}, with {type(first.error).__name__} at "
+        f"{first.place}: {first.error}. The others are done, and running again takes up just "
+        "these; the logs of the task runs on the Prefect dashboard say more"
+    ) from first.error
 
 
 class _Watch:
@@ -137,9 +178,11 @@ class _Watch:
         update_progress_artifact(self._artifact, min(share, 99.0), description=description)
         self._shown = time.monotonic()
 
-    def finish(self, note: str) -> None:
+    def finish(self, report: Report) -> None:
         """Tell how the step ended."""
-        update_progress_artifact(self._artifact, 100.0, description=note)
+        made = len(report.units) - len(report.failures)
+        share = 100 * made / len(report.units) if report.units else 100.0
+        update_progress_artifact(self._artifact, share, description=report.note)
 
 
 def _key(step: str) -> str:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from dot_kernels.degradations import Degradation
+from dot_kernels.degradations import Degradation, Noise
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
@@ -16,7 +16,7 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.images import Format, Limits
 from tasks.io.options import Section
 from tasks.io.perceptual import LpipsNet
-from tasks.io.restorers import RestorerSpec, SpandrelCheckpoint
+from tasks.io.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -89,7 +89,7 @@ class Enhance(Section):
     @classmethod
     def _alphas_name_folders(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
         rounded = tuple(round(alpha, 2) + 0.0 for alpha in alphas)  # -0.0 + 0.0 is 0.0
-        if len(set(rounded)) < len(alphas):
+        if rounded != alphas or len(set(rounded)) < len(alphas):
             raise ValueError(
                 f"alphas name folders by two decimals and must differ in them, got {alphas}"
             )
@@ -156,6 +156,13 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     shards: Shards = Shards()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _the_restorer_has_something_to_do(self) -> "Config":
+        noisy = any(isinstance(degradation, Noise) for degradation in self.degrade)
+        if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
+            raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+        return self
 
     @model_validator(mode="after")
     def _corpora_are_complete(self) -> "Config":
@@ -229,6 +236,10 @@ class Config(Section):
             self.restored_name: corpora.restored,
         }
         return {name: corpus for name, corpus in given.items() if name and corpus}
+
+    def datasets(self) -> list[str]:
+        """All data sets of the workspace that belong to this configuration."""
+        return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
 
     def made_datasets(self) -> dict[str, str]:
         """The data sets that are made by degrading and restoring, and from which one."""

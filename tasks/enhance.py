@@ -14,7 +14,8 @@ from tasks.io.codecs import CodecSpec, load_codec
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
 from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
-from tasks.io.pictures import Picture, load_pictures, read_ahead, to_pixels, windows
+from tasks.io.pictures import Picture, cores, load_pictures, read_ahead, to_pixels, windows
+from tasks.io.scores import NO_LPIPS, lpips_of
 from tasks.io.shards import Member
 from tasks.io.weights import pick_device
 from tasks.io.workspace import (
@@ -32,12 +33,9 @@ from tasks.match import read_matches
 from tasks.outputs import Features, Finished, Output, Outputs, Stopwatch
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
-from tasks.rendering import Rendered, Renderer
+from tasks.rendering import CODEC_INPUT, Rendered, Renderer
 from tasks.scoring import score
 from tasks.shard import finished_digest
-
-WORKERS = 2
-"""Threads that decode, and threads that score and encode, per shard under way."""
 
 
 class EnhanceJob(Job):
@@ -119,6 +117,14 @@ def plan_enhancement(
         yield Planned(shard, images, job)
 
 
+def has_lpips(config: Config, operator: OperatorRef, workspace: Workspace) -> bool:
+    """Whether the metrics of this operator were computed with LPIPS."""
+    folder = metrics_folder(config.restored_name, operator.name)
+    survey = workspace.ledger.survey(folder)
+    first = next(iter(survey.artifacts()), None)
+    return first is not None and lpips_of(workspace.store, f"{first}.parquet") is not None
+
+
 class _Plan:
     """The targets of one run, against one survey of the ledger."""
 
@@ -182,8 +188,8 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
         missing = "no reference corpus"
     with ExitStack() as stack:
         outputs = Outputs(workspace, job.tars, job.tables, job.options.format, stack)
-        decoders = stack.enter_context(ThreadPoolExecutor(WORKERS))
-        finishers = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        decoders = stack.enter_context(ThreadPoolExecutor(cores()))
+        finishers = stack.enter_context(ThreadPoolExecutor(cores()))
 
         def load(window: list[Member]) -> tuple[list[Picture], dict[str, Picture]]:
             truths = [matches[member.key] for member in window if member.key in matches]
@@ -212,7 +218,7 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
 def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
     """The networks of this process, set up for the signals of a job."""
     device = pick_device(job.compute.device)
-    operator, moments, _ = read_operator(workspace, job.dataset, job.operator)
+    operator, _, _ = read_operator(workspace, job.dataset, job.operator)
     scored = frozenset(output.signal for output in job.tables)
     wanted = dict.fromkeys(output.signal for output in (*job.tars, *job.tables))
     codec = load_codec(job.codec, job.compute.device, job.compute.precision)
@@ -226,7 +232,11 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
         batch=job.compute.batch,
         device=device,
         lpips=load_lpips(job.lpips, device) if job.lpips and job.reference else None,
-        moments={signal: GaussianMoments.zero(moments["source"].dimension) for signal in scored},
+        moments={
+            signal: GaussianMoments.zero(operator.dimension)
+            for signal in scored
+            if signal != CODEC_INPUT
+        },
     )
 
 
@@ -238,7 +248,7 @@ def _features(job: EnhanceJob, renderer: Renderer) -> Features:
             output.signal: features_folder(job.dataset, job.operator, output.signal)
             for output in job.tables
         },
-        lpips_name(job.lpips) if job.lpips else "none",
+        lpips_name(job.lpips) if job.lpips else NO_LPIPS,
     )
 
 

@@ -27,14 +27,17 @@ from tasks.jobs import Job, Line, Target, aim
 from tasks.outputs import LATENT_PATCHES
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
-from tasks.shard import finished_digest
+from tasks.shard import finished_digest, require_few_bad
 
 SUMMARY_SCHEMA = pa.schema(
     [
         pa.field("signal", pa.string()),
         pa.field("alpha", pa.float64()),
         pa.field("images", pa.int64(), metadata={"meaning": "images with metrics"}),
-        *(pa.field(name, pa.float64(), metadata={"meaning": "mean"}) for name in METRICS),
+        *(
+            pa.field(name, pa.float64(), metadata={"meaning": "mean over finite values"})
+            for name in METRICS
+        ),
         pa.field(
             "gelbrich",
             pa.float64(),
@@ -53,6 +56,7 @@ class SummaryJob(Job):
     signals: tuple[Signal, ...]
     shards: tuple[str, ...]
     retired: tuple[Line, ...]
+    max_bad_fraction: float
 
 
 @task(name="summarise", **SHARD_POLICY)
@@ -76,7 +80,11 @@ def plan_summary(
     enhanced = workspace.ledger.survey(f"enhanced/{dataset}/{operator.name}")
     shards = tuple(workspace.shards(dataset))
     signals = signals_to_score(config)
-    inputs: dict[str, Any] = {"operator": operator.digest, "signals": [list(s) for s in signals]}
+    inputs: dict[str, Any] = {
+        "operator": operator.digest,
+        "signals": [list(signal) for signal in signals],
+        "max_bad_fraction": config.shards.max_bad_fraction,
+    }
     for signal in signals:
         folder = metrics_folder(dataset, operator.name, signal)
         parts = [finished_digest(survey, f"{folder}/{shard}", "evaluate") for shard in shards]
@@ -94,7 +102,8 @@ def plan_summary(
             operator=operator.name,
             signals=signals,
             shards=shards,
-            retired=(*survey.retired(shards), *enhanced.retired(shards)),
+            max_bad_fraction=config.shards.max_bad_fraction,
+            retired=(*survey.retired(set(shards)), *enhanced.retired(set(shards))),
         )
     )
     return artifact, job
@@ -109,15 +118,31 @@ def read_summary(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
 def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     """Average the tables of each signal, shard by shard, and merge its moments."""
     workspace = job.opened()
-    workspace.ledger.retire(map(Record._make, job.retired))
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
+    _require_good(job, workspace)
     rows = [_row(job, signal, natural, workspace) for signal in job.signals]
     with workspace.ledger.publishing(
         job.target.artifact, job.target.fingerprint, job.target.withdrawn
     ) as publication:
         table = pa.Table.from_pylist(rows, SUMMARY_SCHEMA)
         pq.write_table(table, publication.file(f"{job.target.artifact}.parquet"))
+    workspace.ledger.retire(map(Record._make, job.retired))
     return rows
+
+
+def _require_good(job: SummaryJob, workspace: Workspace) -> None:
+    """Check how many images the enhancement refused.
+
+    Raises:
+        TooManyBadImages: more than the configuration allows.
+    """
+    folder = metrics_folder(job.dataset, job.operator, job.signals[0])
+    images, reasons = 0, list[str]()
+    for shard in job.shards:
+        table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+        images += table.num_rows
+        reasons += table.filter(pc.equal(table["status"], "refused"))["reason"].to_pylist()
+    require_few_bad(job.dataset, images, reasons, job.max_bad_fraction)
 
 
 def _row(
@@ -139,16 +164,25 @@ def _row(
 
 
 def _means(tables: Iterable[pa.Table]) -> dict[str, Any]:
-    """How many images have metrics, and the mean of each metric over those that have it."""
+    """How many images have metrics, and the mean of each metric over those that have it.
+
+    Images equal to their reference have an infinite PSNR; they count only where all do.
+    """
     sums, counts = dict.fromkeys(METRICS, 0.0), dict.fromkeys(METRICS, 0)
     images = 0
+    infinite = dict.fromkeys(METRICS, 0)
     for table in tables:
         images += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
         for name in METRICS:
-            column = table[name]
-            counts[name] += len(column) - column.null_count
-            sums[name] += pc.sum(column).as_py() or 0.0
-    means = {name: sums[name] / counts[name] if counts[name] else None for name in METRICS}
+            column = pc.drop_null(table[name])
+            finite = column.filter(pc.is_finite(column))
+            counts[name] += len(finite)
+            infinite[name] += len(column) - len(finite)
+            sums[name] += pc.sum(finite).as_py() or 0.0
+    means = {
+        name: sums[name] / counts[name] if counts[name] else math.inf if infinite[name] else None
+        for name in METRICS
+    }
     return {"images": images, **means}
 
 

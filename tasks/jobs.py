@@ -1,7 +1,7 @@
 """What a task is told: plain values that fit into a parameter of a Prefect run."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -76,7 +76,7 @@ def generator_of(purpose: str, seed: int, key: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def count_reasons(reasons: list[str]) -> dict[str, int]:
+def count_reasons(reasons: Sequence[str]) -> dict[str, int]:
     """How often each kind of reason was given; the kind is the text before a colon."""
     kinds = sorted(reason.partition(":")[0] for reason in reasons)
     return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}

@@ -10,6 +10,7 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.io.errors import CorpusError
+from tasks.io.ledger import digest_of
 from tasks.io.shards import Member, members_of
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
 from tasks.jobs import Job, Target, aim
@@ -86,6 +87,9 @@ def write_matches(job: MatchJob) -> int:
         ) as publication:
             pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
             publication.facts |= {"images": len(keys), "matched": table.num_rows}
+            # Where a reference lies may change without the reference changing.
+            truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+            publication.digest = digest_of(list(truths))
     return matched
 
 

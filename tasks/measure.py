@@ -3,25 +3,27 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
 from prefect import task
+from torch import Tensor
 
 from dot_kernels import Codec, GaussianMoments, patch_moments
 from dot_kernels.enhancement import encode_padded, whole_cells
-from dot_kernels.uncertainty import merge
 from tasks.config import Compute, Config
 from tasks.io.artifacts import save_moments
-from tasks.io.codecs import CodecSpec, codec_identity, load_codec
+from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.images import Limits
 from tasks.io.ledger import fingerprint
 from tasks.io.pictures import (
     Picture,
+    cores,
     equal_sizes,
     load_pictures,
     read_ahead,
     to_tensor,
     windows,
 )
-from tasks.io.weights import pick_device
+from tasks.io.weights import full_precision, pick_device
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons
 from tasks.policy import SHARD_POLICY, logger
@@ -29,9 +31,10 @@ from tasks.progress import advance
 from tasks.select import Selection
 from tasks.shard import finished_digest
 
-DECODERS = 2
 KEPT_IMAGES, KEPT_DIMENSION = 1000, 512
 """Up to these, moments are also kept image by image, for error bars."""
+
+NOT_FINITE = "latents are not finite: use float32, or check the codec"
 
 WHOLE = "all"
 """Name of a shard's moments in its file; those of an image are named by ``image_name``."""
@@ -64,7 +67,7 @@ def measure_name(config: Config) -> str:
     inputs = {
         "codec": codec_identity(config.codec),
         "patch_size": config.patches.size,
-        "precision": config.compute.precision,
+        "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
     }
     return fingerprint("measure", inputs)[:16]
 
@@ -126,48 +129,47 @@ def write_moments(job: MeasureJob) -> Outcome:
     """Measure the chosen images of one shard."""
     workspace = job.opened()
     codec = load_codec(job.codec, job.compute.device, job.compute.precision)
-    parts: dict[str, GaussianMoments] = {}
-    reasons: list[str] = []
-    for picture, moments in _measured(job, workspace, codec):
-        if picture.reason is not None:
-            reasons.append(picture.reason)
-        elif moments is None:
-            reasons.append("latents are not finite: use float32, or check the codec")
-        else:
-            parts[picture.member.key] = moments
-    outcome = Outcome(images=len(job.chosen), refused=count_reasons(reasons))
     dimension = codec.channels * job.patch_size**2
-    whole = merge([GaussianMoments.zero(dimension), *(parts[key] for key in sorted(parts))])
-    if not job.by_image or dimension > KEPT_DIMENSION:
-        parts = {}
+    by_image = job.by_image and dimension <= KEPT_DIMENSION
+    whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
+    reasons: list[str] = []
+    for picture, latents in _encoded(job, workspace, codec):
+        if latents is None:
+            reasons.append(picture.reason or NOT_FINITE)
+            continue
+        moments = patch_moments(latents, job.patch_size)
+        whole = whole + moments
+        if by_image:
+            parts[image_name(picture.member.key)] = moments
+    outcome = Outcome(images=len(job.chosen), refused=count_reasons(reasons))
     with workspace.ledger.publishing(
         job.target.artifact, job.target.fingerprint, job.target.withdrawn
     ) as publication:
         path = publication.file(f"{job.target.artifact}.safetensors")
-        save_moments({WHOLE: whole, **{image_name(key): parts[key] for key in parts}}, path)
+        save_moments({WHOLE: whole, **parts}, path)
         publication.facts |= outcome.model_dump()
     return outcome
 
 
-def _measured(
+def _encoded(
     job: MeasureJob, workspace: Workspace, codec: Codec
-) -> Iterator[tuple[Picture, GaussianMoments | None]]:
-    """Every chosen picture, with its moments if it could be decoded and encoded."""
+) -> Iterator[tuple[Picture, Tensor | None]]:
+    """Every chosen picture in the order of keys, with its latents (1, c, y, x) if it has any."""
     keys = set(job.chosen)
     members = [member for member in workspace.members(job.dataset, job.shard) if member.key in keys]
-    device = pick_device(job.compute.device)
-    with ThreadPoolExecutor(DECODERS) as pool:
+    device, batch = pick_device(job.compute.device), job.compute.batch
+    with ThreadPoolExecutor(cores()) as pool, full_precision():
         loaded = read_ahead(
             lambda window: load_pictures(workspace.store, window, job.limits, pool),
-            windows(members, job.compute.batch),
+            windows(members, batch),
         )
         for pictures in loaded:
-            yield from ((picture, None) for picture in pictures if picture.pixels is None)
-            for group in equal_sizes(pictures, job.compute.batch):
+            latents: dict[str, Tensor] = {}
+            for group in equal_sizes(pictures, batch):
                 images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
-                latents = whole_cells(encode_padded(images, codec), images, codec.factor)
-                finite = latents.isfinite().flatten(1).all(dim=1).tolist()
-                for index, picture in enumerate(group):
-                    part = latents[index : index + 1]
-                    yield picture, patch_moments(part, job.patch_size) if finite[index] else None
+                encoded = whole_cells(encode_padded(images, codec), images, codec.factor)
+                latents |= zip((p.member.key for p in group), torch.split(encoded, 1), strict=True)
+            for picture in pictures:
+                found = latents.get(picture.member.key)
+                yield picture, found if found is not None and found.isfinite().all() else None
             advance(len(pictures))

@@ -1,6 +1,7 @@
 """Reduce the moments of both sides to a transport operator."""
 
 import dataclasses
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from prefect import task
@@ -110,10 +111,11 @@ def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
     return OperatorRef(name, record.digest, branch == "stochastic")
 
 
+@lru_cache(maxsize=4)
 def read_operator(
     workspace: Workspace, dataset: str, name: str
 ) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
-    """An operator, the moments of both sides, and its provenance."""
+    """An operator, the moments of both sides, and its provenance; read once per process."""
     with workspace.store.fetched(f"{operator_artifact(dataset, name)}.safetensors") as path:
         return load_operator(path)
 
@@ -126,16 +128,17 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
     """
     workspace = job.opened()
     source, target = _read_parts(job.source, workspace), _read_parts(job.target_side, workspace)
-    totals = {
-        side: merge([part[WHOLE] for part in parts])
-        for side, parts in (("source", source), ("target", target))
-    }
+    if job.provenance["pairing"] == "paired":
+        source, target = _complete_pairs(source, target)
+    totals = {"source": source.whole, "target": target.whole}
     try:
         operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
     except ValueError as error:
         raise CorpusError(f"no transport can be fitted: {error}") from error
-    images = _images(source), _images(target)
-    standard_error = map_standard_error(*images, ridge=job.ridge) if all(images) else None
+    standard_error = None
+    if source.images and target.images:
+        images = list(source.images.values()), list(target.images.values())
+        standard_error = map_standard_error(*images, ridge=job.ridge)
     with workspace.ledger.publishing(
         job.target.artifact, job.target.fingerprint, job.target.withdrawn
     ) as publication:
@@ -157,16 +160,33 @@ def _moment_files(
     }
 
 
-def _read_parts(
-    artifacts: tuple[str, ...], workspace: Workspace
-) -> list[dict[str, GaussianMoments]]:
-    parts = []
+class _Side(NamedTuple):
+    """The moments of one side, and those of its images by key if they were kept."""
+
+    whole: GaussianMoments
+    images: dict[str, GaussianMoments]
+
+
+def _read_parts(artifacts: tuple[str, ...], workspace: Workspace) -> _Side:
+    """Merge the moment files of one side in the order of shards."""
+    wholes, images = [], dict[str, GaussianMoments]()
     for artifact in artifacts:
         with workspace.store.fetched(f"{artifact}.safetensors") as path:
-            parts.append(load_moments(path)[0])
-    return parts
+            parts = load_moments(path)[0]
+        wholes.append(parts.pop(WHOLE))
+        images |= parts
+    return _Side(merge(wholes), images)
 
 
-def _images(parts: list[dict[str, GaussianMoments]]) -> list[GaussianMoments]:
-    """The moments of single images, in the order of shards and keys."""
-    return [moments for part in parts for name, moments in sorted(part.items()) if name != WHOLE]
+def _complete_pairs(source: _Side, target: _Side) -> tuple[_Side, _Side]:
+    """Both sides without the images that were refused on the other one."""
+    shared = [key for key in source.images if key in target.images]
+    if not shared or len(shared) == len(source.images) == len(target.images):
+        return source, target
+    source_images, target_images = (
+        {key: side.images[key] for key in shared} for side in (source, target)
+    )
+    return (
+        _Side(merge(list(source_images.values())), source_images),
+        _Side(merge(list(target_images.values())), target_images),
+    )

@@ -19,6 +19,7 @@ from dot_kernels.patches import Fold, patch_size_of
 from tasks.config import Enhance
 from tasks.io.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
+from tasks.io.weights import full_precision
 from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs import generator_of
 
@@ -84,6 +85,7 @@ class Renderer:
                 yield from self._render_group(part)
 
     @torch.inference_mode()
+    @full_precision()
     def _render_group(
         self, pairs: list[tuple[Picture, tuple[Picture | None, str | None]]]
     ) -> Iterator[Rendered]:
@@ -162,7 +164,7 @@ class Renderer:
                 latents = encode_padded(found[signal], self.codec)
             cells = whole_cells(latents, transported.images, self.codec.factor)
             moments = patch_moments(cells[finite], size)
-            self.moments[signal] = self.moments.get(signal, moments - moments) + moments
+            self.moments[signal] = self.moments[signal] + moments
 
     def _perceptual(
         self, found: dict[Signal, Tensor], references: Tensor | None

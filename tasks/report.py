@@ -25,11 +25,14 @@ from tasks.io.workspace import (
     dataset_folder,
     enhanced_folder,
     metrics_folder,
+    moments_folder,
     reports_folder,
 )
 from tasks.jobs import Job, Target, aim, count_reasons
+from tasks.measure import measure_name
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
+from tasks.select import plan_selection, read_selection
 from tasks.shard import finished_digest
 
 COLUMNS = {
@@ -82,8 +85,11 @@ def plan_report(
     """
     folder = reports_folder(config.restored_name, operator.name)
     survey = workspace.ledger.survey(folder)
+    finished_digest(survey, f"{folder}/fidelity", "evaluate")
     inputs = {
-        "summary": finished_digest(survey, f"{folder}/fidelity", "evaluate"),
+        "summary": survey.records(f"{folder}/fidelity")[-1].fingerprint,
+        "images": [_index_digest(dataset, workspace) for dataset in config.datasets()],
+        "pictures": _picture_digests(config, operator, workspace),
         "config": config.model_dump(mode="json"),
     }
     artifact = f"{folder}/report"
@@ -92,6 +98,26 @@ def plan_report(
         return artifact, None
     job = ReportJob(workspace=workspace.url, target=target, config=config, operator=operator.name)
     return artifact, job
+
+
+def _index_digest(dataset: str, workspace: Workspace) -> str:
+    folder = dataset_folder(dataset)
+    return finished_digest(workspace.ledger.survey(folder), f"{folder}/index")
+
+
+def _picture_digests(config: Config, operator: OperatorRef, workspace: Workspace) -> list[str]:
+    """The enhanced shards that the gallery shows.
+
+    Raises:
+        StepMissing: they have not been written.
+    """
+    shard = next(iter(workspace.shards(config.restored_name)))
+    digests = []
+    for alpha in config.enhance.alphas:
+        folder = enhanced_folder(config.restored_name, operator.name, Signal("enhanced", alpha))
+        survey = workspace.ledger.survey(folder)
+        digests.append(finished_digest(survey, f"{folder}/{shard}", "enhance"))
+    return digests
 
 
 def make_report(job: ReportJob) -> None:
@@ -175,6 +201,11 @@ def _number(name: str, value: float | None) -> str:
 def _gaps(config: Config, rows: Sequence[Mapping[str, Any]], lpips: str) -> list[str]:
     """What a reader would miss in the table, and why it is not there."""
     gaps = []
+    if config.natural_name == config.reference_name:
+        gaps.append(
+            "The operator was fitted on images that are scored here, as corpora.natural is not "
+            "given, so the numbers are optimistic."
+        )
     if config.reference_name is None:
         gaps.append("No reference corpus is given, so there are no distortion metrics.")
     elif config.evaluate.lpips is None:
@@ -220,11 +251,12 @@ def _counts(job: ReportJob, workspace: Workspace) -> list[dict[str, Any]]:
     """Images offered and refused, for every data set and for the metrics."""
     config = job.config
     counts = []
-    for dataset in dict.fromkeys([*config.given_datasets(), *config.made_datasets()]):
+    for dataset in config.datasets():
         artifact = f"{dataset_folder(dataset)}/index"
         (record, *_) = workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
         facts = workspace.ledger.facts(record)
         counts.append(_count(f"shard {dataset}", facts["images"], facts["refused"]))
+    counts += _fit_counts(config, workspace)
     signal = signals_to_score(config)[0]
     images, reasons = 0, list[str]()
     for shard in workspace.shards(config.restored_name):
@@ -234,6 +266,23 @@ def _counts(job: ReportJob, workspace: Workspace) -> list[dict[str, Any]]:
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
         reasons += [str(reason) for reason in unscored["reason"].to_pylist()]
     counts.append(_count(f"enhance {config.restored_name}", images, count_reasons(reasons)))
+    return counts
+
+
+def _fit_counts(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
+    """Images measured on both sides of the fit, and what could not be decoded or encoded."""
+    selection = read_selection(workspace, plan_selection(config, workspace)[0])
+    sides = {config.source_name: selection.source, config.natural_name: selection.target}
+    counts = []
+    for dataset, chosen in sides.items():
+        folder = moments_folder(dataset, measure_name(config))
+        survey = workspace.ledger.survey(folder)
+        images, refused = 0, Counter[str]()
+        for shard in chosen:
+            facts = workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
+            images += facts["images"]
+            refused.update(facts["refused"])
+        counts.append(_count(f"fit on {dataset}", images, refused))
     return counts
 
 
@@ -258,5 +307,5 @@ def _laps(job: ReportJob, workspace: Workspace) -> list[dict[str, str]]:
     total = sum(seconds.values())
     laps = [{"name": name, "value": f"{value:.1f} s"} for name, value in seconds.items()]
     if total > 0:
-        laps.append({"name": "images per second", "value": f"{images / total:.2f}"})
+        laps.append({"name": "images per second of one worker", "value": f"{images / total:.2f}"})
     return laps

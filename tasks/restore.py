@@ -13,7 +13,7 @@ from dot_kernels.restorers import Restorer
 from tasks.config import Config
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, decode, encode
-from tasks.io.pictures import ordered_map, to_pixels, to_tensor
+from tasks.io.pictures import cores, ordered_map, to_pixels, to_tensor
 from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
 from tasks.io.shards import Accepted, Member, Refused, read_members, write_shard
 from tasks.io.workspace import Workspace, dataset_folder
@@ -22,8 +22,6 @@ from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.select import by_shard, sample
 from tasks.shard import finished_digest, outcome_of
-
-WORKERS = 2
 
 
 class RestoreJob(Job):
@@ -106,7 +104,7 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
         workspace.ledger.publishing(
             job.target.artifact, job.target.fingerprint, job.target.withdrawn
         ) as publication,
-        ThreadPoolExecutor(WORKERS) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
 
         def images() -> Iterator[Accepted | Refused]:
@@ -114,7 +112,7 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
                 return _restored(*read, job, restorer)
 
             clean = read_members(workspace.store, members)
-            for image in ordered_map(pool, restored, clean, ahead=2 * WORKERS):
+            for image in ordered_map(pool, restored, clean, ahead=2 * cores()):
                 advance(1)
                 yield image
 

@@ -1,7 +1,7 @@
 """Shard one corpus: image files into WebDataset tars with an index."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -80,6 +80,7 @@ def plan_shards(
     while block := tuple(islice(files, config.shards.images)):
         shard = shard_name(number)
         inputs = {
+            "path": corpus.path,
             "files": hashlib.sha256(repr(block).encode()).hexdigest(),
             "resize": corpus.resize,
             "crop": corpus.crop,
@@ -114,6 +115,11 @@ def plan_index(
     folder = dataset_folder(dataset)
     survey = workspace.ledger.survey(folder)
     wanted = {f"{folder}/{shard}": shard for shard in shards}
+    if not wanted:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none: all were refused; the column "
+            "`reason` of the index that it is made from says why"
+        )
     digests = {artifact: finished_digest(survey, artifact) for artifact in wanted}
     inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
     target = aim(survey, f"{folder}/index", "index", inputs)
@@ -207,7 +213,6 @@ def write_index(job: IndexJob) -> Outcome:
         TooManyBadImages: more was refused than the configuration allows.
     """
     workspace, folder = job.opened(), dataset_folder(job.dataset)
-    workspace.ledger.retire(map(Record._make, job.retired))
     target = job.target
     images, reasons = 0, list[str]()
     with workspace.ledger.publishing(
@@ -223,10 +228,11 @@ def write_index(job: IndexJob) -> Outcome:
             reasons += [reason for reason in table["reason"].to_pylist() if reason]
         if writer is not None:
             writer.close()
-        _require_good(job, images, reasons)
+        require_few_bad(job.dataset, images, reasons, job.max_bad_fraction)
         outcome = Outcome(images=images, refused=count_reasons(reasons))
         publication.facts |= outcome.model_dump()
         publication.digest = job.content
+    workspace.ledger.retire(map(Record._make, job.retired))
     return outcome
 
 
@@ -236,14 +242,20 @@ def outcome_of(index: pa.Table) -> Outcome:
     return Outcome(images=index.num_rows, refused=count_reasons(reasons))
 
 
-def _require_good(job: IndexJob, images: int, reasons: list[str]) -> None:
-    share = len(reasons) / images
-    if share > job.max_bad_fraction:
+def require_few_bad(
+    dataset: str, images: int, reasons: Sequence[str], max_bad_fraction: float
+) -> None:
+    """Check the share of refused images against the configuration's limit.
+
+    Raises:
+        TooManyBadImages: it is larger.
+    """
+    if images and len(reasons) / images > max_bad_fraction:
         listed = ", ".join(f"{count} × {kind}" for kind, count in count_reasons(reasons).items())
         raise TooManyBadImages(
-            f"at most {job.max_bad_fraction:.1%} of {job.dataset} may be refused, got "
-            f"{len(reasons)} of {images} ({listed}); the column `reason` of its shards' tables "
-            "says which, shards.max_bad_fraction sets the limit"
+            f"at most {max_bad_fraction:.1%} of {dataset} may be refused, got {len(reasons)} of "
+            f"{images} ({listed}); the column `reason` of its tables says which, "
+            "shards.max_bad_fraction sets the limit"
         )
 
 
@@ -262,7 +274,7 @@ def _accept(source: Store, file: SourceFile, corpus: Corpus, limits: Limits) -> 
             header = read_header(data, limits)
     except ImageRefused as refusal:
         return Refused(key=file.key, source=file.path, reason=str(refusal))
-    except (FileNotFoundError, PermissionError) as error:
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         reason = error.strerror or type(error).__name__
         return Refused(key=file.key, source=file.path, reason=f"unreadable: {reason}")
     return Accepted(

@@ -31,16 +31,35 @@ class StepStatus(NamedTuple):
 def survey_steps(config: Config) -> Iterator[StepStatus]:
     """The status of every step, in their order."""
     workspace = Workspace(config.workspace)
-    for dataset, corpus in config.given_datasets().items():
-        yield _status(f"shard {dataset}", partial(plan_shards, config, corpus, dataset, workspace))
-    for dataset, clean in config.made_datasets().items():
-        restoration = partial(plan_restoration, config, clean, dataset, workspace)
-        yield _status(f"restore {dataset}", restoration)
+    yield from _data_sets(config, workspace)
     yield _status("measure latent patches", partial(_measurement, config, workspace))
     yield _status("solve the operator", partial(_reduction, config, workspace))
     yield _status(f"enhance {config.restored_name}", partial(_enhancement, config, workspace))
     yield _status("summarise", partial(_summary, config, workspace))
     yield _status("report", partial(_report, config, workspace))
+
+
+def require_shards(config: Config) -> None:
+    """Check that the data sets are those of the configuration and of its folders now.
+
+    Raises:
+        StepMissing: some shards are missing or out of date.
+    """
+    for step in _data_sets(config, Workspace(config.workspace)):
+        if step.missing or step.stale or step.note:
+            raise StepMissing(
+                f"the step {step.name!r} must be done for these images and options, got "
+                f"{step.missing} shards missing and {step.stale} out of date; run "
+                "`dotpipe shard CONFIG` first"
+            )
+
+
+def _data_sets(config: Config, workspace: Workspace) -> Iterator[StepStatus]:
+    for dataset, corpus in config.given_datasets().items():
+        yield _status(f"shard {dataset}", partial(plan_shards, config, corpus, dataset, workspace))
+    for dataset, clean in config.made_datasets().items():
+        restoration = partial(plan_restoration, config, clean, dataset, workspace)
+        yield _status(f"restore {dataset}", restoration)
 
 
 def _measurement(config: Config, workspace: Workspace) -> list[Planned]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
 from tasks.io.options import Revision, Section, Sha256
-from tasks.io.weights import pick_device, require_digest, require_file
+from tasks.io.weights import LOADING, pick_device, require_digest, require_file
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -48,7 +48,7 @@ CodecSpec = Annotated[Pixel | Autoencoder, Field(discriminator="kind")]
 
 
 def codec_identity(spec: CodecSpec) -> dict[str, Any]:
-    """What makes two codecs the same: the weights' content, not where they lie.
+    """What makes two codecs the same: a folder's content, or a hub repository's commit.
 
     Raises:
         WeightsMissing: a local folder lacks them.
@@ -70,7 +70,8 @@ def load_codec(spec: CodecSpec, device: str, precision: Precision) -> Codec:
     """
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
-    return _load_autoencoder(spec, pick_device(device), precision)
+    with LOADING:
+        return _load_autoencoder(spec, pick_device(device), precision)
 
 
 @lru_cache(maxsize=2)
@@ -103,7 +104,10 @@ def _checked(weights: Path, spec: Autoencoder) -> str:
 
 def _files(folder: Path) -> tuple[Path, Path]:
     """Configuration and weights in a folder that diffusers wrote."""
-    remedy = "codec.weights is a folder with config.json and safetensors as diffusers saves them"
+    remedy = (
+        "codec.weights is a folder with config.json and safetensors as diffusers saves them, or, "
+        "together with codec.revision, a hub repository"
+    )
     config, weights = (require_file(folder / name, remedy) for name in _FILES)
     return config, weights
 

@@ -162,12 +162,16 @@ class Ledger:
             publication.digest = digest
 
     def retire(self, records: Iterable[Record]) -> None:
-        """Remove artifacts that nothing is made from any more: record first, then files."""
+        """Remove artifacts that nothing is made from any more; safe to repeat.
+
+        The record goes last here: an artifact without a record would never be found
+        again, and one whose record has outlived its files is of no current plan.
+        """
         for record in records:
-            files = self.facts(record)["files"]
-            self.withdraw([record])
-            for path in files:
-                self.store.remove(path)
+            if self.store.exists(record.path):
+                for path in self.facts(record)["files"]:
+                    self.store.remove(path)
+                self.withdraw([record])
 
     def withdraw(self, records: Iterable[Record]) -> None:
         """Remove records; the artifacts they vouched for count as missing."""

@@ -1,5 +1,6 @@
 """Perceptual metrics, whose networks bring weights of their own."""
 
+import socket
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.weights import digest
+from tasks.io.weights import LOADING, digest
 
 _LPIPS_BACKBONES = {
     "alex": "alexnet-owt-7be5be79.pth",
@@ -19,6 +20,8 @@ _LPIPS_BACKBONES = {
 }
 
 LpipsNet = Literal["alex", "vgg", "squeeze"]
+
+_PATIENCE_S = 20.0
 
 LPIPS_SHORTEST_SIDE = 32
 """Below this many pixels the deepest layers of the networks have nothing left to see."""
@@ -53,16 +56,20 @@ def fetch_lpips(net: LpipsNet) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     url = f"https://download.pytorch.org/models/{path.name}"
+    published = path.stem.rpartition("-")[2]
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE_S)
     try:
-        torch.hub.download_url_to_file(url, str(path), progress=False)
-    except OSError as error:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=published, progress=False)
+    except (OSError, RuntimeError) as error:
         raise WeightsMissing(
             f"LPIPS needs {path.name}, which cannot be fetched; put it at {path} (TORCH_HOME "
-            "chooses the folder), or set evaluate.lpips to another network or to none"
+            "chooses the folder), or set evaluate.lpips to another network or to null"
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
 
 
-@lru_cache(maxsize=2)
 def load_lpips(net: LpipsNet, device: str) -> Perceptual:
     """LPIPS of Zhang et al. 2018, version 0.1; loaded once per process.
 
@@ -70,11 +77,19 @@ def load_lpips(net: LpipsNet, device: str) -> Perceptual:
         WeightsMissing: the weights of its backbone cannot be had.
     """
     fetch_lpips(net)
+    with LOADING:
+        return _load_lpips(net, device)
+
+
+@lru_cache(maxsize=2)
+def _load_lpips(net: LpipsNet, device: str) -> Perceptual:
     import lpips
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips calls torchvision by names that it deprecates
-        metric = lpips.LPIPS(net=net, verbose=False).to(device).eval().requires_grad_(False)
+        metric = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    _fill_backbone(metric.net, net)
+    metric = metric.to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def distance(images: Tensor, references: Tensor) -> Tensor:
@@ -82,6 +97,16 @@ def load_lpips(net: LpipsNet, device: str) -> Perceptual:
         return answer.flatten().cpu()
 
     return distance
+
+
+def _fill_backbone(backbone: torch.nn.Module, net: LpipsNet) -> None:
+    """Load the published weights without unpickling code, as lpips itself would not.
+
+    lpips cuts torchvision's ``features`` into slices and keeps the layers' numbers.
+    """
+    weights = torch.load(_backbone(net), map_location="cpu", weights_only=True)
+    layers = {name: weights[f"features.{name.partition('.')[2]}"] for name in backbone.state_dict()}
+    backbone.load_state_dict(layers)
 
 
 def _backbone(net: LpipsNet) -> Path:

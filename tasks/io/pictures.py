@@ -5,6 +5,7 @@ other threads (Pillow and file reads release the interpreter's lock), and no mor
 two windows are in memory, whatever the size of the shard.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -25,6 +26,11 @@ PIXELS_PER_IMAGE = 1 << 18
 """A window holds as many pixels as a batch of images of this size (512 × 512)."""
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Picture(NamedTuple):
     """A decoded image, or the reason why there is none."""
 
@@ -34,7 +40,7 @@ class Picture(NamedTuple):
 
 
 def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
-    """Consecutive members, as many as two batches need and memory allows."""
+    """Consecutive members, up to four batches of small images, one of 512 × 512."""
     window: list[Member] = []
     pixels = 0
     for member in members:

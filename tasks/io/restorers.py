@@ -13,7 +13,7 @@ from dot_kernels.degradations import Degradation, Noise, total_downscaling
 from dot_kernels.restorers import Restorer, bicubic
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.options import Section, Sha256
-from tasks.io.weights import pick_device, require_digest, require_file
+from tasks.io.weights import LOADING, pick_device, require_digest, require_file
 
 
 class Bicubic(Section):
@@ -70,7 +70,8 @@ def load_restorer(spec: RestorerSpec, device: str) -> Restorer:
             return _non_local_means(spec)
         case SpandrelCheckpoint():
             restorer_identity(spec)
-            return _load_checkpoint(spec.checkpoint, pick_device(device))
+            with LOADING:
+                return _load_checkpoint(spec.checkpoint, pick_device(device))
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:

@@ -1,11 +1,14 @@
 """The metric table: one row per image and signal, and its summary."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tasks.io.store import Store
 
 
 def _column(name: str, kind: pa.DataType, unit: str, meaning: str) -> pa.Field:
@@ -40,6 +43,8 @@ SCORE_SCHEMA = pa.schema(
     ]
 )
 
+NO_LPIPS = "none"
+
 METRICS = ("mse", "psnr", "ssim", "lpips")
 
 
@@ -47,3 +52,10 @@ def write_scores(rows: Sequence[dict[str, Any]], path: Path, lpips: str) -> None
     """A part of the metric table; ``lpips`` names the network and its weights."""
     schema = SCORE_SCHEMA.with_metadata({"lpips": lpips})
     pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+
+
+def lpips_of(store: Store, path: str) -> str | None:
+    """What a part of the metric table calls its LPIPS; None if it was computed without."""
+    metadata = pq.read_schema(io.BytesIO(store.read(path))).metadata or {}
+    name: str = metadata.get(b"lpips", NO_LPIPS.encode()).decode()
+    return None if name == NO_LPIPS else name

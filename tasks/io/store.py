@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from tasks.io.errors import ConfigurationError
 
 PARTIAL = ".partial"
 """Folder of files that are being written; nothing in it is ever read."""
@@ -39,7 +42,12 @@ class Store:
     _root: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        fs, root = fsspec.core.url_to_fs(self.url)
+        try:
+            fs, root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"{self.url!r} must be a folder, or a URL that fsspec can open: {error}"
+            ) from error
         object.__setattr__(self, "_fs", fs)
         object.__setattr__(self, "_root", root.rstrip("/"))
 
@@ -101,13 +109,13 @@ class Store:
             infos = self._fs.ls(self._full(prefix), detail=True)
         except FileNotFoundError:
             return
-        named = [(info["name"].rstrip("/").rpartition("/")[2], info) for info in infos]
+        named = [(info["name"].rstrip("/").rpartition("/")[2], _followed(info)) for info in infos]
         for name, info in sorted(named, key=_key_order):
             if name.startswith("."):
                 continue
             if info["type"] == "directory":
                 yield from self.list(f"{folder}{name}")
-            else:
+            elif info["type"] == "file":
                 yield Entry(f"{folder}{name}", int(info["size"]), _version(info))
 
     @contextmanager
@@ -191,6 +199,21 @@ def _version(info: dict[str, Any]) -> str:
     """Something that changes when the file does: an ETag, or the time of its change."""
     mark = info.get("ETag") or info.get("mtime") or info.get("created") or ""
     return str(mark)
+
+
+def _followed(info: dict[str, Any]) -> dict[str, Any]:
+    """What a local symbolic link points to; a link to a folder around it is left out."""
+    if not info.get("islink"):
+        return info
+    path = Path(info["name"])
+    try:
+        found, target = path.stat(), path.resolve()
+    except OSError:  # it points nowhere, or at itself
+        return {**info, "type": "file"}
+    if stat.S_ISDIR(found.st_mode):
+        around = path.parent.resolve().is_relative_to(target)
+        return {**info, "type": "other" if around else "directory"}
+    return {**info, "type": "file", "size": found.st_size, "mtime": found.st_mtime}
 
 
 def _sync(path: Path) -> None:

@@ -1,12 +1,18 @@
 """Files of weights: where they are, what they are, and devices to run them on."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import torch
 
 from tasks.io.errors import ConfigurationError, WeightsMissing
+
+LOADING = Lock()
+"""Held while a network is loaded, or threads that want the same one would each load it."""
 
 
 def pick_device(name: str) -> str:
@@ -25,6 +31,16 @@ def pick_device(name: str) -> str:
                 "CUDA devices visible; use 'cpu' or 'auto'"
             )
     return name
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No TF32 in convolutions: its ten bits are too few for a map with gains of tens.
+
+    A network in bfloat16 is not affected.
+    """
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def require_file(file: Path, remedy: str) -> Path:

@@ -19,7 +19,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -92,8 +92,9 @@ class Workspace:
         shards = {}
         for group in range(index.num_row_groups):
             table = index.read_row_group(group, ["shard", "status"])
-            accepted = pc.sum(pc.equal(table["status"], "ok")).as_py()
-            shards[str(table["shard"][0])] = int(accepted)
+            if table.num_rows:  # a shard made from refused images only has no rows
+                accepted = pc.sum(pc.equal(table["status"], "ok")).as_py()
+                shards[str(table["shard"][0])] = int(accepted)
         return shards
 
     def keys(self, dataset: str) -> Iterator[tuple[str, str]]:
@@ -113,14 +114,6 @@ class Workspace:
     def members(self, dataset: str, shard: str) -> list[Member]:
         """The accepted images of one shard."""
         return members_of(self.shard_index(dataset, shard), dataset_folder(dataset))
-
-    def facts(self, artifact: str, fingerprint: str) -> dict[str, Any] | None:
-        """The body of an artifact's record, if it was made from just these inputs."""
-        survey = self.ledger.survey(artifact.rpartition("/")[0])
-        for record in survey.records(artifact):
-            if record.fingerprint == fingerprint:
-                return self.ledger.facts(record)
-        return None
 
 
 def dataset_folder(name: str) -> str:

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from dot_kernels import transport_latents
-from flows.steps import cores
 from tasks.config import Enhance, Patches, Shards
 from tasks.io.codecs import load_codec
 from tasks.io.images import decode, encode
-from tasks.io.pictures import to_pixels, to_tensor
+from tasks.io.pictures import cores, to_pixels, to_tensor
 from tasks.io.shards import read_members
 from tasks.io.workspace import Workspace
 from tasks.reduce import find_operator, read_operator

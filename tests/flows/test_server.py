@@ -97,10 +97,14 @@ def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tm
             stderr=err,
             start_new_session=True,
         )
-    assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 60)
-    assert wait_until(lambda: [*made.glob(".partial/*")], 30)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
-    assert running.wait(20) == 130
+    with running:
+        try:
+            assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 60)
+            assert wait_until(lambda: [*made.glob(".partial/*")], 30)
+            os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+            assert running.wait(20) == 130
+        finally:
+            running.kill()
     assert processes_with(home) == []
     assert [*made.glob(".partial/*")] == []
     assert "Traceback" not in (tmp_path / "err").read_text("utf-8")

@@ -216,10 +216,15 @@ def test_a_run_is_named_by_its_file_unless_it_says_otherwise(write):
     assert load_config(write(name="mine")).restored_name == "mine"
 
 
-def test_alphas_are_rounded_to_the_decimals_that_name_their_folders(write):
-    config = load_config(write(enhance={"alphas": [-0.001, 0.3333, 1]}))
-    assert config.enhance.alphas == (0.0, 0.33, 1.0)
-    assert str(config.enhance.alphas[0]) == "0.0"
+@pytest.mark.parametrize("alpha", [0.125, 0.333, -0.001])
+def test_alphas_that_two_decimals_cannot_name_are_refused(write, alpha):
+    with pytest.raises(ConfigurationError, match="two decimals"):
+        load_config(write(enhance={"alphas": [0, alpha]}))
+
+
+def test_minus_zero_is_zero(write):
+    (alpha,) = load_config(write(enhance={"alphas": [-0.0]})).enhance.alphas
+    assert str(alpha) == "0.0"
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)

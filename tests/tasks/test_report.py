@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from tasks.io.perceptual import load_lpips
+from tasks.io import perceptual
 from tasks.reduce import find_operator
 from tasks.report import plan_report, results_markdown
 
@@ -59,6 +59,8 @@ def test_a_report_counts_images_by_step(finished):
     assert run["counts"] == [
         {"step": "shard reference", "images": 8, "refused": "none"},
         {"step": "shard run", "images": 8, "refused": "none"},
+        {"step": "fit on run", "images": 8, "refused": "none"},
+        {"step": "fit on reference", "images": 8, "refused": "none"},
         {"step": "enhance run", "images": 8, "refused": "none"},
     ]
 
@@ -144,7 +146,7 @@ def test_lpips_of_altered_weights_is_named_so(
     weights = squeezenet1_1(weights=None).state_dict()
     torch.save(weights, folder / "squeezenet1_1-b8a52dc0.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    load_lpips.cache_clear()
+    perceptual._load_lpips.cache_clear()
     natural = {f"{i}.png": pixels(i, 32, 40) for i in range(2)}
     corpora = {
         "restored": write_images(
@@ -153,7 +155,7 @@ def test_lpips_of_altered_weights_is_named_so(
         "reference": write_images(tmp_path / "reference", natural),
     }
     run = reported(corpora, evaluate={"lpips": "squeeze"}, enhance={"alphas": [0]})
-    load_lpips.cache_clear()
+    perceptual._load_lpips.cache_clear()
     page = read(run, "report.html")
     assert "weights other than the published ones: LPIPS-squeeze (altered weights" in page
     rows = {row["signal"]: row for row in json.loads(read(run, "run.json"))["results"]}

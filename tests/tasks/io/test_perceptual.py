@@ -22,9 +22,9 @@ def torch_home(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
-    load_lpips.cache_clear()
+    perceptual._load_lpips.cache_clear()
     yield tmp_path / "hub" / "checkpoints"
-    load_lpips.cache_clear()
+    perceptual._load_lpips.cache_clear()
 
 
 @pytest.fixture
