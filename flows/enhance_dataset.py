@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.steps import RUNNER, Report, run_step
+from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
 from tasks.enhance import enhance_shard, has_lpips, plan_enhancement
 from tasks.io.errors import WeightsMissing
@@ -20,7 +20,9 @@ from tasks.reduce import OperatorRef, find_operator
 )
 def enhance_dataset(config: Config) -> list[Report]:
     """Enhance every shard at every alpha, and score it in the same pass."""
-    return [pass_over_shards(config, "enhance", tars=True)]
+    reports = [pass_over_shards(config, "enhance", tars=True)]
+    leave_table(reports, "enhanced-data-sets")
+    return reports
 
 
 def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.steps import RUNNER, Report, run_step
+from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
 from tasks.io.pictures import cores
 from tasks.io.workspace import Workspace
@@ -34,6 +34,7 @@ def shard_corpus(config: Config) -> list[Report]:
         )
         reports.append(report)
         _index(config, dataset, report.units, workspace)
+    leave_table(reports, "data-sets")
     return reports
 
 

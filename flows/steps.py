@@ -3,7 +3,8 @@
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -12,7 +13,11 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from prefect import Task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -80,7 +85,7 @@ def run_step(
 
     def advance(images: int) -> None:
         if stopped.is_set():  # or Prefect would wait for shards that nobody wants any more
-            raise InterruptedError(f"the step {step!r} was stopped; run again to go on")
+            raise CancelledError(f"the step {step!r} was stopped; run again to go on")
         view.advance(images)
 
     try:
@@ -93,6 +98,21 @@ def run_step(
     view.finish(report.note)
     _raise_failures(report)
     return report
+
+
+def leave_table(reports: Sequence[Report], key: str) -> None:
+    """Leave what the steps of a flow did as an artifact of its run."""
+    rows = [
+        {
+            "step": report.step,
+            "shards": len(report.units),
+            "made": report.made,
+            "images": report.images,
+            "refused": sum(report.refused.values()),
+        }
+        for report in reports
+    ]
+    create_table_artifact(rows, key=key, description="What each step found and did")
 
 
 def _submit_all(

@@ -209,7 +209,7 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
             with watch.lap("scores and files"):
                 outputs.write(future.result() for future in pending)
             pending = _finish(rendered, window[0], job, finishers)
-        with watch.lap("waiting for scores and files"):
+        with watch.lap("scores and files"):
             outputs.write(future.result() for future in pending)
         outcome = outputs.close(_features(job, renderer), watch)
     return outcome, watch.rounded()

@@ -374,3 +374,23 @@ def test_input_that_is_not_finite_is_refused(fit, decoding):
 def test_an_operator_of_another_codec_is_refused(draw_images, fit):
     with pytest.raises(ValueError, match="use the codec it was fitted with"):
         enhance(draw_images(1, 3, 8, 8), PixelCodec(8), fit(MeanCodec(), 3), [0.0])
+
+
+@pytest.mark.parametrize("target", ["grey", "coloured"])
+@pytest.mark.parametrize(("factor", "size"), [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_grey_images_give_a_stochastic_operator_that_can_be_applied(rng, target, factor, size):
+    """Their three channels are one: two thirds of the source's directions are empty."""
+    levels = (torch.rand(2, 1, 48, 48, generator=rng) * 255).round() / 255
+    grey, codec = levels.expand(-1, 3, -1, -1), PixelCodec(factor)
+    natural = (grey if target == "grey" else torch.rand(grey.shape, generator=rng)) * 0.5 + 0.2
+    source, wanted = (patch_moments(codec.encode(images), size) for images in (grey, natural))
+    operator = solve_transport(source, wanted, ridge=0.0)
+    assert operator.is_stochastic
+    values = torch.linalg.eigvalsh(operator.noise_covariance)
+    assert values.min() >= -1e-12 * wanted.covariance().norm()
+    assert operator.diagnostics.push_forward_error < 1e-6  # of float64, through square roots
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    enhanced = enhance(grey, codec, operator, [0.0], generators=generators)[0]
+    assert enhanced.isfinite().all()
+    if target == "grey":  # there is nothing to add noise to
+        assert_close(enhanced, grey * 0.5 + 0.2, rtol=0, atol=1e-4)  # float32 roots of 1e-10

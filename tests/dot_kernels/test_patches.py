@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dot_kernels import (
     GaussianMoments,
@@ -217,6 +218,48 @@ def test_transport_leaves_its_input_as_it_was(rng, random_operator):
     before = latents.clone()
     transport_latents(latents, random_operator(2, 3, source_rank=4), generators=generators(1))
     assert torch.equal(latents, before)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the size of the largest tensor that comes out of any operation."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(value, torch.Tensor):
+                self.elements = max(self.elements, value.numel())
+        return out
+
+
+def test_small_latents_of_many_channels_need_no_more_memory_than_the_map(rng, random_operator):
+    """A kernel for a block of borders would be hundreds of times the map."""
+    dimension = 192 * 9
+    matrix = torch.randn(dimension, dimension, generator=rng).double() / dimension**0.5
+    means = torch.randn(2, dimension, generator=rng).double()
+    parts = {"matrix": matrix, "source_mean": means[0], "target_mean": means[1]}
+    operator = replace(random_operator(1, 1), **parts)
+    latents = draw_latents(rng, 1, 192, 8, 8)
+    literal = unfold_map_fold(latents, operator, 3, "uniform")
+    with Largest() as seen:
+        mapped = transport_latents(latents, operator)
+    assert seen.elements <= matrix.numel()
+    assert_close(mapped, literal, **ONLY_ROUNDING)
+
+
+@pytest.mark.parametrize("source_rank", [None, 4])
+@pytest.mark.parametrize("side", [6, 9])
+def test_a_first_call_in_inference_mode_does_not_forbid_gradients_later(
+    rng, random_operator, side, source_rank
+):
+    operator = random_operator(2, 3, source_rank=source_rank)
+    latents = draw_latents(rng, 1, 2, side, side)
+    with torch.inference_mode():
+        first = transport_latents(latents, operator, generators=generators(1))
+    again = transport_latents(latents.clone().requires_grad_(), operator, generators=generators(1))
+    again.sum().backward()
+    assert torch.equal(again.detach(), first)
 
 
 # Noise

@@ -68,15 +68,21 @@ class Project:
         }
 
     def lasting(self) -> dict[str, bytes]:
-        """Files that must not differ between two runs, and the names of their records.
+        """Files that must not differ between two runs, and the digests of their records.
 
-        The report alone tells the time that steps took, and where the workspace lies.
+        The report alone tells how long steps took. Fingerprints tell where the corpora lie.
         """
-        return {
-            name: b"" if name.startswith("ledger/") else data
+        files = {
+            name: data
             for name, data in self.files().items()
-            if not name.endswith(("report.html", "run.json")) and "/report@" not in name
+            if not name.startswith("ledger/") and not name.endswith(("report.html", "run.json"))
         }
+        digests = {
+            f"ledger/{record.artifact}={record.digest}": b""
+            for record in self.records()
+            if not record.artifact.endswith("/report")
+        }
+        return files | digests
 
     def vouch(self) -> set[str]:
         """The files that records vouch for, each checked against what its record says.

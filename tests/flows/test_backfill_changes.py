@@ -81,7 +81,7 @@ def nothing(_project):
                 "compute": {"batch": 3, "device": "cpu"},
                 "shards": {"images": 3, "max_bad_fraction": 0.5},
             },
-            {"datasets/*/index", SELECTION, REPORT},
+            {"datasets/*/index", SELECTION, SUMMARY, REPORT},
             id="options without effect on any image",
         ),
         pytest.param(

@@ -1,8 +1,11 @@
 """One step: its window, its failures, and what is told while it goes on."""
 
+import gc
 import threading
 import time
+import weakref
 from collections import Counter
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -198,3 +201,45 @@ def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):
     assert seen == [(75.0, "slow steps: 9 images, 3 shards made")]
     (mine,) = (artifact for artifact in artifacts() if artifact["key"] == "slow-steps")
     assert (mine["data"], mine["description"]) == (100.0, "4 of 4 shards made")
+
+
+class Tensor:
+    """Something large that a shard holds while it is under way."""
+
+
+def test_a_failure_names_its_unit_and_lets_the_memory_of_its_shard_go():
+    held = []
+
+    def work(number):
+        large = Tensor()
+        held.append(weakref.ref(large))
+        raise RuntimeError(f"number {number} is cursed")
+
+    with pytest.raises(ShardsFailed, match=r"the first was unit-0, .*number 0 is cursed"):
+        run(work, units(2), at_once=1)
+    gc.collect()
+    assert [reference() for reference in held] == [None, None]
+
+
+def test_a_step_that_is_stopped_stops_the_shards_under_way():
+    begun, ended = threading.Event(), []
+
+    def work(_number):
+        begun.set()
+        try:
+            for _ in range(500):  # ten seconds
+                advance(1)
+                time.sleep(0.02)
+        except CancelledError as error:
+            ended.append(str(error))
+            raise
+
+    def plan():
+        yield units(1)[0]
+        assert begun.wait(10)
+        raise ZeroDivisionError("stop")
+
+    with pytest.raises(ZeroDivisionError), shown_on(Notes()) as view:
+        run(work, plan())
+    assert ended == ["the step 'try' was stopped; run again to go on"]  # and is not tried again
+    assert view.images < 500

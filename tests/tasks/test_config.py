@@ -140,6 +140,14 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
         ({"enhance": {"decoding": "both"}}, "'residual' or 'direct', got 'both'"),
         ({"patches": {"size": 0}}, "greater than or equal to 1, got 0"),
         ({"compute": {"device": "gpu"}}, "got 'gpu'"),
+        (
+            MADE
+            | {
+                "degrade": [{"kind": "downscale", "factor": 2}],
+                "restore": {"kind": "non-local-means"},
+            },
+            "restore by non-local-means needs noise in degrade, or does nothing",
+        ),
         ({"codec": {"kind": "pixl"}}, "'pixel', 'autoencoder-kl', 'autoencoder-tiny'"),
         ({"codec": {"factor": 2}}, "codec: kind must be given"),
         (MADE | {"degrade": [{"sigma": 0.2}]}, "degrade.0: kind must be given"),

@@ -1,6 +1,7 @@
 """Enhanced tars and their metrics: the kernels' numbers, whatever the cut into batches."""
 
 import math
+import shutil
 import tarfile
 
 import duckdb
@@ -15,13 +16,17 @@ from skimage import metrics
 import tasks.enhance
 import tasks.measure
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
+from flows.enhance_dataset import _fetch_metric_weights
+from tasks.enhance import has_lpips
+from tasks.io import perceptual
 from tasks.io.artifacts import load_moments
+from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits, decode, encode
 from tasks.io.pictures import to_tensor
 from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
 from tasks.jobs import generator_of
-from tasks.reduce import read_operator
+from tasks.reduce import find_operator, read_operator
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)
@@ -538,3 +543,53 @@ def test_a_workspace_in_memory_holds_the_same_as_one_on_disk(steps, photographs,
     data = run.workspace.store.read(f"reports/run/{run.operator}/report.html")
     assert data.startswith(b"<!doctype html>")
     fsspec.filesystem("memory").store.clear()
+
+
+def test_references_that_only_moved_to_another_shard_redo_no_metrics(
+    enhanced, photographs, tmp_path, pixels, write_images
+):
+    reference = shutil.copytree(photographs["natural"], tmp_path / "reference")
+    run = enhanced(corpora={**photographs, "reference": reference})
+    write_images(reference, {"0-in-front.png": pixels(99)})
+    run.shard()
+    run.match()
+    assert run.enhancement_jobs() == []
+    write_images(reference, {"b/7.png": pixels(98, 21, 17)})  # in the last shard alone
+    run.shard()
+    run.match()
+    assert [job.shard for job in run.enhancement_jobs()] == ["shard-000002"]
+
+
+def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
+    enhanced, tmp_path, monkeypatch, pixels, softened, write_images
+):
+    from torchvision.models import squeezenet1_1
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    weights = tmp_path / "torch" / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    weights.parent.mkdir(parents=True)
+    torch.manual_seed(0)  # torchvision initialises from the global state
+    torch.save(squeezenet1_1(weights=None).state_dict(), weights)
+    perceptual._load_lpips.cache_clear()
+    images = {"a.png": pixels(0, 32, 40)}
+    corpora = {
+        "restored": write_images(tmp_path / "x", {"a.png": softened(images["a.png"])}),
+        "reference": write_images(tmp_path / "y", images),
+    }
+    run = enhanced(corpora=corpora, evaluate={"lpips": "squeeze", "controls": False})
+    perceptual._load_lpips.cache_clear()
+    operator = find_operator(run.config, run.workspace)
+    assert has_lpips(run.config, operator, run.workspace)
+
+    def closed(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
+    weights.unlink()
+    with pytest.raises(WeightsMissing, match="cannot be fetched; put it at"):
+        _fetch_metric_weights(run.config, operator, run.workspace)
+
+
+def test_tables_without_lpips_are_known_as_such(finished):
+    operator = find_operator(finished.config, finished.workspace)
+    assert not has_lpips(finished.config, operator, finished.workspace)

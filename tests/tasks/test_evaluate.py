@@ -1,5 +1,7 @@
 """The summary: means over images, distances over patches."""
 
+import shutil
+
 import numpy as np
 import polars
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from dot_kernels import gelbrich_distance
 from tasks.evaluate import is_best, plan_summary, read_summary, write_summary
 from tasks.io.artifacts import load_moments
-from tasks.io.errors import StepMissing
+from tasks.io.errors import StepMissing, TooManyBadImages
+from tasks.io.images import encode
 from tasks.reduce import find_operator, read_operator
 
 
@@ -117,3 +120,33 @@ def test_writing_a_summary_again_gives_the_same_rows(finished, summary):
     )
     rows = write_summary(unrecorded)
     assert rows[0] == summary["enhanced", 0.5]
+
+
+def test_more_images_refused_at_enhancement_than_allowed_stop_the_summary(
+    steps, photographs, tmp_path, pixels, softened
+):
+    restored = shutil.copytree(photographs["restored"], tmp_path / "restored")
+    (restored / "a" / "2.png").unlink()
+    (restored / "a" / "2.jpg").write_bytes(encode(softened(pixels(2)), "jpeg")[:-300])
+    corpora = {"restored": restored, "reference": photographs["natural"]}
+    run = steps(tmp_path / "workspace", corpora)
+    sentence = r"at most 5.0% of run may be refused, got 1 of 8 \(1 × damaged\)"
+    with pytest.raises(TooManyBadImages, match=sentence):
+        run.run()
+    lenient = steps(tmp_path / "workspace", corpora, shards={"max_bad_fraction": 0.125})
+    assert {row["images"] for row in lenient.run()} == {7}
+
+
+def test_an_image_equal_to_its_reference_does_not_make_the_mean_psnr_infinite(
+    steps, photographs, tmp_path
+):
+    restored = shutil.copytree(photographs["restored"], tmp_path / "restored")
+    shutil.copy(photographs["natural"] / "a" / "2.png", restored / "a" / "2.png")
+    corpora = {"restored": restored, "reference": photographs["natural"]}
+    run = steps(tmp_path / "workspace", corpora, enhance={"alphas": [1]})
+    rows = {row["signal"]: row for row in run.run()}
+    table = polars.read_parquet(run.workspace.store.local(f"metrics/run/{run.operator}"))
+    psnr = table.filter(polars.col("signal") == "input")["psnr"]
+    assert psnr.is_infinite().sum() == 1
+    assert rows["input"]["psnr"] == pytest.approx(psnr.filter(psnr.is_finite()).mean())
+    assert rows["codec"]["psnr"] == np.inf  # all of them are

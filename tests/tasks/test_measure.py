@@ -138,3 +138,10 @@ def test_missing_weights_are_told_before_anything_is_measured(measured, tmp_path
     codec = {"kind": "autoencoder-tiny", "weights": str(tmp_path / "absent")}
     with pytest.raises(WeightsMissing, match=r"codec.weights is a folder with config.json"):
         measured(codec=codec)
+
+
+def test_moments_of_large_patches_are_not_kept_image_by_image(measured, monkeypatch):
+    monkeypatch.setattr(tasks.measure, "KEPT_DIMENSION", 12)
+    kept, whole_only = measured("w1"), measured("w3", patches={"size": 3}, fit={"ridge": 0.01})
+    assert all(len(parts) > 1 for parts in moments(kept, "natural").values())
+    assert all(list(parts) == [WHOLE] for parts in moments(whole_only, "natural").values())

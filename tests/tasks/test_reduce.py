@@ -1,10 +1,13 @@
 """From moments to the operator: the same for every sharding, refusals in sentences."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.images import encode
 from tasks.reduce import find_operator, plan_reduction, read_operator
 
 
@@ -108,3 +111,26 @@ def test_a_singular_source_gives_a_stochastic_operator(
     assert operator.is_stochastic
     assert operator.diagnostics.source_rank == 3
     assert operator.diagnostics.push_forward_error < 1e-6  # of float64, through square roots
+
+
+@pytest.mark.parametrize("damaged", ["restored", "natural"])
+def test_of_a_pair_with_a_damaged_image_neither_is_in_the_fit(
+    fitted, photographs, pixels, tmp_path, damaged
+):
+    whole, without = (
+        {role: shutil.copytree(folder, tmp_path / name / role) for role, folder in named}
+        for name, named in (("whole", photographs.items()), ("without", photographs.items()))
+    )
+    (whole[damaged] / "a" / "2.png").unlink()
+    (whole[damaged] / "a" / "2.jpg").write_bytes(encode(pixels(2), "jpeg")[:-300])
+    for folder in without.values():
+        (folder / "a" / "2.png").unlink()
+    (operator, moments, facts), (expected, expected_moments, _) = (
+        operator_of(fitted(f"w-{name}", corpora, fit={"pairing": "paired"}))
+        for name, corpora in (("whole", whole), ("without", without))
+    )
+    assert facts["pairing"] == "paired"
+    for side in ("source", "target"):
+        assert moments[side].count == expected_moments[side].count
+    torch.testing.assert_close(operator.matrix, expected.matrix)
+    torch.testing.assert_close(operator.offset(), expected.offset())

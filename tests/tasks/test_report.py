@@ -2,11 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 
+from tasks.enhance import write_enhanced
+from tasks.evaluate import plan_summary, write_summary
 from tasks.io import perceptual
+from tasks.io.errors import StepMissing
+from tasks.io.images import encode
 from tasks.reduce import find_operator
 from tasks.report import plan_report, results_markdown
 
@@ -191,3 +196,53 @@ def test_the_table_marks_the_best_enhanced_value_of_a_column():
     assert lines[2] == "| alpha 0 | 3 | 20.00 | – | – | **0.5000** |"
     assert lines[3] == "| alpha 1 | 3 | **25.00** | – | – | 2.0000 |"
     assert lines[4] == "| input | 3 | 30.00 | – | – | ∞ |"
+
+
+def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photographs, tmp_path):
+    run = steps(tmp_path / "workspace", photographs)
+    run.shard()
+    run.fit()
+    for job in run.enhancement_jobs(tars=False):
+        write_enhanced(job)
+    operator = find_operator(run.config, run.workspace)
+    write_summary(plan_summary(run.config, operator, run.workspace)[1])
+    with pytest.raises(StepMissing, match="run `dotpipe enhance CONFIG` first"):
+        plan_report(run.config, operator, run.workspace)
+
+
+def test_a_bad_file_more_is_counted_in_the_report_though_no_mean_changes(
+    reported, photographs, tmp_path
+):
+    corpora = {
+        "restored": photographs["restored"],
+        "natural": photographs["natural"],
+        "reference": shutil.copytree(photographs["natural"], tmp_path / "reference"),
+    }
+    run = reported(corpora, shards={"images": 3, "max_bad_fraction": 0.2})
+    before = json.loads(read(run, "run.json"))
+    (corpora["reference"] / "z.jpg").write_bytes(b"a text file named .jpg")
+    run.shard()
+    assert run.fit() == []
+    assert run.enhance() == []
+    operator = find_operator(run.config, run.workspace)
+    assert plan_report(run.config, operator, run.workspace)[1].target.stale
+    assert run.report() is None
+    after = json.loads(read(run, "run.json"))
+    assert after["results"] == before["results"]
+    (count,) = (count for count in after["counts"] if count["step"] == "shard reference")
+    assert count["images"] == 9
+    assert count["refused"].startswith("1 × no image")
+
+
+def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
+    reported, photographs, tmp_path, pixels
+):
+    natural = shutil.copytree(photographs["natural"], tmp_path / "natural")
+    (natural / "a" / "2.png").unlink()
+    (natural / "a" / "2.jpg").write_bytes(encode(pixels(2), "jpeg")[:-300])
+    run = reported({"restored": photographs["restored"], "natural": natural})
+    counts = {count["step"]: count for count in json.loads(read(run, "run.json"))["counts"]}
+    assert counts["shard natural"]["refused"] == "none"  # the header is whole
+    assert (counts["fit on natural"]["images"], counts["fit on run"]["images"]) == (8, 8)
+    assert counts["fit on natural"]["refused"] == "1 × damaged"
+    assert counts["fit on run"]["refused"] == "none"

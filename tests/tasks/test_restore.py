@@ -13,7 +13,7 @@ from torch.nn import functional
 import tasks.restore
 from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
-from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits, decode, encode
 from tasks.io.pictures import to_tensor
 from tasks.io.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
@@ -231,3 +231,44 @@ def test_non_local_means_takes_its_options(pixels):
         for strength in (0.1, 2.0)
     )
     assert float(strong.diff(dim=2).abs().mean()) < float(weak.diff(dim=2).abs().mean())
+
+
+@pytest.fixture
+def nine(tmp_path, pixels, write_images):
+    """Eight clean images, and a ninth in a shard of its own that is none."""
+    files = {f"{number}.png": pixels(number) for number in range(8)}
+    return write_images(tmp_path / "nine", files | {"8.jpg": b"a text file named .jpg"})
+
+
+@pytest.mark.parametrize("natural", [False, True])
+def test_a_last_shard_of_refused_images_only_does_not_stop_the_run(
+    restored, photographs, nine, natural
+):
+    corpora = {"reference": photographs["natural"], "natural": nine} if natural else {}
+    corpora = corpora or {"reference": nine}
+    run = restored(corpora=corpora, shards={"images": 8, "max_bad_fraction": 0.2})
+    made = "run.source" if natural else "run"
+    assert list(images_of(run, made)) == [str(number) for number in range(8)]
+    run.fit()
+    run.enhance()
+    assert {row["images"] for row in run.report()} == {8}
+    assert all(unit is None for unit in run.shard().values())
+
+
+def test_natural_images_that_were_all_refused_are_told_with_where_the_reasons_are(
+    restored, photographs, tmp_path, write_images
+):
+    refused = write_images(tmp_path / "refused", {"a.jpg": b"text", "b.jpg": b""})
+    corpora = {"reference": photographs["natural"], "natural": refused}
+    with pytest.raises(CorpusError, match=r"run.source must hold at least one image, .*`reason`"):
+        restored(corpora=corpora, shards={"images": 3, "max_bad_fraction": 1})
+
+
+def test_a_restorer_that_fails_on_every_image_leaves_nothing_to_fit_and_that_is_told(
+    restored, monkeypatch
+):
+    monkeypatch.setattr(tasks.restore, "load_restorer", lambda *_: lambda degraded, _: degraded / 0)
+    run = restored(shards={"images": 3, "max_bad_fraction": 1})
+    assert images_of(run) == {}
+    with pytest.raises(CorpusError):
+        run.fit()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 
 import fsspec
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import CorpusError, StepMissing, TooManyBadImages
+from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.shard import list_images, plan_shards
 
@@ -311,3 +313,53 @@ def test_a_corpus_may_lie_in_a_bucket(png):
     filesystem.pipe_file("/corpus/images/a.png", png(1))
     assert [file.key for file in list_images(store)] == ["a", "b/1"]
     filesystem.store.clear()
+
+
+def test_a_corpus_that_shrinks_below_what_may_be_bad_keeps_all_that_its_index_names(
+    sharded, png, tmp_path
+):
+    files = {f"{i}.png": png(i) for i in range(7)} | {"0.png": b""}
+    run = sharded(files, shards={"images": 3, "max_bad_fraction": 0.2})
+    for name in range(3, 7):
+        (tmp_path / "natural" / f"{name}.png").unlink()
+    with pytest.raises(TooManyBadImages, match=r"natural may be refused, got 1 of 3"):
+        run.shard()
+    shards = run.workspace.shards("natural")
+    assert list(shards) == ["shard-000000", "shard-000001", "shard-000002"]
+    copied = [
+        data
+        for shard in shards
+        for _, data in read_members(run.workspace.store, run.workspace.members("natural", shard))
+    ]
+    assert copied == [files[f"{i}.png"] for i in range(1, 7)]
+
+
+def test_a_corpus_that_only_moved_is_sharded_again_and_nothing_else(
+    sharded, png, pixels, tmp_path, steps, write_images
+):
+    write_images(tmp_path / "restored", {"b.png": pixels(9)})
+    sharded({f"{i}.png": png(i) for i in range(4)}).fit()
+    moved = shutil.copytree(tmp_path / "natural", tmp_path / "moved")  # keeps times of change
+    corpora = {"restored": tmp_path / "restored", "natural": moved}
+    run = steps(tmp_path / "workspace", corpora, shards={"images": 3, "max_bad_fraction": 1})
+    corpus = run.config.corpora.natural
+    units = list(plan_shards(run.config, corpus, "natural", run.workspace))
+    assert all(unit.job.target.stale for unit in units)
+    before = run.workspace.ledger.survey("datasets/natural").records("datasets/natural/index")
+    run.shard()
+    assert run.fit() == []
+    after = run.workspace.ledger.survey("datasets/natural").records("datasets/natural/index")
+    assert before == after
+
+
+def test_other_images_of_equal_names_sizes_and_times_are_not_taken_for_the_first(
+    sharded, pixels, tmp_path, steps, write_images
+):
+    run = sharded({"a.bmp": pixels(1)})
+    other = write_images(tmp_path / "other", {"a.bmp": pixels(2)})
+    first = (tmp_path / "natural" / "a.bmp").stat()
+    os.utime(other / "a.bmp", ns=(first.st_atime_ns, first.st_mtime_ns))
+    again = steps(tmp_path / "workspace", {"restored": tmp_path / "restored", "natural": other})
+    again.shard()
+    assert first.st_size == (other / "a.bmp").stat().st_size
+    assert members(run)["a.bmp"] == (other / "a.bmp").read_bytes()

@@ -3,7 +3,8 @@
 import pytest
 from PIL import Image
 
-from tasks.status import survey_steps
+from tasks.io.errors import StepMissing
+from tasks.status import require_shards, survey_steps
 
 STEPS = [
     "shard reference",
@@ -53,3 +54,34 @@ def test_a_corpus_that_is_not_there_is_a_note(tmp_path, steps, photographs):
     corpora = {"restored": photographs["restored"], "natural": tmp_path / "absent"}
     status = list(survey_steps(steps(tmp_path / "workspace", corpora).config))
     assert "corpus must be a folder" in status[0].note
+
+
+def test_shards_that_are_up_to_date_are_all_that_is_required(finished):
+    require_shards(finished.config)
+
+
+def test_shards_that_are_missing_or_out_of_date_are_required_with_the_command(
+    tmp_path, steps, pixels, write_images
+):
+    folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
+    run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
+    remedy = "run `dotpipe shard CONFIG` first"
+    with pytest.raises(StepMissing, match=f"'shard natural'.*2 shards missing and 0 out.*{remedy}"):
+        require_shards(run.config)
+    run.shard()
+    require_shards(run.config)
+    Image.fromarray(pixels(9)).save(folder / "0.png")
+    with pytest.raises(StepMissing, match=f"0 shards missing and 1 out of date; {remedy}"):
+        require_shards(run.config)
+
+
+@pytest.mark.xfail(strict=True, reason="only shards that are still planned are looked at")
+def test_a_data_set_with_a_shard_that_its_folder_has_no_more_is_out_of_date(
+    tmp_path, steps, pixels, write_images
+):
+    folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
+    run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
+    run.shard()
+    (folder / "3.png").unlink()
+    with pytest.raises(StepMissing, match="run `dotpipe shard CONFIG` first"):
+        require_shards(run.config)

@@ -151,3 +151,27 @@ def test_a_fingerprint_depends_on_step_inputs_and_kernels(monkeypatch):
 def test_a_digest_does_not_depend_on_the_order_of_names():
     assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
     assert digest_of([1, 2]) != digest_of([2, 1])
+
+
+def test_retiring_removes_files_and_record_and_is_safe_to_repeat(ledger):
+    publish(ledger)
+    publish(ledger, artifact="moments/x/shard-000001")
+    retired = ledger.survey("moments/x").retired({"shard-000000"})
+    ledger.retire(retired)
+    left = files(ledger)
+    assert [name for name in left if "shard-000001" in name] == []
+    assert len(left) == 2
+    ledger.retire(retired)
+    assert files(ledger) == left
+
+
+def test_a_retirement_that_is_cut_short_is_taken_up_again(ledger, monkeypatch):
+    publish(ledger)
+    records = ledger.survey("moments/x").retired(set())
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "withdraw", lambda *_: pytest.fail("stop"))
+        with pytest.raises(pytest.fail.Exception):
+            ledger.retire(records)
+    assert ledger.survey("moments/x").retired(set()) == records
+    ledger.retire(records)
+    assert files(ledger) == []
