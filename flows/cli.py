@@ -40,6 +40,9 @@ def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
+    except KeyboardInterrupt:
+        typer.secho("stopped; what is done is kept, run again to go on", fg="yellow", err=True)
+        sys.exit(130)
     except Exception as error:
         from tasks.io.errors import DotpipeError
 
