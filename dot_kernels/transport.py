@@ -24,6 +24,10 @@ DEFAULT_RIDGE = 1e-5
 """Share of the mean variance that is added to every direction of both covariances."""
 
 
+_ROUNDING = 1e-24
+"""A variance below this share of the squared mean is what rounding leaves of equal values."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportDiagnostics:
     """What to look at before a map is trusted.
@@ -194,7 +198,7 @@ def _checked_covariance(moments: GaussianMoments, side: str) -> Float64[Tensor, 
     covariance = moments.covariance()
     if not bool(torch.isfinite(covariance).all() and torch.isfinite(moments.mean).all()):
         raise ValueError(f"{side} moments must be finite, got NaN or infinity")
-    if float(covariance.trace()) <= 0:
+    if float(covariance.trace()) <= _ROUNDING * float(moments.mean.square().sum()):
         raise ValueError(
             f"{side} patches must vary, got {moments.count} equal ones; "
             "check that the images are not all of one colour"

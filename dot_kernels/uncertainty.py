@@ -51,13 +51,10 @@ def map_standard_error(
     count = min(groups, len(source), len(target))
     if count < 2:
         return None
-    totals = merge(source), merge(target)
+    sides = [[merge(side[group::count]) for group in range(count)] for side in (source, target)]
     maps = []
     for group in range(count):
-        left = [
-            total - merge(side[group::count])
-            for total, side in zip(totals, (source, target), strict=True)
-        ]
+        left = [merge([*side[:group], *side[group + 1 :]]) for side in sides]
         try:
             maps.append(solve_transport(left[0], left[1], ridge=ridge).matrix)
         except ValueError:  # too few patches, or only equal ones, are left

@@ -15,7 +15,7 @@ from tasks.reduce import find_operator, plan_reduction
 from tasks.report import plan_report
 from tasks.restore import plan_restoration
 from tasks.select import plan_selection, read_selection
-from tasks.shard import plan_shards
+from tasks.shard import plan_index, plan_shards
 
 
 class StepStatus(NamedTuple):
@@ -31,7 +31,9 @@ class StepStatus(NamedTuple):
 def survey_steps(config: Config) -> Iterator[StepStatus]:
     """The status of every step, in their order."""
     workspace = Workspace(config.workspace)
-    yield from _data_sets(config, workspace)
+    for dataset, plan in _data_sets(config, workspace):
+        made = dataset in config.made_datasets()
+        yield _status(f"{'restore' if made else 'shard'} {dataset}", plan)
     yield _status("measure latent patches", partial(_measurement, config, workspace))
     yield _status("solve the operator", partial(_reduction, config, workspace))
     yield _status(f"enhance {config.restored_name}", partial(_enhancement, config, workspace))
@@ -45,21 +47,27 @@ def require_shards(config: Config) -> None:
     Raises:
         StepMissing: some shards are missing or out of date.
     """
-    for step in _data_sets(config, Workspace(config.workspace)):
-        if step.missing or step.stale or step.note:
+    workspace = Workspace(config.workspace)
+    for dataset, plan in _data_sets(config, workspace):
+        units = list(plan())
+        missing = sum(unit.job is not None for unit in units)
+        names = [unit.unit for unit in units]
+        if missing or plan_index(config, dataset, names, workspace) is not None:
             raise StepMissing(
-                f"the step {step.name!r} must be done for these images and options, got "
-                f"{step.missing} shards missing and {step.stale} out of date; run "
-                "`dotpipe shard CONFIG` first"
+                f"the data set {dataset!r} must be that of its images and options now, got "
+                f"{missing} of {len(units)} shards missing or out of date, or others in its "
+                "index; run `dotpipe shard CONFIG` first"
             )
 
 
-def _data_sets(config: Config, workspace: Workspace) -> Iterator[StepStatus]:
+def _data_sets(
+    config: Config, workspace: Workspace
+) -> Iterator[tuple[str, Callable[[], Iterable[Planned]]]]:
+    """Every data set with the function that plans it."""
     for dataset, corpus in config.given_datasets().items():
-        yield _status(f"shard {dataset}", partial(plan_shards, config, corpus, dataset, workspace))
+        yield dataset, partial(plan_shards, config, corpus, dataset, workspace)
     for dataset, clean in config.made_datasets().items():
-        restoration = partial(plan_restoration, config, clean, dataset, workspace)
-        yield _status(f"restore {dataset}", restoration)
+        yield dataset, partial(plan_restoration, config, clean, dataset, workspace)
 
 
 def _measurement(config: Config, workspace: Workspace) -> list[Planned]:

@@ -211,7 +211,7 @@ def _followed(info: dict[str, Any]) -> dict[str, Any]:
     except OSError:  # it points nowhere, or at itself
         return {**info, "type": "file"}
     if stat.S_ISDIR(found.st_mode):
-        around = path.parent.resolve().is_relative_to(target)
+        around = any(folder.resolve().is_relative_to(target) for folder in path.parents)
         return {**info, "type": "other" if around else "directory"}
     return {**info, "type": "file", "size": found.st_size, "mtime": found.st_mtime}
 

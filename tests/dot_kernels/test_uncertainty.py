@@ -101,9 +101,6 @@ def test_error_is_not_known_where_a_group_less_leaves_patches_that_do_not_vary(r
     assert map_standard_error(enough, [*flat(0.0, 1), varied], ridge=1e-5) is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what rounding leaves of a scatter that was taken back counts as variance"
-)
 def test_error_is_not_known_where_patches_vary_by_rounding_only(rng):
     for _ in range(20):  # rounding may as well leave nothing, or less
         (varied,) = moments(draw_images(rng, 1, dimension=2))
