@@ -40,9 +40,6 @@ def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
-    except KeyboardInterrupt:
-        typer.secho("stopped; what is done is kept, run again to go on", fg="yellow", err=True)
-        sys.exit(130)
     except Exception as error:
         from tasks.io.errors import DotpipeError
 
@@ -193,8 +190,12 @@ def _watched() -> Iterator[None]:
         bars = Bars(console)
         token = screen.set(bars)
         stack.callback(screen.reset, token)
-        with bars.shown():
-            yield
+        try:
+            with bars.shown():
+                yield
+        except KeyboardInterrupt:
+            console.print("stopped; what is done is kept, run again to go on")
+            raise
 
 
 def _show_results(config: "Config") -> None:

@@ -1,16 +1,16 @@
 """The configuration file: parsed once, checked here, typed values ever after."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, FiniteFloat, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from dot_kernels.degradations import Degradation, Noise
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
+from tasks.complaints import explain
 from tasks.io.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Precision
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import Format, Limits
@@ -283,7 +283,7 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
     except ValidationError as error:
-        raise ConfigurationError(_sentences(path, error)) from error
+        raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
 
 
 def _anchor(location: str, folder: Path) -> str:
@@ -291,49 +291,3 @@ def _anchor(location: str, folder: Path) -> str:
     if "://" in location:
         return location
     return str((folder / Path(location).expanduser()).resolve())
-
-
-def _sentences(path: Path, error: ValidationError) -> str:
-    """What is wrong, field by field, with the names that are allowed for a misspelt one."""
-    lines = [f"{path} breaks {error.error_count()} rule(s):"]
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "the file"
-        lines.append(f"  {place}: {_sentence(problem)}")
-    return "\n".join(lines)
-
-
-def _sentence(problem: ErrorDetails) -> str:
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = ", ".join(_known_fields(problem["loc"][:-1]))
-        return f"no such field; known here: {known}"
-    if problem["type"] == "union_tag_not_found":
-        return "kind must be given; it says which fields are known"
-    message = problem["msg"].removeprefix("Value error, ")
-    is_plain = isinstance(problem["input"], str | int | float) and ", got " not in message
-    return f"{message}, got {problem['input']!r}" if is_plain else message
-
-
-def _known_fields(place: tuple[int | str, ...]) -> list[str]:
-    """Field names of the section at a place of the configuration."""
-    schema: dict[str, Any] = Config.model_json_schema()
-    return sorted(_resolve(schema, schema, place).get("properties", {}))
-
-
-def _resolve(
-    schema: dict[str, Any], node: dict[str, Any], place: tuple[int | str, ...]
-) -> dict[str, Any]:
-    """The schema of a place; the members of a union are told apart by their kind."""
-    if "$ref" in node:
-        return _resolve(schema, schema["$defs"][node["$ref"].rpartition("/")[2]], place)
-    if "discriminator" in node and place:
-        chosen = node["discriminator"]["mapping"][str(place[0])]
-        return _resolve(schema, {"$ref": chosen}, place[1:])
-    for key in ("anyOf", "allOf"):
-        for option in node.get(key, []):
-            if option.get("type") != "null":
-                return _resolve(schema, option, place)
-    if not place:
-        return node
-    if "items" in node:
-        return _resolve(schema, node["items"], place[1:])
-    return _resolve(schema, node["properties"][str(place[0])], place[1:])

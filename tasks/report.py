@@ -3,37 +3,30 @@
 import dataclasses
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow.compute as pc
 import yaml
 from prefect import task
 
 from tasks.config import Config
-from tasks.enhance import signals_to_score
 from tasks.evaluate import is_best, read_summary
 from tasks.gallery import gallery
 from tasks.io.figures import perception_distortion_curve
 from tasks.io.pages import data_address, render_report, render_table
 from tasks.io.perceptual import lpips_identity, lpips_name
-from tasks.io.shards import read_table
 from tasks.io.workspace import (
     Signal,
     Workspace,
     dataset_folder,
     enhanced_folder,
-    metrics_folder,
-    moments_folder,
     reports_folder,
 )
-from tasks.jobs import Job, Target, aim, count_reasons
-from tasks.measure import measure_name
+from tasks.jobs import Job, Target, aim
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
-from tasks.select import plan_selection, read_selection
 from tasks.shard import finished_digest
+from tasks.tally import add_laps, count_images
 
 COLUMNS = {
     "images": "images",
@@ -137,8 +130,8 @@ def make_report(job: ReportJob) -> None:
         "curve_alt": _curve_in_words(rows),
         "gallery": gallery(config, job.operator, workspace),
         "operator": _operator_facts(job, workspace),
-        "counts": _counts(job, workspace),
-        "laps": _laps(job, workspace),
+        "counts": count_images(config, job.operator, workspace),
+        "laps": add_laps(config, job.operator, workspace),
         "configuration": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     }
     with workspace.ledger.publishing(
@@ -245,67 +238,3 @@ def _operator_facts(job: ReportJob, workspace: Workspace) -> list[dict[str, str]
         }
         for name, value in known.items()
     ]
-
-
-def _counts(job: ReportJob, workspace: Workspace) -> list[dict[str, Any]]:
-    """Images offered and refused, for every data set and for the metrics."""
-    config = job.config
-    counts = []
-    for dataset in config.datasets():
-        artifact = f"{dataset_folder(dataset)}/index"
-        (record, *_) = workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
-        facts = workspace.ledger.facts(record)
-        counts.append(_count(f"shard {dataset}", facts["images"], facts["refused"]))
-    counts += _fit_counts(config, workspace)
-    signal = signals_to_score(config)[0]
-    images, reasons = 0, list[str]()
-    for shard in workspace.shards(config.restored_name):
-        folder = metrics_folder(config.restored_name, job.operator, signal)
-        table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
-        images += table.num_rows
-        unscored = table.filter(pc.not_equal(table["status"], "ok"))
-        reasons += [str(reason) for reason in unscored["reason"].to_pylist()]
-    counts.append(_count(f"enhance {config.restored_name}", images, count_reasons(reasons)))
-    return counts
-
-
-def _fit_counts(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
-    """Images measured on both sides of the fit, and what could not be decoded or encoded."""
-    selection = read_selection(workspace, plan_selection(config, workspace)[0])
-    sides = {config.source_name: selection.source, config.natural_name: selection.target}
-    counts = []
-    for dataset, chosen in sides.items():
-        folder = moments_folder(dataset, measure_name(config))
-        survey = workspace.ledger.survey(folder)
-        images, refused = 0, Counter[str]()
-        for shard in chosen:
-            facts = workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
-            images += facts["images"]
-            refused.update(facts["refused"])
-        counts.append(_count(f"fit on {dataset}", images, refused))
-    return counts
-
-
-def _count(step: str, images: int, refused: Mapping[str, int]) -> dict[str, Any]:
-    listed = ", ".join(f"{number} × {reason}" for reason, number in refused.items())
-    return {"step": step, "images": images, "refused": listed or "none"}
-
-
-def _laps(job: ReportJob, workspace: Workspace) -> list[dict[str, str]]:
-    """Where the time of the enhancement went, over all shards."""
-    config = job.config
-    folder = enhanced_folder(
-        config.restored_name, job.operator, Signal("enhanced", config.enhance.alphas[0])
-    )
-    survey = workspace.ledger.survey(folder)
-    seconds: Counter[str] = Counter()
-    images = 0
-    for artifact in survey.artifacts():
-        facts = workspace.ledger.facts(survey.records(artifact)[-1])
-        seconds.update(facts["laps"])
-        images += facts["images"]
-    total = sum(seconds.values())
-    laps = [{"name": name, "value": f"{value:.1f} s"} for name, value in seconds.items()]
-    if total > 0:
-        laps.append({"name": "images per second of one worker", "value": f"{images / total:.2f}"})
-    return laps

@@ -40,7 +40,7 @@ def perception_distortion_curve(rows: Sequence[Mapping[str, Any]], lpips: str) -
         if row["signal"] == "input" and _shown(row.get("psnr")) and _shown(row.get(column)):
             axes.plot(row["psnr"], row[column], "s", color=_ORANGE, label="input x*")
     axes.set_xlabel("PSNR in dB (more is better)")
-    axes.set_ylabel(f"{label} (less is better)")
+    axes.set_ylabel(f"{label}\n(less is better)")
     axes.grid(alpha=0.3)
     axes.legend()
     out = io.BytesIO()
