@@ -204,14 +204,17 @@ def _show_results(config: "Config") -> None:
     from tasks.evaluate import plan_summary, read_summary
     from tasks.io.workspace import Workspace
     from tasks.reduce import find_operator
-    from tasks.report import COLUMNS, results_text
+    from tasks.report import COLUMNS, gaps, results_text
 
     workspace = Workspace(config.workspace)
     artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
     table = Table("", *COLUMNS.values(), title=config.name)
-    for row in results_text(read_summary(workspace, artifact)):
+    rows = read_summary(workspace, artifact)
+    for row in results_text(rows):
         table.add_row(*row)
     _console().print(table)
+    for gap in gaps(config, rows):
+        typer.echo(gap)
 
 
 def _console(*, stderr: bool = False) -> "Console":

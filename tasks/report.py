@@ -123,7 +123,7 @@ def make_report(job: ReportJob) -> None:
     facts = {
         "title": f"{config.name}: deep optimal transport",
         "subtitle": f"data set {config.restored_name}, operator {job.operator}",
-        "gaps": _gaps(config, rows, lpips),
+        "gaps": gaps(config, rows),
         "columns": ["", *COLUMNS.values()],
         "rows": [_cells(row, rows) for row in rows],
         "curve": data_address(curve, "image/png") if curve else None,
@@ -191,28 +191,28 @@ def _number(name: str, value: float | None) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
 
 
-def _gaps(config: Config, rows: Sequence[Mapping[str, Any]], lpips: str) -> list[str]:
+def gaps(config: Config, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a reader would miss in the table, and why it is not there."""
-    gaps = []
+    found = []
     if config.natural_name == config.reference_name:
-        gaps.append(
+        found.append(
             "The operator was fitted on images that are scored here, as corpora.natural is not "
             "given, so the numbers are optimistic."
         )
     if config.reference_name is None:
-        gaps.append("No reference corpus is given, so there are no distortion metrics.")
+        found.append("No reference corpus is given, so there are no distortion metrics.")
     elif config.evaluate.lpips is None:
-        gaps.append("LPIPS was not asked for (evaluate.lpips is null).")
+        found.append("LPIPS was not asked for (evaluate.lpips is null).")
     elif lpips_identity(config.evaluate.lpips) is None:
-        gaps.append(
+        found.append(
             f"LPIPS is missing: the weights of its network ({config.evaluate.lpips}) could not be "
             "had. Put them into torch's hub folder (TORCH_HOME) and run `dotpipe evaluate` again."
         )
-    elif "altered" in lpips:
-        gaps.append(f"LPIPS was computed with weights other than the published ones: {lpips}.")
+    elif "altered" in (lpips := lpips_name(config.evaluate.lpips)):
+        found.append(f"LPIPS was computed with weights other than the published ones: {lpips}.")
     if any(row["images"] == 0 for row in rows) and config.reference_name is not None:
-        gaps.append("Some signals have no image with metrics; the column `reason` says why.")
-    return gaps
+        found.append("Some signals have no image with metrics; the column `reason` says why.")
+    return found
 
 
 def _curve_in_words(rows: Sequence[Mapping[str, Any]]) -> str:
