@@ -32,9 +32,9 @@ which then moves toward the identity (one decode for each alpha)."""
 class Transported:
     """A batch of images on both sides of the transport, ready for any alpha.
 
-    ``latents`` and ``mapped_latents`` cover the padded images; ``whole_cells`` cuts
-    them down to cells without padding. ``codec_images`` is D(E x), and is None with
-    direct decoding, which has no use for it.
+    ``latents`` and ``mapped_latents`` cover the padded images; the function
+    ``whole_cells`` cuts them down to cells without padding. ``codec_images`` is D(E x),
+    and is None with direct decoding, which has no use for it.
     """
 
     images: Float[Tensor, "b 3 h w"]
@@ -57,6 +57,16 @@ class Transported:
             return within_range(self._decode_at(alpha))
         return within_range(torch.lerp(self.mapped_images, self.images, alpha))
 
+    def direction(self) -> Float[Tensor, "b 3 h w"] | None:
+        """The line the alphas lie on: ``at(alpha)`` is images + (1 − alpha)·direction, clipped.
+
+        None for latent interpolation, where alphas lie on no line.
+        """
+        if self.mapped_images is None:
+            return None
+        base = self.images if self.codec_images is None else self.codec_images
+        return self.mapped_images - base
+
     def _difference(
         self, alpha: float, codec_images: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
@@ -64,10 +74,6 @@ class Transported:
         if self.mapped_images is None:
             return self._decode_at(alpha) - codec_images
         return (1 - alpha) * (self.mapped_images - codec_images)
-
-    def whole_cells(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y2 x2"]:
-        """The latents of these images that no padding touched."""
-        return whole_cells(latents, self.images, self.codec.factor)
 
     def _decode_at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
         """Decoding under (1 − alpha)·T + alpha·identity, noise and means included."""

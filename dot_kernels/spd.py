@@ -68,7 +68,30 @@ def square_root(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
     return spectrum(matrix).power(0.5)
 
 
-def factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """Some F with F Fᵀ equal to the matrix: Cholesky's, or the square root if singular."""
+def factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:
+    """Some F with F Fᵀ equal to the matrix: Cholesky's, with pivots if it is singular.
+
+    The pivoted one stops at the numerical rank, where what is left is rounding: columns
+    that moments of fewer samples than dimensions do not have, nobody has to multiply.
+
+    Raises:
+        ValueError: as for ``spectrum``.
+    """
+    triangle: Tensor
     triangle, failed = torch.linalg.cholesky_ex(matrix)
-    return square_root(matrix) if bool(failed) else triangle
+    if not bool(failed):
+        return triangle
+    found = _pivoted_factor(matrix)
+    left = float((found @ found.mT - matrix).norm())
+    is_rounding = left <= NEGATIVE_TOLERANCE * float(matrix.norm())  # false for NaN, too
+    return found if is_rounding else square_root(matrix)
+
+
+def _pivoted_factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:
+    """Cholesky's factor with complete pivoting (LAPACK's dpstrf), rows put back in order."""
+    from scipy.linalg.lapack import dpstrf  # torch has none
+
+    packed, pivots, rank, _ = dpstrf(matrix.numpy(force=True), lower=1)
+    triangle: Tensor = torch.from_numpy(packed).tril()[:, :rank]
+    order = torch.from_numpy(pivots).long() - 1
+    return torch.empty_like(triangle).index_copy_(0, order, triangle).to(matrix)

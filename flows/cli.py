@@ -30,6 +30,9 @@ app = typer.Typer(
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
 
+weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
+app.add_typer(weights_app, name="weights")
+
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
 ]
@@ -135,6 +138,43 @@ def report(config: ConfigPath) -> None:
 
 
 @app.command()
+def choose(
+    config: ConfigPath,
+    min_psnr: Annotated[float | None, typer.Option(help="At least so many dB.")] = None,
+    min_ssim: Annotated[float | None, typer.Option(help="At least so much.")] = None,
+    max_lpips: Annotated[float | None, typer.Option(help="At most so much.")] = None,
+    max_fid: Annotated[
+        float | None, typer.Option(help="At most so much FID, or FD of the network in use.")
+    ] = None,
+    best: Annotated[
+        str | None, typer.Option(help="Be best in psnr, ssim, lpips, fid, kid or gelbrich.")
+    ] = None,
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Also alphas outside [0, 1], the theory's range.")
+    ] = False,
+) -> None:
+    """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
+    from tasks.choose import Bound, choose_alpha, describe, metric_named, read_results
+    from tasks.io.errors import ConfigurationError
+
+    parsed = _parsed(config)
+    limits = {"psnr": min_psnr, "ssim": min_ssim, "lpips": max_lpips, "fid": max_fid}
+    bounds = [
+        Bound(metric_named(name), value) for name, value in limits.items() if value is not None
+    ]
+    if not bounds and best is None:
+        raise ConfigurationError(
+            "choose must know what you want, got no option; give --min-psnr, --min-ssim, "
+            "--max-lpips or --max-fid, or --best with a metric"
+        )
+    wanted = None if best is None else metric_named(best)
+    results = read_results(parsed)
+    choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
+    for line in (*describe(choice, results.titles), *results.notes):
+        typer.echo(line)
+
+
+@app.command()
 def status(config: ConfigPath) -> None:
     """Show for every step what is done, and what is missing or out of date."""
     from rich.table import Table
@@ -146,6 +186,25 @@ def status(config: ConfigPath) -> None:
         counts = (str(number) for number in (step.done, step.missing, step.stale))
         table.add_row(step.name, *counts, step.note)
     _console().print(table)
+
+
+@weights_app.command()
+def pull(
+    config: ConfigPath,
+    folder: Annotated[str, typer.Argument(metavar="DEST", help="Folder or bucket to fill.")],
+) -> None:
+    """Put everything that CONFIG's networks need into DEST; `weights: DEST` then uses it."""
+    from tasks.pull import pull_weights
+
+    complete = True
+    for name, entry, note in pull_weights(_parsed(config), folder):
+        if entry is None:
+            complete = False
+            typer.secho(f"error: {note}", fg="red", err=True)
+        else:
+            typer.echo(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
+    if not complete:
+        raise typer.Exit(1)
 
 
 def _run_all(config: Path) -> None:
@@ -182,6 +241,7 @@ def _watched() -> Iterator[None]:
 
     # Images over our own limit are refused with a reason; Pillow need not warn as well.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
     console = _console(stderr=True)
     with ExitStack() as stack:
         with console.status("starting Prefect"):
@@ -204,17 +264,18 @@ def _show_results(config: "Config") -> None:
     from tasks.evaluate import plan_summary, read_summary
     from tasks.io.workspace import Workspace
     from tasks.reduce import find_operator
-    from tasks.report import COLUMNS, gaps, results_text
+    from tasks.results import gaps, results_text, summary_facts, warnings_of
 
     workspace = Workspace(config.workspace)
     artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
-    table = Table("", *COLUMNS.values(), title=config.name)
-    rows = read_summary(workspace, artifact)
-    for row in results_text(rows):
-        table.add_row(*row)
+    rows, facts = read_summary(workspace, artifact), summary_facts(workspace, artifact)
+    titles, lines = results_text(rows, facts)
+    table = Table(*titles, title=config.name)
+    for line in lines:
+        table.add_row(*line)
     _console().print(table)
-    for gap in gaps(config, rows):
-        typer.echo(gap)
+    for note in (*warnings_of(facts), *gaps(config, rows, facts)):
+        typer.echo(note)
 
 
 def _console(*, stderr: bool = False) -> "Console":

@@ -1,12 +1,16 @@
 """From restored shards and an operator to enhanced shards, one set per alpha."""
 
+from collections.abc import Callable
+from functools import partial
+
 from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
-from tasks.enhance import enhance_shard, has_lpips, plan_enhancement
+from tasks.enhance import enhance_shard, networks_in_use, plan_enhancement
 from tasks.io.errors import WeightsMissing
+from tasks.io.extractors import fetch_extractor
 from tasks.io.perceptual import fetch_lpips
 from tasks.io.workspace import Workspace
 from tasks.match import match_reference, plan_matches, require_matches
@@ -45,16 +49,21 @@ def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
 
 
 def _fetch_metric_weights(config: Config, operator: OperatorRef, workspace: Workspace) -> None:
-    """Have LPIPS at hand, or go on without; the report shows the gap.
+    """Have the metrics' networks at hand, or go on without; the report shows the gap.
 
     Raises:
-        WeightsMissing: tables with LPIPS are there, and would be written again without.
+        WeightsMissing: tables with the metric are there, and would be written again without.
     """
-    if config.evaluate.lpips is None or config.reference_name is None:
-        return
-    try:
-        fetch_lpips(config.evaluate.lpips)
-    except WeightsMissing as error:
-        if has_lpips(config, operator, workspace):
-            raise
-        get_run_logger().info("no LPIPS: %s", error)
+    wanted: dict[str, Callable[[], object]] = {}
+    lpips, features = config.evaluate.lpips, config.evaluate.features
+    if lpips is not None and config.reference_name is not None:
+        wanted["lpips"] = partial(fetch_lpips, lpips, config.weights)
+    if features is not None:
+        wanted["features"] = partial(fetch_extractor, features, config.weights)
+    for metric, fetch in wanted.items():
+        try:
+            fetch()
+        except WeightsMissing as error:
+            if metric in networks_in_use(config, operator, workspace):
+                raise
+            get_run_logger().info("no %s: %s", metric, error)

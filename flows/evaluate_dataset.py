@@ -1,17 +1,21 @@
 """From enhanced shards to one table of metrics and the report over it."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect import Task, flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.enhance_dataset import pass_over_shards
-from flows.steps import RUNNER, Report
+from flows.steps import RUNNER, Report, run_step
 from tasks.config import Config
 from tasks.evaluate import plan_summary, read_summary, summarise
+from tasks.extract import extract_features, plan_extraction
+from tasks.fidelity import measure_fidelity, plan_fidelity
 from tasks.io.workspace import Workspace
+from tasks.jobs import Outcome, Planned
 from tasks.reduce import find_operator
-from tasks.report import plan_report, write_report
+from tasks.report import plan_report, report_markdown, write_report
 
 
 @flow(
@@ -20,18 +24,31 @@ from tasks.report import plan_report, write_report
     task_runner=RUNNER,
 )
 def evaluate_dataset(config: Config) -> list[Report]:
-    """Score what has not been scored, and summarise."""
-    scored = pass_over_shards(config, "score", tars=False)
-    workspace = Workspace(config.workspace)
-    artifact, job = plan_summary(config, find_operator(config, workspace), workspace)
+    """Score what has not been scored, compare features, and summarise."""
+    workspace, at_once = Workspace(config.workspace), config.compute.shards_at_once or 1
+    reports = [pass_over_shards(config, "score", tars=False)]
+    operator = find_operator(config, workspace)
+    plans: list[tuple[str, Task[Any, Outcome], Iterable[Planned]]] = [
+        (
+            f"features of {config.against_name}",
+            extract_features,
+            plan_extraction(config, workspace),
+        ),
+        ("fidelity", measure_fidelity, plan_fidelity(config, operator, workspace)),
+    ]
+    for step, work, plan in plans:
+        if units := list(plan):
+            total = sum(unit.images for unit in units)
+            reports.append(run_step(step, work, units, at_once=at_once, total=total))
+    artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
         summarise(job)
     create_table_artifact(
         [_plain(row) for row in read_summary(workspace, artifact)],
         key="metrics",
-        description=f"Means over the images of {config.restored_name}",
+        description=f"Fidelity of {config.restored_name}",
     )
-    return [scored]
+    return reports
 
 
 @flow(name="report", flow_run_name="report {config.name}")
@@ -43,7 +60,11 @@ def report_dataset(config: Config) -> str:
         write_report(job)
     local = workspace.store.local(f"{artifact}.html")
     address = local.as_uri() if local else workspace.store.address(f"{artifact}.html")
-    create_link_artifact(address, f"Report of {config.name}", key="report")
+    create_markdown_artifact(
+        f"[The whole report]({address})\n\n{report_markdown(workspace, artifact)}",
+        key="report",
+        description=f"Report of {config.name}",
+    )
     return workspace.store.address(f"{artifact}.html")
 
 

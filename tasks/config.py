@@ -1,5 +1,6 @@
 """The configuration file: parsed once, checked here, typed values ever after."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from dot_kernels.transport import DEFAULT_RIDGE
 from tasks.complaints import explain
 from tasks.io.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Precision
 from tasks.io.errors import ConfigurationError
+from tasks.io.extractors import Network
 from tasks.io.images import Format, Limits
 from tasks.io.options import Section
 from tasks.io.perceptual import LpipsNet
@@ -96,14 +98,56 @@ class Enhance(Section):
         return rounded
 
 
+class Curve(Section):
+    """The alphas of the perception-distortion curve; no images are written for them."""
+
+    start: FiniteFloat = -1.0
+    """First alpha."""
+    stop: FiniteFloat = 2.0
+    """Last alpha; [0, 1] is the range of the theory."""
+    step: Annotated[FiniteFloat, Field(ge=0.01)] = 0.1
+    """From one alpha to the next."""
+    networks: bool = False
+    """Also LPIPS and features at each of these alphas, which costs one pass of both networks
+    for each. Mean squared error and SSIM follow in closed form."""
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The grid, on two decimals."""
+        steps = math.floor((self.stop - self.start) / self.step + 1e-6)
+        return tuple(round(self.start + i * self.step, 2) + 0.0 for i in range(steps + 1))
+
+    @model_validator(mode="after")
+    def _the_grid_is_one(self) -> "Curve":
+        numbers = (self.start, self.stop, self.step)
+        short = 0 <= self.stop - self.start <= 1000 * self.step * (1 + 1e-9)
+        if not short or any(abs(number - round(number, 2)) > 1e-9 for number in numbers):
+            raise ValueError(
+                "curve must go up from start to stop in at most 1000 steps, all of them with two "
+                f"decimals at most, got {self.start:g} to {self.stop:g} by {self.step:g}"
+            )
+        return self
+
+
 class Evaluate(Section):
-    """What is measured; all of it needs ``reference``, but the Gelbrich distances."""
+    """What is measured; distortions and LPIPS need ``reference``."""
 
     lpips: LpipsNet | None = "alex"
     """Network of LPIPS: alex, vgg, squeeze, or null for none; where its weights cannot be had,
     the report shows the gap."""
+    features: Network | None = "inception-v3-compat"
+    """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
+    squeezenet (small, reported as FD-squeezenet), or null for none."""
+    against: Literal["reference", "natural"] | None = None
+    """Whose features they are compared with; the reference's where there is one."""
+    sample: Annotated[int, Field(ge=100, le=50_000)] = 5000
+    """KID, precision and recall use the features of at most so many images, chosen by a hash of
+    their keys."""
     controls: bool = True
     """Also score x*, D(E(x)) and D(E(x*)); costs another pass of the codec."""
+    curve: Curve | None = Curve()
+    """The perception-distortion curve, or null for none; has no effect without ``reference``, or
+    where ``interpolation`` is latent, which needs a decode for each alpha."""
 
 
 class Shards(Section):
@@ -144,6 +188,9 @@ class Config(Section):
     """Name of the run; also the enhanced data set's unless ``restored.name`` is given."""
     workspace: str
     """Folder for everything that is made; a relative one counts from this file."""
+    weights: str | None = None
+    """Folder or bucket that ``dotpipe weights pull`` filled; looked at first for every network;
+    a relative one counts from this file."""
     corpora: Corpora
     degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
     """Makes degraded images from the reference, seeded by key."""
@@ -162,6 +209,12 @@ class Config(Section):
         noisy = any(isinstance(degradation, Noise) for degradation in self.degrade)
         if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
             raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_compare_with(self) -> "Config":
+        if self.evaluate.against == "reference" and self.corpora.reference is None:
+            raise ValueError("evaluate.against is reference, so corpora.reference must be given")
         return self
 
     @model_validator(mode="after")
@@ -209,6 +262,18 @@ class Config(Section):
         return (corpus.name if corpus else None) or self.name
 
     @property
+    def against_name(self) -> str:
+        """The data set whose features the enhanced images' are compared with."""
+        wanted = self.evaluate.against or ("reference" if self.reference_name else "natural")
+        return (self.reference_name or "") if wanted == "reference" else self.natural_name
+
+    @property
+    def curve_alphas(self) -> tuple[float, ...]:
+        """The alphas of the curve; none where it cannot be had in closed form."""
+        possible = self.reference_name is not None and self.enhance.interpolation == "image"
+        return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
+
+    @property
     def pairing(self) -> Literal["auto", "paired", "unpaired"]:
         """How images are chosen for the fit; where restored images are made, so are pairs."""
         if self.restore is not None and self.fit.pairing == "auto":
@@ -254,6 +319,8 @@ class Config(Section):
         """The same with every relative path counted from a folder."""
         tree = self.model_dump()
         tree["workspace"] = _anchor(tree["workspace"], folder)
+        if self.weights is not None:
+            tree["weights"] = _anchor(self.weights, folder)
         for corpus in filter(None, tree["corpora"].values()):
             corpus["path"] = _anchor(corpus["path"], folder)
         if isinstance(self.restore, SpandrelCheckpoint):

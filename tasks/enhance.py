@@ -1,6 +1,6 @@
 """Enhance a shard: one pass of the network for all its alphas, tars and metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -11,15 +11,20 @@ from dot_kernels import GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.config import Compute, Config, Enhance
 from tasks.io.codecs import CodecSpec, load_codec
-from tasks.io.errors import ImageRefused
+from tasks.io.devices import pick_device
+from tasks.io.extractors import (
+    Network,
+    extractor_identity,
+    load_extractor,
+)
 from tasks.io.images import Limits, encode
 from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.pictures import Picture, cores, load_pictures, read_ahead, to_pixels, windows
-from tasks.io.scores import NO_LPIPS, lpips_of
+from tasks.io.scores import NO_NETWORK, networks_of
 from tasks.io.shards import Member
-from tasks.io.weights import pick_device
 from tasks.io.workspace import (
     CONTROLS,
+    CURVE,
     Signal,
     Workspace,
     dataset_folder,
@@ -31,6 +36,7 @@ from tasks.io.workspace import (
 from tasks.jobs import Job, Outcome, Planned, Target, aim
 from tasks.match import read_matches
 from tasks.outputs import Features, Finished, Output, Outputs, Stopwatch
+from tasks.perception import Networks
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
 from tasks.rendering import CODEC_INPUT, Rendered, Renderer
@@ -51,6 +57,10 @@ class EnhanceJob(Job):
     options: Enhance
     fold: Fold
     lpips: LpipsNet | None
+    network: Network | None
+    weights: str | None
+    curve: tuple[float, ...]
+    curve_networks: bool
     compute: Compute
     limits: Limits
 
@@ -74,9 +84,15 @@ def enhance_shard(job: EnhanceJob) -> Outcome:
 
 
 def signals_to_score(config: Config) -> tuple[Signal, ...]:
-    """The enhanced images at every alpha, and the controls if they are wanted."""
+    """What has a metric table: the images of every alpha, the controls, and the curve."""
     alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
-    return alphas + (CONTROLS if config.evaluate.controls else ())
+    controls = CONTROLS if config.evaluate.controls else ()
+    return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
+
+
+def points_of(signal: Signal, alphas: Sequence[float]) -> tuple[Signal, ...]:
+    """The points of the curve; any other signal is its own only one."""
+    return tuple(Signal("curve", alpha) for alpha in alphas) if signal == CURVE else (signal,)
 
 
 def plan_enhancement(
@@ -111,18 +127,22 @@ def plan_enhancement(
             options=config.enhance,
             fold=config.patches.fold,
             lpips=plan.lpips_net,
+            network=plan.network,
+            weights=config.weights,
+            curve=config.curve_alphas,
+            curve_networks=plan.on_curve,
             compute=config.compute,
             limits=config.shards.limits(),
         )
         yield Planned(shard, images, job)
 
 
-def has_lpips(config: Config, operator: OperatorRef, workspace: Workspace) -> bool:
-    """Whether the metrics of this operator were computed with LPIPS."""
+def networks_in_use(config: Config, operator: OperatorRef, workspace: Workspace) -> dict[str, str]:
+    """The networks that the metric tables of this operator were computed with."""
     folder = metrics_folder(config.restored_name, operator.name)
     survey = workspace.ledger.survey(folder)
     first = next(iter(survey.artifacts()), None)
-    return first is not None and lpips_of(workspace.store, f"{first}.parquet") is not None
+    return {} if first is None else networks_of(workspace.store, f"{first}.parquet")
 
 
 class _Plan:
@@ -136,9 +156,13 @@ class _Plan:
         self._matches = survey(matches_folder(dataset, reference)) if reference else None
         self._enhanced = survey(f"enhanced/{dataset}/{operator.name}")
         self._metrics = survey(metrics_folder(dataset, operator.name))
-        net = config.evaluate.lpips if reference is not None else None
-        self._lpips = None if net is None else lpips_identity(net)
+        net, network = config.evaluate.lpips, config.evaluate.features
+        net = net if reference is not None else None
+        self._lpips = None if net is None else lpips_identity(net, config.weights)
+        self._seen_by = None if network is None else extractor_identity(network, config.weights)
         self.lpips_net = net if self._lpips else None
+        self.network = network if self._seen_by else None
+        self.on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
 
     def tar(self, shard: str, signal: Signal) -> Output | None:
         """The enhanced shard at one alpha, if it is missing."""
@@ -154,7 +178,12 @@ class _Plan:
         if self._matches is not None and self._config.reference_name is not None:
             matches = matches_folder(self._config.restored_name, self._config.reference_name)
             match = finished_digest(self._matches, f"{matches}/{shard}", "enhance")
-        inputs = {**self._inputs(shard, signal), "match": match, "lpips": self._lpips}
+        networks = {"lpips": self._lpips, "features": self._seen_by}
+        inputs = {**self._inputs(shard, signal), "match": match}
+        if signal != CURVE:
+            inputs |= networks
+        else:
+            inputs |= {"alphas": self._config.curve_alphas, **(networks if self.on_curve else {})}
         target = aim(self._metrics, f"{folder}/{shard}", "score", inputs)
         return None if target is None else Output(signal, target)
 
@@ -162,7 +191,7 @@ class _Plan:
         """What the images of a signal are made from."""
         own = finished_digest(self._shards, f"{dataset_folder(self._config.restored_name)}/{shard}")
         inputs = {"shard": own, "operator": self._operator.digest, "signal": list(signal)}
-        if signal.alpha is None:
+        if signal in CONTROLS:
             return inputs
         options = self._config.enhance
         return inputs | {
@@ -187,7 +216,8 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
     if job.reference is None:
         missing = "no reference corpus"
     with ExitStack() as stack:
-        outputs = Outputs(workspace, job.tars, job.tables, job.options.format, stack)
+        features = _features(job, renderer)
+        outputs = Outputs(workspace, job.tars, job.tables, features, job.options.format, stack)
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
         finishers = stack.enter_context(ThreadPoolExecutor(cores()))
 
@@ -211,7 +241,7 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
             pending = _finish(rendered, window[0], job, finishers)
         with watch.lap("scores and files"):
             outputs.write(future.result() for future in pending)
-        outcome = outputs.close(_features(job, renderer), watch)
+        outcome = outputs.close(watch)
     return outcome, watch.rounded()
 
 
@@ -219,19 +249,26 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
     """The networks of this process, set up for the signals of a job."""
     device = pick_device(job.compute.device)
     operator, _, _ = read_operator(workspace, job.dataset, job.operator)
-    scored = frozenset(output.signal for output in job.tables)
-    wanted = dict.fromkeys(output.signal for output in (*job.tars, *job.tables))
-    codec = load_codec(job.codec, job.compute.device, job.compute.precision)
+    signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
+    scored = frozenset(output.signal for output in job.tables) - {CURVE}
+    codec = load_codec(job.codec, job.compute.device, job.compute.precision, job.weights)
+    lpips = extractor = None
+    if job.tables:
+        lpips = load_lpips(job.lpips, device, job.weights) if job.lpips and job.reference else None
+        extractor = load_extractor(job.network, device, job.weights) if job.network else None
+    wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=codec,
         operator=operator,
         options=job.options,
         fold=job.fold,
-        signals=tuple(wanted),
+        signals=tuple(dict.fromkeys(signals)),
         scored=scored,
         batch=job.compute.batch,
         device=device,
-        lpips=load_lpips(job.lpips, device) if job.lpips and job.reference else None,
+        networks=Networks(lpips=lpips, extractor=extractor),
+        curve=points_of(CURVE, job.curve) if wants_curve else (),
+        on_curve=job.curve_networks,
         moments={
             signal: GaussianMoments.zero(operator.dimension)
             for signal in scored
@@ -241,14 +278,26 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
 
 
 def _features(job: EnhanceJob, renderer: Renderer) -> Features:
-    """The moments that the pass has gathered, and their places."""
+    """Which features the pass gathers, and their places."""
+    tables = [output.signal for output in job.tables]
+    points = {table: points_of(table, job.curve) for table in tables}
+    if not job.curve_networks:
+        points |= {CURVE: ()}
+    networks = {
+        "lpips": lpips_name(job.lpips, job.weights) if job.lpips else NO_NETWORK,
+        "features": job.network or NO_NETWORK,
+    }
+    extractor = renderer.networks.extractor
     return Features(
-        renderer.moments,
-        {
-            output.signal: features_folder(job.dataset, job.operator, output.signal)
-            for output in job.tables
+        signals=points,
+        folders={
+            signal: features_folder(job.dataset, job.operator, signal)
+            for signals in points.values()
+            for signal in signals
         },
-        lpips_name(job.lpips) if job.lpips else NO_LPIPS,
+        dimension=None if extractor is None else extractor.dimension,
+        networks=networks,
+        moments=renderer.moments,
     )
 
 
@@ -265,15 +314,12 @@ def _finish(
     by_key = {item.picture.member.key: item for item in rendered}
 
     def finish(item: Rendered) -> Finished:
-        files = {}
-        try:
-            if item.reason is None:
-                for output in job.tars:
-                    pixels = to_pixels(item.images[output.signal])
-                    files[output.signal] = encode(pixels, job.options.format)
-        except ImageRefused as refusal:
-            item, files = Rendered(picture=item.picture, reason=str(refusal)), {}
+        files = {
+            output.signal: encode(to_pixels(item.images[output.signal]), job.options.format)
+            for output in job.tars
+            if item.reason is None
+        }
         rows = {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
-        return Finished(item.picture.member, rows, files, item.reason)
+        return Finished(item.picture.member, rows, files, item.features, item.reason)
 
     return [pool.submit(finish, by_key[picture.member.key]) for picture in pictures]

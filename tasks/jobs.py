@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from tasks.io.ledger import Record, Survey, fingerprint
+from tasks.io.ledger import Publication, Record, Survey, fingerprint
 from tasks.io.workspace import Workspace
 
 Line = tuple[str, str, str]
@@ -68,6 +69,11 @@ def aim(survey: Survey, artifact: str, step: str, inputs: Mapping[str, Any]) -> 
     if survey.digest(artifact, key) is not None:
         return None
     return Target(artifact=artifact, fingerprint=key, stale=tuple(survey.stale(artifact, key)))
+
+
+def publishing(workspace: Workspace, target: Target) -> AbstractContextManager[Publication]:
+    """Publish an artifact at its target: files first, record last; see ``Ledger``."""
+    return workspace.ledger.publishing(target.artifact, target.fingerprint, target.withdrawn)
 
 
 def generator_of(purpose: str, seed: int, key: str) -> torch.Generator:

@@ -11,9 +11,9 @@ from prefect import task
 from tasks.config import Config
 from tasks.io.errors import CorpusError
 from tasks.io.ledger import digest_of
-from tasks.io.shards import Member, members_of
+from tasks.io.shards import Member, members_of, read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
-from tasks.jobs import Job, Target, aim
+from tasks.jobs import Job, Target, aim, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.shard import finished_digest
 
@@ -67,8 +67,7 @@ def read_matches(
     workspace: Workspace, dataset: str, reference: str, shard: str
 ) -> dict[str, Member]:
     """The ground truth of a shard's images by key; images without one are left out."""
-    data = workspace.store.read(f"{matches_folder(dataset, reference)}/{shard}.parquet")
-    table = pq.read_table(pa.BufferReader(data))
+    table = read_table(workspace.store, f"{matches_folder(dataset, reference)}/{shard}.parquet")
     return {m.key: m for m in members_of(table, dataset_folder(reference))}
 
 
@@ -82,9 +81,7 @@ def write_matches(job: MatchJob) -> int:
         keys = [member.key for member in workspace.members(job.dataset, shard)]
         table = _lookup(index, spans, keys)
         matched += table.num_rows
-        with workspace.ledger.publishing(
-            target.artifact, target.fingerprint, target.withdrawn
-        ) as publication:
+        with publishing(workspace, target) as publication:
             pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
             publication.facts |= {"images": len(keys), "matched": table.num_rows}
             # Where a reference lies may change without the reference changing.

@@ -12,6 +12,7 @@ from dot_kernels.enhancement import encode_padded, whole_cells
 from tasks.config import Compute, Config
 from tasks.io.artifacts import save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.devices import full_precision, pick_device
 from tasks.io.images import Limits
 from tasks.io.ledger import fingerprint
 from tasks.io.pictures import (
@@ -23,9 +24,8 @@ from tasks.io.pictures import (
     to_tensor,
     windows,
 )
-from tasks.io.weights import full_precision, pick_device
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons
+from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.select import Selection
@@ -50,6 +50,7 @@ class MeasureJob(Job):
     codec: CodecSpec
     patch_size: int
     by_image: bool
+    weights: str | None
     compute: Compute
     limits: Limits
 
@@ -65,7 +66,7 @@ def measure_shard(job: MeasureJob) -> Outcome:
 def measure_name(config: Config) -> str:
     """What moments are measured with; those of other codecs lie beside them."""
     inputs = {
-        "codec": codec_identity(config.codec),
+        "codec": codec_identity(config.codec, config.weights),
         "patch_size": config.patches.size,
         "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
     }
@@ -100,6 +101,7 @@ def plan_measurement(
                 codec=config.codec,
                 patch_size=config.patches.size,
                 by_image=config.fit.images <= KEPT_IMAGES,
+                weights=config.weights,
                 compute=config.compute,
                 limits=config.shards.limits(),
             )
@@ -128,23 +130,21 @@ def plan_both_measurements(
 def write_moments(job: MeasureJob) -> Outcome:
     """Measure the chosen images of one shard."""
     workspace = job.opened()
-    codec = load_codec(job.codec, job.compute.device, job.compute.precision)
+    codec = load_codec(job.codec, job.compute.device, job.compute.precision, job.weights)
     dimension = codec.channels * job.patch_size**2
     by_image = job.by_image and dimension <= KEPT_DIMENSION
     whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
     reasons: list[str] = []
-    for picture, latents in _encoded(job, workspace, codec):
-        if latents is None:
-            reasons.append(picture.reason or NOT_FINITE)
-            continue
-        moments = patch_moments(latents, job.patch_size)
-        whole = whole + moments
-        if by_image:
-            parts[image_name(picture.member.key)] = moments
-    outcome = Outcome(images=len(job.chosen), refused=count_reasons(reasons))
-    with workspace.ledger.publishing(
-        job.target.artifact, job.target.fingerprint, job.target.withdrawn
-    ) as publication:
+    with publishing(workspace, job.target) as publication:
+        for picture, latents in _encoded(job, workspace, codec):
+            if latents is None:
+                reasons.append(picture.reason or NOT_FINITE)
+                continue
+            moments = patch_moments(latents, job.patch_size)
+            whole = whole + moments
+            if by_image:
+                parts[image_name(picture.member.key)] = moments
+        outcome = Outcome(images=len(job.chosen), refused=count_reasons(reasons))
         path = publication.file(f"{job.target.artifact}.safetensors")
         save_moments({WHOLE: whole, **parts}, path)
         publication.facts |= outcome.model_dump()

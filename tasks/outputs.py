@@ -2,19 +2,25 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
 
 from dot_kernels import GaussianMoments
+from dot_kernels.metrics import ClassSums
 from tasks.io.artifacts import save_moments
+from tasks.io.features import FeatureWriter, draws_of, save_class_sums
 from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
 from tasks.io.scores import write_scores
 from tasks.io.shards import Member, TarWriter, member_name
-from tasks.io.workspace import Signal, Workspace
-from tasks.jobs import Outcome, Target, count_reasons
+from tasks.io.workspace import CURVE, Signal, Workspace
+from tasks.jobs import Outcome, Target, count_reasons, publishing
+from tasks.perception import Seen
 from tasks.progress import advance
 
 LATENT_PATCHES = "latent_patches"
@@ -31,8 +37,9 @@ class Finished(NamedTuple):
     """One picture after scoring and encoding; ``reason`` says why it has no images."""
 
     member: Member
-    rows: dict[Signal, dict[str, Any]]
+    rows: dict[Signal, list[dict[str, Any]]]
     files: dict[Signal, bytes]
+    features: dict[Signal, Seen]
     reason: str | None
 
 
@@ -54,24 +61,37 @@ class Stopwatch:
         return {part: round(value, 3) for part, value in self.seconds.items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Which features belong to which table, and where they go.
+
+    ``moments`` are those of latent patches, by signal; ``dimension`` is the network's,
+    None without one; ``networks`` goes into the tables' metadata.
+    """
+
+    signals: dict[Signal, tuple[Signal, ...]]
+    folders: dict[Signal, str]
+    dimension: int | None
+    networks: dict[str, str]
+    moments: dict[Signal, GaussianMoments]
+
+
 class Outputs:
-    """Tars and tables of a shard; nothing is visible until the stack closes well."""
+    """Tars, tables and features of a shard; nothing is visible until the stack closes well."""
 
     def __init__(
         self,
         workspace: Workspace,
         tars: Iterable[Output],
         tables: Iterable[Output],
+        features: Features,
         file_format: Format,
         stack: ExitStack,
     ) -> None:
-        self._extension = extension_of(file_format)
+        self._extension, self._features = extension_of(file_format), features
 
         def publication(output: Output) -> Publication:
-            target = output.target
-            return stack.enter_context(
-                workspace.ledger.publishing(target.artifact, target.fingerprint, target.withdrawn)
-            )
+            return stack.enter_context(publishing(workspace, output.target))
 
         self._tars = {output.signal: publication(output) for output in tars}
         self._tables = {output.signal: publication(output) for output in tables}
@@ -80,50 +100,92 @@ class Outputs:
             for signal, tar in self._tars.items()
         }
         self._writers = {signal: TarWriter(stream) for signal, stream in self._streams.items()}
+        self._seen = (
+            {}
+            if features.dimension is None
+            else {
+                signal: stack.enter_context(
+                    _Sight(path, features.dimension, features.networks["features"])
+                )
+                for signal, path in self._feature_files("parquet").items()
+            }
+        )
         self._rows: dict[Signal, list[dict[str, Any]]] = {signal: [] for signal in self._tables}
         self._reasons: list[str] = []
         self._images = 0
 
     def write(self, finished: Iterable[Finished]) -> None:
-        """Append pictures in their order."""
-        for item in finished:
+        """Append the pictures of a window in their order."""
+        items = list(finished)
+        for item in items:
             self._images += 1
             self._reasons += [item.reason] if item.reason is not None else []
-            for signal, row in item.rows.items():
-                self._rows[signal].append(row)
+            for signal, rows in item.rows.items():
+                self._rows[signal] += rows
             for signal, data in item.files.items():
                 name = member_name(item.member.key, self._extension)
                 self._writers[signal].add(name, data)
-            advance(1)
+        for signal, sight in self._seen.items():
+            seen = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
+            sight.add([key for key, _ in seen], [row for _, row in seen])
+        advance(len(items))
 
-    def close(self, features: "Features", watch: Stopwatch) -> Outcome:
+    def close(self, watch: Stopwatch) -> Outcome:
         """Write the tars' ends and the tables; the records say what was counted."""
         outcome = Outcome(images=self._images, refused=count_reasons(self._reasons))
         for writer in self._writers.values():
             writer.close()
         for signal, table in self._tables.items():
-            write_scores(
-                self._rows[signal], table.file(f"{table.artifact}.parquet"), features.lpips
-            )
-            features.save(signal, table)
+            path = table.file(f"{table.artifact}.parquet")
+            write_scores(self._rows[signal], path, self._features.networks)
+        for sight in self._seen.values():
+            sight.close()
+        sums = {
+            signal: sight.sums
+            for signal, sight in self._seen.items()
+            if sight.sums is not None and signal.name != CURVE.name  # which has no such score
+        }
+        for signal, path in self._feature_files("classes.safetensors", sums).items():
+            save_class_sums(sums[signal], path)
+        for signal, path in self._feature_files("safetensors", self._features.moments).items():
+            save_moments({LATENT_PATCHES: self._features.moments[signal]}, path)
         for publication in (*self._tars.values(), *self._tables.values()):
             publication.facts |= {**outcome.model_dump(), "laps": watch.rounded()}
         return outcome
 
+    def _feature_files(
+        self, extension: str, wanted: Collection[Signal] | None = None
+    ) -> dict[Signal, Path]:
+        """A file for each signal with features, as a part of its table's publication."""
+        files = {}
+        for output, table in self._tables.items():
+            shard = table.artifact.rpartition("/")[2]
+            for signal in self._features.signals[output]:
+                if wanted is None or signal in wanted:
+                    folder = self._features.folders[signal]
+                    files[signal] = table.file(f"{folder}/{shard}.{extension}")
+        return files
 
-@dataclass(frozen=True)
-class Features:
-    """Moments of latent patches by signal, and where each signal's are kept."""
 
-    moments: dict[Signal, GaussianMoments]
-    folders: dict[Signal, str]
-    lpips: str
+class _Sight:
+    """The features of one signal, being written, and the sums of its class probabilities."""
 
-    def save(self, signal: Signal, table: Publication) -> None:
-        """Add the moments of a signal to its table's publication, if it has any."""
-        moments = self.moments.get(signal)
-        if moments is None:
-            return
-        shard = table.artifact.rpartition("/")[2]
-        path = table.file(f"{self.folders[signal]}/{shard}.safetensors")
-        save_moments({LATENT_PATCHES: moments}, path)
+    def __init__(self, path: Path, dimension: int, network: str) -> None:
+        self._writer = FeatureWriter(path, dimension, network)
+        self.sums: ClassSums | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, keys: list[str], seen: list[Seen]) -> None:
+        self._writer.add(keys, [one.features for one in seen])
+        logits = [one.logits for one in seen if one.logits is not None]
+        if logits:
+            part = ClassSums.of(torch.stack(logits), draws_of(keys))
+            self.sums = part if self.sums is None else self.sums + part
+
+    def close(self) -> None:
+        self._writer.close()

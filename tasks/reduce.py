@@ -14,7 +14,7 @@ from tasks.io.codecs import codec_identity
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.ledger import fingerprint
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
-from tasks.jobs import Job, Target, aim
+from tasks.jobs import Job, Target, aim, publishing
 from tasks.measure import WHOLE, measure_name
 from tasks.policy import SHARD_POLICY, logger
 from tasks.select import Selection, plan_selection, read_selection
@@ -79,7 +79,7 @@ def plan_reduction(
                 "source_dataset": config.source_name,
                 "target_dataset": config.natural_name,
                 "images": selection.images,
-                "codec": codec_identity(config.codec),
+                "codec": codec_identity(config.codec, config.weights),
                 "patch_size": config.patches.size,
                 "precision": config.compute.precision,
             },
@@ -127,26 +127,30 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         CorpusError: the images do not give a transport; says why.
     """
     workspace = job.opened()
-    source, target = _read_parts(job.source, workspace), _read_parts(job.target_side, workspace)
-    if job.provenance["pairing"] == "paired":
-        source, target = _complete_pairs(source, target)
-    totals = {"source": source.whole, "target": target.whole}
-    try:
-        operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
-    except ValueError as error:
-        raise CorpusError(f"no transport can be fitted: {error}") from error
-    standard_error = None
-    if source.images and target.images:
-        images = list(source.images.values()), list(target.images.values())
-        standard_error = map_standard_error(*images, ridge=job.ridge)
-    with workspace.ledger.publishing(
-        job.target.artifact, job.target.fingerprint, job.target.withdrawn
-    ) as publication:
+    with publishing(workspace, job.target) as publication:
+        source = _read_parts(job.source, workspace)
+        target = _read_parts(job.target_side, workspace)
+        if job.provenance["pairing"] == "paired":
+            source, target = _complete_pairs(source, target)
+        totals = {"source": source.whole, "target": target.whole}
+        try:
+            operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
+        except ValueError as error:
+            raise CorpusError(f"no transport can be fitted: {error}") from error
+        spread = _standard_error(source, target, job.ridge)
         path = publication.file(f"{job.target.artifact}.safetensors")
-        facts = {**job.provenance, "map_standard_error": standard_error}
+        facts = {**job.provenance, "map_standard_error": spread}
         save_operator(operator, totals, path, **facts)
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **facts}
     return operator.diagnostics
+
+
+def _standard_error(source: "_Side", target: "_Side", ridge: float) -> float | None:
+    """Of the map, by the images on both sides; None where theirs were not kept."""
+    if not source.images or not target.images:
+        return None
+    sides = list(source.images.values()), list(target.images.values())
+    return map_standard_error(*sides, ridge=ridge)
 
 
 def _moment_files(

@@ -1,6 +1,6 @@
 """The network's part of enhancement: a window of pictures in, every signal of each out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,11 +17,12 @@ from dot_kernels import (
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config import Enhance
-from tasks.io.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
+from tasks.io.devices import full_precision
+from tasks.io.images import too_long
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
-from tasks.io.weights import full_precision
 from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs import generator_of
+from tasks.perception import Networks, Seen, distortions_along, finite
 
 INPUT, CODEC, CODEC_INPUT = CONTROLS
 
@@ -32,13 +33,16 @@ NOT_FINITE = "network output is not finite: use float32, or check the codec's we
 class Rendered:
     """What became of one picture.
 
-    ``reason`` says why there are no images; ``unscored`` why there is no reference.
+    ``curve`` has the metrics of each point of the curve. ``reason`` says why there are
+    no images; ``unscored`` why there is no reference.
     """
 
     picture: Picture
     images: dict[Signal, Tensor] = field(default_factory=dict)
     reference: Tensor | None = None
     lpips: dict[Signal, float] = field(default_factory=dict)
+    features: dict[Signal, Seen] = field(default_factory=dict)
+    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
     reason: str | None = None
     unscored: str | None = None
 
@@ -49,7 +53,8 @@ class Renderer:
 
     ``moments`` grows by the latent patches of every scored signal: of the latents
     before decoding for the enhanced images, of E(x*) for the input, and of
-    E(D(E(x))) for the codec.
+    E(D(E(x))) for the codec. ``curve`` holds the points of the curve that are wanted;
+    with ``on_curve`` the networks see each of them too.
     """
 
     codec: Codec
@@ -60,7 +65,9 @@ class Renderer:
     scored: frozenset[Signal]
     batch: int
     device: str
-    lpips: Perceptual | None
+    networks: Networks
+    curve: tuple[Signal, ...] = ()
+    on_curve: bool = False
     moments: dict[Signal, GaussianMoments] = field(default_factory=dict)
 
     def render(
@@ -73,16 +80,22 @@ class Renderer:
             references: ground truth by key, refused ones included.
             missing: what to say of a picture whose key has no reference.
         """
-        for picture in pictures:
+        usable = [self._usable(picture) for picture in pictures]
+        for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
-        for group in equal_sizes(pictures, self.batch):
+        for group in equal_sizes(usable, self.batch):
             partners = [_partner(p, references.get(p.member.key), missing) for p in group]
             pairs = list(zip(group, partners, strict=True))
             with_truth = [pair for pair in pairs if pair[1][0] is not None]
             without = [pair for pair in pairs if pair[1][0] is None]
             for part in filter(None, (with_truth, without)):
                 yield from self._render_group(part)
+
+    def _usable(self, picture: Picture) -> Picture:
+        """The picture, without its pixels where they could not be written afterwards."""
+        reason = picture.pixels is not None and too_long(picture.pixels, self.options.format)
+        return picture._replace(pixels=None, reason=reason) if reason else picture
 
     @torch.inference_mode()
     @full_precision()
@@ -105,23 +118,46 @@ class Renderer:
         )
         rendered = {s: self._image(s, transported, references) for s in self.signals}
         found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
-        checked = (*found.values(), transported.latents, transported.mapped_latents)
-        finite = torch.stack([_is_finite(tensor) for tensor in checked]).all(dim=0)
-        self._measure(found, transported, finite)
-        perceptual = self._perceptual(found, references)
+        usable = _all_finite(transported, found.values())
+        self._measure(found, transported, usable)
+        lpips, features = self._look(found, transported, references)
+        curve = (
+            [{} for _ in group]
+            if references is None
+            else distortions_along(transported, references, self.curve)
+        )
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
         for index, (picture, (_, unscored)) in enumerate(zip(group, partners, strict=True)):
-            if not bool(finite[index]):
+            if not bool(usable[index]):
                 yield Rendered(picture=picture, reason=NOT_FINITE)
                 continue
             yield Rendered(
                 picture=picture,
                 images={signal: tensor[index] for signal, tensor in on_cpu.items()},
                 reference=None if truth is None else truth[index],
-                lpips={signal: float(values[index]) for signal, values in perceptual.items()},
+                lpips={signal: values[index] for signal, values in lpips.items()},
+                features={signal: seen[index] for signal, seen in features.items()},
+                curve=curve[index],
                 unscored=unscored,
             )
+
+    def _look(
+        self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None
+    ) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
+        """LPIPS and features of the scored signals; points of the curve are not kept."""
+        lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
+        points = self.curve if self.on_curve else ()
+        compare = self.networks.against(references)
+        for signal in (*(s for s in found if s in self.scored), *points):
+            images = found.get(signal)
+            if images is None:
+                images = transported.at(signal.alpha or 0.0)
+            if compare is not None:
+                lpips[signal] = compare(images).tolist()
+            if (seen := self.networks.features(images)) is not None:
+                features[signal] = seen
+        return lpips, features
 
     def _generators(self, group: list[Picture]) -> list[torch.Generator]:
         if not self.operator.is_stochastic:
@@ -166,21 +202,12 @@ class Renderer:
             moments = patch_moments(cells[finite], size)
             self.moments[signal] = self.moments[signal] + moments
 
-    def _perceptual(
-        self, found: dict[Signal, Tensor], references: Tensor | None
-    ) -> dict[Signal, Tensor]:
-        if self.lpips is None or references is None:
-            return {}
-        if min(references.shape[2:]) < LPIPS_SHORTEST_SIDE:
-            return {}
-        return {
-            signal: self.lpips(found[signal], references) for signal in self.scored & found.keys()
-        }
 
-
-def _is_finite(images: Tensor) -> Tensor:
-    """For each image of a batch, whether all of it is."""
-    return images.isfinite().flatten(1).all(dim=1)
+def _all_finite(transported: Transported, images: Iterable[Tensor]) -> Tensor:
+    """For each picture, whether everything the network made of it is a number."""
+    made = [*images, transported.latents, transported.mapped_latents]
+    decoded = (transported.codec_images, transported.mapped_images)
+    return torch.stack([finite(t) for t in (*made, *decoded) if t is not None]).all(dim=0)
 
 
 def _partner(

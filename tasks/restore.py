@@ -17,7 +17,7 @@ from tasks.io.pictures import cores, ordered_map, to_pixels, to_tensor
 from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
 from tasks.io.shards import Accepted, Member, Refused, read_members, write_shard
 from tasks.io.workspace import Workspace, dataset_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, generator_of
+from tasks.jobs import Job, Outcome, Planned, Target, aim, generator_of, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.select import by_shard, sample
@@ -35,6 +35,7 @@ class RestoreJob(Job):
     restorer: RestorerSpec
     limits: Limits
     device: str
+    weights: str | None
 
 
 @task(name="restore", **SHARD_POLICY)
@@ -53,7 +54,7 @@ def plan_restoration(
         return []
     survey = workspace.ledger.survey(dataset_folder(dataset))
     clean_survey = workspace.ledger.survey(dataset_folder(clean))
-    restorer = restorer_identity(config.restore)
+    restorer = restorer_identity(config.restore, config.weights)
     planned = []
     for shard, (images, chosen) in _wanted(config, clean, dataset, workspace).items():
         inputs = {
@@ -76,6 +77,7 @@ def plan_restoration(
                 restorer=config.restore,
                 limits=config.shards.limits(),
                 device=config.compute.device,
+                weights=config.weights,
             )
         )
         planned.append(Planned(shard, images, job))
@@ -95,15 +97,13 @@ def _wanted(
 def write_restored_shard(job: RestoreJob) -> Outcome:
     """Degrade and restore the images of one shard, and write them without loss."""
     workspace = job.opened()
-    restorer = load_restorer(job.restorer, job.device)
+    restorer = load_restorer(job.restorer, job.device, job.weights)
     members = workspace.members(job.clean, job.shard)
     if job.chosen is not None:
         chosen = set(job.chosen)
         members = [member for member in members if member.key in chosen]
     with (
-        workspace.ledger.publishing(
-            job.target.artifact, job.target.fingerprint, job.target.withdrawn
-        ) as publication,
+        publishing(workspace, job.target) as publication,
         ThreadPoolExecutor(cores()) as pool,
     ):
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.config import Config
 from tasks.io.errors import CorpusError
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
-from tasks.jobs import Job, Target, aim
+from tasks.jobs import Job, Target, aim, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.shard import finished_digest
 
@@ -111,9 +111,7 @@ def write_selection(job: SelectJob) -> Selection:
         lambda: workspace.keys(job.target_dataset),
         job,
     )
-    with workspace.ledger.publishing(
-        job.target.artifact, job.target.fingerprint, job.target.withdrawn
-    ) as publication:
+    with publishing(workspace, job.target) as publication:
         text = json.dumps(selection.model_dump(), indent=1, sort_keys=True)
         publication.file(f"{job.target.artifact}.json").write_text(text)
     return selection

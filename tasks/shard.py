@@ -16,7 +16,7 @@ from tasks.io.ledger import Record, Survey, digest_of
 from tasks.io.shards import Accepted, Refused, shard_name, write_shard
 from tasks.io.store import Store, stem
 from tasks.io.workspace import Workspace, dataset_folder
-from tasks.jobs import Job, Line, Outcome, Planned, Target, aim, count_reasons
+from tasks.jobs import Job, Line, Outcome, Planned, Target, aim, count_reasons, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 
@@ -180,9 +180,7 @@ def write_corpus_shard(job: ShardJob) -> Outcome:
     interpreter's lock than several threads for each.
     """
     workspace, source = job.opened(), Store(job.corpus.path)
-    with workspace.ledger.publishing(
-        job.target.artifact, job.target.fingerprint, job.target.withdrawn
-    ) as publication:
+    with publishing(workspace, job.target) as publication:
 
         def images() -> Iterator[Accepted | Refused]:
             for file in job.files:
@@ -209,9 +207,7 @@ def write_index(job: IndexJob) -> Outcome:
     workspace, folder = job.opened(), dataset_folder(job.dataset)
     target = job.target
     images, reasons = 0, list[str]()
-    with workspace.ledger.publishing(
-        target.artifact, target.fingerprint, target.withdrawn
-    ) as publication:
+    with publishing(workspace, target) as publication:
         path = publication.file(f"{folder}/index.parquet")
         writer = None
         for shard in job.shards:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from tasks.config import Config
 from tasks.enhance import plan_enhancement
 from tasks.evaluate import plan_summary
+from tasks.extract import plan_extraction
+from tasks.fidelity import plan_fidelity
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.workspace import Workspace
 from tasks.jobs import Job, Planned
@@ -37,6 +39,10 @@ def survey_steps(config: Config) -> Iterator[StepStatus]:
     yield _status("measure latent patches", partial(_measurement, config, workspace))
     yield _status("solve the operator", partial(_reduction, config, workspace))
     yield _status(f"enhance {config.restored_name}", partial(_enhancement, config, workspace))
+    if config.evaluate.features is not None:
+        step = f"features of {config.against_name}"
+        yield _status(step, partial(plan_extraction, config, workspace))
+    yield _status("fidelity", partial(_fidelity, config, workspace))
     yield _status("summarise", partial(_summary, config, workspace))
     yield _status("report", partial(_report, config, workspace))
 
@@ -86,6 +92,10 @@ def _reduction(config: Config, workspace: Workspace) -> list[Planned]:
 
 def _enhancement(config: Config, workspace: Workspace) -> Iterable[Planned]:
     return plan_enhancement(config, find_operator(config, workspace), workspace, tars=True)
+
+
+def _fidelity(config: Config, workspace: Workspace) -> Iterable[Planned]:
+    return plan_fidelity(config, find_operator(config, workspace), workspace)
 
 
 def _summary(config: Config, workspace: Workspace) -> list[Planned]:

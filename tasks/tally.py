@@ -1,13 +1,14 @@
 """What a run counted and timed, read back from its records and tables for the report."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
 from tasks.config import Config
 from tasks.enhance import signals_to_score
+from tasks.io.ledger import Record, Survey
 from tasks.io.shards import read_table
 from tasks.io.workspace import (
     Signal,
@@ -16,69 +17,156 @@ from tasks.io.workspace import (
     enhanced_folder,
     metrics_folder,
     moments_folder,
+    operator_artifact,
+    reports_folder,
 )
 from tasks.jobs import count_reasons
 from tasks.measure import measure_name
 from tasks.select import plan_selection, read_selection
 
 
-def count_images(config: Config, operator: str, workspace: Workspace) -> list[dict[str, Any]]:
+class Count(NamedTuple):
+    """Images that a step was offered, and those it refused, by reason."""
+
+    step: str
+    images: int
+    refused: dict[str, int]
+
+    def refused_in_words(self) -> str:
+        """The reasons, or "none"."""
+        return ", ".join(f"{n} × {reason}" for reason, n in self.refused.items()) or "none"
+
+
+class Timing(NamedTuple):
+    """How long the work of a step took, all its workers added up, and on how many images.
+
+    ``parts`` says where the time went, if that was measured.
+    """
+
+    step: str
+    images: int | None
+    seconds: float
+    parts: dict[str, float]
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second of one worker."""
+        return self.images / self.seconds if self.images and self.seconds > 0 else None
+
+
+def count_images(config: Config, operator: str, workspace: Workspace) -> list[Count]:
     """Images offered and refused, for every data set and for the metrics."""
     counts = []
     for dataset in config.datasets():
         artifact = f"{dataset_folder(dataset)}/index"
         (record, *_) = workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
         facts = workspace.ledger.facts(record)
-        counts.append(_count(f"shard {dataset}", facts["images"], facts["refused"]))
+        counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
     counts += _fit_counts(config, workspace)
     signal = signals_to_score(config)[0]
-    images, reasons = 0, list[str]()
+    images, reasons = 0, Counter[str]()
     for shard in workspace.shards(config.restored_name):
         folder = metrics_folder(config.restored_name, operator, signal)
         table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
-        reasons += [str(reason) for reason in unscored["reason"].to_pylist()]
-    counts.append(_count(f"enhance {config.restored_name}", images, count_reasons(reasons)))
+        reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
+    counts.append(Count(f"enhance {config.restored_name}", images, dict(sorted(reasons.items()))))
     return counts
 
 
-def _fit_counts(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
+def time_steps(config: Config, operator: str, workspace: Workspace) -> list[Timing]:
+    """The time of every step, as the records of what it made have it."""
+    timings = [
+        _time(f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}", records)
+        for dataset in config.datasets()
+        if (records := _shard_facts(workspace, dataset_folder(dataset)))
+    ]
+    timings += _fit_timings(config, operator, workspace)
+    signal = Signal("enhanced", config.enhance.alphas[0])
+    folder = enhanced_folder(config.restored_name, operator, signal)
+    timings.append(_time(f"enhance {config.restored_name}", _shard_facts(workspace, folder)))
+    against = _feature_folders(config, workspace)
+    timings += [
+        _time(f"features of {config.against_name}", _shard_facts(workspace, folder))
+        for folder in against
+    ]
+    timings.append(_evaluation(config, operator, workspace))
+    return [timing for timing in timings if timing.seconds > 0]
+
+
+def _fit_counts(config: Config, workspace: Workspace) -> list[Count]:
     """Images measured on both sides of the fit, and what could not be decoded or encoded."""
+    counts = []
+    for dataset, records in _fit_facts(config, workspace):
+        images, refused = 0, Counter[str]()
+        for facts in records:
+            images += facts["images"]
+            refused.update(facts["refused"])
+        counts.append(Count(f"fit on {dataset}", images, dict(refused)))
+    return counts
+
+
+def _fit_facts(config: Config, workspace: Workspace) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each side's data set, and what the records of its moments say."""
     selection = read_selection(workspace, plan_selection(config, workspace)[0])
     sides = {config.source_name: selection.source, config.natural_name: selection.target}
-    counts = []
     for dataset, chosen in sides.items():
         folder = moments_folder(dataset, measure_name(config))
         survey = workspace.ledger.survey(folder)
-        images, refused = 0, Counter[str]()
-        for shard in chosen:
-            facts = workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
-            images += facts["images"]
-            refused.update(facts["refused"])
-        counts.append(_count(f"fit on {dataset}", images, refused))
-    return counts
+        yield (
+            dataset,
+            [workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1]) for shard in chosen],
+        )
 
 
-def _count(step: str, images: int, refused: Mapping[str, int]) -> dict[str, Any]:
-    listed = ", ".join(f"{number} × {reason}" for reason, number in refused.items())
-    return {"step": step, "images": images, "refused": listed or "none"}
+def _fit_timings(config: Config, operator: str, workspace: Workspace) -> list[Timing]:
+    timings = [
+        _time(f"measure {dataset}", records) for dataset, records in _fit_facts(config, workspace)
+    ]
+    artifact = operator_artifact(config.restored_name, operator)
+    survey = workspace.ledger.survey(artifact.rpartition("/")[0])
+    facts = [workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]
+    seconds = sum(fact["seconds"] for fact in facts)
+    return [*timings, Timing("reduce", None, seconds, {})]
 
 
-def add_laps(config: Config, operator: str, workspace: Workspace) -> list[dict[str, str]]:
-    """Where the time of the enhancement went, over all shards."""
-    folder = enhanced_folder(
-        config.restored_name, operator, Signal("enhanced", config.enhance.alphas[0])
+def _evaluation(config: Config, operator: str, workspace: Workspace) -> Timing:
+    """The summary and what each signal adds to it."""
+    survey = workspace.ledger.survey(reports_folder(config.restored_name, operator))
+    artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
+    facts = [workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
+    return Timing(
+        f"evaluate {config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
     )
+
+
+def _feature_folders(config: Config, workspace: Workspace) -> list[str]:
+    """Where the reference's own features lie, one folder for each network."""
+    dataset = config.against_name
+    survey = workspace.ledger.survey(f"features/{dataset}")
+    folders = {name.rpartition("/")[0] for name in survey.artifacts()}
+    return sorted(folder for folder in folders if folder.count("/") == 2)
+
+
+def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:
+    """What the records of the shards in a folder say."""
     survey = workspace.ledger.survey(folder)
-    seconds: Counter[str] = Counter()
-    images = 0
+    return [workspace.ledger.facts(record) for record in _shard_records(survey, folder)]
+
+
+def _shard_records(survey: Survey, folder: str) -> Iterable[Record]:
     for artifact in survey.artifacts():
-        facts = workspace.ledger.facts(survey.records(artifact)[-1])
-        seconds.update(facts["laps"])
-        images += facts["images"]
-    total = sum(seconds.values())
-    laps = [{"name": name, "value": f"{value:.1f} s"} for name, value in seconds.items()]
-    if total > 0:
-        laps.append({"name": "images per second of one worker", "value": f"{images / total:.2f}"})
-    return laps
+        if artifact.startswith(f"{folder}/shard-") and artifact.count("/") == folder.count("/") + 1:
+            yield survey.records(artifact)[-1]
+
+
+def _time(step: str, records: Iterable[Mapping[str, Any]]) -> Timing:
+    """Add up what records say; laps, where a step has them, are its time."""
+    images, seconds, parts = 0, 0.0, Counter[str]()
+    for facts in records:
+        images += facts.get("images", 0)
+        laps = facts.get("laps", {})
+        parts.update(laps)
+        seconds += sum(laps.values()) if laps else facts["seconds"]
+    return Timing(step, images, seconds, dict(parts))

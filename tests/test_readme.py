@@ -8,7 +8,7 @@ import yaml
 
 from flows.cli import app
 from tasks.config import Config
-from tasks.io.scores import SCORE_SCHEMA
+from tasks.io.scores import FIDELITY_SCHEMA, SCORE_SCHEMA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -39,6 +39,7 @@ def test_the_code_without_prefect_has_ten_lines():
 def test_every_verb_named_in_the_readme_exists():
     named = set(re.findall(r"\bdotpipe ([a-z][\w-]*)", README))
     existing = {command.callback.__name__ for command in app.registered_commands}
+    existing |= {group.name for group in app.registered_groups}
     assert named
     assert named <= existing
 
@@ -57,9 +58,13 @@ def test_the_yaml_of_the_readme_is_a_configuration(text):
     Config.model_validate({"name": "readme", **yaml.safe_load(text)})
 
 
-def test_the_metric_table_of_the_readme_has_the_columns_of_the_files():
-    columns = re.findall(r"^\| `(\w+)` \|", section("The metric table"), re.MULTILINE)
-    assert columns == SCORE_SCHEMA.names
+@pytest.mark.parametrize(
+    ("heading", "schema"),
+    [("The metric table", SCORE_SCHEMA), ("The fidelity table", FIDELITY_SCHEMA)],
+)
+def test_the_tables_of_the_readme_have_the_columns_and_units_of_the_files(heading, schema):
+    rows = re.findall(r"^\| `(\w+)` \| (\w*) ?\|", section(heading), re.MULTILINE)
+    assert rows == [(field.name, field.metadata[b"unit"].decode()) for field in schema]
 
 
 def test_every_file_that_the_readme_links_to_is_there():

@@ -8,9 +8,12 @@ import torch
 from pydantic import Field
 
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
+from tasks.io.devices import pick_device
+from tasks.io.digests import require_digest, require_file
 from tasks.io.errors import WeightsMissing
 from tasks.io.options import Revision, Section, Sha256
-from tasks.io.weights import LOADING, pick_device, require_digest, require_file
+from tasks.io.pulled import take
+from tasks.io.weights import LOADING, PULL_REMEDY
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -47,23 +50,35 @@ STABLE_DIFFUSION_VAE = Autoencoder(
 CodecSpec = Annotated[Pixel | Autoencoder, Field(discriminator="kind")]
 
 
-def codec_identity(spec: CodecSpec) -> dict[str, Any]:
+def codec_identity(spec: CodecSpec, folder: str | None = None) -> dict[str, Any]:
     """What makes two codecs the same: a folder's content, or a hub repository's commit.
 
+    Args:
+        spec: what the configuration says.
+        folder: filled by ``dotpipe weights pull``; used where a local folder is not there.
+
     Raises:
-        WeightsMissing: a local folder lacks them.
+        WeightsMissing: a local folder lacks them, and the pulled one too.
     """
     if isinstance(spec, Pixel):
         return spec.model_dump()
     if spec.revision is not None:
         return {"kind": spec.kind, "weights": spec.weights, "revision": spec.revision}
-    config, weights = _files(Path(spec.weights))
-    digests = [require_digest(config, None, ""), _checked(weights, spec)]
+    config, weights = locate_codec(spec, folder)
+    digests = [require_digest(config, None, ""), require_digest(weights, None, "")]
     return {"kind": spec.kind, "sha256": digests}
 
 
-def load_codec(spec: CodecSpec, device: str, precision: Precision) -> Codec:
+def load_codec(
+    spec: CodecSpec, device: str, precision: Precision, folder: str | None = None
+) -> Codec:
     """The codec on its device; loaded once per process.
+
+    Args:
+        spec: what the configuration says.
+        device: cpu, cuda, cuda:1, or auto.
+        precision: of the network.
+        folder: filled by ``dotpipe weights pull``; looked at before the hub.
 
     Raises:
         WeightsMissing: its weights are not there, or not the ones that were named.
@@ -71,16 +86,17 @@ def load_codec(spec: CodecSpec, device: str, precision: Precision) -> Codec:
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
     with LOADING:
-        return _load_autoencoder(spec, pick_device(device), precision)
+        return _load_autoencoder(spec, pick_device(device), precision, folder)
 
 
 @lru_cache(maxsize=2)
-def _load_autoencoder(spec: Autoencoder, device: str, precision: Precision) -> Codec:
+def _load_autoencoder(
+    spec: Autoencoder, device: str, precision: Precision, pulled: str | None
+) -> Codec:
     from diffusers import AutoencoderKL, AutoencoderTiny
     from diffusers.utils import logging
 
-    folder = _hub_folder(spec) if spec.revision else Path(spec.weights)
-    _checked(_files(folder)[1], spec)
+    folder = locate_codec(spec, pulled)[1].parent
     kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # fields of an older config.json are no news to a user
@@ -98,21 +114,52 @@ def _load_autoencoder(spec: Autoencoder, device: str, precision: Precision) -> C
     return AutoencoderCodec(module.to(device, memory_format=torch.channels_last))
 
 
-def _checked(weights: Path, spec: Autoencoder) -> str:
-    return require_digest(weights, spec.sha256, "codec.sha256")
+def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:
+    """Where a pulled folder keeps the configuration and the weights."""
+    if spec.revision is not None:
+        key = f"{spec.weights.replace('/', '--')}@{spec.revision}"
+    else:
+        key = Path(spec.weights).name
+    return tuple(f"codecs/{key}/{name}" for name in _FILES)
 
 
-def _files(folder: Path) -> tuple[Path, Path]:
+def locate_codec(spec: Autoencoder, folder: str | None = None) -> tuple[Path, ...]:
+    """Configuration and weights on disk; those of a hub repository are fetched if need be.
+
+    A pulled folder comes before the hub, and after a local folder that is there.
+
+    Raises:
+        WeightsMissing: they cannot be had, or are not the ones that were named.
+    """
+    local = Path(spec.weights)
+    if spec.revision is None and (folder is None or local.is_dir()):
+        return _checked(_files(local), spec)
+    complaint = ""
+    if folder is not None:
+        try:
+            return _checked(tuple(take(name, folder) for name in pulled_codec(spec)), spec)
+        except WeightsMissing as error:
+            complaint = f"; {error}"
+    if spec.revision is None:
+        raise WeightsMissing(f"{local} must be the codec's folder, but is not there{complaint}")
+    return _checked(_files(_hub_folder(spec, complaint)), spec)
+
+
+def _checked(files: tuple[Path, ...], spec: Autoencoder) -> tuple[Path, ...]:
+    require_digest(files[1], spec.sha256, "codec.sha256")
+    return files
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
     """Configuration and weights in a folder that diffusers wrote."""
     remedy = (
         "codec.weights is a folder with config.json and safetensors as diffusers saves them, or, "
         "together with codec.revision, a hub repository"
     )
-    config, weights = (require_file(folder / name, remedy) for name in _FILES)
-    return config, weights
+    return tuple(require_file(folder / name, remedy) for name in _FILES)
 
 
-def _hub_folder(spec: Autoencoder) -> Path:
+def _hub_folder(spec: Autoencoder, complaint: str) -> Path:
     """A snapshot of a hub repository on disk, fetched if it is not there yet."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -124,6 +171,6 @@ def _hub_folder(spec: Autoencoder) -> Path:
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise WeightsMissing(
             f"the weights {spec.weights!r} at {spec.revision} cannot be fetched from the hub; "
-            f"on a machine without internet, copy {' and '.join(_FILES)} into a folder, name "
-            "it as codec.weights and leave out codec.revision"
+            f"{PULL_REMEDY}, or copy {' and '.join(_FILES)} into a folder, name it as "
+            f"codec.weights and leave out codec.revision{complaint}"
         ) from error

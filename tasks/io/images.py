@@ -85,11 +85,8 @@ def encode(pixels: Pixels, file_format: Format) -> bytes:
     Raises:
         ImageRefused: a side is longer than the format can hold.
     """
-    if max(pixels.shape) > LONGEST_SIDE[file_format]:
-        raise ImageRefused(
-            f"too long for {file_format}: {pixels.shape[1]}×{pixels.shape[0]}, at most "
-            f"{LONGEST_SIDE[file_format]} pixels a side; png holds more"
-        )
+    if complaint := too_long(pixels, file_format):
+        raise ImageRefused(complaint)
     options = {
         "webp": {"lossless": True, "method": 0, "quality": 0},
         "png": {"compress_level": 1},
@@ -98,6 +95,15 @@ def encode(pixels: Pixels, file_format: Format) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, file_format.upper(), **options)
     return out.getvalue()
+
+
+def too_long(pixels: Pixels, file_format: Format) -> str | None:
+    """Why an image cannot be written in a format; None if it can."""
+    longest = LONGEST_SIDE[file_format]
+    if max(pixels.shape) <= longest:
+        return None
+    size = f"{pixels.shape[1]}×{pixels.shape[0]}"
+    return f"too long for {file_format}: {size}, at most {longest} pixels a side; png holds more"
 
 
 def extension_of(file_format: Format) -> str:

@@ -84,9 +84,13 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
 
 def to_pixels(image: Tensor) -> Pixels:
     """One image (3, h, w) in [0, 1], rounded to 8 bits."""
-    rounded = (image * 255).round_().clamp_(0, 255).byte()
-    pixels: Pixels = rounded.movedim(0, -1).contiguous().numpy(force=True)
+    pixels: Pixels = to_bytes(image).movedim(0, -1).contiguous().numpy(force=True)
     return pixels
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] rounded to 8 bits, as they will be written."""
+    return (images * 255).round_().clamp_(0, 255).byte()
 
 
 def read_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -11,9 +11,12 @@ from torch import Tensor
 
 from dot_kernels.degradations import Degradation, Noise, total_downscaling
 from dot_kernels.restorers import Restorer, bicubic
+from tasks.io.devices import pick_device
+from tasks.io.digests import require_digest, require_file
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.options import Section, Sha256
-from tasks.io.weights import LOADING, pick_device, require_digest, require_file
+from tasks.io.pulled import take
+from tasks.io.weights import LOADING
 
 
 class Bicubic(Section):
@@ -45,20 +48,48 @@ class SpandrelCheckpoint(Section):
 RestorerSpec = Annotated[Bicubic | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")]
 
 
-def restorer_identity(spec: RestorerSpec) -> dict[str, Any]:
+def restorer_identity(spec: RestorerSpec, folder: str | None = None) -> dict[str, Any]:
     """What makes two restorers the same.
+
+    Args:
+        spec: what the configuration says.
+        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
 
     Raises:
         WeightsMissing: the checkpoint is not there, or not the one that was named.
     """
     if not isinstance(spec, SpandrelCheckpoint):
         return spec.model_dump()
-    checkpoint = require_file(Path(spec.checkpoint), "restore.checkpoint names the file")
-    return {"kind": spec.kind, "sha256": require_digest(checkpoint, spec.sha256, "restore.sha256")}
+    checkpoint = locate_checkpoint(spec, folder)
+    return {"kind": spec.kind, "sha256": require_digest(checkpoint, None, "")}
 
 
-def load_restorer(spec: RestorerSpec, device: str) -> Restorer:
+def pulled_checkpoint(spec: SpandrelCheckpoint) -> str:
+    """Where a pulled folder keeps the checkpoint."""
+    return f"restorers/{Path(spec.checkpoint).name}"
+
+
+def locate_checkpoint(spec: SpandrelCheckpoint, folder: str | None = None) -> Path:
+    """The checkpoint where the configuration says, or else in the pulled folder.
+
+    Raises:
+        WeightsMissing: it is in neither, or not the one that was named.
+    """
+    path = Path(spec.checkpoint)
+    if folder is not None and not path.is_file():
+        path = take(pulled_checkpoint(spec), folder)
+    require_file(path, "restore.checkpoint names the file")
+    require_digest(path, spec.sha256, "restore.sha256")
+    return path
+
+
+def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) -> Restorer:
     """The restorer; networks on their device, loaded once per process.
+
+    Args:
+        spec: what the configuration says.
+        device: cpu, cuda, cuda:1, or auto.
+        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
 
     Raises:
         WeightsMissing: the checkpoint is not there or not understood.
@@ -69,9 +100,9 @@ def load_restorer(spec: RestorerSpec, device: str) -> Restorer:
         case NonLocalMeans():
             return _non_local_means(spec)
         case SpandrelCheckpoint():
-            restorer_identity(spec)
+            checkpoint = str(locate_checkpoint(spec, folder))
             with LOADING:
-                return _load_checkpoint(spec.checkpoint, pick_device(device))
+                return _load_checkpoint(checkpoint, pick_device(device))
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:

@@ -1,7 +1,7 @@
-"""The metric table: one row per image and signal, and its summary."""
+"""The metric table, one row per image and signal, and the fidelity table, one per signal."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ SCORE_SCHEMA = pa.schema(
     [
         _column("key", pa.string(), "", "path in the corpus, without extension"),
         _column("shard", pa.string(), "", "name of the shard"),
-        _column("signal", pa.string(), "", "enhanced, input, codec or codec_input"),
+        _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
         _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
         _column("mse", pa.float64(), "1", "mean squared error, pixels in [0, 1]"),
         _column("psnr", pa.float64(), "dB", "peak signal-to-noise ratio, peak 1"),
@@ -43,19 +43,46 @@ SCORE_SCHEMA = pa.schema(
     ]
 )
 
-NO_LPIPS = "none"
-
 METRICS = ("mse", "psnr", "ssim", "lpips")
 
+FIDELITY_SCHEMA = pa.schema(
+    [
+        _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
+        _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
+        _column("images", pa.int64(), "", "images with distortion metrics"),
+        _column("mse", pa.float64(), "1", "mean over images"),
+        _column("psnr", pa.float64(), "dB", "mean over images with a finite one"),
+        _column("ssim", pa.float64(), "1", "mean over images"),
+        _column("lpips", pa.float64(), "1", "mean over images"),
+        _column("mse_error", pa.float64(), "1", "bootstrap standard error of the mean"),
+        _column("psnr_error", pa.float64(), "dB", "bootstrap standard error of the mean"),
+        _column("ssim_error", pa.float64(), "1", "bootstrap standard error of the mean"),
+        _column("lpips_error", pa.float64(), "1", "bootstrap standard error of the mean"),
+        _column("gelbrich", pa.float64(), "1", "squared W2 of latent patches to the natural ones"),
+        _column("featured", pa.int64(), "", "images with features"),
+        _column("frechet", pa.float64(), "1", "Fréchet distance of features; FID with Inception"),
+        _column("frechet_error", pa.float64(), "1", "its jackknife standard error over images"),
+        _column("frechet_unbiased", pa.float64(), "1", "extrapolated to infinitely many images"),
+        _column("kernel", pa.float64(), "1", "squared MMD of features; KID with Inception"),
+        _column("kernel_spread", pa.float64(), "1", "its standard deviation over subsets"),
+        _column("inception_score", pa.float64(), "1", "mean over ten splits"),
+        _column("inception_score_spread", pa.float64(), "1", "its deviation over the splits"),
+        _column("precision", pa.float64(), "1", "share of images within the reference's manifold"),
+        _column("recall", pa.float64(), "1", "share of the reference within the images' manifold"),
+    ]
+)
 
-def write_scores(rows: Sequence[dict[str, Any]], path: Path, lpips: str) -> None:
-    """A part of the metric table; ``lpips`` names the network and its weights."""
-    schema = SCORE_SCHEMA.with_metadata({"lpips": lpips})
+NO_NETWORK = "none"
+
+
+def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[str, str]) -> None:
+    """A part of the metric table; ``networks`` says what ``lpips`` and ``features`` are."""
+    schema = SCORE_SCHEMA.with_metadata(dict(networks))
     pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
 
 
-def lpips_of(store: Store, path: str) -> str | None:
-    """What a part of the metric table calls its LPIPS; None if it was computed without."""
+def networks_of(store: Store, path: str) -> dict[str, str]:
+    """The networks that a part of the metric table was computed with."""
     metadata = pq.read_schema(io.BytesIO(store.read(path))).metadata or {}
-    name: str = metadata.get(b"lpips", NO_LPIPS.encode()).decode()
-    return None if name == NO_LPIPS else name
+    networks = {name.decode(): value.decode() for name, value in metadata.items()}
+    return {name: network for name, network in networks.items() if network != NO_NETWORK}

@@ -161,8 +161,12 @@ def _row(writer: TarWriter, image: Accepted | Refused) -> dict[str, Any]:
 
 
 def read_table(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file of the store."""
-    return pq.read_table(io.BytesIO(store.read(path)), columns=columns)
+    """A Parquet file of the store.
+
+    Not by ``pq.read_table``, whose threads may abort a process that ends soon after.
+    """
+    with pq.ParquetFile(io.BytesIO(store.read(path))) as table:
+        return table.read(columns=columns)
 
 
 def members_of(index: pa.Table, folder: str) -> list[Member]:

@@ -6,11 +6,14 @@
     operators/<name>/<operator>.safetensors
     enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar
     metrics/<name>/<operator>/<signal>/shard-000000.parquet
-    features/<name>/<operator>/<signal>/shard-000000.safetensors
+    features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
+    features/<name>/<network>/shard-000000.parquet
     reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
+    reports/<name>/<operator>/signals/<signal>.json
     ledger/…    a record for each of them
 
-A signal is an enhanced image at some alpha (``alpha+0.00``) or a control. Metrics carry
+A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
+(``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
 alpha as a column; their folders have no ``=``, because readers of Hive-style folders
 would take the folder's text for a second, conflicting column.
 """
@@ -27,15 +30,15 @@ import pyarrow.parquet as pq
 
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger
-from tasks.io.shards import Member, members_of
+from tasks.io.shards import Member, members_of, read_table
 from tasks.io.store import Store
 
 
 class Signal(NamedTuple):
-    """What is scored: the enhanced images at an alpha, or a control.
+    """What is scored: the enhanced images at an alpha, the curve, or a control.
 
-    The controls are ``input`` (x*, as it came), ``codec`` (D(E(x)) of the reference)
-    and ``codec_input`` (D(E(x*))).
+    ``curve`` with an alpha is one of its points. The controls are ``input`` (x*, as it
+    came), ``codec`` (D(E(x)) of the reference) and ``codec_input`` (D(E(x*))).
     """
 
     name: str
@@ -44,7 +47,9 @@ class Signal(NamedTuple):
     @property
     def folder(self) -> str:
         """The signal's folder name."""
-        return self.name if self.alpha is None else f"alpha{self.alpha:+.2f}"
+        if self.alpha is None:
+            return self.name
+        return f"{'curve/' if self.name == 'curve' else ''}alpha{self.alpha:+.2f}"
 
     @property
     def label(self) -> str:
@@ -53,6 +58,8 @@ class Signal(NamedTuple):
 
 
 CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
+
+CURVE = Signal("curve")
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,7 @@ class Workspace:
 
     def shard_index(self, dataset: str, shard: str) -> pa.Table:
         """The index of one shard."""
-        data = self.store.read(f"{dataset_folder(dataset)}/{shard}.parquet")
-        return pq.read_table(io.BytesIO(data))
+        return read_table(self.store, f"{dataset_folder(dataset)}/{shard}.parquet")
 
     def members(self, dataset: str, shard: str) -> list[Member]:
         """The accepted images of one shard."""
@@ -147,8 +153,18 @@ def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> st
 
 
 def features_folder(name: str, operator: str, signal: Signal) -> str:
-    """The moments of one signal's latent patches."""
+    """The features of one signal, and the moments of its latent patches."""
     return f"features/{name}/{operator}/{signal.folder}"
+
+
+def dataset_features_folder(name: str, network: str) -> str:
+    """The features of a data set's own images."""
+    return f"features/{name}/{network}"
+
+
+def signals_folder(name: str, operator: str) -> str:
+    """What each signal adds to the fidelity table."""
+    return f"{reports_folder(name, operator)}/signals"
 
 
 def reports_folder(name: str, operator: str) -> str:

@@ -66,7 +66,7 @@ def make_config(tmp_path):
             "patches": Patches(size=1),
             "fit": Fit(images=8),
             "enhance": Enhance(alphas=(0.0,)),
-            "evaluate": Evaluate(lpips=None, controls=False),
+            "evaluate": Evaluate(lpips=None, features=None, controls=False, curve=None),
             "shards": Shards(images=16),
             "compute": Compute(device="cpu"),
         }

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dot_kernels import transport_latents
-from tasks.config import Enhance, Patches, Shards
+from tasks.config import Curve, Enhance, Patches, Shards
 from tasks.io.codecs import load_codec
 from tasks.io.images import decode, encode
 from tasks.io.pictures import cores, to_pixels, to_tensor
@@ -33,12 +33,12 @@ def fitted(make_config, photographs, tiny_autoencoder):
     return config
 
 
-def enhance_anew(config):
+def enhance_anew(config, tars=True):
     workspace = Workspace(config.workspace)
     for folder in ("enhanced", "metrics", "features"):
         for root in (folder, f"ledger/{folder}"):
             shutil.rmtree(workspace.store.local(root), ignore_errors=True)
-    pipeline.enhance(config, workspace)
+    pipeline.enhance(config, workspace, tars=tars)
 
 
 def with_alphas(config, alphas):
@@ -52,6 +52,17 @@ def test_five_alphas_cost_little_more_than_one(compared, fitted):
         3,
     )
     assert ratio < 1.2
+
+
+def test_a_curve_of_31_alphas_costs_little_more_than_one_alpha(compared, fitted):
+    curve = fitted.evaluate.model_copy(update={"curve": Curve()})
+    assert len(curve.curve.alphas) == 31
+    ratio = compared(
+        lambda: enhance_anew(fitted.model_copy(update={"evaluate": curve}), tars=False),
+        lambda: enhance_anew(fitted, tars=False),
+        3,
+    )
+    assert ratio < 1.5
 
 
 def test_overhead_over_a_bare_loop_is_small(compared, fitted, tmp_path):

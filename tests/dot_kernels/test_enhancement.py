@@ -15,6 +15,12 @@ from dot_kernels import (
     transport_latents,
 )
 from dot_kernels.enhancement import encode_padded, pad_by_reflection, whole_cells
+from dot_kernels.metrics import (
+    ErrorSums,
+    mean_squared_error,
+    structural_similarity,
+    structural_similarity_along,
+)
 
 ALPHAS = [-0.5, 0.0, 0.3, 1.0, 1.5]
 DECODINGS = ["residual", "direct"]
@@ -224,6 +230,71 @@ def test_both_sides_of_the_transport_are_there_to_be_looked_at(draw_images, fit)
     assert_close(seen.mapped_images, MeanCodec().decode(seen.mapped_latents))
 
 
+# The line of the alphas
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_the_images_at_an_alpha_lie_on_the_line_where_nothing_is_clipped(
+    draw_images, fit, decoding, alpha
+):
+    images = draw_images(2, 3, 29, 37)
+    transported = transport_images(images, MeanCodec(), fit(MeanCodec(), 3), decoding=decoding)
+    on_the_line = images + (1 - alpha) * transported.direction()
+    assert is_unclipped(on_the_line)
+    assert_close(transported.at(alpha), on_the_line)
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+@pytest.mark.parametrize("alpha", [-30.0, 30.0])
+def test_the_images_at_an_alpha_are_the_line_clipped(draw_images, fit, decoding, alpha):
+    images = draw_images(2, 3, 24, 32)
+    transported = transport_images(images, MeanCodec(), fit(MeanCodec(), 3), decoding=decoding)
+    on_the_line = images + (1 - alpha) * transported.direction()
+    assert not is_unclipped(on_the_line)
+    # thirty directions of float32 rounding
+    assert_close(transported.at(alpha), on_the_line.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_the_line_leads_from_the_codecs_image_or_from_the_image_itself(draw_images, fit):
+    images, operator = draw_images(1, 3, 21, 18), fit(MeanCodec(), 3)
+    residual, direct = (
+        transport_images(images, MeanCodec(), operator, decoding=decoding) for decoding in DECODINGS
+    )
+    assert_close(residual.direction(), residual.mapped_images - residual.codec_images)
+    assert_close(direct.direction(), direct.mapped_images - images)
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_alphas_of_latent_interpolation_lie_on_no_line(draw_images, fit, decoding):
+    transported = transport_images(
+        draw_images(1, 3, 16, 16),
+        MeanCodec(),
+        fit(MeanCodec(), 1),
+        decoding=decoding,
+        interpolation="latent",
+    )
+    assert transported.direction() is None
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_distortion_along_the_line_is_that_of_the_enhanced_images(draw_images, fit, decoding):
+    images, references = draw_images(2, 3, 24, 32), draw_images(2, 3, 24, 32)
+    transported = transport_images(images, MeanCodec(), fit(MeanCodec(), 3), decoding=decoding)
+    line = images, transported.direction(), references
+    points = [1 - alpha for alpha in ALPHAS]
+    errors = ErrorSums.of(*line).mean_squared_error(points)
+    similar = structural_similarity_along(*line, points)
+    for row, alpha in enumerate(ALPHAS):
+        enhanced = transported.at(alpha)
+        assert is_unclipped(enhanced)
+        for index, pair in enumerate(zip(enhanced, references, strict=True)):
+            # the enhanced images are rounded to float32
+            assert float(errors[row, index]) == pytest.approx(mean_squared_error(*pair), rel=1e-5)
+            expected = structural_similarity(*pair)
+            assert float(similar[row, index]) == pytest.approx(expected, abs=1e-6)
+
+
 # Batches and generators
 
 
@@ -304,7 +375,7 @@ def test_an_image_that_needs_no_padding_is_not_copied(draw_images):
 def test_padding_stays_out_of_whole_cells(draw_images, fit, height, width, cells):
     images = draw_images(2, 3, height, width)
     transported = transport_images(images, MeanCodec(8), fit(MeanCodec(8), 3))
-    inside = transported.whole_cells(transported.latents)
+    inside = whole_cells(transported.latents, images, 8)
     assert inside.shape == (2, 3, *cells)
     cut = images[:, :, : 8 * cells[0], : 8 * cells[1]]
     expected = cut.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean(dim=(3, 5))

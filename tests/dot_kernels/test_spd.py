@@ -3,7 +3,9 @@ import scipy.linalg
 import torch
 from torch.testing import assert_close
 
+from dot_kernels import GaussianMoments
 from dot_kernels.spd import factor, spectrum, square_root
+from dot_kernels.transport import gelbrich_distance
 
 
 @pytest.fixture
@@ -50,9 +52,69 @@ def test_factor_times_its_transpose_is_the_matrix(random_spd, rank):
     assert_close(factor(matrix) @ factor(matrix).mT, matrix)
 
 
-def test_factor_of_a_matrix_that_cholesky_refuses_is_its_root():
+def test_factor_of_a_matrix_that_cholesky_refuses_has_a_column_for_each_rank():
     matrix = torch.tensor([0.0, 4.0, 9.0]).double().diag()
-    assert_close(factor(matrix), square_root(matrix))
+    found = factor(matrix)
+    assert found.shape == (3, 2)
+    assert_close(found @ found.mT, matrix)
+
+
+def gram(d, rank, rng, decades=0.0):
+    """A matrix of known rank, whose rows and columns differ by some decades in size."""
+    rows = torch.randn(d, rank, generator=rng, dtype=torch.float64)
+    rows = (
+        rows
+        * torch.logspace(-decades / 2, decades / 2, d).double()[torch.randperm(d, generator=rng)][
+            :, None
+        ]
+    )
+    return rows @ rows.mT
+
+
+@pytest.mark.parametrize("rank", [1, 2, 20, 30])
+@pytest.mark.parametrize("decades", [0.0, 4.0])
+def test_factor_of_a_singular_matrix_has_its_rank_and_its_rows(rng, rank, decades):
+    matrix = gram(40, rank, rng, decades)
+    found = factor(matrix)
+    assert found.shape == (40, rank)
+    assert_close(found @ found.mT, matrix, rtol=0, atol=1e-12 * float(matrix.norm()))
+
+
+def test_rows_of_a_factor_are_in_order_whatever_the_pivots(rng):
+    """The largest entry comes first in the factor's columns and last in its rows."""
+    values = torch.tensor([0.0, 1.0, 4.0, 9.0]).double()
+    assert factor(values.diag()).tolist() == [[0, 0, 0], [0, 0, 1], [0, 2, 0], [3, 0, 0]]
+    matrix, order = gram(12, 5, rng), torch.randperm(12, generator=rng)
+    turned = factor(matrix[order][:, order])
+    assert_close(turned @ turned.mT, (factor(matrix) @ factor(matrix).mT)[order][:, order])
+
+
+def test_factor_of_a_zero_matrix_has_no_columns():
+    assert factor(torch.zeros(3, 3).double()).shape == (3, 0)
+
+
+def test_factor_of_a_positive_matrix_is_that_of_cholesky(random_spd):
+    matrix = random_spd(7)
+    assert_close(factor(matrix).numpy(), scipy.linalg.cholesky(matrix.numpy(), lower=True))
+
+
+def test_factor_scales_with_the_root_of_the_matrix(rng):
+    matrix = gram(20, 6, rng)
+    for scale in (1e-30, 1e30):
+        assert_close(factor(scale * matrix) / scale**0.5, factor(matrix))
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 8), (20, 30), (20, 90), (30, 41)])
+def test_distance_of_few_samples_is_that_of_the_samples_themselves(rng, n, m):
+    """No covariance and no root: centred samples A and B give tr (…)^½ as ‖A Bᵀ‖, nuclear."""
+    mixing = torch.randn(48, 48, generator=rng, dtype=torch.float64)
+    a, b = (torch.randn(k, 48, generator=rng, dtype=torch.float64) @ mixing for k in (n, m))
+    centred = [(x - x.mean(dim=0)) / (len(x) - 1) ** 0.5 for x in (a, b)]
+    spreads = sum(x.square().sum() for x in centred)
+    cross = torch.linalg.svdvals(centred[0] @ centred[1].mT).sum()
+    expected = float((a.mean(dim=0) - b.mean(dim=0)).square().sum() + spreads - 2 * cross)
+    value = gelbrich_distance(GaussianMoments.of(a), GaussianMoments.of(b))
+    assert value == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("rank", [None, 3])

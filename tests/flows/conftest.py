@@ -122,7 +122,7 @@ restore: {kind: non-local-means}
 codec: {kind: pixel, factor: 2}
 patches: {size: 1}
 enhance: {alphas: [0, 0.5]}
-evaluate: {lpips: null}
+evaluate: {lpips: null, features: null, curve: {step: 1}}
 shards: {images: 3}
 compute: {device: cpu, batch: 2}
 """

@@ -11,7 +11,10 @@ from PIL import Image
 
 from flows.backfill import backfill
 
-SIGNALS = ("alpha+0.00", "alpha+0.50", "codec", "codec_input", "input")
+SIGNALS = ("alpha+0.00", "alpha+0.50", "codec", "codec_input", "input", "curve")
+POINTS = 4
+"""Alphas of the curve: −1, 0, 1, 2."""
+ROWS = len(SIGNALS) - 1 + POINTS
 
 
 def shards(folder, count, *endings):
@@ -32,7 +35,8 @@ def expected_files(operator, measure):
         files |= shards(f"enhanced/tiny/{operator}/alpha={alpha}", 3, "tar")
     for signal in SIGNALS:
         files |= shards(f"metrics/tiny/{operator}/{signal}", 3, "parquet")
-        if signal != "codec_input":  # its latents are measured nowhere
+        files |= {f"reports/tiny/{operator}/signals/{signal}.json"}
+        if signal not in {"codec_input", "curve"}:  # their latents are measured nowhere
             files |= shards(f"features/tiny/{operator}/{signal}", 3, "safetensors")
     pages = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
     return files | {f"reports/tiny/{operator}/{page}" for page in pages}
@@ -81,7 +85,7 @@ def test_the_metrics_are_one_table_with_a_row_for_every_image_and_signal(backfil
     operator, _ = names_made(backfilled.project)
     folder = backfilled.project.workspace / "metrics/tiny" / operator
     rows = pyarrow.dataset.dataset(folder, partitioning="hive").to_table().to_pylist()
-    assert len(rows) == len({(r["key"], r["signal"], r["alpha"]) for r in rows}) == 8 * len(SIGNALS)
+    assert len(rows) == len({(r["key"], r["signal"], r["alpha"]) for r in rows}) == 8 * ROWS
     assert {row["status"] for row in rows} == {"ok"}
     assert all(row["psnr"] > 0 for row in rows)
 
@@ -96,7 +100,7 @@ def test_the_report_exists_and_needs_nothing_but_itself(backfilled):
     assert 'src="http' not in page
     assert json.loads((folder / "run.json").read_text("utf-8"))["operator_name"] == operator
     summary = pq.read_table(folder / "fidelity.parquet").to_pylist()
-    assert [row["images"] for row in summary] == [8] * len(SIGNALS)
+    assert [row["images"] for row in summary] == [8] * ROWS
 
 
 def test_each_step_says_how_many_shards_and_images_it_made(backfilled):
@@ -108,6 +112,7 @@ def test_each_step_says_how_many_shards_and_images_it_made(backfilled):
         "measure latent patches": (4, 8),
         "enhance tiny": (3, 8),
         "score tiny": (0, 8),
+        "fidelity": (6, 48),
     }
 
 
@@ -121,6 +126,7 @@ def test_progress_results_and_the_report_are_artifacts_in_prefect(backfilled):
         "measure-latent-patches": "progress",
         "enhance-tiny": "progress",
         "score-tiny": "progress",
+        "fidelity": "progress",
         "data-sets": "table",
         "transport-operator": "table",
         "enhanced-data-sets": "table",

@@ -16,8 +16,13 @@ MOMENTS = "moments/*/*/*"
 SELECTION = "moments/tiny/selection"
 TARS = "enhanced/*"
 METRICS = "metrics/*"
-METRICS_OF_ALPHAS = "metrics/tiny/*/alpha*"
-AFTER_THE_FIT = {TARS, METRICS, SUMMARY, REPORT}
+FIDELITY = "reports/tiny/*/signals/*"
+OF_ALPHAS = {
+    f"{folder}/{signal}*"
+    for folder in ("metrics/tiny/*", "reports/tiny/*/signals")
+    for signal in ("alpha", "curve")
+}
+AFTER_THE_FIT = {TARS, METRICS, FIDELITY, SUMMARY, REPORT}
 
 
 @dataclass
@@ -66,12 +71,18 @@ def nothing(_project):
         pytest.param({"enhance": {"format": "png"}}, {TARS, REPORT}, id="format"),
         pytest.param(
             {"enhance": {"alphas": [0, 0.5, 1]}},
-            {"enhanced/*/alpha=+1.00/*", "metrics/*/alpha+1.00/*", SUMMARY, REPORT},
+            {
+                "enhanced/*/alpha=+1.00/*",
+                "metrics/*/alpha+1.00/*",
+                "reports/*/signals/alpha+1.00",
+                SUMMARY,
+                REPORT,
+            },
             id="another alpha",
         ),
         pytest.param(
             {"enhance": {"alphas": [0, 0.5], "decoding": "direct"}},
-            {TARS, METRICS_OF_ALPHAS, SUMMARY, REPORT},
+            {TARS, *OF_ALPHAS, SUMMARY, REPORT},
             id="decoding",
         ),
         pytest.param(
@@ -111,9 +122,19 @@ def nothing(_project):
             id="sigma",
         ),
         pytest.param(
-            {"enhance": {"alphas": [0.5]}, "evaluate": {"controls": False, "lpips": None}},
+            {
+                "enhance": {"alphas": [0.5]},
+                "evaluate": {"controls": False, "lpips": None, "features": None, "curve": None},
+            },
             {SUMMARY, REPORT},
-            id="an alpha less, no controls",
+            id="an alpha less, no controls, no curve",
+        ),
+        pytest.param(
+            {
+                "evaluate": {"lpips": None, "features": None, "curve": {"step": 0.5}},
+            },
+            {"metrics/tiny/*/curve/*", "reports/tiny/*/signals/curve", SUMMARY, REPORT},
+            id="a finer curve",
         ),
     ],
 )
@@ -124,8 +145,10 @@ def test_a_changed_option_redoes_what_depends_on_it_and_nothing_else(finished, s
 
 
 def test_lpips_scores_again_but_encodes_no_image_again(finished, fake_squeezenet):
-    redone = run_again(finished, nothing, evaluate={"lpips": "squeeze"})
-    assert redone.made == redone.expected({METRICS, SUMMARY, REPORT})
+    section = {"lpips": "squeeze", "features": None, "curve": {"step": 1}}
+    redone = run_again(finished, nothing, evaluate=section)
+    of_the_curve = redone.expected({"metrics/tiny/*/curve/*", "reports/*/signals/curve"})
+    assert redone.made == redone.expected({METRICS, FIDELITY, SUMMARY, REPORT}) - of_the_curve
     page = next((finished.workspace / "reports").rglob("report.html")).read_text("utf-8")
     assert "altered weights" in page
 
@@ -144,6 +167,7 @@ def test_an_image_more_redoes_its_own_shard_only(finished, draw):
             "datasets/tiny/matches/*",
             "enhanced/*/shard-000002",
             "metrics/*/shard-000002",
+            FIDELITY,
             SUMMARY,
             REPORT,
         }

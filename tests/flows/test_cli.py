@@ -124,10 +124,11 @@ def test_status_before_any_run_shows_all_as_missing(dotpipe, project):
         "measure latent patches": (0, 0, 0),
         "solve the operator": (0, 0, 0),
         "enhance tiny": (0, 0, 0),
+        "fidelity": (0, 0, 0),
         "summarise": (0, 0, 0),
         "report": (0, 0, 0),
     }
-    assert out.count("waits for an earlier step") == 7
+    assert out.count("waits for an earlier step") == 8
     assert not project.workspace.exists()
 
 
@@ -143,6 +144,7 @@ def test_status_after_a_run_shows_all_as_done_and_after_a_change_what_is_out_of_
         "measure latent patches": (4, 0, 0),
         "solve the operator": (1, 0, 0),
         "enhance tiny": (3, 0, 0),
+        "fidelity": (6, 0, 0),
         "summarise": (1, 0, 0),
         "report": (1, 0, 0),
     }

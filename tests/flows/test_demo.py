@@ -70,7 +70,7 @@ def dotpipe(tmp_path, shell):
     return run
 
 
-BAR = re.compile(r"[a-z. ]{3,24} [━╸╺ ]* *\d+/\d+ images \d:\d\d:\d\d .*(made|nothing to do)")
+BAR = re.compile(r"[a-z. ]{3,24} [━╸╺ ]* *\d+/\d+ *images \d:\d\d:\d\d .*(made|nothing to do)")
 
 
 def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
@@ -79,7 +79,7 @@ def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
     out, err = dotpipe("demo")
     dashboard, *bars = err
     assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
-    assert len(bars) == 7
+    assert len(bars) == 8
     assert all(BAR.fullmatch(bar.rstrip()) for bar in bars)
     assert out[0].strip() == "demo"
     table = [line for line in out if line.startswith("│")]

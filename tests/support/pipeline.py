@@ -6,6 +6,8 @@ from typing import Any
 from tasks.config import Config
 from tasks.enhance import plan_enhancement, write_enhanced
 from tasks.evaluate import plan_summary, read_summary, write_summary
+from tasks.extract import plan_extraction, write_features
+from tasks.fidelity import plan_fidelity, write_fidelity
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
 from tasks.match import plan_matches, write_matches
@@ -40,18 +42,21 @@ def fit(config: Config, workspace: Workspace) -> None:
         write_operator(reduction)
 
 
-def enhance(config: Config, workspace: Workspace) -> None:
-    """The enhanced data sets and their metrics."""
+def enhance(config: Config, workspace: Workspace, *, tars: bool = True) -> None:
+    """The enhanced data sets and their metrics, or the metrics alone."""
     matches = plan_matches(config, workspace)
     if matches is not None:
         write_matches(matches)
     operator = find_operator(config, workspace)
-    _run(plan_enhancement(config, operator, workspace, tars=True), write_enhanced)
+    _run(plan_enhancement(config, operator, workspace, tars=tars), write_enhanced)
 
 
 def evaluate(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     """The rows of the summary."""
-    artifact, job = plan_summary(config, find_operator(config, workspace), workspace)
+    operator = find_operator(config, workspace)
+    _run(plan_extraction(config, workspace), write_features)
+    _run(plan_fidelity(config, operator, workspace), write_fidelity)
+    artifact, job = plan_summary(config, operator, workspace)
     return read_summary(workspace, artifact) if job is None else write_summary(job)
 
 

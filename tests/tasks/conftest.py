@@ -12,6 +12,8 @@ from PIL import Image
 from tasks.config import Config
 from tasks.enhance import plan_enhancement, write_enhanced
 from tasks.evaluate import plan_summary, write_summary
+from tasks.extract import plan_extraction, write_features
+from tasks.fidelity import plan_fidelity, write_fidelity
 from tasks.io.shards import shard_name
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome
@@ -107,6 +109,12 @@ class Steps:
     def report(self):
         """Summarise and report; returns the rows of the summary."""
         operator = find_operator(self.config, self.workspace)
+        for unit in plan_extraction(self.config, self.workspace):
+            if unit.job is not None:
+                write_features(unit.job)
+        for unit in plan_fidelity(self.config, operator, self.workspace):
+            if unit.job is not None:
+                write_fidelity(unit.job)
         _, job = plan_summary(self.config, operator, self.workspace)
         rows = write_summary(job) if job is not None else None
         _, job = plan_report(self.config, operator, self.workspace)
@@ -186,7 +194,7 @@ def steps():
             "codec": {"kind": "pixel", "factor": 2},
             "patches": {"size": 1},
             "enhance": {"alphas": [0, 0.5, 1]},
-            "evaluate": {"lpips": None},
+            "evaluate": {"lpips": None, "features": None, "curve": None},
             "shards": {"images": 3},
             "compute": {"device": "cpu"},
         }

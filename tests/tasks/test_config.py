@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import infra
-from tasks.config import Config, load_config
+from tasks.config import Config, Curve, load_config
 from tasks.io.errors import ConfigurationError
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
@@ -60,7 +60,11 @@ def complaint(write):
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
         ({"fit": {"image": 3}}, "fit.image", "images, pairing, ridge, seed"),
         ({"enhance": {"alpha": 0}}, "enhance.alpha", "alphas, decoding"),
-        ({"evaluate": {"lpip": None}}, "evaluate.lpip", "controls, lpips"),
+        (
+            {"evaluate": {"lpip": None}},
+            "evaluate.lpip",
+            "against, controls, curve, features, lpips, sample",
+        ),
         ({"shards": {"image": 3}}, "shards.image", "images, max_bad_fraction"),
         ({"compute": {"devce": "cpu"}}, "compute.devce", "batch, device"),
         ({"codec": {"kind": "pixel", "factr": 2}}, "codec.pixel.factr", "factor, kind"),
@@ -233,6 +237,128 @@ def test_alphas_that_two_decimals_cannot_name_are_refused(write, alpha):
 def test_minus_zero_is_zero(write):
     (alpha,) = load_config(write(enhance={"alphas": [-0.0]})).enhance.alphas
     assert str(alpha) == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("grid", "alphas"),
+    [
+        ({"start": 0, "stop": 1, "step": 0.25}, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ({"start": 0, "stop": 1, "step": 0.4}, [0.0, 0.4, 0.8]),
+        ({"start": 0.5, "stop": 0.5}, [0.5]),
+        ({"start": 0, "stop": 0.05}, [0.0]),
+        ({"start": -0.02, "stop": 0.01, "step": 0.01}, [-0.02, -0.01, 0.0, 0.01]),
+        ({"start": -0.0, "stop": 1, "step": 1}, [0.0, 1.0]),
+    ],
+)
+def test_a_curve_goes_from_its_start_by_steps(grid, alphas):
+    found = Curve(**grid).alphas
+    assert list(found) == alphas
+    assert not any(str(alpha).startswith("-0.0") and alpha == 0 for alpha in found)
+
+
+def test_a_curve_has_31_alphas_by_default_and_they_name_folders():
+    alphas = Curve().alphas
+    assert len(alphas) == 31
+    assert (alphas[0], alphas[10], alphas[-1]) == (-1.0, 0.0, 2.0)
+    assert all(alpha == float(f"{alpha:.2f}") for alpha in alphas)
+    assert str(alphas[10]) == "0.0"
+
+
+def test_a_curve_does_not_go_beyond_its_stop():
+    assert Curve(start=0, stop=1, step=0.6).alphas == (0.0, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("curve", "sentence"),
+    [
+        ({"start": 1, "stop": 0}, "must go up from start to stop"),
+        ({"start": 0, "stop": -0.04}, "must go up from start to stop"),
+        ({"start": 0, "stop": 10.01, "step": 0.01}, "in at most 1000 steps"),
+        ({"step": 0.009}, "greater than or equal to 0.01"),
+        ({"step": 0}, "greater than or equal to 0.01"),
+        ({"step": -0.1}, "greater than or equal to 0.01"),
+        ({"step": float("nan")}, "finite number"),
+        ({"stop": float("inf")}, "finite number"),
+        ({"start": float("nan")}, "finite number"),
+        ({"stepp": 0.1}, "known here: networks, start, step, stop"),
+        ({"step": float("inf")}, "finite number"),
+        ({"start": 0, "stop": 1, "step": 0.125}, "two decimals"),
+    ],
+)
+def test_a_curve_that_is_no_grid_is_told(complaint, curve, sentence):
+    assert sentence in complaint(evaluate={"curve": curve})
+
+
+def test_a_curve_can_be_as_fine_as_two_decimals_and_as_long_as_a_thousand_steps():
+    assert len(Curve(start=0, stop=10, step=0.01).alphas) == 1001
+
+
+REFERENCE = {"restored": {"path": "r"}, "reference": {"path": "t"}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "count"),
+    [
+        ({"corpora": REFERENCE}, 31),
+        ({"corpora": REFERENCE, "evaluate": {"curve": {"step": 1}}}, 4),
+        ({"corpora": REFERENCE, "evaluate": {"curve": None}}, 0),
+        ({"corpora": REFERENCE, "enhance": {"interpolation": "latent"}}, 0),
+        ({"corpora": REFERENCE, "enhance": {"decoding": "direct"}}, 31),
+        ({}, 0),  # without a reference
+        (MADE, 31),
+    ],
+)
+def test_there_is_a_curve_where_it_can_be_had_in_closed_form(write, sections, count):
+    assert len(load_config(write(**sections)).curve_alphas) == count
+
+
+def test_features_are_compared_with_the_reference_only_if_there_is_one(complaint):
+    text = complaint(evaluate={"against": "reference"})
+    assert "evaluate.against is reference, so corpora.reference must be given" in text
+
+
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({}, "natural"),
+        ({"evaluate": {"against": "natural"}}, "natural"),
+        ({"corpora": REFERENCE}, "reference"),
+        ({"corpora": REFERENCE, "evaluate": {"against": "natural"}}, "reference"),
+        (
+            {
+                "corpora": REFERENCE | {"natural": {"path": "n", "name": "photos"}},
+                "evaluate": {"against": "natural"},
+            },
+            "photos",
+        ),
+        (
+            {
+                "corpora": REFERENCE
+                | {"natural": {"path": "n"}, "reference": {"path": "t", "name": "truth"}}
+            },
+            "truth",
+        ),
+        (MADE, "reference"),
+    ],
+)
+def test_features_are_compared_with_the_reference_unless_told_otherwise(write, sections, name):
+    config = load_config(write(**sections))
+    assert config.against_name == name
+    assert name in config.given_datasets()
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "sentence"),
+    [
+        ({"features": "inception"}, "'inception-v3-compat', 'clip-rn50'"),
+        ({"lpips": "resnet"}, "'alex', 'vgg' or 'squeeze'"),
+        ({"against": "restored"}, "'reference' or 'natural'"),
+        ({"sample": 99}, "greater than or equal to 100"),
+        ({"sample": 50_001}, "less than or equal to 50000"),
+    ],
+)
+def test_a_broken_rule_of_evaluation_is_told(complaint, evaluate, sentence):
+    assert sentence in complaint(evaluate=evaluate)
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)

@@ -17,7 +17,7 @@ import tasks.enhance
 import tasks.measure
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from flows.enhance_dataset import _fetch_metric_weights
-from tasks.enhance import has_lpips
+from tasks.enhance import networks_in_use
 from tasks.io import perceptual
 from tasks.io.artifacts import load_moments
 from tasks.io.errors import WeightsMissing
@@ -576,10 +576,12 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
         "restored": write_images(tmp_path / "x", {"a.png": softened(images["a.png"])}),
         "reference": write_images(tmp_path / "y", images),
     }
-    run = enhanced(corpora=corpora, evaluate={"lpips": "squeeze", "controls": False})
+    run = enhanced(
+        corpora=corpora, evaluate={"lpips": "squeeze", "features": None, "controls": False}
+    )
     perceptual._load_lpips.cache_clear()
     operator = find_operator(run.config, run.workspace)
-    assert has_lpips(run.config, operator, run.workspace)
+    assert "lpips" in networks_in_use(run.config, operator, run.workspace)
 
     def closed(*_, **__):
         raise OSError("no route to host")
@@ -592,4 +594,4 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
 
 def test_tables_without_lpips_are_known_as_such(finished):
     operator = find_operator(finished.config, finished.workspace)
-    assert not has_lpips(finished.config, operator, finished.workspace)
+    assert networks_in_use(finished.config, operator, finished.workspace) == {}

@@ -7,7 +7,7 @@ import polars
 import pytest
 
 from dot_kernels import gelbrich_distance
-from tasks.evaluate import is_best, plan_summary, read_summary, write_summary
+from tasks.evaluate import plan_summary, read_summary, write_summary
 from tasks.io.artifacts import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
 from tasks.io.images import encode
@@ -97,18 +97,6 @@ def test_images_that_are_retired_are_out_of_the_summary(
     assert sorted(table["key"].unique()) == [str(i) for i in range(6)]
 
 
-@pytest.mark.parametrize(
-    ("name", "best"), [("psnr", 3.0), ("ssim", 3.0), ("lpips", 1.0), ("gelbrich", 1.0)]
-)
-def test_the_best_of_a_column_is_the_most_of_a_gain_and_the_least_of_a_distance(name, best):
-    values = [2.0, 1.0, None, 3.0, np.nan]
-    assert [value for value in (1.0, 2.0, 3.0) if is_best(name, value, values)] == [best]
-
-
-def test_a_column_without_values_has_no_best():
-    assert not is_best("psnr", 1.0, [None])
-
-
 def test_writing_a_summary_again_gives_the_same_rows(finished, summary):
     operator = find_operator(finished.config, finished.workspace)
     other = finished.config.model_copy(
@@ -150,3 +138,32 @@ def test_an_image_equal_to_its_reference_does_not_make_the_mean_psnr_infinite(
     assert psnr.is_infinite().sum() == 1
     assert rows["input"]["psnr"] == pytest.approx(psnr.filter(psnr.is_finite()).mean())
     assert rows["codec"]["psnr"] == np.inf  # all of them are
+
+
+def test_every_signal_has_a_row_in_the_order_of_the_results(finished):
+    artifact = f"reports/run/{finished.operator}/fidelity"
+    rows = read_summary(finished.workspace, artifact)
+    assert [(row["signal"], row["alpha"]) for row in rows] == [
+        ("enhanced", 0.0),
+        ("enhanced", 0.5),
+        ("enhanced", 1.0),
+        ("input", None),
+        ("codec", None),
+        ("codec_input", None),
+    ]
+
+
+def test_means_have_errors_and_distances_without_a_network_are_null(summary):
+    for (signal, _), row in summary.items():
+        assert row["mse_error"] == 0 if signal == "codec" else row["mse_error"] > 0
+        assert row["featured"] == 0
+        for name in ("frechet", "frechet_error", "kernel", "inception_score", "precision"):
+            assert row[name] is None
+
+
+def test_a_summary_of_fidelity_that_was_not_measured_is_told(finished, steps, photographs):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    curved = steps(finished.config.workspace, corpora, evaluate={"curve": {"step": 1}})
+    operator = find_operator(curved.config, curved.workspace)
+    with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
+        plan_summary(curved.config, operator, curved.workspace)

@@ -12,6 +12,7 @@ STEPS = [
     "measure latent patches",
     "solve the operator",
     "enhance run",
+    "fidelity",
     "summarise",
     "report",
 ]
@@ -26,7 +27,7 @@ def started(tmp_path, steps, photographs):
 def test_of_a_finished_run_nothing_is_missing(finished):
     status = list(survey_steps(finished.config))
     assert [step.name for step in status] == STEPS
-    assert [step.done for step in status] == [3, 3, 6, 1, 3, 1, 1]
+    assert [step.done for step in status] == [3, 3, 6, 1, 3, 6, 1, 1]
     assert all((step.missing, step.stale, step.note) == (0, 0, "") for step in status)
 
 

@@ -9,8 +9,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 
 from dot_kernels import AutoencoderCodec, PixelCodec
 from tasks.io.codecs import Autoencoder, Pixel, codec_identity, load_codec
+from tasks.io.devices import pick_device
+from tasks.io.digests import require_digest
 from tasks.io.errors import ConfigurationError, WeightsMissing
-from tasks.io.weights import pick_device, require_digest
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -1,43 +1,117 @@
-"""The curve and the pages of a report."""
+"""The figures of a report."""
 
 import io
 
-import numpy as np
+import pytest
+from matplotlib.text import Annotation
 from PIL import Image
 
-from tasks.io.figures import perception_distortion_curve
-from tasks.io.pages import render_table, thumbnail
+from tasks.io.figures import (
+    draw_curve,
+    operator_spectrum,
+    perception_column,
+    perception_distortion_curve,
+)
+
+NAMES = {"frechet": "FID", "lpips": "LPIPS-alex", "gelbrich": "Gelbrich"}
 
 
-def row(signal="enhanced", alpha=0.0, psnr=20.0, lpips=None, gelbrich=1.0):
-    return {"signal": signal, "alpha": alpha, "psnr": psnr, "lpips": lpips, "gelbrich": gelbrich}
+def row(signal="enhanced", alpha=0.0, psnr=20.0, gelbrich=1.0, **values):
+    return {"signal": signal, "alpha": alpha, "psnr": psnr, "gelbrich": gelbrich, **values}
+
+
+def is_picture(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return image.format == "PNG" and min(image.size) > 300
 
 
 def test_a_curve_is_a_picture_and_the_same_every_time():
     rows = [row(), row(alpha=1.0, psnr=22.0, gelbrich=2.0), row("input", None, 23.0)]
-    first = perception_distortion_curve(rows, "LPIPS-alex")
-    assert first == perception_distortion_curve(rows, "LPIPS-alex")
-    with Image.open(io.BytesIO(first)) as image:
-        assert image.format == "PNG"
-        assert min(image.size) > 300
+    first = perception_distortion_curve(rows, NAMES)
+    assert first == perception_distortion_curve(rows, NAMES)
+    assert is_picture(first)
 
 
 def test_there_is_no_curve_without_distortion_or_perception():
-    assert perception_distortion_curve([row(psnr=None)], "LPIPS") is None
-    assert perception_distortion_curve([row(gelbrich=None)], "LPIPS") is None
-    assert perception_distortion_curve([], "LPIPS") is None
+    assert perception_distortion_curve([row(psnr=None)], NAMES) is None
+    assert perception_distortion_curve([row(gelbrich=None)], NAMES) is None
+    assert perception_distortion_curve([row("input", None)], NAMES) is None
+    assert perception_distortion_curve([], NAMES) is None
 
 
 def test_infinite_psnr_is_left_out_of_the_curve():
     rows = [row(), row(alpha=1.0, psnr=float("inf"), gelbrich=float("inf"))]
-    assert perception_distortion_curve(rows, "LPIPS") is not None
+    assert perception_distortion_curve(rows, NAMES) is not None
 
 
-def test_a_table_is_markdown():
-    assert render_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+def test_the_curve_shows_the_best_distance_that_was_measured():
+    assert perception_column([row()]) == "gelbrich"
+    assert perception_column([row(lpips=0.1)]) == "lpips"
+    assert perception_column([row(lpips=0.1), row("curve", frechet=3.0)]) == "frechet"
+    (axes,) = draw_curve([row(frechet=3.0), row(alpha=1.0, frechet=4.0)], NAMES).axes
+    assert axes.get_ylabel().startswith("FID")
 
 
-def test_a_thumbnail_is_an_address_that_holds_a_small_picture():
-    address = thumbnail(np.zeros((400, 1000, 3), np.uint8))
-    assert address.startswith("data:image/webp;base64,")
-    assert len(address) < 2000
+def labels_and_axes(rows):
+    figure = draw_curve(rows, NAMES)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [child for child in axes.get_children() if isinstance(child, Annotation)]
+    return [label.get_window_extent() for label in labels], axes.bbox, labels
+
+
+CURVES = {
+    "one alpha": [row()],
+    "a corner": [row(alpha=a / 4, psnr=20 + a, gelbrich=1 + a * a) for a in range(5)],
+    "down": [row(alpha=a / 4, psnr=20 + a, gelbrich=9 - a) for a in range(5)],
+    "flat": [row(alpha=a / 4, psnr=20.0, gelbrich=1 + a / 100) for a in range(5)],
+    "crowded": [row(alpha=a / 100, psnr=20 + a / 1e4, gelbrich=1.0) for a in range(30)],
+    "errors": [row(psnr_error=3.0, lpips=0.3, lpips_error=0.1), row(alpha=0.5, lpips=0.2)],
+    "afar": [row(), row(alpha=2.0, psnr=-30.0, gelbrich=1e6), row("input", None, 60.0, 2.0)],
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_labels_stay_within_the_axes(name):
+    boxes, axes, _ = labels_and_axes(CURVES[name])
+    assert len(boxes) == len([r for r in CURVES[name] if r["signal"] == "enhanced"])
+    for box in boxes:
+        assert axes.x0 <= box.x0
+        assert box.x1 <= axes.x1
+        assert axes.y0 <= box.y0
+        assert box.y1 <= axes.y1
+
+
+def test_labels_do_not_cover_each_other_where_there_is_room():
+    boxes, _, labels = labels_and_axes(CURVES["a corner"])
+    assert [label.get_text() for label in labels] == [f"α = {a / 4:g}" for a in range(5)]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_the_theory_is_solid_and_shaded_and_what_lies_outside_is_dashed():
+    grid = [row("curve", a / 10, 20 + a / 10, 1 + a * a) for a in range(-10, 21)]
+    (axes,) = draw_curve([*grid, row(), row(alpha=0.5, psnr=20.5)], NAMES).axes
+    styles = {line.get_label(): line for line in axes.lines}
+    assert styles["α outside [0, 1]"].get_linestyle() == "--"
+    inner = styles["α in [0, 1] (theory)"]
+    assert inner.get_linestyle() == "-"
+    assert len(inner.get_xdata()) == 11
+    (shade,) = axes.patches
+    assert shade.get_x() == 20.0
+    assert shade.get_width() == pytest.approx(1.0)
+
+
+def test_the_line_goes_through_written_alphas_where_the_grid_has_no_distance():
+    grid = [row("curve", a / 10, 20.0 + a, None) for a in range(5)]
+    (axes,) = draw_curve([*grid, row(), row(alpha=1.0, psnr=22.0)], NAMES).axes
+    (line,) = (line for line in axes.lines if line.get_label().startswith("α in"))
+    assert list(line.get_xdata()) == [20.0, 22.0]
+
+
+@pytest.mark.parametrize(
+    "values", [[3.0], [4.0, 1.0, 0.0], [10.0**-i for i in range(60)]], ids=["one", "zero", "many"]
+)
+def test_a_spectrum_is_a_picture_and_the_same_every_time(values):
+    first = operator_spectrum(values, values, values)
+    assert first == operator_spectrum(values, values, values)
+    assert is_picture(first)

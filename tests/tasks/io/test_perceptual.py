@@ -1,6 +1,6 @@
 """LPIPS where its weights are, and a clear sentence where they are not."""
 
-import shutil
+from dataclasses import replace
 
 import lpips
 import pytest
@@ -9,6 +9,7 @@ import torch
 from tasks.io import perceptual
 from tasks.io.errors import WeightsMissing
 from tasks.io.perceptual import fetch_lpips, load_lpips, lpips_identity, lpips_name
+from tasks.io.weights import FILES
 
 BACKBONE = "squeezenet1_1-b8a52dc0.pth"
 
@@ -56,7 +57,7 @@ def test_lpips_with_random_weights_is_zero_for_equal_images_and_grows(random_bac
     images = torch.rand(3, 3, 40, 32, generator=rng)
     noise = torch.randn(images.shape, generator=rng)
     noisy = images + torch.tensor([0.0, 0.05, 0.3])[:, None, None, None] * noise
-    found = distance(noisy, images)
+    found = distance(images)(noisy)
     assert found.shape == (3,)
     assert float(found[0]) == 0
     assert float(found[1]) < float(found[2])
@@ -68,14 +69,12 @@ def test_lpips_with_random_weights_is_that_of_the_lpips_package(random_backbone,
     images, others = torch.rand(2, 2, 3, 33, 47, generator=rng)
     with torch.no_grad():
         expected = reference(images * 2 - 1, others * 2 - 1).flatten()
-    torch.testing.assert_close(load_lpips("squeeze", "cpu")(images, others), expected)
+    torch.testing.assert_close(load_lpips("squeeze", "cpu")(others)(images), expected)
 
 
 def test_weights_that_are_not_the_published_ones_are_named_so(random_backbone, monkeypatch):
     name = lpips_name("squeeze")
     assert name.startswith("LPIPS-squeeze (altered weights ")
     published = lpips_identity("squeeze")["sha256"][:8]
-    renamed = random_backbone.with_name(f"squeezenet1_1-{published}.pth")
-    shutil.move(random_backbone, renamed)
-    monkeypatch.setitem(perceptual._LPIPS_BACKBONES, "squeeze", renamed.name)
+    monkeypatch.setitem(FILES, "squeezenet", replace(FILES["squeezenet"], sha256=published))
     assert lpips_name("squeeze") == "LPIPS-squeeze"

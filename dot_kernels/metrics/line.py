@@ -1,0 +1,111 @@
+"""Distortion along a line of images, x + t·r, for many t at the cost of one.
+
+Axes: b images, h and w image height and width, t points on the line.
+
+Interpolation between images makes every alpha such a point: t = 1 − alpha, from the
+image as it came (t = 0) in the direction that ``Transported.direction`` gives. Squared
+error is then quadratic in t, and so are the local statistics of SSIM. All of this is
+before clipping to [0, 1].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+from torch.nn import functional
+
+from dot_kernels.metrics.distortion import SSIM_WINDOW
+
+_SIGMA = 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorSums:
+    """Three means over pixels and channels: of e², e·r and r², e = x − reference."""
+
+    error: Float64[Tensor, "b"]
+    cross: Float64[Tensor, "b"]
+    change: Float64[Tensor, "b"]
+
+    @classmethod
+    def of(
+        cls,
+        start: Float[Tensor, "b 3 h w"],
+        direction: Float[Tensor, "b 3 h w"],
+        reference: Float[Tensor, "b 3 h w"],
+    ) -> "ErrorSums":
+        """The sums of the line through ``start``, accumulated in float64."""
+        error, change = (start - reference).double().flatten(1), direction.double().flatten(1)
+        return cls(
+            error.square().mean(dim=1), (error * change).mean(dim=1), change.square().mean(dim=1)
+        )
+
+    def mean_squared_error(self, points: Sequence[float]) -> Float64[Tensor, "t b"]:
+        """Of x + t·r at each t: ⟨e²⟩ + 2t⟨e·r⟩ + t²⟨r²⟩."""
+        t = torch.tensor(points, dtype=torch.float64, device=self.error.device)[:, None]
+        return (self.error + 2 * t * self.cross + t.square() * self.change).clamp(min=0)
+
+
+def structural_similarity_along(
+    start: Float[Tensor, "b 3 h w"],
+    direction: Float[Tensor, "b 3 h w"],
+    reference: Float[Tensor, "b 3 h w"],
+    points: Sequence[float],
+) -> Float64[Tensor, "t b"] | None:
+    """SSIM of x + t·r against the reference at each t, as ``structural_similarity`` has it.
+
+    With the local means, variances and covariances of x, r and the reference under the
+    Gaussian window, SSIM (Wang et al. 2004, eq. 13) at t is a quotient of polynomials:
+    (quadratic in t) / (quartic in t) at every pixel. None where a side is shorter than
+    the window.
+    """
+    if min(start.shape[2:]) < SSIM_WINDOW:
+        return None
+    t = torch.tensor(points, dtype=torch.float64, device=start.device)
+    powers = t[:, None] ** torch.arange(5, dtype=torch.float64, device=start.device)  # (t, 5)
+    scores = [
+        _similarity(x.double(), r.double(), y.double(), powers)
+        for x, r, y in zip(start, direction, reference, strict=True)
+    ]
+    return torch.stack(scores, dim=1) if scores else t.new_zeros(len(t), 0)
+
+
+def _similarity(
+    x: Float64[Tensor, "3 h w"],
+    r: Float64[Tensor, "3 h w"],
+    y: Float64[Tensor, "3 h w"],
+    powers: Float64[Tensor, "t 5"],
+) -> Float64[Tensor, "t"]:
+    """The line of one image."""
+    blurred = _blur(torch.cat([x, r, y, x * x, x * r, r * r, y * y, x * y, r * y]))
+    mx, mr, my, xx, xr, rr, yy, xy, ry = blurred.reshape(9, -1)  # each (p,)
+    luminance = [2 * my * mx + _C1, 2 * my * mr]
+    structure = [2 * (xy - mx * my) + _C2, 2 * (ry - mr * my)]
+    above = _product(luminance, structure)
+    means = [mx * mx + my * my + _C1, 2 * mx * mr, mr * mr]
+    spreads = [xx - mx * mx + yy - my * my + _C2, 2 * (xr - mx * mr), rr - mr * mr]
+    below = _product(means, spreads)
+    shares = (powers[:, :3] @ torch.stack(above)) / (powers @ torch.stack(below))  # (t, p)
+    return shares.mean(dim=1)
+
+
+def _product(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+    """The coefficients of a product of two polynomials, lowest power first."""
+    answer = [torch.zeros_like(a[0]) for _ in range(len(a) + len(b) - 1)]
+    for i, left in enumerate(a):
+        for j, right in enumerate(b):
+            answer[i + j] = answer[i + j] + left * right
+    return answer
+
+
+def _blur(planes: Float64[Tensor, "k h w"]) -> Float64[Tensor, "k h2 w2"]:
+    """Each plane under the Gaussian window, where the window fits into it."""
+    reach = SSIM_WINDOW // 2
+    offsets = torch.arange(-reach, reach + 1, dtype=planes.dtype, device=planes.device)
+    window = torch.exp(-offsets.square() / (2 * _SIGMA**2))
+    window = (window / window.sum()).expand(len(planes), 1, SSIM_WINDOW)
+    down = functional.conv2d(planes[None], window[..., None], groups=len(planes))
+    return functional.conv2d(down, window[:, :, None], groups=len(planes))[0]

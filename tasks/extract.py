@@ -1,0 +1,133 @@
+"""Extract the features of a data set's own images, which the enhanced ones are compared with."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from prefect import task
+from torch import Tensor
+
+from tasks.config import Compute, Config
+from tasks.io.devices import full_precision, pick_device
+from tasks.io.extractors import (
+    Extractor,
+    Network,
+    extractor_identity,
+    feature_folder,
+    load_extractor,
+)
+from tasks.io.features import FeatureWriter
+from tasks.io.images import Limits
+from tasks.io.pictures import (
+    Picture,
+    cores,
+    equal_sizes,
+    load_pictures,
+    read_ahead,
+    to_bytes,
+    to_tensor,
+    windows,
+)
+from tasks.io.workspace import Workspace, dataset_features_folder, dataset_folder
+from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publishing
+from tasks.perception import see
+from tasks.policy import SHARD_POLICY, logger
+from tasks.progress import advance
+from tasks.shard import finished_digest
+
+TOO_SMALL = "no features: the image is too small for the network"
+
+
+class ExtractJob(Job):
+    """Features of the images of one shard."""
+
+    target: Target
+    dataset: str
+    shard: str
+    network: Network
+    weights: str | None
+    compute: Compute
+    limits: Limits
+
+
+@task(name="extract", **SHARD_POLICY)
+def extract_features(job: ExtractJob) -> Outcome:
+    """Write the features of one shard; safe to repeat."""
+    outcome = write_features(job)
+    logger().info("extracted %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    return outcome
+
+
+def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
+    """A unit for every shard of the data set to compare with; none without a network."""
+    network, dataset = config.evaluate.features, config.against_name
+    identity = None if network is None else extractor_identity(network, config.weights)
+    if network is None or identity is None:
+        return
+    folder = dataset_features_folder(dataset, feature_folder(identity))
+    survey = workspace.ledger.survey(folder)
+    shards = workspace.ledger.survey(dataset_folder(dataset))
+    for shard, images in workspace.shards(dataset).items():
+        inputs = {
+            "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
+            "features": identity,
+        }
+        target = aim(survey, f"{folder}/{shard}", "extract", inputs)
+        job = (
+            None
+            if target is None
+            else ExtractJob(
+                workspace=workspace.url,
+                target=target,
+                dataset=dataset,
+                shard=shard,
+                network=network,
+                weights=config.weights,
+                compute=config.compute,
+                limits=config.shards.limits(),
+            )
+        )
+        yield Planned(shard, images, job)
+
+
+def write_features(job: ExtractJob) -> Outcome:
+    """Extract the features of one shard."""
+    workspace = job.opened()
+    extractor = load_extractor(job.network, pick_device(job.compute.device), job.weights)
+    reasons, images = list[str](), 0
+    with publishing(workspace, job.target) as publication:
+        writer = FeatureWriter(
+            publication.file(f"{job.target.artifact}.parquet"), extractor.dimension, job.network
+        )
+        for window in _windows(job, workspace, extractor):
+            images += len(window)
+            found = [(p.member.key, row) for p, row in window if row is not None]
+            writer.add([key for key, _ in found], [row for _, row in found])
+            reasons += [picture.reason or TOO_SMALL for picture, row in window if row is None]
+            advance(len(window))
+        writer.close()
+        outcome = Outcome(images=images, refused=count_reasons(reasons))
+        publication.facts |= outcome.model_dump()
+    return outcome
+
+
+def _windows(
+    job: ExtractJob, workspace: Workspace, extractor: Extractor
+) -> Iterator[list[tuple[Picture, Tensor | None]]]:
+    """The pictures of a shard in the order of keys, with their features if they have any."""
+    batch = job.compute.batch
+    members = workspace.members(job.dataset, job.shard)
+    with ThreadPoolExecutor(cores()) as pool, full_precision():
+        loaded = read_ahead(
+            lambda window: load_pictures(workspace.store, window, job.limits, pool),
+            windows(members, batch),
+        )
+        for pictures in loaded:
+            rows: dict[str, Tensor] = {}
+            for group in equal_sizes(pictures, batch):
+                images = to_tensor([p.pixels for p in group if p.pixels is not None])
+                seen = see(extractor, to_bytes(images))
+                if seen is not None:
+                    rows |= zip(
+                        (p.member.key for p in group), (s.features for s in seen), strict=True
+                    )
+            yield [(picture, rows.get(picture.member.key)) for picture in pictures]

@@ -1,0 +1,188 @@
+"""Weights found, fetched, or taken from a pulled folder; never half, never another's."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import fsspec
+import pytest
+import torch
+
+from tasks.io.errors import WeightsMissing
+from tasks.io.pulled import MANIFEST, Pulled, read_manifest, take, write_manifest
+from tasks.io.store import Store
+from tasks.io.weights import WeightFile, fetch, find, load_tensors, pulled_name
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def tensors(tmp_path, rng):
+    """A file of random tensors, as torch saves them."""
+    path = tmp_path / "made.pth"
+    torch.save({"weight": torch.randn(3, generator=rng)}, path)
+    return path
+
+
+@pytest.fixture
+def file(tensors):
+    """What is published of it."""
+    address = "https://weights.example/net-12345678.pth"
+    return WeightFile(name="net-12345678.pth", address=address, sha256=sha256_of(tensors)[:8])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, file):
+    """Where the hub folder keeps it; nothing is there, and nothing can be fetched."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def closed(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
+    return tmp_path / "torch" / "hub" / "checkpoints" / file.name
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    """A pulled folder, still empty."""
+    if request.param == "local":
+        yield str(tmp_path / "pulled")
+        return
+    yield f"memory://{tmp_path.name}/pulled"
+    fsspec.filesystem("memory").store.clear()
+
+
+def put(folder, name, path, sha256=None):
+    """Fill a pulled folder as ``dotpipe weights pull`` does."""
+    with Store(folder).publish(name) as aside:
+        aside.write_bytes(path.read_bytes())
+    entry = Pulled(sha256=sha256 or sha256_of(path), size=path.stat().st_size, source="test")
+    write_manifest(folder, {**read_manifest(folder), name: entry})
+
+
+def damage(folder, name):
+    with Store(folder).publish(name) as aside:
+        aside.write_bytes(b"half")
+
+
+def test_a_pulled_folder_is_looked_at_first(folder, file, tensors, place, tmp_path):
+    place.parent.mkdir(parents=True)
+    torch.save({"another": torch.zeros(2)}, place)
+    put(folder, pulled_name(file), tensors)
+    for found in (find(file, folder), fetch(file, folder)):
+        assert sha256_of(found) == sha256_of(tensors)
+    assert find(file) == place
+
+
+def test_a_file_of_a_bucket_is_copied_once(tmp_path, file, tensors, place, monkeypatch):
+    folder = f"memory://{tmp_path.name}/pulled"
+    put(folder, pulled_name(file), tensors)
+    first = take(pulled_name(file), folder)
+    assert first.is_relative_to(tmp_path / "torch" / "hub")
+    monkeypatch.setattr(Store, "open", lambda *_: pytest.fail("was copied again"))
+    assert take(pulled_name(file), folder) == first
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_copy_that_is_not_what_the_manifest_says_is_made_again(tmp_path, file, tensors, place):
+    folder = f"memory://{tmp_path.name}/pulled"
+    put(folder, pulled_name(file), tensors)
+    take(pulled_name(file), folder).write_bytes(b"half")
+    assert sha256_of(take(pulled_name(file), folder)) == sha256_of(tensors)
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_pulled_file_with_another_digest_is_not_taken(folder, file, tensors, place, tmp_path):
+    put(folder, pulled_name(file), tensors)
+    damage(folder, pulled_name(file))
+    assert find(file, folder) is None
+    with pytest.raises(WeightsMissing, match=r"that its manifest says, got [0-9a-f]{64}; pull it"):
+        fetch(file, folder)
+    assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(tensors.read_bytes())
+    assert find(file, folder) == place
+
+
+def test_a_pulled_file_that_is_gone_is_told(folder, file, tensors, place):
+    put(folder, pulled_name(file), tensors)
+    Store(folder).remove(pulled_name(file))
+    assert find(file, folder) is None
+    with pytest.raises(WeightsMissing, match=r"got no file|cannot be copied to"):
+        fetch(file, folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": {"a": 1}}', '{"files": {"a": {"b": 1}}}'])
+def test_a_manifest_that_is_none_is_told(folder, file, place, content):
+    with Store(folder).publish(MANIFEST) as aside:
+        aside.write_text(content)
+    assert find(file, folder) is None
+    with pytest.raises(WeightsMissing, match=r"must be what `dotpipe weights pull` wrote, got "):
+        read_manifest(folder)
+
+
+def test_a_manifest_says_digest_size_and_source(folder, file, tensors):
+    put(folder, pulled_name(file), tensors)
+    listed = json.loads(Store(folder).read(MANIFEST))
+    assert listed["files"][f"networks/{file.name}"] == {
+        "sha256": sha256_of(tensors),
+        "size": tensors.stat().st_size,
+        "source": "test",
+    }
+
+
+def test_missing_weights_are_told_with_where_they_were_looked_for(folder, file, place):
+    with pytest.raises(WeightsMissing) as caught:
+        fetch(file, folder, need="LPIPS", otherwise="set evaluate.lpips to null")
+    for said in (
+        f"LPIPS needs {file.name}, which cannot be fetched; put it at {place} (TORCH_HOME",
+        "dotpipe weights pull CONFIG DEST",
+        "set evaluate.lpips to null",
+        f"{Store(folder).address(MANIFEST)} must name networks/{file.name}",
+    ):
+        assert said in str(caught.value)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_download_has_the_published_digest_and_takes_its_place(place, file, tensors, monkeypatch):
+    asked = []
+
+    def download(address, target, *, hash_prefix, progress):
+        asked.append((address, hash_prefix, progress))
+        Path(target).write_bytes(tensors.read_bytes())
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    assert fetch(file) == fetch(file) == place
+    assert asked == [(file.address, file.sha256, False)]
+
+
+def test_a_download_into_a_folder_that_takes_none_is_told(file, place, tmp_path):
+    (tmp_path / "torch").write_text("no folder")
+    with pytest.raises(WeightsMissing, match="cannot be fetched; put it at"):
+        fetch(file)
+
+
+def test_altered_weights_are_found_and_named(place, file):
+    place.parent.mkdir(parents=True)
+    torch.save({"weight": torch.zeros(2)}, place)
+    assert find(file) == place
+    assert file.altered(sha256_of(place)) == f" (altered weights {sha256_of(place)[:12]})"
+
+
+def test_a_file_in_the_hub_folder_that_is_no_weights_is_neither_used_nor_overwritten(place, file):
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"<html>not found</html>")
+    assert find(file) is None
+    with pytest.raises(WeightsMissing, match=rf"remove the file at {place} and run again"):
+        fetch(file)
+    assert place.read_bytes().startswith(b"<html>")
+
+
+@pytest.mark.parametrize("content", [torch.zeros(2), {"weight": 1.0}, ["weight"]])
+def test_a_file_without_tensors_by_name_is_told(tmp_path, content):
+    torch.save(content, tmp_path / "any.pth")
+    with pytest.raises(WeightsMissing, match="must hold tensors by name, got"):
+        load_tensors(tmp_path / "any.pth")

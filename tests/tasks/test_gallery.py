@@ -1,0 +1,70 @@
+"""Pictures of the report: which, from where, and in which states."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.extremes import find_extremes
+from tasks.gallery import choose, gallery, input_is_a_knot
+
+
+def viewers(run):
+    ends = find_extremes(run.config, run.operator, run.workspace)
+    return gallery(run.config, run.operator, run.workspace, ends)
+
+
+def test_every_image_has_one_viewer_whatever_it_is_shown_for(finished):
+    chosen, extremes = viewers(finished)
+    assert [viewer.key for viewer in chosen] == list(choose(finished.config, finished.workspace))
+    keys = [viewer.key for viewer in (*chosen, *extremes)]
+    assert len(keys) == len(set(keys))
+    assert len({viewer.name for viewer in (*chosen, *extremes)}) == len(keys)
+
+
+def test_images_at_the_ends_say_so_wherever_they_are_shown(finished):
+    ends = find_extremes(finished.config, finished.operator, finished.workspace)
+    ranks = {viewer.key: viewer.ranks for group in viewers(finished) for viewer in group}
+    worst = ends[0].worst[0]
+    assert f"worst PSNR at alpha 0: {worst.value:.2f}" in ranks[worst.key]
+    assert any("second best SSIM" in rank for rank in ranks[ends[1].best[1].key])
+
+
+def test_a_viewer_has_every_state_and_the_knots_of_its_slider(finished):
+    for viewer in viewers(finished)[0]:
+        assert [(p.name, p.side, p.alpha) for p in viewer.pictures] == [
+            ("input x*", "input", None),
+            ("alpha 0", "enhanced", 0.0),
+            ("alpha 0.5", "enhanced", 0.5),
+            ("alpha 1", "enhanced", 1.0),
+            ("reference", "reference", None),
+        ]
+        sizes = {(p.thumbnail.width, p.thumbnail.height) for p in viewer.pictures}
+        assert len(sizes) == 1
+
+
+def test_pictures_are_those_of_their_keys(finished, pixels):
+    (viewer,) = (v for group in viewers(finished) for v in group if v.key == "a/4")
+    (reference,) = (p for p in viewer.pictures if p.side == "reference")
+    data = base64.b64decode(reference.thumbnail.address.partition(",")[2])
+    with Image.open(io.BytesIO(data)) as image:
+        shown = np.asarray(image.convert("RGB")).astype(float)
+    distances = [np.abs(shown - pixels(number)).mean() for number in range(5)]
+    assert int(np.argmin(distances)) == 4  # not equal: a thumbnail is compressed with loss
+
+
+@pytest.mark.parametrize(
+    ("options", "is_knot"),
+    [
+        ({"alphas": [0, 0.5]}, True),
+        ({"alphas": [0, 1]}, False),
+        ({"alphas": [0], "decoding": "direct"}, True),
+        ({"alphas": [0], "interpolation": "latent"}, True),
+        ({"alphas": [0], "interpolation": "latent", "decoding": "direct"}, False),
+    ],
+)
+def test_the_input_is_a_knot_where_it_is_what_alpha_1_gives(steps, options, is_knot):
+    run = steps("/nowhere", {"restored": "/r", "natural": "/n"}, enhance=options)
+    assert input_is_a_knot(run.config) == is_knot

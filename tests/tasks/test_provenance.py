@@ -1,0 +1,78 @@
+"""What a run was made of, in words."""
+
+import pytest
+import torch
+
+from dot_kernels import GaussianMoments, solve_transport
+from tasks.io.codecs import Autoencoder, Pixel
+from tasks.provenance import Spectra, codec_in_words, counted, operator_lines, run_facts
+
+REVISION, DIGEST = "1" * 40, "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("codec", "identity", "words"),
+    [
+        (
+            Pixel(factor=8),
+            {"kind": "pixel", "factor": 8},
+            "pixel-unshuffle by a factor of 8; it has no weights",
+        ),
+        (
+            Autoencoder(kind="autoencoder-kl", weights="a/b", revision=REVISION, sha256=DIGEST),
+            {"kind": "autoencoder-kl", "weights": "a/b", "revision": REVISION},
+            f"autoencoder-kl a/b at revision {REVISION}, weights with sha256 {DIGEST}",
+        ),
+        (
+            Autoencoder(kind="autoencoder-tiny", weights="/w"),
+            {"kind": "autoencoder-tiny", "sha256": ["c" * 64, DIGEST]},
+            f"autoencoder-tiny from /w, weights with sha256 {DIGEST}",
+        ),
+    ],
+)
+def test_a_codec_is_told_in_words_with_its_digest(codec, identity, words):
+    assert codec_in_words(codec, identity) == words
+
+
+def test_one_is_singular():
+    assert [counted(n, "image") for n in (0, 1, 2, 1234)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "1,234 images",
+    ]
+
+
+def test_spectra_are_those_of_covariances_and_map(rng):
+    x = torch.randn(500, 3, generator=rng, dtype=torch.float64)
+    source = GaussianMoments.of(x * torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    target = GaussianMoments.of(x * torch.tensor([4.0, 6.0, 2.0], dtype=torch.float64))
+    operator = solve_transport(source, target, ridge=0.0)
+    spectra = Spectra.of(operator, {"source": source, "target": target})
+    for values in spectra:
+        assert values == sorted(values, reverse=True)
+    assert spectra.gains == pytest.approx([4.0, 3.0, 2 / 3], rel=0.1)
+    assert spectra.source == pytest.approx([9.0, 4.0, 1.0], rel=0.2)
+    assert spectra.in_words().startswith("Spectra on a logarithmic axis: source variances from ")
+
+
+def test_numbers_of_the_operator_that_are_not_known_are_left_out():
+    lines = operator_lines({"largest_gain": 5.30444, "map_standard_error": None, "images": 1000})
+    assert [(line.name, line.value) for line in lines] == [
+        ("largest gain", "5.304"),
+        ("images", "1,000"),
+    ]
+
+
+def test_images_that_are_made_say_from_what_and_how(steps):
+    config = steps(
+        "/nowhere",
+        {"reference": {"path": "/t", "limit": 1, "crop": 64}},
+        degrade=[{"kind": "noise", "sigma": 0.2}],
+        restore={"kind": "non-local-means"},
+    ).config
+    provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
+    lines = {fact.name: fact.value for fact in run_facts(config, provenance, {})}
+    assert lines["restored: run"].startswith("made from reference: noise (sigma 0.2), then non-")
+    assert lines["reference: reference"] == "/t, central 64 × 64 pixels, the first 1 image"
+    assert lines["pairing"] == "paired: both sides of the fit come from the same 1 image"

@@ -1,0 +1,173 @@
+"""The results as a table, and what is missing from it."""
+
+import json
+
+import pytest
+
+from tasks.io.scores import FIDELITY_SCHEMA
+from tasks.results import (
+    NAMES,
+    curve_in_words,
+    curve_table,
+    gaps,
+    results_markdown,
+    results_table,
+    results_text,
+    results_units,
+    warnings_of,
+)
+
+FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS-alex"}
+
+
+def row(signal="enhanced", alpha=0.0, **values):
+    empty = dict.fromkeys(FIDELITY_SCHEMA.names)
+    return {**empty, "signal": signal, "alpha": alpha, "images": 3, **values}
+
+
+def column(table, title):
+    place = table.titles.index(title)
+    return [line[place] for line in table.lines]
+
+
+def test_the_best_enhanced_value_of_a_column_is_marked_and_no_control():
+    text = results_markdown(
+        [
+            row(alpha=0.0, psnr=20.0, gelbrich=0.5),
+            row(alpha=1.0, psnr=25.0, gelbrich=2.0),
+            row("input", None, psnr=30.0, gelbrich=float("inf")),
+        ],
+        NAMES,
+    )
+    assert text.splitlines() == [
+        "|  | images | PSNR ↑ (dB) | Gelbrich ↓ |",
+        "| --- | --- | --- | --- |",
+        "| alpha 0 | 3 | 20.00 | **0.500** |",
+        "| alpha 1 | 3 | **25.00** | 2.000 |",
+        "| input | 3 | 30.00 | ∞ |",
+    ]
+
+
+def test_more_is_better_for_some_columns_and_less_for_others():
+    rows = [
+        row(alpha=0.0, frechet=10.0, kernel=0.01, precision=0.9, recall=0.1, inception_score=5.0),
+        row(alpha=0.5, frechet=20.0, kernel=0.02, precision=0.8, recall=0.2, inception_score=4.0),
+    ]
+    table = results_table(rows, FID)
+    best = {title: [cell.best for cell in column(table, title)] for title in table.titles[2:]}
+    assert best == {
+        "FID ↓": [True, False],
+        "KID ↓": [True, False],
+        "IS ↑": [True, False],
+        "precision ↑": [True, False],
+        "recall ↑": [False, True],
+    }
+
+
+def test_a_column_without_a_value_is_left_out():
+    assert results_table([row(psnr=20.0)], NAMES).titles == ["", "images", "PSNR ↑ (dB)"]
+
+
+def test_values_stand_with_their_errors_on_as_many_digits():
+    rows = [row(psnr=20.0, psnr_error=0.314, kernel=0.01234, kernel_spread=0.001)]
+    table = results_table(rows, FID)
+    (psnr,) = column(table, "PSNR ↑ (dB)")
+    (kernel,) = column(table, "KID ↓")
+    assert (psnr.text, psnr.error) == ("20.00", "± 0.31")
+    assert (kernel.text, kernel.error) == ("0.01234", "± 0.00100")
+    assert "| **20.00** ± 0.31 |" in results_markdown(rows, FID)
+    assert results_text(rows, FID)[1] == [["alpha 0", "3", "20.00", "0.01234"]]
+
+
+def test_a_terminal_gets_the_main_columns_if_there_are_many():
+    whole = dict.fromkeys(FIDELITY_SCHEMA.names, 0.5) | {"signal": "enhanced"}
+    titles, _ = results_text([whole], FID)
+    main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
+    assert titles == ["", *main]
+
+
+def test_points_of_the_curve_have_a_table_of_their_own():
+    rows = [row(psnr=20.0), row("curve", -1.0, psnr=18.0), row("curve", 0.5, psnr=22.0)]
+    assert len(results_table(rows, NAMES).lines) == 1
+    points = curve_table(rows, NAMES)
+    assert [cell.text for cell in column(points, "PSNR ↑ (dB)")] == ["18.00", "22.00"]
+    assert not any(cell.best for line in points.lines for cell in line)
+
+
+def test_the_curve_in_words_names_what_is_drawn():
+    rows = [row(psnr=20.0, frechet=9.0), row("input", None, psnr=21.0, frechet=12.0)]
+    rows.append(row("curve", 0.5, psnr=20.5, frechet=10.0))
+    assert curve_in_words(rows, FID) == (
+        "Perception-distortion curve, PSNR and FID. alpha 0: 20.00 dB, 9.00; input: 21.00 dB, "
+        "12.00."
+    )
+    assert curve_in_words([], FID) == ""
+
+
+def test_every_column_says_its_unit_and_its_better_side():
+    units = results_units(FID)
+    assert units["frechet"]["title"] == "FID"
+    assert units["psnr"]["unit"] == "dB"
+    assert {facts["better"] for facts in units.values()} == {"more", "less", ""}
+    assert set(units) <= set(FIDELITY_SCHEMA.names)
+    assert {facts["error"] for facts in units.values()} - {""} <= set(FIDELITY_SCHEMA.names)
+
+
+def test_the_sign_of_the_limit_stands_behind_the_name():
+    facts = FID | {"frechet_name": "FD-inception (altered weights 1234)"}
+    titles = results_table([row(frechet_unbiased=1.0)], facts).titles
+    assert titles[-1] == "FD-inception∞ (altered weights 1234) ↓"
+
+
+def test_warnings_are_read_from_the_summary():
+    assert warnings_of({}) == []
+    assert warnings_of({"warnings": json.dumps(["few images"])}) == ["few images"]
+
+
+@pytest.fixture
+def config(steps):
+    def make(*, corpora=None, **evaluate):
+        roles = corpora or {"restored": "/r", "natural": "/n", "reference": "/t"}
+        return steps("/nowhere", roles, evaluate=evaluate).config
+
+    return make
+
+
+def test_a_whole_table_has_no_gaps(config, monkeypatch):
+    monkeypatch.setattr("tasks.results.lpips_identity", lambda *_: {"net": "alex"})
+    whole = dict.fromkeys(FIDELITY_SCHEMA.names, 0.5) | {"signal": "enhanced"}
+    assert gaps(config(lpips="alex", features="inception-v3-compat"), [whole], FID) == []
+
+
+def test_weights_that_are_missing_are_a_gap_with_its_remedy(config, monkeypatch):
+    monkeypatch.setattr("tasks.results.lpips_identity", lambda *_: None)
+    monkeypatch.setattr("tasks.results.extractor_identity", lambda *_: None)
+    found = gaps(config(lpips="vgg", features="inception-v3-compat"), [row()], NAMES)
+    assert len(found) == 2
+    assert "(vgg) could not be had" in found[0]
+    assert "(inception-v3-compat) could not be had" in found[1]
+    assert all("`dotpipe weights pull" in gap for gap in found)
+
+
+def test_metrics_that_few_or_small_images_do_not_have_are_gaps(config, monkeypatch):
+    monkeypatch.setattr("tasks.results.lpips_identity", lambda *_: {"net": "alex"})
+    monkeypatch.setattr("tasks.results.extractor_identity", lambda *_: {"network": "squeezenet"})
+    wanted = config(lpips="alex", features="squeezenet")
+    assert gaps(wanted, [row()], FID) == [
+        "LPIPS needs images of 32 pixels a side or more.",
+        "The metrics of features (Fréchet and kernel distance, Inception Score, precision, recall) "
+        "are missing: too few images are large enough for squeezenet.",
+    ]
+    assert gaps(wanted, [row(lpips=0.1, frechet=1.0, precision=0.5)], FID) == [
+        "There are too few images for the extrapolated Fréchet distance and the kernel distance.",
+        "There is no Inception Score: squeezenet has no classes, or images are few.",
+    ]
+
+
+def test_what_was_not_asked_for_is_a_gap(config):
+    found = gaps(config(lpips=None, features=None), [row(images=0)], NAMES)
+    assert [gap.partition(" (")[0] for gap in found] == [
+        "Some signals have no image with metrics; the column `reason` says why.",
+        "LPIPS was not asked for",
+        "The metrics of features",
+    ]
