@@ -8,13 +8,14 @@ from prefect.logging import get_run_logger
 
 from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
-from tasks.enhance import enhance_shard, networks_in_use, plan_enhancement
+from tasks.enhance import enhance_shard, plan_enhancement
 from tasks.io.errors import WeightsMissing
 from tasks.io.extractors import fetch_extractor
 from tasks.io.perceptual import fetch_lpips
 from tasks.io.workspace import Workspace
 from tasks.match import match_reference, plan_matches, require_matches
 from tasks.reduce import OperatorRef, find_operator
+from tasks.signals import networks_in_use
 
 
 @flow(

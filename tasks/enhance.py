@@ -1,6 +1,6 @@
 """Enhance a shard: one pass of the network for all its alphas, tars and metrics."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -9,7 +9,7 @@ from prefect import task
 
 from dot_kernels import GaussianMoments
 from dot_kernels.patches import Fold
-from tasks.config import Compute, Config, Enhance
+from tasks.config import Config
 from tasks.io.codecs import CodecSpec, load_codec
 from tasks.io.devices import pick_device
 from tasks.io.extractors import (
@@ -20,7 +20,7 @@ from tasks.io.extractors import (
 from tasks.io.images import Limits, encode
 from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.pictures import Picture, cores, load_pictures, read_ahead, to_pixels, windows
-from tasks.io.scores import NO_NETWORK, networks_of
+from tasks.io.scores import NO_NETWORK
 from tasks.io.shards import Member
 from tasks.io.workspace import (
     CONTROLS,
@@ -41,7 +41,9 @@ from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef, read_operator
 from tasks.rendering import CODEC_INPUT, Rendered, Renderer
 from tasks.scoring import score
+from tasks.sections import Compute, Enhance
 from tasks.shard import finished_digest
+from tasks.signals import points_of, signals_to_score
 
 
 class EnhanceJob(Job):
@@ -81,18 +83,6 @@ def enhance_shard(job: EnhanceJob) -> Outcome:
         seconds,
     )
     return outcome
-
-
-def signals_to_score(config: Config) -> tuple[Signal, ...]:
-    """What has a metric table: the images of every alpha, the controls, and the curve."""
-    alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
-    controls = CONTROLS if config.evaluate.controls else ()
-    return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
-
-
-def points_of(signal: Signal, alphas: Sequence[float]) -> tuple[Signal, ...]:
-    """The points of the curve; any other signal is its own only one."""
-    return tuple(Signal("curve", alpha) for alpha in alphas) if signal == CURVE else (signal,)
 
 
 def plan_enhancement(
@@ -135,14 +125,6 @@ def plan_enhancement(
             limits=config.shards.limits(),
         )
         yield Planned(shard, images, job)
-
-
-def networks_in_use(config: Config, operator: OperatorRef, workspace: Workspace) -> dict[str, str]:
-    """The networks that the metric tables of this operator were computed with."""
-    folder = metrics_folder(config.restored_name, operator.name)
-    survey = workspace.ledger.survey(folder)
-    first = next(iter(survey.artifacts()), None)
-    return {} if first is None else networks_of(workspace.store, f"{first}.parquet")
 
 
 class _Plan:

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.config import Config
-from tasks.enhance import signals_to_score
 from tasks.fidelity import read_fidelity
 from tasks.io.extractors import extractor_names
 from tasks.io.ledger import Record
@@ -28,6 +27,7 @@ from tasks.jobs import Job, Line, Target, aim, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef
 from tasks.shard import finished_digest, require_few_bad
+from tasks.signals import signals_to_score
 
 
 class SummaryJob(Job):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prefect import task
 from torch import Tensor
 
-from tasks.config import Compute, Config
+from tasks.config import Config
 from tasks.io.devices import full_precision, pick_device
 from tasks.io.extractors import (
     Extractor,
@@ -32,6 +32,7 @@ from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publis
 from tasks.perception import see
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
+from tasks.sections import Compute
 from tasks.shard import finished_digest
 
 TOO_SMALL = "no features: the image is too small for the network"

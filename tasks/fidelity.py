@@ -23,7 +23,6 @@ from dot_kernels.metrics import (
     precision_recall,
 )
 from tasks.config import Config
-from tasks.enhance import points_of, signals_to_score
 from tasks.io.artifacts import load_moments
 from tasks.io.extractors import extractor_identity, feature_folder
 from tasks.io.features import read_class_sums, read_statistics
@@ -45,6 +44,7 @@ from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.reduce import OperatorRef, read_operator
 from tasks.shard import finished_digest
+from tasks.signals import points_of, signals_to_score
 
 
 class FidelityJob(Job):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dot_kernels import Codec, GaussianMoments, patch_moments
 from dot_kernels.enhancement import encode_padded, whole_cells
-from tasks.config import Compute, Config
+from tasks.config import Config
 from tasks.io.artifacts import save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.devices import full_precision, pick_device
@@ -28,6 +28,7 @@ from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
+from tasks.sections import Compute
 from tasks.select import Selection
 from tasks.shard import finished_digest
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 
 from dot_kernels import GaussianMoments, TransportOperator
-from tasks.config import Config, Corpus
+from tasks.config import Config
 from tasks.io.codecs import Autoencoder, CodecSpec
 from tasks.io.extractors import extractor_identity
 from tasks.io.perceptual import lpips_identity
+from tasks.sections import Corpus
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",

@@ -16,13 +16,13 @@ from dot_kernels import (
 )
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
-from tasks.config import Enhance
 from tasks.io.devices import full_precision
 from tasks.io.images import too_long
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
 from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs import generator_of
 from tasks.perception import Networks, Seen, distortions_along, finite
+from tasks.sections import Enhance
 
 INPUT, CODEC, CODEC_INPUT = CONTROLS
 

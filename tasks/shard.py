@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import task
 
-from tasks.config import Config, Corpus
+from tasks.config import Config
 from tasks.io.errors import CorpusError, ImageRefused, StepMissing, TooManyBadImages
 from tasks.io.images import EXTENSIONS, Limits, decode, encode, fit_to, read_header
 from tasks.io.ledger import Record, Survey, digest_of
@@ -19,6 +19,7 @@ from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Line, Outcome, Planned, Target, aim, count_reasons, publishing
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
+from tasks.sections import Corpus
 
 
 class SourceFile(NamedTuple):

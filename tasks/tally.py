@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from tasks.config import Config
-from tasks.enhance import signals_to_score
 from tasks.io.ledger import Record, Survey
 from tasks.io.shards import read_table
 from tasks.io.workspace import (
@@ -23,6 +22,7 @@ from tasks.io.workspace import (
 from tasks.jobs import count_reasons
 from tasks.measure import measure_name
 from tasks.select import plan_selection, read_selection
+from tasks.signals import signals_to_score
 
 
 class Count(NamedTuple):

@@ -3,19 +3,29 @@
 import pipeline
 import pytest
 
-from tasks.config import Config, Enhance, Evaluate, load_config
+from tasks.config import Config, load_config
+from tasks.sections import Enhance, Evaluate
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def config(test_data, repository, tmp_path_factory):
-    """infra/configs/noise50-taesd.yaml at alpha 0, its paths led to where the data is."""
+    """infra/configs/noise50-taesd.yaml at alpha 0, over 64 images, paths led to the data."""
     given = load_config(repository / "infra/configs/noise50-taesd.yaml")
     stated = (repository / "../shared/data").resolve()
     tree = given.model_dump_json().replace(str(stated), str(test_data))
-    return Config.model_validate_json(tree).model_copy(
+    whole = Config.model_validate_json(tree)
+    corpora = whole.corpora
+    return whole.model_copy(
         update={
+            "corpora": corpora.model_copy(
+                update={
+                    "natural": corpora.natural.model_copy(update={"limit": 10}),
+                    "reference": corpora.reference.model_copy(update={"limit": 64}),
+                }
+            ),
+            "evaluate": Evaluate(lpips="squeeze", features=None, curve=None),
             "workspace": str(tmp_path_factory.mktemp("real-input")),
             "enhance": Enhance(alphas=(0.0,)),
         }
@@ -27,7 +37,11 @@ def outcomes(config, test_data):
     """Means over the 64 images: the input, and three ways to enhance it fully."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(test_data / "weights/torch_home"))
-        quick = config.model_copy(update={"evaluate": Evaluate(lpips="squeeze", controls=False)})
+        quick = config.model_copy(
+            update={
+                "evaluate": Evaluate(lpips="squeeze", features=None, controls=False, curve=None)
+            }
+        )
         direct = quick.enhance.model_copy(update={"decoding": "direct"})
         unpaired = quick.fit.model_copy(update={"pairing": "unpaired"})
         rows = {

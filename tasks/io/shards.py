@@ -163,10 +163,11 @@ def _row(writer: TarWriter, image: Accepted | Refused) -> dict[str, Any]:
 def read_table(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file of the store.
 
-    Not by ``pq.read_table``, whose threads may abort a process that ends soon after.
+    In this thread alone: one of Arrow's that lets go of the bytes, which are Python's,
+    while the interpreter ends, aborts the process.
     """
-    with pq.ParquetFile(io.BytesIO(store.read(path))) as table:
-        return table.read(columns=columns)
+    with pq.ParquetFile(io.BytesIO(store.read(path)), pre_buffer=False) as table:
+        return table.read(columns=columns, use_threads=False)
 
 
 def members_of(index: pa.Table, folder: str) -> list[Member]:

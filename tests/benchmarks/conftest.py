@@ -8,9 +8,10 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 
 from dot_kernels.degradations import Noise
-from tasks.config import Compute, Config, Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config import Config
 from tasks.io.codecs import Autoencoder, Pixel
 from tasks.io.restorers import Bicubic
+from tasks.sections import Compute, Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.config import Shards
+from tasks.sections import Shards
 
 MEASURE = """
 import resource, sys

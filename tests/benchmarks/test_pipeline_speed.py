@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from dot_kernels import transport_latents
-from tasks.config import Curve, Enhance, Patches, Shards
 from tasks.io.codecs import load_codec
 from tasks.io.images import decode, encode
 from tasks.io.pictures import cores, to_pixels, to_tensor
 from tasks.io.shards import read_members
 from tasks.io.workspace import Workspace
 from tasks.reduce import find_operator, read_operator
+from tasks.sections import Curve, Enhance, Patches, Shards
 from tasks.shard import plan_shards, write_corpus_shard
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)

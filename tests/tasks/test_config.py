@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 import infra
-from tasks.config import Config, Curve, load_config
+from tasks.config import Config, load_config
 from tasks.io.errors import ConfigurationError
+from tasks.sections import Curve
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
 NOISE = {"kind": "noise", "sigma": 0.2}

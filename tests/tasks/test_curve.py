@@ -13,10 +13,10 @@ from torchvision.models import squeezenet1_1
 import tasks.enhance
 import tasks.measure
 from dot_kernels import PixelCodec
-from tasks.enhance import points_of, signals_to_score
 from tasks.io import extractors, perceptual
 from tasks.io.weights import FILES
 from tasks.io.workspace import CURVE, Signal
+from tasks.signals import points_of, signals_to_score
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
 ALPHAS = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]

@@ -17,7 +17,6 @@ import tasks.enhance
 import tasks.measure
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from flows.enhance_dataset import _fetch_metric_weights
-from tasks.enhance import networks_in_use
 from tasks.io import perceptual
 from tasks.io.artifacts import load_moments
 from tasks.io.errors import WeightsMissing
@@ -27,6 +26,7 @@ from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
 from tasks.jobs import generator_of
 from tasks.reduce import find_operator, read_operator
+from tasks.signals import networks_in_use
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)

@@ -17,7 +17,6 @@ import tasks.measure
 from dot_kernels import PixelCodec
 from flows.enhance_dataset import _fetch_metric_weights
 from tasks.choose import read_results
-from tasks.enhance import networks_in_use
 from tasks.io import extractors
 from tasks.io.artifacts import load_moments
 from tasks.io.errors import WeightsMissing
@@ -27,6 +26,7 @@ from tasks.io.images import Limits, decode, encode
 from tasks.io.pictures import to_bytes, to_tensor
 from tasks.io.weights import FILES
 from tasks.reduce import find_operator
+from tasks.signals import networks_in_use
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 SIGNALS = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input", "codec", "codec_input")
