@@ -194,10 +194,11 @@ def pull(
     folder: Annotated[str, typer.Argument(metavar="DEST", help="Folder or bucket to fill.")],
 ) -> None:
     """Put everything that CONFIG's networks need into DEST; `weights: DEST` then uses it."""
+    from tasks.config import load_config
     from tasks.pull import pull_weights
 
     complete = True
-    for name, entry, note in pull_weights(_parsed(config), folder):
+    for name, entry, note in pull_weights(load_config(config), folder):
         if entry is None:
             complete = False
             typer.secho(f"error: {note}", fg="red", err=True)
@@ -222,8 +223,10 @@ def _run_all(config: Path) -> None:
 def _parsed(config: Path, *, shards: bool = False) -> "Config":
     """The configuration; with ``shards``, its data sets must be there and up to date."""
     from tasks.config import load_config
+    from tasks.pull import require_pulled
 
     parsed = load_config(config)
+    require_pulled(parsed)
     if shards:
         from tasks.status import require_shards
 

@@ -1,6 +1,5 @@
 """From enhanced shards to one table of metrics and the report over it."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from prefect import Task, flow
@@ -25,21 +24,16 @@ from tasks.report import plan_report, report_markdown, write_report
 )
 def evaluate_dataset(config: Config) -> list[Report]:
     """Score what has not been scored, compare features, and summarise."""
-    workspace, at_once = Workspace(config.workspace), config.compute.shards_at_once or 1
+    workspace = Workspace(config.workspace)
     reports = [pass_over_shards(config, "score", tars=False)]
     operator = find_operator(config, workspace)
-    plans: list[tuple[str, Task[Any, Outcome], Iterable[Planned]]] = [
-        (
-            f"features of {config.against_name}",
-            extract_features,
-            plan_extraction(config, workspace),
-        ),
-        ("fidelity", measure_fidelity, plan_fidelity(config, operator, workspace)),
-    ]
-    for step, work, plan in plans:
-        if units := list(plan):
-            total = sum(unit.images for unit in units)
-            reports.append(run_step(step, work, units, at_once=at_once, total=total))
+    against = f"features of {config.against_name}"
+    if units := list(plan_extraction(config, workspace)):
+        at_once = config.compute.shards_at_once or 1
+        reports.append(_run(against, extract_features, units, at_once))
+    # One signal at a time: the statistics of one take up to a gigabyte.
+    units = list(plan_fidelity(config, operator, workspace))
+    reports.append(_run("fidelity", measure_fidelity, units, 1))
     artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
         summarise(job)
@@ -66,6 +60,10 @@ def report_dataset(config: Config) -> str:
         description=f"Report of {config.name}",
     )
     return workspace.store.address(f"{artifact}.html")
+
+
+def _run(step: str, work: Task[Any, Outcome], units: list[Planned], at_once: int) -> Report:
+    return run_step(step, work, units, at_once=at_once, total=sum(unit.images for unit in units))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tasks.evaluate import plan_summary, read_summary
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
 from tasks.io.workspace import Workspace, reports_folder
 from tasks.reduce import find_operator
-from tasks.results import results_units, summary_facts
+from tasks.results import results_units, summary_facts, warnings_of
 
 Metric = Literal["psnr", "ssim", "lpips", "fid", "kid", "gelbrich"]
 
@@ -72,7 +72,7 @@ def metric_named(name: str) -> Metric:
     Raises:
         ConfigurationError: there is none.
     """
-    found = next((metric for metric in COLUMNS if metric == name), None)
+    found = next((metric for metric in COLUMNS if metric == name.lower()), None)
     if found is None:
         raise ConfigurationError(f"best must be one of {', '.join(COLUMNS)}, got {name!r}")
     return found
@@ -94,9 +94,11 @@ def read_results(config: Config) -> Results:
     except DotpipeError:
         is_current = False
     note = "the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"
-    units = results_units(summary_facts(workspace, artifact))
+    facts = summary_facts(workspace, artifact)
+    units = results_units(facts)
     titles = {metric: units[column]["title"] for metric, column in COLUMNS.items()}
-    return Results(read_summary(workspace, artifact), titles, [] if is_current else [note])
+    notes = [*warnings_of(facts), *([] if is_current else [note])]
+    return Results(read_summary(workspace, artifact), titles, notes)
 
 
 def choose_alpha(

@@ -12,6 +12,7 @@ from dot_kernels.patches import Fold
 from tasks.config import Config
 from tasks.io.codecs import CodecSpec, load_codec
 from tasks.io.devices import pick_device
+from tasks.io.digests import require_identity
 from tasks.io.extractors import (
     Network,
     extractor_identity,
@@ -61,6 +62,7 @@ class EnhanceJob(Job):
     lpips: LpipsNet | None
     network: Network | None
     weights: str | None
+    identities: dict[str, dict[str, str] | None]
     curve: tuple[float, ...]
     curve_networks: bool
     compute: Compute
@@ -119,6 +121,7 @@ def plan_enhancement(
             lpips=plan.lpips_net,
             network=plan.network,
             weights=config.weights,
+            identities=plan.identities,
             curve=config.curve_alphas,
             curve_networks=plan.on_curve,
             compute=config.compute,
@@ -142,6 +145,7 @@ class _Plan:
         net = net if reference is not None else None
         self._lpips = None if net is None else lpips_identity(net, config.weights)
         self._seen_by = None if network is None else extractor_identity(network, config.weights)
+        self.identities = {"lpips": self._lpips, "features": self._seen_by}
         self.lpips_net = net if self._lpips else None
         self.network = network if self._seen_by else None
         self.on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
@@ -160,12 +164,11 @@ class _Plan:
         if self._matches is not None and self._config.reference_name is not None:
             matches = matches_folder(self._config.restored_name, self._config.reference_name)
             match = finished_digest(self._matches, f"{matches}/{shard}", "enhance")
-        networks = {"lpips": self._lpips, "features": self._seen_by}
         inputs = {**self._inputs(shard, signal), "match": match}
-        if signal != CURVE:
-            inputs |= networks
-        else:
-            inputs |= {"alphas": self._config.curve_alphas, **(networks if self.on_curve else {})}
+        if signal == CURVE:
+            inputs["alphas"] = self._config.curve_alphas
+        if signal != CURVE or self.on_curve:
+            inputs |= self.identities
         target = aim(self._metrics, f"{folder}/{shard}", "score", inputs)
         return None if target is None else Output(signal, target)
 
@@ -235,9 +238,12 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
     codec = load_codec(job.codec, job.compute.device, job.compute.precision, job.weights)
     lpips = extractor = None
-    if job.tables:
-        lpips = load_lpips(job.lpips, device, job.weights) if job.lpips and job.reference else None
-        extractor = load_extractor(job.network, device, job.weights) if job.network else None
+    if job.tables and job.lpips and job.reference:
+        lpips = load_lpips(job.lpips, device, job.weights)
+        require_identity(lpips_identity(job.lpips, job.weights), job.identities["lpips"])
+    if job.tables and job.network:
+        extractor = load_extractor(job.network, device, job.weights)
+        require_identity(extractor_identity(job.network, job.weights), job.identities["features"])
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=codec,

@@ -1,7 +1,7 @@
 """Summarise: the fidelity of every signal in one table, with what a reader must know of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +11,9 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.fidelity import read_fidelity
-from tasks.io.extractors import extractor_names
+from tasks.io.extractors import extractor_identity, extractor_names
 from tasks.io.ledger import Record
-from tasks.io.perceptual import lpips_name
+from tasks.io.perceptual import lpips_identity, lpips_name
 from tasks.io.scores import FIDELITY_SCHEMA
 from tasks.io.shards import read_table
 from tasks.io.workspace import (
@@ -95,13 +95,22 @@ def plan_summary(
 
 
 def metric_names(config: Config) -> dict[str, str]:
-    """What the metrics are called, which depends on the weights of their networks."""
+    """What the metrics are called, and the digests of the weights that this depends on."""
     lpips, features = config.evaluate.lpips, config.evaluate.features
-    names = {"lpips_name": lpips_name(lpips, config.weights)} if lpips else {}
+    names = dict[str, str]()
+    if lpips is not None:
+        names["lpips_name"] = lpips_name(lpips, config.weights)
+        names |= _digest("lpips", lpips_identity(lpips, config.weights))
     if features is None:
         return names
     frechet, kernel = extractor_names(features, config.weights)
-    return names | {"network": features, "frechet_name": frechet, "kernel_name": kernel}
+    names |= {"network": features, "frechet_name": frechet, "kernel_name": kernel}
+    return names | _digest("features", extractor_identity(features, config.weights))
+
+
+def _digest(metric: str, identity: Mapping[str, str] | None) -> dict[str, str]:
+    """The digest of a network's weights, where they are."""
+    return {} if identity is None else {f"{metric}_sha256": identity["sha256"]}
 
 
 def read_summary(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
@@ -157,7 +166,31 @@ def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str
             f"{names['kernel_name']} is averaged over subsets of {sizes['subset_size']} images "
             "instead of 1000, as there are so few; its spread is that of such subsets."
         )
+    return found + _few(rows, reference)
+
+
+def _few(rows: Sequence[dict[str, Any]], reference: int) -> list[str]:
+    """What few images do to the metrics that are not distances."""
+    found = []
+    split = (_fewest(rows, "inception_score") or 5000) // 10
+    if split < 500:
+        found.append(
+            f"The Inception Score is a mean over splits of about {split} images: below 500 it is "
+            "too small, and compares only runs over as many images."
+        )
+    images = _fewest(rows, "precision")
+    if images is not None and min(images, reference) < 1000:
+        found.append(
+            f"Precision and recall of {images} images and {reference} to compare with: below "
+            "1000 of each they are coarse, and compare only runs over as many images."
+        )
     return found
+
+
+def _fewest(rows: Sequence[dict[str, Any]], metric: str) -> int | None:
+    """The smallest number of images with features behind a metric; None where no row has it."""
+    counts = [row["featured"] for row in rows if row.get(metric) is not None]
+    return min(counts, default=None)
 
 
 def _require_good(job: SummaryJob, workspace: Workspace) -> None:

@@ -7,7 +7,8 @@ from prefect import task
 from torch import Tensor
 
 from tasks.config import Config
-from tasks.io.devices import full_precision, pick_device
+from tasks.io.devices import pick_device
+from tasks.io.digests import require_identity
 from tasks.io.extractors import (
     Extractor,
     Network,
@@ -46,6 +47,7 @@ class ExtractJob(Job):
     shard: str
     network: Network
     weights: str | None
+    identity: dict[str, str]
     compute: Compute
     limits: Limits
 
@@ -83,6 +85,7 @@ def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
                 shard=shard,
                 network=network,
                 weights=config.weights,
+                identity=identity,
                 compute=config.compute,
                 limits=config.shards.limits(),
             )
@@ -94,6 +97,7 @@ def write_features(job: ExtractJob) -> Outcome:
     """Extract the features of one shard."""
     workspace = job.opened()
     extractor = load_extractor(job.network, pick_device(job.compute.device), job.weights)
+    require_identity(extractor_identity(job.network, job.weights), job.identity)
     reasons, images = list[str](), 0
     with publishing(workspace, job.target) as publication:
         writer = FeatureWriter(
@@ -117,7 +121,7 @@ def _windows(
     """The pictures of a shard in the order of keys, with their features if they have any."""
     batch = job.compute.batch
     members = workspace.members(job.dataset, job.shard)
-    with ThreadPoolExecutor(cores()) as pool, full_precision():
+    with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(
             lambda window: load_pictures(workspace.store, window, job.limits, pool),
             windows(members, batch),

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection, Iterator
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from dot_kernels.metrics import (
     inception_score,
     kernel_distance,
     kernel_subset_size,
+    pairing_bias,
     precision_recall,
 )
 from tasks.config import Config
@@ -89,6 +91,7 @@ def plan_fidelity(config: Config, operator: OperatorRef, workspace: Workspace) -
             "scores": [finished_digest(tables, f"{scores}/{s}", "evaluate") for s in shards],
             "reference": list(reference.values()),
             "sample": config.evaluate.sample,
+            "torch-fidelity": version("torch-fidelity"),
         }
         target = aim(survey, f"{folder}/{signal.folder}", "fidelity", inputs)
         job = (
@@ -259,11 +262,13 @@ def _distances(images: FeatureStatistics, reference: FeatureStatistics) -> dict[
     row: dict[str, Any] = {
         "frechet": frechet.value,
         "frechet_error": frechet.error,
-        "frechet_unbiased": frechet.unbiased,
+        "frechet_extrapolated": frechet.extrapolated,
     }
     size = kernel_subset_size(len(images.features), len(reference.features))
     if kernel := kernel_distance(images.features, reference.features, subset_size=size):
         row |= {"kernel": kernel.value, "kernel_spread": kernel.error, "subset_size": size}
+        if (bias := pairing_bias(images, reference)) is not None:
+            row["kernel_corrected"] = kernel.value - bias
     if shares := precision_recall(images.features, reference.features):
         row |= {"precision": shares[0], "recall": shares[1]}
     return row

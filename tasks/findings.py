@@ -30,6 +30,7 @@ from tasks.results import (
     curve_in_words,
     curve_table,
     gaps,
+    line_in_words,
     number,
     ranked_digits,
     ranked_title,
@@ -59,14 +60,15 @@ class Findings(NamedTuple):
     def of(cls, config: Config, operator: str, workspace: Workspace) -> "Findings":
         """The findings of one enhanced data set."""
         summary = f"{reports_folder(config.restored_name, operator)}/fidelity"
+        facts = summary_facts(workspace, summary)
         return cls(
             config,
             operator,
             read_summary(workspace, summary),
-            summary_facts(workspace, summary),
+            facts,
             *read_operator(workspace, config.restored_name, operator),
             count_images(config, operator, workspace),
-            time_steps(config, operator, workspace),
+            time_steps(config, operator, workspace, facts),
         )
 
     @property
@@ -104,10 +106,12 @@ def page_facts(
         "gaps": findings.gaps,
         "warnings": warnings_of(facts),
         "results": results_table(findings.rows, facts),
+        "legend": _legend(findings.rows, facts),
         "points": curve_table(findings.rows, facts),
         "curve": data_address(curve, "image/png") if curve else None,
         "curve_size": _size(curve) if curve else None,
         "curve_alt": curve_in_words(findings.rows, facts),
+        "curve_note": line_in_words(findings.rows),
         "gallery": viewers[0],
         "extremes": viewers[1],
         "snaps": snaps,
@@ -134,6 +138,7 @@ def report_text(findings: Findings) -> str:
     parts = [
         f"# {findings.config.name}: deep optimal transport",
         results_markdown(findings.rows, findings.facts),
+        f"{_legend(findings.rows, findings.facts)} Bold marks the best enhanced value of a column.",
         *(["\n".join(notes) + "\n"] if notes else []),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
@@ -152,7 +157,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "operator_name": findings.operator_name,
         "operator": findings.operator_numbers,
         "fit": findings.provenance,
-        "weights": weights_of(config),
+        "weights": weights_of(config, findings.facts),
         "metrics": dict(findings.facts) | {"warnings": warnings_of(findings.facts)},
         "columns": results_units(findings.facts),
         "results": findings.rows,
@@ -179,6 +184,27 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _legend(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, str]) -> str:
+    """How the numbers of the results table are to be read."""
+    present = {name for row in rows for name, value in row.items() if value is not None}
+    sentences = [
+        "Means over the images that have the metric; ± is the standard error of one row. All rows "
+        "share the same images, so differences between alphas are known better than ± suggests."
+    ]
+    if present & {"kernel_spread", "inception_score_spread"}:
+        sentences.append(
+            "For kernel distance and Inception Score ± is the spread over subsets or splits."
+        )
+    if "kernel_corrected" in present:
+        sentences.append(
+            f"{facts['kernel_name']} corrected leaves out the comparison of an image with its own "
+            "reference, which makes the plain one too small."
+        )
+    if "frechet_extrapolated" in present:
+        sentences.append("A name with ∞ is extrapolated to infinitely many images.")
+    return " ".join(sentences)
 
 
 def _tiles(findings: Findings) -> list[Fact]:

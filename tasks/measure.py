@@ -12,7 +12,7 @@ from dot_kernels.enhancement import encode_padded, whole_cells
 from tasks.config import Config
 from tasks.io.artifacts import save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
-from tasks.io.devices import full_precision, pick_device
+from tasks.io.devices import pick_device
 from tasks.io.images import Limits
 from tasks.io.ledger import fingerprint
 from tasks.io.pictures import (
@@ -159,7 +159,7 @@ def _encoded(
     keys = set(job.chosen)
     members = [member for member in workspace.members(job.dataset, job.shard) if member.key in keys]
     device, batch = pick_device(job.compute.device), job.compute.batch
-    with ThreadPoolExecutor(cores()) as pool, full_precision():
+    with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(
             lambda window: load_pictures(workspace.store, window, job.limits, pool),
             windows(members, batch),

@@ -9,8 +9,8 @@ import torch
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.io.codecs import Autoencoder, CodecSpec
-from tasks.io.extractors import extractor_identity
-from tasks.io.perceptual import lpips_identity
+from tasks.io.errors import WeightsMissing
+from tasks.io.restorers import restorer_identity
 from tasks.sections import Corpus
 
 _MEANINGS = {
@@ -94,12 +94,22 @@ def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
-def weights_of(config: Config) -> dict[str, dict[str, str] | None]:
-    """The networks of the metrics and the digests of their weights; None where there are none."""
-    net, network = config.evaluate.lpips, config.evaluate.features
+def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
+    """The networks of the metrics and the digests of their weights; None where there are none.
+
+    Args:
+        config: says which networks.
+        facts: of the summary, with the digests of the weights that made its numbers.
+    """
+    networks = {
+        "lpips": ("net", config.evaluate.lpips),
+        "features": ("network", config.evaluate.features),
+    }
     return {
-        "lpips": None if net is None else lpips_identity(net, config.weights),
-        "features": None if network is None else extractor_identity(network, config.weights),
+        metric: {name: network, "sha256": digest}
+        if network is not None and (digest := facts.get(f"{metric}_sha256"))
+        else None
+        for metric, (name, network) in networks.items()
     }
 
 
@@ -202,12 +212,27 @@ def _option_facts(config: Config) -> list[Fact]:
 
 
 def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
-    weights, found = weights_of(config), []
+    weights, found = weights_of(config, facts), _restorer_facts(config)
     if lpips := weights["lpips"]:
         value = f"{lpips['net']}, weights with sha256 {lpips['sha256']}"
         found.append(Fact("LPIPS", value, "network of the perceptual distance"))
     if features := weights["features"]:
         size = f", {facts['dimension']} features" if "dimension" in facts else ""
-        value = f"{config.evaluate.features}{size}, weights with sha256 {features['sha256']}"
+        value = f"{features['network']}{size}, weights with sha256 {features['sha256']}"
         found.append(Fact("features", value, f"network of {facts['frechet_name']} and its kin"))
     return found
+
+
+def _restorer_facts(config: Config) -> list[Fact]:
+    """The checkpoint of the restorer, if it has one; the report does not need it any more."""
+    if config.restore is None:
+        return []
+    meaning = "network that made the restored images"
+    try:
+        identity = restorer_identity(config.restore, config.weights)
+    except (WeightsMissing, OSError):
+        return [Fact("restorer", f"{config.restore.kind}, checkpoint no longer there", meaning)]
+    if "sha256" not in identity:
+        return []
+    value = f"{config.restore.kind}, weights with sha256 {identity['sha256']}"
+    return [Fact("restorer", value, meaning)]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from tasks.config import Config
 from tasks.io.codecs import Autoencoder, locate_codec, pulled_codec
 from tasks.io.digests import digest
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.extractors import fetch_extractor
 from tasks.io.perceptual import fetch_lpips, lpips_file
-from tasks.io.pulled import Pulled, read_manifest, write_manifest
+from tasks.io.pulled import MANIFEST, Pulled, read_manifest, write_manifest
 from tasks.io.restorers import SpandrelCheckpoint, locate_checkpoint, pulled_checkpoint
 from tasks.io.store import Store
 from tasks.io.weights import FILES, WeightFile, find, pulled_name
@@ -40,6 +40,19 @@ class Wanted(NamedTuple):
     """Whether the file of this number may stay when its digest is this."""
     is_named_by_path: bool = False
     """Then files from elsewhere may have the same name."""
+
+
+def require_pulled(config: Config) -> None:
+    """Check that the folder of pulled weights is one, where the configuration names it.
+
+    Raises:
+        ConfigurationError: it has no manifest.
+    """
+    if config.weights is not None and not Store(config.weights).exists(MANIFEST):
+        raise ConfigurationError(
+            f"weights must be a folder that `dotpipe weights pull` filled, got {config.weights!r} "
+            f"without a {MANIFEST}"
+        )
 
 
 def pull_weights(config: Config, folder: str) -> Iterator[Taken]:

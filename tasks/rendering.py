@@ -16,7 +16,6 @@ from dot_kernels import (
 )
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
-from tasks.io.devices import full_precision
 from tasks.io.images import too_long
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
 from tasks.io.workspace import CONTROLS, Signal
@@ -98,11 +97,13 @@ class Renderer:
         return picture._replace(pixels=None, reason=reason) if reason else picture
 
     @torch.inference_mode()
-    @full_precision()
     def _render_group(
         self, pairs: list[tuple[Picture, tuple[Picture | None, str | None]]]
-    ) -> Iterator[Rendered]:
-        """Pictures of one size, that all have a reference or all have none."""
+    ) -> list[Rendered]:
+        """Pictures of one size, that all have a reference or all have none.
+
+        Not a generator: ``inference_mode`` would end before its body begins.
+        """
         group, partners = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         images = to_tensor([p.pixels for p in group if p.pixels is not None], self.device)
         truths = [p.pixels for p, _ in partners if p is not None and p.pixels is not None]
@@ -128,19 +129,23 @@ class Renderer:
         )
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
+        rendered_group = []
         for index, (picture, (_, unscored)) in enumerate(zip(group, partners, strict=True)):
             if not bool(usable[index]):
-                yield Rendered(picture=picture, reason=NOT_FINITE)
+                rendered_group.append(Rendered(picture=picture, reason=NOT_FINITE))
                 continue
-            yield Rendered(
-                picture=picture,
-                images={signal: tensor[index] for signal, tensor in on_cpu.items()},
-                reference=None if truth is None else truth[index],
-                lpips={signal: values[index] for signal, values in lpips.items()},
-                features={signal: seen[index] for signal, seen in features.items()},
-                curve=curve[index],
-                unscored=unscored,
+            rendered_group.append(
+                Rendered(
+                    picture=picture,
+                    images={signal: tensor[index] for signal, tensor in on_cpu.items()},
+                    reference=None if truth is None else truth[index],
+                    lpips={signal: values[index] for signal, values in lpips.items()},
+                    features={signal: seen[index] for signal, seen in features.items()},
+                    curve=curve[index],
+                    unscored=unscored,
+                )
             )
+        return rendered_group
 
     def _look(
         self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None

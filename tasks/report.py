@@ -1,6 +1,8 @@
 """Write the report: tables, figures, pictures, and what was run, in files that open anywhere."""
 
 from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 from prefect import task
@@ -24,6 +26,8 @@ from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef
 from tasks.results import curve_names
 from tasks.shard import finished_digest
+
+_TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
 
 
 class ReportJob(Job):
@@ -57,6 +61,7 @@ def plan_report(
         "images": [_index_digest(dataset, workspace) for dataset in config.datasets()],
         "pictures": _picture_digests(config, operator, workspace),
         "config": config.model_dump(mode="json"),
+        "page": _template_digests(),
     }
     artifact = f"{folder}/report"
     target = aim(survey, artifact, "report", inputs)
@@ -91,6 +96,12 @@ def make_report(job: ReportJob) -> None:
         publication.file(f"{folder}/run.json").write_text(run_record(findings, ends), "utf-8")
         if curve is not None:
             publication.file(f"{folder}/curve.png").write_bytes(curve)
+
+
+def _template_digests() -> dict[str, str]:
+    """The page's templates, so that an upgrade of this software renews the page."""
+    folder = files("tasks.io") / "templates"
+    return {name: sha256((folder / name).read_bytes()).hexdigest() for name in _TEMPLATES}
 
 
 def _index_digest(dataset: str, workspace: Workspace) -> str:

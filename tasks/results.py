@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tasks.config import Config
 from tasks.io.extractors import extractor_identity
-from tasks.io.figures import perception_column
+from tasks.io.figures import is_curve_measured, perception_column
 from tasks.io.pages import render_table
 from tasks.io.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.workspace import CURVE, Signal, Workspace
@@ -43,8 +43,9 @@ COLUMNS = (
     Column("ssim", "SSIM", "↑", "", 4, "ssim_error"),
     Column("lpips", "{lpips_name}", "↓", "", 4, "lpips_error"),
     Column("frechet", "{frechet_name}", "↓", "", None, "frechet_error"),
-    Column("frechet_unbiased", "{frechet_limit}", "↓"),
+    Column("frechet_extrapolated", "{frechet_limit}", "↓"),
     Column("kernel", "{kernel_name}", "↓", "", None, "kernel_spread"),
+    Column("kernel_corrected", "{kernel_name} corrected", "↓"),
     Column("inception_score", "IS", "↑", "", 2, "inception_score_spread"),
     Column("precision", "precision", "↑", "", 3),
     Column("recall", "recall", "↑", "", 3),
@@ -178,6 +179,18 @@ def _is_best(column: Column, value: float | None, values: Iterable[float | None]
     return value == (max(known) if column.better == "↑" else min(known))
 
 
+def _is_ranked(column: Column, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
+    """Whether the best value of a column can be told at all."""
+    if column.name == "frechet_extrapolated":
+        counts = [row["featured"] for row in rivals if row.get("featured")]
+        counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
+        return min(counts, default=0) >= int(facts.get("dimension", 0))
+    if column.name == "kernel":
+        known = [row["kernel"] for row in rivals if row.get("kernel") is not None]
+        return not _has(rivals, "kernel_corrected") and min(known, default=0) >= 0
+    return True
+
+
 def number(value: float | None, digits: int) -> str:
     """A number as the tables show it."""
     return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
@@ -204,7 +217,24 @@ def gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, str]) -> list[
         found.append("No reference corpus is given, so there are no distortion metrics.")
     else:
         found += _distortion_gaps(config, shown, facts)
-    return found + _feature_gaps(config, shown)
+    return found + _feature_gaps(config, shown) + _curve_gaps(config, rows)
+
+
+def line_in_words(rows: Sequence[Row]) -> str:
+    """What the line of the curve's figure leaves out, if it does."""
+    if perception_column(rows) is None or is_curve_measured(rows):
+        return ""
+    return "The line of the curve's figure goes through the written alphas only."
+
+
+def _curve_gaps(config: Config, rows: Sequence[Row]) -> list[str]:
+    """Points of the curve that have no perceptual distance, though they could have one."""
+    curve, note = config.evaluate.curve, line_in_words(rows)
+    if not note or curve is None or not config.curve_alphas:
+        return []
+    if curve.networks or perception_column(rows) == "gelbrich":
+        return [note]
+    return [f"{note} evaluate.curve.networks: true measures all points of the curve."]
 
 
 def _distortion_gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
@@ -213,20 +243,20 @@ def _distortion_gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, st
         found.append("Some signals have no image with metrics; the column `reason` says why.")
     if net is None:
         return [*found, "LPIPS was not asked for (evaluate.lpips is null)."]
-    if lpips_identity(net, config.weights) is None:
+    if not _has(rows, "lpips") and lpips_identity(net, config.weights) is None:
         remedy = (
             "Put them into torch's hub folder (TORCH_HOME), or have `dotpipe weights pull` fetch "
-            "them where there is a connection, and run `dotpipe evaluate` again."
+            "them where there is a connection, and run `dotpipe run` again."
         )
         return [
             *found,
             f"LPIPS is missing: the weights of its network ({net}) could not be had. {remedy}",
         ]
     name = facts["lpips_name"]
-    if "altered" in name:
-        found.append(f"LPIPS was computed with weights other than the published ones: {name}.")
-    elif not _has(rows, "lpips"):
+    if not _has(rows, "lpips"):
         found.append(f"LPIPS needs images of {LPIPS_SHORTEST_SIDE} pixels a side or more.")
+    elif "altered" in name:
+        found.append(f"LPIPS was computed with weights other than the published ones: {name}.")
     return found
 
 
@@ -241,11 +271,11 @@ def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[str]:
             return [
                 f"{metrics} are missing: the weights of their network ({network}) could not be "
                 "had. `dotpipe weights pull CONFIG DEST` fetches them on a machine with a "
-                "connection; run `dotpipe evaluate` again when they are there."
+                "connection; run `dotpipe run` again when they are there."
             ]
         return [f"{metrics} are missing: too few images are large enough for {network}."]
     lacking = {
-        "frechet_unbiased": "the extrapolated Fréchet distance",
+        "frechet_extrapolated": "the extrapolated Fréchet distance",
         "kernel": "the kernel distance",
         "precision": "precision and recall",
     }
@@ -280,10 +310,11 @@ def _table(rows: Sequence[Row], facts: Mapping[str, str], rivals: Sequence[Row])
     for column in columns:
         digits = digits_of(column, (row.get(column.name) for row in rows))
         values = [row.get(column.name) for row in rivals]
+        ranked = rivals if _is_ranked(column, rivals, facts) else []
         for line, row in zip(lines, rows, strict=True):
             value, error = row.get(column.name), row.get(column.error)
             text = "" if error is None else f"± {number(error, digits)}"
-            best = any(row is rival for rival in rivals) and _is_best(column, value, values)
+            best = any(row is rival for rival in ranked) and _is_best(column, value, values)
             line.append(Cell(number(value, digits), text, best))
     return Table(titles, lines)
 

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from tasks.config import Config
+from tasks.io.extractors import feature_folder
 from tasks.io.ledger import Record, Survey
 from tasks.io.shards import read_table
 from tasks.io.workspace import (
     Signal,
     Workspace,
+    dataset_features_folder,
     dataset_folder,
     enhanced_folder,
     metrics_folder,
@@ -75,8 +77,13 @@ def count_images(config: Config, operator: str, workspace: Workspace) -> list[Co
     return counts
 
 
-def time_steps(config: Config, operator: str, workspace: Workspace) -> list[Timing]:
-    """The time of every step, as the records of what it made have it."""
+def time_steps(
+    config: Config, operator: str, workspace: Workspace, facts: Mapping[str, str]
+) -> list[Timing]:
+    """The time of every step, as the records of what it made have it.
+
+    ``facts`` of the summary say which network the features are of.
+    """
     timings = [
         _time(f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}", records)
         for dataset in config.datasets()
@@ -86,11 +93,9 @@ def time_steps(config: Config, operator: str, workspace: Workspace) -> list[Timi
     signal = Signal("enhanced", config.enhance.alphas[0])
     folder = enhanced_folder(config.restored_name, operator, signal)
     timings.append(_time(f"enhance {config.restored_name}", _shard_facts(workspace, folder)))
-    against = _feature_folders(config, workspace)
-    timings += [
-        _time(f"features of {config.against_name}", _shard_facts(workspace, folder))
-        for folder in against
-    ]
+    if against := _feature_folder(config, facts):
+        records = _shard_facts(workspace, against)
+        timings.append(_time(f"features of {config.against_name}", records))
     timings.append(_evaluation(config, operator, workspace))
     return [timing for timing in timings if timing.seconds > 0]
 
@@ -141,12 +146,13 @@ def _evaluation(config: Config, operator: str, workspace: Workspace) -> Timing:
     )
 
 
-def _feature_folders(config: Config, workspace: Workspace) -> list[str]:
-    """Where the reference's own features lie, one folder for each network."""
-    dataset = config.against_name
-    survey = workspace.ledger.survey(f"features/{dataset}")
-    folders = {name.rpartition("/")[0] for name in survey.artifacts()}
-    return sorted(folder for folder in folders if folder.count("/") == 2)
+def _feature_folder(config: Config, facts: Mapping[str, str]) -> str | None:
+    """Where the reference's own features by this run's network lie."""
+    network, sha256 = facts.get("network"), facts.get("features_sha256")
+    if network is None or sha256 is None:
+        return None
+    folder = feature_folder({"network": network, "sha256": sha256})
+    return dataset_features_folder(config.against_name, folder)
 
 
 def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from dot_kernels.metrics.fidelity import (
     inception_score,
     kernel_distance,
     kernel_subset_size,
+    pairing_bias,
     precision_recall,
 )
 from dot_kernels.metrics.line import ErrorSums, structural_similarity_along
@@ -29,6 +30,7 @@ __all__ = [
     "kernel_distance",
     "kernel_subset_size",
     "mean_squared_error",
+    "pairing_bias",
     "peak_signal_to_noise_ratio",
     "precision_recall",
     "structural_similarity",

@@ -20,6 +20,7 @@ from dot_kernels.metrics.distortion import SSIM_WINDOW
 
 _SIGMA = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
+_STRIP_PIXELS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,29 +68,45 @@ def structural_similarity_along(
     t = torch.tensor(points, dtype=torch.float64, device=start.device)
     powers = t[:, None] ** torch.arange(5, dtype=torch.float64, device=start.device)  # (t, 5)
     scores = [
-        _similarity(x.double(), r.double(), y.double(), powers)
-        for x, r, y in zip(start, direction, reference, strict=True)
+        _similarity(x, r, y, powers) for x, r, y in zip(start, direction, reference, strict=True)
     ]
     return torch.stack(scores, dim=1) if scores else t.new_zeros(len(t), 0)
 
 
 def _similarity(
+    x: Float[Tensor, "3 h w"],
+    r: Float[Tensor, "3 h w"],
+    y: Float[Tensor, "3 h w"],
+    powers: Float64[Tensor, "t 5"],
+) -> Float64[Tensor, "t"]:
+    """The line of one image, strip by strip, so that memory does not grow with its height."""
+    height, width = x.shape[1:]
+    windows = height - SSIM_WINDOW + 1
+    rows = max(_STRIP_PIXELS // width, 2 * SSIM_WINDOW)
+    total = powers.new_zeros(len(powers))
+    for top in range(0, windows, rows):
+        strip = slice(top, min(top + rows, windows) + SSIM_WINDOW - 1)
+        parts = [image[:, strip].double() for image in (x, r, y)]
+        total = total + _sum_of_scores(parts[0], parts[1], parts[2], powers)
+    return total / (3 * windows * (width - SSIM_WINDOW + 1))
+
+
+def _sum_of_scores(
     x: Float64[Tensor, "3 h w"],
     r: Float64[Tensor, "3 h w"],
     y: Float64[Tensor, "3 h w"],
     powers: Float64[Tensor, "t 5"],
 ) -> Float64[Tensor, "t"]:
-    """The line of one image."""
+    """SSIM at each t, summed over the places of the window and the channels."""
     blurred = _blur(torch.cat([x, r, y, x * x, x * r, r * r, y * y, x * y, r * y]))
     mx, mr, my, xx, xr, rr, yy, xy, ry = blurred.reshape(9, -1)  # each (p,)
     luminance = [2 * my * mx + _C1, 2 * my * mr]
     structure = [2 * (xy - mx * my) + _C2, 2 * (ry - mr * my)]
-    above = _product(luminance, structure)
     means = [mx * mx + my * my + _C1, 2 * mx * mr, mr * mr]
     spreads = [xx - mx * mx + yy - my * my + _C2, 2 * (xr - mx * mr), rr - mr * mr]
-    below = _product(means, spreads)
-    shares = (powers[:, :3] @ torch.stack(above)) / (powers @ torch.stack(below))  # (t, p)
-    return shares.mean(dim=1)
+    above = torch.stack(_product(luminance, structure))  # (3, p)
+    below = torch.stack(_product(means, spreads))  # (5, p)
+    return ((powers[:, :3] @ above) / (powers @ below)).sum(dim=1)
 
 
 def _product(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:

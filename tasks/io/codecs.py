@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.devices import pick_device
-from tasks.io.digests import require_digest, require_file
+from tasks.io.digests import digest, require_digest, require_file
 from tasks.io.errors import WeightsMissing
 from tasks.io.options import Revision, Section, Sha256
 from tasks.io.pulled import take
@@ -86,23 +86,23 @@ def load_codec(
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
     with LOADING:
-        return _load_autoencoder(spec, pick_device(device), precision, folder)
+        weights = locate_codec(spec, folder)[1]
+        return _load_autoencoder(spec, pick_device(device), precision, weights, digest(weights))
 
 
 @lru_cache(maxsize=2)
 def _load_autoencoder(
-    spec: Autoencoder, device: str, precision: Precision, pulled: str | None
+    spec: Autoencoder, device: str, precision: Precision, weights: Path, _digest: str
 ) -> Codec:
     from diffusers import AutoencoderKL, AutoencoderTiny
     from diffusers.utils import logging
 
-    folder = locate_codec(spec, pulled)[1].parent
     kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # fields of an older config.json are no news to a user
     try:
         module = kind.from_pretrained(
-            folder,
+            weights.parent,
             torch_dtype=getattr(torch, precision),
             use_safetensors=True,
             local_files_only=True,

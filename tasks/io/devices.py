@@ -1,19 +1,21 @@
 """Devices that networks run on, and how exactly they compute there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from tasks.io.errors import ConfigurationError
 
 
 def pick_device(name: str) -> str:
-    """The device that ``auto`` stands for, or the named one.
+    """The device that ``auto`` stands for, or the named one; without TF32 from then on.
+
+    TF32's ten bits are too few for a map with gains of tens. It is a setting of the
+    process, so that no thread turns it on again under another; bfloat16 is not affected.
 
     Raises:
         ConfigurationError: it is not there.
     """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda"):
@@ -24,13 +26,3 @@ def pick_device(name: str) -> str:
                 "CUDA devices visible; use 'cpu' or 'auto'"
             )
     return name
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """No TF32 in convolutions: its ten bits are too few for a map with gains of tens.
-
-    A network in bfloat16 is not affected.
-    """
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield

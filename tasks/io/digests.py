@@ -33,6 +33,19 @@ def require_digest(file: Path, expected: str | None, field: str) -> str:
     return found
 
 
+def require_identity(found: dict[str, str] | None, planned: dict[str, str] | None) -> None:
+    """Check that a worker has the network that its plan was made with.
+
+    Raises:
+        WeightsMissing: it has another, or none.
+    """
+    if found != planned:
+        raise WeightsMissing(
+            f"this machine must have the network {planned} that the plan was made with, got "
+            f"{found}; give all machines the same weights, as by `dotpipe weights pull`"
+        )
+
+
 def digest(file: Path) -> str:
     """The sha256 of a file; computed once while the file does not change."""
     info = file.stat()

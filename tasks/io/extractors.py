@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from tasks.io.devices import full_precision
 from tasks.io.digests import digest
 from tasks.io.errors import WeightsMissing
 from tasks.io.vision_transformer import VisionTransformer
@@ -237,15 +236,11 @@ def _squeezenet(_: str, path: Path, device: str) -> Extractor:
 def _on(
     device: str, forward: Callable[[Tensor], tuple[Tensor, ...]]
 ) -> Callable[[Tensor], Extracted]:
-    """The forward pass on a device, from the CPU and back, at full precision.
-
-    Matrix products have no TF32 by torch's default, and convolutions none here.
-    """
+    """The forward pass on a device, from the CPU and back."""
 
     @torch.inference_mode()
     def run(images: Tensor) -> Extracted:
-        with full_precision():
-            features, *logits = (each.float().cpu() for each in forward(images.to(device)))
+        features, *logits = (each.float().cpu() for each in forward(images.to(device)))
         return Extracted(features, logits[0] if logits else None)
 
     return run

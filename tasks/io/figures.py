@@ -48,6 +48,13 @@ def perception_column(rows: Iterable[Row]) -> str | None:
     return None
 
 
+def is_curve_measured(rows: Iterable[Row]) -> bool:
+    """Whether the line goes through the curve's points, or else through written alphas only."""
+    known = list(rows)
+    column = perception_column(known)
+    return column is not None and len(_points(known, "curve", column)) > 1
+
+
 def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -> bytes | None:
     """A PNG of PSNR against a perceptual distance, a mark for each written alpha.
 
@@ -68,7 +75,7 @@ def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
     if column is None:
         return None
     written, grid = _points(rows, "enhanced", column), _points(rows, "curve", column)
-    line = grid if len(grid) > 1 else written
+    line = grid if is_curve_measured(rows) else written
     figure, axes = _figure()
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)

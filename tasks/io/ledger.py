@@ -146,9 +146,13 @@ class Ledger:
                 for path, aside in publication._files.items()
             }
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
+            stale = [record for record in stale if self.store.exists(record.path)]
+            before = {path for record in stale for path in self.facts(record)["files"]}
             self.withdraw(stale)
             for path, aside in publication._files.items():
                 self.store.put(aside, path)
+            for path in sorted(before - files.keys()):
+                self.store.remove(path)
             now = datetime.now(UTC)
             body = {
                 "artifact": artifact,

@@ -12,7 +12,7 @@ from torch import Tensor
 from dot_kernels.degradations import Degradation, Noise, total_downscaling
 from dot_kernels.restorers import Restorer, bicubic
 from tasks.io.devices import pick_device
-from tasks.io.digests import require_digest, require_file
+from tasks.io.digests import digest, require_digest, require_file
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.options import Section, Sha256
 from tasks.io.pulled import take
@@ -102,7 +102,7 @@ def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) ->
         case SpandrelCheckpoint():
             checkpoint = str(locate_checkpoint(spec, folder))
             with LOADING:
-                return _load_checkpoint(checkpoint, pick_device(device))
+                return _load_checkpoint(checkpoint, pick_device(device), digest(Path(checkpoint)))
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:
@@ -128,7 +128,7 @@ def _non_local_means(spec: NonLocalMeans) -> Restorer:
 
 
 @lru_cache(maxsize=2)
-def _load_checkpoint(checkpoint: str, device: str) -> Restorer:
+def _load_checkpoint(checkpoint: str, device: str, _digest: str) -> Restorer:
     from spandrel import ImageModelDescriptor, ModelLoader
 
     try:

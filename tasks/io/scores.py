@@ -62,9 +62,14 @@ FIDELITY_SCHEMA = pa.schema(
         _column("featured", pa.int64(), "", "images with features"),
         _column("frechet", pa.float64(), "1", "Fréchet distance of features; FID with Inception"),
         _column("frechet_error", pa.float64(), "1", "its jackknife standard error over images"),
-        _column("frechet_unbiased", pa.float64(), "1", "extrapolated to infinitely many images"),
+        _column(
+            "frechet_extrapolated", pa.float64(), "1", "extrapolated to infinitely many images"
+        ),
         _column("kernel", pa.float64(), "1", "squared MMD of features; KID with Inception"),
         _column("kernel_spread", pa.float64(), "1", "its standard deviation over subsets"),
+        _column(
+            "kernel_corrected", pa.float64(), "1", "without images against their own reference"
+        ),
         _column("inception_score", pa.float64(), "1", "mean over ten splits"),
         _column("inception_score_spread", pa.float64(), "1", "its deviation over the splits"),
         _column("precision", pa.float64(), "1", "share of images within the reference's manifold"),

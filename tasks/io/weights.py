@@ -43,7 +43,7 @@ class WeightFile:
 
     def altered(self, sha256: str) -> str:
         """What a metric's name ends with: nothing, where the weights are the published ones."""
-        return "" if self.is_published(sha256) else f" (altered weights {sha256[:12]})"
+        return "" if self.is_published(sha256) else f" (altered {sha256[:8]})"
 
 
 def _torchvision(name: str) -> WeightFile:

@@ -98,7 +98,7 @@ class Workspace:
         index = self.index(dataset)
         shards = {}
         for group in range(index.num_row_groups):
-            table = index.read_row_group(group, ["shard", "status"])
+            table = index.read_row_group(group, ["shard", "status"], use_threads=False)
             if table.num_rows:  # a shard made from refused images only has no rows
                 accepted = pc.sum(pc.equal(table["status"], "ok")).as_py()
                 shards[str(table["shard"][0])] = int(accepted)
@@ -108,7 +108,7 @@ class Workspace:
         """Key and shard of every accepted image, in the order of keys."""
         index = self.index(dataset)
         for group in range(index.num_row_groups):
-            table = index.read_row_group(group, ["key", "shard", "status"])
+            table = index.read_row_group(group, ["key", "shard", "status"], use_threads=False)
             for row in table.to_pylist():
                 if row["status"] == "ok":
                     yield row["key"], row["shard"]

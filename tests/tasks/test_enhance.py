@@ -595,3 +595,15 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
 def test_tables_without_lpips_are_known_as_such(finished):
     operator = find_operator(finished.config, finished.workspace)
     assert networks_in_use(finished.config, operator, finished.workspace) == {}
+
+
+def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypatch):
+    seen, decode = [], PixelCodec.decode
+
+    def watched(codec, latents):
+        seen.append((torch.is_inference_mode_enabled(), torch.backends.cudnn.allow_tf32))
+        return decode(codec, latents)
+
+    monkeypatch.setattr(PixelCodec, "decode", watched)
+    enhanced()
+    assert set(seen) == {(True, False)}

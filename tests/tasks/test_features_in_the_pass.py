@@ -428,11 +428,11 @@ def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, w
 
 
 def test_a_finished_table_can_be_chosen_from_where_the_weights_are_not(changeable, weights):
-    assert read_results(changeable.config).notes == []
+    assert not any("renews it" in note for note in read_results(changeable.config).notes)
     weights.unlink()
     results = read_results(changeable.config)
     assert results.rows
-    assert "renews it" in results.notes[0]
+    assert any("renews it" in note for note in results.notes)
 
 
 # What an earlier run left
@@ -511,7 +511,7 @@ def fidelity_by_shards(featured, images, name, size, batch=8, **sections):
 FIDELITY = [
     "frechet",
     "frechet_error",
-    "frechet_unbiased",
+    "frechet_extrapolated",
     "kernel",
     "kernel_spread",
     "precision",

@@ -268,6 +268,33 @@ def test_a_signal_without_features_takes_no_part_in_warnings(summarised):
     assert told(summarised([{"featured": 8}])) == []  # nothing to compare with
 
 
+def test_small_splits_of_the_inception_score_are_a_warning(summarised):
+    scored = ENOUGH | {"inception_score": 3.0}
+    (warning,) = told(summarised([scored | {"featured": 4990}, scored | {"featured": 5000}]))
+    assert warning.startswith("The Inception Score is a mean over splits of about 499 images")
+    assert told(summarised([scored | {"featured": 5000}])) == []
+
+
+@pytest.mark.parametrize("side", ["featured", "reference_images"])
+def test_precision_and_recall_of_few_images_are_a_warning(summarised, side):
+    many = ENOUGH | {"featured": 1000, "reference_images": 1000, "dimension": 64, "precision": 0.5}
+    assert told(summarised([many])) == []
+    (warning,) = told(summarised([many | {side: 999}]))
+    counts = {"featured": 1000, "reference_images": 1000, side: 999}
+    assert warning.startswith(
+        f"Precision and recall of {counts['featured']} images and {counts['reference_images']}"
+    )
+
+
+def test_names_come_with_the_digests_of_the_weights(steps, photographs, tmp_path, monkeypatch):
+    identity = {"sha256": "a" * 64}
+    monkeypatch.setattr("tasks.evaluate.lpips_identity", lambda *_: identity)
+    monkeypatch.setattr("tasks.evaluate.extractor_identity", lambda *_: identity)
+    wanted = {"features": "squeezenet", "lpips": "vgg"}
+    names = metric_names(steps(tmp_path, photographs, evaluate=wanted).config)
+    assert (names["lpips_sha256"], names["features_sha256"]) == ("a" * 64, "a" * 64)
+
+
 def test_sizes_are_in_the_metadata(summarised):
     facts = summary_facts(*summarised([ENOUGH, ENOUGH | {"subset_size": 900}]))
     sizes = {name: facts[name] for name in ("dimension", "reference_images", "subset_size")}

@@ -1,11 +1,20 @@
 """What a run was made of, in words."""
 
+import hashlib
+
 import pytest
 import torch
 
 from dot_kernels import GaussianMoments, solve_transport
 from tasks.io.codecs import Autoencoder, Pixel
-from tasks.provenance import Spectra, codec_in_words, counted, operator_lines, run_facts
+from tasks.provenance import (
+    Spectra,
+    codec_in_words,
+    counted,
+    operator_lines,
+    run_facts,
+    weights_of,
+)
 
 REVISION, DIGEST = "1" * 40, "a" * 64
 
@@ -76,3 +85,37 @@ def test_images_that_are_made_say_from_what_and_how(steps):
     assert lines["restored: run"].startswith("made from reference: noise (sigma 0.2), then non-")
     assert lines["reference: reference"] == "/t, central 64 × 64 pixels, the first 1 image"
     assert lines["pairing"] == "paired: both sides of the fit come from the same 1 image"
+
+
+def test_digests_are_those_of_the_summary_and_not_of_the_disk(steps):
+    wanted = {"lpips": "alex", "features": "squeezenet"}
+    config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, evaluate=wanted).config
+    facts = {"lpips_sha256": DIGEST, "features_sha256": "b" * 64, "frechet_name": "FD-squeezenet"}
+    assert weights_of(config, facts) == {
+        "lpips": {"net": "alex", "sha256": DIGEST},
+        "features": {"network": "squeezenet", "sha256": "b" * 64},
+    }
+    assert weights_of(config, {}) == {"lpips": None, "features": None}
+    provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
+    lines = {fact.name: fact.value for fact in run_facts(config, provenance, facts)}
+    assert lines["LPIPS"] == f"alex, weights with sha256 {DIGEST}"
+
+
+def test_the_checkpoint_of_the_restorer_is_told_while_it_is_there(steps, tmp_path):
+    checkpoint = tmp_path / "restorer.safetensors"
+    checkpoint.write_bytes(b"weights")
+    config = steps(
+        "/nowhere",
+        {"reference": "/t"},
+        degrade=[{"kind": "noise", "sigma": 0.2}],
+        restore={"kind": "spandrel", "checkpoint": str(checkpoint)},
+    ).config
+    provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
+
+    def told():
+        return {f.name: f.value for f in run_facts(config, provenance, {})}["restorer"]
+
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert told() == f"spandrel, weights with sha256 {digest}"
+    checkpoint.unlink()
+    assert told() == "spandrel, checkpoint no longer there"

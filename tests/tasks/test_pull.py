@@ -17,14 +17,14 @@ from flows.cli import main
 from tasks.config import Config, load_config
 from tasks.io import codecs, extractors, perceptual
 from tasks.io.codecs import codec_identity, load_codec, pulled_codec
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.extractors import extractor_identity, load_extractor
 from tasks.io.perceptual import load_lpips, lpips_identity
 from tasks.io.pulled import Pulled, read_manifest, write_manifest
 from tasks.io.restorers import SpandrelCheckpoint, locate_checkpoint, restorer_identity
 from tasks.io.store import Store
 from tasks.io.weights import FILES
-from tasks.pull import pull_weights
+from tasks.pull import pull_weights, require_pulled
 
 REVISION = "3" * 40
 
@@ -333,3 +333,11 @@ def test_a_configuration_without_networks_needs_nothing(write_config, tmp_path, 
     )
     assert list(pull_weights(config, str(tmp_path / "to"))) == []
     assert isinstance(config, Config)
+
+
+def test_a_folder_that_was_never_filled_is_told_before_anything_runs(tmp_path):
+    tree = {"name": "x", "workspace": "w", "corpora": {"restored": {"path": "r"}}}
+    tree["corpora"]["natural"] = {"path": "n"}
+    config = Config.model_validate({**tree, "weights": str(tmp_path / "nowhere")})
+    with pytest.raises(ConfigurationError, match=r"weights must be a folder .* without a manifest"):
+        require_pulled(config)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.resources import files
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from tasks.io import perceptual
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
 from tasks.reduce import find_operator
-from tasks.report import plan_report, report_markdown
+from tasks.report import _template_digests, plan_report, report_markdown
+from tasks.tally import _feature_folder
 
 
 def read(run, name):
@@ -178,7 +180,7 @@ def test_lpips_of_altered_weights_is_named_so(
     run = reported(corpora, evaluate={"lpips": "squeeze"}, enhance={"alphas": [0]})
     perceptual._load_lpips.cache_clear()
     page = read(run, "report.html")
-    assert "weights other than the published ones: LPIPS-squeeze (altered weights" in page
+    assert "weights other than the published ones: LPIPS-squeeze (altered" in page
     rows = {row["signal"]: row for row in json.loads(read(run, "run.json"))["results"]}
     assert rows["input"]["lpips"] > 0
 
@@ -289,3 +291,28 @@ def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
     assert (counts["fit on natural"]["images"], counts["fit on run"]["images"]) == (8, 8)
     assert counts["fit on natural"]["refused"] == {"damaged": 1}
     assert counts["fit on run"]["refused"] == {}
+
+
+def test_other_templates_renew_the_page(finished, monkeypatch):
+    operator = find_operator(finished.config, finished.workspace)
+    monkeypatch.setattr("tasks.report._template_digests", lambda: {"report.css": "another"})
+    assert plan_report(finished.config, operator, finished.workspace)[1].target.stale
+
+
+def test_every_template_is_part_of_what_a_page_was_made_of():
+    folder = files("tasks.io") / "templates"
+    assert _template_digests().keys() == {template.name for template in folder.iterdir()}
+
+
+def test_page_and_short_report_say_what_an_error_is(finished):
+    for name, mark in (("report.html", "★ marks"), ("report.md", "Bold marks")):
+        text = read(finished, name)
+        assert "± is the standard error of one row. All rows share the same images" in text
+        assert f"{mark} the best enhanced value of a column." in text
+
+
+def test_features_are_timed_for_the_network_of_this_run_only(finished):
+    facts = {"network": "squeezenet", "features_sha256": "a" * 64}
+    expected = f"features/reference/squeezenet-{'a' * 12}"
+    assert _feature_folder(finished.config, facts) == expected
+    assert _feature_folder(finished.config, {}) is None

@@ -114,9 +114,9 @@ def test_every_column_says_its_unit_and_its_better_side():
 
 
 def test_the_sign_of_the_limit_stands_behind_the_name():
-    facts = FID | {"frechet_name": "FD-inception (altered weights 1234)"}
-    titles = results_table([row(frechet_unbiased=1.0)], facts).titles
-    assert titles[-1] == "FD-inception∞ (altered weights 1234) ↓"
+    facts = FID | {"frechet_name": "FD-inception (altered 1234)"}
+    titles = results_table([row(frechet_extrapolated=1.0)], facts).titles
+    assert titles[-1] == "FD-inception∞ (altered 1234) ↓"
 
 
 def test_warnings_are_read_from_the_summary():
@@ -171,3 +171,43 @@ def test_what_was_not_asked_for_is_a_gap(config):
         "LPIPS was not asked for",
         "The metrics of features",
     ]
+
+
+def marks(rows, facts):
+    table = results_table(rows, facts)
+    return {title: [cell.best for cell in column(table, title)] for title in table.titles[2:]}
+
+
+@pytest.mark.parametrize(
+    ("featured", "reference", "marked"), [(100, 100, True), (99, 100, False), (100, 99, False)]
+)
+def test_an_extrapolation_from_too_few_images_has_no_best_value(featured, reference, marked):
+    facts = FID | {"dimension": "100", "reference_images": str(reference)}
+    rows = [row(frechet_extrapolated=value, featured=featured) for value in (1.0, 2.0)]
+    assert marks(rows, facts) == {"FID∞ ↓": [marked, False]}
+
+
+def test_a_kernel_distance_is_best_where_nothing_draws_it_down():
+    assert marks([row(kernel=1.0), row(kernel=2.0)], FID) == {"KID ↓": [True, False]}
+    assert marks([row(kernel=-0.5), row(kernel=2.0)], FID) == {"KID ↓": [False, False]}
+    rows = [row(kernel=1.0, kernel_corrected=3.0), row(kernel=2.0, kernel_corrected=2.5)]
+    assert marks(rows, FID) == {
+        "KID ↓": [False, False],
+        "KID corrected ↓": [False, True],
+    }
+
+
+def test_lpips_that_was_measured_is_not_missing_when_its_weights_have_gone(config, monkeypatch):
+    monkeypatch.setattr("tasks.results.lpips_identity", lambda *_: None)
+    assert not any("LPIPS" in g for g in gaps(config(lpips="alex"), [row(lpips=0.1)], FID))
+
+
+def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config):
+    rows = [row(psnr=20.0, frechet=9.0), row("curve", 0.5, psnr=20.5), row("curve", 1.0, psnr=21.0)]
+    with_curve = config(lpips=None, features="squeezenet", curve={})
+    note = "The line of the curve's figure goes through the written alphas only."
+    option = "evaluate.curve.networks: true measures all points of the curve."
+    assert gaps(with_curve, rows, FID)[-1] == f"{note} {option}"
+    measured = [rows[0], *(point | {"frechet": 8.0} for point in rows[1:])]
+    assert note not in " ".join(gaps(with_curve, measured, FID))
+    assert gaps(with_curve, [row(psnr=20.0, gelbrich=1.0)], FID)[-1] == note

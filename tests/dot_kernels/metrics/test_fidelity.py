@@ -22,6 +22,7 @@ from dot_kernels.metrics import (
     inception_score,
     kernel_distance,
     kernel_subset_size,
+    pairing_bias,
     precision_recall,
 )
 from dot_kernels.metrics.fidelity import GROUPS
@@ -248,7 +249,7 @@ def test_error_is_the_spread_over_independent_draws(draw_features, statistics):
     assert 0.5 * spread < errors.square().mean().sqrt() < 2 * spread
 
 
-def test_unbiased_distance_is_closer_to_the_truth_at_five_images_a_dimension(
+def test_extrapolated_distance_is_closer_to_the_truth_at_five_images_a_dimension(
     draw_features, statistics
 ):
     d, seeds = 16, 12
@@ -265,15 +266,15 @@ def test_unbiased_distance_is_closer_to_the_truth_at_five_images_a_dimension(
     ]
     away = {
         name: sum(getattr(estimate, name) - truth for estimate in estimates) / seeds
-        for name in ("value", "unbiased")
+        for name in ("value", "extrapolated")
     }
     assert away["value"] > 0
-    assert abs(away["unbiased"]) < away["value"] / 4
+    assert abs(away["extrapolated"]) < away["value"] / 4
     misses = {
         name: sum(abs(getattr(estimate, name) - truth) for estimate in estimates)
-        for name in ("value", "unbiased")
+        for name in ("value", "extrapolated")
     }
-    assert misses["unbiased"] < misses["value"]
+    assert misses["extrapolated"] < misses["value"]
 
 
 @pytest.mark.parametrize("side", ["first", "second", "both"])
@@ -286,7 +287,7 @@ def test_errors_are_unknown_where_groups_are_too_empty(draw_features, statistics
     estimate = frechet_distance(*pair)
     assert math.isfinite(estimate.value)
     assert estimate.error is None
-    assert estimate.unbiased is None
+    assert estimate.extrapolated is None
 
 
 def test_errors_are_known_as_soon_as_every_half_has_two_images(draw_features):
@@ -294,7 +295,7 @@ def test_errors_are_known_as_soon_as_every_half_has_two_images(draw_features):
     few = FeatureStatistics.of(draw_features(6), draws, capacity=9)
     estimate = frechet_distance(few, few)
     assert estimate.error == pytest.approx(0, abs=1e-12)
-    assert estimate.unbiased == pytest.approx(0, abs=1e-12)
+    assert estimate.extrapolated == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -494,3 +495,51 @@ def test_score_is_unknown_where_a_group_is_empty(rng):
     assert inception_score(ClassSums.of(logits[draws % 10 != 4], draws[draws % 10 != 4])) is None
     assert inception_score(ClassSums.of(logits[:0], draws[:0])) is None
     assert inception_score(ClassSums.of(logits[:10], draws[:10])) is not None
+
+
+# Pairs
+
+
+def pairs(rng, n, noise):
+    """Features of images and of their own references, near each other, under one key each."""
+    reference = torch.randn(n, 16, generator=rng)
+    images = reference + noise * torch.randn(n, 16, generator=rng)
+    draws = torch.arange(n)
+    return tuple(FeatureStatistics.of(side, draws, capacity=n) for side in (images, reference))
+
+
+def unbiased_of_independent(n, seeds):
+    """Kernel distance of independent samples of the same two distributions."""
+    found = []
+    for seed in range(seeds):
+        first = pairs(torch.Generator().manual_seed(seed), n, 0.1)
+        second = pairs(torch.Generator().manual_seed(1000 + seed), n, 0.1)
+        found.append(kernel_distance(first[0].features, second[1].features, subset_size=n // 2))
+    return sum(estimate.value for estimate in found) / seeds
+
+
+def test_the_pairing_bias_is_what_paired_samples_differ_by_from_independent_ones():
+    n, seeds = 60, 24
+    raw, corrected = [], []
+    for seed in range(seeds):
+        images, reference = pairs(torch.Generator().manual_seed(seed), n, 0.1)
+        estimate = kernel_distance(images.features, reference.features, subset_size=n // 2)
+        raw.append(estimate.value)
+        corrected.append(estimate.value - pairing_bias(images, reference))
+    truth = unbiased_of_independent(n, seeds)
+    mean = sum(corrected) / seeds
+    assert abs(mean - truth) < abs(sum(raw) / seeds - truth) / 5
+
+
+def test_the_pairing_bias_is_the_sum_over_shared_keys(rng):
+    images, reference = pairs(rng, 7, 0.5)
+    x, y = images.features.double(), reference.features.double()
+    kernel = (x @ y.mT / 16 + 1) ** 3
+    off = (kernel.sum() - kernel.trace()) / 42
+    assert pairing_bias(images, reference) == pytest.approx(2 * float(off - kernel.mean()))
+
+
+def test_without_shared_keys_there_is_no_pairing_bias(rng):
+    images, reference = pairs(rng, 7, 0.5)
+    apart = FeatureStatistics.of(reference.features, reference.draws + 7, capacity=7)
+    assert pairing_bias(images, apart) is None

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from dot_kernels.metrics import (
     ErrorSums,
+    line,
     mean_squared_error,
     structural_similarity,
     structural_similarity_along,
@@ -152,3 +153,23 @@ def test_similarity_of_images_below_the_window_is_not_defined(draw_line, height,
 
 def test_no_images_have_no_similarity(draw_line):
     assert structural_similarity_along(*draw_line(b=0), FEW_POINTS).shape == (len(FEW_POINTS), 0)
+
+
+@pytest.mark.parametrize("pixels", [1, 64 * 25, 64 * 40])
+def test_similarity_does_not_depend_on_the_strips_it_is_computed_in(monkeypatch, pixels):
+    random = torch.Generator().manual_seed(0)
+    start, direction, reference = torch.rand(3, 2, 3, 83, 64, generator=random)
+    whole = structural_similarity_along(start, direction, reference, [-1.0, 0.0, 0.4, 2.0])
+    monkeypatch.setattr(line, "_STRIP_PIXELS", pixels)
+    parts = structural_similarity_along(start, direction, reference, [-1.0, 0.0, 0.4, 2.0])
+    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
+
+
+def test_similarity_is_exact_where_a_picture_fades_to_nothing():
+    random = torch.Generator().manual_seed(0)
+    start, reference = torch.rand(2, 1, 3, 32, 32, generator=random).double()
+    direction = -start + 0.01 * torch.rand(start.shape, generator=random)
+    found = structural_similarity_along(start, direction, 0.02 * reference, [0.99, 1.0])
+    for point, score in zip((0.99, 1.0), found[:, 0], strict=True):
+        image = (start + point * direction)[0]
+        assert float(score) == pytest.approx(structural_similarity(image, 0.02 * reference[0]))

@@ -175,3 +175,15 @@ def test_a_retirement_that_is_cut_short_is_taken_up_again(ledger, monkeypatch):
     assert ledger.survey("moments/x").retired(set()) == records
     ledger.retire(records)
     assert files(ledger) == []
+
+
+def test_files_of_what_an_artifact_was_before_go_if_it_has_them_no_more(ledger):
+    artifact = "metrics/x/curve/shard-000000"
+    with ledger.publishing(artifact, "1" * 32) as publication:
+        for name in ("table", "features"):
+            publication.file(f"{name}.txt").write_text(name)
+    stale = ledger.survey("metrics").stale(artifact, "2" * 32)
+    with ledger.publishing(artifact, "2" * 32, stale) as publication:
+        publication.file("table.txt").write_text("another")
+    (record,) = ledger.survey("metrics").records(artifact)
+    assert files(ledger) == sorted(["table.txt", record.path])

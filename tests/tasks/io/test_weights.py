@@ -169,7 +169,7 @@ def test_altered_weights_are_found_and_named(place, file):
     place.parent.mkdir(parents=True)
     torch.save({"weight": torch.zeros(2)}, place)
     assert find(file) == place
-    assert file.altered(sha256_of(place)) == f" (altered weights {sha256_of(place)[:12]})"
+    assert file.altered(sha256_of(place)) == f" (altered {sha256_of(place)[:8]})"
 
 
 def test_a_file_in_the_hub_folder_that_is_no_weights_is_neither_used_nor_overwritten(place, file):
