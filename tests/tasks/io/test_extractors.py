@@ -193,7 +193,7 @@ def test_other_networks_are_named(squeezenet_file, monkeypatch):
     identity = extractor_identity("squeezenet")
     altered = identity["sha256"][:8]
     assert extractor_names("squeezenet").frechet == f"FD-squeezenet (altered {altered})"
-    assert feature_folder(identity) == f"squeezenet-{altered}"
+    assert feature_folder(identity) == f"squeezenet-{identity['sha256'][:12]}"
     publish(monkeypatch, "squeezenet", squeezenet_file)
     assert extractor_names("squeezenet") == ("FD-squeezenet", "KD-squeezenet")
 
