@@ -265,9 +265,10 @@ def _show_results(config: "Config") -> None:
     from rich.table import Table
 
     from tasks.evaluate import plan_summary, read_summary
+    from tasks.gaps import gaps
     from tasks.io.workspace import Workspace
     from tasks.reduce import find_operator
-    from tasks.results import gaps, results_text, summary_facts, warnings_of
+    from tasks.results import results_text, summary_facts, warnings_of
 
     workspace = Workspace(config.workspace)
     artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)

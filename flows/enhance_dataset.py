@@ -8,7 +8,8 @@ from prefect.logging import get_run_logger
 
 from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
-from tasks.enhance import enhance_shard, plan_enhancement
+from tasks.enhance import enhance_shard
+from tasks.enhancement_plan import plan_enhancement
 from tasks.io.errors import WeightsMissing
 from tasks.io.extractors import fetch_extractor
 from tasks.io.perceptual import fetch_lpips

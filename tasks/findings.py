@@ -14,6 +14,7 @@ from tasks.config import Config
 from tasks.evaluate import read_summary
 from tasks.extremes import Ends, signal_to_rank
 from tasks.gallery import Viewer
+from tasks.gaps import gaps, line_in_words
 from tasks.io.pages import data_address, render_table
 from tasks.io.workspace import Workspace, reports_folder
 from tasks.provenance import (
@@ -29,8 +30,6 @@ from tasks.reduce import read_operator
 from tasks.results import (
     curve_in_words,
     curve_table,
-    gaps,
-    line_in_words,
     number,
     ranked_digits,
     ranked_title,

@@ -105,7 +105,7 @@ class Outputs:
             if features.dimension is None
             else {
                 signal: stack.enter_context(
-                    _Sight(path, features.dimension, features.networks["features"])
+                    _Sight(path, features.dimension, features.networks["features"], signal)
                 )
                 for signal, path in self._feature_files("parquet").items()
             }
@@ -140,11 +140,7 @@ class Outputs:
             write_scores(self._rows[signal], path, self._features.networks)
         for sight in self._seen.values():
             sight.close()
-        sums = {
-            signal: sight.sums
-            for signal, sight in self._seen.items()
-            if sight.sums is not None and signal.name != CURVE.name  # which has no such score
-        }
+        sums = {s: sight.sums for s, sight in self._seen.items() if sight.sums is not None}
         for signal, path in self._feature_files("classes.safetensors", sums).items():
             save_class_sums(sums[signal], path)
         for signal, path in self._feature_files("safetensors", self._features.moments).items():
@@ -170,8 +166,9 @@ class Outputs:
 class _Sight:
     """The features of one signal, being written, and the sums of its class probabilities."""
 
-    def __init__(self, path: Path, dimension: int, network: str) -> None:
+    def __init__(self, path: Path, dimension: int, network: str, signal: Signal) -> None:
         self._writer = FeatureWriter(path, dimension, network)
+        self._has_score = signal.name != CURVE.name  # Inception's, which no point of it has
         self.sums: ClassSums | None = None
 
     def __enter__(self) -> Self:
@@ -183,7 +180,7 @@ class _Sight:
     def add(self, keys: list[str], seen: list[Seen]) -> None:
         self._writer.add(keys, [one.features for one in seen])
         logits = [one.logits for one in seen if one.logits is not None]
-        if logits:
+        if logits and self._has_score:
             part = ClassSums.of(torch.stack(logits), draws_of(keys))
             self.sums = part if self.sums is None else self.sums + part
 

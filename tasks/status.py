@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tasks.config import Config
-from tasks.enhance import plan_enhancement
+from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary
 from tasks.extract import plan_extraction
 from tasks.fidelity import plan_fidelity

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.config import Config
-from tasks.enhance import plan_enhancement, write_enhanced
+from tasks.enhance import write_enhanced
+from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary, read_summary, write_summary
 from tasks.extract import plan_extraction, write_features
 from tasks.fidelity import plan_fidelity, write_fidelity

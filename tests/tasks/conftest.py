@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from tasks.config import Config
-from tasks.enhance import plan_enhancement, write_enhanced
+from tasks.enhance import write_enhanced
+from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary, write_summary
 from tasks.extract import plan_extraction, write_features
 from tasks.fidelity import plan_fidelity, write_fidelity
