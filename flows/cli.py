@@ -1,19 +1,15 @@
 """The command `dotpipe`: one verb a step, one configuration for all of them."""
 
+import json
 import os
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tasks.config import Config
+from flows import upkeep
+from flows.session import ConfigPath, console, notes, parsed, run_all, show_results, watched
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -32,10 +28,8 @@ app = typer.Typer(
 
 weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
 app.add_typer(weights_app, name="weights")
-
-ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
-]
+for verb in (upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget):
+    app.command()(verb)
 
 
 def main() -> None:
@@ -76,64 +70,64 @@ def demo(
     """Run the whole job on the photographs that scikit-image brings along."""
     from flows.demo import write_demo
 
-    _run_all(write_demo(folder))
+    run_all(write_demo(folder))
 
 
 @app.command()
 def run(config: ConfigPath) -> None:
     """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
-    _run_all(config)
+    run_all(config)
 
 
 @app.command()
 def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
-    parsed = _parsed(config)
-    with _watched():
+    settings = parsed(config)
+    with watched():
         from flows.shard_corpus import shard_corpus
 
-        shard_corpus(parsed)
+        shard_corpus(settings)
 
 
 @app.command()
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
-    parsed = _parsed(config, shards=True)
-    with _watched():
+    settings = parsed(config, shards=True)
+    with watched():
         from flows.fit_transport import fit_transport
 
-        fit_transport(parsed)
+        fit_transport(settings)
 
 
 @app.command()
 def enhance(config: ConfigPath) -> None:
     """Write the enhanced data set, one set of shards for every alpha, and score it."""
-    parsed = _parsed(config, shards=True)
-    with _watched():
+    settings = parsed(config, shards=True)
+    with watched():
         from flows.enhance_dataset import enhance_dataset
 
-        enhance_dataset(parsed)
+        enhance_dataset(settings)
 
 
 @app.command()
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
-    parsed = _parsed(config, shards=True)
-    with _watched():
+    settings = parsed(config, shards=True)
+    with watched():
         from flows.evaluate_dataset import evaluate_dataset
 
-        evaluate_dataset(parsed)
-    _show_results(parsed)
+        evaluate_dataset(settings)
+    show_results(settings)
 
 
 @app.command()
 def report(config: ConfigPath) -> None:
     """Write the report over what has been evaluated."""
-    parsed = _parsed(config, shards=True)
-    with _watched():
+    settings = parsed(config, shards=True)
+    with watched():
         from flows.evaluate_dataset import report_dataset
 
-        address = report_dataset(parsed)
+        address = report_dataset(settings)
     typer.echo(f"report: {address}")
 
 
@@ -157,7 +151,7 @@ def choose(
     from tasks.choose import Bound, choose_alpha, describe, metric_named, read_results
     from tasks.io.errors import ConfigurationError
 
-    parsed = _parsed(config)
+    settings = parsed(config)
     limits = {"psnr": min_psnr, "ssim": min_ssim, "lpips": max_lpips, "fid": max_fid}
     bounds = [
         Bound(metric_named(name), value) for name, value in limits.items() if value is not None
@@ -168,24 +162,31 @@ def choose(
             "--max-lpips or --max-fid, or --best with a metric"
         )
     wanted = None if best is None else metric_named(best)
-    results = read_results(parsed)
+    results = read_results(settings)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
     for line in (*describe(choice, results.titles), *results.notes):
         typer.echo(line)
 
 
 @app.command()
-def status(config: ConfigPath) -> None:
-    """Show for every step what is done, and what is missing or out of date."""
-    from rich.table import Table
-
+def status(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Show for every step what is done, missing, out of date and why, and failed."""
     from tasks.status import survey_steps
 
-    table = Table("step", "units done", "missing", "out of date", "note")
-    for step in survey_steps(_parsed(config)):
-        counts = (str(number) for number in (step.done, step.missing, step.stale))
-        table.add_row(step.name, *counts, step.note)
-    _console().print(table)
+    steps = survey_steps(parsed(config))
+    if as_json:
+        typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
+        return
+    from rich.table import Table
+
+    table = Table("step", "done", "missing", "out of date", "failed", "note")
+    for step in steps:
+        counts = (step.done, step.missing, step.stale, step.failed)
+        table.add_row(step.name, *map(str, counts), "\n".join(notes(step)))
+    console().print(table)
 
 
 @weights_app.command()
@@ -206,83 +207,3 @@ def pull(
             typer.echo(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
     if not complete:
         raise typer.Exit(1)
-
-
-def _run_all(config: Path) -> None:
-    parsed = _parsed(config)
-    with _watched():
-        from flows.backfill import backfill
-
-        steps, address = backfill(parsed)
-    _show_results(parsed)
-    if not any(step.made for step in steps):
-        typer.echo("nothing to do: every shard of every step is done")
-    typer.echo(f"report: {address}")
-
-
-def _parsed(config: Path, *, shards: bool = False) -> "Config":
-    """The configuration; with ``shards``, its data sets must be there and up to date."""
-    from tasks.config import load_config
-    from tasks.pull import require_pulled
-
-    parsed = load_config(config)
-    require_pulled(parsed)
-    if shards:
-        from tasks.status import require_shards
-
-        require_shards(parsed)
-    return parsed
-
-
-@contextmanager
-def _watched() -> Iterator[None]:
-    """A Prefect server for the flows of the block, and bars on the terminal."""
-    from PIL import Image
-
-    from flows.screen import Bars, screen
-    from flows.server import prefect_server
-
-    # Images over our own limit are refused with a reason; Pillow need not warn as well.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
-    console = _console(stderr=True)
-    with ExitStack() as stack:
-        with console.status("starting Prefect"):
-            address = stack.enter_context(prefect_server())
-        console.print(f"dashboard while this runs: {address}")
-        bars = Bars(console)
-        token = screen.set(bars)
-        stack.callback(screen.reset, token)
-        try:
-            with bars.shown():
-                yield
-        except KeyboardInterrupt:
-            console.print("stopped; what is done is kept, run again to go on")
-            raise
-
-
-def _show_results(config: "Config") -> None:
-    from rich.table import Table
-
-    from tasks.evaluate import plan_summary, read_summary
-    from tasks.gaps import gaps
-    from tasks.io.workspace import Workspace
-    from tasks.reduce import find_operator
-    from tasks.results import results_text, summary_facts, warnings_of
-
-    workspace = Workspace(config.workspace)
-    artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
-    rows, facts = read_summary(workspace, artifact), summary_facts(workspace, artifact)
-    titles, lines = results_text(rows, facts)
-    table = Table(*titles, title=config.name)
-    for line in lines:
-        table.add_row(*line)
-    _console().print(table)
-    for note in (*warnings_of(facts), *gaps(config, rows, facts)):
-        typer.echo(note)
-
-
-def _console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=stderr)

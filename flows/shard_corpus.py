@@ -4,10 +4,13 @@ from prefect import flow
 
 from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
-from tasks.io.pictures import cores
+from tasks.index import index_dataset, plan_index
+from tasks.io.cores import cores
 from tasks.io.workspace import Workspace
+from tasks.registry import register
 from tasks.restore import plan_restoration, restore_shard
-from tasks.shard import index_dataset, plan_index, plan_shards, shard_images
+from tasks.retire import plan_retirement, retire_shards
+from tasks.shard import plan_shards, shard_images
 
 
 @flow(
@@ -19,6 +22,7 @@ def shard_corpus(config: Config) -> list[Report]:
     """Shard every corpus of the configuration, and make the restored ones."""
     workspace = Workspace(config.workspace)
     workspace.store.sweep()
+    register(config)
     at_once = config.compute.shards_at_once or cores()
     reports = []
     for dataset, corpus in config.given_datasets().items():
@@ -34,6 +38,9 @@ def shard_corpus(config: Config) -> list[Report]:
         )
         reports.append(report)
         _index(config, dataset, report.units, workspace)
+    job = plan_retirement(config, Workspace(config.workspace, still=True))
+    if job is not None:
+        retire_shards(job)
     leave_table(reports, "data-sets")
     return reports
 

@@ -23,7 +23,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.screen import screen
 from tasks.io.errors import DotpipeError, ShardsFailed
-from tasks.jobs import Outcome, Planned
+from tasks.jobs import Outcome, Planned, note_failure
 from tasks.progress import reporting_to
 
 RUNNER = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=256))
@@ -80,7 +80,6 @@ def run_step(
     """
     view, report, watch = screen.get(), Report(step), _Watch(step, total)
     view.begin(step, total)
-    done: SimpleQueue[tuple[str, PrefectFuture[Outcome]]] = SimpleQueue()
     stopped = Event()
 
     def advance(images: int) -> None:
@@ -90,7 +89,7 @@ def run_step(
 
     try:
         with reporting_to(advance):
-            _submit_all(work, units, at_once, done, report, watch)
+            _Window(work, at_once, report, watch).run(units)
     except BaseException:
         stopped.set()
         raise
@@ -115,54 +114,84 @@ def leave_table(reports: Sequence[Report], key: str) -> None:
     create_table_artifact(rows, key=key, description="What each step found and did")
 
 
-def _submit_all(
-    work: Task[Any, Outcome],
-    units: Iterable[Planned],
-    at_once: int,
-    done: "SimpleQueue[tuple[str, PrefectFuture[Outcome]]]",
-    report: Report,
-    watch: "_Watch",
-) -> None:
-    """Keep the window full until the units are used up, then empty it."""
-    pending = 0
-    for unit in units:
-        report.units.append(unit.unit)
-        if unit.job is None:
-            report.images += unit.images
-            screen.get().advance(unit.images)
-            continue
-        while pending >= at_once:
-            _collect(*done.get(), report, watch)
-            pending -= 1
-        if any(isinstance(failure.error, DotpipeError) for failure in report.failures):
-            break
-        future = work.submit(unit.job)
-        future.add_done_callback(partial(_tell, done, unit.unit))
-        pending += 1
-    for _ in range(pending):
-        _collect(*done.get(), report, watch)
+class _Window:
+    """Jobs under way, at most so many, and what became of those that were."""
 
+    def __init__(
+        self, work: Task[Any, Outcome], at_once: int, report: Report, watch: "_Watch"
+    ) -> None:
+        self._work, self._at_once, self._report, self._watch = work, at_once, report, watch
+        self._done: SimpleQueue[tuple[Planned, PrefectFuture[Outcome]]] = SimpleQueue()
+        self._pending = 0
+        self._busy: list[Planned] = []
 
-def _tell(
-    done: "SimpleQueue[tuple[str, PrefectFuture[Outcome]]]",
-    unit: str,
-    future: PrefectFuture[Outcome],
-) -> None:
-    done.put((unit, future))
+    def run(self, units: Iterable[Planned]) -> None:
+        """Submit the jobs in a window, and come back to those that other runs were at."""
+        for unit in units:
+            self._report.units.append(unit.unit)
+            if unit.job is None:
+                self._count(unit)
+            elif not self._offer(unit):
+                break
+        self._drain()
+        while self._busy and not self._is_hopeless():
+            unit, *self._busy = self._busy
+            if unit.job is not None:
+                patient = unit.job.model_copy(update={"patient": True})
+                self._offer(unit._replace(job=patient))
+            if not self._busy:
+                self._drain()
 
+    def _offer(self, unit: Planned) -> bool:
+        """Submit a job when there is room; not after a mistake that all jobs share."""
+        while self._pending >= self._at_once:
+            self._collect()
+        if self._is_hopeless():
+            return False
+        future = self._work.submit(unit.job)
+        future.add_done_callback(partial(self._tell, unit))
+        self._pending += 1
+        return True
 
-def _collect(unit: str, future: PrefectFuture[Outcome], report: Report, watch: "_Watch") -> None:
-    outcome = future.result(raise_on_failure=False)
-    if isinstance(outcome, BaseException):
-        frames = traceback.extract_tb(outcome.__traceback__)
+    def _tell(self, unit: Planned, future: PrefectFuture[Outcome]) -> None:
+        self._done.put((unit, future))
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._collect()
+
+    def _is_hopeless(self) -> bool:
+        return any(isinstance(failure.error, DotpipeError) for failure in self._report.failures)
+
+    def _count(self, unit: Planned) -> None:
+        """A unit that is done already."""
+        self._report.images += unit.images
+        screen.get().advance(unit.images)
+
+    def _collect(self) -> None:
+        """Wait for the next job to end, and say what became of it."""
+        unit, future = self._done.get()
+        self._pending -= 1
+        outcome = future.result(raise_on_failure=False)
+        if isinstance(outcome, BaseException):
+            self._fail(unit, outcome)
+        elif outcome.state == "busy":
+            self._busy.append(unit)
+        elif outcome.state == "found":
+            self._count(unit)
+        else:
+            self._report.made += 1
+            self._report.images += outcome.images
+            self._report.refused.update(outcome.refused)
+            self._watch.show(self._report)
+
+    def _fail(self, unit: Planned, error: BaseException) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
         # The frames would keep the shard's pictures and tensors in memory.
-        report.failures.append(Failure(unit, outcome.with_traceback(None), place))
-        return
-    report.made += 1
-    report.images += outcome.images
-    report.refused.update(outcome.refused)
-    watch.show(report)
+        self._report.failures.append(Failure(unit.unit, error.with_traceback(None), place))
+        if unit.job is not None:
+            note_failure(unit.job, error, place)
 
 
 def _raise_failures(report: Report) -> None:

@@ -12,7 +12,18 @@ from tasks.io.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
 from tasks.io.errors import ConfigurationError
 from tasks.io.options import Section
 from tasks.io.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
-from tasks.sections import Compute, Corpora, Corpus, Enhance, Evaluate, Fit, Name, Patches, Shards
+from tasks.sections import (
+    Compute,
+    Corpora,
+    Corpus,
+    Enhance,
+    Evaluate,
+    Fit,
+    Location,
+    Name,
+    Patches,
+    Shards,
+)
 
 
 class Config(Section):
@@ -20,9 +31,10 @@ class Config(Section):
 
     name: Name
     """Name of the run; also the enhanced data set's unless ``restored.name`` is given."""
-    workspace: str
-    """Folder for everything that is made; a relative one counts from this file."""
-    weights: str | None = None
+    workspace: Location
+    """Folder or s3://bucket/prefix for everything that is made; a relative one counts from this
+    file."""
+    weights: Location | None = None
     """Folder or bucket that ``dotpipe weights pull`` filled; looked at first for every network;
     a relative one counts from this file."""
     corpora: Corpora

@@ -2,12 +2,15 @@
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 from prefect import task
 
-from dot_kernels import GaussianMoments
+from dot_kernels import Codec, GaussianMoments
 from dot_kernels.patches import Fold
-from tasks.io.codecs import CodecSpec, load_codec
+from tasks.batches import Batches
+from tasks.io.codecs import CodecSpec, Precision, load_codec
+from tasks.io.cores import cores
 from tasks.io.devices import pick_device
 from tasks.io.digests import require_identity
 from tasks.io.extractors import (
@@ -17,7 +20,7 @@ from tasks.io.extractors import (
 )
 from tasks.io.images import Limits, encode
 from tasks.io.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
-from tasks.io.pictures import Picture, cores, load_pictures, read_ahead, to_pixels, windows
+from tasks.io.pictures import Picture, load_pictures, read_ahead, to_pixels, windows
 from tasks.io.scores import NO_NETWORK
 from tasks.io.shards import Member
 from tasks.io.workspace import (
@@ -25,7 +28,7 @@ from tasks.io.workspace import (
     Workspace,
     features_folder,
 )
-from tasks.jobs import Job, Outcome, Target
+from tasks.jobs import Job, Outcome, Target, carry_out
 from tasks.match import read_matches
 from tasks.outputs import Features, Finished, Output, Outputs, Stopwatch
 from tasks.perception import Networks
@@ -62,18 +65,20 @@ class EnhanceJob(Job):
         """The artifacts that are missing of the shard."""
         return [output.target for output in (*self.tars, *self.tables)]
 
+    def claim(self) -> str:
+        """The shard under this operator: runs with other alphas score the same controls."""
+        return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"
+
 
 @task(name="enhance", **SHARD_POLICY)
 def enhance_shard(job: EnhanceJob) -> Outcome:
     """Write the enhanced tars and the metrics of one shard; safe to repeat."""
+    return carry_out(job, _enhance)
+
+
+def _enhance(job: EnhanceJob) -> Outcome:
     outcome, seconds = write_enhanced(job)
-    logger().info(
-        "enhanced %s images=%d refused=%s seconds=%s",
-        job.shard,
-        outcome.images,
-        outcome.refused,
-        seconds,
-    )
+    logger().info("enhanced %s %s seconds=%s", job.shard, outcome, seconds)
     return outcome
 
 
@@ -116,17 +121,20 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
             pending = _finish(rendered, window[0], job, finishers)
         with watch.lap("scores and files"):
             outputs.write(future.result() for future in pending)
-        outcome = outputs.close(watch)
+        outcome = outputs.close(watch, renderer.remarks)
     return outcome, watch.rounded()
 
 
 def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
     """The networks of this process, set up for the signals of a job."""
     device = pick_device(job.compute.device)
+
+    def load(precision: Precision) -> Codec:
+        return load_codec(job.codec, job.compute.device, precision, job.weights)
+
     operator, _, _ = read_operator(workspace, job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
-    codec = load_codec(job.codec, job.compute.device, job.compute.precision, job.weights)
     lpips = extractor = None
     if job.tables and job.lpips and job.reference:
         lpips = load_lpips(job.lpips, device, job.weights)
@@ -136,15 +144,16 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
         require_identity(extractor_identity(job.network, job.weights), job.identities["features"])
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
-        codec=codec,
+        codec=load(job.compute.precision),
         operator=operator,
         options=job.options,
         fold=job.fold,
         signals=tuple(dict.fromkeys(signals)),
         scored=scored,
         batch=job.compute.batch,
-        device=device,
+        batches=Batches("enhance", device),
         networks=Networks(lpips=lpips, extractor=extractor),
+        precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
         moments={

@@ -1,6 +1,7 @@
 """The plan of an enhancement: which tars and metrics of which shards are missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 from tasks.config import Config
@@ -17,10 +18,9 @@ from tasks.io.workspace import (
     matches_folder,
     metrics_folder,
 )
-from tasks.jobs import Planned, aim
+from tasks.jobs import Planned, Recipe, finished_digest
 from tasks.outputs import Output
 from tasks.reduce import OperatorRef
-from tasks.shard import finished_digest
 from tasks.signals import signals_to_score
 
 
@@ -37,12 +37,16 @@ def plan_enhancement(
     """
     dataset = config.restored_name
     plan = _Plan(config, operator, workspace)
+    wanted = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
+    scored = signals_to_score(config)
+    folders = [enhanced_folder(dataset, operator.name, signal) for signal in wanted]
+    folders += [metrics_folder(dataset, operator.name, signal) for signal in scored]
     for shard, images in workspace.shards(dataset).items():
-        wanted = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
         missing_tars = [plan.tar(shard, signal) for signal in wanted]
-        missing_tables = [plan.table(shard, signal) for signal in signals_to_score(config)]
+        missing_tables = [plan.table(shard, signal) for signal in scored]
+        artifacts = tuple(f"{folder}/{shard}" for folder in folders)
         if not any(missing_tars) and not any(missing_tables):
-            yield Planned(shard, images, None)
+            yield Planned(shard, images, None, artifacts)
             continue
         job = EnhanceJob(
             workspace=workspace.url,
@@ -64,7 +68,7 @@ def plan_enhancement(
             compute=config.compute,
             limits=config.shards.limits(),
         )
-        yield Planned(shard, images, job)
+        yield Planned(shard, images, job, artifacts)
 
 
 class _Plan:
@@ -74,8 +78,10 @@ class _Plan:
         dataset, reference = config.restored_name, config.reference_name
         survey = workspace.ledger.survey
         self._config, self._operator = config, operator
-        self._shards = survey(dataset_folder(dataset))
-        self._matches = survey(matches_folder(dataset, reference)) if reference else None
+        self._dataset = dataset_folder(dataset)
+        self._truths = matches_folder(dataset, reference) if reference else ""
+        self._shards = survey(self._dataset)
+        self._matches = survey(self._truths) if reference else None
         self._enhanced = survey(f"enhanced/{dataset}/{operator.name}")
         self._metrics = survey(metrics_folder(dataset, operator.name))
         net, network = config.evaluate.lpips, config.evaluate.features
@@ -89,30 +95,56 @@ class _Plan:
 
     def tar(self, shard: str, signal: Signal) -> Output | None:
         """The enhanced shard at one alpha, if it is missing."""
-        folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
-        inputs = {**self._inputs(shard, signal), "format": self._config.enhance.format}
-        target = aim(self._enhanced, f"{folder}/{shard}", "enhance", inputs)
+        folder, recipe = self._tars[signal]
+        target = recipe.aim(self._enhanced, f"{folder}/{shard}", shard=self._digest(shard))
         return None if target is None else Output(signal, target)
 
     def table(self, shard: str, signal: Signal) -> Output | None:
         """The metrics of a shard for one signal, if they are missing."""
-        folder = metrics_folder(self._config.restored_name, self._operator.name, signal)
-        match = None
-        if self._matches is not None and self._config.reference_name is not None:
-            matches = matches_folder(self._config.restored_name, self._config.reference_name)
-            match = finished_digest(self._matches, f"{matches}/{shard}", "enhance")
-        inputs = {**self._inputs(shard, signal), "match": match}
-        if signal == CURVE:
-            inputs["alphas"] = self._config.curve_alphas
-        if signal != CURVE or self.on_curve:
-            inputs |= self.identities
-        target = aim(self._metrics, f"{folder}/{shard}", "score", inputs)
+        folder, recipe = self._tables[signal]
+        own = {"shard": self._digest(shard), "match": self._match(shard)}
+        target = recipe.aim(self._metrics, f"{folder}/{shard}", **own)
         return None if target is None else Output(signal, target)
 
-    def _inputs(self, shard: str, signal: Signal) -> dict[str, Any]:
-        """What the images of a signal are made from."""
-        own = finished_digest(self._shards, f"{dataset_folder(self._config.restored_name)}/{shard}")
-        inputs = {"shard": own, "operator": self._operator.digest, "signal": list(signal)}
+    @cached_property
+    def _tars(self) -> "_Recipes":
+        """Folder and recipe of the enhanced shards at each alpha."""
+        dataset, operator = self._config.restored_name, self._operator.name
+        shape = {"format": self._config.enhance.format}
+        return _Recipes(
+            lambda signal: (
+                enhanced_folder(dataset, operator, signal),
+                Recipe("enhance", self._inputs(signal) | shape),
+            )
+        )
+
+    @cached_property
+    def _tables(self) -> "_Recipes":
+        """Folder and recipe of the metrics of each signal."""
+        dataset, operator = self._config.restored_name, self._operator.name
+        return _Recipes(
+            lambda signal: (
+                metrics_folder(dataset, operator, signal),
+                Recipe("score", self._inputs(signal) | self._seen(signal)),
+            )
+        )
+
+    def _digest(self, shard: str) -> str:
+        return finished_digest(self._shards, f"{self._dataset}/{shard}")
+
+    def _match(self, shard: str) -> str | None:
+        if self._matches is None:
+            return None
+        return finished_digest(self._matches, f"{self._truths}/{shard}", "enhance")
+
+    def _seen(self, signal: Signal) -> dict[str, Any]:
+        """What looks at the images of a signal."""
+        alphas = {"alphas": self._config.curve_alphas} if signal == CURVE else {}
+        return alphas | (self.identities if signal != CURVE or self.on_curve else {})
+
+    def _inputs(self, signal: Signal) -> dict[str, Any]:
+        """What the images of a signal are made from, in every shard."""
+        inputs = {"operator": self._operator.digest, "signal": list(signal)}
         if signal in CONTROLS:
             return inputs
         options = self._config.enhance
@@ -122,3 +154,15 @@ class _Plan:
             "fold": self._config.patches.fold,
             "seed": options.seed if self._operator.is_stochastic else None,
         }
+
+
+class _Recipes(dict[Signal, tuple[str, Recipe]]):
+    """Folder and recipe of each signal, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[Signal], tuple[str, Recipe]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, signal: Signal) -> tuple[str, Recipe]:
+        self[signal] = self._make(signal)
+        return self[signal]

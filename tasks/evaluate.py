@@ -1,18 +1,18 @@
 """Summarise: the fidelity of every signal in one table, with what a reader must know of it."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 
+from tasks.bad_images import refused_in, require_few_bad
 from tasks.config import Config
 from tasks.fidelity import read_fidelity
 from tasks.io.extractors import extractor_identity, extractor_names
-from tasks.io.ledger import Record
 from tasks.io.perceptual import lpips_identity, lpips_name
 from tasks.io.scores import FIDELITY_SCHEMA
 from tasks.io.shards import read_table
@@ -23,32 +23,29 @@ from tasks.io.workspace import (
     reports_folder,
     signals_folder,
 )
-from tasks.jobs import Job, Line, Target, aim, publishing
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.policy import SHARD_POLICY, logger
 from tasks.reduce import OperatorRef
-from tasks.shard import finished_digest, require_few_bad
 from tasks.signals import signals_to_score
 
 
 class SummaryJob(Job):
-    """Gather the fidelity of all signals, and drop shards the data set no longer has."""
+    """Gather the fidelity of all signals."""
 
     target: Target
     dataset: str
     operator: str
     signals: tuple[Signal, ...]
     shards: tuple[str, ...]
-    retired: tuple[Line, ...]
     max_bad_fraction: float
     names: dict[str, str]
 
 
 @task(name="summarise", **SHARD_POLICY)
-def summarise(job: SummaryJob) -> list[dict[str, Any]]:
-    """Write the fidelity table; returns its rows."""
-    rows = write_summary(job)
-    logger().info("summarised signals=%d shards=%d", len(rows), len(job.shards))
-    return rows
+def summarise(job: SummaryJob) -> None:
+    """Write the fidelity table."""
+    settle(job, write_summary)
+    logger().info("summarised signals=%d shards=%d", len(job.signals), len(job.shards))
 
 
 def plan_summary(
@@ -60,8 +57,6 @@ def plan_summary(
         StepMissing: the fidelity of some signals has not been measured.
     """
     dataset = config.restored_name
-    survey = workspace.ledger.survey(metrics_folder(dataset, operator.name))
-    enhanced = workspace.ledger.survey(f"enhanced/{dataset}/{operator.name}")
     reports = workspace.ledger.survey(reports_folder(dataset, operator.name))
     shards = tuple(workspace.shards(dataset))
     signals = signals_to_score(config)
@@ -87,7 +82,6 @@ def plan_summary(
             signals=signals,
             shards=shards,
             max_bad_fraction=config.shards.max_bad_fraction,
-            retired=(*survey.retired(set(shards)), *enhanced.retired(set(shards))),
             names=metric_names(config),
         )
     )
@@ -133,7 +127,6 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     with publishing(workspace, job.target) as publication:
         table = pa.Table.from_pylist(rows, FIDELITY_SCHEMA.with_metadata(metadata))
         pq.write_table(table, publication.file(f"{job.target.artifact}.parquet"))
-    workspace.ledger.retire(map(Record._make, job.retired))
     return read_summary(workspace, job.target.artifact)
 
 
@@ -200,9 +193,9 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
         TooManyBadImages: more than the configuration allows.
     """
     folder = metrics_folder(job.dataset, job.operator, job.signals[0])
-    images, reasons = 0, list[str]()
+    images, refused = 0, Counter[str]()
     for shard in job.shards:
         table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
         images += table.num_rows
-        reasons += table.filter(pc.equal(table["status"], "refused"))["reason"].to_pylist()
-    require_few_bad(job.dataset, images, reasons, job.max_bad_fraction)
+        refused.update(refused_in(table))
+    require_few_bad(job.dataset, images, refused, job.max_bad_fraction)

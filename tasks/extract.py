@@ -1,12 +1,14 @@
 """Extract the features of a data set's own images, which the enhanced ones are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from prefect import task
 from torch import Tensor
 
+from tasks.batches import Batches, no_room
 from tasks.config import Config
+from tasks.io.cores import cores
 from tasks.io.devices import pick_device
 from tasks.io.digests import require_identity
 from tasks.io.extractors import (
@@ -20,7 +22,6 @@ from tasks.io.features import FeatureWriter
 from tasks.io.images import Limits
 from tasks.io.pictures import (
     Picture,
-    cores,
     equal_sizes,
     load_pictures,
     read_ahead,
@@ -29,12 +30,21 @@ from tasks.io.pictures import (
     windows,
 )
 from tasks.io.workspace import Workspace, dataset_features_folder, dataset_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publishing
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Target,
+    aim,
+    carry_out,
+    count_reasons,
+    finished_digest,
+    publishing,
+)
 from tasks.perception import see
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.sections import Compute
-from tasks.shard import finished_digest
 
 TOO_SMALL = "no features: the image is too small for the network"
 
@@ -55,8 +65,8 @@ class ExtractJob(Job):
 @task(name="extract", **SHARD_POLICY)
 def extract_features(job: ExtractJob) -> Outcome:
     """Write the features of one shard; safe to repeat."""
-    outcome = write_features(job)
-    logger().info("extracted %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    outcome = carry_out(job, write_features)
+    logger().info("extracted %s %s", job.shard, outcome)
     return outcome
 
 
@@ -90,35 +100,36 @@ def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
                 limits=config.shards.limits(),
             )
         )
-        yield Planned(shard, images, job)
+        yield Planned(shard, images, job, (f"{folder}/{shard}",))
 
 
 def write_features(job: ExtractJob) -> Outcome:
     """Extract the features of one shard."""
     workspace = job.opened()
-    extractor = load_extractor(job.network, pick_device(job.compute.device), job.weights)
+    batches = Batches("extract", pick_device(job.compute.device))
+    extractor = load_extractor(job.network, batches.device, job.weights)
     require_identity(extractor_identity(job.network, job.weights), job.identity)
     reasons, images = list[str](), 0
     with publishing(workspace, job.target) as publication:
         writer = FeatureWriter(
             publication.file(f"{job.target.artifact}.parquet"), extractor.dimension, job.network
         )
-        for window in _windows(job, workspace, extractor):
+        for window in _windows(job, workspace, extractor, batches):
             images += len(window)
-            found = [(p.member.key, row) for p, row in window if row is not None]
+            found = [(p.member.key, row) for p, row in window if not isinstance(row, str)]
             writer.add([key for key, _ in found], [row for _, row in found])
-            reasons += [picture.reason or TOO_SMALL for picture, row in window if row is None]
+            reasons += [reason for _, reason in window if isinstance(reason, str)]
             advance(len(window))
         writer.close()
-        outcome = Outcome(images=images, refused=count_reasons(reasons))
-        publication.facts |= outcome.model_dump()
+        outcome = Outcome(images=images, refused=count_reasons(reasons), remarks=batches.remarks)
+        publication.facts |= outcome.facts()
     return outcome
 
 
 def _windows(
-    job: ExtractJob, workspace: Workspace, extractor: Extractor
-) -> Iterator[list[tuple[Picture, Tensor | None]]]:
-    """The pictures of a shard in the order of keys, with their features if they have any."""
+    job: ExtractJob, workspace: Workspace, extractor: Extractor, batches: Batches
+) -> Iterator[list[tuple[Picture, Tensor | str]]]:
+    """The pictures of a shard in the order of keys, with their features, or why they have none."""
     batch = job.compute.batch
     members = workspace.members(job.dataset, job.shard)
     with ThreadPoolExecutor(cores()) as pool:
@@ -127,12 +138,21 @@ def _windows(
             windows(members, batch),
         )
         for pictures in loaded:
-            rows: dict[str, Tensor] = {}
+            rows: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
             for group in equal_sizes(pictures, batch):
-                images = to_tensor([p.pixels for p in group if p.pixels is not None])
-                seen = see(extractor, to_bytes(images))
-                if seen is not None:
-                    rows |= zip(
-                        (p.member.key for p in group), (s.features for s in seen), strict=True
-                    )
-            yield [(picture, rows.get(picture.member.key)) for picture in pictures]
+                member = group[0].member
+                found = batches.run(_seen_by(extractor), group, member.width * member.height)
+                for picture, row in zip(group, found, strict=True):
+                    rows[picture.member.key] = no_room(picture) if row is None else row
+            yield [(picture, rows[picture.member.key]) for picture in pictures]
+
+
+def _seen_by(extractor: Extractor) -> Callable[[Sequence[Picture]], list[Tensor | str]]:
+    """Gives the features of pictures of one size, or why they have none."""
+
+    def features(group: Sequence[Picture]) -> list[Tensor | str]:
+        images = to_tensor([p.pixels for p in group if p.pixels is not None])
+        seen = see(extractor, to_bytes(images))
+        return [TOO_SMALL] * len(group) if seen is None else [one.features for one in seen]
+
+    return features

@@ -40,12 +40,11 @@ from tasks.io.workspace import (
     metrics_folder,
     signals_folder,
 )
-from tasks.jobs import Job, Outcome, Planned, Target, aim, publishing
+from tasks.jobs import Job, Outcome, Planned, Target, aim, carry_out, finished_digest, publishing
 from tasks.outputs import LATENT_PATCHES
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.reduce import OperatorRef, read_operator
-from tasks.shard import finished_digest
 from tasks.signals import points_of, signals_to_score
 
 
@@ -67,9 +66,9 @@ class FidelityJob(Job):
 @task(name="fidelity", **SHARD_POLICY)
 def measure_fidelity(job: FidelityJob) -> Outcome:
     """Write the rows of one signal; safe to repeat."""
-    rows = write_fidelity(job)
-    logger().info("fidelity of %s rows=%d", job.signal.folder, len(rows))
-    return Outcome(images=job.images)
+    outcome = carry_out(job, _measure)
+    logger().info("fidelity of %s %s", job.signal.folder, outcome)
+    return outcome
 
 
 def plan_fidelity(config: Config, operator: OperatorRef, workspace: Workspace) -> Iterator[Planned]:
@@ -111,7 +110,8 @@ def plan_fidelity(config: Config, operator: OperatorRef, workspace: Workspace) -
                 images=sum(shards.values()),
             )
         )
-        yield Planned(signal.label, sum(shards.values()), job)
+        artifacts = (f"{folder}/{signal.folder}",)
+        yield Planned(signal.label, sum(shards.values()), job, artifacts)
 
 
 def read_fidelity(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
@@ -140,6 +140,11 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
         publication.file(f"{job.target.artifact}.json").write_text(text)
     advance(job.images)
     return rows
+
+
+def _measure(job: FidelityJob) -> Outcome:
+    write_fidelity(job)
+    return Outcome(images=job.images)
 
 
 def _reference(config: Config, workspace: Workspace) -> dict[str, str]:

@@ -1,15 +1,14 @@
 """Pictures for the report: the same few images as they came, enhanced, and in truth."""
 
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.extremes import Ends, signal_to_rank
+from tasks.io.decoders import decode
 from tasks.io.errors import ImageRefused
-from tasks.io.images import decode, extension_of
 from tasks.io.pages import Thumbnail, thumbnail
-from tasks.io.shards import Member, member_name, read_members
+from tasks.io.shards import Member, members_of, read_members, read_table
 from tasks.io.workspace import Signal, Workspace, enhanced_folder
 from tasks.match import read_matches
 from tasks.results import number, ranked_digits
@@ -115,8 +114,9 @@ def _shard_pictures(
         yield from _picture(config, key, data, "input x*", "input", knot)
     for alpha in config.enhance.alphas:
         signal = Signal("enhanced", alpha)
-        tar = f"{enhanced_folder(dataset, operator, signal)}/{shard}.tar"
-        for key, data in _enhanced(tar, keys, config, workspace):
+        folder = enhanced_folder(dataset, operator, signal)
+        made = members_of(read_table(workspace.store, f"{folder}/{shard}.parquet"), folder)
+        for key, data in _members([m for m in made if m.key in named], workspace):
             yield from _picture(config, key, data, signal.label, "enhanced", alpha)
     truths = read_matches(workspace, dataset, reference, shard) if reference else {}
     for key, data in _members([truths[key] for key in keys if key in truths], workspace):
@@ -126,19 +126,6 @@ def _shard_pictures(
 def _members(members: Sequence[Member], workspace: Workspace) -> Iterator[tuple[str, bytes]]:
     for member, data in read_members(workspace.store, members):
         yield member.key, data
-
-
-def _enhanced(
-    tar: str, keys: Iterable[str], config: Config, workspace: Workspace
-) -> Iterator[tuple[str, bytes]]:
-    """The files with these keys in an enhanced shard."""
-    extension = extension_of(config.enhance.format)
-    names = {member_name(key, extension): key for key in keys}
-    with workspace.store.open(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-        for info in archive:
-            content = archive.extractfile(info) if info.name in names else None
-            if content is not None:
-                yield names[info.name], content.read()
 
 
 def _picture(

@@ -1,10 +1,7 @@
 """Match the images to enhance with their ground truth, by key, shard by shard."""
 
-import bisect
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 
@@ -13,9 +10,8 @@ from tasks.io.errors import CorpusError
 from tasks.io.ledger import digest_of
 from tasks.io.shards import Member, members_of, read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
-from tasks.jobs import Job, Target, aim, publishing
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.policy import SHARD_POLICY, logger
-from tasks.shard import finished_digest
 
 
 class MatchJob(Job):
@@ -25,21 +21,19 @@ class MatchJob(Job):
     reference: str
     by_shard: dict[str, Target]
 
+    def targets(self) -> list[Target]:
+        """The matches of the shards."""
+        return list(self.by_shard.values())
 
-class _Span(NamedTuple):
-    """First and last accepted key of a row group of an index."""
-
-    group: int
-    first: str
-    last: str
+    def claim(self) -> str:
+        """All of them together."""
+        return matches_folder(self.dataset, self.reference)
 
 
 @task(name="match", **SHARD_POLICY)
-def match_reference(job: MatchJob) -> int:
-    """Write the matches of each shard; returns how many images have one."""
-    matched = write_matches(job)
-    logger().info("matched images=%d reference=%s", matched, job.reference)
-    return matched
+def match_reference(job: MatchJob) -> None:
+    """Write the matches of each shard."""
+    settle(job, write_matches)
 
 
 def plan_matches(config: Config, workspace: Workspace) -> MatchJob | None:
@@ -63,6 +57,13 @@ def plan_matches(config: Config, workspace: Workspace) -> MatchJob | None:
     return MatchJob(workspace=workspace.url, dataset=dataset, reference=reference, by_shard=targets)
 
 
+def match_artifacts(config: Config, workspace: Workspace) -> Iterator[str]:
+    """The matches of every shard, done or not."""
+    if config.reference_name is not None:
+        folder = matches_folder(config.restored_name, config.reference_name)
+        yield from (f"{folder}/{shard}" for shard in workspace.shards(config.restored_name))
+
+
 def read_matches(
     workspace: Workspace, dataset: str, reference: str, shard: str
 ) -> dict[str, Member]:
@@ -74,12 +75,11 @@ def read_matches(
 def write_matches(job: MatchJob) -> int:
     """Look the keys of each shard up in the reference's index."""
     workspace = job.opened()
-    index = workspace.index(job.reference)
-    spans = [span for group in range(index.num_row_groups) if (span := _span(index, group))]
+    reference = workspace.catalogue(job.reference)
     matched = 0
     for shard, target in job.by_shard.items():
         keys = [member.key for member in workspace.members(job.dataset, shard)]
-        table = _lookup(index, spans, keys)
+        table = reference.lookup(keys, likely=shard)
         matched += table.num_rows
         with publishing(workspace, target) as publication:
             pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
@@ -87,6 +87,7 @@ def write_matches(job: MatchJob) -> int:
             # Where a reference lies may change without the reference changing.
             truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
             publication.digest = digest_of(list(truths))
+    logger().info("matched images=%d reference=%s", matched, job.reference)
     return matched
 
 
@@ -106,26 +107,3 @@ def require_matches(config: Config, workspace: Workspace) -> None:
             f"none in common: {theirs!r} against {ours!r}; rename the files, or leave out "
             "corpora.reference"
         )
-
-
-def _span(index: pq.ParquetFile, group: int) -> _Span | None:
-    """The keys of a row group, if any was accepted.
-
-    Only these are in order: a refused name that is no UTF-8 sorts before it is escaped.
-    """
-    table = index.read_row_group(group, ["key", "status"])
-    keys = table.filter(pc.equal(table["status"], "ok"))["key"]
-    return _Span(group, str(keys[0]), str(keys[-1])) if len(keys) else None
-
-
-def _lookup(index: pq.ParquetFile, spans: list[_Span], keys: list[str]) -> pa.Table:
-    """The accepted rows of the index with these keys, which are in order."""
-    wanted, parts = set(keys), [index.schema_arrow.empty_table()]
-    first = bisect.bisect_left([span.last for span in spans], keys[0]) if keys else len(spans)
-    for span in spans[first:]:
-        if span.first > keys[-1]:
-            break
-        rows: list[dict[str, Any]] = index.read_row_group(span.group).to_pylist()
-        found = [row for row in rows if row["key"] in wanted and row["status"] == "ok"]
-        parts.append(pa.Table.from_pylist(found, index.schema_arrow))
-    return pa.concat_tables(parts)

@@ -3,39 +3,40 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
 from prefect import task
-from torch import Tensor
+from safetensors import SafetensorError
 
-from dot_kernels import Codec, GaussianMoments, patch_moments
-from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels import GaussianMoments
+from tasks.batches import Batches
 from tasks.config import Config
-from tasks.io.artifacts import save_moments
+from tasks.encoding import Encoder
+from tasks.io.artifacts import digest_moments, load_moments, save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.cores import cores
 from tasks.io.devices import pick_device
 from tasks.io.images import Limits
 from tasks.io.ledger import fingerprint
-from tasks.io.pictures import (
-    Picture,
-    cores,
-    equal_sizes,
-    load_pictures,
-    read_ahead,
-    to_tensor,
-    windows,
-)
+from tasks.io.pictures import load_pictures, read_ahead, windows
+from tasks.io.shards import Member
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, count_reasons, publishing
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Target,
+    aim,
+    carry_out,
+    count_reasons,
+    finished_digest,
+    publishing,
+)
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.sections import Compute
 from tasks.select import Selection
-from tasks.shard import finished_digest
 
 KEPT_IMAGES, KEPT_DIMENSION = 1000, 512
 """Up to these, moments are also kept image by image, for error bars."""
-
-NOT_FINITE = "latents are not finite: use float32, or check the codec"
 
 WHOLE = "all"
 """Name of a shard's moments in its file; those of an image are named by ``image_name``."""
@@ -59,8 +60,8 @@ class MeasureJob(Job):
 @task(name="measure", **SHARD_POLICY)
 def measure_shard(job: MeasureJob) -> Outcome:
     """Write the moments of one shard; safe to repeat."""
-    outcome = write_moments(job)
-    logger().info("measured %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    outcome = carry_out(job, write_moments)
+    logger().info("measured %s %s", job.shard, outcome)
     return outcome
 
 
@@ -107,7 +108,7 @@ def plan_measurement(
                 limits=config.shards.limits(),
             )
         )
-        planned.append(Planned(shard, len(keys), job))
+        planned.append(Planned(shard, len(keys), job, (f"{folder}/{shard}",)))
     return planned
 
 
@@ -129,48 +130,95 @@ def plan_both_measurements(
 
 
 def write_moments(job: MeasureJob) -> Outcome:
-    """Measure the chosen images of one shard."""
-    workspace = job.opened()
-    codec = load_codec(job.codec, job.compute.device, job.compute.precision, job.weights)
-    dimension = codec.channels * job.patch_size**2
-    by_image = job.by_image and dimension <= KEPT_DIMENSION
-    whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
-    reasons: list[str] = []
+    """Measure the chosen images of one shard; not again those that an earlier file has."""
+    workspace, chosen = job.opened(), set(job.chosen)
+    members = [m for m in workspace.members(job.dataset, job.shard) if m.key in chosen]
+    known = _known(job, members, workspace)
+    encoder = _encoder(job)
+    reasons, images = list[str](), dict[str, str]()
     with publishing(workspace, job.target) as publication:
-        for picture, latents in _encoded(job, workspace, codec):
-            if latents is None:
-                reasons.append(picture.reason or NOT_FINITE)
+        dimension = _dimension(job, known, encoder)
+        whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
+        for member, moments in _measured(job, members, known, encoder):
+            if isinstance(moments, str):
+                reasons.append(moments)
                 continue
-            moments = patch_moments(latents, job.patch_size)
             whole = whole + moments
-            if by_image:
-                parts[image_name(picture.member.key)] = moments
-        outcome = Outcome(images=len(job.chosen), refused=count_reasons(reasons))
+            if job.by_image and dimension <= KEPT_DIMENSION:
+                parts[image_name(member.key)] = moments
+                images[member.key] = member.sha256
+        outcome = Outcome(
+            images=len(job.chosen), refused=count_reasons(reasons), remarks=encoder.remarks
+        )
         path = publication.file(f"{job.target.artifact}.safetensors")
-        save_moments({WHOLE: whole, **parts}, path)
-        publication.facts |= outcome.model_dump()
+        save_moments({WHOLE: whole, **parts}, path, images=images)
+        publication.digest = digest_moments({WHOLE: whole, **parts})
+        publication.facts |= outcome.facts()
     return outcome
 
 
+def _encoder(job: MeasureJob) -> Encoder:
+    return Encoder(
+        load=lambda precision: load_codec(job.codec, job.compute.device, precision, job.weights),
+        precision=job.compute.precision,
+        batch=job.compute.batch,
+        batches=Batches("measure", pick_device(job.compute.device)),
+    )
+
+
+def _dimension(job: MeasureJob, known: dict[str, GaussianMoments], encoder: Encoder) -> int:
+    """Of the latent patches; the codec is asked only where no moments tell it."""
+    for moments in known.values():
+        return moments.dimension
+    return encoder.codec.channels * job.patch_size**2
+
+
+def _known(
+    job: MeasureJob, members: list[Member], workspace: Workspace
+) -> dict[str, GaussianMoments]:
+    """The moments of images, by key, that an earlier measurement kept and that still hold.
+
+    Its file lies in a folder for just this codec, precision and patch size, and says of
+    which bytes each image was; it counts as long as the ledger vouches for it.
+    """
+    if not job.target.replaces:
+        return {}
+    try:
+        with workspace.store.fetched(f"{job.target.artifact}.safetensors") as path:
+            parts, facts = load_moments(path)
+        images: dict[str, str] = facts.get("images", {})
+        return {m.key: parts[image_name(m.key)] for m in members if images.get(m.key) == m.sha256}
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return {}  # absent or damaged: everything is measured
+
+
+def _measured(
+    job: MeasureJob,
+    members: list[Member],
+    known: dict[str, GaussianMoments],
+    encoder: Encoder,
+) -> Iterator[tuple[Member, GaussianMoments | str]]:
+    """The moments of every image in the order of keys, or why it has none."""
+    fresh = _encoded(job, [member for member in members if member.key not in known], encoder)
+    for member in members:
+        if member.key in known:
+            yield member, known[member.key]
+            advance(1)
+        else:
+            yield member, next(fresh)
+
+
 def _encoded(
-    job: MeasureJob, workspace: Workspace, codec: Codec
-) -> Iterator[tuple[Picture, Tensor | None]]:
-    """Every chosen picture in the order of keys, with its latents (1, c, y, x) if it has any."""
-    keys = set(job.chosen)
-    members = [member for member in workspace.members(job.dataset, job.shard) if member.key in keys]
-    device, batch = pick_device(job.compute.device), job.compute.batch
+    job: MeasureJob, members: list[Member], encoder: Encoder
+) -> Iterator[GaussianMoments | str]:
+    """The moments of images, encoded window by window, or why there are none."""
+    store = job.opened().store
     with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(
-            lambda window: load_pictures(workspace.store, window, job.limits, pool),
-            windows(members, batch),
+            lambda window: load_pictures(store, window, job.limits, pool),
+            windows(members, job.compute.batch),
         )
         for pictures in loaded:
-            latents: dict[str, Tensor] = {}
-            for group in equal_sizes(pictures, batch):
-                images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
-                encoded = whole_cells(encode_padded(images, codec), images, codec.factor)
-                latents |= zip((p.member.key for p in group), torch.split(encoded, 1), strict=True)
-            for picture in pictures:
-                found = latents.get(picture.member.key)
-                yield picture, found if found is not None and found.isfinite().all() else None
-            advance(len(pictures))
+            for moments in encoder.measure(pictures, job.patch_size):
+                yield moments
+                advance(1)

@@ -1,5 +1,6 @@
 """The artifacts of one pass over a shard, open side by side and published together."""
 
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -17,7 +18,7 @@ from tasks.io.features import FeatureWriter, draws_of, save_class_sums
 from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
 from tasks.io.scores import write_scores
-from tasks.io.shards import Member, TarWriter, member_name
+from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
 from tasks.io.workspace import CURVE, Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
 from tasks.perception import Seen
@@ -89,6 +90,7 @@ class Outputs:
         stack: ExitStack,
     ) -> None:
         self._extension, self._features = extension_of(file_format), features
+        self._store = workspace.store
 
         def publication(output: Output) -> Publication:
             return stack.enter_context(publishing(workspace, output.target))
@@ -99,7 +101,10 @@ class Outputs:
             signal: stack.enter_context(tar.file(f"{tar.artifact}.tar").open("wb"))
             for signal, tar in self._tars.items()
         }
-        self._writers = {signal: TarWriter(stream) for signal, stream in self._streams.items()}
+        self._writers = {
+            signal: ShardWriter(tar.artifact.rpartition("/")[2], self._streams[signal])
+            for signal, tar in self._tars.items()
+        }
         self._seen = (
             {}
             if features.dimension is None
@@ -117,24 +122,28 @@ class Outputs:
     def write(self, finished: Iterable[Finished]) -> None:
         """Append the pictures of a window in their order."""
         items = list(finished)
+        sides = read_sides(self._store, [i.member for i in items]) if self._writers else {}
         for item in items:
             self._images += 1
             self._reasons += [item.reason] if item.reason is not None else []
             for signal, rows in item.rows.items():
                 self._rows[signal] += rows
-            for signal, data in item.files.items():
-                name = member_name(item.member.key, self._extension)
-                self._writers[signal].add(name, data)
+            for signal, writer in self._writers.items():
+                side = sides.get(item.member.key)
+                writer.add(_image(item, item.files.get(signal), self._extension, side))
         for signal, sight in self._seen.items():
             seen = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
             sight.add([key for key, _ in seen], [row for _, row in seen])
         advance(len(items))
 
-    def close(self, watch: Stopwatch) -> Outcome:
+    def close(self, watch: Stopwatch, remarks: dict[str, int]) -> Outcome:
         """Write the tars' ends and the tables; the records say what was counted."""
-        outcome = Outcome(images=self._images, refused=count_reasons(self._reasons))
-        for writer in self._writers.values():
-            writer.close()
+        refused = count_reasons(self._reasons)
+        outcome = Outcome(images=self._images, refused=refused, remarks=remarks)
+        for signal, tar in self._tars.items():
+            self._writers[signal].close(
+                *(tar.file(f"{tar.artifact}.{end}") for end in SHARD_ENDINGS[1:])
+            )
         for signal, table in self._tables.items():
             path = table.file(f"{table.artifact}.parquet")
             write_scores(self._rows[signal], path, self._features.networks)
@@ -146,7 +155,7 @@ class Outputs:
         for signal, path in self._feature_files("safetensors", self._features.moments).items():
             save_moments({LATENT_PATCHES: self._features.moments[signal]}, path)
         for publication in (*self._tars.values(), *self._tables.values()):
-            publication.facts |= {**outcome.model_dump(), "laps": watch.rounded()}
+            publication.facts |= {**outcome.facts(), "laps": watch.rounded()}
         return outcome
 
     def _feature_files(
@@ -161,6 +170,25 @@ class Outputs:
                     folder = self._features.folders[signal]
                     files[signal] = table.file(f"{folder}/{shard}.{extension}")
         return files
+
+
+def _image(
+    item: Finished, data: bytes | None, extension: str, side: bytes | None
+) -> Accepted | Refused:
+    """A picture on its way into an enhanced tar, or the row of one that is not enhanced."""
+    member = item.member
+    if data is None:
+        return Refused(key=member.key, source=member.key, reason=item.reason or "not enhanced")
+    return Accepted(
+        key=member.key,
+        source=member.key,
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        extension=extension,
+        width=member.width,
+        height=member.height,
+        side=side,
+    )
 
 
 class _Sight:

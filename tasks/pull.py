@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tasks.config import Config
 from tasks.io.codecs import Autoencoder, locate_codec, pulled_codec
 from tasks.io.digests import digest
-from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.errors import ConfigurationError, StoreRefused, WeightsMissing
 from tasks.io.extractors import fetch_extractor
 from tasks.io.perceptual import fetch_lpips, lpips_file
 from tasks.io.pulled import MANIFEST, Pulled, read_manifest, write_manifest
@@ -81,7 +81,7 @@ def pull_weights(config: Config, folder: str) -> Iterator[Taken]:
                 yield Taken(name, there[name], "pulled")
         except WeightsMissing as error:
             yield Taken(wanted.names[-1], None, str(error))
-        except OSError as error:
+        except (OSError, StoreRefused) as error:
             said = f"{store.address('')} must be a folder or bucket to write to, got {error}"
             yield Taken(wanted.names[-1], None, said)
 

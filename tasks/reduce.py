@@ -14,11 +14,10 @@ from tasks.io.codecs import codec_identity
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.ledger import fingerprint
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
-from tasks.jobs import Job, Target, aim, publishing
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.measure import WHOLE, measure_name
 from tasks.policy import SHARD_POLICY, logger
 from tasks.select import Selection, plan_selection, read_selection
-from tasks.shard import finished_digest
 
 
 class ReduceJob(Job):
@@ -40,11 +39,9 @@ class OperatorRef(NamedTuple):
 
 
 @task(name="reduce", **SHARD_POLICY)
-def reduce_moments(job: ReduceJob) -> TransportDiagnostics:
+def reduce_moments(job: ReduceJob) -> None:
     """Write the operator; safe to repeat."""
-    diagnostics = write_operator(job)
-    logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(diagnostics))
-    return diagnostics
+    settle(job, write_operator)
 
 
 def plan_reduction(
@@ -64,6 +61,8 @@ def plan_reduction(
     artifact = operator_artifact(config.restored_name, operator)
     survey = workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
+    if target is not None and survey.artifacts():  # of the same data set, by its own name
+        target = target.model_copy(update={"replaces": True})
     job = (
         None
         if target is None
@@ -142,6 +141,7 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         facts = {**job.provenance, "map_standard_error": spread}
         save_operator(operator, totals, path, **facts)
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **facts}
+    logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
 
 

@@ -1,7 +1,8 @@
 """The network's part of enhancement: a window of pictures in, every signal of each out."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from dot_kernels import (
 )
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
+from tasks.batches import Batches, no_room
 from tasks.io.images import too_long
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
 from tasks.io.workspace import CONTROLS, Signal
@@ -26,6 +28,9 @@ from tasks.sections import Enhance
 INPUT, CODEC, CODEC_INPUT = CONTROLS
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
+
+Pair = tuple[Picture, tuple[Picture | None, str | None]]
+"""A picture with its usable ground truth, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,8 @@ class Renderer:
     ``moments`` grows by the latent patches of every scored signal: of the latents
     before decoding for the enhanced images, of E(x*) for the input, and of
     E(D(E(x))) for the codec. ``curve`` holds the points of the curve that are wanted;
-    with ``on_curve`` the networks see each of them too.
+    with ``on_curve`` the networks see each of them too. Pictures whose output is not finite
+    are rendered again with the codec that ``precise`` loads, if there is one.
     """
 
     codec: Codec
@@ -63,11 +69,18 @@ class Renderer:
     signals: tuple[Signal, ...]
     scored: frozenset[Signal]
     batch: int
-    device: str
+    batches: Batches
     networks: Networks
+    precise: Callable[[], Codec] | None = None
     curve: tuple[Signal, ...] = ()
     on_curve: bool = False
     moments: dict[Signal, GaussianMoments] = field(default_factory=dict)
+    again: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def remarks(self) -> dict[str, int]:
+        """What a record should say of how it went."""
+        return self.batches.remarks | self.again
 
     def render(
         self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
@@ -89,48 +102,49 @@ class Renderer:
             with_truth = [pair for pair in pairs if pair[1][0] is not None]
             without = [pair for pair in pairs if pair[1][0] is None]
             for part in filter(None, (with_truth, without)):
-                yield from self._render_group(part)
+                yield from self._render_pairs(part)
 
     def _usable(self, picture: Picture) -> Picture:
         """The picture, without its pixels where they could not be written afterwards."""
         reason = picture.pixels is not None and too_long(picture.pixels, self.options.format)
         return picture._replace(pixels=None, reason=reason) if reason else picture
 
+    def _render_pairs(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
+        """Pictures of one size, that all have a reference or all have none."""
+        again, member = list[Pair](), pairs[0][0].member
+        made = self.batches.run(self._render_batch, pairs, member.width * member.height)
+        for pair, rendered in zip(pairs, made, strict=True):
+            if rendered is None:
+                yield Rendered(picture=pair[0], reason=no_room(pair[0]))
+            elif rendered.reason == NOT_FINITE and self.precise is not None:
+                again.append(pair)
+            else:
+                yield rendered
+        if again and self.precise is not None:
+            self.again["again_in_float32"] += len(again)
+            yield from replace(self, codec=self.precise(), precise=None)._render_pairs(again)
+
     @torch.inference_mode()
-    def _render_group(
-        self, pairs: list[tuple[Picture, tuple[Picture | None, str | None]]]
-    ) -> list[Rendered]:
-        """Pictures of one size, that all have a reference or all have none.
+    def _render_batch(self, pairs: Sequence[Pair]) -> list[Rendered]:
+        """The pictures of a batch; ``moments`` grow at the end, when nothing can fail.
 
         Not a generator: ``inference_mode`` would end before its body begins.
         """
-        group, partners = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        images = to_tensor([p.pixels for p in group if p.pixels is not None], self.device)
-        truths = [p.pixels for p, _ in partners if p is not None and p.pixels is not None]
-        references = to_tensor(truths, self.device) if truths else None
-        transported = transport_images(
-            images,
-            self.codec,
-            self.operator,
-            decoding=self.options.decoding,
-            interpolation=self.options.interpolation,
-            fold=self.fold,
-            generators=self._generators(group),
-        )
+        transported, references = self._transport(pairs)
         rendered = {s: self._image(s, transported, references) for s in self.signals}
         found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
         usable = _all_finite(transported, found.values())
-        self._measure(found, transported, usable)
+        moments = self._measure(found, transported, usable)
         lpips, features = self._look(found, transported, references)
         curve = (
-            [{} for _ in group]
+            [{} for _ in pairs]
             if references is None
             else distortions_along(transported, references, self.curve)
         )
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
         rendered_group = []
-        for index, (picture, (_, unscored)) in enumerate(zip(group, partners, strict=True)):
+        for index, (picture, (_, unscored)) in enumerate(pairs):
             if not bool(usable[index]):
                 rendered_group.append(Rendered(picture=picture, reason=NOT_FINITE))
                 continue
@@ -145,7 +159,23 @@ class Renderer:
                     unscored=unscored,
                 )
             )
+        self.moments.update(moments)
         return rendered_group
+
+    def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
+        """A batch on both sides of the transport, and its references if it has any."""
+        group, device = [picture for picture, _ in pairs], self.batches.device
+        truths = [p.pixels for _, (p, _) in pairs if p is not None and p.pixels is not None]
+        transported = transport_images(
+            to_tensor([p.pixels for p in group if p.pixels is not None], device),
+            self.codec,
+            self.operator,
+            decoding=self.options.decoding,
+            interpolation=self.options.interpolation,
+            fold=self.fold,
+            generators=self._generators(group),
+        )
+        return transported, to_tensor(truths, device) if truths else None
 
     def _look(
         self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None
@@ -164,7 +194,7 @@ class Renderer:
                 features[signal] = seen
         return lpips, features
 
-    def _generators(self, group: list[Picture]) -> list[torch.Generator]:
+    def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
         if not self.operator.is_stochastic:
             return []
         return [generator_of("transport", self.options.seed, p.member.key) for p in group]
@@ -190,9 +220,10 @@ class Renderer:
 
     def _measure(
         self, found: dict[Signal, Tensor], transported: Transported, finite: Tensor
-    ) -> None:
-        """Add the latent patches of scored signals to their moments."""
+    ) -> dict[Signal, GaussianMoments]:
+        """The moments of scored signals, grown by the latent patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
+        grown = dict[Signal, GaussianMoments]()
         for signal in self.scored & found.keys():
             if signal == CODEC_INPUT:
                 continue
@@ -204,8 +235,8 @@ class Renderer:
             else:
                 latents = encode_padded(found[signal], self.codec)
             cells = whole_cells(latents, transported.images, self.codec.factor)
-            moments = patch_moments(cells[finite], size)
-            self.moments[signal] = self.moments[signal] + moments
+            grown[signal] = self.moments[signal] + patch_moments(cells[finite], size)
+        return grown
 
 
 def _all_finite(transported: Transported, images: Iterable[Tensor]) -> Tensor:
@@ -219,10 +250,8 @@ def _partner(
     picture: Picture, reference: Picture | None, missing: str
 ) -> tuple[Picture | None, str | None]:
     """The usable ground truth of a picture, or why there is none."""
-    if reference is None:
-        return None, missing
-    if reference.pixels is None:
-        return None, f"reference refused: {reference.reason}"
+    if reference is None or reference.pixels is None:
+        return None, f"reference refused: {reference.reason}" if reference else missing
     if picture.pixels is not None and reference.pixels.shape != picture.pixels.shape:
         ours, theirs = (f"{s[1]}×{s[0]}" for s in (picture.pixels.shape, reference.pixels.shape))
         return None, f"reference of another size: {theirs} against {ours}"

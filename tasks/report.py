@@ -21,11 +21,10 @@ from tasks.io.workspace import (
     enhanced_folder,
     reports_folder,
 )
-from tasks.jobs import Job, Target, aim, publishing
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.policy import SHARD_POLICY, logger
-from tasks.reduce import OperatorRef
+from tasks.reduce import OperatorRef, find_operator
 from tasks.results import curve_names
-from tasks.shard import finished_digest
 
 _TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
 
@@ -41,7 +40,7 @@ class ReportJob(Job):
 @task(name="report", **SHARD_POLICY)
 def write_report(job: ReportJob) -> None:
     """Write the report's files; safe to repeat."""
-    make_report(job)
+    settle(job, make_report)
     logger().info("wrote %s.html", job.target.artifact)
 
 
@@ -69,6 +68,14 @@ def plan_report(
         return artifact, None
     job = ReportJob(workspace=workspace.url, target=target, config=config, operator=operator.name)
     return artifact, job
+
+
+def report_address(config: Config) -> str:
+    """Where the report of a finished run is: a path or a URL."""
+    workspace = Workspace(config.workspace)
+    operator = find_operator(config, workspace)
+    folder = reports_folder(config.restored_name, operator.name)
+    return workspace.store.address(f"{folder}/report.html")
 
 
 def report_markdown(workspace: Workspace, artifact: str) -> str:

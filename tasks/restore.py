@@ -10,18 +10,39 @@ from torch import Tensor
 from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
+from tasks.bad_images import outcome_of
 from tasks.config import Config
+from tasks.io.cores import cores
+from tasks.io.decoders import decode
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decode, encode
-from tasks.io.pictures import cores, ordered_map, to_pixels, to_tensor
+from tasks.io.images import Limits, encode
+from tasks.io.pictures import ordered_map, to_pixels, to_tensor, windows
 from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
-from tasks.io.shards import Accepted, Member, Refused, read_members, write_shard
+from tasks.io.shards import (
+    SHARD_ENDINGS,
+    Accepted,
+    Member,
+    Refused,
+    read_members,
+    read_sides,
+    write_shard,
+)
+from tasks.io.store import Store
 from tasks.io.workspace import Workspace, dataset_folder
-from tasks.jobs import Job, Outcome, Planned, Target, aim, generator_of, publishing
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Target,
+    aim,
+    carry_out,
+    finished_digest,
+    generator_of,
+    publishing,
+)
 from tasks.policy import SHARD_POLICY, logger
 from tasks.progress import advance
 from tasks.select import by_shard, sample
-from tasks.shard import finished_digest, outcome_of
 
 
 class RestoreJob(Job):
@@ -41,8 +62,8 @@ class RestoreJob(Job):
 @task(name="restore", **SHARD_POLICY)
 def restore_shard(job: RestoreJob) -> Outcome:
     """Write one shard of restored images; safe to repeat."""
-    outcome = write_restored_shard(job)
-    logger().info("restored %s images=%d refused=%s", job.shard, outcome.images, outcome.refused)
+    outcome = carry_out(job, write_restored_shard)
+    logger().info("restored %s %s", job.shard, outcome)
     return outcome
 
 
@@ -63,7 +84,8 @@ def plan_restoration(
             "degradations": repr(config.degrade),
             "restorer": restorer,
         }
-        target = aim(survey, f"{dataset_folder(dataset)}/{shard}", "restore", inputs)
+        artifact = f"{dataset_folder(dataset)}/{shard}"
+        target = aim(survey, artifact, "restore", inputs)
         job = (
             None
             if target is None
@@ -80,7 +102,7 @@ def plan_restoration(
                 weights=config.weights,
             )
         )
-        planned.append(Planned(shard, images, job))
+        planned.append(Planned(shard, images, job, (artifact,)))
     return planned
 
 
@@ -108,10 +130,10 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
     ):
 
         def images() -> Iterator[Accepted | Refused]:
-            def restored(read: tuple[Member, bytes]) -> Accepted | Refused:
+            def restored(read: tuple[Member, bytes, bytes | None]) -> Accepted | Refused:
                 return _restored(*read, job, restorer)
 
-            clean = read_members(workspace.store, members)
+            clean = _read(workspace.store, members)
             for image in ordered_map(pool, restored, clean, ahead=2 * cores()):
                 advance(1)
                 yield image
@@ -119,11 +141,10 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
         table, publication.digest = write_shard(
             job.shard,
             images(),
-            publication.file(f"{job.target.artifact}.tar", indexed=True),
-            publication.file(f"{job.target.artifact}.parquet"),
+            *(publication.file(f"{job.target.artifact}.{end}") for end in SHARD_ENDINGS),
         )
         outcome = outcome_of(table)
-        publication.facts |= outcome.model_dump()
+        publication.facts |= outcome.facts()
     return outcome
 
 
@@ -142,8 +163,16 @@ def degrade_and_restore(
     return restorer(degraded, degradations)[:, :height, :width]
 
 
+def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, bytes | None]]:
+    """Images, and what is known of them."""
+    for window in windows(members, batch=16):
+        sides = read_sides(store, window)
+        for member, data in read_members(store, window):
+            yield member, data, sides.get(member.key)
+
+
 def _restored(
-    member: Member, data: bytes, job: RestoreJob, restorer: Restorer
+    member: Member, data: bytes, side: bytes | None, job: RestoreJob, restorer: Restorer
 ) -> Accepted | Refused:
     try:
         clean = to_tensor([decode(data, job.limits)])[0]
@@ -161,4 +190,5 @@ def _restored(
         extension="webp",
         width=restored.shape[2],
         height=restored.shape[1],
+        side=side,
     )

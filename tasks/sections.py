@@ -3,33 +3,64 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
+from tasks.io.access import FROM_ENVIRONMENT, Access, require_location
 from tasks.io.codecs import Precision
+from tasks.io.errors import ConfigurationError
 from tasks.io.extractors import Network
 from tasks.io.images import Format, Limits
 from tasks.io.options import Section
 from tasks.io.perceptual import LpipsNet
 
+
+def _location(path: str) -> str:
+    try:
+        return require_location(path)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
+Location = Annotated[str, AfterValidator(_location)]
+"""A folder, or a URL of a scheme that may be opened."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Corpus(Section):
-    """A folder of images, nested as it likes; keys are paths without extension."""
+    """A folder of images, nested as it likes, or WebDataset tars.
 
-    path: str
-    """Folder; a relative one counts from the configuration file."""
+    Keys are paths without extension, or the tars' own.
+    """
+
+    path: Location
+    """Folder or s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`; a relative one
+    counts from the configuration file. A tar becomes a shard."""
+    access: Access = FROM_ENVIRONMENT
+    """Credentials of this corpus, by name, where they are not the environment's."""
     name: Name | None = None
     """Name of the data set in the workspace; the corpus's role by default."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Use only the first so many images, in the order of their keys."""
+    """Use only the first so many images, in the order of their keys; not for tars, whose range
+    in braces says how many."""
     resize: Annotated[int, Field(ge=8)] | None = None
     """Bring the shorter side to this many pixels first (Lanczos)."""
     crop: Annotated[int, Field(ge=8)] | None = None
     """Then keep the central square of this many pixels; a smaller image is refused."""
+
+    @model_validator(mode="after")
+    def _limit_counts_files(self) -> "Corpus":
+        if self.limit is not None and self.is_tars:
+            raise ValueError("limit counts image files, got tars; give a shorter range in braces")
+        return self
+
+    @property
+    def is_tars(self) -> bool:
+        """Whether the path names tars rather than a folder."""
+        return self.path.endswith(".tar")
 
 
 class Corpora(Section):
@@ -148,7 +179,8 @@ class Shards(Section):
     """How corpora are cut, and what is refused."""
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Images in a shard; one task does one shard, so make it minutes of work."""
+    """Images in a new shard; one task does one shard, so make it minutes of work. Images that
+    are in a shard stay there; tars become one shard each."""
     max_pixels: Annotated[int, Field(ge=64, le=178_956_970)] = 1 << 26
     """Refuse images with more pixels; Pillow opens none with more than the highest value."""
     max_bytes: Annotated[int, Field(ge=64)] = 1 << 28

@@ -4,17 +4,17 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config
+from tasks.io.catalogue import Place
 from tasks.io.errors import CorpusError
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
-from tasks.jobs import Job, Target, aim, publishing
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.policy import SHARD_POLICY, logger
-from tasks.shard import finished_digest
 
 Pairing = Literal["auto", "paired", "unpaired"]
 
@@ -50,18 +50,10 @@ class SelectJob(Job):
     seed: int
 
 
-class Place(NamedTuple):
-    """An image by its key, and the shard it lies in."""
-
-    key: str
-    shard: str
-
-
 @task(name="select", **SHARD_POLICY)
 def select_images(job: SelectJob) -> None:
     """Write the choice of images."""
-    selection = write_selection(job)
-    logger().info("selected pairing=%s images=%d", selection.pairing, selection.images)
+    settle(job, write_selection)
 
 
 def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob | None]:
@@ -73,7 +65,6 @@ def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob
         "seed": config.fit.seed,
     }
     for side, name in zip(("source", "target"), names, strict=True):
-        workspace.index(name)
         survey = workspace.ledger.survey(dataset_folder(name))
         inputs[side] = finished_digest(survey, f"{dataset_folder(name)}/index")
     artifact = f"{moments_folder(config.restored_name, 'selection')}"
@@ -114,6 +105,7 @@ def write_selection(job: SelectJob) -> Selection:
     with publishing(workspace, job.target) as publication:
         text = json.dumps(selection.model_dump(), indent=1, sort_keys=True)
         publication.file(f"{job.target.artifact}.json").write_text(text)
+    logger().info("selected pairing=%s images=%d", selection.pairing, selection.images)
     return selection
 
 

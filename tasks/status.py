@@ -1,128 +1,163 @@
 """What is done of a configuration, read from the ledger; nothing is run."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config
-from tasks.enhancement_plan import plan_enhancement
-from tasks.evaluate import plan_summary
-from tasks.extract import plan_extraction
-from tasks.fidelity import plan_fidelity
 from tasks.io.errors import DotpipeError, StepMissing
+from tasks.io.ledger import Ledger, Record
 from tasks.io.workspace import Workspace
-from tasks.jobs import Job, Planned
-from tasks.measure import plan_both_measurements
-from tasks.reduce import find_operator, plan_reduction
-from tasks.report import plan_report
-from tasks.restore import plan_restoration
-from tasks.select import plan_selection, read_selection
-from tasks.shard import plan_index, plan_shards
+from tasks.jobs import Planned, Target
+from tasks.plan import Step, steps_of
+
+SAMPLE = 5
+"""Records that are read of each step to say why it is out of date: one request each."""
+
+_NAMES = {
+    "alphas": "the curve's alphas",
+    "chosen": "the images that the fit chooses",
+    "clean": "the clean shard",
+    "config": "the configuration",
+    "features": "the weights or network of the features",
+    "files": "the corpus's files",
+    "forgotten": "the forgotten keys",
+    "images": "the number of images, or the images",
+    "keys": "the images that the fit chooses",
+    "limits": "shards.max_pixels or shards.max_bytes",
+    "lpips": "the weights or network of LPIPS",
+    "match": "the reference's images",
+    "operator": "the operator",
+    "page": "this software's page",
+    "path": "the corpus's path",
+    "reference": "the reference",
+    "restorer": "the restorer or its weights",
+    "scores": "the metrics of some shards",
+    "shard": "the shard's images",
+    "shards": "the shards",
+    "source": "the restored images' moments or index",
+    "summary": "the fidelity table",
+    "target": "the natural images' moments or index",
+}
+"""What inputs of fingerprints are, where their own name does not say it."""
 
 
-class StepStatus(NamedTuple):
-    """Units of one step; ``note`` says why they cannot be counted, where they cannot."""
+class StepStatus(BaseModel):
+    """Units of one step: shards, signals, or the one thing that it makes.
+
+    ``reasons`` says of a few of those that are out of date what has changed, and how
+    many that holds for among the ``asked``; ``note`` why units cannot be counted yet.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    command: str
     done: int = 0
     missing: int = 0
     stale: int = 0
+    failed: int = 0
+    reasons: dict[str, int] = {}
+    asked: int = 0
+    failures: dict[str, int] = {}
     note: str = ""
 
 
 def survey_steps(config: Config) -> Iterator[StepStatus]:
     """The status of every step, in their order."""
-    workspace = Workspace(config.workspace)
-    for dataset, plan in _data_sets(config, workspace):
-        made = dataset in config.made_datasets()
-        yield _status(f"{'restore' if made else 'shard'} {dataset}", plan)
-    yield _status("measure latent patches", partial(_measurement, config, workspace))
-    yield _status("solve the operator", partial(_reduction, config, workspace))
-    yield _status(f"enhance {config.restored_name}", partial(_enhancement, config, workspace))
-    if config.evaluate.features is not None:
-        step = f"features of {config.against_name}"
-        yield _status(step, partial(plan_extraction, config, workspace))
-    yield _status("fidelity", partial(_fidelity, config, workspace))
-    yield _status("summarise", partial(_summary, config, workspace))
-    yield _status("report", partial(_report, config, workspace))
+    workspace = Workspace(config.workspace, still=True)
+    failed = workspace.ledger.failures("")
+    for step in steps_of(config, workspace):
+        status = _status(step, failed, workspace.ledger)
+        if status != StepStatus(name=step.name, command=step.verb):  # without units
+            yield status
 
 
-def require_shards(config: Config) -> None:
-    """Check that the data sets are those of the configuration and of its folders now.
-
-    Raises:
-        StepMissing: some shards are missing or out of date.
-    """
-    workspace = Workspace(config.workspace)
-    for dataset, plan in _data_sets(config, workspace):
-        units = list(plan())
-        missing = sum(unit.job is not None for unit in units)
-        names = [unit.unit for unit in units]
-        if missing or plan_index(config, dataset, names, workspace) is not None:
-            raise StepMissing(
-                f"the data set {dataset!r} must be that of its images and options now, got "
-                f"{missing} of {len(units)} shards missing or out of date, or others in its "
-                "index; run `dotpipe shard CONFIG` first"
-            )
-
-
-def _data_sets(
-    config: Config, workspace: Workspace
-) -> Iterator[tuple[str, Callable[[], Iterable[Planned]]]]:
-    """Every data set with the function that plans it."""
-    for dataset, corpus in config.given_datasets().items():
-        yield dataset, partial(plan_shards, config, corpus, dataset, workspace)
-    for dataset, clean in config.made_datasets().items():
-        yield dataset, partial(plan_restoration, config, clean, dataset, workspace)
-
-
-def _measurement(config: Config, workspace: Workspace) -> list[Planned]:
-    artifact, job = plan_selection(config, workspace)
-    if job is not None:
-        raise StepMissing("images are not chosen yet")
-    return plan_both_measurements(config, read_selection(workspace, artifact), workspace)
-
-
-def _reduction(config: Config, workspace: Workspace) -> list[Planned]:
-    artifact, job = plan_selection(config, workspace)
-    if job is not None:
-        raise StepMissing("images are not chosen yet")
-    return _single(plan_reduction(config, read_selection(workspace, artifact), workspace)[1])
-
-
-def _enhancement(config: Config, workspace: Workspace) -> Iterable[Planned]:
-    return plan_enhancement(config, find_operator(config, workspace), workspace, tars=True)
-
-
-def _fidelity(config: Config, workspace: Workspace) -> Iterable[Planned]:
-    return plan_fidelity(config, find_operator(config, workspace), workspace)
-
-
-def _summary(config: Config, workspace: Workspace) -> list[Planned]:
-    return _single(plan_summary(config, find_operator(config, workspace), workspace)[1])
-
-
-def _report(config: Config, workspace: Workspace) -> list[Planned]:
-    return _single(plan_report(config, find_operator(config, workspace), workspace)[1])
-
-
-def _single(job: Job | None) -> list[Planned]:
-    return [Planned("", 0, job)]
-
-
-def _status(name: str, plan: Callable[[], Iterable[Planned]]) -> StepStatus:
+def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
     """Count the units of a plan; one that cannot be made yet says so in the note."""
-    done = missing = stale = 0
+    counts, stale, notes = Counter[str](), list[Target](), list[str]()
     try:
-        for unit in plan():
-            if unit.job is None:
-                done += 1
-            elif any(target.stale for target in unit.job.targets()):
-                stale += 1
-            else:
-                missing += 1
+        for unit in step.plan():
+            targets = [] if unit.job is None else unit.job.targets()
+            old = [target for target in targets if target.replaces]
+            known = [failed[key] for t in targets if (key := (t.artifact, t.fingerprint)) in failed]
+            if unit.job or unit.unit or not counts:  # an index does not count beside its shards
+                counts[_state(unit, old, known)] += 1
+            stale += old[:1]
+            notes += known[:1]
     except StepMissing:
-        return StepStatus(name, note="waits for an earlier step")
+        return StepStatus(name=step.name, command=step.verb, note="waits for an earlier step")
     except DotpipeError as error:
-        return StepStatus(name, note=str(error))
-    return StepStatus(name, done, missing, stale)
+        return StepStatus(name=step.name, command=step.verb, note=str(error))
+    asked = list(islice(stale, SAMPLE))
+    return StepStatus(
+        name=step.name,
+        command=step.verb,
+        done=counts["done"],
+        missing=counts["missing"],
+        stale=counts["stale"],
+        failed=counts["failed"],
+        asked=len(asked),
+        reasons=Counter(_change(target, ledger) for target in asked),
+        failures=_failures(notes, ledger),
+    )
+
+
+def _state(unit: Planned, old: list[Target], failures: list[str]) -> str:
+    if unit.job is None:
+        return "done"
+    if failures:
+        return "failed"
+    return "stale" if old else "missing"
+
+
+def _change(target: Target, ledger: Ledger) -> str:
+    """In which inputs a target differs from what is there; from the likest, if it is new."""
+    changes = [
+        [
+            _told(name, before.get(name), target.inputs.get(name))
+            for name in sorted(set(before) | set(target.inputs))
+            if before.get(name) != target.inputs.get(name)
+        ]
+        for before in (_inputs(record, ledger) for record in _before(target, ledger))
+    ]
+    fewest = min(changes, key=len, default=["it"])
+    return f"{', '.join(fewest) or 'the kernels of this software'} changed"
+
+
+def _before(target: Target, ledger: Ledger) -> list[Record]:
+    """What was made in the target's place, or beside it where names tell what went in."""
+    folder = ledger.survey(target.artifact.rpartition("/")[0])
+    beside = (record for name in folder.artifacts() for record in folder.records(name))
+    return folder.records(target.artifact) or list(islice(beside, SAMPLE))
+
+
+def _inputs(record: Record, ledger: Ledger) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = ledger.facts(record).get("inputs", {})
+    except (OSError, ValueError):  # withdrawn in this moment, or damaged
+        return {}
+    return found
+
+
+def _told(name: str, before: Any, after: Any) -> str:
+    """An input, with its values where they are short."""
+    values = (before, after)
+    plain = all(isinstance(value, str | int | float | None) for value in values)
+    short = plain and all(len(str(value)) <= 24 for value in values)
+    return f"{_NAMES.get(name, name)}{f' ({before} → {after})' if short else ''}"
+
+
+def _failures(paths: Iterable[str], ledger: Ledger) -> dict[str, int]:
+    """Why units failed, of the first few."""
+    told = Counter[str]()
+    for path in islice(paths, SAMPLE):
+        try:
+            facts = ledger.read_note(path)
+        except (OSError, ValueError):
+            continue
+        told[f"{facts['error']}: {facts['message']}"] += 1
+    return dict(told)

@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,30 @@ def test_data() -> Path:
 def repository() -> Path:
     """The checkout."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of a real S3 endpoint over HTTP, on this machine."""
+    from objects import moto_server
+
+    with moto_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_endpoint):
+    """An empty bucket there, which the environment leads to."""
+    from objects import fresh_bucket, using
+
+    with fresh_bucket(s3_endpoint) as empty, using(s3_endpoint):
+        yield empty
+
+
+@pytest.fixture
+def proxy(bucket):
+    """A proxy before the bucket's endpoint, which the environment leads to; it can fail."""
+    from objects import faulty, using
+
+    with faulty(bucket.endpoint) as before, using(before.address):
+        yield before

@@ -5,6 +5,7 @@ the bytes of the file, would change from run to run.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,16 @@ def save_moments(parts: Mapping[str, GaussianMoments], path: Path, **facts: Any)
     for name, moments in parts.items():
         tensors |= _moments_tensors(moments, name)
     _save(tensors, path, {"kind": "moments", "names": list(parts), **facts})
+
+
+def digest_moments(parts: Mapping[str, GaussianMoments]) -> str:
+    """A digest of named moments alone, whatever facts their file's header has."""
+    content = hashlib.sha256()
+    for name, moments in parts.items():
+        content.update(repr((name, moments.count, moments.dimension)).encode())
+        for tensor in (moments.mean, moments.scatter):
+            content.update(tensor.contiguous().numpy(force=True).tobytes())
+    return content.hexdigest()[:32]
 
 
 def load_moments(path: Path) -> tuple[dict[str, GaussianMoments], dict[str, Any]]:

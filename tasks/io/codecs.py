@@ -90,7 +90,7 @@ def load_codec(
         return _load_autoencoder(spec, pick_device(device), precision, weights, digest(weights))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # two codecs, in float32 too for what is not finite in bfloat16
 def _load_autoencoder(
     spec: Autoencoder, device: str, precision: Precision, weights: Path, _digest: str
 ) -> Codec:

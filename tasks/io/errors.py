@@ -5,6 +5,9 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── CorpusError              the images as a whole cannot be used
 │   └── TooManyBadImages     more images were refused than max_bad_fraction allows
 ├── ImageRefused             one image cannot be used; becomes a row with its reason
+├── TarDamaged               a tar from outside cannot be read further; becomes a row
+├── ArtifactDamaged          what the ledger vouches for is not there, or is not whole
+├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
 ├── StepMissing              an earlier step has not been run
 ├── WeightsMissing           a network's weights cannot be had
 └── ShardsFailed             some shards failed after all retries; the others are done
@@ -29,6 +32,18 @@ class TooManyBadImages(CorpusError):
 
 class ImageRefused(DotpipeError):
     """One image cannot be used; the text is the reason in its row."""
+
+
+class TarDamaged(DotpipeError):
+    """A tar from outside cannot be read any further; the text is part of its row's reason."""
+
+
+class ArtifactDamaged(DotpipeError):
+    """A file that the ledger vouches for is not there, or is not whole."""
+
+
+class StoreRefused(DotpipeError):
+    """A folder or bucket refuses for good: no rights, no room, no such bucket."""
 
 
 class StepMissing(DotpipeError):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tasks.io.errors import ImageRefused
+from tasks.io.png_chunks import has_late_metadata
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
 SHORTEST_SIDE = 8
@@ -56,13 +57,18 @@ class Header:
 def read_header(data: bytes, limits: Limits) -> Header:
     """Format and size, without decoding the pixels.
 
+    The size of a PNG with late metadata (``png_chunks``) is as stored: how it is shown
+    may stand behind its pixels.
+
     Raises:
         ImageRefused: the rules of this module exclude the file.
     """
     with _opened(data, limits) as image:
         width, height = image.size
-        # Pillow gives the size of a TIFF as shown, that of the other formats as stored
-        if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _TRANSPOSED:
+        # Pillow gives the size of a TIFF as shown, that of the other formats as stored.
+        # Of a PNG its own getexif would inflate all pixels first.
+        exif = {} if image.format == "TIFF" else Image.Image.getexif(image)
+        if exif.get(_ORIENTATION) in _TRANSPOSED:
             width, height = height, width
         extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(str(image.format))
         return Header(extension or str(image.format).lower(), width, height)
@@ -145,6 +151,7 @@ def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     if len(data) > limits.max_bytes:
         raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
     try:
+        has_late_metadata(data)  # refuses files of endless chunks
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _require_acceptable(image, limits)
             yield image
@@ -168,8 +175,19 @@ def _require_acceptable(image: Image.Image, limits: Limits) -> None:
         raise ImageRefused(
             f"too small: {image.width}×{image.height}, at least {SHORTEST_SIDE} pixels a side"
         )
-    if image.format not in _ONE_FRAME_OF_MANY and getattr(image, "n_frames", 1) > 1:
+    if image.format not in _ONE_FRAME_OF_MANY and _has_second_frame(image):
         raise ImageRefused("animated or of several pages")
+
+
+def _has_second_frame(image: Image.Image) -> bool:
+    """Whether it has; Pillow counts the pages of a TIFF in the square of their number."""
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _rgb(image: Image.Image) -> Image.Image:

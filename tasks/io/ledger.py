@@ -12,10 +12,13 @@ the output does not, nothing further is redone.
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +26,10 @@ from dot_kernels import KERNEL_VERSION
 from tasks.io.store import Store
 
 LEDGER = "ledger"
+FAILURES = "failures"
 _DIGITS = 32
+_SHORT = 200
+"""Longer inputs, as JSON, are kept as digests."""
 
 
 class Record(NamedTuple):
@@ -61,17 +67,12 @@ class Survey:
                 return record.digest
         return None
 
-    def stale(self, artifact: str, fingerprint: str) -> list[Record]:
-        """Records of the artifact as made from other inputs."""
-        records = self._records.get(artifact, [])
-        return [record for record in records if record.fingerprint != fingerprint]
-
-    def retired(self, shards: Collection[str]) -> list[Record]:
-        """The records of artifacts of other shards than these."""
+    def of_shards(self, shards: Collection[str]) -> list[Record]:
+        """The records of all artifacts of some shards."""
         return [
             record
             for artifact, records in sorted(self._records.items())
-            if (shard := artifact.rpartition("/")[2]).startswith("shard-") and shard not in shards
+            if artifact.rpartition("/")[2] in shards
             for record in records
         ]
 
@@ -79,9 +80,14 @@ class Survey:
         """All artifacts with a record, in order."""
         return sorted(self._records)
 
+    def all(self) -> Iterator[Record]:
+        """All records."""
+        for records in self._records.values():
+            yield from records
+
     def records(self, artifact: str) -> list[Record]:
-        """All records of one artifact."""
-        return list(self._records.get(artifact, []))
+        """All records of one artifact, in order."""
+        return sorted(self._records.get(artifact, []))
 
 
 @dataclass
@@ -94,21 +100,12 @@ class Publication:
     digest: str | None = None
     """Digest of the content; by default that of the bytes of all files."""
     _files: dict[str, Path] = field(default_factory=dict)
-    _indexed: set[str] = field(default_factory=set)
     _store: Store = field(repr=False, kw_only=True)
     _stack: ExitStack = field(repr=False, kw_only=True)
 
-    def file(self, path: str, *, indexed: bool = False) -> Path:
-        """A local file to write; it becomes ``path`` when the publication ends well.
-
-        Args:
-            path: in the store.
-            indexed: another file of the publication has digests of all its content, so
-                it is not read again for one of its own.
-        """
+    def file(self, path: str) -> Path:
+        """A local file to write; it becomes ``path`` when the publication ends well."""
         self._files[path] = self._stack.enter_context(self._store.scratch())
-        if indexed:
-            self._indexed.add(path)
         return self._files[path]
 
 
@@ -120,8 +117,7 @@ class Ledger:
 
     def survey(self, prefix: str) -> Survey:
         """The records of all artifacts below a folder: one listing."""
-        entries = self.store.list(f"{LEDGER}/{prefix}")
-        return Survey(Record.parse(entry.path) for entry in entries)
+        return Survey(map(Record.parse, self.store.names(_below(LEDGER, prefix))))
 
     def facts(self, record: Record) -> dict[str, Any]:
         """The body of a record."""
@@ -130,40 +126,71 @@ class Ledger:
 
     @contextmanager
     def publishing(
-        self, artifact: str, fingerprint: str, stale: Iterable[Record] = ()
+        self, artifact: str, fingerprint: str, inputs: Mapping[str, Any] | None = None
     ) -> Iterator[Publication]:
         """Publish an artifact: files first, record last; nothing if the block raises.
 
         Records of what the artifact was before are withdrawn before its files change,
         so at no time does a record vouch for files that are not there.
+
+        Args:
+            artifact: its name.
+            fingerprint: of what it is made from.
+            inputs: what the fingerprint was taken of, for those who ask why it changed.
         """
-        with ExitStack() as stack:
+        started = time.monotonic()
+        with ExitStack() as stack, self.store.writing(artifact):
             publication = Publication(artifact, fingerprint, _store=self.store, _stack=stack)
-            started = datetime.now(UTC)
             yield publication
-            files = {
-                path: _describe(aside, hashed=path not in publication._indexed)
-                for path, aside in publication._files.items()
-            }
+            files = {path: _describe(aside) for path, aside in publication._files.items()}
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
-            stale = [record for record in stale if self.store.exists(record.path)]
-            before = {path for record in stale for path in self.facts(record)["files"]}
-            self.withdraw(stale)
-            for path, aside in publication._files.items():
-                self.store.put(aside, path)
-            for path in sorted(before - files.keys()):
-                self.store.remove(path)
-            now = datetime.now(UTC)
+            publication.digest = digest
+            self._replace(Record(artifact, fingerprint, digest), publication._files)
             body = {
                 "artifact": artifact,
                 "files": files,
-                "finished": now.isoformat(timespec="seconds"),
-                "seconds": round((now - started).total_seconds(), 3),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - started, 3),
+                "inputs": summarised(inputs or {}),
                 **publication.facts,
             }
-            with self.store.publish(Record(artifact, fingerprint, digest).path) as aside:
-                aside.write_text(json.dumps(body, indent=1, sort_keys=True))
-            publication.digest = digest
+            text = json.dumps(body, indent=1, sort_keys=True)
+            self.store.write(Record(artifact, fingerprint, digest).path, text.encode())
+
+    def _replace(self, record: Record, files: Mapping[str, Path]) -> None:
+        """Put new files where those of other records of the artifact are."""
+        others = [other for other in self.records(record.artifact) if other != record]
+        before = {path for other in others for path in self.facts(other)["files"]}
+        self.withdraw(others)
+        for path, aside in files.items():
+            self.store.put(aside, path)
+        for path in sorted(before - files.keys()):
+            self.store.remove(path)
+
+    def records(self, artifact: str) -> list[Record]:
+        """All records of one artifact as they are now."""
+        folder, _, name = artifact.rpartition("/")
+        paths = self.store.names(f"{LEDGER}/{folder}" if folder else LEDGER, f"{name}@")
+        return sorted(map(Record.parse, paths))
+
+    def note_failure(self, artifact: str, fingerprint: str, facts: Mapping[str, Any]) -> None:
+        """Leave a note that an artifact could not be made; a later record outdoes it."""
+        path = f"{FAILURES}/{artifact}@{fingerprint}.json"
+        known = {**facts, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.store.write(path, json.dumps(known, indent=1, sort_keys=True).encode())
+
+    def failures(self, prefix: str) -> dict[tuple[str, str], str]:
+        """The notes below a folder: their paths by artifact and fingerprint."""
+        found = {}
+        for path in self.store.names(_below(FAILURES, prefix)):
+            artifact, _, mark = path.removeprefix(f"{FAILURES}/").rpartition("@")
+            found[artifact, mark.removesuffix(".json")] = path
+        return found
+
+    def read_note(self, path: str) -> dict[str, Any]:
+        """What a note of a failure says."""
+        note: dict[str, Any] = json.loads(self.store.read(path))
+        return note
 
     def retire(self, records: Iterable[Record]) -> None:
         """Remove artifacts that nothing is made from any more; safe to repeat.
@@ -183,6 +210,34 @@ class Ledger:
             self.store.remove(record.path)
 
 
+class Snapshot(Ledger):
+    """A ledger as it was when it was first asked: one listing answers all surveys."""
+
+    @cached_property
+    def _folders(self) -> dict[str, list[Record]]:
+        folders: dict[str, list[Record]] = {}
+        for path in self.store.names(LEDGER):
+            record = Record.parse(path)
+            folders.setdefault(record.artifact.rpartition("/")[0], []).append(record)
+        return folders
+
+    @cached_property
+    def _surveys(self) -> dict[str, Survey]:
+        return {}
+
+    def survey(self, prefix: str) -> Survey:
+        """The records of all artifacts below a folder."""
+        if prefix not in self._surveys:
+            below = f"{prefix}/" if prefix else ""
+            found = (
+                records
+                for folder, records in self._folders.items()
+                if folder == prefix or folder.startswith(below)
+            )
+            self._surveys[prefix] = Survey(chain.from_iterable(found))
+        return self._surveys[prefix]
+
+
 def digest_of(content: Any) -> str:
     """A digest of anything JSON can say, the same for equal content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -194,10 +249,22 @@ def fingerprint(step: str, inputs: Mapping[str, Any]) -> str:
     return digest_of({"step": step, "inputs": inputs, "kernels": KERNEL_VERSION})
 
 
-def _describe(aside: Path, *, hashed: bool) -> dict[str, Any]:
-    """Size and digest of a finished file; no digest if it is not hashed."""
-    size = aside.stat().st_size
-    if not hashed:
-        return {"sha256": None, "size": size}
+def summarised(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a fingerprint with long ones as digests: what a record keeps."""
+    short = {}
+    for name, value in inputs.items():
+        text = json.dumps(value, sort_keys=True)
+        short[name] = json.loads(text) if len(text) <= _SHORT else {"digest": digest_of(value)}
+    return short
+
+
+def _below(root: str, prefix: str) -> str:
+    """A folder of the ledger; of all of it where the prefix is empty."""
+    return f"{root}/{prefix}" if prefix else root
+
+
+def _describe(aside: Path) -> dict[str, Any]:
+    """Size and digest of a finished file."""
     with aside.open("rb") as stream:
-        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "size": size}
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, "size": aside.stat().st_size}

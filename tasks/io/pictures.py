@@ -1,11 +1,10 @@
 """Images of a shard on their way to the network: read ahead, decoded in parallel, grouped.
 
-While the network works on one window of images, the next one is read and decoded in
-other threads (Pillow and file reads release the interpreter's lock), and no more than
-two windows are in memory, whatever the size of the shard.
+While the network works on one window of images, the next one is read and decoded, by
+other threads and child processes, and no more than two windows are in memory, whatever
+the size of the shard.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,8 +13,9 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from tasks.io.decoders import decode
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, decode
+from tasks.io.images import Limits, Pixels
 from tasks.io.shards import Member, read_members
 from tasks.io.store import Store
 
@@ -24,11 +24,6 @@ R = TypeVar("R")
 
 PIXELS_PER_IMAGE = 1 << 18
 """A window holds as many pixels as a batch of images of this size (512 × 512)."""
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Picture(NamedTuple):
@@ -56,7 +51,7 @@ def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
 def load_pictures(
     store: Store, members: Sequence[Member], limits: Limits, pool: Executor
 ) -> list[Picture]:
-    """The images, read in order by this thread and decoded by the pool."""
+    """The images, read in order by this thread and decoded for the threads of the pool."""
     futures = [
         pool.submit(_picture, member, data, limits) for member, data in read_members(store, members)
     ]

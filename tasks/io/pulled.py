@@ -83,7 +83,7 @@ def _copy(store: Store, name: str, copies: Store, entry: Pulled) -> None:
     address = store.address(name)
     try:
         with copies.publish(name) as aside:
-            with store.open(name) as stream, aside.open("wb") as target:
+            with store.stream(name) as stream, aside.open("wb") as target:
                 shutil.copyfileobj(stream, target)
             _require_pulled(aside, entry, address)
     except OSError as error:

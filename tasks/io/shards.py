@@ -1,14 +1,14 @@
 """Shards: WebDataset tars with an index of their members, and reading by that index.
 
-A shard is ``shard-000000.tar`` beside ``shard-000000.parquet``. The tar is plain USTAR
-(a PAX header only for names that are long or not ASCII) with times and owners of zero,
-so equal content gives equal bytes. The index has a row for every image that was
-offered, refused ones with their reason included.
+A shard is ``shard-000000.tar`` beside ``shard-000000.parquet`` and ``shard-000000.idx``,
+DALI's index. The tar is plain USTAR (a PAX header only for names that are long or not
+ASCII) with times and owners of zero, so equal content gives equal bytes; what is known
+of an image, as JSON, stands right after it. The index has a row for every image that
+was offered, refused ones with their reason included.
 """
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,9 +18,17 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.io.dali import write_dali_index
+from tasks.io.errors import ArtifactDamaged
+from tasks.io.names import SIDE_EXTENSION
+from tasks.io.ranges import Slice
 from tasks.io.store import Store
+from tasks.io.tar_writer import TarWriter
 
-_BLOCK = 512
+SHARD_ENDINGS = ("tar", "parquet", "idx")
+"""The files of a shard."""
+
+_ORIGIN = "tar"
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -38,8 +46,10 @@ INDEX_SCHEMA = pa.schema(
         _column("height", pa.int32(), "pixels, EXIF orientation applied; null if refused"),
         _column("sha256", pa.string(), "digest of the image's bytes; null if refused"),
         _column("status", pa.string(), "ok or refused"),
-        _column("reason", pa.string(), "why it was refused; null if ok"),
+        _column("reason", pa.string(), "why it was refused, or came without its JSON; else null"),
         _column("source", pa.string(), "path in the corpus"),
+        _column("side_offset", pa.int64(), "first byte of its JSON in the tar; null without"),
+        _column("side_size", pa.int64(), "bytes of its JSON; null without"),
     ]
 )
 
@@ -54,11 +64,16 @@ class Member(NamedTuple):
     sha256: str
     width: int
     height: int
+    side_offset: int | None = None
+    side_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An image on its way into a shard."""
+    """An image on its way into a shard; ``side`` is what is known of it, as JSON.
+
+    ``reason`` says why there is no ``side`` where the source had one.
+    """
 
     key: str
     source: str
@@ -67,6 +82,8 @@ class Accepted:
     extension: str
     width: int
     height: int
+    side: bytes | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,70 +111,82 @@ def member_name(key: str, extension: str) -> str:
     return f"{folder}{slash}{base}.{extension}"
 
 
-class TarWriter:
-    """Appends members to a tar and tells where their bytes begin."""
+class ShardWriter:
+    """Appends images to a shard's tar, and keeps the rows of its index.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._position = 0
+    Args:
+        name: of the shard.
+        stream: takes the tar.
+        origin: the foreign tar that all images come from, if they do.
+    """
 
-    def add(self, name: str, data: bytes) -> int:
-        """Write one member; returns the offset of its first byte."""
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        offset = self._position + len(header)
-        padding = -len(data) % _BLOCK
-        self._stream.write(header)
-        self._stream.write(data)
-        self._stream.write(b"\0" * padding)
-        self._position = offset + len(data) + padding
-        return offset
+    def __init__(self, name: str, stream: BinaryIO, origin: str | None = None) -> None:
+        self._name, self._tar, self._origin = name, TarWriter(stream), origin
+        self._rows: list[dict[str, Any]] = []
+        self._content = hashlib.sha256()
 
-    def close(self) -> None:
-        """Write the end of the archive; without it the tar is not whole."""
-        self._stream.write(b"\0" * (2 * _BLOCK))
+    def add(self, image: Accepted | Refused) -> None:
+        """Append an image with what is known of it, or the row of a refused one."""
+        row: dict[str, Any] = {"shard": self._name, "key": image.key, "source": image.source}
+        content = [image.key, None, image.reason]
+        if isinstance(image, Refused):
+            row |= {"status": "refused", "reason": image.reason}
+        else:
+            row |= {"status": "ok", "reason": image.reason, **self._append(image)}
+            content[1] = image.sha256
+            content += [] if image.side is None else [hashlib.sha256(image.side).hexdigest()]
+        self._rows.append(row)
+        self._content.update(repr(tuple(content)).encode())
+
+    def _append(self, image: Accepted) -> dict[str, Any]:
+        member = member_name(image.key, image.extension)
+        row = {
+            "member": member,
+            "offset": self._tar.add(member, image.data),
+            "size": len(image.data),
+            "width": image.width,
+            "height": image.height,
+            "sha256": image.sha256,
+        }
+        if image.side is not None:
+            name = member_name(image.key, SIDE_EXTENSION)
+            row |= {"side_offset": self._tar.add(name, image.side), "side_size": len(image.side)}
+        return row
+
+    def close(self, index: Path, dali: Path) -> tuple[pa.Table, str]:
+        """Write the end of the tar and both indexes; the index and the content's digest."""
+        self._tar.close()
+        known = None if self._origin is None else {_ORIGIN: self._origin}
+        table = pa.Table.from_pylist(self._rows, INDEX_SCHEMA.with_metadata(known))
+        pq.write_table(table, index)
+        write_dali_index(table, dali)
+        return table, self._content.hexdigest()[:32]
 
 
 def write_shard(
-    name: str, images: Iterator[Accepted | Refused], tar: Path, index: Path
+    name: str,
+    images: Iterator[Accepted | Refused],
+    tar: Path,
+    index: Path,
+    dali: Path,
+    *,
+    origin: str | None = None,
 ) -> tuple[pa.Table, str]:
-    """Write a tar and its index; returns the index and the digest of the content.
+    """Write a tar and its indexes; returns the index and the digest of the content.
 
     Args:
         name: of the shard.
         images: in the order of their keys.
         tar: local file to write.
-        index: local file to write.
+        index: local file to write, Parquet.
+        dali: local file to write, text.
+        origin: the foreign tar that all images come from, if they do.
     """
     with tar.open("wb") as stream:
-        writer = TarWriter(stream)
-        rows = [{"shard": name, **_row(writer, image)} for image in images]
-        writer.close()
-    table = pa.Table.from_pylist(rows, INDEX_SCHEMA)
-    pq.write_table(table, index)
-    content = hashlib.sha256()
-    for row in rows:
-        content.update(repr((row["key"], row.get("sha256"), row.get("reason"))).encode())
-    return table, content.hexdigest()[:32]
-
-
-def _row(writer: TarWriter, image: Accepted | Refused) -> dict[str, Any]:
-    if isinstance(image, Refused):
-        reason = {"status": "refused", "reason": image.reason}
-        return {"key": image.key, "source": image.source, **reason}
-    member = member_name(image.key, image.extension)
-    return {
-        "key": image.key,
-        "source": image.source,
-        "member": member,
-        "offset": writer.add(member, image.data),
-        "size": len(image.data),
-        "width": image.width,
-        "height": image.height,
-        "sha256": image.sha256,
-        "status": "ok",
-    }
+        writer = ShardWriter(name, stream, origin)
+        for image in images:
+            writer.add(image)
+        return writer.close(index, dali)
 
 
 def read_table(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -170,11 +199,29 @@ def read_table(store: Store, path: str, columns: Sequence[str] | None = None) ->
         return table.read(columns=columns, use_threads=False)
 
 
+def read_index(store: Store, path: str) -> pa.Table:
+    """The index of a shard; columns that an older version did not write are null."""
+    table = read_table(store, path)
+    for field in INDEX_SCHEMA:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
+
+
+def origin_of(index: pa.Table) -> str | None:
+    """The foreign tar that a shard was made from, if it was; as its index tells."""
+    known: bytes | None = (index.schema.metadata or {}).get(_ORIGIN.encode())
+    return None if known is None else known.decode()
+
+
 def members_of(index: pa.Table, folder: str) -> list[Member]:
     """The accepted images of an index, in its order; tars lie in ``folder``."""
-    columns = ("key", "shard", "offset", "size", "sha256", "width", "height", "status")
+    columns = [field.name for field in INDEX_SCHEMA if field.name in index.column_names]
     return [
-        Member(row["key"], f"{folder}/{row['shard']}.tar", *(row[name] for name in columns[2:-1]))
+        Member(
+            tar=f"{folder}/{row['shard']}.tar",
+            **{name: row[name] for name in Member._fields if name in row},
+        )
         for row in index.select(columns).to_pylist()
         if row["status"] == "ok"
     ]
@@ -184,16 +231,44 @@ def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Memb
     """The bytes of images, tar after tar; sequential where the members are.
 
     Raises:
-        OSError: a tar is shorter than its index says.
+        ArtifactDamaged: a tar is not there, or shorter than its index says.
     """
     for tar, group in groupby(members, key=lambda member: member.tar):
-        with store.open(tar) as stream:
-            for member in group:
-                stream.seek(member.offset)
-                data = stream.read(member.size)
-                if len(data) != member.size:
-                    raise OSError(
-                        f"{tar} must hold {member.size} bytes at {member.offset}, got "
-                        f"{len(data)}; remove its record from the ledger and run again"
-                    )
-                yield member, data
+        owners = list(group)
+        pieces = [Slice(member.offset, member.size) for member in owners]
+        yield from zip(owners, _read(store, tar, pieces), strict=True)
+
+
+def read_sides(store: Store, members: Sequence[Member]) -> dict[str, bytes]:
+    """What is known of images, as JSON, by their keys; without those of which nothing is.
+
+    Raises:
+        ArtifactDamaged: a tar is not there, or shorter than its index says.
+    """
+    sides = dict[str, bytes]()
+    known = [(member, _side_of(member)) for member in members if member.side_size is not None]
+    for tar, group in groupby(known, key=lambda item: item[0].tar):
+        owners, pieces = zip(*group, strict=True)
+        data = _read(store, tar, pieces)
+        sides |= {member.key: side for member, side in zip(owners, data, strict=True)}
+    return sides
+
+
+def _side_of(member: Member) -> Slice:
+    return Slice(member.side_offset or 0, member.side_size or 0)
+
+
+def _read(store: Store, tar: str, pieces: Sequence[Slice]) -> Iterator[bytes]:
+    """Pieces of a tar that its index vouches for."""
+    try:
+        for piece, data in zip(pieces, store.read_slices(tar, pieces), strict=True):
+            if len(data) != piece.size:
+                raise ArtifactDamaged(
+                    f"{tar} must hold {piece.size} bytes at {piece.offset}, got {len(data)}; run "
+                    "`dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
+                )
+            yield data
+    except FileNotFoundError as error:
+        raise ArtifactDamaged(
+            f"{tar} must be there, as the ledger says, but is not; run `dotpipe repair CONFIG`"
+        ) from error

@@ -1,16 +1,17 @@
 """The workspace: one folder or bucket, where everything has its place.
 
-    datasets/<name>/shard-000000.tar, shard-000000.parquet, index.parquet
+    datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
     moments/<name>/<measure>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
-    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar
+    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
     metrics/<name>/<operator>/<signal>/shard-000000.parquet
     features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<network>/shard-000000.parquet
     reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
-    ledger/…    a record for each of them
+    ledger/…    a record for each of them; failures/…, claims/… while there are any
+    forgotten.json   digests of keys that must not come back
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
 (``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
@@ -18,19 +19,20 @@ alpha as a column; their folders have no ``=``, because readers of Hive-style fo
 would take the folder's text for a second, conflicting column.
 """
 
-import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from tasks.io.catalogue import Catalogue, Place
+from tasks.io.claims import Claims
 from tasks.io.errors import StepMissing
-from tasks.io.ledger import Ledger
-from tasks.io.shards import Member, members_of, read_table
+from tasks.io.ledger import Ledger, Snapshot
+from tasks.io.shard_list import read_shards
+from tasks.io.shards import Member, members_of, read_index
 from tasks.io.store import Store
 
 
@@ -61,12 +63,17 @@ CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
 
 CURVE = Signal("curve")
 
+FORGOTTEN = "forgotten.json"
+"""What `dotpipe forget` has taken out."""
+
 
 @dataclass(frozen=True)
 class Workspace:
     """Names in the workspace, and what lies there."""
 
     url: str
+    still: bool = False
+    """Answer from what the ledger was when it was first asked; for those who only look."""
 
     @cached_property
     def store(self) -> Store:
@@ -76,46 +83,51 @@ class Workspace:
     @cached_property
     def ledger(self) -> Ledger:
         """What is done."""
-        return Ledger(self.store)
+        return Snapshot(self.store) if self.still else Ledger(self.store)
 
-    def index(self, dataset: str) -> pq.ParquetFile:
-        """The index of a data set, opened; a row group a shard, keys in order.
+    @cached_property
+    def claims(self) -> Claims:
+        """Who is at work on what."""
+        return Claims(self.store)
+
+    def catalogue(self, dataset: str) -> Catalogue:
+        """The catalogue of a data set.
 
         Raises:
             StepMissing: the data set has not been sharded.
         """
-        path = f"{dataset_folder(dataset)}/index.parquet"
-        local = self.store.local(path)
-        try:
-            return pq.ParquetFile(local or io.BytesIO(self.store.read(path)))
-        except FileNotFoundError as error:
-            raise StepMissing(
-                f"{path} must be there, but is not; run `dotpipe shard CONFIG` first"
-            ) from error
+        return Catalogue.of(self.store, dataset_folder(dataset))
 
     def shards(self, dataset: str) -> dict[str, int]:
-        """The shards of a data set, and how many images each accepted."""
-        index = self.index(dataset)
-        shards = {}
-        for group in range(index.num_row_groups):
-            table = index.read_row_group(group, ["shard", "status"], use_threads=False)
-            if table.num_rows:  # a shard made from refused images only has no rows
-                accepted = pc.sum(pc.equal(table["status"], "ok")).as_py()
-                shards[str(table["shard"][0])] = int(accepted)
-        return shards
+        """The shards of a data set that have rows, and how many images each accepted.
 
-    def keys(self, dataset: str) -> Iterator[tuple[str, str]]:
+        Raises:
+            StepMissing: the data set has not been sharded.
+        """
+        try:
+            entries = read_shards(self.store, dataset_folder(dataset))
+        except FileNotFoundError as error:
+            raise StepMissing(
+                f"the data set {dataset!r} must have been sharded, but is not; run `dotpipe shard "
+                "CONFIG` first"
+            ) from error
+        return {entry.shard: entry.accepted for entry in entries if entry.rows}
+
+    def keys(self, dataset: str) -> Iterator[Place]:
         """Key and shard of every accepted image, in the order of keys."""
-        index = self.index(dataset)
-        for group in range(index.num_row_groups):
-            table = index.read_row_group(group, ["key", "shard", "status"], use_threads=False)
-            for row in table.to_pylist():
-                if row["status"] == "ok":
-                    yield row["key"], row["shard"]
+        return self.catalogue(dataset).keys()
+
+    def forgotten(self) -> dict[str, list[str]]:
+        """Digests of the keys that must not come back, and the foreign tars that hold them."""
+        try:
+            known: dict[str, list[str]] = json.loads(self.store.read(FORGOTTEN))
+        except FileNotFoundError:
+            return {}
+        return known
 
     def shard_index(self, dataset: str, shard: str) -> pa.Table:
         """The index of one shard."""
-        return read_table(self.store, f"{dataset_folder(dataset)}/{shard}.parquet")
+        return read_index(self.store, f"{dataset_folder(dataset)}/{shard}.parquet")
 
     def members(self, dataset: str, shard: str) -> list[Member]:
         """The accepted images of one shard."""

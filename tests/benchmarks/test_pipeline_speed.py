@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from dot_kernels import transport_latents
+from tasks.io import decoders
 from tasks.io.codecs import load_codec
+from tasks.io.cores import cores
 from tasks.io.images import decode, encode
-from tasks.io.pictures import cores, to_pixels, to_tensor
+from tasks.io.pictures import to_pixels, to_tensor
 from tasks.io.shards import read_members
 from tasks.io.workspace import Workspace
 from tasks.reduce import find_operator, read_operator
@@ -105,6 +107,19 @@ def test_sharding_runs_at_half_the_speed_of_tar(compared, make_config, photograp
         subprocess.run([tar, "cf", str(tmp_path / "plain.tar"), "-C", str(folder), "."], check=True)
 
     assert compared(ours, theirs) < 2
+
+
+def test_children_decode_nearly_as_fast_as_threads_of_this_process(compared, photographs):
+    files = [path.read_bytes() for path in photographs(32, 512).iterdir()] * 16
+    limits = Shards().limits()
+
+    def decoded(by):
+        with ThreadPoolExecutor(cores()) as pool:
+            for _ in pool.map(lambda data: by(data, limits), files):
+                pass
+
+    decoded(decoders.decode)
+    assert compared(lambda: decoded(decoders.decode), lambda: decoded(decode)) < 1.3
 
 
 def test_help_answers_within_a_second():

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml
+from nursery import nursery
 from PIL import Image
 from prefect.settings import PREFECT_HOME, temporary_settings
 
@@ -30,11 +31,12 @@ class Project:
     """A folder with photographs, a configuration file, and the workspace it names."""
 
     folder: Path
+    name: str = "tiny.yaml"
 
     @property
     def file(self) -> Path:
         """The configuration file."""
-        return self.folder / "tiny.yaml"
+        return self.folder / self.name
 
     @property
     def workspace(self) -> Path:
@@ -70,12 +72,14 @@ class Project:
     def lasting(self) -> dict[str, bytes]:
         """Files that must not differ between two runs, and the digests of their records.
 
-        The report alone tells how long steps took. Fingerprints tell where the corpora lie.
+        The report alone tells how long steps took. Fingerprints and the configuration tell
+        where the corpora lie.
         """
         files = {
             name: data
             for name, data in self.files().items()
-            if not name.startswith("ledger/") and not name.endswith(("report.html", "run.json"))
+            if not name.startswith(("ledger/", "configurations/"))
+            and not name.endswith(("report.html", "run.json"))
         }
         digests = {
             f"ledger/{record.artifact}={record.digest}": b""
@@ -85,17 +89,14 @@ class Project:
         return files | digests
 
     def vouch(self) -> set[str]:
-        """The files that records vouch for, each checked against what its record says.
-
-        Tars have no digest of their own: their indexes have one of every image.
-        """
+        """The files that records vouch for, each checked against what its record says."""
         files, vouched = self.files(), set()
         for record, body in self.records().items():
             for name, facts in body["files"].items():
                 assert name in files, f"{record} vouches for {name}, which is not there"
                 assert len(files[name]) == facts["size"], name
                 digest = hashlib.sha256(files[name]).hexdigest()
-                assert facts["sha256"] in (None, digest), name
+                assert facts["sha256"] == digest, name
                 assert name not in vouched, f"{name} has two records"
                 vouched.add(name)
         return vouched
@@ -156,6 +157,13 @@ def server(prefect_home) -> Iterator[str]:
     """The address of one server for all flows of the session, started as a user's would be."""
     with prefect_server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def run_in_process(server):
+    """Runs a project's job in a process of its own, which may be killed; returns its exit code."""
+    with nursery(server) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

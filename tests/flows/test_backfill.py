@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from flows.backfill import backfill
+from tasks.io.shards import SHARD_ENDINGS
 
 SIGNALS = ("alpha+0.00", "alpha+0.50", "codec", "codec_input", "input", "curve")
 POINTS = 4
@@ -24,22 +25,23 @@ def shards(folder, count, *endings):
 def expected_files(operator, measure):
     """Everything a run over shards of 3, 3 and 2 images leaves, its ledger aside."""
     clean = {"reference": 3, "tiny": 3, "natural": 2, "tiny.source": 2}
-    files = {f"datasets/{name}/index.parquet" for name in clean}
+    files = {f"datasets/{name}/{table}.parquet" for name in clean for table in ("index", "shards")}
     for name, count in clean.items():
-        files |= shards(f"datasets/{name}", count, "tar", "parquet")
+        files |= shards(f"datasets/{name}", count, *SHARD_ENDINGS)
     files |= shards("datasets/tiny/matches/reference", 3, "parquet")
     files |= {"moments/tiny/selection.json", f"operators/tiny/{operator}.safetensors"}
     for name in ("natural", "tiny.source"):
         files |= shards(f"moments/{name}/{measure}", 2, "safetensors")
     for alpha in ("+0.00", "+0.50"):
-        files |= shards(f"enhanced/tiny/{operator}/alpha={alpha}", 3, "tar")
+        files |= shards(f"enhanced/tiny/{operator}/alpha={alpha}", 3, *SHARD_ENDINGS)
     for signal in SIGNALS:
         files |= shards(f"metrics/tiny/{operator}/{signal}", 3, "parquet")
         files |= {f"reports/tiny/{operator}/signals/{signal}.json"}
         if signal not in {"codec_input", "curve"}:  # their latents are measured nowhere
             files |= shards(f"features/tiny/{operator}/{signal}", 3, "safetensors")
     pages = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
-    return files | {f"reports/tiny/{operator}/{page}" for page in pages}
+    files |= {f"reports/tiny/{operator}/{page}" for page in pages}
+    return files | {"configurations/tiny.json"}
 
 
 def names_made(project):
@@ -60,8 +62,8 @@ def test_a_run_leaves_just_the_files_of_the_layout(backfilled):
 
 
 def test_every_file_is_vouched_for_by_one_record(backfilled):
-    project = backfilled.project
-    assert project.vouch() == {name for name in project.files() if not name.startswith("ledger/")}
+    project, unvouched = backfilled.project, ("ledger/", "configurations/")
+    assert project.vouch() == {name for name in project.files() if not name.startswith(unvouched)}
 
 
 def test_enhanced_shards_have_the_keys_and_sizes_of_what_came_in(backfilled):
@@ -73,7 +75,7 @@ def test_enhanced_shards_have_the_keys_and_sizes_of_what_came_in(backfilled):
     }
     for alpha in ("+0.00", "+0.50"):
         enhanced = {}
-        for tar in (project.workspace / f"enhanced/tiny/{operator}/alpha={alpha}").iterdir():
+        for tar in (project.workspace / f"enhanced/tiny/{operator}/alpha={alpha}").glob("*.tar"):
             with tarfile.open(tar) as archive:
                 for info in archive:
                     image = io.BytesIO(archive.extractfile(info).read())

@@ -99,7 +99,7 @@ def test_init_refuses_to_overwrite(dotpipe, project):
 def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb):
     text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
     project.file.write_text(text, "utf-8")
-    code, out, err = dotpipe(verb, project.file)
+    code, out, err = dotpipe(verb, project.file, *(["a/0"] if verb == "forget" else []))
     assert (code, out) == (1, "")
     assert err == (
         f"error: {project.file} breaks 1 rule(s):\n  enhance.alphs: no such field; known here: "
@@ -121,14 +121,16 @@ def test_status_before_any_run_shows_all_as_missing(dotpipe, project):
         "shard natural": (0, 2, 0),
         "restore tiny.source": (0, 0, 0),
         "restore tiny": (0, 0, 0),
+        "choose images": (0, 0, 0),
         "measure latent patches": (0, 0, 0),
         "solve the operator": (0, 0, 0),
+        "match the reference": (0, 0, 0),
         "enhance tiny": (0, 0, 0),
         "fidelity": (0, 0, 0),
         "summarise": (0, 0, 0),
         "report": (0, 0, 0),
     }
-    assert out.count("waits for an earlier step") == 8
+    assert out.count("waits for an earlier step") == 10
     assert not project.workspace.exists()
 
 
@@ -141,8 +143,10 @@ def test_status_after_a_run_shows_all_as_done_and_after_a_change_what_is_out_of_
         "shard natural": (2, 0, 0),
         "restore tiny.source": (2, 0, 0),
         "restore tiny": (3, 0, 0),
+        "choose images": (1, 0, 0),
         "measure latent patches": (4, 0, 0),
         "solve the operator": (1, 0, 0),
+        "match the reference": (1, 0, 0),
         "enhance tiny": (3, 0, 0),
         "fidelity": (6, 0, 0),
         "summarise": (1, 0, 0),

@@ -91,8 +91,6 @@ def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
     assert Path(tmp_path, report).is_file()
 
     again, err = dotpipe("run", "demo/demo.yaml", server=server)
-    dashboard, *bars = err
-    assert dashboard == f"dashboard while this runs: {server}"
+    assert err == []  # no server is needed to see that nothing is left to do
     assert [line for line in again if line.startswith("│")] == table
     assert again[-2:] == ["nothing to do: every shard of every step is done", out[-1]]
-    assert all(bar.rstrip().endswith("nothing to do") for bar in bars)

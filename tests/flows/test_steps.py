@@ -63,12 +63,13 @@ def units(count):
     ]
 
 
-def run(work, planned, at_once=2, step="try", **told):
-    """Run a step in a flow of its own; its tasks do ``work(number)``."""
+def run(work, planned, at_once=2, step="try", tell_patience=False, **told):
+    """Run a step in a flow of its own; its tasks do ``work(number)``, or also tell patience."""
 
     @task(**QUICK)
     def one(job: Unit) -> Outcome:
-        return work(job.number) or Outcome(images=3)
+        known = (job.number, job.patient) if tell_patience else (job.number,)
+        return work(*known) or Outcome(images=3)
 
     @flow(task_runner=RUNNER)
     def alone() -> Report:
@@ -201,6 +202,63 @@ def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):
     assert seen == [(75.0, "slow steps: 9 images, 3 shards made")]
     (mine,) = (artifact for artifact in artifacts() if artifact["key"] == "slow-steps")
     assert (mine["data"], mine["description"]) == (100.0, "4 of 4 shards made")
+
+
+def test_units_that_another_run_is_at_are_come_back_to_and_waited_for():
+    asked = []
+
+    def work(number, patient):
+        asked.append((number, patient))
+        if number == 1 and not patient:
+            return Outcome(images=0, state="busy")
+        return Outcome(images=0, state="found") if number == 1 else None
+
+    with shown_on(Notes()) as view:
+        report = run(work, units(4), at_once=1, tell_patience=True)
+    assert asked == [(0, False), (1, False), (2, False), (3, False), (1, True)]
+    assert (report.made, report.images) == (3, 12)
+    assert report.units == [f"unit-{number}" for number in range(4)]
+    assert view.images == 3  # found: counted here, as no task of this run advanced for it
+
+
+def test_a_run_that_finds_another_at_everything_waits_for_all_of_it_in_its_window():
+    lock, under_way, seen = threading.Lock(), Counter(), []
+
+    def work(_number, patient):
+        if not patient:
+            return Outcome(images=0, state="busy")
+        with lock:
+            under_way["now"] += 1
+            seen.append(under_way["now"])
+        time.sleep(0.02)
+        with lock:
+            under_way["now"] -= 1
+        return None
+
+    report = run(work, units(7), at_once=2, tell_patience=True)
+    assert (report.made, report.images) == (7, 21)
+    assert max(seen) == 2
+
+
+def test_a_unit_that_the_other_run_gave_up_is_made_here():
+    def work(number, patient):
+        if number == 0 and not patient:
+            return Outcome(images=0, state="busy")
+        return None
+
+    report = run(work, units(2), tell_patience=True)
+    assert report.note == "2 of 2 shards made"
+
+
+def test_a_mistake_after_a_busy_unit_is_not_waited_for():
+    def work(number, patient):
+        assert not patient, "was come back to"
+        if number == 0:
+            return Outcome(images=0, state="busy")
+        raise CorpusError("nothing here is an image")
+
+    with pytest.raises(CorpusError, match="nothing here"):
+        run(work, units(3), at_once=1, tell_patience=True)
 
 
 class Tensor:

@@ -9,14 +9,16 @@ from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary, read_summary, write_summary
 from tasks.extract import plan_extraction, write_features
 from tasks.fidelity import plan_fidelity, write_fidelity
+from tasks.index import plan_index, write_index
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
 from tasks.match import plan_matches, write_matches
 from tasks.measure import plan_both_measurements, write_moments
 from tasks.reduce import find_operator, plan_reduction, write_operator
 from tasks.restore import plan_restoration, write_restored_shard
+from tasks.retire import plan_retirement, retire
 from tasks.select import plan_selection, read_selection, write_selection
-from tasks.shard import plan_index, plan_shards, write_corpus_shard, write_index
+from tasks.shard import plan_shards, write_corpus_shard
 
 
 def shard(config: Config, workspace: Workspace) -> None:
@@ -29,6 +31,9 @@ def shard(config: Config, workspace: Workspace) -> None:
         units = plan_restoration(config, clean, dataset, workspace)
         _run(units, write_restored_shard)
         _index(config, dataset, units, workspace)
+    job = plan_retirement(config, workspace)
+    if job is not None:
+        retire(job)
 
 
 def fit(config: Config, workspace: Workspace) -> None:

@@ -15,7 +15,7 @@ from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary, write_summary
 from tasks.extract import plan_extraction, write_features
 from tasks.fidelity import plan_fidelity, write_fidelity
-from tasks.io.shards import shard_name
+from tasks.index import plan_index, write_index
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome
 from tasks.match import plan_matches, require_matches, write_matches
@@ -23,8 +23,9 @@ from tasks.measure import plan_both_measurements, write_moments
 from tasks.reduce import find_operator, plan_reduction, write_operator
 from tasks.report import make_report, plan_report
 from tasks.restore import plan_restoration, write_restored_shard
+from tasks.retire import plan_retirement, retire
 from tasks.select import plan_selection, read_selection, write_selection
-from tasks.shard import plan_index, plan_shards, write_corpus_shard, write_index
+from tasks.shard import plan_shards, write_corpus_shard
 
 
 def draw_pixels(seed, height=24, width=32):
@@ -57,9 +58,9 @@ class Steps:
         """Shard every corpus, make the restored ones; returns each index's outcome."""
         config, outcomes = self.config, {}
         for dataset, corpus in config.given_datasets().items():
-            units = 0
+            units = []
             for unit in plan_shards(config, corpus, dataset, self.workspace):
-                units += 1
+                units.append(unit.unit)
                 if unit.job is not None:
                     write_corpus_shard(unit.job)
             outcomes[dataset] = self.index(dataset, units)
@@ -68,12 +69,13 @@ class Steps:
             for unit in planned:
                 if unit.job is not None:
                     write_restored_shard(unit.job)
-            outcomes[dataset] = self.index(dataset, len(planned))
+            outcomes[dataset] = self.index(dataset, [unit.unit for unit in planned])
+        if (job := plan_retirement(config, self.workspace)) is not None:
+            retire(job)
         return outcomes
 
     def index(self, dataset, shards):
-        names = [shard_name(number) for number in range(shards)]
-        job = plan_index(self.config, dataset, names, self.workspace)
+        job = plan_index(self.config, dataset, shards, self.workspace)
         return None if job is None else write_index(job)
 
     def select(self):

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from skimage import metrics
 
+import tasks.batches
 import tasks.enhance
 import tasks.measure
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
@@ -26,6 +27,7 @@ from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
 from tasks.jobs import generator_of
 from tasks.reduce import find_operator, read_operator
+from tasks.rendering import Renderer
 from tasks.signals import networks_in_use
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -37,7 +39,7 @@ def tar_members(run, alpha, dataset="run"):
     """Files of an enhanced data set by shard, in their order."""
     folder = run.workspace.store.local(f"enhanced/{dataset}/{run.operator}/alpha={alpha:+.2f}")
     members = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as archive:
             members[path.stem] = [
                 (info.name, archive.extractfile(info).read()) for info in archive.getmembers()
@@ -58,6 +60,22 @@ def metrics_folder(run):
 def rows_of(run, **wanted):
     rows = pq.read_table(metrics_folder(run)).to_pylist()
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def facts_of(run, folder):
+    """What the records below a folder say."""
+    survey = run.workspace.ledger.survey(folder)
+    records = (record for artifact in survey.artifacts() for record in survey.records(artifact))
+    return [run.workspace.ledger.facts(record) for record in records]
+
+
+def latent_moments(run):
+    """The moments of latent patches of the first shard, by the signal's folder."""
+    folder = run.workspace.store.local(f"features/run/{run.operator}")
+    return {
+        path.parent.name: load_moments(path)[0]["latent_patches"]
+        for path in sorted(folder.rglob("shard-000000.safetensors"))
+    }
 
 
 def pixels_of(folder, key):
@@ -277,7 +295,7 @@ def test_a_changed_option_redoes_what_depends_on_it(enhanced, steps, tmp_path, p
     assert [output.signal.alpha for output in job.tars] == [0.0, 0.5, 1.0]
     expected = [] if "format" in change.get("enhance", {}) else [0.0, 0.5, 1.0]
     assert [output.signal.alpha for output in job.tables] == expected
-    assert all(output.target.stale for output in job.tars)
+    assert all(output.target.replaces for output in job.tars)
 
 
 def test_options_that_change_no_number_redo_nothing(enhanced, steps, tmp_path, photographs):
@@ -456,6 +474,33 @@ def test_nan_from_the_network_refuses_that_image_only(
     assert len(images_of(run, 1.0)) == 7
 
 
+@pytest.mark.parametrize("broken", [NanInDecoder, NanInEncoder])
+def test_what_overflows_in_half_precision_is_rendered_again_in_float32(
+    enhanced, with_a_bright_corner, monkeypatch, broken
+):
+    expected = enhanced("exact", with_a_bright_corner, fit={"pairing": "unpaired"})
+
+    def load(spec, device, precision, folder):
+        return PixelCodec(2) if precision == "float32" else broken(2)
+
+    for module in (tasks.measure, tasks.enhance):
+        monkeypatch.setattr(module, "load_codec", load)
+    run = enhanced(
+        corpora=with_a_bright_corner,
+        fit={"pairing": "unpaired"},
+        compute={"precision": "bfloat16"},
+    )
+    assert rows_of(run, status="refused") == []
+    assert [outcome.remarks for outcome in run.outcomes if outcome.remarks] == [
+        {"again_in_float32": 1}
+    ]
+    again = [fact for fact in facts_of(run, "enhanced") if "again_in_float32" in fact]
+    assert len(again) == len(ALPHAS)
+    for signal, moments in latent_moments(run).items():
+        assert moments.count == latent_moments(expected)[signal].count
+    assert images_of(run, 0.0).keys() == images_of(expected, 0.0).keys()
+
+
 def test_nan_from_the_network_is_refused_even_where_no_image_shows_it(
     enhanced, with_a_bright_corner, monkeypatch
 ):
@@ -607,3 +652,51 @@ def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypat
     monkeypatch.setattr(PixelCodec, "decode", watched)
     enhanced()
     assert set(seen) == {(True, False)}
+
+
+@pytest.fixture
+def cramped(monkeypatch):
+    """Memory for so many images at a time; it ends when everything but the metrics is done."""
+    look = Renderer._look
+
+    def limit(most):
+        def looked(renderer, found, transported, references):
+            if len(transported.images) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return look(renderer, found, transported, references)
+
+        monkeypatch.setattr(tasks.batches, "_fitting", {})
+        monkeypatch.setattr(Renderer, "_look", looked)
+
+    return limit
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_counted_twice(
+    enhanced, finished, cramped
+):
+    cramped(1)
+    run = enhanced()
+    assert {outcome.remarks["batch_reduced_to"] for outcome in run.outcomes} == {1}
+    assert all(outcome.refused == {} for outcome in run.outcomes)
+    assert {fact["batch_reduced_to"] for fact in facts_of(run, "enhanced")} == {1}
+    for alpha in ALPHAS:
+        assert tar_members(run, alpha) == tar_members(finished, alpha)
+    expected = latent_moments(finished)
+    assert expected.keys() == latent_moments(run).keys()
+    for signal, moments in latent_moments(run).items():
+        assert moments.count == expected[signal].count
+        torch.testing.assert_close(moments.scatter, expected[signal].scatter)
+
+
+def test_images_that_do_not_fit_alone_are_refused_rows(enhanced, cramped):
+    cramped(0)
+    run = enhanced(enhance={"alphas": [0]}, evaluate={"controls": False})
+    reasons = {row["reason"] for row in rows_of(run, status="refused")}
+    assert reasons == {f"out of memory on the device: {size}" for size in ("32×24", "17×21")}
+    assert len(rows_of(run)) == 8
+    assert images_of(run, 0.0) == {}
+
+
+def test_records_say_nothing_of_batches_that_fit(finished):
+    for fact in facts_of(finished, "enhanced"):
+        assert fact.keys().isdisjoint({"batch_reduced_to", "again_in_float32"})

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torchvision.models import squeezenet1_1
 
+import tasks.batches
 import tasks.extract
 from tasks.extract import TOO_SMALL, extract_features, plan_extraction, write_features
 from tasks.io import extractors
@@ -144,7 +145,7 @@ def test_a_changed_image_redoes_its_shard_alone(sharded, photographs, tmp_path, 
     Image.fromarray(pixels(99, 21, 17)).save(reference / "b/7.png")
     jobs = jobs_of(sharded(corpora))
     assert list(jobs) == ["shard-000002"]
-    assert jobs["shard-000002"].target.stale
+    assert jobs["shard-000002"].target.replaces
 
 
 def test_a_damaged_image_is_counted_and_has_no_features(sharded, photographs, tmp_path, pixels):
@@ -172,6 +173,28 @@ def test_images_too_small_for_the_network_are_counted_and_have_no_features(shard
     kind = TOO_SMALL.partition(":")[0]
     assert refused == [{}, {kind: 1}, {kind: 2}]
     assert [len(table) for table in tables(run)] == [3, 2, 0]
+
+
+def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
+    sharded, monkeypatch
+):
+    whole = load_extractor("squeezenet", "cpu")
+
+    def cramped(images):
+        if len(images) > 1 or images.shape[2] == 21:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole.run(images)
+
+    monkeypatch.setattr(tasks.batches, "_fitting", {})
+    monkeypatch.setattr(
+        tasks.extract, "load_extractor", lambda *_: dataclasses.replace(whole, run=cramped)
+    )
+    run = sharded()
+    outcomes = list(extracted(run).values())
+    none = "out of memory on the device"
+    assert [outcome.refused for outcome in outcomes] == [{}, {none: 1}, {none: 2}]
+    assert {outcome.remarks["batch_reduced_to"] for outcome in outcomes} == {1}
+    assert polars.concat(tables(run))["key"].to_list() == ["a/0", "a/2", "a/4", "b/1", "b/3"]
 
 
 def test_the_record_says_what_was_counted(sharded):

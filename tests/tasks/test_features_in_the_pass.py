@@ -173,7 +173,7 @@ def test_features_are_those_of_the_pixels_that_are_written(whole):
 def pixels_in(run, folder):
     """Decoded images of an enhanced data set by key."""
     found = {}
-    for path in sorted(run.workspace.store.local(folder).iterdir()):
+    for path in sorted(run.workspace.store.local(folder).glob("*.tar")):
         with tarfile.open(path) as archive:
             for info in archive.getmembers():
                 data = archive.extractfile(info).read()

@@ -176,7 +176,7 @@ def test_every_signal_is_measured_once_and_again_when_its_sample_changes(
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     other = steps(finished.config.workspace, corpora, evaluate={"sample": 200})
     units = list(plan_fidelity(other.config, operator, other.workspace))
-    assert all(unit.job.target.stale for unit in units)
+    assert all(unit.job.target.replaces for unit in units)
 
 
 def test_the_task_reports_the_images_behind_a_signal(finished, tmp_path, steps, photographs):
@@ -212,7 +212,6 @@ def summarised(tmp_path):
                 operator="op",
                 signals=signals,
                 shards=(),
-                retired=(),
                 max_bad_fraction=1,
                 names=names or {"frechet_name": "FID", "kernel_name": "KID"},
             )
@@ -375,6 +374,6 @@ def test_a_summary_is_made_again_when_a_signal_is_added(finished, steps, photogr
     fewer = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0.5]})
     operator = find_operator(fewer.config, fewer.workspace)
     artifact, job = plan_summary(fewer.config, operator, fewer.workspace)
-    assert job.target.stale
+    assert job.target.replaces
     write_summary(job)
     assert [row["alpha"] for row in read_summary(fewer.workspace, artifact)] == [0.5, *[None] * 3]

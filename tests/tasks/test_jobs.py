@@ -3,18 +3,26 @@
 import pytest
 import torch
 
-from tasks.io.ledger import Record, Survey, fingerprint
+from tasks.corpus import list_files
+from tasks.io.ledger import Record, Survey
 from tasks.jobs import Outcome, aim, count_reasons, generator_of
 from tasks.progress import advance, reporting_to
 from tasks.shard import ShardJob
 
 
 def test_a_target_made_from_the_same_inputs_is_no_target():
-    mark = fingerprint("step", {"a": 1})
+    mark = aim(Survey([]), "x", "step", {"a": 1}).fingerprint
     survey = Survey([Record("x", mark, "d"), Record("x", "old", "e")])
     assert aim(survey, "x", "step", {"a": 1}) is None
     target = aim(survey, "x", "step", {"a": 2})
-    assert {record.fingerprint for record in target.withdrawn} == {mark, "old"}
+    assert (target.artifact, target.inputs, target.replaces) == ("x", {"a": 2}, True)
+    assert not aim(survey, "y", "step", {"a": 2}).replaces
+
+
+def test_a_target_keeps_long_inputs_as_digests():
+    target = aim(Survey([]), "x", "step", {"keys": ["k"] * 1000, "seed": 1})
+    assert set(target.inputs["keys"]) == {"digest"}
+    assert target.inputs["seed"] == 1
 
 
 def test_randomness_belongs_to_purpose_seed_and_key():
@@ -32,18 +40,15 @@ def test_reasons_are_counted_by_the_text_before_the_colon():
 
 
 def test_a_job_goes_through_json_and_comes_back(finished):
-    from tasks.io.store import Store
-    from tasks.shard import list_images
-
     corpus = finished.config.corpora.restored
     job = ShardJob.model_validate(
         {
             "workspace": "w",
-            "target": {"artifact": "a", "fingerprint": "f", "stale": [["a", "b", "c"]]},
+            "target": {"artifact": "a", "fingerprint": "f", "inputs": {"files": "d"}},
             "shard": "shard-000000",
             "corpus": corpus,
             "limits": {"max_pixels": 64, "max_bytes": 64},
-            "files": list(list_images(Store(corpus.path))),
+            "files": list(list_files(corpus, {})),
         }
     )
     assert ShardJob.model_validate_json(job.model_dump_json()) == job

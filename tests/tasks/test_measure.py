@@ -1,8 +1,12 @@
 """Moments of shards: independent of the cut, and refusals counted by their reason."""
 
+import shutil
+
 import pytest
 import torch
+from PIL import Image
 
+import tasks.batches
 import tasks.measure
 from dot_kernels import GaussianMoments, PixelCodec, patch_moments
 from tasks.config import Config
@@ -145,3 +149,156 @@ def test_moments_of_large_patches_are_not_kept_image_by_image(measured, monkeypa
     kept, whole_only = measured("w1"), measured("w3", patches={"size": 3}, fit={"ridge": 0.01})
     assert all(len(parts) > 1 for parts in moments(kept, "natural").values())
     assert all(list(parts) == [WHOLE] for parts in moments(whole_only, "natural").values())
+
+
+class Counting(PixelCodec):
+    """Counts the images it encodes."""
+
+    encoded = 0
+
+    def encode(self, images):
+        type(self).encoded += len(images)
+        return super().encode(images)
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Tells how many images were encoded since it was asked the last time."""
+    monkeypatch.setattr(Counting, "encoded", 0)
+    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Counting(2))
+
+    def count():
+        counted, Counting.encoded = Counting.encoded, 0
+        return counted
+
+    return count
+
+
+def files(run):
+    folder = run.workspace.store.local("moments")
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("shard-*"))}
+
+
+def facts(run):
+    """What the records of moments say."""
+    survey, ledger = run.workspace.ledger.survey("moments"), run.workspace.ledger
+    return [
+        ledger.facts(record)
+        for artifact in survey.artifacts()
+        for record in survey.records(artifact)
+        if "shard-" in artifact
+    ]
+
+
+def test_an_image_taken_out_of_the_choice_costs_no_encoding(measured, monkeypatch, encoded):
+    measured()
+    assert encoded() == 16
+    monkeypatch.setattr(tasks.measure, "load_codec", None)
+    fewer = measured(fit={"images": 7})
+    assert sum(outcome.images for outcome in fewer.outcomes) in (2, 4)  # of the two shards with it
+    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Counting(2))
+    assert files(fewer) == files(measured("fresh", fit={"images": 7}))
+
+
+def test_an_image_added_to_the_choice_is_encoded_alone(measured, encoded):
+    measured(fit={"images": 5})
+    assert encoded() == 10
+    more = measured(fit={"images": 6})
+    assert encoded() == 2
+    assert files(more) == files(measured("fresh", fit={"images": 6}))
+
+
+@pytest.fixture
+def changing(photographs, tmp_path):
+    """The photographs, whose natural ones may be changed."""
+    return photographs | {"natural": shutil.copytree(photographs["natural"], tmp_path / "natural")}
+
+
+def test_a_changed_image_is_encoded_alone(measured, changing, encoded, pixels, write_images):
+    measured(corpora=changing)
+    assert encoded() == 16
+    write_images(changing["natural"], {"a/4.png": pixels(99)})
+    run = measured(corpora=changing)
+    assert encoded() == 1
+    assert files(run) == files(measured("fresh", changing))
+
+
+def test_pixels_that_are_only_stored_anew_give_the_same_operator(
+    measured, changing, encoded, pixels
+):
+    first = measured(corpora=changing).operator
+    Image.fromarray(pixels(4)).save(changing["natural"] / "a/4.png", compress_level=0)
+    assert encoded() == 16
+    assert measured(corpora=changing).operator == first
+    assert encoded() == 1
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_without_the_old_moments_all_images_of_a_shard_are_encoded(
+    measured, changing, encoded, pixels, write_images, damage
+):
+    run = measured(corpora=changing)
+    encoded()
+    folder = run.workspace.store.local(f"moments/natural/{measure_name(run.config)}")
+    damage(folder / "shard-000000.safetensors")
+    write_images(changing["natural"], {"a/0.png": pixels(99)})
+    run = measured(corpora=changing)
+    assert encoded() == 3
+    assert files(run) == files(measured("fresh", changing))
+
+
+def test_moments_that_no_record_vouches_for_are_measured_again(measured, encoded):
+    run = measured()
+    encoded()
+    shutil.rmtree(run.workspace.store.local("ledger/moments"))
+    measured()
+    assert encoded() == 16
+
+
+class Cramped(PixelCodec):
+    """A network on a device with memory for two images, and for none of 21 × 17 pixels."""
+
+    def encode(self, images):
+        if len(images) > 2 or images.shape[2] == 22:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().encode(images)
+
+
+def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_refused(
+    measured, monkeypatch
+):
+    monkeypatch.setattr(tasks.batches, "_fitting", {})
+    expected = moments(measured("roomy", shards={"images": 8}), "natural")["shard-000000"]
+    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Cramped(2))
+    run = measured(shards={"images": 8})
+    found = moments(run, "natural")["shard-000000"]
+    assert set(found) == {WHOLE, *(image_name(key) for key in ("a/0", "a/2", "a/4", "b/1", "b/3"))}
+    for name in found.keys() - {WHOLE}:
+        assert torch.equal(found[name].scatter, expected[name].scatter)
+    for outcome in run.outcomes:
+        assert outcome.refused == {"out of memory on the device": 3}
+        assert outcome.remarks == {"batch_reduced_to": 1}
+    assert [fact["batch_reduced_to"] for fact in facts(run)] == [1, 1]
+
+
+def in_half(network):
+    """Loads the network in bfloat16, and one without its flaws in float32."""
+    return lambda _, __, precision, ___: PixelCodec(2) if precision == "float32" else network
+
+
+def test_what_overflows_in_half_precision_is_encoded_again_in_float32(
+    measured, photographs, pixels, tmp_path, write_images, monkeypatch
+):
+    images = {f"{seed}.png": pixels(seed) for seed in range(4)}
+    images["2.png"][0, 0] = 255
+    corpora = {
+        "restored": photographs["restored"],
+        "natural": write_images(tmp_path / "bright", images),
+    }
+    expected = whole(measured("exact", corpora), "natural")
+    monkeypatch.setattr(tasks.measure, "load_codec", in_half(NanAt(2)))
+    run = measured(corpora=corpora, compute={"precision": "bfloat16"})
+    torch.testing.assert_close(whole(run, "natural").scatter, expected.scatter)
+    assert [outcome.refused for outcome in run.outcomes if outcome.refused] == []
+    again = [fact["again_in_float32"] for fact in facts(run) if "again_in_float32" in fact]
+    assert again == [1]

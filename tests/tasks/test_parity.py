@@ -116,7 +116,7 @@ def corpora(tmp_path_factory, write_images, pixels, softened):
 def unpacked(run, signal, folder):
     """The images of an enhanced data set as files, all of one folder."""
     tars = run.workspace.store.local(f"enhanced/run/{run.operator}/{signal}")
-    for path in sorted(tars.iterdir()):
+    for path in sorted(tars.glob("*.tar")):
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter="data")
     assert len(list(folder.iterdir())) == IMAGES

@@ -238,7 +238,7 @@ def test_a_report_is_written_once_and_again_when_the_configuration_changes(finis
     with_lpips = finished.config.evaluate.model_copy(update={"lpips": "alex"})
     changed = finished.config.model_copy(update={"evaluate": with_lpips})
     job = plan_report(changed, operator, finished.workspace)[1]
-    assert job.target.stale
+    assert job.target.replaces
 
 
 def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photographs, tmp_path):
@@ -270,7 +270,7 @@ def test_a_bad_file_more_is_counted_in_the_report_though_no_mean_changes(
     assert run.fit() == []
     assert run.enhance() == []
     operator = find_operator(run.config, run.workspace)
-    assert plan_report(run.config, operator, run.workspace)[1].target.stale
+    assert plan_report(run.config, operator, run.workspace)[1].target.replaces
     assert run.report() is None
     after = json.loads(read(run, "run.json"))
     assert after["results"] == before["results"]
@@ -296,7 +296,7 @@ def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
 def test_other_templates_renew_the_page(finished, monkeypatch):
     operator = find_operator(finished.config, finished.workspace)
     monkeypatch.setattr("tasks.report._template_digests", lambda: {"report.css": "another"})
-    assert plan_report(finished.config, operator, finished.workspace)[1].target.stale
+    assert plan_report(finished.config, operator, finished.workspace)[1].target.replaces
 
 
 def test_every_template_is_part_of_what_a_page_was_made_of():

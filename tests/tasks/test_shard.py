@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tasks.corpus import list_images
 from tasks.io.errors import CorpusError, StepMissing, TooManyBadImages
 from tasks.io.shards import read_members
 from tasks.io.store import Store
-from tasks.shard import list_images, plan_shards
+from tasks.shard import plan_shards
 
 
 @pytest.fixture
@@ -74,8 +75,13 @@ def test_files_are_copied_byte_by_byte_in_the_order_of_their_keys(sharded, png):
 
 def test_the_index_has_a_row_group_a_shard(sharded, png):
     run = sharded({f"{i}.png": png(i) for i in range(7)})
-    index = run.workspace.index("natural")
+    index = pq.ParquetFile(run.workspace.store.local("datasets/natural/index.parquet"))
     assert [index.metadata.row_group(i).num_rows for i in range(index.num_row_groups)] == [3, 3, 1]
+    assert [entry[:4] for entry in run.workspace.catalogue("natural").shards] == [
+        ("shard-000000", 0, 3, 3),
+        ("shard-000001", 1, 3, 3),
+        ("shard-000002", 2, 1, 1),
+    ]
     assert run.workspace.shards("natural") == {
         "shard-000000": 3,
         "shard-000001": 3,
@@ -232,7 +238,7 @@ def test_a_changed_file_redoes_its_shard_only(sharded, png, tmp_path):
     corpus = run.config.corpora.natural
     units = list(plan_shards(run.config, corpus, "natural", run.workspace))
     assert [unit.job and unit.job.shard for unit in units] == [None, "shard-000001"]
-    assert units[1].job.target.stale
+    assert units[1].job.target.replaces
 
 
 def test_a_corpus_that_shrinks_retires_its_last_shards(sharded, png, tmp_path):
@@ -244,8 +250,10 @@ def test_a_corpus_that_shrinks_retires_its_last_shards(sharded, png, tmp_path):
     folder = run.workspace.store.local("datasets/natural")
     assert sorted(path.name for path in folder.iterdir()) == [
         "index.parquet",
+        "shard-000000.idx",
         "shard-000000.parquet",
         "shard-000000.tar",
+        "shards.parquet",
     ]
     survey = run.workspace.ledger.survey("datasets/natural")
     assert survey.artifacts() == ["datasets/natural/index", "datasets/natural/shard-000000"]
@@ -297,7 +305,7 @@ def test_equal_corpora_give_equal_tars_and_tables(sharded, png, tmp_path, steps)
 def test_an_index_over_unfinished_shards_is_refused(sharded, png):
     run = sharded({"a.png": png(0)})
     with pytest.raises(StepMissing, match=r"shard-000001 must be finished.*dotpipe shard CONFIG"):
-        run.index("natural", 2)
+        run.index("natural", ["shard-000000", "shard-000001"])
 
 
 def test_an_absent_index_is_told_with_the_command_that_makes_it(steps, tmp_path):
@@ -344,7 +352,7 @@ def test_a_corpus_that_only_moved_is_sharded_again_and_nothing_else(
     run = steps(tmp_path / "workspace", corpora, shards={"images": 3, "max_bad_fraction": 1})
     corpus = run.config.corpora.natural
     units = list(plan_shards(run.config, corpus, "natural", run.workspace))
-    assert all(unit.job.target.stale for unit in units)
+    assert all(unit.job.target.replaces for unit in units)
     before = run.workspace.ledger.survey("datasets/natural").records("datasets/natural/index")
     run.shard()
     assert run.fit() == []

@@ -1,19 +1,27 @@
 """Shards: equal bytes for equal content, readable by everyone, indexed to the byte."""
 
 import hashlib
+import json
 import os
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.io.errors import ArtifactDamaged
+from tasks.io.images import encode
 from tasks.io.shards import (
+    INDEX_SCHEMA,
+    SHARD_ENDINGS,
     Accepted,
     Refused,
     member_name,
     members_of,
+    read_index,
     read_members,
+    read_sides,
     shard_name,
     write_shard,
 )
@@ -30,10 +38,12 @@ KEYS = (
     "x" * 300,
     "é/日本",
     "ü" * 90,
+    "한국어/사진/👩‍👩‍👧",
+    "字" * 1000,
 )
 
 
-def accepted(key, data=None):
+def accepted(key, data=None, side=None):
     data = f"bytes of {key}".encode() if data is None else data
     return Accepted(
         key=key,
@@ -43,19 +53,31 @@ def accepted(key, data=None):
         extension="jpg",
         width=8,
         height=9,
+        side=side,
     )
+
+
+def side_of(key):
+    """JSON for every second key."""
+    return None if KEYS.index(key) % 2 else json.dumps({"key": key}).encode()
 
 
 def write(folder, images, name="shard-000000"):
     folder.mkdir(exist_ok=True)
-    tar, index = folder / f"{name}.tar", folder / f"{name}.parquet"
-    _, digest = write_shard(name, iter(images), tar, index)
+    tar, index, dali = (folder / f"{name}.{ending}" for ending in SHARD_ENDINGS)
+    _, digest = write_shard(name, iter(images), tar, index, dali)
     return tar, index, digest
 
 
 @pytest.fixture
 def whole(tmp_path):
     return write(tmp_path / "whole", [accepted(key) for key in KEYS])
+
+
+@pytest.fixture
+def known(tmp_path):
+    """A shard whose images are known of: every second has JSON."""
+    return write(tmp_path / "known", [accepted(key, side=side_of(key)) for key in KEYS])
 
 
 def test_equal_content_gives_equal_bytes(tmp_path, whole):
@@ -104,6 +126,106 @@ def test_webdataset_reads_a_sample_per_image_and_the_whole_key(whole):
         assert sample["jpg"] == f"bytes of {key}".encode()
 
 
+@pytest.mark.filterwarnings("ignore")  # webdataset's own, of names it will rename
+def test_webdataset_reads_what_is_known_of_an_image_as_its_json(known):
+    import webdataset
+
+    samples = list(webdataset.WebDataset(str(known[0]), shardshuffle=False))
+    assert [sample.get("json") for sample in samples] == [side_of(key) for key in KEYS]
+    assert [sample["jpg"] for sample in samples] == [f"bytes of {key}".encode() for key in KEYS]
+
+
+def test_hugging_face_datasets_stream_keys_images_and_json(tmp_path, pixels, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    cache = str(tmp_path / "cache")
+    keys = ("a", "b.c", "d/é 1")
+    files = {key: encode(pixels(number), "png") for number, key in enumerate(keys)}
+    images = [accepted(k, data, json.dumps({"key": k}).encode()) for k, data in files.items()]
+    tar, _, _ = write(tmp_path / "shards", [replace(image, extension="png") for image in images])
+    rows = list(
+        datasets.load_dataset(
+            "webdataset", data_files=str(tar), split="train", streaming=True, cache_dir=cache
+        ).cast_column("png", datasets.Image(decode=False))
+    )
+    assert [row["__key__"] for row in rows] == ["a", "b%2Ec", "d/é 1"]
+    assert [row["json"] for row in rows] == [{"key": key} for key in keys]
+    assert [row["png"]["bytes"] for row in rows] == list(files.values())
+
+
+def test_plain_tar_unpacks_images_and_json_beside_each_other(tmp_path, known):
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    keys = [key for key in KEYS if max(map(len, key.encode().split(b"/"))) < 250]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    names = [member_name(key, "jpg") for key in keys]
+    names += [member_name(key, "json") for key in keys if side_of(key)]
+    command = ["tar", "-xf", known[0], "-C", folder, *names]
+    subprocess.run(command, check=True, env=environment)
+    for key in keys:
+        assert (folder / member_name(key, "jpg")).read_bytes() == f"bytes of {key}".encode()
+        side = folder / member_name(key, "json")
+        assert (side.read_bytes() if side.exists() else None) == side_of(key)
+
+
+def test_the_index_for_dali_points_at_the_bytes_of_every_member(known):
+    """The format as DALI's reader parses it: fields parted by white space, blocks of 512."""
+    data = known[0].read_bytes()
+    first, *lines = known[0].with_suffix(".idx").read_text("utf-8").splitlines()
+    assert first == f"v1.2 {len(KEYS)}"
+    for key, line in zip(KEYS, lines, strict=True):
+        fields = line.split()
+        assert len(fields) == (4 if side_of(key) is None else 8)
+        found = {}
+        for ending, offset, size, name in zip(*[iter(fields)] * 4, strict=True):
+            assert int(offset) % 512 == 0
+            assert name == member_name(key, ending).replace(" ", "%20")
+            found[ending] = data[int(offset) : int(offset) + int(size)]
+        expected = {"jpg": f"bytes of {key}".encode(), "json": side_of(key)}
+        assert found == {ending: value for ending, value in expected.items() if value}
+
+
+def test_the_index_for_dali_agrees_with_the_offsets_that_tarfile_finds(known):
+    with tarfile.open(known[0], "r:") as archive:
+        places = {info.name: (info.offset_data, info.size) for info in archive.getmembers()}
+    text = known[0].with_suffix(".idx").read_text("utf-8")
+    fields = [field for line in text.splitlines()[1:] for field in line.split()]
+    named = zip(fields[3::4], fields[1::4], fields[2::4], strict=True)
+    found = {name.replace("%20", " "): (int(offset), int(size)) for name, offset, size in named}
+    assert found == places
+
+
+def test_an_index_for_dali_without_images_says_so(tmp_path):
+    tar, _, _ = write(tmp_path, [Refused(key="a", source="a", reason="empty file")])
+    assert tar.with_suffix(".idx").read_text() == "v1.2 0\n"
+
+
+def test_the_index_gives_what_is_known_of_every_image(tmp_path, known):
+    members = members_of(pq.read_table(known[1]), "known")
+    sides = read_sides(Store(str(tmp_path)), members)
+    assert sides == {key: side_of(key) for key in KEYS if side_of(key)}
+    read = list(read_members(Store(str(tmp_path)), members))
+    assert [data for _, data in read] == [f"bytes of {key}".encode() for key in KEYS]
+
+
+def test_an_index_of_an_older_version_is_read_and_knows_nothing_of_its_images(tmp_path, whole):
+    old = pq.read_table(whole[1]).drop_columns(["side_offset", "side_size"])
+    pq.write_table(old, tmp_path / "old.parquet")
+    assert [member.side_size for member in members_of(old, "whole")] == [None] * len(KEYS)
+    table = read_index(Store(str(tmp_path)), "old.parquet")
+    assert table.schema.equals(INDEX_SCHEMA)
+    assert table.equals(pq.read_table(whole[1]))
+
+
+def test_an_image_may_be_accepted_with_a_reason_for_what_it_lacks(tmp_path):
+    image = replace(accepted("a"), reason="side left out: no valid JSON")
+    _, index, digest = write(tmp_path, [image])
+    (row,) = pq.read_table(index).to_pylist()
+    assert (row["status"], row["reason"]) == ("ok", "side left out: no valid JSON")
+    assert digest != write(tmp_path, [accepted("a")])[2]
+
+
 def test_the_index_gives_the_bytes_of_every_image(tmp_path, whole):
     table = pq.read_table(whole[1])
     members = members_of(table, "whole")
@@ -133,7 +255,7 @@ def test_members_are_read_in_the_order_asked_for_across_tars(tmp_path):
 def test_a_tar_shorter_than_its_index_is_said_so(tmp_path, whole):
     os.truncate(whole[0], 1500)
     members = members_of(pq.read_table(whole[1]), "whole")
-    with pytest.raises(OSError, match=r"whole/shard-000000.tar must hold .* run again"):
+    with pytest.raises(ArtifactDamaged, match=r"whole/shard-000000.tar must hold 16 bytes at 1536"):
         list(read_members(Store(str(tmp_path)), members))
 
 
@@ -160,6 +282,7 @@ def test_refused_images_have_a_row_with_their_reason_and_no_member(tmp_path):
         [accepted("a", b"1")],
         [accepted("a", b"1"), Refused(key="b", source="b", reason="empty file")],
         [accepted("b", b"2"), accepted("a", b"1")],
+        [accepted("a", b"1", b"{}"), accepted("b", b"2")],
     ],
 )
 def test_the_digest_changes_when_the_content_does(tmp_path, images):

@@ -1,25 +1,38 @@
 """One contract for every store, and what only a disk or a bucket can do wrong."""
 
 import os
-import socket
 import subprocess
 import sys
+import tempfile
+import threading
+from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tasks.io.errors import ConfigurationError
-from tasks.io.store import PARTIAL, Store, stem
+from tasks.io import access, processes, ranges
+from tasks.io.errors import ConfigurationError, StoreRefused
+from tasks.io.listing import stem
+from tasks.io.processes import place
+from tasks.io.ranges import Slice
+from tasks.io.store import PARTIAL, Store
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path):
     if request.param == "local":
         yield Store(str(tmp_path / "root"))
-        return
-    yield Store(f"memory://{tmp_path.name}/root")
-    fsspec.filesystem("memory").store.clear()
+    elif request.param == "s3":
+        yield Store(f"{request.getfixturevalue('bucket').url}/root")
+    else:
+        yield Store(f"memory://{tmp_path.name}/root")
+        fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def on_s3(bucket):
+    return Store(f"{bucket.url}/root")
 
 
 def put(store, path, data=b"content"):
@@ -34,19 +47,99 @@ def put_half(store, path):
 
 
 def everything(store):
-    return list(store._fs.find(store._root))
+    return sorted(path for path in store.names("") if not path.startswith(PARTIAL))
+
+
+def spooled():
+    return [*Path(tempfile.gettempdir()).glob(f"dotpipe-{place()}-{os.getpid()}-*")]
 
 
 def test_what_is_published_is_read_back_whole(store):
     put(store, "a/b/c.bin", b"0123456789")
     assert store.read("a/b/c.bin") == b"0123456789"
-    with store.open("a/b/c.bin") as stream:
-        stream.seek(4)
-        assert stream.read(3) == b"456"
+    with store.stream("a/b/c.bin") as stream:
+        assert [stream.read(4), stream.read(), stream.read()] == [b"0123", b"456789", b""]
     with store.fetched("a/b/c.bin") as path:
         assert path.read_bytes() == b"0123456789"
     assert store.exists("a/b/c.bin")
     assert store.exists("a/b")
+    assert spooled() == []
+
+
+def test_an_empty_file_is_a_file(store):
+    put(store, "empty.bin", b"")
+    assert store.read("empty.bin") == b""
+    assert list(store.read_slices("empty.bin", [Slice(0, 3)])) == [b""]
+    with store.stream("empty.bin") as stream:
+        assert stream.read() == b""
+
+
+def test_slices_come_in_the_order_asked_for_and_short_beyond_the_end(store, monkeypatch):
+    monkeypatch.setattr(ranges, "SPAN_BYTES", 64)
+    monkeypatch.setattr(ranges, "_GAP_BYTES", 8)
+    data = os.urandom(1000)
+    put(store, "a.bin", data)
+    pieces = [(0, 10), (12, 30), (500, 200), (40, 5), (45, 0), (990, 20), (1000, 5), (2000, 5)]
+    read = list(store.read_slices("a.bin", [Slice(*piece) for piece in pieces]))
+    assert read == [data[start : start + size] for start, size in pieces]
+
+
+def test_reading_slices_can_stop_early(store):
+    put(store, "a.bin", bytes(1000))
+    pieces = store.read_slices("a.bin", [Slice(0, 10), Slice(10, 10)])
+    assert next(pieces) == bytes(10)
+    pieces.close()
+    assert not [thread for thread in threading.enumerate() if "ranges" in thread.name]
+
+
+def test_an_entry_has_size_and_a_version_that_changes_with_the_file(store):
+    put(store, "a.bin", b"one")
+    before = store.entry("a.bin")
+    put(store, "a.bin", b"three")
+    after = store.entry("a.bin")
+    assert (before.path, before.size, after.size) == ("a.bin", 3, 5)
+    assert before.version != after.version
+    assert [(entry.path, entry.size) for entry in store.list("")] == [("a.bin", 5)]
+
+
+def test_names_are_those_of_all_files_below_a_folder_that_begin_so(store):
+    for path in ("l/a/1@x=1.json", "l/a/10@x=1.json", "l/b/1@x=1.json", "l.json"):
+        put(store, path)
+    assert sorted(store.names("l")) == ["l/a/10@x=1.json", "l/a/1@x=1.json", "l/b/1@x=1.json"]
+    assert list(store.names("l", "a/1@")) == ["l/a/1@x=1.json"]
+    assert list(store.names("l/a", "9")) == []
+    assert list(store.names("nowhere")) == []
+    assert list(store.names("nowhere", "a/b")) == []
+
+
+def test_of_two_that_create_a_file_one_does(store):
+    assert store.create("a/b.json", b"first") is True
+    assert store.create("a/b.json", b"second") is False
+    assert store.read("a/b.json") == b"first"
+    store.remove("a/b.json")
+    assert store.create("a/b.json", b"third") is True
+
+
+def test_of_many_that_create_a_file_at_once_one_does(store):
+    made, start = [], threading.Barrier(8)
+
+    def create(number):
+        start.wait()
+        made.append((store.create("a.json", str(number).encode()), str(number).encode()))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [data for ours, data in made if ours]
+    assert winners == [store.read("a.json")]
+
+
+def test_writing_replaces_a_small_file_whole(store):
+    store.write("a/b.json", b"a longer one")
+    store.write("a/b.json", b"short")
+    assert store.read("a/b.json") == b"short"
 
 
 def test_publishing_again_replaces(store):
@@ -73,7 +166,8 @@ def test_an_exception_while_writing_leaves_nothing(store):
     with pytest.raises(RuntimeError, match="half way"):
         put_half(store, "lost.bin")
     assert not store.exists("lost.bin")
-    assert [path.rpartition("/")[2] for path in everything(store)] == ["kept.bin"]
+    assert everything(store) == ["kept.bin"]
+    assert spooled() == []
 
 
 def test_an_exception_while_replacing_keeps_the_old_file(store):
@@ -87,8 +181,14 @@ def test_a_file_that_is_not_there_is_said_so_by_every_reader(store):
     put(store, "there.bin")
     with pytest.raises(FileNotFoundError):
         store.read("absent.bin")
-    with pytest.raises(FileNotFoundError), store.open("absent.bin") as stream:
+    with pytest.raises(FileNotFoundError), store.stream("absent.bin") as stream:
         stream.read()
+    with pytest.raises(FileNotFoundError):
+        list(store.read_slices("absent.bin", [Slice(0, 1)]))
+    with pytest.raises(FileNotFoundError), store.fetched("absent.bin") as path:
+        path.read_bytes()
+    with pytest.raises(FileNotFoundError):
+        store.entry("absent.bin")
     assert not store.exists("absent.bin")
 
 
@@ -169,7 +269,8 @@ class TruncatingFileSystem(MemoryFileSystem):
         self.pipe_file(rpath, self.cat_file(rpath)[:-1])
 
 
-def test_an_upload_that_lost_bytes_is_removed_and_reported():
+def test_an_upload_that_lost_bytes_is_removed_and_reported(monkeypatch):
+    monkeypatch.setattr(access, "SCHEMES", {*access.SCHEMES, "truncating"})
     fsspec.register_implementation("truncating", TruncatingFileSystem, clobber=True)
     store = Store("truncating://bucket")
     with pytest.raises(OSError, match=r"upload of a.bin must take 7 bytes, got 6; try again"):
@@ -177,31 +278,40 @@ def test_an_upload_that_lost_bytes_is_removed_and_reported():
     assert not store.exists("a.bin")
 
 
-def test_sweeping_removes_what_dead_processes_left_and_nothing_else(tmp_path):
-    store, host = Store(str(tmp_path)), socket.gethostname()
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
-    )
-    partial = tmp_path / PARTIAL
-    partial.mkdir()
-    left, mine, foreign, other = (
-        partial / f"{host}-{int(dead.stdout)}-0a",
-        partial / f"{host}-{os.getpid()}-0b",
-        partial / f"other-{host}-1-0c",
+@pytest.fixture(scope="module")
+def ended():
+    """The number of a process that has ended."""
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_sweeping_removes_what_dead_processes_left_and_nothing_else(
+    tmp_path, monkeypatch, ended, kind
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = Store(str(tmp_path)) if kind == "local" else Store("memory://bucket")
+    partial = tmp_path / PARTIAL if kind == "local" else tmp_path
+    partial.mkdir(exist_ok=True)
+    left, *kept = (
+        partial / f"dotpipe-{place()}-{ended}-0a",
+        partial / f"dotpipe-{place()}-{os.getpid()}-0b",
+        partial / f"dotpipe-other-{place()}-{ended}-0c",
+        partial / f"{place()}-{ended}-0d",
         partial / "readme",
     )
-    for path in (left, mine, foreign, other):
+    for path in (left, *kept):
         path.touch()
     store.sweep()
-    assert sorted(partial.iterdir()) == sorted([mine, foreign, other])
+    assert sorted(partial.iterdir()) == sorted(kept)
 
 
 def test_sweeping_leaves_the_files_of_another_users_process(tmp_path, monkeypatch):
     def forbidden(process, signal):
         raise PermissionError
 
-    monkeypatch.setattr(os, "kill", forbidden)
-    aside = tmp_path / PARTIAL / f"{socket.gethostname()}-1-0a"
+    monkeypatch.setattr(processes.os, "kill", forbidden)
+    aside = tmp_path / PARTIAL / f"dotpipe-{place()}-1-0a"
     aside.parent.mkdir()
     aside.touch()
     Store(str(tmp_path)).sweep()
@@ -216,6 +326,35 @@ def test_sweeping_a_store_without_partial_files_does_nothing(store):
 def test_an_address_is_what_a_person_types(tmp_path):
     assert Store(str(tmp_path)).address("a/b.html") == str(tmp_path / "a" / "b.html")
     assert Store("memory://bucket").address("b.html") == "memory:///bucket/b.html"
+
+
+def test_a_bucket_is_a_folder_and_so_is_what_holds_files(bucket):
+    assert Store(bucket.url).is_folder()
+    assert not Store(f"{bucket.url}/root").is_folder()
+    bucket.put("root/a.bin")
+    assert Store(f"{bucket.url}/root").is_folder()
+    assert not Store(f"{bucket.url}/root/a.bin").is_folder()
+    with pytest.raises(StoreRefused, match=r"s3://nosuch/x was refused with NoSuchBucket: .*make"):
+        Store("s3://nosuch/x").is_folder()
+
+
+def test_markers_that_consoles_leave_for_folders_are_no_files(bucket, on_s3):
+    for key in ("root/", "root/a/", "root/a/b/", "root/a/1.bin"):
+        bucket.put(key, b"" if key.endswith("/") else b"1")
+    assert [entry.path for entry in on_s3.list("")] == ["a/1.bin"]
+    assert list(on_s3.names("")) == ["a/1.bin"]
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_back_in_ranges(on_s3, bucket, proxy, monkeypatch):
+    monkeypatch.setattr("tasks.io.store.PART_BYTES", 5 << 20)
+    data = os.urandom(1 << 20) * 21
+    put(Store(f"{bucket.url}/root"), "a.bin", data)
+    assert sum("partNumber" in request.path for request in proxy.requests) == 5
+    assert bucket.read("root/a.bin") == data
+    with Store(f"{bucket.url}/root").stream("a.bin") as stream:
+        assert stream.read() == data
+    assert sum(request.method == "GET" for request in proxy.requests) == 6
+    assert bucket.uploads() == []
 
 
 def test_a_file_and_an_absent_path_are_no_folders(tmp_path):
@@ -264,6 +403,13 @@ def test_folders_that_link_to_each_other_are_each_listed_once_below_the_other(tm
     assert images == ["a/1.png", "a/to-b/2.png", "b/2.png", "b/to-a/1.png"]
 
 
+def test_a_url_that_needs_a_package_that_is_not_there_is_told_in_a_sentence():
+    with pytest.raises(
+        ConfigurationError, match=r"'gs://x' must be a folder, or a URL that fsspec"
+    ):
+        Store("gs://x")
+
+
 def test_a_url_of_an_unknown_protocol_is_told_in_a_sentence():
-    with pytest.raises(ConfigurationError, match=r"'nosuch://x' must be a folder, or a URL that"):
+    with pytest.raises(ConfigurationError, match=r"a location must be a folder or begin with one"):
         Store("nosuch://x")

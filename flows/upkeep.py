@@ -1,0 +1,156 @@
+"""Commands that look after a workspace: verify, repair, retry, gc, forget."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.session import ConfigPath, console, parsed, run_all
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+    from tasks.io.workspace import Workspace
+    from tasks.verify import Checked
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def verify(config: ConfigPath) -> None:
+    """Read everything in the workspace again, and name what is damaged; changes nothing."""
+    damaged = _damaged(parsed(config))
+    if damaged:
+        typer.echo(f"`dotpipe repair {config}` makes these again, and nothing else")
+        raise typer.Exit(1)
+
+
+def repair(config: ConfigPath) -> None:
+    """Verify, and make again exactly what is damaged."""
+    from tasks.io.workspace import Workspace
+    from tasks.verify import repair as withdraw
+
+    settings = parsed(config)
+    withdraw(Workspace(settings.workspace).ledger, _damaged(settings))
+    run_all(config)
+
+
+def retry(
+    config: ConfigPath,
+    reason: Annotated[str, typer.Option(help="Only reasons with these words.")] = "",
+) -> None:
+    """Try refused images again; files that were repaired meanwhile come in too."""
+    from tasks.retry import find_refusals, withdraw_refusals
+
+    settings = parsed(config)
+    tried = withdraw_refusals(settings, list(find_refusals(settings, reason)))
+    if not tried:
+        typer.echo(
+            "nothing to try again: no image was refused" + (f" for {reason!r}" * bool(reason))
+        )
+        return
+    typer.echo(f"trying again: {_listed(tried)}")
+    run_all(config)
+
+
+def gc(
+    config: ConfigPath,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Name of a configuration that is not needed any more.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Show what no configuration of the workspace refers to, and remove it if you agree."""
+    from tasks.io.workspace import Workspace
+    from tasks.registry import drop as drop_configuration
+    from tasks.waste import find_waste, remove_waste
+
+    settings = parsed(config)
+    workspace = Workspace(settings.workspace)
+    for name in drop or ():
+        drop_configuration(workspace.store, name)
+    served = _served(settings, workspace)
+    typer.echo(f"kept for: {', '.join(each.name for each in served)}")
+    waste = find_waste(served, workspace)
+    if not waste.folders and not waste.notes:
+        typer.echo("nothing to remove")
+        return
+    _show_folders(waste.folders, "to remove")
+    if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
+        remove_waste(waste, workspace)
+        typer.echo("removed")
+
+
+def forget(
+    config: ConfigPath,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the images.")],
+    yes: Yes = False,
+) -> None:
+    """Take images out of all that was made of them, for good, whatever the corpus holds."""
+    from tasks.forget import forget as take_out
+    from tasks.io.workspace import Workspace
+
+    settings = parsed(config)
+    workspace = Workspace(settings.workspace)
+    served = _served(settings, workspace)
+    question = f"take {len(keys)} image(s) out of {workspace.store.address()} for good?"
+    if not yes and not typer.confirm(question):
+        raise typer.Exit(1)
+    for key in keys:
+        gone = take_out(served, key, workspace)
+        places = [f"{name}/{shard}" for name, shards in gone.shards.items() for shard in shards]
+        typer.echo(f"{key}: was in {', '.join(places) or 'nothing any more'}")
+        for operator in gone.operators:
+            typer.echo(f"{key}: removed the operator {operator}, which it may have shaped")
+        _show_folders(gone.folders, "removed, with the shards that held it")
+    typer.echo(f"`dotpipe run {config}` makes again what is left, without")
+
+
+def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
+    """All configurations that a workspace serves; the given one as it is now."""
+    from tasks.registry import registered
+
+    others = [each for each in registered(workspace.store) if each.name != config.name]
+    return [config, *others]
+
+
+def _damaged(config: "Config") -> "list[Checked]":
+    """Verify a workspace, tell what is damaged, and return it."""
+    from tasks.io.workspace import Workspace
+    from tasks.verify import verify as read_again
+
+    damaged, records, size = [], 0, 0
+    with console(stderr=True).status("reading") as status:
+        for checked in read_again(Workspace(config.workspace).ledger):
+            records, size = records + 1, size + checked.size
+            status.update(f"read {records} artifacts, {_bytes(size)}")
+            damaged += [checked] if checked.damage else []
+    for checked in damaged:
+        for damage in checked.damage:
+            typer.secho(damage, fg="red")
+    verdict = f"{len(damaged)} damaged" if damaged else "all as they were written"
+    typer.echo(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
+    return damaged
+
+
+def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
+    from rich.table import Table
+
+    table = Table("folder", "files", "size", title=title)
+    for folder, (count, size) in folders.items():
+        table.add_row(folder, str(count), _bytes(size))
+    console().print(table)
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
+
+
+def _bytes(size: float) -> str:
+    """A size as people read it."""
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")

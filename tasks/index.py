@@ -1,0 +1,118 @@
+"""Index a data set: one catalogue of all its shards."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+
+from tasks.bad_images import refused_in, require_few_bad
+from tasks.config import Config
+from tasks.io.catalogue import Catalogue
+from tasks.io.errors import CorpusError
+from tasks.io.ledger import digest_of
+from tasks.io.shard_list import write_catalogue
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import Job, Outcome, Target, aim, finished_digest, publishing, settle
+from tasks.known import known_catalogue, shard_tables
+from tasks.policy import SHARD_POLICY
+
+
+class IndexJob(Job):
+    """Merge the indexes of a data set's shards."""
+
+    target: Target
+    dataset: str
+    shards: tuple[str, ...]
+    gone: tuple[str, ...]
+    """Shards that it had, and that are to be retired."""
+    content: str
+    max_bad_fraction: float
+
+
+@task(name="index", **SHARD_POLICY)
+def index_dataset(job: IndexJob) -> None:
+    """Write the index of a data set."""
+    settle(job, write_index)
+
+
+def plan_index(
+    config: Config, dataset: str, shards: Iterable[str], workspace: Workspace
+) -> IndexJob | None:
+    """The index over these shards, which must be finished; None if it is there."""
+    folder = dataset_folder(dataset)
+    survey = workspace.ledger.survey(folder)
+    wanted = {f"{folder}/{shard}": shard for shard in sorted(shards)}
+    if not wanted:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none: all were refused; the column "
+            "`reason` of the index that it is made from says why"
+        )
+    digests = {artifact: finished_digest(survey, artifact) for artifact in wanted}
+    inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
+    target = aim(survey, f"{folder}/index", "index", inputs)
+    if target is None:
+        return None
+    return IndexJob(
+        workspace=workspace.url,
+        target=target,
+        dataset=dataset,
+        shards=tuple(wanted.values()),
+        gone=tuple(_gone(dataset, set(wanted.values()), workspace)),
+        content=digest_of(digests),
+        max_bad_fraction=config.shards.max_bad_fraction,
+    )
+
+
+def write_index(job: IndexJob) -> Outcome:
+    """Merge the shards' indexes, a row group a shard, and list the shards beside it.
+
+    Raises:
+        TooManyBadImages: more was refused than the configuration allows.
+        CorpusError: two tars hold the same key.
+    """
+    workspace, folder = job.opened(), dataset_folder(job.dataset)
+    refused, images = Counter[str](), 0
+
+    def counted() -> Iterator[tuple[str, str | None, pa.Table]]:
+        nonlocal images
+        for shard, tar, table in shard_tables(job.dataset, job.shards, workspace):
+            images += table.num_rows
+            refused.update(refused_in(table))
+            yield shard, tar, table
+
+    with publishing(workspace, job.target) as publication:
+        path = publication.file(f"{folder}/index.parquet")
+        entries = write_catalogue(counted(), path, publication.file(f"{folder}/shards.parquet"))
+        _require_unique(job.dataset, Catalogue(pq.ParquetFile(path), entries))
+        require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
+        outcome = Outcome(images=images, refused=dict(refused))
+        publication.facts |= outcome.facts() | {"gone": job.gone}
+        publication.digest = job.content
+    return outcome
+
+
+def _gone(dataset: str, shards: Collection[str], workspace: Workspace) -> list[str]:
+    """Shards that were known and are no more, and those that are still to be retired."""
+    folder, ledger = dataset_folder(dataset), workspace.ledger
+    survey = ledger.survey(folder)
+    catalogue = known_catalogue(dataset, survey, workspace)
+    before = {entry.shard for entry in catalogue.shards} if catalogue is not None else set[str]()
+    for record in survey.records(f"{folder}/index"):
+        before |= set(ledger.facts(record).get("gone", ()))
+    return sorted(before.difference(shards))
+
+
+def _require_unique(dataset: str, catalogue: Catalogue) -> None:
+    """Check that tars share no key; files of a folder were checked when they were listed."""
+    tars = {entry.shard: entry.tar for entry in catalogue.shards if entry.tar is not None}
+    previous = None
+    for place in catalogue.keys() if tars else ():
+        if previous is not None and previous.key == place.key:
+            both = " and ".join(str(tars.get(each.shard)) for each in (previous, place))
+            raise CorpusError(
+                f"keys must differ over all tars of {dataset}, got {place.key!r} in {both}; "
+                "give the members names of their own"
+            )
+        previous = place

@@ -1,0 +1,61 @@
+"""What S3 is asked that fsspec does not ask: for a folder's first object, for old uploads."""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+_AGE = timedelta(days=1)
+"""No upload of ours takes this long; a younger one may be another run's."""
+
+_log = logging.getLogger(__name__)
+
+
+def holds_objects(system: Any, root: str) -> bool:
+    """Whether anything lies below a folder; a bucket is one even when it is empty."""
+    bucket, key, _ = system.split_path(root)
+    prefix = f"{key}/" if key else ""
+    found = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    return not key or bool(found.get("Contents"))
+
+
+def abort_orphans(system: Any, root: str) -> None:
+    """Abort uploads below a folder that nobody will finish, whose parts are paid for.
+
+    They began over a day ago by the server's own clock: their processes were killed.
+
+    A store that does not let us look, or does not know how, is left as it is.
+
+    Args:
+        system: an S3 file system of fsspec.
+        root: bucket and folder.
+    """
+    bucket, key, _ = system.split_path(root)
+    prefix = f"{key}/" if key else ""
+    try:
+        for old in list(_orphans(system, bucket, prefix)):
+            system.call_s3("abort_multipart_upload", Bucket=bucket, **old)
+            _log.warning("aborted an upload that was never finished: %s", old["Key"])
+    except OSError as error:
+        _log.warning("could not look for unfinished uploads below %s: %s", root, error)
+
+
+def _orphans(system: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
+    """Key and id of every old upload, page by page."""
+    marker: dict[str, str] = {}
+    while True:
+        page = system.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker)
+        now = _date_of(page)
+        for upload in page.get("Uploads", []):
+            begun: datetime = upload["Initiated"]
+            if upload["Key"].startswith(prefix) and now - begun > _AGE:
+                yield {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+        if not page.get("IsTruncated"):
+            return
+        marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def _date_of(answer: dict[str, Any]) -> datetime:
+    """When the server answered, by its clock."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

@@ -1,0 +1,66 @@
+"""Listings: what a file is called and known by, and the order of keys."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def walk(folder: Path, start: str) -> Iterator[str]:
+    """Paths of files below a local folder that begin with some text; no file is looked at."""
+    inside, _, beginning = start.rpartition("/")
+    try:
+        with os.scandir(folder / inside) as entries:
+            found = [(entry.name, entry.is_dir()) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    base = f"{inside}/" if inside else ""
+    for name, is_folder in found:
+        if not name.startswith(beginning):
+            continue
+        if is_folder:
+            yield from (f"{base}{name}/{path}" for path in walk(folder / inside / name, ""))
+        else:
+            yield f"{base}{name}"
+
+
+def name_of(info: dict[str, Any]) -> str:
+    """The name of a file or folder in its folder; nothing for a bucket's folder marker."""
+    name: str = info["name"]
+    if info["type"] == "directory":
+        name = name.rstrip("/")
+    return name.rpartition("/")[2]
+
+
+def key_order(named: tuple[str, dict[str, Any]]) -> tuple[str, str]:
+    """Folders sort by their name and a slash, files by their name without extension."""
+    name, info = named
+    return (f"{name}/", "") if info["type"] == "directory" else (stem(name), name)
+
+
+def stem(name: str) -> str:
+    """A path without its last extension."""
+    head, dot, extension = name.rpartition(".")
+    return head if dot and "/" not in extension and not head.endswith("/") and head else name
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """Something that changes when the file does: an ETag, or the time of its change."""
+    mark = info.get("ETag") or info.get("mtime") or info.get("created") or ""
+    return str(mark)
+
+
+def followed(info: dict[str, Any]) -> dict[str, Any]:
+    """What a local symbolic link points to; a link to a folder around it is left out."""
+    if not info.get("islink"):
+        return info
+    path = Path(info["name"])
+    try:
+        found, target = path.stat(), path.resolve()
+    except OSError:  # it points nowhere, or at itself
+        return {**info, "type": "file"}
+    if stat.S_ISDIR(found.st_mode):
+        around = any(folder.resolve().is_relative_to(target) for folder in path.parents)
+        return {**info, "type": "other" if around else "directory"}
+    return {**info, "type": "file", "size": found.st_size, "mtime": found.st_mtime}

@@ -1,0 +1,55 @@
+"""Names from outside: what may be a key, and how to show what may not.
+
+Keys become names in tars that others unpack, so a key says nothing about folders
+outside, and nothing that a terminal, a table or a line of text would obey.
+"""
+
+import re
+
+SIDE_EXTENSION = "json"
+"""Of the member that tells what is known of an image."""
+
+LONGEST_NAME = 4096
+"""Bytes of UTF-8; what Linux takes for a path."""
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATES = re.compile("[\ud800-\udfff]")  # Python's marks for bytes that are no UTF-8
+_NOT_SHOWN = re.compile(f"{_CONTROLS.pattern}|{_SURROGATES.pattern}")
+_ABSOLUTE = re.compile(r"/|\\|[A-Za-z]:[/\\]")
+
+
+def key_complaint(key: str) -> str | None:
+    """Why a name can be no key, None if it can: any script, any marks, up to 4,096 bytes.
+
+    Backslashes are letters, as on the systems that write them, except where they would
+    lead outside on a system that takes them for slashes.
+    """
+    parts = key.split("/")
+    complaints = {
+        "name is not UTF-8: rename the file": _SURROGATES.search(key) is not None,
+        "name holds control characters: rename the file": _CONTROLS.search(key) is not None,
+        "name too long: more than 4096 bytes": _bytes_of(key) > LONGEST_NAME,
+        "name is absolute: rename the file": _ABSOLUTE.match(key) is not None,
+        "name leads outside: a part of it is `..`": ".." in re.split(r"[/\\]", key),
+        "name has an empty part: rename the file": "" in parts,
+        "name has a part that is `.`: rename the file": "." in parts,
+    }
+    return next((complaint for complaint, holds in complaints.items() if holds), None)
+
+
+def printable(name: str) -> str:
+    """The name with all that cannot be shown written as escapes, and cut if it is endless."""
+    shown = _NOT_SHOWN.sub(lambda found: _escaped(found[0]), name[:LONGEST_NAME])
+    return shown if len(name) <= LONGEST_NAME else f"{shown}…"
+
+
+def _escaped(letter: str) -> str:
+    """A byte that is no UTF-8 as itself, another letter by its number."""
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # Python's mark for such a byte
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _bytes_of(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,89 @@
+"""Commands that look after a workspace, as a user runs them."""
+
+import sys
+
+import pytest
+
+from flows.cli import main
+
+
+@pytest.fixture
+def dotpipe(monkeypatch, capsys, server):
+    """Runs the command in this process; returns its exit code, output, and error output."""
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["dotpipe", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        out, err = capsys.readouterr()
+        return exited.value.code or 0, out, err
+
+    return run
+
+
+def enhanced_tar(project):
+    return next(project.workspace.glob("enhanced/*/*/alpha=+0.00/shard-000001.tar"))
+
+
+def test_verify_names_the_damage_and_repair_mends_it(finished, undisturbed, dotpipe):
+    code, out, _ = dotpipe("verify", finished.file)
+    assert (code, "all as they were written" in out) == (0, True)
+    tar = enhanced_tar(finished)
+    tar.write_bytes(tar.read_bytes()[:-1])
+    code, out, _ = dotpipe("verify", finished.file)
+    assert code == 1
+    assert f"{tar.relative_to(finished.workspace)}: " in out
+    assert "1 damaged" in out
+    assert f"`dotpipe repair {finished.file}` makes these again" in out
+    code, out, _ = dotpipe("repair", finished.file)
+    assert code == 0
+    assert finished.lasting() == undisturbed
+
+
+def test_gc_shows_what_it_would_remove_and_asks_first(finished, dotpipe, monkeypatch):
+    stray = finished.workspace / "enhanced" / "stray.tar"
+    stray.write_bytes(b"1")
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    code, out, _ = dotpipe("gc", finished.file)
+    assert (code, stray.exists()) == (0, True)
+    assert "kept for: tiny" in out
+    assert "enhanced" in out
+    code, out, _ = dotpipe("gc", finished.file, "--yes")
+    assert (code, stray.exists()) == (0, False)
+    assert out.endswith("removed\n")
+    assert "nothing to remove" in dotpipe("gc", finished.file)[1]
+
+
+def test_gc_keeps_what_other_configurations_need_until_they_are_dropped(finished, dotpipe):
+    other = finished.file.with_name("other.yaml")
+    text = finished.file.read_text("utf-8").replace("name: tiny", "name: other")
+    other.write_text(text, "utf-8")
+    assert dotpipe("run", other)[0] == 0
+    assert "nothing to remove" in dotpipe("gc", finished.file)[1]
+    code, out, _ = dotpipe("gc", finished.file, "--drop", "other", "--yes")
+    assert code == 0
+    assert "enhanced/other" in out
+    assert not (finished.workspace / "enhanced" / "other").exists()
+    code, _, err = dotpipe("gc", finished.file, "--drop", "other")
+    assert (code, err.startswith("error: --drop must name one of")) == (1, True)
+
+
+def test_retry_without_refused_images_says_so(finished, dotpipe):
+    code, out, _ = dotpipe("retry", finished.file, "--reason", "unreadable")
+    assert (code, out) == (0, "nothing to try again: no image was refused for 'unreadable'\n")
+
+
+def test_forget_takes_an_image_out_and_run_makes_the_rest_again(finished, dotpipe, monkeypatch):
+    code, out, _ = dotpipe("forget", finished.file, "a/1", "--yes")
+    assert code == 0
+    assert "a/1: was in reference/shard-000000, tiny/shard-000000" in out
+    assert f"`dotpipe run {finished.file}` makes again what is left" in out
+    assert dotpipe("run", finished.file)[0] == 0
+    finished.vouch()
+    code, _, err = dotpipe("forget", finished.file, "nobody", "--yes")
+    assert (code, err.startswith("error: a key to forget must be one of a data set")) == (1, True)
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    assert dotpipe("forget", finished.file, "a/2")[0] == 1

@@ -1,0 +1,207 @@
+"""Throws mutated images and tars at the edge, in a process of its own, and says what came of it.
+
+    python fuzzing.py FOLDER CASES [provoke]
+
+Writes FOLDER/result.json: how the cases ended, how much memory they took, and which
+files outside FOLDER were touched. ``provoke`` does on purpose what must be noticed.
+"""
+
+import io
+import json
+import os
+import resource
+import sys
+import tarfile
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
+
+from tasks.io.errors import ImageRefused
+from tasks.io.images import Limits, decode, read_header
+from tasks.io.names import key_complaint, printable
+from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
+from tasks.io.tars import read_samples
+
+LIMITS = Limits(max_pixels=100_000, max_bytes=200_000)
+ROOM = 4 << 30
+"""Bytes of address space beyond what whole files need; what is asked beyond is an error."""
+
+PNG = b"\x89PNG"
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
+FORBIDDEN += (
+    "pickle.find_class",
+    "ctypes.dlopen",
+    "os.fork",
+    "os.chmod",
+    "os.chown",
+    "shutil.rmtree",
+)
+
+
+class Watch:
+    """Notes what is done outside a folder, from the moment it is armed."""
+
+    def __init__(self, folder):
+        self.folder, self.armed, self.seen = os.fsencode(folder), False, set()
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event, arguments):
+        if not self.armed:
+            return
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(path, str | bytes | os.PathLike) and flags & WRITING:
+                self._note(event, path)
+        elif event in CHANGES:
+            for path in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
+                self._note(event, path)
+        elif event.startswith(FORBIDDEN):
+            self.seen.add(f"{event} {arguments!r}"[:200])
+
+    def _note(self, event, path):
+        inside = os.path.realpath(os.fsencode(path)).startswith(self.folder + b"/")
+        if not inside:
+            self.seen.add(f"{event} {os.fsdecode(path)}")
+
+
+class Checks:
+    """What must hold of every case; counts how they end."""
+
+    def __init__(self, folder):
+        self.folder, self.ends = folder, Counter()
+
+    def image(self, data):
+        try:
+            header = read_header(data, LIMITS)
+            pixels = decode(data, LIMITS)
+        except ImageRefused as refusal:
+            reason = str(refusal)
+            assert reason
+            assert "\n" not in reason
+            assert "emory" not in reason, reason
+            self.ends[f"refused: {reason.partition(':')[0]}"] += 1
+            return
+        assert pixels.dtype == np.uint8
+        assert pixels.shape == (header.height, header.width, 3)
+        assert pixels.size <= 3 * LIMITS.max_pixels
+        self.ends["decoded"] += 1
+
+    def tar(self, data):
+        rows, keys = [], set()
+        for sample in read_samples(io.BytesIO(data), LIMITS, "part-0.tar"):
+            assert printable(sample.key) == sample.key != ""
+            assert printable(sample.source) == sample.source
+            if sample.image is None:
+                assert sample.reason
+                assert sample.side is None
+                self.ends[f"row: {sample.reason.partition(':')[0].partition(' after')[0]}"] += 1
+                rows.append(Refused(key=sample.key, source=sample.source, reason=sample.reason))
+                continue
+            assert key_complaint(sample.key) is None
+            assert sample.key not in keys
+            keys.add(sample.key)
+            self.image(sample.image)
+            rows.append(_accepted(sample))
+        self.written(rows)
+
+    def written(self, rows):
+        """Our own shard of whatever came is read by tarfile, without damage."""
+        paths = [self.folder / f"shard.{ending}" for ending in SHARD_ENDINGS]
+        table, _ = write_shard("shard", iter(rows), *paths)
+        assert table.num_rows == len(rows)
+        with tarfile.open(paths[0], "r:") as archive:
+            names = archive.getnames()
+        accepted = [row for row in rows if isinstance(row, Accepted)]
+        assert len(names) == len(accepted) + sum(row.side is not None for row in accepted)
+
+
+def _accepted(sample):
+    return Accepted(
+        key=sample.key,
+        source=sample.source,
+        data=sample.image,
+        sha256="0" * 64,
+        extension="jpg",
+        width=1,
+        height=1,
+        side=sample.side,
+        reason=sample.reason,
+    )
+
+
+def used(name):
+    """A figure of this process, in bytes: VmPeak (address space) or VmHWM (memory)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def main(folder, cases, provoke=""):
+    """Run the cases; write what came of them."""
+    warnings.simplefilter("ignore")  # Pillow tells of what it finds; here it finds anything
+    set_hypothesis_home_dir(folder / "hypothesis")
+    checks, watch = Checks(folder), Watch(folder)
+    for data in IMAGES.values():  # loads what is loaded once
+        checks.image(data)
+    for data in TARS.values():
+        checks.tar(data)
+    checks.ends.clear()
+    before = {name: used(name) for name in ("VmPeak", "VmHWM")}
+    limit = before["VmPeak"] + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    watch.armed = True
+    failure = run(checks, cases, provoke)
+    watch.armed = False
+    taken = {name: used(name) - size for name, size in before.items()}
+    touched = sorted(watch.seen)
+    result = {"ends": checks.ends, "failure": failure, "taken": taken, "touched": touched}
+    (folder / "result.json").write_text(json.dumps(result, indent=1))
+
+
+def run(checks, cases, provoke):
+    """What no case should end in, the first of its kind; None if all end well."""
+
+    @settings(
+        max_examples=cases,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(CASES)
+    def every_case_ends_well(case):
+        name, steps, mends = case
+        longest = LIMITS.max_bytes + 1000
+        data = mutated((IMAGES | TARS)[name], steps, longest)
+        if name in TARS:
+            checks.tar(bytes(mended_tar(data) if mends else data))
+        else:
+            checks.image(bytes(mended_png(data) if mends and data[:4] == PNG else data))
+        checks.ends["cases"] += 1
+
+    try:
+        PROVOCATIONS[provoke](checks)
+        every_case_ends_well()
+    except BaseException as error:  # noqa: BLE001  # whatever a parser may raise is the result
+        return f"{type(error).__name__}: {error}\n{''.join(getattr(error, '__notes__', []))}"
+    return None
+
+
+PROVOCATIONS = {
+    "": lambda checks: None,
+    "memory": lambda checks: len(bytearray(512 << 20)),
+    "file": lambda checks: (checks.folder.parent / "outside").write_bytes(b""),
+    "error": lambda checks: 1 // 0,
+}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,226 @@
+"""Of two runs one does the work, and the work of a dead run does not stay undone."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import fsspec
+import pytest
+
+from tasks.io import claims as claims_module
+from tasks.io.claims import Claims, _Keeper, abandon
+from tasks.io.processes import place
+from tasks.io.store import Store
+
+NAME = "datasets/x/shard-000000"
+PATH = f"claims/{NAME}.json"
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request, tmp_path):
+    if request.param == "local":
+        yield Store(str(tmp_path / "root"))
+    elif request.param == "s3":
+        yield Store(f"{request.getfixturevalue('bucket').url}/root")
+    else:
+        yield Store(f"memory://{tmp_path.name}/root")
+        fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def claims(store, monkeypatch):
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.01)
+    yield Claims(store)
+    abandon()
+
+
+def of_another_run(store, *, process=None, where="elsewhere", beat=1):
+    said = {"place": where, "process": process or os.getpid(), "owner": "x", "beat": beat}
+    store.write(PATH, json.dumps(said).encode())
+
+
+def test_a_claim_is_ours_while_the_work_lasts_and_gone_afterwards(claims):
+    with claims.held(NAME) as ours:
+        assert ours
+        said = json.loads(claims.store.read(PATH))
+        assert (said["place"], said["process"]) == (place(), os.getpid())
+    assert list(claims.store.names("claims")) == []
+
+
+def test_work_that_fails_lets_its_claim_go(claims):
+    def fail():
+        with claims.held(NAME):
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail()
+    assert list(claims.store.names("claims")) == []
+
+
+def test_what_is_claimed_is_not_ours_and_stays_claimed(claims):
+    with claims.held(NAME), claims.held(NAME) as ours:
+        assert not ours
+    of_another_run(claims.store)
+    with claims.held(NAME) as ours:
+        assert not ours
+    assert list(claims.store.names("claims")) == [PATH]
+
+
+def test_other_work_can_be_claimed_meanwhile(claims):
+    with claims.held(NAME) as one, claims.held("datasets/x/shard-000001") as other:
+        assert (one, other) == (True, True)
+
+
+def test_the_patient_wait_until_the_work_is_let_go(claims):
+    order = []
+
+    def wait():
+        with claims.held(NAME, patient=True) as ours:
+            order.append(("second", ours))
+
+    with claims.held(NAME):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.1)
+        order.append(("first", True))
+    thread.join()
+    assert order == [("first", True), ("second", True)]
+
+
+def test_of_many_that_want_the_same_work_one_has_it(claims):
+    start, leave, got = threading.Barrier(6), threading.Barrier(6), []
+
+    def want():
+        start.wait()
+        with claims.held(NAME) as ours:
+            got.append(ours)
+            leave.wait()
+
+    threads = [threading.Thread(target=want) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [False] * 5 + [True]
+
+
+def test_the_claim_of_a_process_that_died_here_is_broken_at_once(claims):
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    ended = int(subprocess.run(command, capture_output=True, check=True).stdout)
+    of_another_run(claims.store, process=ended, where=place())
+    with claims.held(NAME) as ours:
+        assert ours
+    assert list(claims.store.names("claims")) == []
+
+
+def test_the_claim_of_a_silent_run_elsewhere_is_broken_after_a_while(claims, monkeypatch):
+    of_another_run(claims.store)
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    started = time.monotonic()
+    with claims.held(NAME, patient=True) as ours:
+        assert ours
+    assert time.monotonic() - started > 0.2
+
+
+def test_the_claim_of_a_run_that_goes_on_is_kept_however_long(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.1)
+    for beat in range(6):
+        of_another_run(claims.store, beat=beat)
+        with claims.held(NAME) as ours:
+            assert not ours
+        time.sleep(0.05)
+
+
+def test_a_claim_that_says_nothing_sensible_fades_like_others(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.1)
+    for words in (b"", b"[]", b'{"place": 1}', b"\xff"):
+        claims.store.write(PATH, words)
+        with claims.held(NAME) as ours:
+            assert not ours
+        with claims.held(NAME, patient=True) as ours:
+            assert ours
+
+
+def test_clocks_do_not_matter(claims, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    of_another_run(claims.store)
+    with claims.held(NAME) as ours:
+        assert not ours
+    claims.store.remove(PATH)
+    with claims.held(NAME) as ours:
+        assert ours
+
+
+def test_a_claim_whose_answer_got_lost_is_known_as_ours(bucket, proxy):
+    proxy.choose = lambda request: "lost" if request.number == 1 else None
+    claims = Claims(Store(bucket.url))
+    with claims.held(NAME) as ours:
+        assert ours
+    assert bucket.keys() == []
+
+
+def test_without_conditional_writes_everybody_works(bucket, proxy):
+    proxy.choose = lambda request: "unconditional" if request.method == "PUT" else None
+    claims = Claims(Store(bucket.url))
+    with claims.held(NAME) as one, claims.held(NAME) as other:
+        assert (one, other) == (True, True)
+    assert bucket.keys() == []
+
+
+def test_a_claim_that_cannot_be_removed_does_not_hide_how_the_work_ended(bucket, proxy):
+    claims = Claims(Store(bucket.url))
+
+    def work():
+        with claims.held(NAME):
+            proxy.choose = lambda request: "denied" if request.writes else None
+            raise RuntimeError("the work's own error")
+
+    with pytest.raises(RuntimeError, match="the work's own error"):
+        work()
+
+
+def test_a_claim_that_could_not_be_removed_does_not_keep_its_own_process_waiting(bucket, proxy):
+    claims = Claims(Store(bucket.url))
+    with claims.held(NAME):
+        proxy.choose = lambda request: "denied" if request.method == "DELETE" else None
+    assert bucket.keys() == [PATH]
+    proxy.choose = lambda _: None
+    with claims.held(NAME) as ours:
+        assert ours
+    assert bucket.keys() == []
+
+
+def test_claims_are_touched_while_they_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    store, keeper = Store(str(tmp_path)), _Keeper("me")
+    store.write("claims/a.json", first := keeper.words())
+    keeper.keep(store, "claims/a.json")
+    deadline = time.monotonic() + 10
+    while store.read("claims/a.json") == first and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert store.read("claims/a.json") != first
+    keeper.let_go(store, "claims/a.json")
+    time.sleep(0.1)
+    assert not store.exists("claims/a.json")
+
+
+def test_a_claim_let_go_while_it_is_touched_does_not_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.0)
+    store, keeper = Store(str(tmp_path)), _Keeper("me")
+    for number in range(50):
+        path = f"claims/{number}.json"
+        store.write(path, keeper.words())
+        keeper.keep(store, path)
+        time.sleep(0.002)
+        keeper.let_go(store, path)
+    assert list(store.names("claims")) == []
+
+
+def test_a_run_that_ends_lets_everything_go(claims):
+    held = claims.held(NAME)
+    assert held.__enter__()
+    abandon()
+    assert list(claims.store.names("claims")) == []

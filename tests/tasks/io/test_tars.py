@@ -1,0 +1,345 @@
+"""Samples of tars from outside: as WebDataset has them, and a reason for all else."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import tarfile
+import tracemalloc
+
+import pytest
+
+from tasks.io.images import Limits
+from tasks.io.tars import LARGEST_SIDE, Sample, read_samples
+
+LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
+SIDE = b'{"caption": "a cat"}'
+
+
+def info_of(name, size=0, kind=tarfile.REGTYPE, link=""):
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, link
+    return info
+
+
+def tar_of(*members):
+    """A tar of names with bytes, and of TarInfo for members without."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+            else:
+                archive.addfile(info_of(member[0], len(member[1])), io.BytesIO(member[1]))
+    return out.getvalue()
+
+
+def samples(data, limits=LIMITS, source="folder/part-0.tar"):
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    return list(read_samples(stream, limits, source))
+
+
+def kept(data):
+    return {s.key: s.image for s in samples(data) if s.image is not None}
+
+
+def refused(data):
+    return {s.key: s.reason for s in samples(data) if s.image is None}
+
+
+def test_a_sample_has_its_image_and_what_is_known_of_it_in_any_order():
+    data = tar_of(("a.jpg", b"1"), ("a.json", SIDE), ("b/c.json", b"[]"), ("b/c.PNG", b"2"))
+    assert samples(data) == [
+        Sample("a", "folder/part-0.tar/a.jpg", b"1", None, SIDE),
+        Sample("b/c", "folder/part-0.tar/b/c.PNG", b"2", None, b"[]"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")  # webdataset's own
+def test_keys_and_images_are_those_that_webdataset_reads(tmp_path):
+    import webdataset
+
+    names = ["a.jpg", "a.b/c.jpg", "a.b/c.json", "é/日本.webp", "x" * 300 + ".png", "k 1/%2E.bmp"]
+    data = tar_of(*((name, SIDE if name.endswith("json") else name.encode()) for name in names))
+    (tmp_path / "a.tar").write_bytes(data)
+    read = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
+    images = {"jpg", "png", "webp", "bmp"}
+    expected = {s["__key__"]: next(s[end] for end in images if end in s) for s in read}
+    assert kept(data) == expected
+    assert [s.side for s in samples(data)] == [s.get("json") for s in read]
+
+
+def test_members_of_other_kinds_folders_and_hidden_members_are_left_alone():
+    data = tar_of(
+        info_of("folder", kind=tarfile.DIRTYPE),
+        ("folder/a.jpg", b"1"),
+        ("folder/a.txt", b"a caption"),
+        ("folder/a.cls", b"7"),
+        ("folder/a.pkl", pickle.dumps(print)),
+        ("folder/._a.jpg", b"what macOS adds"),
+        (".trash/b.jpg", b"2"),
+        ("README", b"text"),
+        ("only.json", SIDE),
+    )
+    assert samples(data) == [Sample("folder/a", "folder/part-0.tar/folder/a.jpg", b"1")]
+
+
+def test_names_that_begin_at_the_folder_where_tar_ran_are_keys_without_it(tmp_path):
+    for name in ("a.jpg", "b/c.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"1")
+    subprocess.run(["tar", "-cf", tmp_path / "a.tar", "-C", tmp_path / "in", "."], check=True)
+    assert kept((tmp_path / "a.tar").read_bytes()) == {"a": b"1", "b/c": b"1"}
+
+
+def test_members_that_are_no_files_are_refused_by_their_kind():
+    data = tar_of(
+        info_of("link.jpg", kind=tarfile.SYMTYPE, link="/etc/passwd"),
+        info_of("hard.jpg", kind=tarfile.LNKTYPE, link="good.jpg"),
+        info_of("device.jpg", kind=tarfile.CHRTYPE),
+        info_of("disk", kind=tarfile.BLKTYPE),
+        info_of("fifo.png", kind=tarfile.FIFOTYPE),
+        ("good.jpg", b"1"),
+    )
+    assert kept(data) == {"good": b"1"}
+    assert refused(data) == {
+        "link": "not a file: link",
+        "hard": "not a file: link",
+        "device": "not a file: device",
+        "disk": "not a file: device",
+        "fifo": "not a file: fifo",
+    }
+
+
+def test_a_sparse_member_of_gnu_tar_is_refused(tmp_path):
+    with (tmp_path / "a.jpg").open("wb") as stream:
+        stream.truncate(1 << 20)
+        stream.seek(1 << 19)
+        stream.write(b"x")
+    (tmp_path / "b.jpg").write_bytes(b"1")
+    for options in (["--format=gnu"], ["--format=pax"], ["--format=pax", "--sparse-version=0.1"]):
+        made = subprocess.run(
+            ["tar", "-S", *options, "-C", tmp_path, "-cf", "-", "a.jpg", "b.jpg"],
+            capture_output=True,
+            check=True,
+        ).stdout
+        assert kept(made) == {"b": b"1"}
+        assert set(refused(made).values()) == {"not a file: sparse file"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "reason"),
+    [
+        ("/etc/passwd.jpg", "/etc/passwd", "name is absolute: rename the file"),
+        ("../../etc/passwd", "../../etc/passwd", "name leads outside: a part of it is `..`"),
+        ("a/../../b.jpg", "a/../../b", "name leads outside: a part of it is `..`"),
+        ("..\\..\\b.jpg", "..\\..\\b.jpg", "name leads outside: a part of it is `..`"),
+        ("a//b.jpg", "a//b", "name has an empty part: rename the file"),
+        ("a/./b.jpg", "a/./b", "name has a part that is `.`: rename the file"),
+        ("a\nb.jpg", "a\\x0ab", "name holds control characters: rename the file"),
+        ("a\x1b[2Jb.jpg", "a\\x1b[2Jb", "name holds control characters: rename the file"),
+        ("a\x7fb.jpg", "a\\x7fb", "name holds control characters: rename the file"),
+        ("a\x85b.jpg", "a\\x85b", "name holds control characters: rename the file"),
+        ("a\u2028b.jpg", "a\\u2028b", "name holds control characters: rename the file"),
+        ("b\udcff.jpg", "b\\xff", "name is not UTF-8: rename the file"),
+        ("n" * 5000 + ".jpg", "n" * 4096 + "…", "name too long: more than 4096 bytes"),
+    ],
+)
+def test_a_name_that_can_be_no_key_is_refused_and_the_next_member_read(name, key, reason):
+    data = tar_of((name, b"0"), ("good.jpg", b"1"))
+    assert kept(data) == {"good": b"1"}
+    ((found, said),) = refused(data).items()
+    assert (found.removesuffix(".jpg"), said) == (key.removesuffix(".jpg"), reason)
+
+
+def test_a_member_without_a_name_is_refused_by_its_number():
+    out = io.BytesIO()
+    for name in ("", "b.jpg"):
+        out.write(info_of(name, 1).tobuf(tarfile.USTAR_FORMAT) + b"x".ljust(512, b"\0"))
+    data = out.getvalue() + bytes(1024)
+    assert refused(data) == {"folder/part-0/1": "name has an empty part: rename the file"}
+    assert kept(data) == {"b": b"x"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.jpg", "a.jpg"),
+        ("a.jpg", "a.png"),
+        ("a.jpg", "./a.jpg"),
+        ("a.jpg", "b.jpg", "a.jpg"),
+        ("a.jpg", "b.jpg", "a.webp"),
+    ],
+)
+def test_of_two_images_of_one_key_the_second_is_refused(names):
+    data = tar_of(*((name, str(number).encode()) for number, name in enumerate(names)))
+    assert kept(data)["a"] == b"0"
+    assert refused(data) == {"a": "key taken: another member has it; rename one"}
+
+
+def test_a_key_of_a_refused_image_is_taken_too():
+    data = tar_of(("a.jpg", b"x" * 100_001), ("a.png", b"1"))
+    reasons = [sample.reason.partition(":")[0] for sample in samples(data)]
+    assert sorted(reasons) == ["file too large", "key taken"]
+
+
+def test_what_is_known_of_an_image_must_stand_beside_it_as_webdataset_has_it():
+    data = tar_of(("a.jpg", b"1"), ("b.jpg", b"2"), ("a.json", SIDE))
+    assert [sample.side for sample in samples(data)] == [None, None]
+
+
+def test_an_image_of_several_endings_is_another_field_of_its_sample():
+    data = tar_of(("a.jpg", b"1"), ("a.mask.png", b"2"), ("photo.2020.jpg", b"3"))
+    assert kept(data) == {"a": b"1"}
+    reason = "several endings: WebDataset takes '2020.jpg' for its kind; rename it"
+    assert refused(data) == {"photo": reason}
+
+
+class Huge(io.RawIOBase):
+    """The head of a tar, and then as many zeros as were promised, made as they are read."""
+
+    def __init__(self, head, zeros, tail):
+        self._parts = [head, zeros, tail]
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        for number, part in enumerate(self._parts):
+            left = part if isinstance(part, int) else len(part)
+            if left:
+                size = min(left, len(buffer))
+                buffer[:size] = bytes(size) if isinstance(part, int) else part[:size]
+                self._parts[number] = part - size if isinstance(part, int) else part[size:]
+                return size
+        return 0
+
+
+def test_an_image_of_too_many_bytes_is_refused_and_not_held():
+    size = 200 << 20
+    stream = Huge(info_of("a.jpg", size).tobuf(), size, tar_of(("b.jpg", b"1")))
+    tracemalloc.start()
+    found = samples(io.BufferedReader(stream))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(s.key, s.image, s.reason) for s in found] == [
+        ("a", None, f"file too large: {size} bytes, limit 100000"),
+        ("b", b"1", None),
+    ]
+    assert peak < 8 << 20
+
+
+def test_one_sample_is_in_memory_at_a_time():
+    image = os.urandom(1 << 20)
+    data = tar_of(*((f"{number}.jpg", image) for number in range(50)))
+    limits = Limits(max_pixels=1, max_bytes=2 << 20)
+    stream = io.BytesIO(data)
+    tracemalloc.start()
+    count = sum(len(s.image) == len(image) for s in read_samples(stream, limits, "a.tar"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 50
+    assert peak < 6 << 20
+
+
+class Forward(io.RawIOBase):
+    """A stream that only goes forward, in small pieces."""
+
+    def __init__(self, data):
+        self._data = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        piece = self._data.read(min(len(buffer), 100))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def seek(self, *_):
+        raise AssertionError("a stream must not seek")
+
+
+def test_the_stream_is_read_once_forward_in_pieces_of_any_size():
+    data = tar_of(("a.jpg", b"1" * 700), ("a.json", SIDE), ("b.txt", b"2" * 5000), ("c.png", b"3"))
+    assert samples(Forward(data)) == samples(data)
+    assert len(samples(data)) == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [
+        (b"", "side left out: no valid JSON"),
+        (b"{'a': 1}", "side left out: no valid JSON"),
+        (b'{"a": NaN}', "side left out: no valid JSON"),
+        (b"[" * 100_000, "side left out: no valid JSON"),
+        (b"9" * 10_000, "side left out: no valid JSON"),
+        (b"\xff\xfe{\0}\0", "side left out: no valid JSON"),
+        (b"\xef\xbb\xbf{}", "side left out: no valid JSON"),
+        (pickle.dumps({"a": 1}), "side left out: no valid JSON"),
+        (
+            json.dumps("x" * LARGEST_SIDE).encode(),
+            f"side left out: JSON of {LARGEST_SIDE + 2} bytes, limit {LARGEST_SIDE}",
+        ),
+    ],
+)
+def test_json_that_is_none_or_too_long_is_left_out_and_its_image_kept(side, reason):
+    data = tar_of(("a.jpg", b"1"), ("a.json", side), ("b.json", side), ("b.jpg", b"2"))
+    assert [(s.image, s.reason, s.side) for s in samples(data)] == [
+        (b"1", reason, None),
+        (b"2", reason, None),
+    ]
+
+
+def test_json_of_a_mebibyte_is_kept():
+    side = json.dumps("x" * (LARGEST_SIDE - 2)).encode()
+    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0].side == side
+
+
+def test_two_json_members_of_one_key_are_both_left_out():
+    (sample,) = samples(tar_of(("a.jpg", b"1"), ("a.json", SIDE), ("a.JSON", SIDE)))
+    assert sample[2:] == (b"1", "side left out: the sample has several JSON members", None)
+
+
+@pytest.mark.parametrize("command", ["gzip", "bzip2", "xz"])
+def test_a_compressed_tar_is_refused_with_the_remedy(command):
+    import bz2
+    import gzip
+    import lzma
+
+    compress = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[command]
+    (sample,) = samples(compress(tar_of(("a.jpg", os.urandom(2000)))))
+    assert (sample.key, sample.source, sample.image) == ("folder/part-0", "folder/part-0.tar", None)
+    assert sample.reason == (
+        f"tar damaged after 0 members: compressed with {command}; decompress it first"
+    )
+
+
+def test_a_tar_cut_short_ends_with_its_own_row_and_keeps_what_came_whole():
+    data = tar_of(("a.jpg", b"1"), ("b.jpg", b"2" * 2000))
+    for end in (1, 512, 1000, 1024, 2000, 2048, 3000):
+        *before, last = samples(data[:end])
+        count = (end >= 512) + (end >= 1536)
+        assert last.key == "folder/part-0"
+        assert last.reason.startswith(f"tar damaged after {count} members: ")
+        assert [sample.key for sample in before] == ["a"][: int(end > 512)]
+    assert len(samples(data[:1536])) == 2
+
+
+def test_a_byte_changed_in_a_header_ends_the_tar_with_its_own_row():
+    data = bytearray(tar_of(("a.jpg", b"1"), ("b.jpg", b"2"), ("c.jpg", b"3")))
+    data[1024 + 50] ^= 1
+    assert refused(bytes(data)) == {
+        "folder/part-0": "tar damaged after 1 members: bad header: its checksum is wrong"
+    }
+    assert kept(bytes(data)) == {"a": b"1"}
+
+
+def test_a_disk_error_is_no_damage():
+    class Failing(Forward):
+        def readinto(self, buffer):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        samples(Failing(b""))

@@ -1,0 +1,111 @@
+"""Batches are halved where memory ends, and every item is made once or told to be too large."""
+
+import weakref
+
+import pytest
+import torch
+
+import tasks.batches
+from tasks.batches import Batches
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    MemoryError(),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned(monkeypatch):
+    monkeypatch.setattr(tasks.batches, "_fitting", {})
+
+
+def work(most, error=OUT_OF_MEMORY[0]):
+    """Doubles items, as long as their batch is small enough; also the batches that were tried."""
+    tried = []
+
+    def double(part):
+        tried.append(len(part))
+        if len(part) > most:
+            raise error
+        return [2 * item for item in part]
+
+    return double, tried
+
+
+@pytest.mark.parametrize("items", [0, 1, 7, 8, 30])
+@pytest.mark.parametrize("most", [1, 2, 5, 100])
+def test_every_item_is_made_in_order_whatever_fits(items, most):
+    double, _ = work(most)
+    made = Batches("test", "cpu").run(double, range(items), 64)
+    assert made == [2 * item for item in range(items)]
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_that_works_is_kept():
+    (double, tried), batches = work(most=3), Batches("test", "cpu")
+    batches.run(double, range(8), 64)
+    batches.run(double, range(5), 64)
+    assert tried == [8, 4, 2, 2, 2, 2, 2, 2, 1]
+    assert batches.remarks == {"batch_reduced_to": 2}
+
+
+def test_what_fits_is_known_to_the_whole_process_for_the_same_work_and_device():
+    (double, tried) = work(most=2)
+    Batches("test", "cpu").run(double, range(4), 64)
+    tried.clear()
+    for batches in (Batches("test", "cpu"), Batches("other", "cpu"), Batches("test", "meta")):
+        batches.run(double, range(4), 64)
+    assert tried == [2, 2] + [4, 2, 2] * 2
+
+
+def test_what_fits_is_a_number_of_pixels():
+    double, tried = work(most=2)
+    batches = Batches("test", "cpu")
+    batches.run(double, range(4), 64)
+    tried.clear()
+    batches.run(lambda part: tried.append(len(part)) or part, range(8), 16)
+    batches.run(lambda part: tried.append(len(part)) or part, range(3), 128)
+    assert tried == [8, 1, 1, 1]
+
+
+def test_nothing_is_said_where_no_batch_was_cut():
+    double, tried = work(most=8)
+    batches = Batches("test", "cpu")
+    batches.run(double, range(8), 64)
+    assert (tried, batches.remarks) == ([8], {})
+
+
+def test_an_item_that_does_not_fit_alone_is_none_and_the_others_are_made():
+    def made(part):
+        if 3 in part:
+            raise OUT_OF_MEMORY[0]
+        return part
+
+    assert Batches("test", "cpu").run(made, range(6), 64) == [0, 1, 2, None, 4, 5]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_all_the_ways_in_which_torch_tells_are_understood(error):
+    double, _ = work(2, error)
+    assert Batches("test", "cpu").run(double, range(3), 64) == [0, 2, 4]
+
+
+def test_other_errors_pass():
+    double, _ = work(2, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Batches("test", "cpu").run(double, range(3), 64)
+
+
+def test_tensors_of_a_failed_batch_are_let_go_before_the_next():
+    alive = []
+
+    def made(part):
+        assert all(reference() is None for reference in alive)
+        held = torch.zeros(4)
+        alive.append(weakref.ref(held))
+        if len(part) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return part
+
+    assert Batches("test", "cpu").run(made, range(4), 64) == [0, 1, 2, 3]

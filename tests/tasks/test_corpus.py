@@ -1,0 +1,138 @@
+"""The files of a corpus: which are listed, in which order, and which names are refused."""
+
+import os
+
+import pytest
+
+from tasks.corpus import key_digest, list_files, list_images, source_of
+from tasks.io.errors import CorpusError
+from tasks.io.store import Store
+from tasks.sections import Corpus
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes empty files of these names, bytes or text, and gives the folder."""
+
+    def make(*names):
+        for name in names:
+            path = os.path.join(os.fsencode(tmp_path), os.fsencode(name))  # noqa: PTH118
+            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+            with open(path, "wb"):  # noqa: PTH123
+                pass
+        return tmp_path
+
+    return make
+
+
+def listed(folder):
+    return list(list_images(Store(str(folder))))
+
+
+def test_images_come_in_the_order_of_their_keys_over_all_folders(folder):
+    names = ["a-.png", "a.png", "a/b.png", "a.b.png", "B.jpg", "é.png", "日/本.png", "𝄞.png"]
+    keys = [file.key for file in listed(folder(*names))]
+    assert keys == sorted(keys) == ["B", "a", "a-", "a.b", "a/b", "é", "日/本", "𝄞"]
+
+
+def test_files_of_other_endings_and_hidden_ones_are_no_images(folder):
+    names = ["a.png", "b.txt", "c", ".d.png", ".e/f.png", "g.json", "h.PNG", "i.tar"]
+    assert [file.path for file in listed(folder(*names))] == ["a.png", "h.PNG"]
+
+
+def test_of_files_with_one_key_the_first_is_taken(folder):
+    files = listed(folder("a.jpg", "a.png", "a.webp", "b.png"))
+    assert [(file.path, bool(file.refusal)) for file in files] == [
+        ("a.jpg", False),
+        ("a.png", True),
+        ("a.webp", True),
+        ("b.png", False),
+    ]
+    assert files[1].refusal == "key taken: another file differs only in extension; rename one"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "reason"),
+    [
+        (b"a\xff.png", "a\\xff.png", "name is not UTF-8: rename the file"),
+        (b"a\n.png", "a\\x0a.png", "name holds control characters: rename the file"),
+        ("a\u2028.png", "a\\u2028.png", "name holds control characters: rename the file"),
+        ("C:\\a.png", "C:\\a.png", "name is absolute: rename the file"),
+        ("a\\..\\b.png", "a\\..\\b.png", "name leads outside: a part of it is `..`"),
+    ],
+)
+def test_a_name_that_can_be_no_key_is_refused_and_printable(folder, name, shown, reason):
+    (file,) = listed(folder(name))
+    assert (file.path, file.refusal) == (shown, reason)
+    file.key.encode()
+
+
+def test_two_bad_names_of_one_key_are_both_printable(folder):
+    files = listed(folder(b"a\xff.jpg", b"a\xff.png"))
+    assert [file.path for file in files] == ["a\\xff.jpg", "a\\xff.png"]
+    assert {file.refusal for file in files} == {"name is not UTF-8: rename the file"}
+
+
+def test_a_good_name_after_a_bad_one_is_not_refused(folder):
+    files = listed(folder(b"a\xff.jpg", "b.png"))
+    assert [bool(file.refusal) for file in files] == [True, False]
+
+
+def test_forgotten_keys_are_not_listed(folder):
+    corpus = Corpus(path=str(folder("a.png", "b.png", "c.png")))
+    forgotten = {key_digest("b"): []}
+    assert [file.key for file in list_files(corpus, forgotten)] == ["a", "c"]
+
+
+def tars(pattern):
+    return [file.path for file in list_files(Corpus(path=str(pattern)), {})]
+
+
+def test_braces_stand_for_every_number_of_a_range_with_its_zeros(folder):
+    root = folder(*(f"part-{number:03d}.tar" for number in range(8, 12)), "part-012.tar")
+    found = tars(root / "part-{008..011}.tar")
+    assert found == ["part-008.tar", "part-009.tar", "part-010.tar", "part-011.tar"]
+
+
+def test_braces_may_stand_in_folders_and_more_than_once(folder):
+    root = folder("x1/a0.tar", "x1/a1.tar", "x2/a0.tar", "x2/a1.tar")
+    found = tars(root / "x{1..2}/a{0..1}.tar")
+    assert found == ["x1/a0.tar", "x1/a1.tar", "x2/a0.tar", "x2/a1.tar"]
+
+
+def test_one_tar_needs_no_braces(folder):
+    root = folder("only.tar", "other.tar")
+    assert tars(root / "only.tar") == ["only.tar"]
+
+
+def test_a_tar_has_the_name_that_it_has_in_any_range_of_its_folder(folder):
+    root = folder("part-0.tar", "part-1.tar")
+    for range_ in ("part-{0..1}.tar", "part-{0..0}.tar", "part-0.tar"):
+        corpus = Corpus(path=str(root / range_))
+        assert source_of(corpus) == Store(f"{root}/")
+        assert next(iter(list_files(corpus, {}))).path == "part-0.tar"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("{3..1}.tar", r"a range of tars must go up, by less than 1000000, got \{3\.\.1\}"),
+        ("{0..1000000}.tar", "a range of tars must go up"),
+        ("{a,b}.tar", "braces in a tar's path must hold a range"),
+        ("{0..1.tar", "braces in a tar's path must hold a range"),
+    ],
+)
+def test_braces_that_hold_no_range_are_told(folder, pattern, told):
+    with pytest.raises(CorpusError, match=told):
+        tars(folder("0.tar") / pattern)
+
+
+def test_a_tar_that_is_not_there_is_told_with_its_address(folder):
+    root = folder("0.tar")
+    with pytest.raises(CorpusError, match=r"1\.tar is not; correct the range in braces"):
+        tars(root / "{0..1}.tar")
+
+
+def test_a_limit_is_not_for_tars():
+    with pytest.raises(ValueError, match="limit counts image files, got tars; give a shorter"):
+        Corpus(path="/any/{0..1}.tar", limit=3)

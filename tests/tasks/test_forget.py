@@ -1,0 +1,109 @@
+"""A forgotten image is in nothing any more, and does not come back."""
+
+import re
+
+import pytest
+
+from tasks.forget import forget
+from tasks.io.errors import ConfigurationError
+from tasks.plan import is_finished
+
+KEY = "a/2"
+
+
+@pytest.fixture
+def corpora(photographs):
+    return {"restored": photographs["restored"], "reference": photographs["natural"]}
+
+
+@pytest.fixture
+def run(tmp_path, steps, corpora):
+    whole = steps(tmp_path / "workspace", corpora)
+    whole.run()
+    return whole
+
+
+def files_with(run, word):
+    """Files that say a word, Parquet's columns decoded, except the record of what is forgotten."""
+    import pyarrow.parquet as pq
+
+    root = run.workspace.store.local()
+    said = re.compile(rf"(?<![\w+/]){re.escape(word)}(?![\w+/])".encode())  # not in base64
+    found = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix == ".parquet":
+            says = word in str(pq.read_table(path, partitioning=None).to_pylist())
+        else:
+            says = path.is_file() and said.search(path.read_bytes()) is not None
+        found += [path.relative_to(root).as_posix()] if says else []
+    return found
+
+
+def test_a_forgotten_image_is_nowhere_before_and_after_the_next_run(run):
+    assert files_with(run, KEY)
+    gone = forget([run.config], KEY, run.workspace)
+    assert gone.shards == {"reference": ["shard-000000"], "run": ["shard-000000"]}
+    assert files_with(run, KEY) == []
+    run.run()
+    assert is_finished(run.config)
+    assert files_with(run, KEY) == []
+    assert len(list(run.workspace.keys("run"))) == 7
+
+
+def test_other_shards_keep_their_images_and_their_bytes(run):
+    store = run.workspace.store
+    other = "datasets/run/shard-000001.tar"
+    before = (store.read(other), store.local(other).stat().st_mtime_ns)
+    places = [place for place in run.workspace.keys("run") if place.key != KEY]
+    forget([run.config], KEY, run.workspace)
+    run.run()
+    assert (store.read(other), store.local(other).stat().st_mtime_ns) == before
+    assert list(run.workspace.keys("run")) == places
+
+
+def test_the_operator_that_it_was_fitted_with_goes_and_is_fitted_again(run):
+    before = run.operator
+    gone = forget([run.config], KEY, run.workspace)
+    assert gone.operators == [f"run/{before}"]
+    assert not list(run.workspace.store.names("operators"))
+    assert not list(run.workspace.store.names("enhanced"))
+    run.run()
+    assert run.operator != before
+
+
+def test_an_operator_that_was_fitted_without_it_stays(tmp_path, steps, corpora):
+    run = steps(tmp_path / "workspace", corpora, fit={"images": 1})
+    run.run()
+    (chosen,) = (key for keys in run.select().source.values() for key in keys)
+    key = next(p.key for p in run.workspace.keys("run") if p.key != chosen)
+    before = run.operator
+    assert forget([run.config], key, run.workspace).operators == []
+    run.run()
+    assert run.operator == before
+    assert files_with(run, key) == []
+
+
+def test_what_other_configurations_made_of_it_goes_too(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
+    other.run()
+    forget([run.config, other.config], KEY, run.workspace)
+    assert files_with(run, KEY) == []
+
+
+def test_an_image_that_no_data_set_has_is_told(run):
+    with pytest.raises(ConfigurationError, match=r"one of a data set of .*, got 'nobody'"):
+        forget([run.config], "nobody", run.workspace)
+
+
+def test_forgetting_again_removes_nothing_more(run):
+    forget([run.config], KEY, run.workspace)
+    run.run()
+    before = set(run.workspace.store.names(""))
+    again = forget([run.config], KEY, run.workspace)
+    assert (again.shards, again.folders) == ({}, {})
+    assert set(run.workspace.store.names("")) == before
+
+
+def test_what_is_remembered_does_not_tell_the_key(run):
+    forget([run.config], KEY, run.workspace)
+    assert KEY not in run.workspace.store.read("forgotten.json").decode()

@@ -1,0 +1,149 @@
+"""What comes in: files and foreign tars, in the order of keys, checked one by one."""
+
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.corpus import SourceFile, key_digest
+from tasks.intake import accept_files, accept_tar
+from tasks.io.images import Limits
+from tasks.io.shards import Accepted, Refused
+from tasks.io.store import Store
+from tasks.sections import Corpus
+
+LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
+TAR = SourceFile("x/part-0", "x/part-0.tar", 0, "v")
+
+
+@pytest.fixture
+def png(pixels):
+    """Draws the bytes of a small PNG file."""
+
+    def draw(seed, height=12, width=14):
+        out = io.BytesIO()
+        Image.fromarray(pixels(seed, height, width)).save(out, "PNG")
+        return out.getvalue()
+
+    return draw
+
+
+@pytest.fixture
+def take(tmp_path):
+    """Writes a tar of these members and takes it in."""
+
+    def taken(members, forgotten=(), limits=LIMITS, cut=None, **options):
+        path = tmp_path / TAR.path
+        path.parent.mkdir(exist_ok=True)
+        with tarfile.open(path, "w") as archive:
+            for name, data in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        if cut is not None:
+            path.write_bytes(path.read_bytes()[:cut])
+        corpus = Corpus(path=str(path), **options)
+        return list(accept_tar(Store(str(tmp_path)), TAR, corpus, limits, forgotten))
+
+    return taken
+
+
+def test_images_of_a_tar_in_any_order_come_in_the_order_of_their_keys(take, png):
+    members = [(f"{key}.png", png(seed)) for seed, key in enumerate(["c", "a/b", "日", "a"])]
+    found = take(members)
+    assert [image.key for image in found] == ["a", "a/b", "c", "日"]
+    assert {image.key: image.data for image in found} == {n[:-4]: data for n, data in members}
+    assert [image.source for image in found][:2] == ["x/part-0.tar/a.png", "x/part-0.tar/a/b.png"]
+
+
+def test_what_is_known_of_an_image_stays_with_it(take, png):
+    sides = {key: json.dumps({"of": key}).encode() for key in "cab"}
+    members = [m for k, d in sides.items() for m in ((f"{k}.json", d), (f"{k}.png", png(0)))]
+    found = take([*members, ("d.png", png(1))])
+    assert {image.key: image.side for image in found} == {**sides, "d": None}
+
+
+def test_images_have_the_digest_and_size_of_their_bytes(take, png):
+    data = png(3, 20, 30)
+    (image,) = take([("a.png", data)])
+    digest = hashlib.sha256(data).hexdigest()
+    assert (image.sha256, image.width, image.height, image.extension) == (digest, 30, 20, "png")
+
+
+def test_json_that_is_left_out_is_told_beside_its_image(take, png):
+    (image,) = take([("a.png", png(0)), ("a.json", b"{")])
+    assert isinstance(image, Accepted)
+    assert (image.side, image.reason) == (None, "side left out: no valid JSON")
+
+
+def test_forgotten_keys_are_left_out_with_what_was_known_of_them(take, png):
+    members = [("a.png", png(0)), ("b.png", png(1)), ("b.json", b"{}"), ("c.png", png(2))]
+    found = take(members, forgotten=[key_digest("b")])
+    assert [(image.key, image.side) for image in found] == [("a", None), ("c", None)]
+
+
+def test_a_forgotten_key_with_a_damaged_image_leaves_no_row(take, png):
+    found = take([("a.png", png(0)), ("b.png", b"no image")], forgotten=[key_digest("b")])
+    assert [image.key for image in found] == ["a"]
+
+
+def test_bad_images_are_rows_among_the_good_ones(take, png):
+    found = take([("b.png", b"no image"), ("c.png", png(0)), ("a.png", b"")])
+    assert [(image.key, isinstance(image, Refused)) for image in found] == [
+        ("a", True),
+        ("b", True),
+        ("c", False),
+    ]
+    assert found[0].reason == "empty file"
+    assert found[1].reason.startswith("no image in one of the formats")
+
+
+def test_a_tar_cut_short_keeps_what_came_whole_and_has_a_row_of_its_own(take, png):
+    members = [("b.png", png(0)), ("a.png", png(1))]
+    found = take(members, cut=512 + len(png(0)) + 512 + 700)
+    good = [image.key for image in found if isinstance(image, Accepted)]
+    (bad,) = (image for image in found if isinstance(image, Refused))
+    assert (good, bad.key, bad.source) == (["b"], "x/part-0", "x/part-0.tar")
+    assert bad.reason.startswith("tar damaged after ")
+
+
+def test_an_empty_tar_gives_nothing(take):
+    assert take([]) == []
+
+
+def test_images_of_a_tar_are_resized_and_cropped_as_those_of_a_folder_are(take, png, tmp_path):
+    members = [("b.png", png(0, 20, 30)), ("a.png", png(1, 9, 30))]
+    small, square = take(members, resize=10, crop=10)
+    (tmp_path / "b.png").write_bytes(png(0, 20, 30))
+    corpus = Corpus(path=str(tmp_path), resize=10, crop=10)
+    files = [SourceFile("b", "b.png", 1, "v")]
+    (from_folder,) = accept_files(Store(str(tmp_path)), files, corpus, LIMITS)
+    assert square.data == from_folder.data
+    assert (square.width, square.height, square.extension) == (10, 10, "webp")
+    with Image.open(io.BytesIO(small.data)) as image:
+        assert np.asarray(image).shape == (10, 10, 3)
+
+
+def test_what_waits_for_its_place_lies_on_the_disk_and_not_in_memory(take, png, monkeypatch):
+    written = []
+
+    class Watched(io.BytesIO):
+        def write(self, data):
+            written.append(len(data))
+            return super().write(data)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Watched)
+    side = json.dumps("x" * 5000).encode()
+    take([("b.png", png(0)), ("b.json", side), ("a.png", png(1))])
+    assert written == [len(png(0)) + len(side), len(png(1))]
+
+
+def test_a_file_that_was_refused_by_its_name_is_not_opened(tmp_path):
+    files = [SourceFile("a", "a.png", 1, "v", "name is absolute: rename the file")]
+    (row,) = accept_files(Store(str(tmp_path)), files, Corpus(path=str(tmp_path)), LIMITS)
+    assert row == Refused(key="a", source="a.png", reason="name is absolute: rename the file")

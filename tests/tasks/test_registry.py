@@ -1,0 +1,50 @@
+"""The configurations that a workspace serves."""
+
+import pytest
+
+from tasks.io.errors import ConfigurationError
+from tasks.registry import CONFIGURATIONS, drop, register, registered
+
+
+@pytest.fixture
+def served(tmp_path, steps, photographs):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    first = steps(tmp_path / "workspace", corpora)
+    second = steps(tmp_path / "workspace", corpora, name="second")
+    for each in (first, second):
+        register(each.config)
+    return first, second
+
+
+def test_a_workspace_knows_the_configurations_that_it_serves(served):
+    store = served[0].workspace.store
+    assert list(registered(store)) == [each.config for each in served]
+
+
+def test_registering_the_same_again_writes_nothing(served):
+    path = served[0].workspace.store.local(f"{CONFIGURATIONS}/run.json")
+    before = path.stat()
+    register(served[0].config)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_changed_configuration_takes_the_place_of_its_name(served):
+    changed = served[0].config.model_copy(update={"fit": served[0].config.fit.model_copy()})
+    changed = type(changed).model_validate(changed.model_dump() | {"degrade": ()})
+    register(changed)
+    assert len(list(registered(served[0].workspace.store))) == 2
+
+
+def test_a_configuration_can_be_dropped_by_name(served):
+    store = served[0].workspace.store
+    drop(store, "second")
+    assert [each.name for each in registered(store)] == ["run"]
+    with pytest.raises(ConfigurationError, match="--drop must name one of the configurations run"):
+        drop(store, "second")
+
+
+def test_one_of_another_version_is_told_with_the_remedy(served):
+    store = served[0].workspace.store
+    store.write(f"{CONFIGURATIONS}/old.json", b'{"name": "old", "unknown": 1}')
+    with pytest.raises(ConfigurationError, match=r"'old'.*drop it with --drop old"):
+        list(registered(store))

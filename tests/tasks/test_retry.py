@@ -1,0 +1,58 @@
+"""Refused images are tried again, all or those with a reason."""
+
+import pytest
+
+from tasks.plan import is_finished
+from tasks.retry import find_refusals, withdraw_refusals
+
+
+@pytest.fixture
+def run(tmp_path, steps, pixels, write_images):
+    images = {f"{i}.png": pixels(i) for i in range(6)} | {"2.png": b"no image", "4.png": b""}
+    folder = write_images(tmp_path / "images", images)
+    whole = steps(
+        tmp_path / "workspace",
+        {"restored": folder, "natural": folder},
+        shards={"images": 3, "max_bad_fraction": 0.5},
+    )
+    whole.run()
+    return whole
+
+
+def test_refusals_are_found_by_artifact_and_reason(run):
+    found = {each.record.artifact: each.reasons for each in find_refusals(run.config)}
+    assert found == {
+        f"datasets/{name}/shard-00000{number}": reasons
+        for name in ("natural", "run")
+        for number, reasons in (
+            (0, {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 1}),
+            (1, {"empty file": 1}),
+        )
+    }
+    chosen = find_refusals(run.config, "empty")
+    assert {each.record.artifact for each in chosen} == {
+        "datasets/natural/shard-000001",
+        "datasets/run/shard-000001",
+    }
+
+
+def test_an_image_that_was_mended_in_place_comes_in(run, pixels, write_images, tmp_path):
+    write_images(tmp_path / "images", {"4.png": pixels(4)})
+    tried = withdraw_refusals(run.config, list(find_refusals(run.config)))
+    assert tried == {
+        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 2,
+        "empty file": 2,
+    }
+    run.run()
+    rows = run.workspace.shard_index("run", "shard-000001").to_pylist()
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok"]
+
+
+def test_trying_again_in_vain_redoes_nothing_further(run):
+    root = run.workspace.store.local("enhanced")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.tar")}
+    withdraw_refusals(run.config, list(find_refusals(run.config)))
+    assert not is_finished(run.config)
+    run.run()
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.tar")} == before
+    assert is_finished(run.config)

@@ -1,0 +1,84 @@
+"""What no configuration refers to is found, and nothing else goes."""
+
+import pytest
+
+from tasks.io.errors import StepMissing
+from tasks.plan import is_finished
+from tasks.verify import verify
+from tasks.waste import find_waste, remove_waste
+
+
+@pytest.fixture
+def corpora(photographs):
+    return {"restored": photographs["restored"], "reference": photographs["natural"]}
+
+
+@pytest.fixture
+def run(tmp_path, steps, corpora):
+    whole = steps(tmp_path / "workspace", corpora)
+    whole.run()
+    return whole
+
+
+def names(run):
+    return set(run.workspace.store.names(""))
+
+
+def test_a_finished_run_has_no_waste(run):
+    waste = find_waste([run.config], run.workspace)
+    assert waste == ([], [], [], {})
+
+
+def test_what_a_dropped_alpha_left_goes_and_all_else_stays(tmp_path, run, steps, corpora):
+    narrow = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0, 0.5]})
+    narrow.run()
+    waste = find_waste([narrow.config], narrow.workspace)
+    before = names(run)
+    remove_waste(waste, narrow.workspace)
+    gone = before - names(run)
+    assert gone
+    assert all("alpha=+1.00/" in name or "alpha+1.00" in name for name in gone)
+    assert is_finished(narrow.config)
+    assert not [each for each in verify(narrow.workspace.ledger) if each.damage]
+    assert find_waste([narrow.config], narrow.workspace) == ([], [], [], {})
+
+
+def test_what_another_configuration_needs_is_no_waste(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
+    other.run()
+    both = [run.config, other.config]
+    assert find_waste(both, run.workspace) == ([], [], [], {})
+    waste = find_waste([run.config], run.workspace)
+    assert {record.artifact.split("/")[1] for record in waste.records} == {"other"}
+
+
+def test_files_without_a_record_and_notes_of_old_failures_go(run):
+    store = run.workspace.store
+    store.write("enhanced/stray.tar", b"left by a run that was killed")
+    record = next(iter(run.workspace.ledger.survey("datasets").all()))
+    run.workspace.ledger.note_failure(record.artifact, record.fingerprint, {"error": "past"})
+    waste = find_waste([run.config], run.workspace)
+    assert waste.files == ["enhanced/stray.tar"]
+    assert len(waste.notes) == 1
+    remove_waste(waste, run.workspace)
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_folders_are_listed_with_what_they_hold(run):
+    run.workspace.store.write("enhanced/old/a.tar", b"1")
+    run.workspace.store.write("enhanced/old/b.tar", b"1")
+    assert find_waste([run.config], run.workspace).folders["enhanced/old"][0] == 2
+
+
+def test_of_an_unfinished_run_nothing_is_taken_for_waste(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, fit={"ridge": 0.1})
+    with pytest.raises(StepMissing, match=r"'run' needs must be known.*--drop run"):
+        find_waste([other.config], run.workspace)
+
+
+def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
+    with (
+        run.workspace.claims.held("datasets/run/shard-000000"),
+        pytest.raises(StepMissing, match="datasets/run/shard-000000 is claimed"),
+    ):
+        find_waste([run.config], run.workspace)
