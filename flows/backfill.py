@@ -5,12 +5,14 @@ from prefect import flow
 from flows.enhance_dataset import enhance_dataset
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
+from flows.presence import at_work
 from flows.shard_corpus import shard_corpus
 from flows.steps import Report
 from tasks.config import Config
 
 
 @flow(name="backfill", flow_run_name="backfill {config.name}")
+@at_work
 def backfill(config: Config) -> tuple[list[Report], str]:
     """Shard, fit, enhance, evaluate, report; returns the steps and the report's address."""
     reports = [

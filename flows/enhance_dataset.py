@@ -6,6 +6,7 @@ from functools import partial
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.presence import at_work
 from flows.steps import RUNNER, Report, leave_table, run_step
 from tasks.config import Config
 from tasks.enhance import enhance_shard
@@ -24,6 +25,7 @@ from tasks.signals import networks_in_use
     flow_run_name="enhance {config.name}",
     task_runner=RUNNER,
 )
+@at_work
 def enhance_dataset(config: Config) -> list[Report]:
     """Enhance every shard at every alpha, and score it in the same pass."""
     reports = [pass_over_shards(config, "enhance", tars=True)]

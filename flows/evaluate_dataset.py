@@ -6,6 +6,7 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.enhance_dataset import pass_over_shards
+from flows.presence import at_work
 from flows.steps import RUNNER, Report, run_step
 from tasks.config import Config
 from tasks.evaluate import plan_summary, read_summary, summarise
@@ -22,6 +23,7 @@ from tasks.report import plan_report, report_markdown, write_report
     flow_run_name="evaluate {config.name}",
     task_runner=RUNNER,
 )
+@at_work
 def evaluate_dataset(config: Config) -> list[Report]:
     """Score what has not been scored, compare features, and summarise."""
     workspace = Workspace(config.workspace)
@@ -46,6 +48,7 @@ def evaluate_dataset(config: Config) -> list[Report]:
 
 
 @flow(name="report", flow_run_name="report {config.name}")
+@at_work
 def report_dataset(config: Config) -> str:
     """Write the report; returns its address."""
     workspace = Workspace(config.workspace)

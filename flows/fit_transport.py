@@ -5,6 +5,7 @@ import dataclasses
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.presence import at_work
 from flows.steps import RUNNER, Report, run_step
 from tasks.config import Config
 from tasks.io.workspace import Workspace
@@ -18,6 +19,7 @@ from tasks.select import plan_selection, read_selection, select_images
     flow_run_name="fit {config.name}",
     task_runner=RUNNER,
 )
+@at_work
 def fit_transport(config: Config) -> list[Report]:
     """Choose images, measure their latent patches, solve the operator."""
     workspace = Workspace(config.workspace)

@@ -24,13 +24,23 @@ def verify(config: ConfigPath) -> None:
 
 
 def repair(config: ConfigPath) -> None:
-    """Verify, and make again exactly what is damaged."""
+    """Verify, and make again exactly what is damaged, as far as this configuration makes it."""
     from tasks.io.workspace import Workspace
     from tasks.verify import repair as withdraw
+    from tasks.verify import still_missing
 
     settings = parsed(config)
-    withdraw(Workspace(settings.workspace).ledger, _damaged(settings))
+    workspace = Workspace(settings.workspace)
+    damaged = _damaged(settings)
+    withdraw(workspace.ledger, damaged)
     run_all(config)
+    if left := still_missing(workspace.ledger, damaged):
+        others = ", ".join(each.name for each in _served(settings, workspace)[1:])
+        remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
+        typer.echo(
+            f"{len(left)} of the damaged artifacts are of no step of {settings.name!r} and are "
+            f"not there now, as {left[0]}; {remedy}"
+        )
 
 
 def retry(
@@ -61,21 +71,24 @@ def gc(
     """Show what no configuration of the workspace refers to, and remove it if you agree."""
     from tasks.io.workspace import Workspace
     from tasks.registry import drop as drop_configuration
+    from tasks.registry import require_registered
     from tasks.waste import find_waste, remove_waste
 
     settings = parsed(config)
     workspace = Workspace(settings.workspace)
-    for name in drop or ():
-        drop_configuration(workspace.store, name)
-    served = _served(settings, workspace)
+    dropped = frozenset(drop or ())
+    require_registered(workspace.store, dropped)
+    served = [each for each in _served(settings, workspace) if each.name not in dropped]
     typer.echo(f"kept for: {', '.join(each.name for each in served)}")
     waste = find_waste(served, workspace)
-    if not waste.folders and not waste.notes:
+    if not waste.folders and not waste.notes and not dropped:
         typer.echo("nothing to remove")
         return
     _show_folders(waste.folders, "to remove")
     if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
-        remove_waste(waste, workspace)
+        for name in dropped:
+            drop_configuration(workspace.store, name)
+        remove_waste(waste, served, workspace)
         typer.echo("removed")
 
 
@@ -94,13 +107,12 @@ def forget(
     question = f"take {len(keys)} image(s) out of {workspace.store.address()} for good?"
     if not yes and not typer.confirm(question):
         raise typer.Exit(1)
-    for key in keys:
-        gone = take_out(served, key, workspace)
-        places = [f"{name}/{shard}" for name, shards in gone.shards.items() for shard in shards]
-        typer.echo(f"{key}: was in {', '.join(places) or 'nothing any more'}")
-        for operator in gone.operators:
-            typer.echo(f"{key}: removed the operator {operator}, which it may have shaped")
-        _show_folders(gone.folders, "removed, with the shards that held it")
+    gone = take_out(served, keys, workspace)
+    for name, shards in gone.shards.items():
+        typer.echo(f"held by {', '.join(f'{name}/{shard}' for shard in shards)}")
+    for operator in gone.operators:
+        typer.echo(f"removed the operator {operator}, which they may have shaped")
+    _show_folders(gone.folders, "removed, with the shards that held them")
     typer.echo(f"`dotpipe run {config}` makes again what is left, without")
 
 

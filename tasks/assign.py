@@ -5,7 +5,7 @@ nothing: new files make new shards, a changed or removed file touches its own sh
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -23,7 +23,10 @@ class Block(NamedTuple):
 
 
 def assign_files(
-    files: Iterable[SourceFile], catalogue: Catalogue | None, size: int
+    files: Iterable[SourceFile],
+    catalogue: Catalogue | None,
+    size: int,
+    gone: Collection[str] = (),
 ) -> Iterator[Block]:
     """The shards that these files make; those that have lost all their files are left out.
 
@@ -33,9 +36,10 @@ def assign_files(
         files: in the order of keys and paths; odd names anywhere.
         catalogue: of the data set as it is; None where there is none.
         size: images in a new shard.
+        gone: shards that were retired.
     """
     joined = None if catalogue is None else _Join(catalogue)
-    free, fresh = free_shards(catalogue), list[SourceFile]()
+    free, fresh = free_shards(catalogue, gone), list[SourceFile]()
     for file in files:
         if joined is None or not joined.place(file):
             fresh.append(file)
@@ -50,13 +54,15 @@ def assign_files(
         yield Block(next(free), tuple(fresh))
 
 
-def free_shards(catalogue: Catalogue | None) -> Iterator[str]:
-    """Names for new shards, from the first that is not taken.
+def free_shards(catalogue: Catalogue | None, gone: Collection[str] = ()) -> Iterator[str]:
+    """Names for new shards, from the first that is not taken, and never was.
 
-    So a first run that was killed gives the rest of its shards the names that they would
-    have had.
+    So no retirement takes a new shard for the old one of its name, and a first run that was
+    killed gives the rest of its shards the names that they would have had.
     """
-    taken = set() if catalogue is None else {entry.shard for entry in catalogue.shards}
+    taken = set(gone)
+    if catalogue is not None:
+        taken |= {entry.shard for entry in catalogue.shards}
     return (name for name in map(shard_name, count()) if name not in taken)
 
 

@@ -35,5 +35,6 @@ def require_few_bad(
         raise TooManyBadImages(
             f"at most {max_bad_fraction:.1%} of {dataset} may be refused, got {bad} of "
             f"{images} ({listed}); the column `reason` of its tables says which, "
-            "shards.max_bad_fraction sets the limit"
+            "shards.max_bad_fraction sets the limit; once what was wrong is mended, `dotpipe retry "
+            "CONFIG` has them tried again"
         )

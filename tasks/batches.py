@@ -1,7 +1,7 @@
 """Batches that fit into a device's memory: halved where they do not, and kept so."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -22,12 +22,17 @@ class Batches:
     A size that it has none for is halved until one works. That holds for the same work on
     this device from then on, in the whole process: what is tried again and again fails
     again and again, and takes the time of an image each.
+
+    An image that does not fit even alone is too large, if others fit. Where none does, the
+    device is full for now, and ``require_room`` says so.
     """
 
     work: str
     device: str
     reduced_to: int | None = None
     """Images in the smallest batch that was cut for want of memory; None if none was."""
+    _too_large: list[int] = field(default_factory=list, init=False)
+    """Pixels of the images that did not fit alone, and that none so small has fitted after."""
 
     @property
     def remarks(self) -> dict[str, int]:
@@ -53,11 +58,36 @@ class Batches:
             done = self._tried(make, part)
             if done is not None:
                 made += done
+                self._learn(pixels)
             elif len(part) == 1:
                 made.append(None)
+                self._too_large.append(pixels)
             else:
                 self._reduce(len(part) // 2 * pixels)
         return made
+
+    def require_room(self) -> None:
+        """Check that no image was left out for want of room that there is at other times.
+
+        Raises:
+            OSError: none has fitted since one was left out, and in this process either none
+                has ever, or one as large.
+        """
+        largest = _largest.get((self.work, self.device), 0)
+        for pixels in self._too_large:
+            if not 0 < largest < pixels:
+                _fitting.pop((self.work, self.device), None)  # learned in want, too
+                raise OSError(
+                    f"the device {self.device!r} must have room to {self.work} an image of "
+                    f"{pixels} pixels, got none now; end what else fills it, lower "
+                    "compute.shards_at_once or choose another compute.device, and run again"
+                )
+
+    def _learn(self, pixels: int) -> None:
+        """Images of this size fit, and so the device is not full."""
+        place = self.work, self.device
+        _largest[place] = max(_largest.get(place, pixels), pixels)
+        self._too_large = [size for size in self._too_large if size < pixels]
 
     def _most(self, pixels: int) -> int | None:
         """Items that fit; None as long as all did."""
@@ -84,6 +114,9 @@ class Batches:
 
 _fitting: dict[tuple[str, str], int] = {}
 """Pixels in the largest batch, by work and device, where there was no memory for more."""
+
+_largest: dict[tuple[str, str], int] = {}
+"""Pixels of the largest image that ever fitted, by work and device."""
 
 
 def no_room(picture: Picture) -> str:

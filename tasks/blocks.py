@@ -1,6 +1,6 @@
 """The files of a corpus by shard: as they lie in its shards now, and new ones in new shards."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from tasks.assign import Block, assign_files, free_shards
@@ -14,6 +14,7 @@ def blocks_of(
     catalogue: Catalogue | None,
     forgotten: Mapping[str, Sequence[str]],
     size: int,
+    gone: Collection[str] = (),
 ) -> Iterator[Block]:
     """The files of a corpus by shard: a tar each, or as they were before.
 
@@ -22,17 +23,20 @@ def blocks_of(
         catalogue: of the data set as it is; None where there is none.
         forgotten: digests of keys that must not come back.
         size: images in a new shard.
+        gone: shards that were retired.
     """
     files = islice(list_files(corpus, forgotten), corpus.limit)
     if corpus.is_tars:
-        return _a_shard_each(files, catalogue)
-    return assign_files(files, catalogue, size)
+        return _a_shard_each(files, catalogue, gone)
+    return assign_files(files, catalogue, size, gone)
 
 
-def _a_shard_each(tars: Iterable[SourceFile], catalogue: Catalogue | None) -> Iterator[Block]:
+def _a_shard_each(
+    tars: Iterable[SourceFile], catalogue: Catalogue | None, gone: Collection[str]
+) -> Iterator[Block]:
     """A shard for every tar; tars that have one keep it."""
     shards = () if catalogue is None else catalogue.shards
     known = {entry.tar: entry.shard for entry in shards}
-    free = free_shards(catalogue)
+    free = free_shards(catalogue, gone)
     for tar in tars:
         yield Block(known.get(tar.path) or next(free), (tar,))

@@ -3,18 +3,23 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
 from typing import NamedTuple
 
-from tasks.io.errors import CorpusError
+from tasks.io.access import is_s3
+from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
 from tasks.io.listing import stem
 from tasks.io.names import key_complaint, printable
 from tasks.io.shard_list import ODD_NAME
-from tasks.io.store import Store
+from tasks.io.store import Entry, Store
 from tasks.sections import Corpus
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS = 1_000_000
+_FEW = 8
+"""So many tars of a bucket of S3 are asked for one by one; the folder of more is listed."""
 
 
 class SourceFile(NamedTuple):
@@ -78,16 +83,32 @@ def list_images(store: Store) -> Iterator[SourceFile]:
 
 
 def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
-    """The tars that a pattern with braces names, in its order.
+    """The tars that a pattern with braces names, in its order; a folder is listed once.
 
     Raises:
         CorpusError: one of them is not there.
     """
     folder, pattern = _folder_and_pattern(corpus)
     store = Store(folder, corpus.access)
-    for path in _expanded(pattern):
+    for below, group in groupby(_expanded(pattern), key=lambda path: path.rpartition("/")[0]):
+        yield from _tars_in(below, list(group), store, corpus)
+
+
+def _tars_in(
+    folder: str, paths: Sequence[str], store: Store, corpus: Corpus
+) -> Iterator[SourceFile]:
+    """The tars with these paths, all in one folder.
+
+    Raises:
+        CorpusError: one of them is not there.
+    """
+    listed: dict[str, Entry] = {}
+    if len(paths) > _FEW and is_s3(store.url):
+        with suppress(StoreRefused):  # some buckets may be read, and not be listed
+            listed = store.files(folder)
+    for path in paths:
         try:
-            entry = store.entry(path)
+            entry = listed.get(path) or store.entry(path)
         except FileNotFoundError as error:
             raise CorpusError(
                 f"every tar of {corpus.path!r} must be there, but {store.address(path)} is not; "

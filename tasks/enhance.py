@@ -121,6 +121,7 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
             pending = _finish(rendered, window[0], job, finishers)
         with watch.lap("scores and files"):
             outputs.write(future.result() for future in pending)
+        renderer.batches.require_room()
         outcome = outputs.close(watch, renderer.remarks)
     return outcome, watch.rounded()
 

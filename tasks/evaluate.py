@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from tasks.io.extractors import extractor_identity, extractor_names
 from tasks.io.perceptual import lpips_identity, lpips_name
 from tasks.io.scores import FIDELITY_SCHEMA
 from tasks.io.shards import read_table
+from tasks.io.threads import side_by_side
 from tasks.io.workspace import (
     Signal,
     Workspace,
@@ -194,8 +196,8 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
     """
     folder = metrics_folder(job.dataset, job.operator, job.signals[0])
     images, refused = 0, Counter[str]()
-    for shard in job.shards:
-        table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+    read = partial(read_table, workspace.store, columns=["status", "reason"])
+    for table in side_by_side(read, (f"{folder}/{shard}.parquet" for shard in job.shards)):
         images += table.num_rows
         refused.update(refused_in(table))
     require_few_bad(job.dataset, images, refused, job.max_bad_fraction)

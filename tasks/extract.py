@@ -120,6 +120,7 @@ def write_features(job: ExtractJob) -> Outcome:
             writer.add([key for key, _ in found], [row for _, row in found])
             reasons += [reason for _, reason in window if isinstance(reason, str)]
             advance(len(window))
+        batches.require_room()
         writer.close()
         outcome = Outcome(images=images, refused=count_reasons(reasons), remarks=batches.remarks)
         publication.facts |= outcome.facts()

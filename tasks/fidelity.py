@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Collection, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from tasks.io.features import read_class_sums, read_statistics
 from tasks.io.ledger import digest_of
 from tasks.io.scores import METRICS
 from tasks.io.shards import read_table
+from tasks.io.threads import side_by_side
 from tasks.io.workspace import (
     CURVE,
     Signal,
@@ -164,9 +165,9 @@ def _means(job: FidelityJob, workspace: Workspace) -> dict[float | None, dict[st
     """Of each alpha in the tables of the signal: images, means of metrics, their errors."""
     totals = {point.alpha: _Means() for point in job.points}
     folder = metrics_folder(job.dataset, job.operator, job.signal)
-    for shard in job.shards:
-        path = f"{folder}/{shard}.parquet"
-        table = read_table(workspace.store, path, ["alpha", "status", *METRICS])
+    columns = ["alpha", "status", *METRICS]
+    paths = (f"{folder}/{shard}.parquet" for shard in job.shards)
+    for table in side_by_side(partial(read_table, workspace.store, columns=columns), paths):
         for alpha, total in totals.items():
             own = pc.equal(table["alpha"], alpha) if job.signal == CURVE else None
             total.add(table if own is None else table.filter(own))
@@ -211,7 +212,8 @@ def _vouched(job: FidelityJob, workspace: Workspace) -> frozenset[str]:
     folder = metrics_folder(job.dataset, job.operator, job.signal)
     survey = workspace.ledger.survey(folder)
     records = (survey.records(f"{folder}/{shard}")[-1] for shard in job.shards)
-    return frozenset(path for record in records for path in workspace.ledger.facts(record)["files"])
+    bodies = side_by_side(workspace.ledger.facts, records)
+    return frozenset(path for facts in bodies for path in facts["files"])
 
 
 class _Paths(NamedTuple):

@@ -1,7 +1,7 @@
 """Index a data set: one catalogue of all its shards."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,12 +10,12 @@ from prefect import task
 from tasks.bad_images import refused_in, require_few_bad
 from tasks.config import Config
 from tasks.io.catalogue import Catalogue
-from tasks.io.errors import CorpusError
-from tasks.io.ledger import digest_of
+from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.ledger import Survey, digest_of
 from tasks.io.shard_list import write_catalogue
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Outcome, Target, aim, finished_digest, publishing, settle
-from tasks.known import known_catalogue, shard_tables
+from tasks.known import gone_shards, known_catalogue, shard_tables
 from tasks.policy import SHARD_POLICY
 
 
@@ -38,9 +38,20 @@ def index_dataset(job: IndexJob) -> None:
 
 
 def plan_index(
-    config: Config, dataset: str, shards: Iterable[str], workspace: Workspace
+    config: Config, dataset: str, shards: Mapping[str, str], workspace: Workspace
 ) -> IndexJob | None:
-    """The index over these shards, which must be finished; None if it is there."""
+    """The index over these shards, which must be finished; None if it is there.
+
+    Args:
+        config: as it is.
+        dataset: its name.
+        shards: fingerprints by name, as the shards were planned.
+        workspace: where.
+
+    Raises:
+        CorpusError: there are none.
+        StepMissing: one is not finished, or another run has made it from something else.
+    """
     folder = dataset_folder(dataset)
     survey = workspace.ledger.survey(folder)
     wanted = {f"{folder}/{shard}": shard for shard in sorted(shards)}
@@ -49,7 +60,7 @@ def plan_index(
             f"{dataset} must hold at least one image, got none: all were refused; the column "
             "`reason` of the index that it is made from says why"
         )
-    digests = {artifact: finished_digest(survey, artifact) for artifact in wanted}
+    digests = {artifact: _digest(survey, artifact, shards[wanted[artifact]]) for artifact in wanted}
     inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
     target = aim(survey, f"{folder}/index", "index", inputs)
     if target is None:
@@ -71,6 +82,7 @@ def write_index(job: IndexJob) -> Outcome:
     Raises:
         TooManyBadImages: more was refused than the configuration allows.
         CorpusError: two tars hold the same key.
+        StepMissing: another run has changed the shards since this was planned.
     """
     workspace, folder = job.opened(), dataset_folder(job.dataset)
     refused, images = Counter[str](), 0
@@ -85,6 +97,12 @@ def write_index(job: IndexJob) -> Outcome:
     with publishing(workspace, job.target) as publication:
         path = publication.file(f"{folder}/index.parquet")
         entries = write_catalogue(counted(), path, publication.file(f"{folder}/shards.parquet"))
+        survey = workspace.ledger.survey(folder)
+        found = {
+            f"{folder}/{name}": finished_digest(survey, f"{folder}/{name}") for name in job.shards
+        }
+        if digest_of(found) != job.content:
+            raise StepMissing(_changed(folder))
         _require_unique(job.dataset, Catalogue(pq.ParquetFile(path), entries))
         require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
         outcome = Outcome(images=images, refused=dict(refused))
@@ -95,13 +113,26 @@ def write_index(job: IndexJob) -> Outcome:
 
 def _gone(dataset: str, shards: Collection[str], workspace: Workspace) -> list[str]:
     """Shards that were known and are no more, and those that are still to be retired."""
-    folder, ledger = dataset_folder(dataset), workspace.ledger
-    survey = ledger.survey(folder)
+    survey = workspace.ledger.survey(dataset_folder(dataset))
     catalogue = known_catalogue(dataset, survey, workspace)
     before = {entry.shard for entry in catalogue.shards} if catalogue is not None else set[str]()
-    for record in survey.records(f"{folder}/index"):
-        before |= set(ledger.facts(record).get("gone", ()))
-    return sorted(before.difference(shards))
+    return sorted((before | gone_shards(dataset, survey, workspace)).difference(shards))
+
+
+def _digest(survey: Survey, artifact: str, fingerprint: str) -> str:
+    """The digest of a shard, made from just these inputs."""
+    finished_digest(survey, artifact)
+    digest = survey.digest(artifact, fingerprint)
+    if digest is None:
+        raise StepMissing(_changed(artifact))
+    return digest
+
+
+def _changed(what: str) -> str:
+    return (
+        f"{what} must be as this run planned it, but another run is changing the data set, from "
+        "other images or options; run again when it has ended"
+    )
 
 
 def _require_unique(dataset: str, catalogue: Catalogue) -> None:

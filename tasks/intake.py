@@ -14,6 +14,7 @@ from tasks.io.png_chunks import has_late_metadata
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
 from tasks.io.tars import read_samples
+from tasks.io.temporary import temporary_room
 from tasks.progress import advance
 from tasks.sections import Corpus
 
@@ -42,7 +43,7 @@ def accept_tar(
     The tar is read as a stream. What it brings waits in a file on this machine's disk
     until its place is known, as a tar is in any order.
     """
-    with tempfile.TemporaryFile() as spool:
+    with temporary_room(), tempfile.TemporaryFile() as spool:
         waiting = []
         with source.stream(tar.path) as stream:
             for image in _samples(stream, tar, corpus, limits, forgotten):
@@ -103,12 +104,24 @@ def _read(source: Store, path: str) -> bytes:
 
     Raises:
         ImageRefused: it cannot be read.
+        OSError: the whole corpus is gone, perhaps for a moment.
     """
     try:
         return source.read(path)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        if isinstance(error, FileNotFoundError) and not _is_there(source):
+            raise OSError(
+                f"the corpus must stay where it was listed, got none, or an empty one, at "
+                f"{source.address()}; mount it again and run again"
+            ) from error
         reason = error.strerror or type(error).__name__
         raise ImageRefused(f"unreadable: {reason}") from error
+
+
+def _is_there(source: Store) -> bool:
+    """Whether a corpus has anything; the place of a disk that is not mounted is empty."""
+    folder = source.local()
+    return source.is_folder() and (folder is None or any(folder.iterdir()))
 
 
 def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:

@@ -1,8 +1,10 @@
 """What a task is told: plain values that fit into a parameter of a Prefect run."""
 
 import hashlib
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -58,13 +60,15 @@ J = TypeVar("J", bound=Job)
 class Planned(NamedTuple):
     """One unit of a step, and its job unless it is done.
 
-    ``images`` is how many it has; ``artifacts`` names what it consists of, done or not.
+    ``images`` is how many it has; ``artifacts`` names what it consists of, done or not;
+    ``fingerprint`` is that of a data set's shard, as it is or will be.
     """
 
     unit: str
     images: int
     job: Job | None
     artifacts: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 class Outcome(BaseModel):
@@ -92,11 +96,15 @@ class Recipe:
         self._shared = dict(shared)
         self._start = hashlib.sha256(fingerprint(step, self._shared).encode())
 
-    def aim(self, survey: Survey, artifact: str, **own: Any) -> Target | None:
-        """The target with a shard's own inputs too, or None if it has been made from them."""
+    def mark(self, **own: Any) -> str:
+        """The fingerprint with a shard's own inputs too."""
         key = self._start.copy()
         key.update(repr(sorted(own.items())).encode("utf-8", "surrogatepass"))
-        mark = key.hexdigest()[:32]
+        return key.hexdigest()[:32]
+
+    def aim(self, survey: Survey, artifact: str, **own: Any) -> Target | None:
+        """The target with a shard's own inputs too, or None if it has been made from them."""
+        mark = self.mark(**own)
         if survey.digest(artifact, mark) is not None:
             return None
         return Target(
@@ -138,10 +146,21 @@ def carry_out(job: J, work: Callable[[J], Outcome]) -> Outcome:
 
 
 def settle(job: J, work: Callable[[J], object]) -> None:
-    """Do a job that nothing can go on without: wait for a run that is at it."""
+    """Do a job that nothing can go on without: wait for a run that is at it.
+
+    A failure is noted for whoever asks for the status.
+    """
     with job.opened().claims.held(job.claim(), patient=True):
-        if not all(_is_made(target, job.opened()) for target in job.targets()):
+        if all(_is_made(target, job.opened()) for target in job.targets()):
+            return
+        try:
             work(job)
+        except CancelledError:
+            raise
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            note_failure(job, error, f"{frames[-1].filename}:{frames[-1].lineno}")
+            raise
 
 
 def note_failure(job: Job, error: BaseException, place: str) -> None:
@@ -159,7 +178,7 @@ def publishing(workspace: Workspace, target: Target) -> AbstractContextManager[P
 
 def _is_made(target: Target, workspace: Workspace) -> bool:
     records = workspace.ledger.records(target.artifact)
-    return any(record.fingerprint == target.fingerprint for record in records)
+    return [record.fingerprint for record in records] == [target.fingerprint]
 
 
 def generator_of(purpose: str, seed: int, key: str) -> torch.Generator:

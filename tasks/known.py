@@ -12,9 +12,10 @@ from tasks.io.catalogue import Catalogue
 from tasks.io.cores import cores
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger import Survey
-from tasks.io.pictures import ordered_map
 from tasks.io.shard_list import write_catalogue
 from tasks.io.shards import origin_of
+from tasks.io.temporary import temporary_room
+from tasks.io.threads import ordered_map
 from tasks.io.workspace import Workspace, dataset_folder
 
 
@@ -35,9 +36,30 @@ def known_catalogue(dataset: str, survey: Survey, workspace: Workspace) -> Catal
             return workspace.catalogue(dataset)
         except (StepMissing, ArtifactDamaged):
             pass  # gone, damaged, or an older version's
-    names = (artifact.rpartition("/")[2] for artifact in survey.artifacts())
-    shards = [name for name in names if name.startswith("shard-")]
+    own = (artifact.removeprefix(f"{folder}/") for artifact in survey.artifacts())
+    shards = [name for name in own if name.startswith("shard-")]  # not those of its matches
     return _gathered(dataset, shards, workspace) if shards else None
+
+
+def gone_shards(dataset: str, survey: Survey, workspace: Workspace) -> set[str]:
+    """The shards that a data set had and has no more, as its index says.
+
+    What was made of them is removed by whichever run comes to it, so their names are not
+    given to others.
+
+    Raises:
+        StepMissing: the index is being written in this moment.
+    """
+    gone = set[str]()
+    for record in survey.records(f"{dataset_folder(dataset)}/index"):
+        try:
+            gone |= set(workspace.ledger.facts(record).get("gone", ()))
+        except FileNotFoundError as error:
+            raise StepMissing(
+                f"the index of {dataset!r} must stay while shards are planned, but another run "
+                "is writing it; run again"
+            ) from error
+    return gone
 
 
 def _gathered(dataset: str, shards: Sequence[str], workspace: Workspace) -> Catalogue:
@@ -46,7 +68,10 @@ def _gathered(dataset: str, shards: Sequence[str], workspace: Workspace) -> Cata
     Raises:
         ArtifactDamaged: a shard is not there, though the ledger says so.
     """
-    with tempfile.TemporaryDirectory() as folder:  # open files outlive their names
+    with (
+        temporary_room(),
+        tempfile.TemporaryDirectory() as folder,
+    ):  # open files outlive their names
         index = Path(folder) / "index.parquet"
         try:
             tables = shard_tables(dataset, shards, workspace)

@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.io.errors import CorpusError
+from tasks.io.joining import counterparts
 from tasks.io.ledger import digest_of
 from tasks.io.shards import Member, members_of, read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
@@ -75,15 +76,15 @@ def read_matches(
 def write_matches(job: MatchJob) -> int:
     """Look the keys of each shard up in the reference's index."""
     workspace = job.opened()
-    reference = workspace.catalogue(job.reference)
+    restored = workspace.catalogue(job.dataset)
+    asking = restored.only([e for e in restored.shards if e.shard in job.by_shard])
     matched = 0
-    for shard, target in job.by_shard.items():
-        keys = [member.key for member in workspace.members(job.dataset, shard)]
-        table = reference.lookup(keys, likely=shard)
+    for entry, table in counterparts(asking, workspace.catalogue(job.reference)):
+        target = job.by_shard[entry.shard]
         matched += table.num_rows
         with publishing(workspace, target) as publication:
             pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
-            publication.facts |= {"images": len(keys), "matched": table.num_rows}
+            publication.facts |= {"images": entry.accepted, "matched": table.num_rows}
             # Where a reference lies may change without the reference changing.
             truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
             publication.digest = digest_of(list(truths))

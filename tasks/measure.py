@@ -147,6 +147,7 @@ def write_moments(job: MeasureJob) -> Outcome:
             if job.by_image and dimension <= KEPT_DIMENSION:
                 parts[image_name(member.key)] = moments
                 images[member.key] = member.sha256
+        encoder.batches.require_room()
         outcome = Outcome(
             images=len(job.chosen), refused=count_reasons(reasons), remarks=encoder.remarks
         )
@@ -202,8 +203,8 @@ def _measured(
     fresh = _encoded(job, [member for member in members if member.key not in known], encoder)
     for member in members:
         if member.key in known:
-            yield member, known[member.key]
             advance(1)
+            yield member, known[member.key]
         else:
             yield member, next(fresh)
 
@@ -220,5 +221,5 @@ def _encoded(
         )
         for pictures in loaded:
             for moments in encoder.measure(pictures, job.patch_size):
-                yield moments
                 advance(1)
+                yield moments

@@ -77,13 +77,14 @@ def require_shards(config: Config) -> None:
     """
     workspace = Workspace(config.workspace, still=True)
     for dataset, plan in _data_sets(config, workspace):
-        units = list(plan())
-        missing = sum(unit.job is not None for unit in units)
-        names = [unit.unit for unit in units]
-        if missing or plan_index(config, dataset, names, workspace) is not None:
+        shards, missing = dict[str, str](), 0
+        for unit in plan():  # each with its files, which are not held together
+            shards[unit.unit] = unit.fingerprint
+            missing += unit.job is not None
+        if missing or plan_index(config, dataset, shards, workspace) is not None:
             raise StepMissing(
                 f"the data set {dataset!r} must be that of its images and options now, got "
-                f"{missing} of {len(units)} shards missing or out of date, or others in its "
+                f"{missing} of {len(shards)} shards missing or out of date, or others in its "
                 "index; run `dotpipe shard CONFIG` first"
             )
 
@@ -102,13 +103,15 @@ def _with_index(
     config: Config, dataset: str, plan: Callable[[], Iterable[Planned]], workspace: Workspace
 ) -> Iterator[Planned]:
     """The shards of a data set, and the index over them once they are done."""
-    names, complete = [], True
+    shards, complete = dict[str, str](), True
     for unit in plan():
-        names.append(unit.unit)
+        shards[unit.unit] = unit.fingerprint
         complete = complete and unit.job is None
         yield unit
-    if complete:
-        job = plan_index(config, dataset, names, workspace)
+    if not complete:  # the index is still needed, though nothing can be said of it
+        yield Planned("", 0, None, (f"{dataset_folder(dataset)}/index",))
+    else:
+        job = plan_index(config, dataset, shards, workspace)
         yield from _single(f"{dataset_folder(dataset)}/index", job)
 
 

@@ -1,6 +1,7 @@
 """Reduce the moments of both sides to a transport operator."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from prefect import task
 from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator, solve_transport
 from dot_kernels.uncertainty import map_standard_error, merge
 from tasks.config import Config
+from tasks.corpus import key_digest
 from tasks.io.artifacts import load_moments, load_operator, save_operator
 from tasks.io.codecs import codec_identity
 from tasks.io.errors import CorpusError, StepMissing
@@ -19,6 +21,9 @@ from tasks.measure import WHOLE, measure_name
 from tasks.policy import SHARD_POLICY, logger
 from tasks.select import Selection, plan_selection, read_selection
 
+_MOST_DIGESTS, _DIGITS = 20_000, 16
+"""Up to so many keys an operator's record says what it was fitted on, in so many digits each."""
+
 
 class ReduceJob(Job):
     """Solve the operator from these moment files."""
@@ -28,6 +33,8 @@ class ReduceJob(Job):
     target_side: tuple[str, ...]
     ridge: float
     provenance: dict[str, Any]
+    fitted_on: tuple[str, ...] | None
+    """Digests of the chosen keys, unless they are too many to be kept."""
 
 
 class OperatorRef(NamedTuple):
@@ -72,6 +79,7 @@ def plan_reduction(
             source=tuple(sides["source"]),
             target_side=tuple(sides["target"]),
             ridge=config.fit.ridge,
+            fitted_on=_fitted_on(selection),
             provenance={
                 "pairing": selection.pairing,
                 "pairs": selection.pairs,
@@ -85,6 +93,20 @@ def plan_reduction(
         )
     )
     return operator, job
+
+
+def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
+    """Whether an operator with these facts in its record may know one of the keys."""
+    digests = facts.get("fitted_on")
+    return digests is None or not {key_digest(key)[:_DIGITS] for key in keys}.isdisjoint(digests)
+
+
+def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
+    sides = (selection.source, selection.target)
+    keys = {key for side in sides for chosen in side.values() for key in chosen}
+    if len(keys) > _MOST_DIGESTS:
+        return None
+    return tuple(sorted(key_digest(key)[:_DIGITS] for key in keys))
 
 
 def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
@@ -105,7 +127,7 @@ def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
     if reduction is not None:
         raise StepMissing(refit)
     artifact = operator_artifact(config.restored_name, name)
-    (record,) = workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)
+    record = workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
     branch = workspace.ledger.facts(record)["diagnostics"]["branch"]
     return OperatorRef(name, record.digest, branch == "stochastic")
 
@@ -140,7 +162,8 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         path = publication.file(f"{job.target.artifact}.safetensors")
         facts = {**job.provenance, "map_standard_error": spread}
         save_operator(operator, totals, path, **facts)
-        publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **facts}
+        known = {"fitted_on": job.fitted_on, **facts}
+        publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
 

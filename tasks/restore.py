@@ -16,7 +16,7 @@ from tasks.io.cores import cores
 from tasks.io.decoders import decode
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
-from tasks.io.pictures import ordered_map, to_pixels, to_tensor, windows
+from tasks.io.pictures import to_pixels, to_tensor, windows
 from tasks.io.restorers import RestorerSpec, load_restorer, restorer_identity
 from tasks.io.shards import (
     SHARD_ENDINGS,
@@ -28,13 +28,14 @@ from tasks.io.shards import (
     write_shard,
 )
 from tasks.io.store import Store
+from tasks.io.threads import ordered_map
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import (
     Job,
     Outcome,
     Planned,
+    Recipe,
     Target,
-    aim,
     carry_out,
     finished_digest,
     generator_of,
@@ -85,7 +86,8 @@ def plan_restoration(
             "restorer": restorer,
         }
         artifact = f"{dataset_folder(dataset)}/{shard}"
-        target = aim(survey, artifact, "restore", inputs)
+        recipe = Recipe("restore", inputs)
+        target = recipe.aim(survey, artifact)
         job = (
             None
             if target is None
@@ -102,7 +104,7 @@ def plan_restoration(
                 weights=config.weights,
             )
         )
-        planned.append(Planned(shard, images, job, (artifact,)))
+        planned.append(Planned(shard, images, job, (artifact,), recipe.mark()))
     return planned
 
 

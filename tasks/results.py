@@ -1,15 +1,13 @@
 """The results as a table: values with errors, and the best ones marked."""
 
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from tasks.io.figures import perception_column
 from tasks.io.pages import render_table
+from tasks.io.parquet import read_schema
 from tasks.io.workspace import CURVE, Signal, Workspace
 
 Row = Mapping[str, Any]
@@ -71,7 +69,7 @@ class Table(NamedTuple):
 
 def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
     """What the summary says of its networks: names of metrics, sizes, warnings."""
-    schema = pq.read_schema(io.BytesIO(workspace.store.read(f"{artifact}.parquet")))
+    schema = read_schema(workspace.store, f"{artifact}.parquet")
     found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     return NAMES | found
 

@@ -11,7 +11,7 @@ from tasks.config import Config
 from tasks.io.cores import cores
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
-from tasks.io.pictures import ordered_map
+from tasks.io.threads import ordered_map
 from tasks.io.workspace import Workspace
 from tasks.plan import steps_of
 

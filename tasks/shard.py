@@ -17,7 +17,7 @@ from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Outcome, Planned, Recipe, Target, carry_out, publishing
-from tasks.known import known_catalogue
+from tasks.known import gone_shards, known_catalogue
 from tasks.policy import SHARD_POLICY, logger
 from tasks.sections import Corpus
 
@@ -31,6 +31,7 @@ class ShardJob(Job):
     limits: Limits
     files: tuple[SourceFile, ...]
     forgotten: tuple[str, ...] = ()
+    """Digests of all keys that a tar must not bring back."""
 
 
 @task(name="shard", **SHARD_POLICY)
@@ -52,14 +53,16 @@ def plan_shards(
     folder = dataset_folder(dataset)
     survey = workspace.ledger.survey(folder)
     catalogue, known = known_catalogue(dataset, survey, workspace), workspace.forgotten()
+    gone = gone_shards(dataset, survey, workspace)
     recipe = Recipe("shard", _options(config, corpus))
     empty = True
-    for block in blocks_of(corpus, catalogue, known, config.shards.images):
+    for block in blocks_of(corpus, catalogue, known, config.shards.images, gone):
         empty = False
         forgotten = _forgotten_in(block, corpus, known)
         artifact = f"{folder}/{block.shard}"
         files = hashlib.sha256(repr(block.files).encode()).hexdigest()
-        target = recipe.aim(survey, artifact, files=files, forgotten=forgotten)
+        own = {"files": files, "forgotten": forgotten}
+        target = recipe.aim(survey, artifact, **own)
         job = (
             None
             if target is None
@@ -70,10 +73,10 @@ def plan_shards(
                 corpus=corpus,
                 limits=config.shards.limits(),
                 files=block.files,
-                forgotten=forgotten,
+                forgotten=tuple(sorted(known)) if corpus.is_tars else (),
             )
         )
-        yield Planned(block.shard, len(block.files), job, (artifact,))
+        yield Planned(block.shard, len(block.files), job, (artifact,), recipe.mark(**own))
     if empty:
         raise CorpusError(
             f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
@@ -123,7 +126,7 @@ def _images(job: ShardJob) -> Iterator[Accepted | Refused]:
 def _forgotten_in(
     block: Block, corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
-    """The digests of keys that the block's tar must not give away again."""
+    """The digests of keys that the block's tar held when they were forgotten."""
     if not corpus.is_tars:
         return ()  # such files are not even listed
     return tuple(sorted(key for key, tars in forgotten.items() if block.files[0].path in tars))

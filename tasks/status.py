@@ -116,14 +116,18 @@ def _state(unit: Planned, old: list[Target], failures: list[str]) -> str:
 
 def _change(target: Target, ledger: Ledger) -> str:
     """In which inputs a target differs from what is there; from the likest, if it is new."""
+    found = [_inputs(record, ledger) for record in _before(target, ledger)]
     changes = [
         [
             _told(name, before.get(name), target.inputs.get(name))
             for name in sorted(set(before) | set(target.inputs))
             if before.get(name) != target.inputs.get(name)
         ]
-        for before in (_inputs(record, ledger) for record in _before(target, ledger))
+        for before in found
+        if before is not None
     ]
+    if found and not changes:
+        return "its record cannot be read"
     fewest = min(changes, key=len, default=["it"])
     return f"{', '.join(fewest) or 'the kernels of this software'} changed"
 
@@ -135,11 +139,12 @@ def _before(target: Target, ledger: Ledger) -> list[Record]:
     return folder.records(target.artifact) or list(islice(beside, SAMPLE))
 
 
-def _inputs(record: Record, ledger: Ledger) -> dict[str, Any]:
+def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
+    """What an artifact was made from; None if its record is damaged, or just withdrawn."""
     try:
-        found: dict[str, Any] = ledger.facts(record).get("inputs", {})
-    except (OSError, ValueError):  # withdrawn in this moment, or damaged
-        return {}
+        found: dict[str, Any] = dict(ledger.facts(record)["inputs"])
+    except (OSError, ValueError, LookupError, TypeError, DotpipeError):
+        return None
     return found
 
 
@@ -157,7 +162,7 @@ def _failures(paths: Iterable[str], ledger: Ledger) -> dict[str, int]:
     for path in islice(paths, SAMPLE):
         try:
             facts = ledger.read_note(path)
-        except (OSError, ValueError):
+            told[f"{facts['error']}: {facts['message']}"] += 1
+        except (OSError, ValueError, LookupError, TypeError):
             continue
-        told[f"{facts['error']}: {facts['message']}"] += 1
     return dict(told)

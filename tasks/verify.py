@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tasks.io.cores import cores
+from tasks.io.errors import ArtifactDamaged, StoreRefused
 from tasks.io.ledger import Ledger, Record
-from tasks.io.pictures import ordered_map
 from tasks.io.ranges import SPAN_BYTES
 from tasks.io.store import Store
+from tasks.io.threads import ordered_map
 
 
 class Checked(NamedTuple):
@@ -22,7 +23,11 @@ class Checked(NamedTuple):
 
 
 def verify(ledger: Ledger) -> Iterator[Checked]:
-    """Every record of a workspace, in order, with what is wrong with its files."""
+    """Every record of a workspace, in order, with what is wrong with its files.
+
+    Raises:
+        StoreRefused, OSError: the store as a whole cannot be read.
+    """
     records = sorted(ledger.survey("").all())
     with ThreadPoolExecutor(2 * cores()) as pool:
         yield from ordered_map(pool, partial(_check, ledger), records, ahead=4 * cores())
@@ -33,15 +38,23 @@ def repair(ledger: Ledger, damaged: Iterable[Checked]) -> None:
     ledger.withdraw(checked.record for checked in damaged)
 
 
+def still_missing(ledger: Ledger, damaged: Iterable[Checked]) -> list[str]:
+    """The artifacts among damaged ones that have not been made again: another run's."""
+    artifacts = {checked.record.artifact for checked in damaged}
+    return sorted(artifact for artifact in artifacts if not ledger.records(artifact))
+
+
 def _check(ledger: Ledger, record: Record) -> Checked:
     try:
         files: dict[str, dict[str, Any]] = ledger.facts(record)["files"]
+        size = sum(facts["size"] for facts in files.values())
     except FileNotFoundError:
         return Checked(record, 0, ())  # withdrawn since: another run is making it anew
-    except (ValueError, KeyError, TypeError):
+    except (ArtifactDamaged, KeyError, TypeError, AttributeError):
         return Checked(record, 0, (f"{record.path}: no record that can be read",))
+    except (OSError, StoreRefused) as error:
+        return Checked(record, 0, (_unread(ledger.store, record.path, error),))
     checks = [_compare(ledger.store, path, facts) for path, facts in sorted(files.items())]
-    size = sum(facts["size"] for facts in files.values())
     return Checked(record, size, tuple(filter(None, checks)))
 
 
@@ -55,8 +68,21 @@ def _compare(store: Store, path: str, facts: dict[str, Any]) -> str | None:
                 size += len(chunk)
     except FileNotFoundError:
         return f"{path}: not there"
+    except (OSError, StoreRefused) as error:
+        return _unread(store, path, error)
     if size != facts["size"]:
         return f"{path}: {size} bytes, must be {facts['size']}"
     if digest.hexdigest() != facts["sha256"]:
         return f"{path}: other bytes than were written"
     return None
+
+
+def _unread(store: Store, path: str, error: Exception) -> str:
+    """The damage of a file that gives an error, as one on a bad sector does.
+
+    Raises:
+        StoreRefused, OSError: it is not the file's: the store is away.
+    """
+    if not store.is_folder():
+        raise error
+    return f"{path}: cannot be read: {error}"

@@ -17,7 +17,7 @@ them: `pipe:` would execute what a configuration says."""
 
 PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 4
-"""An upload holds this many parts of this size in memory, and no more."""
+"""An upload reads this many parts of this size at a time."""
 
 _CONNECT_S = 10.0
 _SILENCE_S = 20.0
@@ -59,7 +59,8 @@ def require_location(url: str) -> str:
             f"{', '.join(sorted(f'{name}://' for name in SCHEMES if name))}, without `::`, got "
             f"the scheme {scheme!r}; copy what it names to a folder or bucket first"
         )
-    if "@" in parts.netloc:
+    user, at, _ = parts.netloc.rpartition("@")  # before Azure's account stands the container
+    if at and (is_s3(url) or ":" in user):
         raise ConfigurationError(
             "a location must hold no credentials, got some before the @; put them into the "
             "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"

@@ -1,4 +1,4 @@
-"""What S3 is asked that fsspec does not ask: for a folder's first object, for old uploads."""
+"""What S3 is asked that fsspec does not ask: first objects, single pages, old uploads."""
 
 import logging
 from collections.abc import Iterator
@@ -9,6 +9,9 @@ from typing import Any
 _AGE = timedelta(days=1)
 """No upload of ours takes this long; a younger one may be another run's."""
 
+_PAGE = 1000
+"""Objects and folders that one answer lists; S3 gives no more."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -18,6 +21,23 @@ def holds_objects(system: Any, root: str) -> bool:
     prefix = f"{key}/" if key else ""
     found = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
     return not key or bool(found.get("Contents"))
+
+
+def pages_of(system: Any, root: str) -> Iterator[dict[str, Any]]:
+    """What lies right in a folder, as fsspec tells it, but page after page."""
+    bucket, key, _ = system.split_path(root)
+    prefix = f"{key}/" if key else ""
+    asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": _PAGE}
+    while True:
+        page = system.call_s3("list_objects_v2", **asked)
+        for folder in page.get("CommonPrefixes", ()):
+            yield {"name": folder["Prefix"], "type": "directory", "size": 0}
+        for found in page.get("Contents", ()):
+            size, mark = found["Size"], found.get("ETag")
+            yield {"name": found["Key"], "type": "file", "size": size, "ETag": mark}
+        if not page.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def abort_orphans(system: Any, root: str) -> None:

@@ -7,6 +7,7 @@ Reading in the order of keys merges the runs, with a shard of a few of them in m
 """
 
 import bisect
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,13 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.io.errors import ArtifactDamaged, StepMissing
+from tasks.io.copies import at_hand
+from tasks.io.errors import StepMissing
 from tasks.io.merging import merged
+from tasks.io.parquet import present, whole
 from tasks.io.shard_list import ShardEntry, is_odd, shards_in
 from tasks.io.store import Store
 
 _ROWS_AT_ONCE = 4096
 """Rows of small shards that are read together."""
+
+_TEXTS_AT_ONCE = 256
+"""Rows of one shard that are written as JSON together."""
 
 
 class Place(NamedTuple):
@@ -29,6 +35,13 @@ class Place(NamedTuple):
 
     key: str
     shard: str
+
+
+class Row(NamedTuple):
+    """An image by its key, and all that the index says of it, as JSON."""
+
+    key: str
+    text: str
 
 
 class Known(NamedTuple):
@@ -49,37 +62,32 @@ class _Run(NamedTuple):
 class Catalogue:
     """What the index of a data set holds; read shard by shard."""
 
-    def __init__(self, index: pq.ParquetFile, shards: Sequence[ShardEntry]) -> None:
-        self._index = index
+    def __init__(
+        self, index: pq.ParquetFile, shards: Sequence[ShardEntry], path: str = "the index"
+    ) -> None:
+        self._index, self._path = index, path
         self.shards = tuple(shards)
 
     @classmethod
     def of(cls, store: Store, folder: str) -> "Catalogue":
-        """The catalogue of the data set in a folder; one in a bucket is read by way of a copy.
+        """The catalogue of the data set in a folder; one in a bucket is read from a copy.
 
         Raises:
-            StepMissing: the data set has not been sharded, or by an older version.
-            ArtifactDamaged: its index is not whole.
+            StepMissing: the data set was sharded by an older version.
+            ArtifactDamaged: its index is not there, or not whole.
         """
         path = f"{folder}/index.parquet"
-        try:
-            with store.fetched(path) as copy:  # open files outlive their names
+        with present(path):
+            copy = at_hand(store, path)
+            with whole(path):
                 index = pq.ParquetFile(copy, pre_buffer=False)
-        except FileNotFoundError as error:
-            raise StepMissing(
-                f"{path} must be there, but is not; run `dotpipe shard CONFIG` first"
-            ) from error
-        except pa.ArrowInvalid as error:
-            raise ArtifactDamaged(
-                f"{path} must be a whole Parquet file: {error}; run `dotpipe repair CONFIG`"
-            ) from error
         shards = shards_in(index)
         if shards is None:
             raise StepMissing(
                 f"{path} must list its shards, but an older version wrote it; run `dotpipe shard "
                 "CONFIG` first"
             )
-        return cls(index, shards)
+        return cls(index, shards, path)
 
     @property
     def schema(self) -> pa.Schema:
@@ -107,27 +115,34 @@ class Catalogue:
         names = self.schema.names if columns is None else list(columns)
         if not entry.rows:
             return self.schema.empty_table().select(names)
-        table = self._index.read_row_group(entry.group, names, use_threads=False)
-        return table.replace_schema_metadata(None)
+        return self._read([entry.group], names).replace_schema_metadata(None)
 
-    def lookup(self, keys: Sequence[str], likely: str | None = None) -> pa.Table:
-        """The accepted rows with some keys, in the order of keys.
+    def accepted(self, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of one shard's accepted images, in the order of keys."""
+        names = self.schema.names if columns is None else list(columns)
+        table = self.table(entry, [*names, *{"status"}.difference(names)])
+        return table.filter(pc.equal(table["status"], "ok")).select(names)
 
-        Args:
-            keys: in order, each once.
-            likely: name of the shard that may have them all, to be asked first.
-        """
-        found, missing = [self.schema.empty_table()], len(keys)
-        wanted = pa.array(keys, pa.string())
-        around = list(self._around(keys[0], keys[-1])) if keys else []
-        for entry in sorted(around, key=lambda entry: entry.shard != likely):
-            if not missing:
-                break
-            table = self.table(entry)
-            hit = pc.and_(pc.is_in(table["key"], wanted), pc.equal(table["status"], "ok"))
-            found.append(table.filter(hit))
-            missing -= found[-1].num_rows
-        return pa.concat_tables(found).combine_chunks().sort_by("key")
+    def rows(self) -> Iterator[Row]:
+        """The whole row of every accepted image, in the order of keys."""
+        return merged(self._rows_of(run) for run in self._runs)
+
+    def only(self, shards: Sequence[ShardEntry]) -> "Catalogue":
+        """The catalogue of some of the shards."""
+        return Catalogue(self._index, shards, self._path)
+
+    def near(self, other: "Catalogue") -> "Catalogue":
+        """The catalogue of those shards that may have a key of another one's."""
+        starts, ends = list[str](), list[str]()  # of the other's ranges, put together
+        for entry in _with_keys(other.shards):
+            if ends and str(entry.first) <= ends[-1]:
+                ends[-1] = max(ends[-1], str(entry.last))
+            else:
+                starts.append(str(entry.first))
+                ends.append(str(entry.last))
+        places = [(bisect.bisect_left(ends, str(e.first)), e) for e in _with_keys(self.shards)]
+        found = [e for at, e in places if at < len(ends) and starts[at] <= str(e.last)]
+        return self.only(found)
 
     def holding(self, key: str) -> list[ShardEntry]:
         """The shards that were offered an image of this key, accepted or not."""
@@ -145,7 +160,7 @@ class Catalogue:
         """
         runs: list[_Run] = []
         ends: list[tuple[str, int]] = []  # last key and number of each run, in order
-        for entry in sorted((e for e in self.shards if e.first is not None), key=_first_key):
+        for entry in _with_keys(self.shards):
             place = bisect.bisect_left(ends, (str(entry.first), -1)) - 1
             number = ends.pop(place)[1] if place >= 0 else len(runs)
             if number == len(runs):
@@ -165,18 +180,25 @@ class Catalogue:
 
     def _keys_of(self, run: _Run) -> Iterator[Place]:
         for entry in run.entries:
-            table = self.table(entry, ("key", "status"))
-            accepted = table.filter(pc.equal(table["status"], "ok"))["key"]
+            accepted = self.accepted(entry, ("key",))["key"]
             yield from (Place(key, entry.shard) for key in accepted.to_pylist())
+
+    def _rows_of(self, run: _Run) -> Iterator[Row]:
+        for entry in run.entries:
+            for batch in self.accepted(entry).to_batches(_TEXTS_AT_ONCE):
+                yield from (Row(row["key"], json.dumps(row)) for row in batch.to_pylist())
 
     def _offered_by(self, run: _Run) -> Iterator[Known]:
         for group in _gathered(run.entries):
             columns = ["shard", "key", "source", "reason"]
             numbers = [entry.group for entry in group]
-            table = self._index.read_row_groups(numbers, columns, use_threads=False)
-            for row in table.to_pylist():
+            for row in self._read(numbers, columns).to_pylist():
                 if not is_odd(row):
                     yield Known(row["key"], row["source"], row["shard"])
+
+    def _read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        with whole(self._path):
+            return self._index.read_row_groups(list(groups), list(columns), use_threads=False)
 
     def _rows(self, entry: ShardEntry, columns: Sequence[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.table(entry, columns).to_pylist()
@@ -196,5 +218,7 @@ def _gathered(entries: Sequence[ShardEntry]) -> Iterator[list[ShardEntry]]:
         yield group
 
 
-def _first_key(entry: ShardEntry) -> tuple[str, str]:
-    return str(entry.first), entry.shard
+def _with_keys(shards: Sequence[ShardEntry]) -> list[ShardEntry]:
+    """The shards that were offered anything but odd names, by their first keys."""
+    found = (entry for entry in shards if entry.first is not None)
+    return sorted(found, key=lambda entry: (str(entry.first), entry.shard))

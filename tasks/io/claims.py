@@ -16,9 +16,10 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from tasks.io.processes import is_dead, place
 from tasks.io.store import Store
@@ -57,26 +58,61 @@ class Claims:
         finally:
             keeper.let_go(self.store, path)
 
-    def alive(self) -> Iterator[str]:
-        """The names of claims whose owners may be at work."""
+    def names(self) -> list[str]:
+        """What is claimed, by whomever, dead or alive."""
+        return sorted(map(_name_of, self.store.names(CLAIMS)))
+
+    def alive(self) -> list[str]:
+        """What is claimed by those who may be at work; claims of the dead are removed.
+
+        A claim from elsewhere is watched until it is renewed, or has not been for
+        ``PATIENCE_S``; those of this place are judged at once.
+        """
+        first, alive = dict[str, bytes](), set[str]()
+        waiting = list(self.store.names(CLAIMS))
+        while waiting:
+            pause = time.monotonic() + _GLANCE_S
+            states = {path: self._look(path, first) for path in waiting}
+            alive |= {path for path, state in states.items() if state == "alive"}
+            waiting = [path for path, state in states.items() if state == "unknown"]
+            if waiting:
+                time.sleep(max(0.0, pause - time.monotonic()))
+        return sorted(map(_name_of, alive))
+
+    def sweep(self) -> None:
+        """Remove the claims of dead processes of this place."""
+        for path in list(self.store.names(CLAIMS)):
+            self._look(path, {})
+
+    def _look(self, path: str, first: dict[str, bytes]) -> Literal["alive", "gone", "unknown"]:
+        """What a claim is seen to be; ``first`` keeps what it said at the first look."""
         keeper = _keeper(os.getpid())
-        for path in self.store.names(CLAIMS):
-            with suppress(FileNotFoundError):  # let go of in this moment
-                if not keeper.is_forsaken(self.store, path, self.store.read(path)):
-                    yield path.removeprefix(f"{CLAIMS}/").removesuffix(".json")
+        with keeper.taking:  # or what this process has made and does not keep yet were given up
+            try:
+                words = self.store.read(path)
+            except FileNotFoundError:  # let go of
+                return "gone"
+            if keeper.is_forsaken(self.store, path, words):
+                _log.warning("removed the claim of a dead run on %s", path)
+                self.store.remove(path)
+                return "gone"
+        renewed = first.setdefault(path, words) != words
+        return "alive" if renewed or _said(words).get("place") == place() else "unknown"
 
     def _take(self, path: str, keeper: "_Keeper") -> bool:
         """Make and keep a claim, over a dead one too; whether it is ours now."""
-        with keeper.taking:  # or another thread would take what is not kept yet for given up
-            taken = self._make(path, keeper)
-            if taken:
-                keeper.keep(self.store, path)
-            return taken
-
-    def _make(self, path: str, keeper: "_Keeper") -> bool:
         ours = keeper.words()
-        if self.store.create(path, ours) is not False:
-            return True  # made, or the store knows no claims
+        with keeper.taking:  # or another thread would take what is not kept yet for given up
+            taken = self._make(path, keeper, ours)
+            if taken:
+                keeper.keep(self.store, path, ours)
+            return taken is not False
+
+    def _make(self, path: str, keeper: "_Keeper", ours: bytes) -> bool | None:
+        """Whether a claim was made; None where the store knows no claims."""
+        made = self.store.create(path, ours)
+        if made is not False:
+            return made
         try:
             words = self.store.read(path)
         except FileNotFoundError:  # let go of in this moment
@@ -90,16 +126,64 @@ class Claims:
         return self.store.create(path, ours) is True
 
 
+class _Claim:
+    """A claim that this process holds; touched by a thread of its own, so that none waits."""
+
+    def __init__(self, store: Store, path: str, words: bytes) -> None:
+        self._store, self._path = store, path
+        self._said = {words}
+        """What we may have written last: more than one where an answer got lost."""
+        self._lock, self._ended = threading.Lock(), threading.Event()
+
+    def keep(self, words: Callable[[], bytes]) -> None:
+        """Touch the claim with ever new words, from now until it is let go."""
+        args = (words,)
+        threading.Thread(target=self._touch, args=args, name="claim", daemon=True).start()
+
+    def let_go(self) -> None:
+        """Remove the claim unless another run has taken it over."""
+        self._ended.set()
+        with self._lock:
+            try:
+                if self._is_ours():
+                    self._store.remove(self._path)
+            except Exception:  # noqa: BLE001 - the work's own error matters; a claim fades
+                _log.warning("could not remove the claim %s; it fades", self._path)
+
+    def _touch(self, words: Callable[[], bytes]) -> None:
+        while not self._ended.wait(BEAT_S):
+            with self._lock:
+                if self._ended.is_set():
+                    return
+                try:
+                    self._renew(words())
+                except Exception:  # noqa: BLE001 - the next beat may get through
+                    _log.warning("could not touch the claim %s", self._path)
+
+    def _renew(self, words: bytes) -> None:
+        if self._is_ours():
+            self._said.add(words)
+            self._store.write(self._path, words)
+            self._said = {words}
+
+    def _is_ours(self) -> bool:
+        """Whether what lies there is what we wrote: after a long silence it may not be."""
+        try:
+            return self._store.read(self._path) in self._said
+        except FileNotFoundError:
+            return False
+
+
 @dataclass
 class _Keeper:
     """What one process claims, and what it has seen of the claims of others."""
 
     owner: str
-    held: set[tuple[Store, str]] = field(default_factory=set)
+    held: dict[tuple[Store, str], _Claim] = field(default_factory=dict)
     seen: dict[tuple[Store, str], tuple[bytes, float]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
     taking: threading.Lock = field(default_factory=threading.Lock)
-    thread: threading.Thread | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Of ``held``; no request is made under it."""
 
     def words(self) -> bytes:
         """What a claim says; never the same twice."""
@@ -109,8 +193,8 @@ class _Keeper:
 
     def is_forsaken(self, store: Store, path: str, words: bytes) -> bool:
         """Whether the owner of a claim is dead, or has said nothing for too long."""
+        said = _said(words)
         with suppress(ValueError, KeyError, TypeError):
-            said = json.loads(words)
             given_up = said["owner"] == self.owner and (store, path) not in self.held
             if given_up or is_dead(str(said["place"]), int(said["process"])):
                 return True
@@ -120,33 +204,36 @@ class _Keeper:
             return False
         return time.monotonic() - known[1] > PATIENCE_S
 
-    def keep(self, store: Store, path: str) -> None:
-        """Touch a claim from now on."""
+    def keep(self, store: Store, path: str, words: bytes) -> None:
+        """Touch a claim, which says this, from now on."""
+        self.seen.pop((store, path), None)
+        claim = _Claim(store, path, words)
         with self.lock:
-            self.seen.pop((store, path), None)
-            self.held.add((store, path))
-            if self.thread is None:
-                self.thread = threading.Thread(target=self._touch, name="claims", daemon=True)
-                self.thread.start()
+            self.held[store, path] = claim
+        claim.keep(self.words)
 
     def let_go(self, store: Store, path: str) -> None:
         """Remove a claim; the work is done or given up."""
+        claim = self.held.get((store, path))
+        if claim is None:
+            return
+        claim.let_go()
         with self.lock:
-            self.held.discard((store, path))
-            try:
-                store.remove(path)
-            except Exception:  # noqa: BLE001 - the work's own error matters; a claim fades
-                _log.warning("could not remove the claim %s; it fades", path)
+            if self.held.get((store, path)) is claim:  # no thread has taken it since
+                del self.held[store, path]
 
-    def _touch(self) -> None:
-        while True:
-            time.sleep(BEAT_S)
-            with self.lock:
-                for store, path in self.held:
-                    try:
-                        store.write(path, self.words())
-                    except Exception:  # noqa: BLE001 - the next beat may get through
-                        _log.warning("could not touch the claim %s", path)
+
+def _said(words: bytes) -> dict[str, Any]:
+    """What a claim says; nothing where it makes no sense."""
+    try:
+        said = json.loads(words)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _name_of(path: str) -> str:
+    return path.removeprefix(f"{CLAIMS}/").removesuffix(".json")
 
 
 def _keeper(process: int) -> _Keeper:

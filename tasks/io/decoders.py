@@ -1,7 +1,8 @@
 """Images decoded by child processes, so that none takes this process with it.
 
 A library that crashes over an image, hangs, or asks for all memory ends one child. The
-image is tried once more, by a new one, and is refused if that is lost too.
+image is tried once more, by a new one, and is refused if that is lost too; unless it was
+killed from outside, as the system does where the machine is short of memory.
 
 Each child hangs on a socket of its own, and ends by itself when that closes: when this
 process does, by whatever means. A fork of this process starts children of its own.
@@ -36,6 +37,8 @@ TIME_LIMIT_S = 60.0
 _BUFFER_BYTES = 1 << 20
 """Of a socket, where the system grants it: an image of 512 × 512 goes in one piece."""
 
+_LAST_BREATH_S = 5.0
+"""For a child that has closed its line: its status tells whether it was killed."""
 
 _KEPT_BYTES = 1 << 26
 """What an idle child may keep of the memory that it has used."""
@@ -47,7 +50,7 @@ def decode(data: bytes, limits: Limits) -> Pixels:
     Raises:
         ImageRefused: the rules of ``tasks.io.images`` exclude the file, it is damaged, or
             two children were lost over it.
-        OSError: no child can be started.
+        OSError: no child can be started, or they were killed from outside.
     """
     process = os.getpid()
     pool = _pools.get(process) or _pools.setdefault(process, Pool())
@@ -78,6 +81,12 @@ class Pool:
             with suppress(_Lost):
                 return decoder.decode(data, limits)
             return decoder.decode(data, limits)  # by a new child, that nothing has harmed
+        except _Killed as killed:
+            raise OSError(
+                "a decoder of images must not be killed from outside, but two were, by SIGKILL; "
+                "the system does so where memory ends: make room, as by a lower "
+                "compute.shards_at_once, and run again"
+            ) from killed
         except _Lost as lost:
             raise ImageRefused(str(lost)) from lost
         finally:
@@ -101,6 +110,10 @@ class _Lost(Exception):
     """A child was lost over an image; the text says how."""
 
 
+class _Killed(_Lost):
+    """It was killed by SIGKILL, and not by this process: no image does that."""
+
+
 class _Decoder:
     """One child, started when it is needed, and anew after it was lost."""
 
@@ -120,7 +133,7 @@ class _Decoder:
         try:
             answer = self._ask(line, data, limits)
         except (EOFError, ConnectionError) as error:
-            raise _Lost(_cause(self.close())) from error
+            raise self._lost() from error
         except TimeoutError as error:
             self.close()
             raise _Lost(f"took its decoder more than {self._time_limit_s:g} s") from error
@@ -139,6 +152,17 @@ class _Decoder:
         with process, line:
             process.kill()
         return process.returncode
+
+    def _lost(self) -> _Lost:
+        """What became of a child that has closed its line, and so is about to end."""
+        has_ended = False
+        if self._child is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._child[0].wait(_LAST_BREATH_S)
+                has_ended = True
+        status = self.close()
+        was_killed = has_ended and status == -signal.SIGKILL
+        return (_Killed if was_killed else _Lost)(_cause(status))
 
     def _start(self) -> socket:
         self._child = _, line = _launch(self._command)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dot_kernels.metrics import ClassSums, FeatureStatistics
+from tasks.io.parquet import present, whole
 from tasks.io.store import Store
 
 BLOCK = 4096
@@ -102,7 +103,12 @@ def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
 def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Tensor]]:
     """The tables piece by piece, as keys and rows (n, d)."""
     for path in paths:
-        with store.fetched(path) as local, pq.ParquetFile(local) as table:
+        with (
+            present(path),
+            store.fetched(path) as local,
+            whole(path),
+            pq.ParquetFile(local) as table,
+        ):
             for batch in table.iter_batches(BLOCK):
                 rows = batch.column("features")
                 flat = rows.flatten().to_numpy(zero_copy_only=False)

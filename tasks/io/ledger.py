@@ -12,6 +12,7 @@ the output does not, nothing further is redone.
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,10 +24,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dot_kernels import KERNEL_VERSION
+from tasks.io.errors import ArtifactDamaged
 from tasks.io.store import Store
+from tasks.io.threads import side_by_side
 
 LEDGER = "ledger"
 FAILURES = "failures"
+_log = logging.getLogger(__name__)
 _DIGITS = 32
 _SHORT = 200
 """Longer inputs, as JSON, are kept as digests."""
@@ -61,11 +65,14 @@ class Survey:
             self._records.setdefault(record.artifact, []).append(record)
 
     def digest(self, artifact: str, fingerprint: str) -> str | None:
-        """The digest of the artifact, if it was made from just these inputs."""
-        for record in self._records.get(artifact, []):
-            if record.fingerprint == fingerprint:
-                return record.digest
-        return None
+        """The digest of the artifact, if it was made from just these inputs.
+
+        None where it has several records: of two that made it at once, one was killed before
+        it could tell whose files are there.
+        """
+        records = self._records.get(artifact, [])
+        marks = [record.fingerprint for record in records]
+        return records[0].digest if marks == [fingerprint] else None
 
     def of_shards(self, shards: Collection[str]) -> list[Record]:
         """The records of all artifacts of some shards."""
@@ -120,8 +127,19 @@ class Ledger:
         return Survey(map(Record.parse, self.store.names(_below(LEDGER, prefix))))
 
     def facts(self, record: Record) -> dict[str, Any]:
-        """The body of a record."""
-        body: dict[str, Any] = json.loads(self.store.read(record.path))
+        """The body of a record.
+
+        Raises:
+            FileNotFoundError: it has been withdrawn.
+            ArtifactDamaged: it cannot be read.
+        """
+        try:
+            body: dict[str, Any] = json.loads(self.store.read(record.path))
+        except ValueError as error:
+            raise ArtifactDamaged(
+                f"{record.path} must be a record, but is no JSON: {error}; run `dotpipe repair "
+                "CONFIG`"
+            ) from error
         return body
 
     @contextmanager
@@ -131,7 +149,8 @@ class Ledger:
         """Publish an artifact: files first, record last; nothing if the block raises.
 
         Records of what the artifact was before are withdrawn before its files change,
-        so at no time does a record vouch for files that are not there.
+        so at no time does a record vouch for files that are not there. Where another run
+        makes the artifact from something else meanwhile, one record is left, or none.
 
         Args:
             artifact: its name.
@@ -145,7 +164,8 @@ class Ledger:
             files = {path: _describe(aside) for path, aside in publication._files.items()}
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
             publication.digest = digest
-            self._replace(Record(artifact, fingerprint, digest), publication._files)
+            record = Record(artifact, fingerprint, digest)
+            self._replace(record, publication._files)
             body = {
                 "artifact": artifact,
                 "files": files,
@@ -155,7 +175,8 @@ class Ledger:
                 **publication.facts,
             }
             text = json.dumps(body, indent=1, sort_keys=True)
-            self.store.write(Record(artifact, fingerprint, digest).path, text.encode())
+            self.store.write(record.path, text.encode())
+            self._make_sole(record, files)
 
     def _replace(self, record: Record, files: Mapping[str, Path]) -> None:
         """Put new files where those of other records of the artifact are."""
@@ -166,6 +187,16 @@ class Ledger:
             self.store.put(aside, path)
         for path in sorted(before - files.keys()):
             self.store.remove(path)
+
+    def _make_sole(self, record: Record, files: Mapping[str, dict[str, Any]]) -> None:
+        """Withdraw what others wrote at once; the record too, if the files are not its own."""
+        others = [other for other in self.records(record.artifact) if other != record]
+        if not others:
+            return
+        _log.warning("another run made %s at once, from something else", record.artifact)
+        self.withdraw(others)
+        if not all(_is_at(self.store, path, described) for path, described in files.items()):
+            self.withdraw([record])  # nobody vouches, so the next run makes it again
 
     def records(self, artifact: str) -> list[Record]:
         """All records of one artifact as they are now."""
@@ -195,19 +226,25 @@ class Ledger:
     def retire(self, records: Iterable[Record]) -> None:
         """Remove artifacts that nothing is made from any more; safe to repeat.
 
-        The record goes last here: an artifact without a record would never be found
-        again, and one whose record has outlived its files is of no current plan.
+        The record goes first, as its inputs may come back and it would vouch for files
+        that are gone. Files that are left where this is cut short are found as waste.
         """
-        for record in records:
-            if self.store.exists(record.path):
-                for path in self.facts(record)["files"]:
-                    self.store.remove(path)
-                self.withdraw([record])
+        for _ in side_by_side(self._retire, records):
+            pass
+
+    def _retire(self, record: Record) -> None:
+        try:
+            files = self.facts(record)["files"]
+        except FileNotFoundError:  # retired before
+            return
+        self.store.remove(record.path)
+        for path in files:
+            self.store.remove(path)
 
     def withdraw(self, records: Iterable[Record]) -> None:
         """Remove records; the artifacts they vouched for count as missing."""
-        for record in records:
-            self.store.remove(record.path)
+        for _ in side_by_side(self.store.remove, (record.path for record in records)):
+            pass
 
 
 class Snapshot(Ledger):
@@ -268,3 +305,12 @@ def _describe(aside: Path) -> dict[str, Any]:
     with aside.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": digest, "size": aside.stat().st_size}
+
+
+def _is_at(store: Store, path: str, described: Mapping[str, Any]) -> bool:
+    """Whether just this file is in the store."""
+    try:
+        with store.fetched(path) as copy:
+            return _describe(copy) == described
+    except FileNotFoundError:
+        return False

@@ -9,8 +9,13 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from tasks.io.temporary import temporary_room
+
 WIDTH = 64
 """Streams that are merged at once; more are merged into files first."""
+
+ROWS = 1 << 16
+"""Tuples in no order that are sorted in memory; more are by way of this machine's disk."""
 
 _BATCH = 1024
 
@@ -27,7 +32,7 @@ def merged(streams: Iterable[Iterator[T]], width: int = WIDTH) -> Iterator[T]:
     if len(level) <= width:
         yield from heapq.merge(*level)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_room(), tempfile.TemporaryDirectory() as folder:
         number = 0
         while len(level) > width:
             waiting, level = iter(level), []
@@ -36,6 +41,17 @@ def merged(streams: Iterable[Iterator[T]], width: int = WIDTH) -> Iterator[T]:
                 level.append(_spilled(heapq.merge(*group), path))
                 number += 1
         yield from heapq.merge(*level)
+
+
+def in_order(rows: Iterator[T], most: int = ROWS) -> Iterator[T]:
+    """Tuples that come in any order, sorted, with at most ``most`` of them in memory."""
+    with temporary_room(), tempfile.TemporaryDirectory() as folder:
+        batches = iter(lambda: sorted(islice(rows, most)), [])
+        pieces = [
+            _spilled(iter(batch), Path(folder) / str(number))
+            for number, batch in enumerate(batches)
+        ]
+        yield from merged(pieces)
 
 
 def _spilled(rows: Iterator[T], path: Path) -> Iterator[T]:

@@ -100,23 +100,6 @@ def read_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             yield pending.popleft().result()
 
 
-def ordered_map(
-    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """``function`` of every item in order, at most ``ahead`` of them under way."""
-    pending: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
-
-
 def _picture(member: Member, data: bytes, limits: Limits) -> Picture:
     try:
         return Picture(member, decode(data, limits), None)

@@ -1,6 +1,5 @@
 """The metric table, one row per image and signal, and the fidelity table, one per signal."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.io.parquet import read_schema
 from tasks.io.store import Store
 
 
@@ -88,6 +88,6 @@ def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[s
 
 def networks_of(store: Store, path: str) -> dict[str, str]:
     """The networks that a part of the metric table was computed with."""
-    metadata = pq.read_schema(io.BytesIO(store.read(path))).metadata or {}
+    metadata = read_schema(store, path).metadata or {}
     networks = {name.decode(): value.decode() for name, value in metadata.items()}
     return {name: network for name, network in networks.items() if network != NO_NETWORK}

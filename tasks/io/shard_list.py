@@ -53,7 +53,7 @@ def read_shards(store: Store, folder: str) -> list[ShardEntry]:
     """The shards of the data set in a folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        ArtifactDamaged: their table is not there, or not whole.
     """
     columns = read_table(store, f"{folder}/shards.parquet").select(ShardEntry._fields)
     return list(map(ShardEntry._make, zip(*columns.to_pydict().values(), strict=True)))
@@ -71,13 +71,15 @@ def write_catalogue(
     """Write the index of a data set, a row group a shard, and the list of its shards.
 
     Args:
-        tables: name, foreign tar and rows of every shard, in order; at least one.
+        tables: name, foreign tar and rows of every shard, in the order of names; at least one.
         index: local file to write.
         shards: local file to write.
     """
     entries, writer, group = list[ShardEntry](), None, 0
     for shard, tar, table in tables:
         writer = writer or pq.ParquetWriter(index, table.schema.remove_metadata())
+        if any(entry.shard == shard for entry in entries[-1:]):
+            raise ValueError(f"a shard must be in a catalogue once, got {shard} twice")
         entries.append(_entry_of(table, shard, group, tar))
         if table.num_rows:
             writer.write_table(table, row_group_size=table.num_rows)

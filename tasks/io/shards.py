@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from tasks.io.dali import write_dali_index
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.names import SIDE_EXTENSION
+from tasks.io.parquet import present, whole
 from tasks.io.ranges import Slice
 from tasks.io.store import Store
 from tasks.io.tar_writer import TarWriter
@@ -194,8 +195,13 @@ def read_table(store: Store, path: str, columns: Sequence[str] | None = None) ->
 
     In this thread alone: one of Arrow's that lets go of the bytes, which are Python's,
     while the interpreter ends, aborts the process.
+
+    Raises:
+        ArtifactDamaged: it is not there, or not whole.
     """
-    with pq.ParquetFile(io.BytesIO(store.read(path)), pre_buffer=False) as table:
+    with present(path):
+        data = store.read(path)
+    with whole(path), pq.ParquetFile(io.BytesIO(data), pre_buffer=False) as table:
         return table.read(columns=columns, use_threads=False)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,11 @@ from tasks.io.processes import is_dead, place
 _OURS = "dotpipe-"
 """How they are called; those for a remote store lie in the system's temporary folder."""
 
+_NAME = re.compile(rf"{_OURS}(?P<place>.+~[0-9a-f]{{8}})-(?P<process>\d+)-[0-9a-f]+")
+
+_AGE_S = 24 * 3600
+"""Nothing of ours is written for so long; what is younger may be of a process elsewhere."""
+
 
 def aside_in(folder: Path) -> Path:
     """A name that no other process has in a folder, and that tells whose it is."""
@@ -18,21 +24,69 @@ def aside_in(folder: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes of this machine left in a folder."""
-    mine = f"{_OURS}{place()}-"
-    for aside in folder.glob(f"{mine}*-*"):
-        process = aside.name.removeprefix(mine).partition("-")[0]
-        if process.isdigit() and is_dead(place(), int(process)):
-            with suppress(OSError):  # another user's, or a disk that is read-only now
+    """Remove what dead processes left in a folder.
+
+    Those of this place are known to be dead; those of others, as a container or this
+    machine before it was started again, by the age of what they left.
+    """
+    now: float | None = None
+    for aside in folder.glob(f"{_OURS}*"):
+        known = _NAME.fullmatch(aside.name)
+        with suppress(OSError):  # another user's, or a disk that is read-only now
+            if known is None:
+                continue
+            if known["place"] == place():
+                left = is_dead(place(), int(known["process"]))
+            else:
+                now = _clock(folder) if now is None else now
+                left = now - aside.stat().st_mtime > _AGE_S
+            if left:
                 aside.unlink()
 
 
+def _clock(folder: Path) -> float:
+    """The time by the clock of a folder's file system, which may be another machine's."""
+    probe = aside_in(folder)
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def move(aside: Path, path: Path) -> None:
-    """Give a finished file its place; after a power cut it is there whole, or not at all."""
+    """Give a finished file its place; when this returns, a power cut does not undo it."""
+    made = [folder for folder in path.parents if not folder.exists()]
     make_folder(path.parent)
     _sync(aside)
     aside.replace(path)
-    _sync(path.parent)
+    for folder in (path.parent, *(folder.parent for folder in made)):
+        _sync(folder)
+
+
+def link(aside: Path, path: Path) -> bool:
+    """Give a finished file a second name unless something has it; whether it was free.
+
+    It is done in one step: nobody sees half of the file under its new name.
+    """
+    make_folder(path.parent)
+    try:
+        path.hardlink_to(aside)
+    except FileExistsError:
+        return False
+    except OSError:
+        return _copy(aside, path)
+    return True
+
+
+def _copy(aside: Path, path: Path) -> bool:
+    """The same for disks without links; a process that is killed here leaves a part."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(aside.read_bytes())
+    except FileExistsError:
+        return False
+    return True
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@
     reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
     ledger/…    a record for each of them; failures/…, claims/… while there are any
-    forgotten.json   digests of keys that must not come back
+    forgotten/…      digests of keys that must not come back
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
 (``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
@@ -21,6 +21,7 @@ would take the folder's text for a second, conflicting column.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -29,7 +30,7 @@ import pyarrow as pa
 
 from tasks.io.catalogue import Catalogue, Place
 from tasks.io.claims import Claims
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger import Ledger, Snapshot
 from tasks.io.shard_list import read_shards
 from tasks.io.shards import Member, members_of, read_index
@@ -63,8 +64,8 @@ CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
 
 CURVE = Signal("curve")
 
-FORGOTTEN = "forgotten.json"
-"""What `dotpipe forget` has taken out."""
+FORGOTTEN = "forgotten"
+"""What `dotpipe forget` has taken out: a file for each key, named by its digest."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +96,35 @@ class Workspace:
 
         Raises:
             StepMissing: the data set has not been sharded.
+            ArtifactDamaged: its index is not there, though the ledger says so, or not whole.
         """
-        return Catalogue.of(self.store, dataset_folder(dataset))
+        with self._indexed(dataset):
+            return Catalogue.of(self.store, dataset_folder(dataset))
 
     def shards(self, dataset: str) -> dict[str, int]:
         """The shards of a data set that have rows, and how many images each accepted.
 
         Raises:
             StepMissing: the data set has not been sharded.
+            ArtifactDamaged: its list is not there, though the ledger says so, or not whole.
         """
-        try:
+        with self._indexed(dataset):
             entries = read_shards(self.store, dataset_folder(dataset))
-        except FileNotFoundError as error:
+        return {entry.shard: entry.accepted for entry in entries if entry.rows}
+
+    @contextmanager
+    def _indexed(self, dataset: str) -> Iterator[None]:
+        """The block reads what an index has written; without its record that counts as absent."""
+        folder = dataset_folder(dataset)
+        try:
+            yield
+        except ArtifactDamaged as error:
+            if self.ledger.survey(folder).records(f"{folder}/index"):
+                raise
             raise StepMissing(
                 f"the data set {dataset!r} must have been sharded, but is not; run `dotpipe shard "
                 "CONFIG` first"
             ) from error
-        return {entry.shard: entry.accepted for entry in entries if entry.rows}
 
     def keys(self, dataset: str) -> Iterator[Place]:
         """Key and shard of every accepted image, in the order of keys."""
@@ -119,11 +132,11 @@ class Workspace:
 
     def forgotten(self) -> dict[str, list[str]]:
         """Digests of the keys that must not come back, and the foreign tars that hold them."""
-        try:
-            known: dict[str, list[str]] = json.loads(self.store.read(FORGOTTEN))
-        except FileNotFoundError:
-            return {}
-        return known
+        paths = sorted(self.store.names(FORGOTTEN))
+        return {
+            path.rpartition("/")[2].removesuffix(".json"): json.loads(self.store.read(path))
+            for path in paths
+        }
 
     def shard_index(self, dataset: str, shard: str) -> pa.Table:
         """The index of one shard."""

@@ -43,6 +43,22 @@ def test_verify_names_the_damage_and_repair_mends_it(finished, undisturbed, dotp
     assert finished.lasting() == undisturbed
 
 
+def test_repair_says_what_another_configuration_must_make_again(finished, dotpipe):
+    other = finished.file.with_name("other.yaml")
+    text = finished.file.read_text("utf-8").replace("name: tiny", "name: other")
+    other.write_text(text, "utf-8")
+    assert dotpipe("run", other)[0] == 0
+    tar = next(finished.workspace.glob("enhanced/other/*/alpha=+0.00/shard-000001.tar"))
+    tar.write_bytes(b"")
+    code, out, _ = dotpipe("repair", finished.file)
+    assert code == 0
+    artifact = tar.relative_to(finished.workspace).with_suffix("")
+    assert "1 of the damaged artifacts are of no step of 'tiny' and are not there now" in out
+    assert f"as {artifact}; run the one that makes them: other" in out.replace("\n", " ")
+    assert dotpipe("repair", other)[0] == 0
+    assert dotpipe("verify", finished.file)[0] == 0
+
+
 def test_gc_shows_what_it_would_remove_and_asks_first(finished, dotpipe, monkeypatch):
     stray = finished.workspace / "enhanced" / "stray.tar"
     stray.write_bytes(b"1")
@@ -79,7 +95,7 @@ def test_retry_without_refused_images_says_so(finished, dotpipe):
 def test_forget_takes_an_image_out_and_run_makes_the_rest_again(finished, dotpipe, monkeypatch):
     code, out, _ = dotpipe("forget", finished.file, "a/1", "--yes")
     assert code == 0
-    assert "a/1: was in reference/shard-000000, tiny/shard-000000" in out
+    assert "held by reference/shard-000000\nheld by tiny/shard-000000\n" in out
     assert f"`dotpipe run {finished.file}` makes again what is left" in out
     assert dotpipe("run", finished.file)[0] == 0
     finished.vouch()

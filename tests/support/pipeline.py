@@ -81,6 +81,6 @@ def _run(units: Iterable[Planned], work) -> None:
 
 
 def _index(config: Config, dataset: str, units: list[Planned], workspace: Workspace) -> None:
-    job = plan_index(config, dataset, [unit.unit for unit in units], workspace)
+    job = plan_index(config, dataset, {unit.unit: unit.fingerprint for unit in units}, workspace)
     if job is not None:
         write_index(job)

@@ -58,9 +58,9 @@ class Steps:
         """Shard every corpus, make the restored ones; returns each index's outcome."""
         config, outcomes = self.config, {}
         for dataset, corpus in config.given_datasets().items():
-            units = []
+            units = {}
             for unit in plan_shards(config, corpus, dataset, self.workspace):
-                units.append(unit.unit)
+                units[unit.unit] = unit.fingerprint
                 if unit.job is not None:
                     write_corpus_shard(unit.job)
             outcomes[dataset] = self.index(dataset, units)
@@ -69,7 +69,9 @@ class Steps:
             for unit in planned:
                 if unit.job is not None:
                     write_restored_shard(unit.job)
-            outcomes[dataset] = self.index(dataset, [unit.unit for unit in planned])
+            outcomes[dataset] = self.index(
+                dataset, {unit.unit: unit.fingerprint for unit in planned}
+            )
         if (job := plan_retirement(config, self.workspace)) is not None:
             retire(job)
         return outcomes

@@ -19,6 +19,7 @@ OUT_OF_MEMORY = [
 @pytest.fixture(autouse=True)
 def _nothing_learned(monkeypatch):
     monkeypatch.setattr(tasks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.batches, "_largest", {})
 
 
 def work(most, error=OUT_OF_MEMORY[0]):
@@ -109,3 +110,69 @@ def test_tensors_of_a_failed_batch_are_let_go_before_the_next():
         return part
 
     assert Batches("test", "cpu").run(made, range(4), 64) == [0, 1, 2, 3]
+
+
+def sized(sizes, too_large, batches=None):
+    """Runs images of these sizes, each alone; those of some do not fit."""
+    batches = batches or Batches("enhance", "cuda:0")
+
+    def make(part):
+        if part[0] in too_large:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return part
+
+    made = [one for size in sizes for one in batches.run(make, [size], size)]
+    return batches, made
+
+
+FULL = "the device 'cuda:0' must have room to enhance an image of 64 pixels, got none now; end "
+
+
+def test_a_device_without_room_for_any_image_is_no_fault_of_the_images():
+    batches, made = sized([64, 64, 64], {64})
+    assert made == [None] * 3
+    with pytest.raises(OSError, match=FULL):
+        batches.require_room()
+
+
+def test_a_device_that_fills_up_on_the_way_is_no_fault_of_the_images():
+    batches, _ = sized([64, 32, 64], {})
+    batches.require_room()
+    for one in (batches, None):  # in the middle of a shard, or from the start of the next
+        full, _ = sized([64, 64, 32], {64, 32}, one)
+        with pytest.raises(OSError, match=FULL):
+            full.require_room()
+
+
+def test_what_was_learned_of_a_full_device_is_forgotten():
+    batches, (double, tried) = Batches("test", "cpu"), work(most=0)
+    batches.run(double, range(8), 64)
+    with pytest.raises(OSError, match="must have room"):
+        batches.require_room()
+    double, tried = work(most=8)
+    Batches("test", "cpu").run(double, range(8), 64)
+    assert tried == [8]
+
+
+@pytest.mark.parametrize("sizes", [[32, 64], [64, 32], [64, 32, 64, 48]])
+def test_an_image_that_is_larger_than_all_that_fit_may_be_refused(sizes):
+    batches, _ = sized(sizes, {64})
+    batches.require_room()
+
+
+def test_an_image_larger_than_all_of_other_shards_may_be_refused():
+    sized([32], {})
+    batches, made = sized([64], {64})
+    assert made == [None]
+    batches.require_room()
+
+
+def test_an_image_may_be_refused_among_others_of_its_size():
+    def made(part):
+        if 0 in part:
+            raise OUT_OF_MEMORY[0]
+        return part
+
+    batches = Batches("test", "cpu")
+    assert batches.run(made, range(3), 64) == [None, 1, 2]
+    batches.require_room()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tasks.blocks import blocks_of, known_catalogue
+from tasks.blocks import blocks_of
 from tasks.io.errors import ArtifactDamaged
+from tasks.known import known_catalogue
 from tasks.shard import plan_shards, write_corpus_shard
 
 
@@ -114,7 +115,7 @@ def test_a_file_that_comes_after_a_crash_moves_none_of_what_is_done(
 def test_a_shard_that_is_not_there_is_told_with_the_command_that_repairs(grown):
     break_index(grown, "without its record")
     grown.workspace.store.remove("datasets/natural/shard-000001.parquet")
-    with pytest.raises(ArtifactDamaged, match=r"shards of natural must be there, .*dotpipe repair"):
+    with pytest.raises(ArtifactDamaged, match=r"shard-000001\.parquet must be there, .*repair"):
         blocks(grown)
 
 

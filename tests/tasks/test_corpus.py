@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tasks.corpus import key_digest, list_files, list_images, source_of
+from tasks.corpus import SourceFile, key_digest, list_files, list_images, source_of
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
 from tasks.sections import Corpus
@@ -136,3 +136,52 @@ def test_a_tar_that_is_not_there_is_told_with_its_address(folder):
 def test_a_limit_is_not_for_tars():
     with pytest.raises(ValueError, match="limit counts image files, got tars; give a shorter"):
         Corpus(path="/any/{0..1}.tar", limit=3)
+
+
+@pytest.mark.parametrize(("count", "listings", "heads"), [(5, 0, 5), (40, 1, 0)])
+def test_tars_of_a_bucket_are_listed_once_where_there_are_many(
+    bucket, proxy, count, listings, heads
+):
+    for number in range(count):
+        bucket.put(f"in/part-{number:02d}.tar", bytes(number))
+    bucket.put("in/deeper/part-00.tar")
+    corpus = Corpus(path=f"{bucket.url}/in/part-{{00..{count - 1:02d}}}.tar")
+    files = list(list_files(corpus, {}))
+    assert [(file.path, file.size) for file in files] == [
+        (f"part-{number:02d}.tar", number) for number in range(count)
+    ]
+    methods = [request.method for request in proxy.requests]
+    assert (methods.count("GET"), methods.count("HEAD")) == (listings, heads)
+
+
+def test_a_listed_tar_is_of_the_version_that_it_has_when_it_is_asked_for(bucket):
+    for number in range(10):
+        bucket.put(f"in/{number}.tar", bytes(number))
+    store = Store(f"{bucket.url}/in/")
+    listed = list(list_files(Corpus(path=f"{bucket.url}/in/{{0..9}}.tar"), {}))
+    assert listed == [SourceFile(str(n), *store.entry(f"{n}.tar")) for n in range(10)]
+
+
+def test_tars_of_a_bucket_in_many_folders_cost_a_listing_of_each(bucket, proxy):
+    for folder in (1, 2, 3):
+        for number in range(10):
+            bucket.put(f"in/x{folder}/.{number}.tar")  # hidden, but named
+    files = list(list_files(Corpus(path=f"{bucket.url}/in/x{{1..3}}/.{{0..9}}.tar"), {}))
+    assert [file.path for file in files[9:11]] == ["x1/.9.tar", "x2/.0.tar"]
+    assert [request.method for request in proxy.requests] == ["GET"] * 3
+
+
+def test_a_tar_that_a_listing_lacks_is_told_as_any(bucket):
+    for number in range(10):
+        bucket.put(f"in/{number}.tar")
+    corpus = Corpus(path=f"{bucket.url}/in/{{0..10}}.tar")
+    with pytest.raises(CorpusError, match=r"in/10\.tar is not; correct the range in braces"):
+        list(list_files(corpus, {}))
+
+
+def test_tars_of_a_bucket_that_may_not_be_listed_are_asked_for_one_by_one(bucket, proxy):
+    for number in range(10):
+        bucket.put(f"in/{number}.tar")
+    proxy.choose = lambda request: "denied" if "list-type" in request.path else None
+    assert len(tars(f"{bucket.url}/in/{{0..9}}.tar")) == 10
+    assert proxy.faults == {"denied": 1}

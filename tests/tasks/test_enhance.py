@@ -656,16 +656,19 @@ def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypat
 
 @pytest.fixture
 def cramped(monkeypatch):
-    """Memory for so many images at a time; it ends when everything but the metrics is done."""
+    """Memory for so many images of so many pixels at a time; it ends when everything but the
+    metrics is done.
+    """
     look = Renderer._look
 
-    def limit(most):
+    def limit(most, pixels=32 * 24):
         def looked(renderer, found, transported, references):
-            if len(transported.images) > most:
+            if len(transported.images) > most or transported.images[0, 0].numel() > pixels:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return look(renderer, found, transported, references)
 
         monkeypatch.setattr(tasks.batches, "_fitting", {})
+        monkeypatch.setattr(tasks.batches, "_largest", {})
         monkeypatch.setattr(Renderer, "_look", looked)
 
     return limit
@@ -689,12 +692,19 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_counted_twice(
 
 
 def test_images_that_do_not_fit_alone_are_refused_rows(enhanced, cramped):
-    cramped(0)
-    run = enhanced(enhance={"alphas": [0]}, evaluate={"controls": False})
-    reasons = {row["reason"] for row in rows_of(run, status="refused")}
-    assert reasons == {f"out of memory on the device: {size}" for size in ("32×24", "17×21")}
+    cramped(1, 17 * 21)
+    sections = {"enhance": {"alphas": [0]}, "evaluate": {"controls": False}}
+    run = enhanced(shards={"images": 8}, **sections)
+    rows = rows_of(run, status="refused")
+    assert [row["reason"] for row in rows] == ["out of memory on the device: 32×24"] * 5
     assert len(rows_of(run)) == 8
-    assert images_of(run, 0.0) == {}
+    assert len(images_of(run, 0.0)) == 3
+
+
+def test_a_device_without_room_fails_the_shard_for_now(enhanced, cramped):
+    cramped(0)
+    with pytest.raises(OSError, match="must have room to enhance an image of 768 pixels"):
+        enhanced(enhance={"alphas": [0]}, evaluate={"controls": False})
 
 
 def test_records_say_nothing_of_batches_that_fit(finished):

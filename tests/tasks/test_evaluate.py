@@ -1,16 +1,19 @@
 """The summary: means over images, distances over patches."""
 
 import shutil
+import threading
 
 import numpy as np
 import polars
 import pytest
 
 from dot_kernels import gelbrich_distance
+from tasks import evaluate
 from tasks.evaluate import plan_summary, read_summary, write_summary
 from tasks.io.artifacts import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
 from tasks.io.images import encode
+from tasks.io.store import Store
 from tasks.reduce import find_operator, read_operator
 
 
@@ -108,7 +111,7 @@ def test_writing_a_summary_again_gives_the_same_rows(finished, summary):
     )
     rows = write_summary(unrecorded)
     ledger = finished.workspace.ledger
-    ledger.withdraw(ledger.records("elsewhere/x"))  # others read this workspace too
+    ledger.retire(ledger.records("elsewhere/x"))  # others read this workspace too
     assert rows[0] == summary["enhanced", 0.5]
 
 
@@ -169,3 +172,18 @@ def test_a_summary_of_fidelity_that_was_not_measured_is_told(finished, steps, ph
     operator = find_operator(curved.config, curved.workspace)
     with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
         plan_summary(curved.config, operator, curved.workspace)
+
+
+def test_how_many_were_refused_is_read_of_all_shards_side_by_side(finished, monkeypatch):
+    operator = find_operator(finished.config, finished.workspace)
+    limits = finished.config.shards.model_copy(update={"max_bad_fraction": 0.5})
+    other = finished.config.model_copy(update={"shards": limits})
+    _, job = plan_summary(other, operator, finished.workspace)
+    together, read = threading.Barrier(3, timeout=30), Store.read
+
+    def meeting(self, path):
+        together.wait()  # breaks where they come one after the other
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", meeting)
+    evaluate._require_good(job, finished.workspace)

@@ -181,20 +181,34 @@ def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
     whole = load_extractor("squeezenet", "cpu")
 
     def cramped(images):
-        if len(images) > 1 or images.shape[2] == 21:
+        if len(images) > 1 or images.shape[2] == 24:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return whole.run(images)
 
     monkeypatch.setattr(tasks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.batches, "_largest", {})
     monkeypatch.setattr(
         tasks.extract, "load_extractor", lambda *_: dataclasses.replace(whole, run=cramped)
     )
+    run = sharded(shards={"images": 8})
+    (outcome,) = extracted(run).values()
+    assert outcome.refused == {"out of memory on the device": 5}
+    assert outcome.remarks == {"batch_reduced_to": 1}
+    assert polars.concat(tables(run))["key"].to_list() == ["a/6", "b/5", "b/7"]
+
+
+def test_a_device_without_room_fails_the_shard_for_now(sharded, monkeypatch):
+    def full(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    network = dataclasses.replace(load_extractor("squeezenet", "cpu"), run=full)
+    monkeypatch.setattr(tasks.batches, "_largest", {})
+    monkeypatch.setattr(tasks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.extract, "load_extractor", lambda *_: network)
     run = sharded()
-    outcomes = list(extracted(run).values())
-    none = "out of memory on the device"
-    assert [outcome.refused for outcome in outcomes] == [{}, {none: 1}, {none: 2}]
-    assert {outcome.remarks["batch_reduced_to"] for outcome in outcomes} == {1}
-    assert polars.concat(tables(run))["key"].to_list() == ["a/0", "a/2", "a/4", "b/1", "b/3"]
+    with pytest.raises(OSError, match="must have room to extract an image of 768 pixels"):
+        extracted(run)
+    assert run.workspace.ledger.survey("features").artifacts() == []
 
 
 def test_the_record_says_what_was_counted(sharded):

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import threading
 
 import duckdb
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from tasks.evaluate import SummaryJob, metric_names, plan_summary, read_summary, write_summary
 from tasks.fidelity import measure_fidelity, plan_fidelity, read_fidelity, write_fidelity
 from tasks.io.scores import FIDELITY_SCHEMA, METRICS, write_scores
+from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Target
 from tasks.reduce import find_operator
@@ -103,6 +105,20 @@ def test_means_and_errors_do_not_depend_on_sharding(measured, numbers):
     for name in METRICS:
         assert other[name] == pytest.approx(one[name], rel=1e-12)
         assert other[f"{name}_error"] == pytest.approx(one[f"{name}_error"], rel=1e-9)
+
+
+def test_tables_and_records_of_all_shards_are_read_side_by_side(measured, monkeypatch):
+    together = {start: threading.Barrier(3, timeout=30) for start in ("metrics/", "ledger/metrics")}
+    read = Store.read
+
+    def meeting(self, path):
+        for start, barrier in together.items():
+            if path.startswith(start):
+                barrier.wait()  # breaks where they come one after the other
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", meeting)
+    assert measured(in_three([{"mse": 0.25}] * 8))["images"] == 8
 
 
 def test_a_tiny_spread_around_a_large_mean_is_not_lost(measured):

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from tasks.forget import forget
-from tasks.io.errors import ConfigurationError
+from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.ledger import Ledger
+from tasks.io.store import Store
 from tasks.plan import is_finished
 
 KEY = "a/2"
@@ -41,7 +43,7 @@ def files_with(run, word):
 
 def test_a_forgotten_image_is_nowhere_before_and_after_the_next_run(run):
     assert files_with(run, KEY)
-    gone = forget([run.config], KEY, run.workspace)
+    gone = forget([run.config], [KEY], run.workspace)
     assert gone.shards == {"reference": ["shard-000000"], "run": ["shard-000000"]}
     assert files_with(run, KEY) == []
     run.run()
@@ -55,7 +57,7 @@ def test_other_shards_keep_their_images_and_their_bytes(run):
     other = "datasets/run/shard-000001.tar"
     before = (store.read(other), store.local(other).stat().st_mtime_ns)
     places = [place for place in run.workspace.keys("run") if place.key != KEY]
-    forget([run.config], KEY, run.workspace)
+    forget([run.config], [KEY], run.workspace)
     run.run()
     assert (store.read(other), store.local(other).stat().st_mtime_ns) == before
     assert list(run.workspace.keys("run")) == places
@@ -63,7 +65,7 @@ def test_other_shards_keep_their_images_and_their_bytes(run):
 
 def test_the_operator_that_it_was_fitted_with_goes_and_is_fitted_again(run):
     before = run.operator
-    gone = forget([run.config], KEY, run.workspace)
+    gone = forget([run.config], [KEY], run.workspace)
     assert gone.operators == [f"run/{before}"]
     assert not list(run.workspace.store.names("operators"))
     assert not list(run.workspace.store.names("enhanced"))
@@ -77,33 +79,84 @@ def test_an_operator_that_was_fitted_without_it_stays(tmp_path, steps, corpora):
     (chosen,) = (key for keys in run.select().source.values() for key in keys)
     key = next(p.key for p in run.workspace.keys("run") if p.key != chosen)
     before = run.operator
-    assert forget([run.config], key, run.workspace).operators == []
+    assert forget([run.config], [key], run.workspace).operators == []
     run.run()
     assert run.operator == before
     assert files_with(run, key) == []
 
 
+def test_two_keys_at_once_spare_an_operator_that_knows_neither(tmp_path, steps, corpora):
+    run = steps(tmp_path / "workspace", corpora, fit={"images": 1})
+    run.run()
+    (chosen,) = (key for keys in run.select().source.values() for key in keys)
+    others = [place.key for place in run.workspace.keys("run") if place.key != chosen]
+    operator = run.operator
+    assert forget([run.config], others[:2], run.workspace).operators == []
+    assert forget([run.config], [chosen], run.workspace).operators == [f"run/{operator}"]
+
+
+def test_what_no_configuration_knows_any_more_is_searched_too(run, steps, corpora, tmp_path):
+    other = steps(tmp_path / "workspace", corpora, name="former")
+    other.run()
+    forget([run.config], [KEY], run.workspace)
+    assert files_with(run, KEY) == []
+
+
+@pytest.mark.parametrize("moment", ["retire", "remove", "publishing"])
+def test_a_forgetting_that_is_cut_short_can_be_repeated(run, monkeypatch, moment):
+    remove = Store.remove
+
+    def die(owner, path, *_):
+        if moment == "remove" and path.startswith("claims/"):
+            return remove(owner, path)
+        return pytest.fail("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store if moment == "remove" else Ledger, moment, die)
+        with pytest.raises(pytest.fail.Exception):
+            forget([run.config], [KEY], run.workspace)
+    forget([run.config], [KEY], run.workspace)
+    assert files_with(run, KEY) == []
+    run.run()
+    assert files_with(run, KEY) == []
+
+
+def test_files_that_lost_their_record_go_too(run):
+    ledger = run.workspace.ledger
+    ledger.withdraw(ledger.survey("enhanced").all())
+    forget([run.config], [KEY], run.workspace)
+    assert files_with(run, KEY) == []
+
+
+def test_beside_a_run_that_is_at_work_nothing_is_forgotten(run):
+    with (
+        run.workspace.claims.held("runs/other"),
+        pytest.raises(StepMissing, match="runs/other is claimed"),
+    ):
+        forget([run.config], [KEY], run.workspace)
+
+
 def test_what_other_configurations_made_of_it_goes_too(tmp_path, run, steps, corpora):
     other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
     other.run()
-    forget([run.config, other.config], KEY, run.workspace)
+    forget([run.config, other.config], [KEY], run.workspace)
     assert files_with(run, KEY) == []
 
 
 def test_an_image_that_no_data_set_has_is_told(run):
     with pytest.raises(ConfigurationError, match=r"one of a data set of .*, got 'nobody'"):
-        forget([run.config], "nobody", run.workspace)
+        forget([run.config], ["nobody"], run.workspace)
 
 
 def test_forgetting_again_removes_nothing_more(run):
-    forget([run.config], KEY, run.workspace)
+    forget([run.config], [KEY], run.workspace)
     run.run()
     before = set(run.workspace.store.names(""))
-    again = forget([run.config], KEY, run.workspace)
+    again = forget([run.config], [KEY], run.workspace)
     assert (again.shards, again.folders) == ({}, {})
     assert set(run.workspace.store.names("")) == before
 
 
 def test_what_is_remembered_does_not_tell_the_key(run):
-    forget([run.config], KEY, run.workspace)
-    assert KEY not in run.workspace.store.read("forgotten.json").decode()
+    forget([run.config], [KEY], run.workspace)
+    assert KEY not in "".join(run.workspace.store.names("forgotten"))

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import tempfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from PIL import Image
 
 from tasks.corpus import SourceFile, key_digest
 from tasks.intake import accept_files, accept_tar
+from tasks.io.errors import StoreRefused
 from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
+from tasks.io.workspace import Workspace
 from tasks.sections import Corpus
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -147,3 +150,40 @@ def test_a_file_that_was_refused_by_its_name_is_not_opened(tmp_path):
     files = [SourceFile("a", "a.png", 1, "v", "name is absolute: rename the file")]
     (row,) = accept_files(Store(str(tmp_path)), files, Corpus(path=str(tmp_path)), LIMITS)
     assert row == Refused(key="a", source="a.png", reason="name is absolute: rename the file")
+
+
+def listed(*keys):
+    return [SourceFile(key, f"{key}.png", 1, "v") for key in keys]
+
+
+@pytest.mark.parametrize("left", ["no folder", "an empty folder"])
+def test_a_corpus_that_is_gone_as_a_whole_is_no_fault_of_its_images(tmp_path, png, left):
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(0))
+    files = accept_files(Store(str(folder)), listed("a", "b"), Corpus(path=str(folder)), LIMITS)
+    assert isinstance(next(files), Accepted)
+    (folder / "a.png").unlink()
+    if left == "no folder":
+        folder.rmdir()
+    with pytest.raises(OSError, match=r"the corpus must stay where it was listed.*mount it again"):
+        next(files)
+
+
+def test_a_single_file_that_vanished_is_a_row(tmp_path, png):
+    (tmp_path / "a.png").write_bytes(png(0))
+    corpus = Corpus(path=str(tmp_path))
+    accepted, row = accept_files(Store(str(tmp_path)), listed("a", "b"), corpus, LIMITS)
+    assert isinstance(accepted, Accepted)
+    assert row.reason == "unreadable: No such file or directory"
+
+
+def test_a_full_temporary_folder_is_told_by_its_name(take, png, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "r+b"))
+    workspace = Workspace(str(tmp_path / "workspace"))
+    with (
+        pytest.raises(StoreRefused, match=f"{tmp_path}/elsewhere, where files wait.*No space left"),
+        workspace.ledger.publishing("datasets/x/shard-000000", "f" * 32),
+    ):
+        take([("a.png", png(0)), ("b.png", png(1))])

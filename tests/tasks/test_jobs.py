@@ -12,7 +12,7 @@ from tasks.shard import ShardJob
 
 def test_a_target_made_from_the_same_inputs_is_no_target():
     mark = aim(Survey([]), "x", "step", {"a": 1}).fingerprint
-    survey = Survey([Record("x", mark, "d"), Record("x", "old", "e")])
+    survey = Survey([Record("x", mark, "d"), Record("z", "old", "e")])
     assert aim(survey, "x", "step", {"a": 1}) is None
     target = aim(survey, "x", "step", {"a": 2})
     assert (target.artifact, target.inputs, target.replaces) == ("x", {"a": 2}, True)
@@ -66,3 +66,9 @@ def test_progress_reaches_whoever_listens_and_nobody_else(images):
 def test_an_outcome_knows_no_other_fields():
     with pytest.raises(ValueError, match="refusd"):
         Outcome(images=1, refusd={})
+
+
+def test_an_artifact_with_two_records_is_a_target_again():
+    mark = aim(Survey([]), "x", "step", {"a": 1}).fingerprint
+    target = aim(Survey([Record("x", mark, "d"), Record("x", "old", "e")]), "x", "step", {"a": 1})
+    assert (target.fingerprint, target.replaces) == (mark, True)

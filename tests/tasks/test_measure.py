@@ -16,6 +16,7 @@ from tasks.io.images import encode
 from tasks.io.pictures import to_tensor
 from tasks.jobs import Outcome
 from tasks.measure import WHOLE, image_name, measure_name, plan_both_measurements
+from tasks.progress import reporting_to
 
 
 @pytest.fixture
@@ -256,10 +257,10 @@ def test_moments_that_no_record_vouches_for_are_measured_again(measured, encoded
 
 
 class Cramped(PixelCodec):
-    """A network on a device with memory for two images, and for none of 21 × 17 pixels."""
+    """A network on a device with memory for two images, and for none of 32 × 24 pixels."""
 
     def encode(self, images):
-        if len(images) > 2 or images.shape[2] == 22:
+        if len(images) > 2 or images.shape[2] == 24:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return super().encode(images)
 
@@ -268,15 +269,16 @@ def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_refused(
     measured, monkeypatch
 ):
     monkeypatch.setattr(tasks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.batches, "_largest", {})
     expected = moments(measured("roomy", shards={"images": 8}), "natural")["shard-000000"]
     monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Cramped(2))
     run = measured(shards={"images": 8})
     found = moments(run, "natural")["shard-000000"]
-    assert set(found) == {WHOLE, *(image_name(key) for key in ("a/0", "a/2", "a/4", "b/1", "b/3"))}
+    assert set(found) == {WHOLE, *(image_name(key) for key in ("a/6", "b/5", "b/7"))}
     for name in found.keys() - {WHOLE}:
         assert torch.equal(found[name].scatter, expected[name].scatter)
     for outcome in run.outcomes:
-        assert outcome.refused == {"out of memory on the device": 3}
+        assert outcome.refused == {"out of memory on the device": 5}
         assert outcome.remarks == {"batch_reduced_to": 1}
     assert [fact["batch_reduced_to"] for fact in facts(run)] == [1, 1]
 
@@ -302,3 +304,15 @@ def test_what_overflows_in_half_precision_is_encoded_again_in_float32(
     assert [outcome.refused for outcome in run.outcomes if outcome.refused] == []
     again = [fact["again_in_float32"] for fact in facts(run) if "again_in_float32" in fact]
     assert again == [1]
+
+
+def test_every_chosen_image_is_told_as_progress(tmp_path, steps, photographs):
+    run = steps(
+        tmp_path / "workspace",
+        {"restored": photographs["restored"], "natural": photographs["natural"]},
+    )
+    run.shard()
+    told = []
+    with reporting_to(told.append):
+        run.fit()
+    assert sum(told) == 16

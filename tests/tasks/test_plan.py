@@ -1,9 +1,13 @@
 """All steps of a configuration in order, and whether anything is left to do."""
 
+import weakref
+
 import pytest
 from PIL import Image
 
+from tasks import plan as plan_module
 from tasks.io.errors import StepMissing
+from tasks.jobs import Planned
 from tasks.plan import is_finished, require_shards, steps_of
 
 
@@ -77,3 +81,23 @@ def test_a_data_set_with_a_shard_that_its_folder_has_no_more_is_out_of_date(
     (folder / "3.png").unlink()
     with pytest.raises(StepMissing, match="run `dotpipe shard CONFIG` first"):
         require_shards(run.config)
+
+
+def test_shards_are_required_without_holding_the_files_of_all(finished, monkeypatch):
+    class Holding:
+        """Stands for a job with the files of its shard."""
+
+    most, alive = 0, weakref.WeakSet()
+
+    def planned():
+        nonlocal most
+        for number in range(50):
+            job = Holding()
+            alive.add(job)
+            most = max(most, len(alive))
+            yield Planned(f"shard-{number:06d}", 1, job)
+
+    monkeypatch.setattr(plan_module, "_data_sets", lambda *_: [("run", planned)])
+    with pytest.raises(StepMissing, match="got 50 of 50 shards missing"):
+        require_shards(finished.config)
+    assert most <= 3

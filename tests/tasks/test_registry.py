@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.io.errors import ConfigurationError
-from tasks.registry import CONFIGURATIONS, drop, register, registered
+from tasks.registry import CONFIGURATIONS, drop, register, registered, require_registered
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_configuration_can_be_dropped_by_name(served):
     drop(store, "second")
     assert [each.name for each in registered(store)] == ["run"]
     with pytest.raises(ConfigurationError, match="--drop must name one of the configurations run"):
-        drop(store, "second")
+        require_registered(store, ["second"])
 
 
 def test_one_of_another_version_is_told_with_the_remedy(served):
@@ -48,3 +48,16 @@ def test_one_of_another_version_is_told_with_the_remedy(served):
     store.write(f"{CONFIGURATIONS}/old.json", b'{"name": "old", "unknown": 1}')
     with pytest.raises(ConfigurationError, match=r"'old'.*drop it with --drop old"):
         list(registered(store))
+
+
+def test_two_configurations_do_not_make_one_data_set_in_two_ways(served, steps, photographs):
+    first = served[0]
+    corpora = {"restored": photographs["restored"], "reference": photographs["restored"]}
+    other = steps(first.config.workspace, corpora, name="third")
+    with pytest.raises(ConfigurationError, match=r"'reference' of .* by the configuration 'run'"):
+        register(other.config)
+    resized = {"path": str(photographs["natural"]), "resize": 16}
+    other = steps(first.config.workspace, corpora | {"reference": resized}, name="third")
+    with pytest.raises(ConfigurationError, match="must be made in one way"):
+        register(other.config)
+    register(first.config)

@@ -305,7 +305,7 @@ def test_equal_corpora_give_equal_tars_and_tables(sharded, png, tmp_path, steps)
 def test_an_index_over_unfinished_shards_is_refused(sharded, png):
     run = sharded({"a.png": png(0)})
     with pytest.raises(StepMissing, match=r"shard-000001 must be finished.*dotpipe shard CONFIG"):
-        run.index("natural", ["shard-000000", "shard-000001"])
+        run.index("natural", {"shard-000001": "f" * 32})
 
 
 def test_an_absent_index_is_told_with_the_command_that_makes_it(steps, tmp_path):

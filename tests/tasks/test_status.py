@@ -1,10 +1,16 @@
 """What is done, missing, out of date and failed, read from the ledger alone."""
 
+from concurrent.futures import CancelledError
+
 import pytest
 from PIL import Image
 
-from tasks.jobs import note_failure
+from tasks.index import plan_index, write_index
+from tasks.io.errors import TooManyBadImages
+from tasks.jobs import note_failure, settle
 from tasks.plan import steps_of
+from tasks.select import plan_selection
+from tasks.shard import plan_shards, write_corpus_shard
 from tasks.status import survey_steps
 
 STEPS = {
@@ -110,6 +116,47 @@ def test_only_a_few_records_are_read_to_say_why(tmp_path, steps, pixels, write_i
     assert list(found.reasons.values()) == [5]
 
 
+def test_a_record_that_cannot_be_read_is_no_change_of_every_input(tmp_path, steps, photographs):
+    corpora = {"restored": photographs["restored"], "natural": photographs["natural"]}
+    run = steps(tmp_path / "workspace", corpora)
+    run.shard()
+    new, ledger = changed(run, shards={"max_bytes": 10_000_000}), run.workspace.ledger
+    for record in ledger.survey("datasets/run").all():
+        if record.artifact != "datasets/run/index":
+            run.workspace.store.write(record.path, b"{")
+    assert status_of(new)["shard run"].reasons == {"its record cannot be read": 3}
+    run.workspace.store.write(ledger.records("datasets/run/index")[0].path, b"{")
+    assert "must be a record, but is no JSON" in status_of(new)["shard run"].note
+
+
+def test_a_failure_of_what_all_wait_for_is_shown(tmp_path, steps, pixels, write_images):
+    images = {"a.png": pixels(0), "b.png": b"no image"}
+    folder = write_images(tmp_path / "images", images)
+    run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
+    corpus = run.config.corpora.restored
+    units = list(plan_shards(run.config, corpus, "run", run.workspace))
+    for unit in units:
+        write_corpus_shard(unit.job)
+    made = {unit.unit: unit.fingerprint for unit in units}
+    job = plan_index(run.config, "run", made, run.workspace)
+    with pytest.raises(TooManyBadImages):
+        settle(job, write_index)
+    found = status_of(run)["shard run"]
+    assert (found.failed, found.done) == (1, 1)
+    assert [told for told in found.failures if told.startswith("TooManyBadImages: ")]
+
+
+def test_work_that_was_cancelled_has_not_failed(started):
+    def cancelled(job):
+        raise CancelledError
+
+    started.shard()
+    _, job = plan_selection(started.config, started.workspace)
+    with pytest.raises(CancelledError):
+        settle(job, cancelled)
+    assert started.workspace.ledger.failures("") == {}
+
+
 def test_a_failure_is_shown_until_the_shard_is_made(tmp_path, steps, pixels, write_images):
     folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
     run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
@@ -122,3 +169,24 @@ def test_a_failure_is_shown_until_the_shard_is_made(tmp_path, steps, pixels, wri
     run.shard()
     found = status_of(run)["shard run"]
     assert (found.failed, found.missing, found.done) == (0, 0, 2)
+
+
+def test_looking_at_a_bucket_again_fetches_no_index_again(
+    tmp_path, steps, pixels, write_images, bucket, proxy
+):
+    images = {f"{i}.png": pixels(i) for i in range(4)}
+    corpora = {role: write_images(tmp_path / role, images) for role in ("restored", "natural")}
+    run = steps(f"{bucket.url}/workspace", corpora)
+    run.shard()
+
+    def fetched():
+        paths = [r.path.partition("?")[0] for r in proxy.requests if r.method == "GET"]
+        proxy.requests.clear()
+        return sorted(path.split("/")[-2] for path in paths if path.endswith("/index.parquet"))
+
+    fetched()
+    assert status_of(run)["shard run"].done == 2
+    assert fetched() == ["natural", "run"]
+    run.select()
+    assert status_of(run)["shard run"].done == 2
+    assert fetched() == []

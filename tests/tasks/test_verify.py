@@ -1,8 +1,15 @@
 """Everything that the ledger vouches for, read again; repair makes just what is damaged anew."""
 
+import errno
+from contextlib import contextmanager
+from fnmatch import fnmatch
+
 import pytest
 
+from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
+from tasks.io.store import Store
 from tasks.plan import is_finished
+from tasks.status import survey_steps
 from tasks.verify import repair, verify
 
 
@@ -83,3 +90,113 @@ def test_after_a_repair_the_next_run_makes_what_was_damaged_and_nothing_else(run
     }
     again = {n for n, p in files_of(run).items() if p.stat().st_mtime_ns != kept.get(n)}
     assert {n for n in again if not n.startswith("ledger/")} == together.keys()
+
+
+def failing(monkeypatch, victim, error):
+    """Reading a file gives an error from its middle on."""
+    stream = Store.stream
+
+    @contextmanager
+    def opened(store, path):
+        with stream(store, path) as found:
+            if path == victim:
+                raise error
+            yield found
+
+    monkeypatch.setattr(Store, "stream", opened)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), StoreRefused("x was refused with 403")]
+)
+def test_a_file_that_gives_an_error_is_damaged_and_all_others_are_read(run, monkeypatch, error):
+    victim = "datasets/run/shard-000001.tar"
+    failing(monkeypatch, victim, error)
+    damage, checked = damage_of(run)
+    assert damage == [f"{victim}: cannot be read: {error}"]
+    assert len(checked) == len(list(run.workspace.ledger.survey("").all()))
+
+
+def test_a_record_that_gives_an_error_is_damaged(run, monkeypatch):
+    (victim,) = run.workspace.ledger.records("datasets/run/index")
+    read = Store.read
+
+    def bad(store, path):
+        if path == victim.path:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(store, path)
+
+    monkeypatch.setattr(Store, "read", bad)
+    assert damage_of(run)[0] == [f"{victim.path}: cannot be read: [Errno 5] Input/output error"]
+
+
+def test_a_store_that_is_away_is_no_damage_of_its_files(run, monkeypatch):
+    failing(monkeypatch, "datasets/run/shard-000001.tar", OSError(errno.EIO, "gone"))
+    monkeypatch.setattr(Store, "is_folder", lambda store: False)
+    with pytest.raises(OSError, match="gone"):
+        damage_of(run)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def blanked(path):
+    """The pages of a Parquet file are zeros; its footer is whole."""
+    data = path.read_bytes()
+    path.write_bytes(b"PAR1" + bytes(20) + data[24:])
+
+
+DAMAGES = [cut, blanked, lambda path: path.unlink()]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "part",
+    [
+        "datasets/run/shards.parquet",
+        "datasets/run/index.parquet",
+        "datasets/run/shard-000000.parquet",
+        "datasets/run/matches/reference/shard-000000.parquet",
+        "metrics/*.parquet",
+        "reports/run/*/fidelity.parquet",
+    ],
+)
+def test_every_damaged_table_is_mended_to_the_same_bytes(run, part, damage):
+    before = bytes_of(run)
+    path = next(p for n, p in files_of(run).items() if fnmatch(n, part))
+    damage(path)
+    notes = [step.note for step in survey_steps(run.config)]
+    assert all("dotpipe repair" in note for note in notes if note)
+    damaged = [each for each in verify(run.workspace.ledger) if each.damage]
+    assert len(damaged) == 1
+    repair(run.workspace.ledger, damaged)
+    assert not is_finished(run.config)
+    run.run()
+    assert damage_of(run)[0] == []
+    after = bytes_of(run)
+    lasting = [n for n in before if not n.endswith(("report.html", "run.json"))]
+    assert {n: after[n] for n in lasting} == {n: before[n] for n in lasting}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["shards", "index"])
+def test_a_damaged_index_is_told_to_be_one_while_its_record_is_there(run, name, damage):
+    def read():
+        if name == "shards":
+            return run.workspace.shards("run")
+        return list(run.workspace.keys("run"))
+
+    damage(run.workspace.store.local(f"datasets/run/{name}.parquet"))
+    with pytest.raises(ArtifactDamaged, match=rf"run/{name}\.parquet must be .*`dotpipe repair"):
+        read()
+    run.workspace.ledger.withdraw(run.workspace.ledger.records("datasets/run/index"))
+    if damage is not blanked or name == "shards":
+        with pytest.raises(StepMissing, match="run `dotpipe shard CONFIG` first"):
+            read()
+
+
+def test_a_damaged_list_of_shards_is_a_note_of_the_status(run):
+    cut(run.workspace.store.local("datasets/run/shards.parquet"))
+    notes = {step.name: step.note for step in survey_steps(run.config)}
+    assert "datasets/run/shards.parquet must be a whole Parquet file" in notes["enhance run"]

@@ -34,7 +34,7 @@ def test_what_a_dropped_alpha_left_goes_and_all_else_stays(tmp_path, run, steps,
     narrow.run()
     waste = find_waste([narrow.config], narrow.workspace)
     before = names(run)
-    remove_waste(waste, narrow.workspace)
+    remove_waste(waste, [narrow.config], narrow.workspace)
     gone = before - names(run)
     assert gone
     assert all("alpha=+1.00/" in name or "alpha+1.00" in name for name in gone)
@@ -60,7 +60,7 @@ def test_files_without_a_record_and_notes_of_old_failures_go(run):
     waste = find_waste([run.config], run.workspace)
     assert waste.files == ["enhanced/stray.tar"]
     assert len(waste.notes) == 1
-    remove_waste(waste, run.workspace)
+    remove_waste(waste, [run.config], run.workspace)
     assert find_waste([run.config], run.workspace) == ([], [], [], {})
 
 
@@ -77,8 +77,49 @@ def test_of_an_unfinished_run_nothing_is_taken_for_waste(tmp_path, run, steps, c
 
 
 def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
+    run.workspace.store.write("enhanced/stray.tar", b"1")
+    waste = find_waste([run.config], run.workspace)
     with (
-        run.workspace.claims.held("datasets/run/shard-000000"),
-        pytest.raises(StepMissing, match="datasets/run/shard-000000 is claimed"),
+        run.workspace.claims.held("runs/run-1"),
+        pytest.raises(StepMissing, match="runs/run-1 is claimed"),
     ):
-        find_waste([run.config], run.workspace)
+        remove_waste(waste, [run.config], run.workspace)
+    assert run.workspace.store.exists("enhanced/stray.tar")
+
+
+def test_what_was_published_since_it_was_shown_is_kept(tmp_path, run, steps, corpora):
+    narrow = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0, 0.5]})
+    narrow.run()
+    waste = find_waste([narrow.config], narrow.workspace)
+    run.run()
+    remove_waste(waste, [run.config], run.workspace)
+    assert is_finished(run.config)
+    assert not [each for each in verify(run.workspace.ledger) if each.damage]
+
+
+def test_what_is_not_of_this_project_is_never_waste(run, tmp_path):
+    root = run.workspace.store.local()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "photograph.png").write_bytes(b"1")
+    (root / "enhanced" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("photographs/1.png", "my-run.yaml", "weights/manifest.json"):
+        run.workspace.store.write(name, b"1")
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_an_image_that_is_new_makes_no_index_waste(tmp_path, steps, pixels, write_images):
+    folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
+    run = steps(tmp_path / "workspace", {"restored": folder, "reference": folder})
+    run.run()
+    write_images(folder, {"4.png": pixels(4)})
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_without_its_weights_a_configuration_is_not_judged(tmp_path, run, monkeypatch):
+    tree = run.config.model_dump()
+    tree["evaluate"]["features"] = "inception-v3-compat"
+    tree["weights"] = str(tmp_path)
+    config = type(run.config).model_validate(tree)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(StepMissing, match="the weights of inception-v3-compat must be on this"):
+        find_waste([config], run.workspace)

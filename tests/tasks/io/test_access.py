@@ -21,6 +21,7 @@ from tasks.io.store import Store
         "s3a://bucket/x",
         "gs://bucket/x",
         "abfs://container/x",
+        "abfss://container@account.dfs.core.windows.net/x",
     ],
 )
 def test_folders_and_buckets_are_locations(url):
@@ -55,9 +56,18 @@ def test_what_runs_commands_chains_or_fetches_is_refused(url):
         require_location(url)
 
 
-def test_keys_in_a_location_are_refused_and_not_repeated():
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:very-secret@bucket/x",
+        "s3a://very-secret@bucket/x",
+        "abfss://user:very-secret@account.dfs.core.windows.net/x",
+        "gs://user:very-secret@bucket/x",
+    ],
+)
+def test_keys_in_a_location_are_refused_and_not_repeated(url):
     with pytest.raises(ConfigurationError, match=r"must hold no credentials") as refused:
-        require_location("s3://key:very-secret@bucket/x")
+        require_location(url)
     assert "very-secret" not in str(refused.value)
 
 

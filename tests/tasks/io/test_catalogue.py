@@ -146,34 +146,32 @@ def test_odd_names_stand_in_no_order_and_are_listed_apart(written):
     assert [(e.first, e.last) for e in catalogue.shards] == [("a", "b"), (None, None), ("c", "c")]
 
 
-def test_rows_are_found_in_any_shard_and_come_in_the_order_of_keys(written):
-    found = written("aeim", "bfjn", "cgko", "dhlp").lookup(list("abhxz"))
-    assert found["key"].to_pylist() == ["a", "b", "h"]
-    assert found["shard"].to_pylist() == ["shard-000000", "shard-000001", "shard-000003"]
-    assert found.schema == INDEX_SCHEMA
-
-
-def test_refused_rows_are_not_found(written):
+def test_accepted_rows_of_a_shard_come_whole_or_in_part(written):
     catalogue = written(table("shard-000000", "a", "b", refused={"a": "empty file"}))
-    assert catalogue.lookup(["a", "b"])["key"].to_pylist() == ["b"]
+    (entry,) = catalogue.shards
+    assert catalogue.accepted(entry).equals(table("shard-000000", "b"), check_metadata=True)
+    assert catalogue.accepted(entry, ("source", "status")).to_pylist() == [
+        {"source": "b.png", "status": "ok"}
+    ]
 
 
-@pytest.mark.parametrize("keys", [[], ["0"], ["zz"]])
-def test_keys_that_are_nowhere_give_an_empty_table(written, keys):
-    found = written("abc").lookup(keys)
-    assert (found.num_rows, found.schema) == (0, INDEX_SCHEMA)
-
-
-def test_the_likely_shard_is_asked_first_and_no_other_if_it_has_all(written, monkeypatch):
-    catalogue, asked = written("aeim", "bfjn", "cgko"), []
-    read = Catalogue.table
-    monkeypatch.setattr(
-        Catalogue, "table", lambda self, e, *rest: asked.append(e.shard) or read(self, e, *rest)
-    )
-    assert letters(catalogue.lookup(["b", "f"], likely="shard-000001")["key"].to_pylist()) == "bf"
-    assert asked == ["shard-000001"]
-    assert letters(catalogue.lookup(["a", "f"], likely="shard-000001")["key"].to_pylist()) == "af"
-    assert asked[1:3] == ["shard-000001", "shard-000000"]
+@pytest.mark.parametrize(
+    ("other", "near"),
+    [
+        (("e",), [1]),
+        (("ac", "bd"), [0, 1]),
+        (("cd",), [0, 1]),
+        (("A", "z"), []),
+        (("az",), [0, 1, 2]),
+        (("gx", "x"), [2]),
+        (("",), []),
+    ],
+)
+def test_shards_are_near_if_their_range_meets_one_of_the_other(written, other, near):
+    asking = written(*other)
+    catalogue = written("abc", "def", "ghi", "")
+    found = sorted(entry.shard for entry in catalogue.near(asking).shards)
+    assert found == [f"shard-{number:06d}" for number in near]
 
 
 def test_only_shards_whose_range_holds_a_key_are_read_for_it(written, monkeypatch):
@@ -194,15 +192,14 @@ def test_a_shard_without_rows_has_an_empty_table(written):
 
 def test_a_data_set_without_one_row_has_a_catalogue(written):
     catalogue = written("", "")
-    assert list(catalogue.keys()) == []
-    assert catalogue.lookup(["a"]).num_rows == 0
+    assert list(catalogue.keys()) == list(catalogue.rows()) == []
 
 
 def test_tables_do_not_carry_the_list_of_all_shards(written):
     catalogue = written("abc")
     assert catalogue.schema.metadata is None
     assert catalogue.table(catalogue.shards[0]).schema.metadata is None
-    assert catalogue.lookup(["a"]).schema.metadata is None
+    assert catalogue.accepted(catalogue.shards[0]).schema.metadata is None
 
 
 def test_an_index_in_a_bucket_is_read_by_way_of_a_copy(written, tmp_path):
@@ -221,10 +218,8 @@ def test_a_catalogue_that_is_open_reads_on_when_the_index_is_replaced(written, t
     assert letters(catalogue.keys()) == "abcdef"
 
 
-def test_an_absent_index_is_told_with_the_command_that_makes_it(tmp_path):
-    with pytest.raises(
-        StepMissing, match=r"index\.parquet must be there, .*`dotpipe shard CONFIG`"
-    ):
+def test_an_absent_index_is_told_with_the_command_that_makes_it_again(tmp_path):
+    with pytest.raises(ArtifactDamaged, match=r"index\.parquet must be there, .*dotpipe repair"):
         Catalogue.of(Store(str(tmp_path)), "data")
 
 
@@ -239,8 +234,20 @@ def test_an_index_that_is_cut_short_is_told_to_be_damaged(written, tmp_path):
     written("abc")
     path = tmp_path / "data" / "index.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ArtifactDamaged, match=r"must be a whole Parquet file: .*dotpipe repair"):
+    with pytest.raises(ArtifactDamaged, match=r"must be a whole Parquet file, .*dotpipe repair"):
         Catalogue.of(Store(str(tmp_path)), "data")
+
+
+def test_rows_that_hold_other_bytes_are_told_to_be_damaged_when_they_are_read(written, tmp_path):
+    written("abc", "def")
+    path = tmp_path / "data" / "index.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:400] = bytes(396)
+    path.write_bytes(data)
+    catalogue = Catalogue.of(Store(str(tmp_path)), "data")
+    for read in (catalogue.keys, catalogue.rows, catalogue.offered):
+        with pytest.raises(ArtifactDamaged, match=r"data/index\.parquet must be a whole .*repair"):
+            list(read())
 
 
 def test_memory_does_not_grow_with_shards_that_all_lie_over_one_another(written):

@@ -197,7 +197,7 @@ def test_claims_are_touched_while_they_are_held(tmp_path, monkeypatch):
     monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
     store, keeper = Store(str(tmp_path)), _Keeper("me")
     store.write("claims/a.json", first := keeper.words())
-    keeper.keep(store, "claims/a.json")
+    keeper.keep(store, "claims/a.json", first)
     deadline = time.monotonic() + 10
     while store.read("claims/a.json") == first and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -212,8 +212,8 @@ def test_a_claim_let_go_while_it_is_touched_does_not_come_back(tmp_path, monkeyp
     store, keeper = Store(str(tmp_path)), _Keeper("me")
     for number in range(50):
         path = f"claims/{number}.json"
-        store.write(path, keeper.words())
-        keeper.keep(store, path)
+        store.write(path, words := keeper.words())
+        keeper.keep(store, path, words)
         time.sleep(0.002)
         keeper.let_go(store, path)
     assert list(store.names("claims")) == []
@@ -224,3 +224,82 @@ def test_a_run_that_ends_lets_everything_go(claims):
     assert held.__enter__()
     abandon()
     assert list(claims.store.names("claims")) == []
+
+
+def test_a_claim_that_another_run_took_over_is_neither_touched_nor_removed(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    with claims.held(NAME):
+        of_another_run(claims.store)
+        time.sleep(0.1)  # a beat that was under way may overwrite it: claims save work only
+        of_another_run(claims.store)
+        theirs = claims.store.read(PATH)
+        time.sleep(0.2)
+        assert claims.store.read(PATH) == theirs
+    assert claims.store.read(PATH) == theirs
+
+
+def test_a_touch_whose_answer_got_lost_leaves_the_claim_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    write, touched = Store.write, threading.Event()
+
+    def lost(store, path, data):
+        write(store, path, data)
+        touched.set()
+        raise OSError("no answer")
+
+    claims = Claims(Store(str(tmp_path)))
+    with claims.held(NAME):
+        monkeypatch.setattr(Store, "write", lost)
+        assert touched.wait(10)
+    assert not claims.store.exists(PATH)
+
+
+def test_a_slow_upload_keeps_no_other_claim_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    write, stuck, go_on = Store.write, threading.Event(), threading.Event()
+
+    def slow(store, path, data):
+        if path == PATH:
+            stuck.set()
+            go_on.wait(30)
+        write(store, path, data)
+
+    monkeypatch.setattr(Store, "write", slow)
+    claims = Claims(Store(str(tmp_path)))
+    with claims.held(NAME):
+        assert stuck.wait(10)
+        started = time.monotonic()
+        with claims.held("other") as ours:
+            assert ours
+            first = claims.store.read("claims/other.json")
+            while claims.store.read("claims/other.json") == first:
+                time.sleep(0.01)
+        assert time.monotonic() - started < 10
+        go_on.set()
+    assert list(claims.store.names("claims")) == []
+
+
+def test_claims_of_this_place_are_known_to_be_alive_at_once(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    assert claims.alive() == []
+    with claims.held(NAME), claims.held("runs/x"):
+        assert claims.alive() == [NAME, "runs/x"]
+
+
+def test_claims_of_runs_that_died_elsewhere_are_removed_after_a_while(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    of_another_run(claims.store)
+    claims.store.write("claims/odd.json", b"[]")
+    started = time.monotonic()
+    with claims.held("ours"):
+        assert claims.alive() == ["ours"]
+    assert time.monotonic() - started > 0.2
+    assert list(claims.store.names("claims")) == []
+
+
+def test_a_claim_from_elsewhere_that_is_renewed_is_alive(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
+    of_another_run(claims.store)
+    threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2}).start()
+    assert claims.alive() == [NAME]
+    assert list(claims.store.names("claims")) == [PATH]

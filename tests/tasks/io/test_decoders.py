@@ -140,6 +140,19 @@ def test_an_image_that_ends_its_decoder_is_refused_with_what_became_of_it(
     np.testing.assert_array_equal(pool.decode(image, LIMITS), images.decode(image, LIMITS))
 
 
+def test_decoders_that_are_killed_from_outside_are_no_fault_of_an_image(make_pool, image):
+    pool = make_pool("os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(OSError, match=r"must not be killed from outside.*memory ends"):
+        pool.decode(b"bad", LIMITS)
+    np.testing.assert_array_equal(pool.decode(image, LIMITS), images.decode(image, LIMITS))
+
+
+def test_an_image_is_refused_whose_decoder_closes_its_line_and_goes_on(make_pool, monkeypatch):
+    monkeypatch.setattr(decoders, "_LAST_BREATH_S", 0.2)
+    pool = make_pool("os.closerange(0, 64); time.sleep(60)")
+    assert refusal(pool.decode, b"bad") == "killed its decoder: SIGKILL"
+
+
 def test_an_image_that_takes_too_long_is_refused_and_its_decoder_ended(make_pool, image):
     pool, before = make_pool("time.sleep(60)", time_limit_s=0.3), children()
     begun = time.monotonic()

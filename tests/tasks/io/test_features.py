@@ -11,6 +11,7 @@ import torch
 
 from dot_kernels.metrics import ClassSums, FeatureStatistics
 from tasks.io import features
+from tasks.io.errors import ArtifactDamaged
 from tasks.io.features import (
     FeatureWriter,
     draw_of,
@@ -229,8 +230,14 @@ def test_blocks_are_cut_in_the_order_of_keys(store, write_shards, rows, monkeypa
 
 def test_of_no_images_there_are_no_statistics(store):
     assert read_statistics(store, [], 5) is None
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ArtifactDamaged, match=r"no\.parquet must be there, .*dotpipe repair"):
         read_statistics(store, ["no.parquet"], 5)
+
+
+def test_features_that_are_cut_short_are_told_to_be_damaged(store):
+    store.write("x.parquet", b"PAR1 and no more")
+    with pytest.raises(ArtifactDamaged, match=r"x\.parquet must be a whole Parquet .*repair"):
+        read_statistics(store, ["x.parquet"], 5)
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 59, 60, 1000])

@@ -80,9 +80,9 @@ def oversized(file_format):
 def test_a_few_bytes_that_promise_an_enormous_image_are_refused_at_once(file_format):
     data = oversized(file_format)
     assert len(data) < 2000
-    start = time.perf_counter()
+    start = time.process_time()
     assert {reason.partition(":")[0] for reason in refusals(data)} == {"too many pixels"}
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_png_that_unpacks_to_more_than_its_pixels_gives_its_pixels(colour):
@@ -142,9 +142,9 @@ def test_a_tiff_of_very_many_pages_is_refused_at_once():
     )
     for number in range(pages):
         data += page + struct.pack("<I", start + (number + 1) * size if number < pages - 1 else 0)
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert set(refusals(bytes(data))) == {"animated or of several pages"}
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_tiff_whose_pages_go_in_a_circle_ends():

@@ -1,6 +1,7 @@
 """The ledger: what is done is found, what is half done is not, and nothing lies."""
 
 import json
+import threading
 
 import fsspec
 import pytest
@@ -168,16 +169,51 @@ def test_retiring_removes_files_and_record_and_is_safe_to_repeat(ledger):
     assert files(ledger) == left
 
 
-def test_a_retirement_that_is_cut_short_is_taken_up_again(ledger, monkeypatch):
+def test_a_retirement_that_is_cut_short_leaves_files_but_no_record(ledger, monkeypatch):
     publish(ledger)
     records = ledger.survey("moments/x").of_shards({"shard-000000", "shard-000001"})
+    remove = Store.remove
+
+    def stopped(store, path):
+        if not path.startswith("ledger/"):
+            raise OSError("stop")
+        remove(store, path)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "withdraw", lambda *_: pytest.fail("stop"))
-        with pytest.raises(pytest.fail.Exception):
+        patch.setattr(Store, "remove", stopped)
+        with pytest.raises(OSError, match="stop"):
             ledger.retire(records)
-    assert ledger.survey("moments/x").of_shards({"shard-000000", "shard-000001"}) == records
+    assert files(ledger) == ["moments/x/shard-000000.txt"]
+    assert ledger.survey("moments/x").digest("moments/x/shard-000000", "f" * 32) is None
     ledger.retire(records)
+
+
+def test_records_are_retired_and_withdrawn_side_by_side(ledger, monkeypatch):
+    for number in range(4):
+        publish(ledger, artifact=f"moments/x/shard-{number:06d}")
+    records = list(ledger.survey("moments").all())
+    for name, work in (("read", ledger.retire), ("remove", ledger.withdraw)):
+        together, does = threading.Barrier(4, timeout=30), getattr(Store, name)
+
+        def meeting(self, path, together=together, does=does):
+            together.wait()  # breaks where they come one after the other
+            return does(self, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, name, meeting)
+            work(records)
     assert files(ledger) == []
+
+
+def test_retiring_an_artifact_of_two_files_takes_four_requests(bucket, proxy):
+    ledger = Ledger(Store(f"{bucket.url}/root"))
+    with ledger.publishing("a/b", "f" * 32) as publication:
+        for name in ("tar", "parquet"):
+            publication.file(f"a/b.{name}").write_text(name)
+    (record,) = ledger.survey("a").all()
+    proxy.requests.clear()
+    ledger.retire([record])
+    assert sorted(request.method for request in proxy.requests) == ["DELETE"] * 3 + ["GET"]
 
 
 def test_files_of_what_an_artifact_was_before_go_if_it_has_them_no_more(ledger):
@@ -189,3 +225,41 @@ def test_files_of_what_an_artifact_was_before_go_if_it_has_them_no_more(ledger):
         publication.file("table.txt").write_text("another")
     (record,) = ledger.survey("metrics").records(artifact)
     assert files(ledger) == sorted(["table.txt", record.path])
+
+
+def publish_at_once(ledger, monkeypatch, first, second):
+    """One publishes between another one's files and its record."""
+    write, waiting = Store.write, [second]
+
+    def watched(self, path, data):
+        if waiting:
+            publish(ledger, mark="2" * 32, content=waiting.pop())
+        write(self, path, data)
+
+    monkeypatch.setattr(Store, "write", watched)
+    publish(ledger, mark="1" * 32, content=first)
+
+
+def test_of_two_who_publish_at_once_nobody_vouches_for_the_files_of_the_other(ledger, monkeypatch):
+    publish_at_once(ledger, monkeypatch, "1", "2")
+    assert ledger.records("moments/x/shard-000000") == []
+    publish(ledger, mark="1" * 32)
+    assert len(ledger.records("moments/x/shard-000000")) == 1
+
+
+def test_of_two_who_publish_the_same_at_once_one_record_is_left(ledger, monkeypatch):
+    publish_at_once(ledger, monkeypatch, "1", "1")
+    (record,) = ledger.records("moments/x/shard-000000")
+    assert record.fingerprint == "1" * 32
+    assert ledger.store.read("moments/x/shard-000000.txt") == b"1"
+
+
+def test_an_artifact_with_two_records_counts_as_missing_until_it_is_made_again(ledger):
+    publish(ledger, mark="1" * 32)
+    artifact = "moments/x/shard-000000"
+    (record,) = ledger.records(artifact)
+    ledger.store.write(record._replace(fingerprint="2" * 32).path, ledger.store.read(record.path))
+    for mark in ("1" * 32, "2" * 32):
+        assert ledger.survey("moments").digest(artifact, mark) is None
+    publish(ledger, mark="2" * 32)
+    assert [one.fingerprint for one in ledger.records(artifact)] == ["2" * 32]

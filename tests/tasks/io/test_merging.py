@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from tasks.io.merging import merged
+from tasks.io import merging
+from tasks.io.errors import StoreRefused
+from tasks.io.merging import in_order, merged
 
 
 class Row(NamedTuple):
@@ -61,3 +64,20 @@ def test_nothing_is_left_on_the_disk_by_a_reader_that_stops_early(tmp_path, monk
     reader.close()
     gc.collect()
     assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 7, 8, 50])
+def test_tuples_in_no_order_are_sorted_whatever_number_is_held(count):
+    mixed = [row for seed in range(count) for row in reversed(rows(seed, 1 + seed % 3))]
+    found = list(in_order(iter(mixed), most=7))
+    assert found == sorted(mixed)
+    assert all(isinstance(row, Row) for row in found)
+
+
+def test_a_full_temporary_folder_is_told_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    real = pa.OSFile
+    monkeypatch.setattr(merging.pa, "OSFile", lambda _, mode: real("/dev/full", mode))
+    lists = [[Row(f"{number:06d}", str(seed)) for number in range(3000)] for seed in range(3)]
+    with pytest.raises(StoreRefused, match=f"{tmp_path}, where files wait.*No space left"):
+        list(merged(map(iter, lists), width=2))

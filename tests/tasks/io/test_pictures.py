@@ -1,7 +1,6 @@
 """Windows, groups and threads: everything once, in order, and never too much at a time."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from tasks.io.pictures import (
     PIXELS_PER_IMAGE,
     Picture,
     equal_sizes,
-    ordered_map,
     read_ahead,
     to_pixels,
     to_tensor,
@@ -100,27 +98,6 @@ def test_an_exception_while_reading_ahead_reaches_the_reader():
         list(found)
 
 
-def test_a_parallel_map_keeps_the_order_and_its_bound():
-    lock, under_way, most = threading.Lock(), 0, 0
-
-    def taken():
-        nonlocal under_way, most
-        for item in range(50):
-            with lock:
-                under_way += 1
-                most = max(most, under_way)
-            yield item
-
-    with ThreadPoolExecutor(4) as pool:
-        found = []
-        for item in ordered_map(pool, lambda item: item * 2, taken(), ahead=6):
-            with lock:
-                under_way -= 1
-            found.append(item)
-    assert found == [item * 2 for item in range(50)]
-    assert most <= 7
-
-
 def test_a_reader_that_stops_early_leaves_no_thread_and_makes_nothing_more():
     made = []
     found = read_ahead(lambda item: made.append(item) or item, range(100))
@@ -128,33 +105,3 @@ def test_a_reader_that_stops_early_leaves_no_thread_and_makes_nothing_more():
     found.close()
     assert made in ([0], [0, 1])
     assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
-
-
-def test_a_parallel_map_that_is_stopped_early_does_no_more_than_was_begun():
-    begun, go = [], threading.Event()
-
-    def wait(item):
-        begun.append(item)
-        return item if item == 0 else go.wait(10) and item
-
-    with ThreadPoolExecutor(2) as pool:
-        found = ordered_map(pool, wait, range(100), ahead=6)
-        assert next(found) == 0
-        found.close()
-        go.set()
-    assert set(begun) <= {0, 1, 2}  # one was done, and two threads had taken the next ones
-
-
-def test_an_exception_in_a_parallel_map_reaches_the_reader_after_what_came_before():
-    def fail(item):
-        if item == 3:
-            raise OSError("gone")
-        return item
-
-    seen = []
-    with ThreadPoolExecutor(2) as pool:
-        found = ordered_map(pool, fail, range(100), ahead=4)
-        with pytest.raises(OSError, match="gone"):
-            seen.extend(found)
-        assert pool.submit(fail, 1).result(10) == 1  # the pool is as good as before
-    assert seen == [0, 1, 2]

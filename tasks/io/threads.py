@@ -1,0 +1,37 @@
+"""Threads for what waits for a disk or a network more than it computes."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SIDE_BY_SIDE = 16
+"""Requests for small files that are under way at once; S3's client has 32 connections."""
+
+
+def side_by_side(
+    function: Callable[[T], R], items: Iterable[T], threads: int = SIDE_BY_SIDE
+) -> Iterator[R]:
+    """``function`` of every item in order, made by threads, at most twice as many ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="side-by-side") as pool:
+        yield from ordered_map(pool, function, items, ahead=2 * threads)
+
+
+def ordered_map(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """``function`` of every item in order, at most ``ahead`` of them under way."""
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

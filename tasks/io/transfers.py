@@ -1,0 +1,55 @@
+"""Bytes to and from a remote store, each request told by an address when it fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.io.attempts import repeated
+from tasks.io.refusals import is_beyond_end, is_contested, is_unsupported, translated
+
+
+def ranged(system: Any, full: str, address: str) -> Callable[[int, int], bytes]:
+    """Gives the bytes of a file from a start to before an end; none behind its last."""
+
+    def fetch(start: int, end: int) -> bytes:
+        try:
+            with translated(address):
+                return repeated(lambda: bytes(system.cat_file(full, start=start, end=end)))
+        except OSError as error:
+            if is_beyond_end(error):
+                return b""
+            raise
+
+    return fetch
+
+
+def upload(system: Any, aside: Path, full: str, address: str, **options: Any) -> None:
+    """Copy a local file to its place.
+
+    Raises:
+        OSError: the store took another number of bytes than there are.
+    """
+    size = aside.stat().st_size
+    with translated(address):
+        system.put_file(str(aside), full, **options)
+        system.invalidate_cache()
+        taken = int(system.info(full)["size"])
+        if taken != size:
+            system.rm_file(full)
+            raise OSError(f"the upload must take {size} bytes, got {taken}; try again")
+
+
+def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
+    """Write a file unless there is one, or one is being made; None if it cannot be asked so."""
+    try:
+        with translated(address):
+            system.pipe_file(full, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if is_contested(error):
+            return False
+        if is_unsupported(error):
+            return None
+        raise
+    return True

@@ -1,0 +1,62 @@
+"""A flow is seen at its workspace while it lasts, and waits for a clean-up."""
+
+import threading
+import time
+
+import pytest
+
+from flows.presence import at_work
+from tasks.io import claims as claims_module
+from tasks.io.workspace import Workspace
+from tasks.registry import registered
+from tasks.waste import CLEANING, alone
+
+
+@pytest.fixture
+def config(project, monkeypatch):
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.05)
+    return project.configure()
+
+
+@pytest.fixture
+def workspace(config):
+    return Workspace(config.workspace)
+
+
+def test_a_flow_is_claimed_and_registered_while_it_lasts(config, workspace):
+    @at_work
+    def flow(given):
+        assert given == config
+        (claim,) = workspace.claims.names()
+        return claim
+
+    assert flow(config).startswith("runs/tiny-")
+    assert workspace.claims.names() == []
+    assert list(registered(workspace.store)) == [config]
+
+
+def test_a_flow_waits_for_a_clean_up_to_end(config, workspace):
+    ended = []
+
+    @at_work
+    def flow(_):
+        ended.append("flow")
+
+    with workspace.claims.held(CLEANING):
+        thread = threading.Thread(target=flow, args=(config,))
+        thread.start()
+        time.sleep(0.3)
+        ended.append("clean-up")
+    thread.join()
+    assert ended == ["clean-up", "flow"]
+
+
+def test_beside_a_flow_nothing_can_be_cleaned(config, workspace):
+    @at_work
+    def flow(_):
+        with pytest.raises(Exception, match="no run must be at work"), alone(workspace):
+            pytest.fail("cleaned")
+
+    flow(config)
+    with alone(workspace):
+        assert workspace.claims.names() == [CLEANING]
