@@ -41,6 +41,9 @@ def assign_files(
     joined = None if catalogue is None else _Join(catalogue)
     free, fresh = free_shards(catalogue, gone), list[SourceFile]()
     for file in files:
+        if joined is not None:
+            joined.come_to(file)
+            yield from joined.complete()
         if joined is None or not joined.place(file):
             fresh.append(file)
         if len(fresh) == size:
@@ -79,12 +82,17 @@ class _Join:
         self._open: dict[str, list[SourceFile]] = {}
         self._complete: deque[str] = deque()
 
-    def place(self, file: SourceFile) -> bool:
-        """Put a file into the shard that it was in; whether it was in one."""
+    def come_to(self, file: SourceFile) -> None:
+        """Pass the known files before one: they are no more."""
         if file.refusal.startswith(ODD_NAME):
-            return self._place_odd(file)
+            return
         while self._next is not None and self._next[:2] < (file.key, file.path):
             self._pass(self._next)
+
+    def place(self, file: SourceFile) -> bool:
+        """Put a file that was come to into the shard that it was in; whether it was in one."""
+        if file.refusal.startswith(ODD_NAME):
+            return self._place_odd(file)
         if self._next is None or self._next[:2] != (file.key, file.path):
             return False
         shard = self._next.shard

@@ -28,7 +28,7 @@ from tasks.config import Config
 from tasks.io.artifacts import load_moments
 from tasks.io.extractors import extractor_identity, feature_folder
 from tasks.io.features import read_class_sums, read_statistics
-from tasks.io.ledger import digest_of
+from tasks.io.fingerprints import digest_of
 from tasks.io.scores import METRICS
 from tasks.io.shards import read_table
 from tasks.io.threads import side_by_side

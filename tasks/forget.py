@@ -17,7 +17,7 @@ from tasks.config import Config
 from tasks.corpus import key_digest
 from tasks.io.catalogue import Catalogue
 from tasks.io.errors import ConfigurationError
-from tasks.io.ledger import fingerprint
+from tasks.io.fingerprints import fingerprint
 from tasks.io.shard_list import write_catalogue
 from tasks.io.threads import side_by_side
 from tasks.io.workspace import FORGOTTEN, Workspace, dataset_folder

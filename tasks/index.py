@@ -11,7 +11,8 @@ from tasks.bad_images import refused_in, require_few_bad
 from tasks.config import Config
 from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError, StepMissing
-from tasks.io.ledger import Survey, digest_of
+from tasks.io.fingerprints import digest_of
+from tasks.io.ledger import Survey
 from tasks.io.shard_list import write_catalogue
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Outcome, Target, aim, finished_digest, publishing, settle

@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from tasks.io.errors import DotpipeError, StepMissing
-from tasks.io.ledger import Publication, Survey, fingerprint, summarised
+from tasks.io.fingerprints import fingerprint, summarised
+from tasks.io.ledger import Publication, Survey
 from tasks.io.workspace import Workspace
 
 Line = tuple[str, str, str]

@@ -7,8 +7,8 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.io.errors import CorpusError
+from tasks.io.fingerprints import digest_of
 from tasks.io.joining import counterparts
-from tasks.io.ledger import digest_of
 from tasks.io.shards import Member, members_of, read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle

@@ -14,8 +14,8 @@ from tasks.io.artifacts import digest_moments, load_moments, save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.cores import cores
 from tasks.io.devices import pick_device
+from tasks.io.fingerprints import fingerprint
 from tasks.io.images import Limits
-from tasks.io.ledger import fingerprint
 from tasks.io.pictures import load_pictures, read_ahead, windows
 from tasks.io.shards import Member
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder

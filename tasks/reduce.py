@@ -14,7 +14,7 @@ from tasks.corpus import key_digest
 from tasks.io.artifacts import load_moments, load_operator, save_operator
 from tasks.io.codecs import codec_identity
 from tasks.io.errors import CorpusError, StepMissing
-from tasks.io.ledger import fingerprint
+from tasks.io.fingerprints import fingerprint
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.measure import WHOLE, measure_name

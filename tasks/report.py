@@ -12,7 +12,7 @@ from tasks.extremes import find_extremes
 from tasks.findings import Findings, page_facts, report_text, run_record
 from tasks.gallery import gallery
 from tasks.io.figures import operator_spectrum, perception_distortion_curve
-from tasks.io.ledger import digest_of
+from tasks.io.fingerprints import digest_of
 from tasks.io.pages import render_report
 from tasks.io.workspace import (
     Signal,

@@ -35,6 +35,7 @@ from tasks.io.ledger import Ledger, Snapshot
 from tasks.io.shard_list import read_shards
 from tasks.io.shards import Member, members_of, read_index
 from tasks.io.store import Store
+from tasks.io.threads import side_by_side
 
 
 class Signal(NamedTuple):
@@ -133,9 +134,9 @@ class Workspace:
     def forgotten(self) -> dict[str, list[str]]:
         """Digests of the keys that must not come back, and the foreign tars that hold them."""
         paths = sorted(self.store.names(FORGOTTEN))
+        found = zip(paths, side_by_side(self.store.read, paths), strict=True)
         return {
-            path.rpartition("/")[2].removesuffix(".json"): json.loads(self.store.read(path))
-            for path in paths
+            path.rpartition("/")[2].removesuffix(".json"): json.loads(text) for path, text in found
         }
 
     def shard_index(self, dataset: str, shard: str) -> pa.Table:

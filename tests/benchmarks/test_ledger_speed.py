@@ -16,7 +16,8 @@ from tasks.config import Config, load_config
 from tasks.index import IndexJob, write_index
 from tasks.io import claims, ledger
 from tasks.io.claims import Claims
-from tasks.io.ledger import Ledger, Record, digest_of
+from tasks.io.fingerprints import digest_of
+from tasks.io.ledger import Ledger, Record
 from tasks.io.shards import Accepted, ShardWriter
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
@@ -123,7 +124,7 @@ PARTS = {
     Store: ("write", "put", "sweep"),
     Claims: ("_take",),
     claims._Keeper: ("let_go",),
-    ledger: ("_describe", "summarised", "fingerprint"),
+    ledger: ("_describe", "summarised"),
 }
 """All that the ledger, the claims and the commit of files consist of."""
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.assign import assign_files, free_shards
+from tasks.assign import _Join, assign_files, free_shards
 from tasks.corpus import SourceFile, list_images
 from tasks.io.catalogue import Catalogue
 from tasks.io.listing import stem
@@ -128,23 +128,21 @@ def test_every_increment_leaves_files_where_they_are_and_puts_new_ones_into_new_
 @settings(max_examples=40, deadline=None)
 @given(increments=st.lists(versions_of(plain), min_size=2, max_size=6), size=st.integers(1, 4))
 def test_no_more_shards_are_held_than_lie_over_one_another_and_a_new_one(increments, size):
+    held = []
+
+    class Watched(_Join):
+        def _put(self, file, shard):
+            super()._put(file, shard)
+            held.append(len(self._open))  # those of new files are one more
+
     catalogue = None
     for versions in increments:
-        pulled = []
-
-        def watched(listed, pulled=pulled):
-            for file in listed:
-                pulled.append(file.path)
-                yield file
-
-        files = watched(list_images(Folder(versions)))
-        spans = [
-            (pulled.index(block.files[0].path), len(pulled), block)
-            for block in assign_files(files, catalogue, size)
-        ]
-        held = max((sum(a <= t < b for a, b, _ in spans) for t in range(len(pulled))), default=0)
-        assert held <= (depth(catalogue) if catalogue else 0) + 1
-        catalogue = catalogued(block for *_, block in spans)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tasks.assign._Join", Watched)
+            blocks = list(assign_files(list_images(Folder(versions)), catalogue, size))
+        assert max(held, default=0) <= (depth(catalogue) if catalogue else 0)
+        catalogue = catalogued(blocks)
+        held.clear()
 
 
 def test_files_are_cut_in_their_order_where_there_is_no_catalogue():

@@ -7,7 +7,8 @@ import fsspec
 import pytest
 
 from tasks.io import ledger as ledger_module
-from tasks.io.ledger import Ledger, Record, digest_of, fingerprint
+from tasks.io.fingerprints import digest_of, fingerprint
+from tasks.io.ledger import Ledger, Record
 from tasks.io.store import Store
 
 
