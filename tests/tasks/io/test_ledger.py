@@ -6,7 +6,7 @@ import threading
 import fsspec
 import pytest
 
-from tasks.io import ledger as ledger_module
+from tasks.io import fingerprints
 from tasks.io.fingerprints import digest_of, fingerprint
 from tasks.io.ledger import Ledger, Record
 from tasks.io.store import Store
@@ -149,7 +149,7 @@ def test_a_fingerprint_depends_on_step_inputs_and_kernels(monkeypatch):
     assert fingerprint("enhance", {"alpha": 0.5}) == first
     assert fingerprint("measure", {"alpha": 0.5}) != first
     assert fingerprint("enhance", {"alpha": 0.25}) != first
-    monkeypatch.setattr(ledger_module, "KERNEL_VERSION", ledger_module.KERNEL_VERSION + 1)
+    monkeypatch.setattr(fingerprints, "KERNEL_VERSION", fingerprints.KERNEL_VERSION + 1)
     assert fingerprint("enhance", {"alpha": 0.5}) != first
 
 
