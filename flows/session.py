@@ -1,6 +1,7 @@
 """What the commands share: the configuration, Prefect and the bars, the table at the end."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows.ending import in_time
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from flows.steps import Report
     from tasks.config import Config
     from tasks.status import StepStatus
 
@@ -24,6 +26,7 @@ ConfigPath = Annotated[
 
 def run_all(config: Path) -> None:
     """Do all that is left to do, and show the results; without Prefect if nothing is."""
+    from tasks.corpus import require_sources
     from tasks.plan import is_finished
     from tasks.report import report_address
 
@@ -32,12 +35,26 @@ def run_all(config: Path) -> None:
         show_results(settings)
         typer.echo("nothing to do: every shard of every step is done")
     else:
+        require_sources(settings.given_datasets())
         with watched():
             from flows.backfill import backfill
 
-            backfill(settings)
+            steps, _ = backfill(settings)
         show_results(settings)
+        tell_refused(steps)
     typer.echo(f"report: {report_address(settings)}")
+
+
+def tell_refused(steps: "list[Report]") -> None:
+    """Which images a run refused, and what can be done."""
+    refused = sum((step.refused for step in steps), Counter[str]())
+    if refused:
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
+        typer.echo(
+            f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
+            "and of the metrics say which. A file that is mended is taken in by the next run; "
+            "`dotpipe retry` tries the others again"
+        )
 
 
 def parsed(config: Path, *, shards: bool = False) -> "Config":
@@ -77,7 +94,7 @@ def watched() -> Iterator[None]:
         try:
             with bars.shown():
                 yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             terminal.print("stopped; what is done is kept, run again to go on")
             raise
 

@@ -19,7 +19,7 @@ def verify(config: ConfigPath) -> None:
     """Read everything in the workspace again, and name what is damaged; changes nothing."""
     damaged = _damaged(parsed(config))
     if damaged:
-        typer.echo(f"`dotpipe repair {config}` makes these again, and nothing else")
+        typer.echo(f"`dotpipe repair {config}` makes the shards that hold these again")
         raise typer.Exit(1)
 
 

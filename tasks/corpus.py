@@ -39,6 +39,20 @@ def source_of(corpus: Corpus) -> Store:
     return Store(_folder_and_pattern(corpus)[0], corpus.access)
 
 
+def require_sources(corpora: Mapping[str, Corpus]) -> None:
+    """Check that every corpus is there, before work begins on any.
+
+    Raises:
+        CorpusError: one is not; names the data set that it is for.
+    """
+    for dataset, corpus in corpora.items():
+        if not corpus.is_tars and not source_of(corpus).is_folder():
+            raise CorpusError(
+                f"the corpus of {dataset!r} must be a folder, or a prefix of a bucket with objects "
+                f"below it, got {corpus.path!r}, which is none; correct its path"
+            )
+
+
 def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterator[SourceFile]:
     """The image files of a folder, or the tars, without those that must be forgotten.
 

@@ -70,8 +70,12 @@ def survey_steps(config: Config) -> Iterator[StepStatus]:
     """The status of every step, in their order."""
     workspace = Workspace(config.workspace, still=True)
     failed = workspace.ledger.failures("")
+    earlier = ""
     for step in steps_of(config, workspace):
         status = _status(step, failed, workspace.ledger)
+        if earlier and status.done and not status.note and not _is_open(status):
+            status = status.model_copy(update={"note": f"as it is before {earlier!r} is done"})
+        earlier = earlier or (step.name if _is_open(status) else "")
         if status != StepStatus(name=step.name, command=step.verb):  # without units
             yield status
 
@@ -104,6 +108,11 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
         reasons=Counter(_change(target, ledger) for target in asked),
         failures=_failures(notes, ledger),
     )
+
+
+def _is_open(status: StepStatus) -> bool:
+    """Whether a step has something to do, as far as that can be known."""
+    return bool(status.missing or status.stale or status.failed)
 
 
 def _state(unit: Planned, old: list[Target], failures: list[str]) -> str:

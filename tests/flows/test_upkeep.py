@@ -37,7 +37,7 @@ def test_verify_names_the_damage_and_repair_mends_it(finished, undisturbed, dotp
     assert code == 1
     assert f"{tar.relative_to(finished.workspace)}: " in out
     assert "1 damaged" in out
-    assert f"`dotpipe repair {finished.file}` makes these again" in out
+    assert f"`dotpipe repair {finished.file}` makes the shards that hold these again" in out
     code, out, _ = dotpipe("repair", finished.file)
     assert code == 0
     assert finished.lasting() == undisturbed
@@ -103,3 +103,22 @@ def test_forget_takes_an_image_out_and_run_makes_the_rest_again(finished, dotpip
     assert (code, err.startswith("error: a key to forget must be one of a data set")) == (1, True)
     monkeypatch.setattr("typer.confirm", lambda question: False)
     assert dotpipe("forget", finished.file, "a/2")[0] == 1
+
+
+def test_a_run_tells_what_it_refused_and_what_to_do(project, dotpipe):
+    for name in ("b/8.png", "b/9.png"):
+        (project.folder / "reference" / name).write_bytes(b"no image")
+    project.configure(shards={"max_bad_fraction": 0.5})
+    code, out, _ = dotpipe("run", project.file)
+    assert code == 0
+    assert "refused: 2 × no image in one of the formats" in out
+    assert "`dotpipe retry` tries the others again" in out
+
+
+def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotpipe):
+    project.configure(corpora={"natural": {"path": "phots"}})
+    code, _, err = dotpipe("run", project.file)
+    assert code == 1
+    assert "the corpus of 'natural' must be a folder" in err
+    assert "dashboard" not in err
+    assert not project.workspace.exists()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tasks.corpus import SourceFile, key_digest, list_files, list_images, source_of
+from tasks.corpus import SourceFile, key_digest, list_files, list_images, require_sources, source_of
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
 from tasks.sections import Corpus
@@ -185,3 +185,12 @@ def test_tars_of_a_bucket_that_may_not_be_listed_are_asked_for_one_by_one(bucket
     proxy.choose = lambda request: "denied" if "list-type" in request.path else None
     assert len(tars(f"{bucket.url}/in/{{0..9}}.tar")) == 10
     assert proxy.faults == {"denied": 1}
+
+
+def test_a_corpus_that_is_not_there_is_told_with_its_data_set(tmp_path):
+    (tmp_path / "there").mkdir()
+    there = Corpus(path=str(tmp_path / "there"))
+    require_sources({"reference": there, "tars": Corpus(path=f"{tmp_path}/{{0..1}}.tar")})
+    absent = Corpus(path=str(tmp_path / "phots"))
+    with pytest.raises(CorpusError, match=r"corpus of 'natural' must be a folder, .*phots'"):
+        require_sources({"reference": there, "natural": absent})

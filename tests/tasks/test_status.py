@@ -190,3 +190,10 @@ def test_looking_at_a_bucket_again_fetches_no_index_again(
     run.select()
     assert status_of(run)["shard run"].done == 2
     assert fetched() == []
+
+
+def test_steps_that_stand_on_something_open_are_told_to_be_as_they_are_before_it(finished):
+    status = status_of(changed(finished, shards={"max_bytes": 10_000_000}))
+    assert status["shard run"].note == ""
+    assert status["measure latent patches"].note == "as it is before 'shard reference' is done"
+    assert status["report"].done == 0 or "before 'shard reference'" in status["report"].note
