@@ -42,8 +42,9 @@ def plan_enhancement(
     folders = [enhanced_folder(dataset, operator.name, signal) for signal in wanted]
     folders += [metrics_folder(dataset, operator.name, signal) for signal in scored]
     for shard, images in workspace.shards(dataset).items():
-        missing_tars = [plan.tar(shard, signal) for signal in wanted]
-        missing_tables = [plan.table(shard, signal) for signal in scored]
+        own = plan.inputs_of(shard)
+        missing_tars = [plan.tar(shard, signal, own) for signal in wanted]
+        missing_tables = [plan.table(shard, signal, own) for signal in scored]
         artifacts = tuple(f"{folder}/{shard}" for folder in folders)
         if not any(missing_tars) and not any(missing_tables):
             yield Planned(shard, images, None, artifacts)
@@ -93,16 +94,22 @@ class _Plan:
         self.network = network if self._seen_by else None
         self.on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
 
-    def tar(self, shard: str, signal: Signal) -> Output | None:
+    def inputs_of(self, shard: str) -> dict[str, str | None]:
+        """The digests of a shard's own images, and of what they are matched with."""
+        match = None
+        if self._matches is not None:
+            match = finished_digest(self._matches, f"{self._truths}/{shard}", "enhance")
+        return {"shard": finished_digest(self._shards, f"{self._dataset}/{shard}"), "match": match}
+
+    def tar(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
         """The enhanced shard at one alpha, if it is missing."""
         folder, recipe = self._tars[signal]
-        target = recipe.aim(self._enhanced, f"{folder}/{shard}", shard=self._digest(shard))
+        target = recipe.aim(self._enhanced, f"{folder}/{shard}", shard=own["shard"])
         return None if target is None else Output(signal, target)
 
-    def table(self, shard: str, signal: Signal) -> Output | None:
+    def table(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
         """The metrics of a shard for one signal, if they are missing."""
         folder, recipe = self._tables[signal]
-        own = {"shard": self._digest(shard), "match": self._match(shard)}
         target = recipe.aim(self._metrics, f"{folder}/{shard}", **own)
         return None if target is None else Output(signal, target)
 
@@ -128,14 +135,6 @@ class _Plan:
                 Recipe("score", self._inputs(signal) | self._seen(signal)),
             )
         )
-
-    def _digest(self, shard: str) -> str:
-        return finished_digest(self._shards, f"{self._dataset}/{shard}")
-
-    def _match(self, shard: str) -> str | None:
-        if self._matches is None:
-            return None
-        return finished_digest(self._matches, f"{self._truths}/{shard}", "enhance")
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """What looks at the images of a signal."""

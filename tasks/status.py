@@ -12,7 +12,7 @@ from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.ledger import Ledger, Record
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned, Target
-from tasks.plan import Step, steps_of
+from tasks.plan import Step, steps_of, uncollected
 
 SAMPLE = 5
 """Records that are read of each step to say why it is out of date: one request each."""
@@ -72,7 +72,8 @@ def survey_steps(config: Config) -> Iterator[StepStatus]:
     failed = workspace.ledger.failures("")
     earlier = ""
     for step in steps_of(config, workspace):
-        status = _status(step, failed, workspace.ledger)
+        with uncollected():
+            status = _status(step, failed, workspace.ledger)
         if earlier and status.done and not status.note and not _is_open(status):
             status = status.model_copy(update={"note": f"as it is before {earlier!r} is done"})
         earlier = earlier or (step.name if _is_open(status) else "")

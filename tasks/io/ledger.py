@@ -91,7 +91,8 @@ class Survey:
 
     def records(self, artifact: str) -> list[Record]:
         """All records of one artifact, in order."""
-        return sorted(self._records.get(artifact, []))
+        found = self._records.get(artifact, [])
+        return sorted(found) if len(found) > 1 else list(found)
 
 
 @dataclass
