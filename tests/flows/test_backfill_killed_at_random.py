@@ -6,7 +6,7 @@ import signal
 import tarfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +25,9 @@ def watched(workspace):
 
     def look():
         while not stop.is_set():
-            final = [path for path in workspace.rglob("*") if ".partial" not in path.parts]
+            final = []
+            with suppress(FileNotFoundError):  # a folder was removed while it was listed
+                final = [path for path in workspace.rglob("*") if ".partial" not in path.parts]
             broken.extend(f"{path}: {why}" for path in final if (why := complain(path)))
             time.sleep(0.05)
 
