@@ -127,18 +127,24 @@ class Claims:
 
 
 class _Claim:
-    """A claim that this process holds; touched by a thread of its own, so that none waits."""
+    """A claim that this process holds."""
 
     def __init__(self, store: Store, path: str, words: bytes) -> None:
         self._store, self._path = store, path
         self._said = {words}
         """What we may have written last: more than one where an answer got lost."""
         self._lock, self._ended = threading.Lock(), threading.Event()
+        self._touched = False
 
     def keep(self, words: Callable[[], bytes]) -> None:
-        """Touch the claim with ever new words, from now until it is let go."""
-        args = (words,)
-        threading.Thread(target=self._touch, args=args, name="claim", daemon=True).start()
+        """Touch the claim with ever new words, from now until it is let go.
+
+        A thread of its own does so: a request that hangs keeps no other claim waiting.
+        """
+        if not self._touched:
+            self._touched = True
+            args = (words,)
+            threading.Thread(target=self._touch, args=args, name="claim", daemon=True).start()
 
     def let_go(self) -> None:
         """Remove the claim unless another run has taken it over."""
@@ -151,7 +157,7 @@ class _Claim:
                 _log.warning("could not remove the claim %s; it fades", self._path)
 
     def _touch(self, words: Callable[[], bytes]) -> None:
-        while not self._ended.wait(BEAT_S):
+        while not self._ended.is_set():
             with self._lock:
                 if self._ended.is_set():
                     return
@@ -159,6 +165,7 @@ class _Claim:
                     self._renew(words())
                 except Exception:  # noqa: BLE001 - the next beat may get through
                     _log.warning("could not touch the claim %s", self._path)
+            self._ended.wait(BEAT_S)
 
     def _renew(self, words: bytes) -> None:
         if self._is_ours():
@@ -183,7 +190,9 @@ class _Keeper:
     seen: dict[tuple[Store, str], tuple[bytes, float]] = field(default_factory=dict)
     taking: threading.Lock = field(default_factory=threading.Lock)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Of ``held``; no request is made under it."""
+    """Of ``held`` and ``keeping``; no request is made under it."""
+    keeping: bool = False
+    """Whether a thread looks after the claims that are held."""
 
     def words(self) -> bytes:
         """What a claim says; never the same twice."""
@@ -207,10 +216,26 @@ class _Keeper:
     def keep(self, store: Store, path: str, words: bytes) -> None:
         """Touch a claim, which says this, from now on."""
         self.seen.pop((store, path), None)
-        claim = _Claim(store, path, words)
         with self.lock:
-            self.held[store, path] = claim
-        claim.keep(self.words)
+            self.held[store, path] = _Claim(store, path, words)
+            watched, self.keeping = self.keeping, True
+        if not watched:
+            threading.Thread(target=self._look_after, name="claims", daemon=True).start()
+
+    def _look_after(self) -> None:
+        """Have what is held at a beat touched from then on, while anything is held.
+
+        Most claims are let go before a beat, and cost no thread.
+        """
+        while True:
+            time.sleep(BEAT_S)
+            with self.lock:
+                claims = list(self.held.values())
+                self.keeping = bool(claims)
+            if not claims:
+                return
+            for claim in claims:
+                claim.keep(self.words)
 
     def let_go(self, store: Store, path: str) -> None:
         """Remove a claim; the work is done or given up."""

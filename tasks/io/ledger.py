@@ -181,8 +181,7 @@ class Ledger:
         others = [other for other in self.records(record.artifact) if other != record]
         before = {path for other in others for path in self.facts(other)["files"]}
         self.withdraw(others)
-        for path, aside in files.items():
-            self.store.put(aside, path)
+        self.store.put(files)
         for path in sorted(before - files.keys()):
             self.store.remove(path)
 

@@ -4,7 +4,9 @@ import errno
 import os
 import re
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from tasks.io.processes import is_dead, place
@@ -54,13 +56,23 @@ def _clock(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def move(aside: Path, path: Path) -> None:
-    """Give a finished file its place; when this returns, a power cut does not undo it."""
-    made = [folder for folder in path.parents if not folder.exists()]
-    make_folder(path.parent)
-    _sync(aside)
-    aside.replace(path)
-    for folder in (path.parent, *(folder.parent for folder in made)):
+def move(files: Iterable[tuple[Path, Path]]) -> None:
+    """Give finished files their places; when this returns, a power cut does not undo it.
+
+    Each folder is synced once, after the last file: of an artifact's files none counts
+    before its record.
+
+    Args:
+        files: pairs of where a file lies and where it belongs, on one disk.
+    """
+    folders: set[Path] = set()
+    for aside, path in files:
+        made = list(takewhile(lambda folder: not folder.exists(), path.parents))
+        make_folder(path.parent)
+        _sync(aside)
+        aside.replace(path)
+        folders.update((path.parent, *(folder.parent for folder in made)))
+    for folder in sorted(folders):
         _sync(folder)
 
 

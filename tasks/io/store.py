@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -212,7 +212,7 @@ class Store:
         """
         with self.scratch() as aside, self.writing(path):
             yield aside
-            self.put(aside, path)
+            self.put({path: aside})
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -227,19 +227,19 @@ class Store:
             with suppress(OSError):  # gone already, or a disk that takes nothing any more
                 aside.unlink()
 
-    def put(self, aside: Path, path: str) -> None:
-        """Move a finished file from ``scratch`` to its place.
+    def put(self, files: Mapping[str, Path]) -> None:
+        """Move finished files from ``scratch`` to their places, in a block of ``writing``.
 
         Raises:
             OSError: the store took another number of bytes than were written.
         """
-        local = self.local(path)
-        if local is not None:
-            with self.writing(path):
-                move(aside, local)
+        root = self.local()
+        if root is not None:
+            move((aside, root / path) for path, aside in files.items())
             return
         parts = {"chunksize": PART_BYTES} if is_s3(self.url) else {}
-        upload(self._fs, aside, self._full(path), self.address(path), **parts)
+        for path, aside in files.items():
+            upload(self._fs, aside, self._full(path), self.address(path), **parts)
 
     def create(self, path: str, data: bytes) -> bool | None:
         """Write a small file unless there is one already; whether this call wrote it.

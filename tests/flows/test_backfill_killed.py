@@ -11,7 +11,7 @@ import pytest
     [
         pytest.param("tasks.io.shards:TarWriter.add", 3, id="sharding, inside the first tar"),
         pytest.param("tasks.outputs:Outputs.close", 2, id="enhancing, inside the second shard"),
-        pytest.param("tasks.io.store:Store.put", 60, id="enhancing, between a tar and its record"),
+        pytest.param("tasks.io.store:Store.put", 61, id="enhancing, between a tar and its record"),
     ],
 )
 def test_a_killed_run_started_again_gives_the_same_bytes(

@@ -19,6 +19,12 @@ NAME = "datasets/x/shard-000000"
 PATH = f"claims/{NAME}.json"
 
 
+@pytest.fixture(autouse=True)
+def keepers(monkeypatch):
+    """A keeper that is not in the middle of an earlier test's beat."""
+    monkeypatch.setattr(claims_module, "_keepers", {})
+
+
 @pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path):
     if request.param == "local":

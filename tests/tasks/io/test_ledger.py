@@ -87,25 +87,25 @@ def test_the_record_is_written_after_all_files(ledger, monkeypatch):
     order = []
     put = Store.put
 
-    def watched(self, aside, path):
-        order.append(path)
-        put(self, aside, path)
+    def watched(self, files):
+        order.append(list(files))
+        put(self, files)
 
     monkeypatch.setattr(Store, "put", watched)
     with ledger.publishing("a/b", "f" * 32) as publication:
         publication.file("a/b.tar").write_text("1")
         publication.file("a/b.parquet").write_text("2")
-    assert order[:2] == ["a/b.tar", "a/b.parquet"]
-    assert order[2].startswith("ledger/a/b@")
+    first, (record,) = order
+    assert first == ["a/b.tar", "a/b.parquet"]
+    assert record.startswith("ledger/a/b@")
 
 
 def test_a_failure_between_files_leaves_no_record(ledger, monkeypatch):
     put = Store.put
 
-    def failing(self, aside, path):
-        if path.endswith(".parquet"):
-            raise OSError("disk full")
-        put(self, aside, path)
+    def failing(self, files):
+        put(self, {"a/b.tar": files["a/b.tar"]})
+        raise OSError("disk full")
 
     def publish_two():
         with ledger.publishing("a/b", "f" * 32) as publication:
