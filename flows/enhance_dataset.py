@@ -6,8 +6,9 @@ from functools import partial
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.lanes import computing
 from flows.presence import at_work
-from flows.steps import RUNNER, Report, leave_table, run_step
+from flows.steps import Report, leave_table, run_step
 from tasks.config import Config
 from tasks.enhance import enhance_shard
 from tasks.enhancement_plan import plan_enhancement
@@ -20,11 +21,7 @@ from tasks.reduce import OperatorRef, find_operator
 from tasks.signals import networks_in_use
 
 
-@flow(
-    name="enhance-dataset",
-    flow_run_name="enhance {config.name}",
-    task_runner=RUNNER,
-)
+@flow(name="enhance-dataset", flow_run_name="enhance {config.name}")
 @at_work
 def enhance_dataset(config: Config) -> list[Report]:
     """Enhance every shard at every alpha, and score it in the same pass."""
@@ -47,7 +44,7 @@ def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
         f"{step} {config.restored_name}",
         enhance_shard,
         planned,
-        at_once=config.compute.shards_at_once or 1,
+        computing(config.compute),
         total=sum(unit.images for unit in planned),
     )
 

@@ -6,8 +6,9 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.enhance_dataset import pass_over_shards
+from flows.lanes import Lanes, computing
 from flows.presence import at_work
-from flows.steps import RUNNER, Report, run_step
+from flows.steps import Report, run_step
 from tasks.config import Config
 from tasks.evaluate import plan_summary, read_summary, summarise
 from tasks.extract import extract_features, plan_extraction
@@ -18,11 +19,7 @@ from tasks.reduce import find_operator
 from tasks.report import plan_report, report_markdown, write_report
 
 
-@flow(
-    name="evaluate-dataset",
-    flow_run_name="evaluate {config.name}",
-    task_runner=RUNNER,
-)
+@flow(name="evaluate-dataset", flow_run_name="evaluate {config.name}")
 @at_work
 def evaluate_dataset(config: Config) -> list[Report]:
     """Score what has not been scored, compare features, and summarise."""
@@ -31,11 +28,10 @@ def evaluate_dataset(config: Config) -> list[Report]:
     operator = find_operator(config, workspace)
     against = f"features of {config.against_name}"
     if units := list(plan_extraction(config, workspace)):
-        at_once = config.compute.shards_at_once or 1
-        reports.append(_run(against, extract_features, units, at_once))
+        reports.append(_run(against, extract_features, units, computing(config.compute)))
     # One signal at a time: the statistics of one take up to a gigabyte.
     units = list(plan_fidelity(config, operator, workspace))
-    reports.append(_run("fidelity", measure_fidelity, units, 1))
+    reports.append(_run("fidelity", measure_fidelity, units, Lanes(1)))
     artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
         summarise(job)
@@ -65,8 +61,8 @@ def report_dataset(config: Config) -> str:
     return workspace.store.address(f"{artifact}.html")
 
 
-def _run(step: str, work: Task[Any, Outcome], units: list[Planned], at_once: int) -> Report:
-    return run_step(step, work, units, at_once=at_once, total=sum(unit.images for unit in units))
+def _run(step: str, work: Task[Any, Outcome], units: list[Planned], lanes: Lanes) -> Report:
+    return run_step(step, work, units, lanes, total=sum(unit.images for unit in units))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

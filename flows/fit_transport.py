@@ -5,8 +5,9 @@ import dataclasses
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.lanes import computing
 from flows.presence import at_work
-from flows.steps import RUNNER, Report, run_step
+from flows.steps import Report, run_step
 from tasks.config import Config
 from tasks.io.workspace import Workspace
 from tasks.measure import measure_shard, plan_both_measurements
@@ -14,11 +15,7 @@ from tasks.reduce import plan_reduction, read_operator, reduce_moments
 from tasks.select import plan_selection, read_selection, select_images
 
 
-@flow(
-    name="fit-transport",
-    flow_run_name="fit {config.name}",
-    task_runner=RUNNER,
-)
+@flow(name="fit-transport", flow_run_name="fit {config.name}")
 @at_work
 def fit_transport(config: Config) -> list[Report]:
     """Choose images, measure their latent patches, solve the operator."""
@@ -32,7 +29,7 @@ def fit_transport(config: Config) -> list[Report]:
         "measure latent patches",
         measure_shard,
         planned,
-        at_once=config.compute.shards_at_once or 1,
+        computing(config.compute),
         total=sum(unit.images for unit in planned),
     )
     name, reduction_job = plan_reduction(config, selection, workspace)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from prefect import flow
 
+from flows.lanes import computing, copying
 from flows.presence import at_work
-from flows.steps import RUNNER, Report, leave_table, run_step
+from flows.steps import Report, leave_table, run_step
 from tasks.config import Config
 from tasks.index import index_dataset, plan_index
-from tasks.io.cores import cores
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
 from tasks.restore import plan_restoration, restore_shard
@@ -16,31 +16,24 @@ from tasks.retire import plan_retirement, retire_shards
 from tasks.shard import plan_shards, shard_images
 
 
-@flow(
-    name="shard-corpus",
-    flow_run_name="shard {config.name}",
-    task_runner=RUNNER,
-)
+@flow(name="shard-corpus", flow_run_name="shard {config.name}")
 @at_work
 def shard_corpus(config: Config) -> list[Report]:
     """Shard every corpus of the configuration, and make the restored ones."""
     workspace = Workspace(config.workspace)
     workspace.store.sweep()
-    at_once = config.compute.shards_at_once or cores()
     reports = []
     for dataset, corpus in config.given_datasets().items():
         units = plan_shards(config, corpus, dataset, workspace)
         shards = dict[str, str]()
-        marked = _marked(units, shards)
-        reports.append(run_step(f"shard {dataset}", shard_images, marked, at_once=at_once))
+        marked, lanes = _marked(units, shards), copying(config.compute)
+        reports.append(run_step(f"shard {dataset}", shard_images, marked, lanes))
         _index(config, dataset, shards, workspace)
-    at_once = config.compute.shards_at_once or 1
     for dataset, clean in config.made_datasets().items():
         planned = plan_restoration(config, clean, dataset, workspace)
         total = sum(unit.images for unit in planned)
-        report = run_step(
-            f"restore {dataset}", restore_shard, planned, at_once=at_once, total=total
-        )
+        lanes = computing(config.compute)
+        report = run_step(f"restore {dataset}", restore_shard, planned, lanes, total)
         reports.append(report)
         _index(config, dataset, {unit.unit: unit.fingerprint for unit in planned}, workspace)
     job = plan_retirement(config, Workspace(config.workspace, still=True))

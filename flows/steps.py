@@ -19,15 +19,12 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.lanes import Lanes, Runner
 from flows.screen import screen
 from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.progress import reporting_to
-
-RUNNER = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=256))
-"""Threads for tasks; how many are busy is decided by the window of each step."""
 
 _SECONDS_BETWEEN_UPDATES = 2.0
 
@@ -66,11 +63,10 @@ def run_step(
     step: str,
     work: Task[Any, Outcome],
     units: Iterable[Planned],
-    *,
-    at_once: int,
+    lanes: Lanes,
     total: int | None = None,
 ) -> Report:
-    """Run the jobs of a step, at most ``at_once`` in flight, and wait for all of them.
+    """Run the jobs of a step, one in each lane at a time, and wait for all of them.
 
     A shard that fails does not stop the others; a mistake that every shard would
     share (a DotpipeError) does.
@@ -87,12 +83,13 @@ def run_step(
             raise CancelledError(f"the step {step!r} was stopped; run again to go on")
         view.advance(images)
 
-    try:
-        with reporting_to(advance):
-            _Window(work, at_once, report, watch).run(units)
-    except BaseException:
-        stopped.set()
-        raise
+    with lanes.opened() as runner:
+        try:
+            with reporting_to(advance):
+                _Window(work, runner, lanes.at_once, report, watch).run(units)
+        except BaseException:
+            stopped.set()
+            raise
     watch.finish(report)
     view.finish(report.note)
     _raise_failures(report)
@@ -118,9 +115,15 @@ class _Window:
     """Jobs under way, at most so many, and what became of those that were."""
 
     def __init__(
-        self, work: Task[Any, Outcome], at_once: int, report: Report, watch: "_Watch"
+        self,
+        work: Task[Any, Outcome],
+        runner: Runner,
+        at_once: int,
+        report: Report,
+        watch: "_Watch",
     ) -> None:
-        self._work, self._at_once, self._report, self._watch = work, at_once, report, watch
+        self._work, self._runner, self._at_once = work, runner, at_once
+        self._report, self._watch = report, watch
         self._done: SimpleQueue[tuple[Planned, PrefectFuture[Outcome]]] = SimpleQueue()
         self._pending = 0
         self._busy: list[Planned] = []
@@ -148,7 +151,7 @@ class _Window:
             self._collect()
         if self._is_hopeless():
             return False
-        future = self._work.submit(unit.job)
+        future = self._runner.submit(self._work, {"job": unit.job})
         future.add_done_callback(partial(self._tell, unit))
         self._pending += 1
         return True

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 
+from flows.lanes import Lanes
 from flows.screen import screen
-from flows.steps import RUNNER, Report, run_step
+from flows.steps import Report, run_step
 from tasks.io.errors import CorpusError, ShardsFailed
 from tasks.jobs import Job, Outcome, Planned
 from tasks.policy import SHARD_POLICY
@@ -71,9 +72,9 @@ def run(work, planned, at_once=2, step="try", tell_patience=False, **told):
         known = (job.number, job.patient) if tell_patience else (job.number,)
         return work(*known) or Outcome(images=3)
 
-    @flow(task_runner=RUNNER)
+    @flow
     def alone() -> Report:
-        return run_step(step, one, planned, at_once=at_once, **told)
+        return run_step(step, one, planned, Lanes(at_once), **told)
 
     return alone()
 
