@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows import upkeep
+from flows import cluster, upkeep
 from flows.session import ConfigPath, console, notes, parsed, run_all, show_results, watched
 
 QUIET = {
@@ -28,8 +29,6 @@ app = typer.Typer(
 
 weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
 app.add_typer(weights_app, name="weights")
-for verb in (upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget):
-    app.command()(verb)
 
 
 def main() -> None:
@@ -207,3 +206,11 @@ def pull(
             typer.echo(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
     if not complete:
         raise typer.Exit(1)
+
+
+VERBS: tuple[Callable[..., None], ...] = (
+    *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
+    *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
+)
+for verb in VERBS:
+    app.command()(verb)

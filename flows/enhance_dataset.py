@@ -1,6 +1,6 @@
 """From restored shards and an operator to enhanced shards, one set per alpha."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from prefect import flow
@@ -34,12 +34,34 @@ def pass_over_shards(config: Config, step: str, *, tars: bool) -> Report:
     """One pass of the network over the shards that miss something."""
     workspace = Workspace(config.workspace)
     operator = find_operator(config, workspace)
+    match_shards(config, workspace)
+    return enhance_shards(config, operator, step, tars=tars)
+
+
+def match_shards(config: Config, workspace: Workspace) -> None:
+    """Have the ground truth of every shard at hand.
+
+    Raises:
+        CorpusError: the reference shares no key with the images to enhance.
+    """
     job = plan_matches(config, workspace)
     if job is not None:
         match_reference(job)
     require_matches(config, workspace)
+
+
+def enhance_shards(
+    config: Config,
+    operator: OperatorRef,
+    step: str,
+    *,
+    tars: bool,
+    shards: Collection[str] | None = None,
+) -> Report:
+    """The pass over all shards, or over those that are named."""
+    workspace = Workspace(config.workspace)
     _fetch_metric_weights(config, operator, workspace)
-    planned = list(plan_enhancement(config, operator, workspace, tars=tars))
+    planned = list(plan_enhancement(config, operator, workspace, tars=tars, shards=shards))
     return run_step(
         f"{step} {config.restored_name}",
         enhance_shard,

@@ -53,7 +53,7 @@ class Server:
         """
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            if _answers(f"{self.address}/api"):
+            if answers(f"{self.address}/api"):
                 return
             time.sleep(0.1)
         tail = self._log.read_text(errors="replace")[-2000:]
@@ -77,7 +77,8 @@ class Server:
 def prefect_server() -> Iterator[str]:
     """A server for the flows of this process; yields where to watch them.
 
-    The one that PREFECT_API_URL or the active Prefect profile names, or one of our own.
+    The one that PREFECT_API_URL or the active Prefect profile names, or that ``dotpipe up``
+    has started, or one of our own.
     """
     from prefect.settings import (
         PREFECT_API_URL,
@@ -85,16 +86,13 @@ def prefect_server() -> Iterator[str]:
         temporary_settings,
     )
 
-    if given := PREFECT_API_URL.value():
-        if not _answers(str(given)):
-            raise DotpipeError(
-                f"the Prefect server at PREFECT_API_URL={given} must answer, but does not; start "
-                "it, or unset the variable (or the setting of the Prefect profile) for a server "
-                "that lasts as long as the run"
-            )
-        yield str(given).removesuffix("/api")
+    from flows.service import SERVER, served
+
+    if PREFECT_API_URL.value() or SERVER.is_alive():
+        with served() as address:
+            yield address
         return
-    _bypass_proxy()
+    bypass_proxy()
     server = Server()
     try:
         import flows.backfill  # noqa: F401 - seconds of imports, while the server starts
@@ -118,7 +116,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(prctl_set_parent_death_signal, signal.SIGTERM)
 
 
-def _answers(api: str) -> bool:
+def answers(api: str) -> bool:
     """Whether a Prefect server says that it is well."""
     try:
         return httpx.get(f"{api}/health", timeout=5).is_success
@@ -126,7 +124,7 @@ def _answers(api: str) -> bool:
         return False
 
 
-def _bypass_proxy() -> None:
+def bypass_proxy() -> None:
     """Talk to this machine directly, whatever proxy the environment names for others."""
     for name in ("NO_PROXY", "no_proxy"):
         others = os.environ.get(name)

@@ -22,6 +22,7 @@ def shard_corpus(config: Config) -> list[Report]:
     """Shard every corpus of the configuration, and make the restored ones."""
     workspace = Workspace(config.workspace)
     workspace.store.sweep()
+    workspace.claims.sweep()
     reports = []
     for dataset, corpus in config.given_datasets().items():
         units = plan_shards(config, corpus, dataset, workspace)

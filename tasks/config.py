@@ -13,6 +13,7 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.options import Section
 from tasks.io.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 from tasks.sections import (
+    Blocks,
     Compute,
     Corpora,
     Corpus,
@@ -49,6 +50,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     shards: Shards = Shards()
     compute: Compute = Compute()
+    blocks: Blocks = Blocks()
 
     @model_validator(mode="after")
     def _the_restorer_has_something_to_do(self) -> "Config":

@@ -1,7 +1,8 @@
 """The plan of an enhancement: which tars and metrics of which shards are missing."""
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator
+from functools import cache, cached_property, partial
+from os.path import commonprefix
 from typing import Any
 
 from tasks.config import Config
@@ -25,7 +26,12 @@ from tasks.signals import signals_to_score
 
 
 def plan_enhancement(
-    config: Config, operator: OperatorRef, workspace: Workspace, *, tars: bool
+    config: Config,
+    operator: OperatorRef,
+    workspace: Workspace,
+    *,
+    tars: bool,
+    shards: Collection[str] | None = None,
 ) -> Iterator[Planned]:
     """A unit for every shard of the restored data set, with what is missing of it.
 
@@ -34,20 +40,24 @@ def plan_enhancement(
         operator: the fitted one.
         workspace: where to look.
         tars: whether enhanced images are wanted, or metrics only.
+        shards: only these, if any are named; little more than their records is listed then.
     """
     dataset = config.restored_name
-    plan = _Plan(config, operator, workspace)
+    start = commonprefix(list(shards or ()))  # noqa: RUF071 - of names, not of paths
+    plan = _Plan(config, operator, workspace, start)
     wanted = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
     scored = signals_to_score(config)
     folders = [enhanced_folder(dataset, operator.name, signal) for signal in wanted]
     folders += [metrics_folder(dataset, operator.name, signal) for signal in scored]
     for shard, images in workspace.shards(dataset).items():
+        if shards is not None and shard not in shards:
+            continue
         own = plan.inputs_of(shard)
         missing_tars = [plan.tar(shard, signal, own) for signal in wanted]
         missing_tables = [plan.table(shard, signal, own) for signal in scored]
         artifacts = tuple(f"{folder}/{shard}" for folder in folders)
         if not any(missing_tars) and not any(missing_tables):
-            yield Planned(shard, images, None, artifacts)
+            yield Planned(shard, images, None, artifacts, own["shard"] or "")
             continue
         job = EnhanceJob(
             workspace=workspace.url,
@@ -69,22 +79,20 @@ def plan_enhancement(
             compute=config.compute,
             limits=config.shards.limits(),
         )
-        yield Planned(shard, images, job, artifacts)
+        yield Planned(shard, images, job, artifacts, own["shard"] or "")
 
 
 class _Plan:
-    """The targets of one run, against one survey of the ledger."""
+    """The targets of one run, against one survey of the ledger, taken folder by folder."""
 
-    def __init__(self, config: Config, operator: OperatorRef, workspace: Workspace) -> None:
+    def __init__(
+        self, config: Config, operator: OperatorRef, workspace: Workspace, start: str
+    ) -> None:
         dataset, reference = config.restored_name, config.reference_name
-        survey = workspace.ledger.survey
+        self._survey = cache(partial(workspace.ledger.survey, start=start))
         self._config, self._operator = config, operator
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
-        self._shards = survey(self._dataset)
-        self._matches = survey(self._truths) if reference else None
-        self._enhanced = survey(f"enhanced/{dataset}/{operator.name}")
-        self._metrics = survey(metrics_folder(dataset, operator.name))
         net, network = config.evaluate.lpips, config.evaluate.features
         net = net if reference is not None else None
         self._lpips = None if net is None else lpips_identity(net, config.weights)
@@ -97,20 +105,22 @@ class _Plan:
     def inputs_of(self, shard: str) -> dict[str, str | None]:
         """The digests of a shard's own images, and of what they are matched with."""
         match = None
-        if self._matches is not None:
-            match = finished_digest(self._matches, f"{self._truths}/{shard}", "enhance")
-        return {"shard": finished_digest(self._shards, f"{self._dataset}/{shard}"), "match": match}
+        if self._truths:
+            matches = self._survey(self._truths)
+            match = finished_digest(matches, f"{self._truths}/{shard}", "enhance")
+        shards = self._survey(self._dataset)
+        return {"shard": finished_digest(shards, f"{self._dataset}/{shard}"), "match": match}
 
     def tar(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
         """The enhanced shard at one alpha, if it is missing."""
         folder, recipe = self._tars[signal]
-        target = recipe.aim(self._enhanced, f"{folder}/{shard}", shard=own["shard"])
+        target = recipe.aim(self._survey(folder), f"{folder}/{shard}", shard=own["shard"])
         return None if target is None else Output(signal, target)
 
     def table(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
         """The metrics of a shard for one signal, if they are missing."""
         folder, recipe = self._tables[signal]
-        target = recipe.aim(self._metrics, f"{folder}/{shard}", **own)
+        target = recipe.aim(self._survey(folder), f"{folder}/{shard}", **own)
         return None if target is None else Output(signal, target)
 
     @cached_property

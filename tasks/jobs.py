@@ -62,7 +62,8 @@ class Planned(NamedTuple):
     """One unit of a step, and its job unless it is done.
 
     ``images`` is how many it has; ``artifacts`` names what it consists of, done or not;
-    ``fingerprint`` is that of a data set's shard, as it is or will be.
+    ``fingerprint`` is that of a data set's shard, as it is or will be; of a shard to be
+    enhanced, the digest of its images.
     """
 
     unit: str

@@ -75,13 +75,19 @@ def uncollected() -> Iterator[None]:
 
 
 @uncollected()
-def is_finished(config: Config) -> bool:
-    """Whether nothing is left to do; asks the last steps first, as they miss the most."""
+def is_finished(config: Config, verb: str | None = None) -> bool:
+    """Whether nothing is left to do; asks the last steps first, as they miss the most.
+
+    Args:
+        config: what is wanted.
+        verb: the command whose steps are asked; all by default.
+    """
     workspace = Workspace(config.workspace, still=True)
     try:
         return all(
             unit.job is None
             for step in reversed(list(steps_of(config, workspace)))
+            if verb in (None, step.verb)
             for unit in step.plan()
         )
     except StepMissing:

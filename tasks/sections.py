@@ -205,3 +205,18 @@ class Compute(Section):
     shards_at_once: Annotated[int, Field(ge=1, le=256)] | None = None
     """Tasks side by side: by default one per core where files are copied, and one
     where the network is the bottleneck."""
+
+
+class Blocks(Section):
+    """How ``dotpipe backfill`` and scheduled runs divide the work over a pool's workers."""
+
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Shards in a block, which is one flow run; some tens of minutes of work are good."""
+    at_once: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Blocks that are submitted and have not ended; the limits of the pool and its queues say
+    how many of them run."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Runs of a block that fails or whose worker dies, before it is given up."""
+    patience_s: Annotated[float, Field(gt=0)] = 1800
+    """Seconds without a block's end after which the event ``dotpipe.run.stalled`` is sent, and a
+    block that a worker has taken and not begun is given to another."""

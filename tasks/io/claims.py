@@ -16,7 +16,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -47,7 +47,7 @@ class Claims:
             name: of the work; a path.
             patient: wait until it is ours rather than say that it is not.
         """
-        path, keeper = f"{CLAIMS}/{name}.json", _keeper(os.getpid())
+        path, keeper = _path_of(name), _keeper(os.getpid())
         while not (ours := self._take(path, keeper)) and patient:
             time.sleep(_GLANCE_S)
         if not ours:
@@ -68,8 +68,19 @@ class Claims:
         A claim from elsewhere is watched until it is renewed, or has not been for
         ``PATIENCE_S``; those of this place are judged at once.
         """
-        first, alive = dict[str, bytes](), set[str]()
-        waiting = list(self.store.names(CLAIMS))
+        return sorted(map(_name_of, self._watch(self.store.names(CLAIMS))))
+
+    def is_alive(self, name: str) -> bool:
+        """Whether somebody may be at this work; watches a claim as ``alive`` does."""
+        return bool(self._watch([_path_of(name)]))
+
+    def is_silent(self, name: str) -> bool:
+        """Whether nobody is known to be at this work: no claim, or a dead one. Never waits."""
+        return self._look(_path_of(name), {}) == "gone"
+
+    def _watch(self, paths: Iterable[str]) -> set[str]:
+        """Those of some claims whose owners may be alive; the others are removed."""
+        first, alive, waiting = dict[str, bytes](), set[str](), list(paths)
         while waiting:
             pause = time.monotonic() + _GLANCE_S
             states = {path: self._look(path, first) for path in waiting}
@@ -77,7 +88,7 @@ class Claims:
             waiting = [path for path, state in states.items() if state == "unknown"]
             if waiting:
                 time.sleep(max(0.0, pause - time.monotonic()))
-        return sorted(map(_name_of, alive))
+        return alive
 
     def sweep(self) -> None:
         """Remove the claims of dead processes of this place."""
@@ -255,6 +266,10 @@ def _said(words: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _path_of(name: str) -> str:
+    return f"{CLAIMS}/{name}.json"
 
 
 def _name_of(path: str) -> str:

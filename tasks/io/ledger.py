@@ -120,9 +120,14 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def survey(self, prefix: str) -> Survey:
-        """The records of all artifacts below a folder: one listing."""
-        return Survey(map(Record.parse, self.store.names(_below(LEDGER, prefix))))
+    def survey(self, prefix: str, start: str = "") -> Survey:
+        """The records of all artifacts below a folder: one listing.
+
+        Args:
+            prefix: the folder.
+            start: only artifacts whose path continues the folder's with this.
+        """
+        return Survey(map(Record.parse, self.store.names(_below(LEDGER, prefix), start)))
 
     def facts(self, record: Record) -> dict[str, Any]:
         """The body of a record.
@@ -259,7 +264,7 @@ class Snapshot(Ledger):
     def _surveys(self) -> dict[str, Survey]:
         return {}
 
-    def survey(self, prefix: str) -> Survey:
+    def survey(self, prefix: str, start: str = "") -> Survey:
         """The records of all artifacts below a folder."""
         if prefix not in self._surveys:
             below = f"{prefix}/" if prefix else ""

@@ -1,0 +1,128 @@
+"""Commands for runs that workers do: up, down, deploy, submit, backfill."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.session import ConfigPath, console, parsed, show_results
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+
+Pool = Annotated[str, typer.Option(help="Work pool whose workers take the runs.")]
+
+
+def up(
+    configs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
+    ] = None,
+    pool: Pool = "dotpipe",
+    port: Annotated[int, typer.Option(help="Of the server, on this machine only.")] = 4200,
+) -> None:
+    """Start a Prefect server and a worker that stay, and register what they are to run."""
+    from flows.deployments import deploy as register
+    from flows.deployments import prepare
+    from flows.service import WORKER, served
+    from flows.service import up as start
+
+    settings = [parsed(config) for config in configs or []]
+    with console(stderr=True).status("starting Prefect"), served(start_on=port):
+        prepare(pool, at_once=_networks_at_once())
+        for each in settings:
+            register(each, pool=pool)
+        address = start(pool, port)
+    typer.echo(f"dashboard: {address}")
+    typer.echo(f"worker of the pool {pool!r}: its log is {WORKER.log}")
+    typer.echo("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
+
+
+def down() -> None:
+    """Stop the worker and the server that `up` has started; what is done is kept."""
+    from flows.service import down as stop
+
+    for name in (stopped := stop()):
+        typer.echo(f"stopped the {name}")
+    if not stopped:
+        typer.echo("nothing was running")
+
+
+def deploy(
+    config: ConfigPath,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="Cron line, in UTC, of when to do what is missing; 'none' for never."),
+    ] = None,
+    pool: Pool = "dotpipe",
+) -> None:
+    """Register the flows of CONFIG with the Prefect server, and the schedule if one is given."""
+    from flows.deployments import deploy as register
+    from flows.service import served
+
+    settings = parsed(config)
+    with served() as address:
+        for name in register(settings, pool=pool, schedule=schedule):
+            typer.echo(name)
+    typer.echo(f"registered for the pool {pool!r}: {address}/deployments")
+
+
+def submit(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+    """Run all of it on a worker, in one run, and follow it; Ctrl-C stops following only."""
+    _run("backfill", config, pool, {})
+
+
+def backfill(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+    """Do what is missing in blocks on all workers of the pool, and follow that.
+
+    Run again, it takes up where it stood.
+    """
+    _run("backfill-in-blocks", config, pool, {"queue": "backfill"})
+
+
+def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None:
+    """Run a flow on the pool, and follow it.
+
+    Raises:
+        typer.Exit: it did not end well.
+    """
+    from prefect.deployments import run_deployment
+
+    from flows.deployments import deploy as register
+    from flows.follow import follow
+    from flows.service import served
+
+    settings, terminal = parsed(config), console(stderr=True)
+    with served() as address:
+        register(settings, pool=pool)
+        run: Any = run_deployment(f"{flow}/{settings.name}", parameters=parameters, timeout=0)
+        page = f"{address}/runs/flow-run/{run.id}"
+        terminal.print(f"dashboard: {page}")
+        try:
+            state = follow(run, terminal).state
+        except KeyboardInterrupt:
+            terminal.print(f"following has stopped; the run goes on: {page}")
+            raise typer.Exit(130) from None
+    if state is None or not state.is_completed():
+        said = "it ended in no state" if state is None else f"{state.name}: {state.message}"
+        typer.secho(f"error: the run must end well, got {said}; see {page}", fg="red", err=True)
+        raise typer.Exit(1)
+    _conclude(settings, state.message)
+
+
+def _conclude(settings: "Config", message: str | None) -> None:
+    """The results of a run that ended well, if there are any yet."""
+    from tasks.plan import is_finished
+    from tasks.report import report_address
+
+    if message:
+        typer.echo(message)
+    if is_finished(settings):
+        show_results(settings)
+        typer.echo(f"report: {report_address(settings)}")
+
+
+def _networks_at_once() -> int:
+    """Runs that compute on this machine at a time: one for each GPU."""
+    import torch
+
+    return max(torch.cuda.device_count(), 1)

@@ -1,0 +1,69 @@
+"""Following a run that workers do: its steps as bars, until it ends or nobody looks any more."""
+
+import time
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from flows.pool import patiently
+
+_SECONDS_BETWEEN_LOOKS = 2.0
+_MOST_RUNS = 200
+"""The API gives so many at a time; blocks of a large data set are more, and have no bars."""
+
+
+def follow(run: FlowRun, console: Console) -> FlowRun:
+    """The run as it ended; bars show how far it is."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    shown: dict[UUID, TaskID] = {}
+    with bars, get_client(sync_client=True) as client:
+        state = bars.add_task(run.name, total=None)
+        while True:
+            now = patiently(lambda: client.read_flow_run(run.id))
+            said = now.state_name or "unknown"
+            bars.update(state, description=f"{now.name}: {said.lower()}")
+            for artifact in patiently(lambda: _progress(client, run.id)):
+                _show(artifact, shown, bars)
+            if now.state is not None and now.state.is_final():
+                bars.update(state, total=1, completed=1)
+                return now
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:
+    """The progress of all steps of a run and of the runs below it, oldest first."""
+    runs, last = [run], [run]
+    while last and len(runs) < _MOST_RUNS:
+        below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=last))
+        last = [found.id for found in client.read_flow_runs(flow_run_filter=below)]
+        runs += last
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=runs),
+        type=ArtifactFilterType(any_=["progress"]),
+    )
+    found = client.read_artifacts(artifact_filter=wanted)
+    return sorted(found, key=lambda artifact: str(artifact.created))
+
+
+def _show(artifact: Artifact, shown: dict[UUID, TaskID], bars: Progress) -> None:
+    if artifact.id not in shown:
+        shown[artifact.id] = bars.add_task("", total=100)
+    done = artifact.data if isinstance(artifact.data, (int, float)) else 0.0
+    description = artifact.description or artifact.key or "step"
+    bars.update(shown[artifact.id], completed=done, description=description)
