@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench slow clean
+.PHONY: setup demo test check bench service slow clean
 
 setup: $(READY)
 
@@ -21,8 +21,11 @@ demo: setup  ## the whole job on photographs that come with scikit-image
 test: setup  ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow and not benchmark_suite"
 
+service: setup  ## servers, workers and clusters that are killed; PostgreSQL is needed
+	@$(BIN)/python -m pytest -m service
+
 slow: setup  ## tests that need minutes, and the real photographs
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not service"
 
 bench: setup  ## speed and memory, as ratios against bare loops
 	@$(BIN)/python -m pytest tests/benchmarks -m benchmark_suite -s -o addopts=--import-mode=importlib

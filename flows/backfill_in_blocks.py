@@ -6,6 +6,7 @@ started again it takes up where it stood, and adopts the runs that it had submit
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC
+from functools import partial
 from itertools import groupby
 from typing import Literal
 from uuid import UUID, uuid4
@@ -19,16 +20,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
-from prefect.logging import get_run_logger
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed
 from prefect.types import DateTime
 
 from flows.block_watch import BlockWatch
 from flows.enhance_dataset import match_shards
-from flows.pool import Errand, Lost, Pool, patiently
-from flows.presence import at_work
+from flows.pool import Errand, Lost, Pool, bury, patiently, tell
+from flows.presence import at_work, presence
 from tasks.config import Config
 from tasks.enhancement_plan import plan_enhancement
 from tasks.io.errors import ShardsFailed
@@ -60,7 +60,7 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
     while True:
         with claims.held(name) as ours:
             if ours:
-                _take_over_late_runs()
+                _succeed(config)
                 return _conduct(config, Pool(config, queue))
         if claims.is_alive(name):
             return Completed(name="Skipped", message="another run of this backfill is at work")
@@ -162,20 +162,31 @@ def _require_all(lost: list[Lost]) -> None:
         )
 
 
-def _take_over_late_runs() -> None:
-    """Cancel runs of this schedule that are due by now: this one does their work.
+def _succeed(config: Config) -> None:
+    """Take over from other runs of this deployment: those that are due, and the dead.
 
-    After an outage the schedule has left one for every night.
+    After an outage a schedule has left one for every night. A run that was killed says that
+    it is running for ever.
     """
     if (own := deployment.get_id()) is None:
         return
-    due = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[UUID(own)]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)),
+    for run in patiently(partial(_runs, own, StateType.SCHEDULED, due=True)):
+        taken_over: State[None] = Cancelled(message=f"done by the run {flow_run.get_name()!r}")
+        patiently(partial(tell, run, taken_over))
+    claims = Workspace(config.workspace).claims
+    for run in patiently(partial(_runs, own, StateType.RUNNING)):
+        if claims.is_silent(presence(config, run.id)):
+            bury(run, f"its worker died; taken over by the run {flow_run.get_name()!r}")
+
+
+def _runs(deployment_id: str, state: StateType, *, due: bool = False) -> list[FlowRun]:
+    """The runs of a deployment in a state; only those whose time has come, if asked."""
+    wanted = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[UUID(deployment_id)]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
+        expected_start_time=(
+            FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)) if due else None
+        ),
     )
-    taken_over: State[None] = Cancelled(message=f"done by the run {flow_run.get_name()!r}")
     with get_client(sync_client=True) as client:
-        for run in patiently(lambda: client.read_flow_runs(flow_run_filter=due)):
-            client.set_flow_run_state(run.id, taken_over, force=True)
-            get_run_logger().info("took over the late run %s", run.name)
+        return client.read_flow_runs(flow_run_filter=wanted)

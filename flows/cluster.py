@@ -98,7 +98,7 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
         page = f"{address}/runs/flow-run/{run.id}"
         terminal.print(f"dashboard: {page}")
         try:
-            state = follow(run, terminal).state
+            state = follow(run, settings, terminal).state
         except KeyboardInterrupt:
             terminal.print(f"following has stopped; the run goes on: {page}")
             raise typer.Exit(130) from None

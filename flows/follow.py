@@ -1,6 +1,7 @@
 """Following a run that workers do: its steps as bars, until it ends or nobody looks any more."""
 
 import time
+from functools import partial
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -15,15 +16,19 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from flows.pool import patiently
+from flows.pool import Pulse, bury, patiently
+from tasks.config import Config
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _MOST_RUNS = 200
 """The API gives so many at a time; blocks of a large data set are more, and have no bars."""
 
 
-def follow(run: FlowRun, console: Console) -> FlowRun:
-    """The run as it ended; bars show how far it is."""
+def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
+    """The run as it ended; bars show how far it is.
+
+    One whose worker has died is told to the server as crashed.
+    """
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -32,6 +37,7 @@ def follow(run: FlowRun, console: Console) -> FlowRun:
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
+    pulse = Pulse(config)
     with bars, get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:
@@ -43,6 +49,8 @@ def follow(run: FlowRun, console: Console) -> FlowRun:
             if now.state is not None and now.state.is_final():
                 bars.update(state, total=1, completed=1)
                 return now
+            if complaint := pulse.complaint(now):
+                patiently(partial(bury, now, complaint))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 

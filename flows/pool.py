@@ -7,13 +7,13 @@ run has ended counts for nothing, and the errand is run under the next one.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import httpx
+from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
@@ -30,7 +30,7 @@ from tasks.io.workspace import Workspace
 T = TypeVar("T")
 
 POLL_S = 2.0
-_SILENCE_S = 60.0
+_SILENCE_S = 30.0
 """A run that says it is running, and holds no claim for so long, has lost its worker."""
 
 _OUTAGE_S = 900.0
@@ -61,16 +61,41 @@ class Lost(NamedTuple):
         return f"{self.errand.flow} {self.run.name!r} ended {said}"
 
 
-@dataclass
-class _Trip:
+class Pulse:
+    """Tells whether a run that is under way has lost its worker.
+
+    A run that says it is running holds a claim in the workspace.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._claims = config, Workspace(config.workspace).claims
+        self._state, self._since = "", 0.0
+        self._silent_since: float | None = None
+
+    def complaint(self, run: FlowRun) -> str | None:
+        """Why the run, as it is now, will not end by itself; None if it may."""
+        now, state = time.monotonic(), run.state_name or ""
+        if state != self._state:
+            self._state, self._since, self._silent_since = state, now, None
+        if state == "Pending" and now - self._since > self._config.blocks.patience_s:
+            return "its worker took it and did not begin"
+        if state != "Running":
+            return None
+        if not self._claims.is_silent(presence(self._config, run.id)):
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since > _SILENCE_S:
+            return "its worker died: it holds no claim in the workspace any more"
+        return None
+
+
+class _Trip(NamedTuple):
     """A run of an errand that is under way."""
 
     errand: Errand
     attempt: int
-    since: float = field(default_factory=time.monotonic)
-    """When it was last seen in another state."""
-    state: str = ""
-    silent_since: float | None = None
+    pulse: Pulse
 
 
 class Pool:
@@ -78,7 +103,6 @@ class Pool:
 
     def __init__(self, config: Config, queue: str) -> None:
         self._config, self._queue = config, queue
-        self._claims = Workspace(config.workspace).claims
         self._trips: dict[UUID, _Trip] = {}
 
     def run(
@@ -124,7 +148,7 @@ class Pool:
         for number in count(1):
             run = patiently(partial(self._submit, errand, f"{errand.key}-{number}"))
             if run.state is None or not run.state.is_final():
-                self._trips[run.id] = _Trip(errand, attempt)
+                self._trips[run.id] = _Trip(errand, attempt, Pulse(self._config))
                 return
 
     def _submit(self, errand: Errand, key: str) -> FlowRun:
@@ -151,25 +175,8 @@ class Pool:
             trip = self._trips[run.id]
             if run.state is None or run.state.is_final():
                 yield self._trips.pop(run.id), run
-            elif complaint := self._dead(run, trip):
-                patiently(partial(_bury, run, complaint))
-
-    def _dead(self, run: FlowRun, trip: _Trip) -> str | None:
-        """Why a run will not end by itself, if so."""
-        now, state = time.monotonic(), run.state_name or ""
-        if state != trip.state:
-            trip.state, trip.since, trip.silent_since = state, now, None
-        if state == "Pending" and now - trip.since > self._config.blocks.patience_s:
-            return "its worker took it and did not begin"
-        if state != "Running":
-            return None
-        if not self._claims.is_silent(presence(self._config, run.id)):
-            trip.silent_since = None
-        elif trip.silent_since is None:
-            trip.silent_since = now
-        elif now - trip.silent_since > _SILENCE_S:
-            return "its worker died: it holds no claim in the workspace any more"
-        return None
+            elif complaint := trip.pulse.complaint(run):
+                patiently(partial(bury, run, complaint))
 
 
 def patiently(ask: Callable[[], T]) -> T:
@@ -195,10 +202,15 @@ def _read(ids: Iterable[UUID]) -> list[FlowRun]:
         return client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[*ids])))
 
 
-def _bury(run: FlowRun, complaint: str) -> None:
-    """Tell the server that a run is over."""
+def bury(run: FlowRun, complaint: str) -> None:
+    """Tell the server that a run has lost its worker."""
+    tell(run, Crashed(message=complaint))
+
+
+def tell(run: FlowRun, state: State[Any]) -> None:
+    """Give a run a state, whatever it has."""
     with _client() as client:
-        client.set_flow_run_state(run.id, Crashed(message=complaint), force=True)
+        client.set_flow_run_state(run.id, state, force=True)
 
 
 def _client() -> SyncPrefectClient:

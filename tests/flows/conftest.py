@@ -194,12 +194,22 @@ def photographs(tmp_path_factory, draw) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def new_project(photographs) -> Callable[[Path], Project]:
+    """Makes the photographs and a configuration in a folder; nothing has been run."""
+
+    def made(folder: Path) -> Project:
+        fresh = Project(shutil.copytree(photographs, folder))
+        fresh.configure()
+        return fresh
+
+    return made
+
+
 @pytest.fixture
-def project(tmp_path, photographs) -> Project:
+def project(tmp_path, new_project) -> Project:
     """The photographs and a configuration; nothing has been run."""
-    fresh = Project(shutil.copytree(photographs, tmp_path / "project"))
-    fresh.configure()
-    return fresh
+    return new_project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
