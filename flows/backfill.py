@@ -5,14 +5,17 @@ from prefect import flow
 from flows.enhance_dataset import enhance_dataset
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
+from flows.lanes import connected
 from flows.presence import at_work
+from flows.reports import Report
 from flows.shard_corpus import shard_corpus
-from flows.steps import Report
 from tasks.config import Config
+from tasks.events import tell_run
 
 
 @flow(name="backfill", flow_run_name="backfill {config.name}")
 @at_work
+@connected
 def backfill(config: Config) -> tuple[list[Report], str]:
     """Shard, fit, enhance, evaluate, report; returns the steps and the report's address."""
     reports = [
@@ -21,4 +24,7 @@ def backfill(config: Config) -> tuple[list[Report], str]:
         *enhance_dataset(config),
         *evaluate_dataset(config),
     ]
-    return reports, report_dataset(config)
+    address = report_dataset(config)
+    steps = [report.facts() for report in reports]
+    tell_run("finished", config.name, {"report": address, "steps": steps})
+    return reports, address

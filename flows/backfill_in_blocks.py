@@ -5,30 +5,19 @@ started again it takes up where it stood, and adopts the runs that it had submit
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC
-from functools import partial
 from itertools import groupby
 from typing import Literal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from prefect import State, flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterExpectedStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.runtime import deployment, flow_run
-from prefect.states import Cancelled, Completed
-from prefect.types import DateTime
+from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.block_watch import BlockWatch
 from flows.enhance_dataset import match_shards
-from flows.pool import Errand, Lost, Pool, bury, patiently, tell
-from flows.presence import at_work, presence
+from flows.pool import Errand, Lost, Pool
+from flows.presence import at_work
+from flows.succession import cancel_late_runs, runs_under_way
 from tasks.config import Config
 from tasks.enhancement_plan import plan_enhancement
 from tasks.io.errors import ShardsFailed
@@ -60,8 +49,10 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
     while True:
         with claims.held(name) as ours:
             if ours:
-                _succeed(config)
-                return _conduct(config, Pool(config, queue))
+                cancel_late_runs()
+                pool = Pool(config, queue)
+                pool.watch(runs_under_way(config))
+                return _conduct(config, pool)
         if claims.is_alive(name):
             return Completed(name="Skipped", message="another run of this backfill is at work")
 
@@ -69,19 +60,20 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
 def _conduct(config: Config, pool: Pool) -> State[str]:
     if is_finished(config):
         return Completed(message="nothing to do: every shard of every step is done")
-    for verb, name in (("shard", "shard-corpus"), ("fit", "fit-transport")):
-        if not is_finished(config, verb):
-            _stage(name, config, pool)
+    _stage("shard", "shard-corpus", config, pool)
+    _stage("fit", "fit-transport", config, pool)
     workspace = Workspace(config.workspace)
     match_shards(config, workspace)
     _enhance(config, find_operator(config, workspace), pool)
-    _stage("evaluate-dataset", config, pool)
-    _stage("report", config, pool)
+    _stage("evaluate", "evaluate-dataset", config, pool)
+    _stage("report", "report", config, pool)
     return Completed(message=f"report: {report_address(config)}")
 
 
-def _stage(name: str, config: Config, pool: Pool) -> None:
-    """Have one flow run as a whole."""
+def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
+    """Have one flow run as a whole, if anything is missing that this verb makes."""
+    if is_finished(config, verb):
+        return
     key = f"{flow_run.get_id() or uuid4()}-{name}"
     _require_all(pool.run([Errand(name, key, {"config": config.model_dump(mode="json")})]))
 
@@ -160,33 +152,3 @@ def _require_all(lost: list[Lost]) -> None:
             f"all runs on the pool must end well, got {len(lost)} given up; the first: "
             f"{lost[0].reason}. The others are done, and running again takes up just these"
         )
-
-
-def _succeed(config: Config) -> None:
-    """Take over from other runs of this deployment: those that are due, and the dead.
-
-    After an outage a schedule has left one for every night. A run that was killed says that
-    it is running for ever.
-    """
-    if (own := deployment.get_id()) is None:
-        return
-    for run in patiently(partial(_runs, own, StateType.SCHEDULED, due=True)):
-        taken_over: State[None] = Cancelled(message=f"done by the run {flow_run.get_name()!r}")
-        patiently(partial(tell, run, taken_over))
-    claims = Workspace(config.workspace).claims
-    for run in patiently(partial(_runs, own, StateType.RUNNING)):
-        if claims.is_silent(presence(config, run.id)):
-            bury(run, f"its worker died; taken over by the run {flow_run.get_name()!r}")
-
-
-def _runs(deployment_id: str, state: StateType, *, due: bool = False) -> list[FlowRun]:
-    """The runs of a deployment in a state; only those whose time has come, if asked."""
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[UUID(deployment_id)]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
-        expected_start_time=(
-            FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)) if due else None
-        ),
-    )
-    with get_client(sync_client=True) as client:
-        return client.read_flow_runs(flow_run_filter=wanted)

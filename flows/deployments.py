@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.types.entrypoint import EntrypointType
+from pydantic import ValidationError
 
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
@@ -36,7 +38,8 @@ def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> 
     Raises:
         ConfigurationError: the schedule is no cron line.
     """
-    return asyncio.run(_deploy(config, pool, schedule))
+    schedules = None if schedule is None else [] if schedule == UNSCHEDULED else [_cron(schedule)]
+    return asyncio.run(_deploy(config, pool, schedules))
 
 
 def prepare(pool: str, at_once: int) -> None:
@@ -59,17 +62,16 @@ async def _prepare(pool: str, at_once: int) -> None:
         await _require_pool(client, pool, computing | {"conductors": queues["conductors"]})
 
 
-async def _deploy(config: Config, pool: str, schedule: str | None) -> list[str]:
+async def _deploy(config: Config, pool: str, schedules: list[CronSchedule] | None) -> list[str]:
     tree, names = defined(), []
     async with get_client() as client:
         await _require_pool(client, pool, tree["definitions"]["queues"])
-        for entry in tree["deployments"]:
-            deployment = await _deployment(entry, config, pool, schedule)
-            identity = await deployment.aapply()
-            names.append(deployment.full_name)
-            if "schedules" in entry and schedule == UNSCHEDULED:
-                for old in await client.read_deployment_schedules(identity):
-                    await client.delete_deployment_schedule(identity, old.id)
+    for entry in tree["deployments"]:
+        deployment = await _deployment(entry, config, pool)
+        if schedules is not None and "schedules" in entry:
+            deployment.schedules = [DeploymentScheduleCreate(schedule=each) for each in schedules]
+        await deployment.aapply()
+        names.append(deployment.full_name)
     return names
 
 
@@ -86,27 +88,32 @@ async def _require_pool(client: PrefectClient, pool: str, queues: dict[str, Any]
             await client.create_work_queue(name, work_pool_name=pool, **options)
 
 
-async def _deployment(
-    entry: dict[str, Any], config: Config, pool: str, schedule: str | None
-) -> RunnerDeployment:
-    place = entry["work_pool"]
-    wanted = schedule if "schedules" in entry and schedule != UNSCHEDULED else None
+async def _deployment(entry: dict[str, Any], config: Config, pool: str) -> RunnerDeployment:
+    """A deployment that leaves the schedules as they are, if it is there already."""
+    place, example = entry["work_pool"], entry["parameters"]["config"]["name"]
+    deployment = await load_flow_from_entrypoint(entry["entrypoint"]).ato_deployment(
+        config.name,
+        parameters=entry["parameters"] | {"config": config.model_dump(mode="json")},
+        description=entry["description"],
+        tags=[tag.replace(example, config.restored_name) for tag in entry["tags"]],
+        work_pool_name=pool,
+        work_queue_name=place["work_queue_name"],
+        job_variables=place.get("job_variables", {}),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    deployment.model_fields_set.discard("schedules")  # else the empty list would replace them
+    return deployment
+
+
+def _cron(line: str) -> CronSchedule:
+    """When to run, in UTC.
+
+    Raises:
+        ConfigurationError: that is no cron line.
+    """
     try:
-        return await load_flow_from_entrypoint(entry["entrypoint"]).ato_deployment(
-            config.name,
-            cron=wanted,
-            parameters=entry["parameters"] | {"config": config.model_dump(mode="json")},
-            description=entry["description"],
-            tags=["dotpipe", f"data-set:{config.restored_name}"],
-            work_pool_name=pool,
-            work_queue_name=place["work_queue_name"],
-            job_variables=place.get("job_variables", {}),
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        )
-    except ValueError as error:
-        if wanted is None:
-            raise
+        return CronSchedule(cron=line, timezone="UTC")
+    except ValidationError as error:
         raise ConfigurationError(
-            f"--schedule must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got "
-            f"{wanted!r}: {error}"
+            f"--schedule must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got {line!r}"
         ) from error

@@ -18,20 +18,35 @@ _TERMINATED = 128 + signal.SIGTERM
 def in_time() -> Iterator[None]:
     """SIGTERM ends the block like Ctrl-C does, and the process if that takes too long.
 
-    Ending at any moment is safe: what is published is whole, and the rest is made anew.
     For the main thread.
     """
+    former = signal.signal(signal.SIGTERM, _end)
+    try:
+        with soon():
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """SIGTERM ends the process after a while, if what heeds it in the block takes longer.
+
+    Ending at any moment is safe: what is published is whole, and the rest is made anew.
+    Has no effect outside the main thread, where no signal arrives.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     # Prefect puts handlers of its own over ours; the descriptor tells of signals even so.
-    former_descriptor = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    former = signal.signal(signal.SIGTERM, _end)
+    former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="ending", daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
-        signal.set_wakeup_fd(former_descriptor)
+        signal.set_wakeup_fd(former)
         os.close(writer)
 
 

@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.enhance_dataset import enhance_shards
 from flows.presence import at_work
-from flows.steps import Report, leave_table
+from flows.reports import Report, leave_table
 from tasks.config import Config
 from tasks.reduce import OperatorRef
 

@@ -8,7 +8,8 @@ from prefect.logging import get_run_logger
 
 from flows.lanes import computing
 from flows.presence import at_work
-from flows.steps import Report, leave_table, run_step
+from flows.reports import Report, Step, leave_table
+from flows.steps import run_step
 from tasks.config import Config
 from tasks.enhance import enhance_shard
 from tasks.enhancement_plan import plan_enhancement
@@ -63,7 +64,7 @@ def enhance_shards(
     _fetch_metric_weights(config, operator, workspace)
     planned = list(plan_enhancement(config, operator, workspace, tars=tars, shards=shards))
     return run_step(
-        f"{step} {config.restored_name}",
+        Step.of(config, f"{step} {config.restored_name}"),
         enhance_shard,
         planned,
         computing(config.compute),

@@ -6,9 +6,10 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.enhance_dataset import pass_over_shards
-from flows.lanes import Lanes, computing
+from flows.lanes import Lanes, computing, connected, gathering
 from flows.presence import at_work
-from flows.steps import Report, run_step
+from flows.reports import Report, Step, leave_table
+from flows.steps import run_step
 from tasks.config import Config
 from tasks.evaluate import plan_summary, read_summary, summarise
 from tasks.extract import extract_features, plan_extraction
@@ -21,17 +22,18 @@ from tasks.report import plan_report, report_markdown, write_report
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {config.name}")
 @at_work
+@connected
 def evaluate_dataset(config: Config) -> list[Report]:
     """Score what has not been scored, compare features, and summarise."""
     workspace = Workspace(config.workspace)
     reports = [pass_over_shards(config, "score", tars=False)]
     operator = find_operator(config, workspace)
-    against = f"features of {config.against_name}"
+    against = Step.of(config, f"features of {config.against_name}")
     if units := list(plan_extraction(config, workspace)):
         reports.append(_run(against, extract_features, units, computing(config.compute)))
-    # One signal at a time: the statistics of one take up to a gigabyte.
     units = list(plan_fidelity(config, operator, workspace))
-    reports.append(_run("fidelity", measure_fidelity, units, Lanes(1)))
+    fidelity = Step.of(config, "fidelity")
+    reports.append(_run(fidelity, measure_fidelity, units, gathering(config.compute)))
     artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
         summarise(job)
@@ -40,6 +42,7 @@ def evaluate_dataset(config: Config) -> list[Report]:
         key="metrics",
         description=f"Fidelity of {config.restored_name}",
     )
+    leave_table(reports, "evaluation")
     return reports
 
 
@@ -61,7 +64,7 @@ def report_dataset(config: Config) -> str:
     return workspace.store.address(f"{artifact}.html")
 
 
-def _run(step: str, work: Task[Any, Outcome], units: list[Planned], lanes: Lanes) -> Report:
+def _run(step: Step, work: Task[Any, Outcome], units: list[Planned], lanes: Lanes) -> Report:
     return run_step(step, work, units, lanes, total=sum(unit.images for unit in units))
 
 

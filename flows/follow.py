@@ -16,7 +16,8 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from flows.pool import Pulse, bury, patiently
+from flows.pool import bury, patiently
+from flows.pulse import Pulse
 from tasks.config import Config
 
 _SECONDS_BETWEEN_LOOKS = 2.0

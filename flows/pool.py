@@ -6,7 +6,8 @@ run has ended counts for nothing, and the errand is run under the next one.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar, cast
@@ -15,26 +16,31 @@ from uuid import UUID
 import httpx
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterIdempotencyKey,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
-from flows.presence import presence
+from flows.pulse import Pulse
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
-from tasks.io.workspace import Workspace
 
 T = TypeVar("T")
 
 POLL_S = 2.0
-_SILENCE_S = 30.0
-"""A run that says it is running, and holds no claim for so long, has lost its worker."""
-
 _OUTAGE_S = 900.0
 """How long the Prefect server may be away."""
+
+_PAGE = 100
+"""Runs that the API is asked for at a time; it gives at most 200."""
 
 
 class Errand(NamedTuple):
@@ -61,41 +67,12 @@ class Lost(NamedTuple):
         return f"{self.errand.flow} {self.run.name!r} ended {said}"
 
 
-class Pulse:
-    """Tells whether a run that is under way has lost its worker.
-
-    A run that says it is running holds a claim in the workspace.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._config, self._claims = config, Workspace(config.workspace).claims
-        self._state, self._since = "", 0.0
-        self._silent_since: float | None = None
-
-    def complaint(self, run: FlowRun) -> str | None:
-        """Why the run, as it is now, will not end by itself; None if it may."""
-        now, state = time.monotonic(), run.state_name or ""
-        if state != self._state:
-            self._state, self._since, self._silent_since = state, now, None
-        if state == "Pending" and now - self._since > self._config.blocks.patience_s:
-            return "its worker took it and did not begin"
-        if state != "Running":
-            return None
-        if not self._claims.is_silent(presence(self._config, run.id)):
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = now
-        elif now - self._silent_since > _SILENCE_S:
-            return "its worker died: it holds no claim in the workspace any more"
-        return None
-
-
 class _Trip(NamedTuple):
     """A run of an errand that is under way."""
 
     errand: Errand
     attempt: int
-    pulse: Pulse
+    run: FlowRun
 
 
 class Pool:
@@ -104,6 +81,12 @@ class Pool:
     def __init__(self, config: Config, queue: str) -> None:
         self._config, self._queue = config, queue
         self._trips: dict[UUID, _Trip] = {}
+        self._pulses: dict[UUID, Pulse] = {}
+        """Of the trips, and of the runs of others that are watched."""
+
+    def watch(self, runs: Iterable[FlowRun]) -> None:
+        """Look after runs of others too: dead ones would keep their places in the queue."""
+        self._pulses |= {run.id: Pulse(self._config) for run in runs}
 
     def run(
         self,
@@ -134,24 +117,36 @@ class Pool:
             time.sleep(POLL_S)
             for trip, run in self._arrived():
                 last = time.monotonic()
-                if run.state is not None and run.state.is_completed():
+                if run.state_type == StateType.COMPLETED:
                     ended(trip.errand)
-                elif trip.attempt < self._config.blocks.attempts:
+                elif self._is_worth_another(trip, run):
                     get_run_logger().warning("%s; again", Lost(trip.errand, run).reason)
                     self._send(trip.errand, trip.attempt + 1)
                 else:
                     lost.append(Lost(trip.errand, run))
             waited(time.monotonic() - last)
 
+    def _is_worth_another(self, trip: _Trip, run: FlowRun) -> bool:
+        """Whether an errand is tried again; not if a person has cancelled it."""
+        cancelled = run.state_type == StateType.CANCELLED
+        return not cancelled and trip.attempt < self._config.blocks.attempts
+
     def _send(self, errand: Errand, attempt: int) -> None:
         """Submit an errand, or adopt a run of it that is under way."""
         for number in count(1):
             run = patiently(partial(self._submit, errand, f"{errand.key}-{number}"))
-            if run.state is None or not run.state.is_final():
-                self._trips[run.id] = _Trip(errand, attempt, Pulse(self._config))
+            if not _is_over(run):
+                self._trips[run.id] = _Trip(errand, attempt, run)
+                self._pulses.setdefault(run.id, Pulse(self._config))
                 return
 
     def _submit(self, errand: Errand, key: str) -> FlowRun:
+        """The run of a key; submitted if there is none.
+
+        Prefect finds it by the key as well, but first notes a run below ours that never ends.
+        """
+        if (known := _find(errand.flow, key)) is not None:
+            return known
         name = f"{errand.flow}/{self._config.name}"
         try:
             submitted = run_deployment(
@@ -171,11 +166,14 @@ class Pool:
 
     def _arrived(self) -> Iterator[tuple[_Trip, FlowRun]]:
         """The runs that have ended since the last look; the dead are told that they are."""
-        for run in patiently(partial(_read, self._trips)):
-            trip = self._trips[run.id]
-            if run.state is None or run.state.is_final():
-                yield self._trips.pop(run.id), run
-            elif complaint := trip.pulse.complaint(run):
+        found = {run.id: run for run in patiently(partial(_read, list(self._pulses)))}
+        for identity, pulse in list(self._pulses.items()):
+            run = found.get(identity)
+            if run is None or _is_over(run):
+                del self._pulses[identity]
+                if (trip := self._trips.pop(identity, None)) is not None:
+                    yield trip, run or _deleted(trip.run)
+            elif complaint := pulse.complaint(run):
                 patiently(partial(bury, run, complaint))
 
 
@@ -197,20 +195,47 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(POLL_S)
 
 
-def _read(ids: Iterable[UUID]) -> list[FlowRun]:
-    with _client() as client:
-        return client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[*ids])))
-
-
 def bury(run: FlowRun, complaint: str) -> None:
     """Tell the server that a run has lost its worker."""
     tell(run, Crashed(message=complaint))
 
 
 def tell(run: FlowRun, state: State[Any]) -> None:
-    """Give a run a state, whatever it has."""
+    """Give a run a state, unless it has ended meanwhile or is there no more.
+
+    Prefect refuses what comes too late. A worker that was thought dead may still say how its
+    run has ended.
+    """
+    with _client() as client, suppress(ObjectNotFound):
+        client.set_flow_run_state(run.id, state)
+
+
+def _find(flow: str, key: str) -> FlowRun | None:
+    """The run of a flow with this key, whatever became of it."""
+    wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+    named = FlowFilter(name=FlowFilterName(any_=[flow]))
     with _client() as client:
-        client.set_flow_run_state(run.id, state, force=True)
+        return next(iter(client.read_flow_runs(flow_filter=named, flow_run_filter=wanted)), None)
+
+
+def _read(ids: Sequence[UUID]) -> list[FlowRun]:
+    """Those of some runs that there are."""
+    found: list[FlowRun] = []
+    with _client() as client:
+        for start in range(0, len(ids), _PAGE):
+            page = FlowRunFilter(id=FlowRunFilterId(any_=[*ids[start : start + _PAGE]]))
+            found += client.read_flow_runs(flow_run_filter=page, limit=_PAGE)
+    return found
+
+
+def _is_over(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final()
+
+
+def _deleted(run: FlowRun) -> FlowRun:
+    """A run as it was last known, which somebody has deleted from the server."""
+    gone: State[None] = Crashed(message="it was deleted from the Prefect server")
+    return run.model_copy(update={"state": gone, "state_type": gone.type})
 
 
 def _client() -> SyncPrefectClient:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from prefect.runtime import flow_run
 
+from flows.ending import soon
 from tasks.config import Config
 from tasks.io.workspace import Workspace
 from tasks.registry import register
@@ -18,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def at_work(flow: F) -> F:
     """A flow that its workspace knows of as long as it lasts; it takes a configuration first.
 
-    It waits for a clean-up that is under way, which would take what it publishes for waste.
+    It waits for a clean-up that is under way, which would take what it publishes for waste,
+    and ends soon when a worker is told to end.
 
     Raises:
         ConfigurationError: another configuration makes a data set of the same name otherwise.
@@ -27,7 +29,7 @@ def at_work(flow: F) -> F:
     @wraps(flow)
     def known(config: Config, *args: Any, **options: Any) -> Any:
         claims = Workspace(config.workspace).claims
-        with claims.held(presence(config, flow_run.get_id() or uuid.uuid4())):
+        with soon(), claims.held(presence(config, flow_run.get_id() or uuid.uuid4())):
             if CLEANING in claims.names():
                 with claims.held(CLEANING, patient=True):  # when it has ended, or its owner has
                     pass

@@ -14,7 +14,7 @@ from flows.ending import in_time
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flows.steps import Report
+    from flows.reports import Report
     from tasks.config import Config
     from tasks.status import StepStatus
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from prefect import flow
 
-from flows.lanes import computing, copying
+from flows.lanes import computing, connected, copying
 from flows.presence import at_work
-from flows.steps import Report, leave_table, run_step
+from flows.reports import Report, Step, leave_table
+from flows.steps import run_step
 from tasks.config import Config
 from tasks.index import index_dataset, plan_index
 from tasks.io.workspace import Workspace
@@ -18,6 +19,7 @@ from tasks.shard import plan_shards, shard_images
 
 @flow(name="shard-corpus", flow_run_name="shard {config.name}")
 @at_work
+@connected
 def shard_corpus(config: Config) -> list[Report]:
     """Shard every corpus of the configuration, and make the restored ones."""
     workspace = Workspace(config.workspace)
@@ -28,13 +30,14 @@ def shard_corpus(config: Config) -> list[Report]:
         units = plan_shards(config, corpus, dataset, workspace)
         shards = dict[str, str]()
         marked, lanes = _marked(units, shards), copying(config.compute)
-        reports.append(run_step(f"shard {dataset}", shard_images, marked, lanes))
+        step = Step.of(config, f"shard {dataset}")
+        reports.append(run_step(step, shard_images, marked, lanes))
         _index(config, dataset, shards, workspace)
     for dataset, clean in config.made_datasets().items():
         planned = plan_restoration(config, clean, dataset, workspace)
         total = sum(unit.images for unit in planned)
-        lanes = computing(config.compute)
-        report = run_step(f"restore {dataset}", restore_shard, planned, lanes, total)
+        step, lanes = Step.of(config, f"restore {dataset}"), computing(config.compute)
+        report = run_step(step, restore_shard, planned, lanes, total)
         reports.append(report)
         _index(config, dataset, {unit.unit: unit.fingerprint for unit in planned}, workspace)
     job = plan_retirement(config, Workspace(config.workspace, still=True))

@@ -13,6 +13,7 @@ from tasks.batches import Batches, no_room
 from tasks.io.codecs import Precision
 from tasks.io.pictures import Picture, equal_sizes, to_tensor
 from tasks.perception import finite
+from tasks.stopwatch import Stopwatch, TimedCodec
 
 NOT_FINITE = "latents are not finite: use float32, or check the codec"
 
@@ -28,13 +29,14 @@ class Encoder:
     precision: Precision
     batch: int
     batches: Batches
+    watch: Stopwatch
     again: int = field(default=0, init=False)
     """Pictures that were encoded again in float32."""
 
     @cached_property
     def codec(self) -> Codec:
         """The codec in the precision that was asked for."""
-        return self.load(self.precision)
+        return self._loaded(self.precision)
 
     @property
     def remarks(self) -> dict[str, int]:
@@ -51,17 +53,22 @@ class Encoder:
             again = [picture for picture in group if latents[picture.member.key] is NOT_FINITE]
             if again and self.precision != "float32":
                 self.again += len(again)
-                latents |= self._encode(again, self.load("float32"))
+                latents |= self._encode(again, self._loaded("float32"))
         for picture in pictures:
             found = latents[picture.member.key]
             yield found if isinstance(found, str) else self._measure(picture, found, patch_size)
+
+    def _loaded(self, precision: Precision) -> Codec:
+        with self.watch.lap("load networks"):
+            return TimedCodec(self.load(precision), self.watch)
 
     def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
         """Latents (1, c, y, x) of the whole cells of pictures of one size, by key."""
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [picture.pixels for picture in part if picture.pixels is not None]
-            images = to_tensor(pixels, self.batches.device)
+            with self.watch.lap("read"):
+                images = to_tensor(pixels, self.batches.device)
             latents = whole_cells(encode_padded(images, codec), images, codec.factor)
             usable = finite(latents).tolist()
             split = zip(torch.split(latents, 1), usable, strict=True)

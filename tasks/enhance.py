@@ -3,15 +3,17 @@
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from typing import Any, NamedTuple
 
 from prefect import task
 
 from dot_kernels import Codec, GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.batches import Batches
+from tasks.events import told
 from tasks.io.codecs import CodecSpec, Precision, load_codec
 from tasks.io.cores import cores
-from tasks.io.devices import pick_device
+from tasks.io.devices import leased
 from tasks.io.digests import require_identity
 from tasks.io.extractors import (
     Network,
@@ -25,19 +27,21 @@ from tasks.io.scores import NO_NETWORK
 from tasks.io.shards import Member
 from tasks.io.workspace import (
     CURVE,
+    Signal,
     Workspace,
     features_folder,
 )
-from tasks.jobs import Job, Outcome, Target, carry_out
+from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.match import read_matches
-from tasks.outputs import Features, Finished, Output, Outputs, Stopwatch
+from tasks.outputs import Features, Finished, Output, Outputs
 from tasks.perception import Networks
-from tasks.policy import SHARD_POLICY, logger
+from tasks.policy import SHARD_POLICY
 from tasks.reduce import read_operator
 from tasks.rendering import CODEC_INPUT, Rendered, Renderer
 from tasks.scoring import score
 from tasks.sections import Compute, Enhance
 from tasks.signals import points_of
+from tasks.stopwatch import Stopwatch, TimedCodec, timed
 
 
 class EnhanceJob(Job):
@@ -69,29 +73,34 @@ class EnhanceJob(Job):
         """The shard under this operator: runs with other alphas score the same controls."""
         return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"
 
+    def subject(self) -> Subject:
+        """The restored shard, with the alphas of which something is missing."""
+        signals = (output.signal for output in (*self.tars, *self.tables))
+        alphas = dict.fromkeys(s.alpha for s in signals if s.alpha is not None)
+        return Subject(self.dataset, self.shard, self.operator, tuple(alphas))
 
-@task(name="enhance", **SHARD_POLICY)
+
+@task(name="enhance", task_run_name="enhance {job.dataset} {job.shard}", **SHARD_POLICY)
 def enhance_shard(job: EnhanceJob) -> Outcome:
     """Write the enhanced tars and the metrics of one shard; safe to repeat."""
-    return carry_out(job, _enhance)
+    return told("enhanced", job, carry_out(job, write_enhanced))
 
 
-def _enhance(job: EnhanceJob) -> Outcome:
-    outcome, seconds = write_enhanced(job)
-    logger().info("enhanced %s %s seconds=%s", job.shard, outcome, seconds)
-    return outcome
-
-
-def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
+def write_enhanced(job: EnhanceJob) -> Outcome:
     """Make every missing artifact of a shard, and publish them together at the end.
 
     While the network works on one window of pictures, the next is read and decoded,
     and the last is scored, encoded and written.
     """
-    workspace, watch = job.opened(), Stopwatch()
-    renderer = _renderer(job, workspace)
-    members = workspace.members(job.dataset, job.shard)
-    matches = _matches(job, workspace)
+    with leased(job.compute.device) as device:
+        return timed(device, partial(_write, job, device))
+
+
+def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
+    workspace = job.opened()
+    renderer = _renderer(job, workspace, device, watch)
+    with watch.lap("read"):
+        members, matches = workspace.members(job.dataset, job.shard), _matches(job, workspace)
     missing = "no reference: its key is not among the accepted images of the reference"
     if job.reference is None:
         missing = "no reference corpus"
@@ -107,42 +116,29 @@ def write_enhanced(job: EnhanceJob) -> tuple[Outcome, dict[str, float]]:
             references = load_pictures(workspace.store, truths, job.limits, decoders)
             return pictures, {picture.member.key: picture for picture in references}
 
-        pending: list[Future[Finished]] = []
+        pending: list[_Pending] = []
         loaded = read_ahead(load, windows(members, job.compute.batch))
-        while True:
-            with watch.lap("pictures"):
-                window = next(loaded, None)
-            if window is None:
-                break
-            with watch.lap("network"):
-                rendered = list(renderer.render(*window, missing))
-            with watch.lap("scores and files"):
-                outputs.write(future.result() for future in pending)
-            pending = _finish(rendered, window[0], job, finishers)
-        with watch.lap("scores and files"):
-            outputs.write(future.result() for future in pending)
+        for pictures, references in watch.each("read", loaded):
+            rendered = list(renderer.render(pictures, references, missing))
+            outputs.write(_finished(pending, watch))
+            pending = _finish(rendered, pictures, job, finishers)
+        outputs.write(_finished(pending, watch))
         renderer.batches.require_room()
-        outcome = outputs.close(watch, renderer.remarks)
-    return outcome, watch.rounded()
+        return outputs.close(watch, renderer.remarks)
 
 
-def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
-    """The networks of this process, set up for the signals of a job."""
-    device = pick_device(job.compute.device)
+def _renderer(job: EnhanceJob, workspace: Workspace, device: str, watch: Stopwatch) -> Renderer:
+    """The networks of this process on a device, set up for the signals of a job."""
 
     def load(precision: Precision) -> Codec:
-        return load_codec(job.codec, job.compute.device, precision, job.weights)
+        with watch.lap("load networks"):
+            return TimedCodec(load_codec(job.codec, device, precision, job.weights), watch)
 
+    with watch.lap("load networks"):
+        networks = _networks(job, device)
     operator, _, _ = read_operator(workspace, job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
-    lpips = extractor = None
-    if job.tables and job.lpips and job.reference:
-        lpips = load_lpips(job.lpips, device, job.weights)
-        require_identity(lpips_identity(job.lpips, job.weights), job.identities["lpips"])
-    if job.tables and job.network:
-        extractor = load_extractor(job.network, device, job.weights)
-        require_identity(extractor_identity(job.network, job.weights), job.identities["features"])
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=load(job.compute.precision),
@@ -153,7 +149,8 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
         scored=scored,
         batch=job.compute.batch,
         batches=Batches("enhance", device),
-        networks=Networks(lpips=lpips, extractor=extractor),
+        watch=watch,
+        networks=networks,
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
@@ -163,6 +160,18 @@ def _renderer(job: EnhanceJob, workspace: Workspace) -> Renderer:
             if signal != CODEC_INPUT
         },
     )
+
+
+def _networks(job: EnhanceJob, device: str) -> Networks:
+    """Those of the metrics, with the weights that were planned with."""
+    lpips = extractor = None
+    if job.tables and job.lpips and job.reference:
+        lpips = load_lpips(job.lpips, device, job.weights)
+        require_identity(lpips_identity(job.lpips, job.weights), job.identities["lpips"])
+    if job.tables and job.network:
+        extractor = load_extractor(job.network, device, job.weights)
+        require_identity(extractor_identity(job.network, job.weights), job.identities["features"])
+    return Networks(lpips=lpips, extractor=extractor)
 
 
 def _features(job: EnhanceJob, renderer: Renderer) -> Features:
@@ -195,19 +204,42 @@ def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
     return read_matches(workspace, job.dataset, job.reference, job.shard)
 
 
+class _Pending(NamedTuple):
+    """A picture in the pool: its rows and its files are being made."""
+
+    rendered: Rendered
+    rows: Future[dict[Signal, list[dict[str, Any]]]]
+    files: Future[dict[Signal, bytes]]
+
+
 def _finish(
     rendered: list[Rendered], pictures: list[Picture], job: EnhanceJob, pool: Executor
-) -> list[Future[Finished]]:
-    """Score and encode the pictures in the pool; the answers are in the pictures' order."""
-    by_key = {item.picture.member.key: item for item in rendered}
+) -> list[_Pending]:
+    """Score and encode the pictures in the pool, in their order: first all scores, then files."""
 
-    def finish(item: Rendered) -> Finished:
-        files = {
-            output.signal: encode(to_pixels(item.images[output.signal]), job.options.format)
-            for output in job.tars
-            if item.reason is None
+    def rows(item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
+        return {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
+
+    def files(item: Rendered) -> dict[Signal, bytes]:
+        if item.reason is not None:
+            return {}
+        return {
+            out.signal: encode(to_pixels(item.images[out.signal]), job.options.format)
+            for out in job.tars
         }
-        rows = {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
-        return Finished(item.picture.member, rows, files, item.features, item.reason)
 
-    return [pool.submit(finish, by_key[picture.member.key]) for picture in pictures]
+    by_key = {item.picture.member.key: item for item in rendered}
+    items = [by_key[picture.member.key] for picture in pictures]
+    scored = [pool.submit(rows, item) for item in items]
+    coded = [pool.submit(files, item) for item in items]
+    return [_Pending(*each) for each in zip(items, scored, coded, strict=True)]
+
+
+def _finished(pending: list[_Pending], watch: Stopwatch) -> list[Finished]:
+    """The pictures, when the pool is done with them."""
+    with watch.lap("metrics"):
+        scored = [item.rows.result() for item in pending]
+    return [
+        Finished(item.picture.member, rows, files.result(), item.features, item.reason)
+        for (item, _, files), rows in zip(pending, scored, strict=True)
+    ]

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from prefect import task
 from torch import Tensor
 
 from tasks.batches import Batches, no_room
 from tasks.config import Config
+from tasks.events import told
 from tasks.io.cores import cores
-from tasks.io.devices import pick_device
+from tasks.io.devices import leased
 from tasks.io.digests import require_identity
 from tasks.io.extractors import (
     Extractor,
@@ -34,6 +36,7 @@ from tasks.jobs import (
     Job,
     Outcome,
     Planned,
+    Subject,
     Target,
     aim,
     carry_out,
@@ -42,9 +45,10 @@ from tasks.jobs import (
     publishing,
 )
 from tasks.perception import see
-from tasks.policy import SHARD_POLICY, logger
+from tasks.policy import SHARD_POLICY
 from tasks.progress import advance
 from tasks.sections import Compute
+from tasks.stopwatch import Stopwatch, timed
 
 TOO_SMALL = "no features: the image is too small for the network"
 
@@ -61,13 +65,15 @@ class ExtractJob(Job):
     compute: Compute
     limits: Limits
 
+    def subject(self) -> Subject:
+        """The shard whose images are looked at."""
+        return Subject(self.dataset, self.shard)
 
-@task(name="extract", **SHARD_POLICY)
+
+@task(name="extract", task_run_name="extract {job.dataset} {job.shard}", **SHARD_POLICY)
 def extract_features(job: ExtractJob) -> Outcome:
     """Write the features of one shard; safe to repeat."""
-    outcome = carry_out(job, write_features)
-    logger().info("extracted %s %s", job.shard, outcome)
-    return outcome
+    return told("extracted", job, carry_out(job, write_features))
 
 
 def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
@@ -105,16 +111,21 @@ def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
 
 def write_features(job: ExtractJob) -> Outcome:
     """Extract the features of one shard."""
-    workspace = job.opened()
-    batches = Batches("extract", pick_device(job.compute.device))
-    extractor = load_extractor(job.network, batches.device, job.weights)
-    require_identity(extractor_identity(job.network, job.weights), job.identity)
+    with leased(job.compute.device) as device:
+        return timed(device, partial(_write, job, device))
+
+
+def _write(job: ExtractJob, device: str, watch: Stopwatch) -> Outcome:
+    workspace, batches = job.opened(), Batches("extract", device)
     reasons, images = list[str](), 0
+    with watch.lap("load networks"):
+        extractor = load_extractor(job.network, device, job.weights)
+        require_identity(extractor_identity(job.network, job.weights), job.identity)
     with publishing(workspace, job.target) as publication:
         writer = FeatureWriter(
             publication.file(f"{job.target.artifact}.parquet"), extractor.dimension, job.network
         )
-        for window in _windows(job, workspace, extractor, batches):
+        for window in _windows(job, extractor, batches, watch):
             images += len(window)
             found = [(p.member.key, row) for p, row in window if not isinstance(row, str)]
             writer.add([key for key, _ in found], [row for _, row in found])
@@ -123,26 +134,28 @@ def write_features(job: ExtractJob) -> Outcome:
         batches.require_room()
         writer.close()
         outcome = Outcome(images=images, refused=count_reasons(reasons), remarks=batches.remarks)
-        publication.facts |= outcome.facts()
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
     return outcome
 
 
 def _windows(
-    job: ExtractJob, workspace: Workspace, extractor: Extractor, batches: Batches
+    job: ExtractJob, extractor: Extractor, batches: Batches, watch: Stopwatch
 ) -> Iterator[list[tuple[Picture, Tensor | str]]]:
     """The pictures of a shard in the order of keys, with their features, or why they have none."""
-    batch = job.compute.batch
-    members = workspace.members(job.dataset, job.shard)
+    workspace, batch = job.opened(), job.compute.batch
+    with watch.lap("read"):
+        members = workspace.members(job.dataset, job.shard)
     with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(
             lambda window: load_pictures(workspace.store, window, job.limits, pool),
             windows(members, batch),
         )
-        for pictures in loaded:
+        for pictures in watch.each("read", loaded):
             rows: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
             for group in equal_sizes(pictures, batch):
                 member = group[0].member
-                found = batches.run(_seen_by(extractor), group, member.width * member.height)
+                with watch.lap("metrics"):
+                    found = batches.run(_seen_by(extractor), group, member.width * member.height)
                 for picture, row in zip(group, found, strict=True):
                     rows[picture.member.key] = no_room(picture) if row is None else row
             yield [(picture, rows[picture.member.key]) for picture in pictures]

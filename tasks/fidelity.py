@@ -64,7 +64,7 @@ class FidelityJob(Job):
     images: int
 
 
-@task(name="fidelity", **SHARD_POLICY)
+@task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
 def measure_fidelity(job: FidelityJob) -> Outcome:
     """Write the rows of one signal; safe to repeat."""
     outcome = carry_out(job, _measure)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
+from tasks.decision import decision_facts
 from tasks.evaluate import read_summary
 from tasks.extremes import Ends, signal_to_rank
 from tasks.gallery import Viewer
@@ -60,12 +61,15 @@ class Findings(NamedTuple):
         """The findings of one enhanced data set."""
         summary = f"{reports_folder(config.restored_name, operator)}/fidelity"
         facts = summary_facts(workspace, summary)
+        fitted, moments, provenance = read_operator(workspace, config.restored_name, operator)
         return cls(
             config,
             operator,
             read_summary(workspace, summary),
             facts,
-            *read_operator(workspace, config.restored_name, operator),
+            fitted,
+            moments,
+            provenance | decision_facts(config, workspace),
             count_images(config, operator, workspace),
             time_steps(config, operator, workspace, facts),
         )

@@ -1,7 +1,6 @@
 """What a task is told: plain values that fit into a parameter of a Prefect run."""
 
 import hashlib
-import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.fingerprints import fingerprint, summarised
 from tasks.io.ledger import Publication, Survey
+from tasks.io.places import place_of
 from tasks.io.workspace import Workspace
 
 Line = tuple[str, str, str]
@@ -31,6 +31,15 @@ class Target(BaseModel):
     """What the fingerprint was taken of; long values as digests."""
     replaces: bool = False
     """Whether it has been made before, from other inputs."""
+
+
+class Subject(NamedTuple):
+    """The shard that a job is about; its operator and alphas, where those matter."""
+
+    dataset: str
+    shard: str
+    operator: str | None = None
+    alphas: tuple[float, ...] = ()
 
 
 class Job(BaseModel):
@@ -53,6 +62,10 @@ class Job(BaseModel):
     def claim(self) -> str:
         """What is claimed while the job is done; jobs that write the same files share it."""
         return self.targets()[0].artifact
+
+    def subject(self) -> Subject | None:
+        """The shard that it makes or reads; None where it is about none or all of them."""
+        return None
 
 
 J = TypeVar("J", bound=Job)
@@ -85,6 +98,16 @@ class Outcome(BaseModel):
     so many images ``again_in_float32``."""
     state: Literal["made", "found", "busy"] = "made"
     """Made by this task; found made by another run; or another run is at it."""
+    seconds: dict[str, float] = {}
+    """Where the time went, by lap of ``Stopwatch``; no lap holds another's time."""
+    device: str | None = None
+    """What the networks ran on; None where there was none."""
+
+    @property
+    def rate(self) -> float:
+        """Images per second; 0 where nobody looked at the clock."""
+        spent = sum(self.seconds.values())
+        return self.images / spent if spent > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
         """What a record keeps of it."""
@@ -160,8 +183,7 @@ def settle(job: J, work: Callable[[J], object]) -> None:
         except CancelledError:
             raise
         except Exception as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            note_failure(job, error, f"{frames[-1].filename}:{frames[-1].lineno}")
+            note_failure(job, error, place_of(error))
             raise
 
 

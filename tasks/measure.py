@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from prefect import task
 from safetensors import SafetensorError
@@ -10,10 +11,11 @@ from dot_kernels import GaussianMoments
 from tasks.batches import Batches
 from tasks.config import Config
 from tasks.encoding import Encoder
+from tasks.events import told
 from tasks.io.artifacts import digest_moments, load_moments, save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.cores import cores
-from tasks.io.devices import pick_device
+from tasks.io.devices import leased
 from tasks.io.fingerprints import fingerprint
 from tasks.io.images import Limits
 from tasks.io.pictures import load_pictures, read_ahead, windows
@@ -23,6 +25,7 @@ from tasks.jobs import (
     Job,
     Outcome,
     Planned,
+    Subject,
     Target,
     aim,
     carry_out,
@@ -30,10 +33,11 @@ from tasks.jobs import (
     finished_digest,
     publishing,
 )
-from tasks.policy import SHARD_POLICY, logger
+from tasks.policy import SHARD_POLICY
 from tasks.progress import advance
 from tasks.sections import Compute
 from tasks.select import Selection
+from tasks.stopwatch import Stopwatch, timed
 
 KEPT_IMAGES, KEPT_DIMENSION = 1000, 512
 """Up to these, moments are also kept image by image, for error bars."""
@@ -56,13 +60,15 @@ class MeasureJob(Job):
     compute: Compute
     limits: Limits
 
+    def subject(self) -> Subject:
+        """The shard that is measured."""
+        return Subject(self.dataset, self.shard)
 
-@task(name="measure", **SHARD_POLICY)
+
+@task(name="measure", task_run_name="measure {job.dataset} {job.shard}", **SHARD_POLICY)
 def measure_shard(job: MeasureJob) -> Outcome:
     """Write the moments of one shard; safe to repeat."""
-    outcome = carry_out(job, write_moments)
-    logger().info("measured %s %s", job.shard, outcome)
-    return outcome
+    return told("measured", job, carry_out(job, write_moments))
 
 
 def measure_name(config: Config) -> str:
@@ -131,22 +137,29 @@ def plan_both_measurements(
 
 def write_moments(job: MeasureJob) -> Outcome:
     """Measure the chosen images of one shard; not again those that an earlier file has."""
+    with leased(job.compute.device) as device:
+        return timed(device, partial(_write, job, device))
+
+
+def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
     workspace, chosen = job.opened(), set(job.chosen)
-    members = [m for m in workspace.members(job.dataset, job.shard) if m.key in chosen]
-    known = _known(job, members, workspace)
-    encoder = _encoder(job)
+    with watch.lap("read"):
+        members = [m for m in workspace.members(job.dataset, job.shard) if m.key in chosen]
+        known = _known(job, members, workspace)
     reasons, images = list[str](), dict[str, str]()
     with publishing(workspace, job.target) as publication:
+        encoder = _encoder(job, device, watch)
         dimension = _dimension(job, known, encoder)
         whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
-        for member, moments in _measured(job, members, known, encoder):
-            if isinstance(moments, str):
-                reasons.append(moments)
-                continue
-            whole = whole + moments
-            if job.by_image and dimension <= KEPT_DIMENSION:
-                parts[image_name(member.key)] = moments
-                images[member.key] = member.sha256
+        with watch.lap("statistics"):
+            for member, moments in _measured(job, members, known, encoder):
+                if isinstance(moments, str):
+                    reasons.append(moments)
+                    continue
+                whole = whole + moments
+                if job.by_image and dimension <= KEPT_DIMENSION:
+                    parts[image_name(member.key)] = moments
+                    images[member.key] = member.sha256
         encoder.batches.require_room()
         outcome = Outcome(
             images=len(job.chosen), refused=count_reasons(reasons), remarks=encoder.remarks
@@ -154,16 +167,17 @@ def write_moments(job: MeasureJob) -> Outcome:
         path = publication.file(f"{job.target.artifact}.safetensors")
         save_moments({WHOLE: whole, **parts}, path, images=images)
         publication.digest = digest_moments({WHOLE: whole, **parts})
-        publication.facts |= outcome.facts()
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
     return outcome
 
 
-def _encoder(job: MeasureJob) -> Encoder:
+def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
     return Encoder(
-        load=lambda precision: load_codec(job.codec, job.compute.device, precision, job.weights),
+        load=lambda precision: load_codec(job.codec, device, precision, job.weights),
         precision=job.compute.precision,
         batch=job.compute.batch,
-        batches=Batches("measure", pick_device(job.compute.device)),
+        batches=Batches("measure", device),
+        watch=watch,
     )
 
 
@@ -219,7 +233,7 @@ def _encoded(
             lambda window: load_pictures(store, window, job.limits, pool),
             windows(members, job.compute.batch),
         )
-        for pictures in loaded:
+        for pictures in encoder.watch.each("read", loaded):
             for moments in encoder.measure(pictures, job.patch_size):
                 advance(1)
                 yield moments

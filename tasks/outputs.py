@@ -1,11 +1,9 @@
 """The artifacts of one pass over a shard, open side by side and published together."""
 
 import hashlib
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -23,6 +21,7 @@ from tasks.io.workspace import CURVE, Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
 from tasks.perception import Seen
 from tasks.progress import advance
+from tasks.stopwatch import Stopwatch
 
 LATENT_PATCHES = "latent_patches"
 
@@ -42,24 +41,6 @@ class Finished(NamedTuple):
     files: dict[Signal, bytes]
     features: dict[Signal, Seen]
     reason: str | None
-
-
-@dataclass
-class Stopwatch:
-    """Where the time of a shard goes, as its thread sees it."""
-
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def lap(self, part: str) -> Iterator[None]:
-        """Count the time of a block under a name."""
-        start = time.perf_counter()
-        yield
-        self.seconds[part] += time.perf_counter() - start
-
-    def rounded(self) -> dict[str, float]:
-        """Seconds by name, to the millisecond."""
-        return {part: round(value, 3) for part, value in self.seconds.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +136,7 @@ class Outputs:
         for signal, path in self._feature_files("safetensors", self._features.moments).items():
             save_moments({LATENT_PATCHES: self._features.moments[signal]}, path)
         for publication in (*self._tars.values(), *self._tables.values()):
-            publication.facts |= {**outcome.facts(), "laps": watch.rounded()}
+            publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
         return outcome
 
     def _feature_files(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tasks.config import Config
+from tasks.decision import decision_artifact
 from tasks.enhancement_plan import plan_enhancement
 from tasks.evaluate import plan_summary
 from tasks.extract import plan_extraction
@@ -18,6 +19,7 @@ from tasks.jobs import Job, Planned
 from tasks.match import match_artifacts, plan_matches
 from tasks.measure import plan_both_measurements
 from tasks.reduce import find_operator, plan_reduction
+from tasks.refit import plan_decision
 from tasks.report import plan_report
 from tasks.restore import plan_restoration
 from tasks.retire import plan_retirement
@@ -45,6 +47,8 @@ def steps_of(config: Config, workspace: Workspace) -> Iterator[Step]:
     yield Step("retire shards", "shard", partial(_retirement, config, workspace))
     yield Step("choose images", "fit", partial(_selection, config, workspace))
     yield Step("measure latent patches", "fit", partial(_measurement, config, workspace))
+    if config.fit.refit_beyond is not None:
+        yield Step("keep or refit", "fit", partial(_decision, config, workspace))
     yield Step("solve the operator", "fit", partial(_reduction, config, workspace))
     if config.reference_name is not None:
         yield Step("match the reference", "enhance", partial(_matches, config, workspace))
@@ -159,6 +163,11 @@ def _selection(config: Config, workspace: Workspace) -> list[Planned]:
 
 def _measurement(config: Config, workspace: Workspace) -> list[Planned]:
     return plan_both_measurements(config, _selected(config, workspace), workspace)
+
+
+def _decision(config: Config, workspace: Workspace) -> list[Planned]:
+    job = plan_decision(config, _selected(config, workspace), workspace)
+    return _single(decision_artifact(config), job)
 
 
 def _reduction(config: Config, workspace: Workspace) -> list[Planned]:

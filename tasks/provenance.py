@@ -26,6 +26,8 @@ _MEANINGS = {
     "source_count": "latent patches of restored images",
     "target_count": "latent patches of natural images",
     "images": "restored images the operator was fitted on",
+    "statistics_moved": "from those of the operator in use; 1 = as far as its two sides are apart",
+    "refit_beyond": "the operator stays while they have moved by at most this",
 }
 
 
@@ -82,7 +84,8 @@ def operator_facts(
 ) -> dict[str, str | int | float | None]:
     """Numbers to look at before the map is trusted."""
     known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
-    return known | {"map_standard_error": provenance.get("map_standard_error")}
+    names = ("map_standard_error", "statistics_moved", "refit_beyond")
+    return known | {name: provenance.get(name) for name in names}
 
 
 def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
@@ -184,9 +187,25 @@ def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
     return [
         Fact("fit", f"from {sides[0]} to {sides[1]}"),
         Fact("pairing", pairing.get(str(provenance.get("pairing")), "unknown")),
+        *_refit_facts(provenance),
         Fact("codec", codec_in_words(config.codec, provenance.get("codec", {}))),
         Fact("patches", f"{patch} × {patch} latent pixels, {weighting[config.patches.fold]}"),
     ]
+
+
+def _refit_facts(provenance: Mapping[str, Any]) -> list[Fact]:
+    """Whether the operator stayed; nothing where every change of the images means a refit."""
+    if "refit_beyond" not in provenance:
+        return []
+    moved, limit = provenance["statistics_moved"], f"refit beyond {provenance['refit_beyond']:g}"
+    if moved is None:
+        return [Fact("refit", f"fitted anew, as there was no operator to keep; {limit}")]
+    if provenance["kept"]:
+        return [
+            Fact("refit", f"kept: since it was fitted, statistics have moved {moved:.3g}; {limit}")
+        ]
+    before = f"had moved {moved:.3g} from those of operator {provenance['compared_with']}"
+    return [Fact("refit", f"fitted anew, as statistics {before}; {limit}")]
 
 
 def _option_facts(config: Config) -> list[Fact]:

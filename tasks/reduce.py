@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator, solve_transport
-from dot_kernels.uncertainty import map_standard_error, merge
+from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Config
 from tasks.corpus import key_digest
-from tasks.io.artifacts import load_moments, load_operator, save_operator
+from tasks.decision import find_decision, recipe_digest
+from tasks.io.artifacts import load_operator, save_operator
 from tasks.io.codecs import codec_identity
 from tasks.io.errors import CorpusError, StepMissing
-from tasks.io.fingerprints import fingerprint
-from tasks.io.workspace import Workspace, moments_folder, operator_artifact
-from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
-from tasks.measure import WHOLE, measure_name
+from tasks.io.workspace import Workspace, operator_artifact
+from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.policy import SHARD_POLICY, logger
 from tasks.select import Selection, plan_selection, read_selection
+from tasks.sides import Side, Sides
 
 _MOST_DIGESTS, _DIGITS = 20_000, 16
 """Up to so many keys an operator's record says what it was fitted on, in so many digits each."""
@@ -29,9 +29,10 @@ class ReduceJob(Job):
     """Solve the operator from these moment files."""
 
     target: Target
-    source: tuple[str, ...]
-    target_side: tuple[str, ...]
+    sides: Sides
     ridge: float
+    recipe: str
+    """By which later fits tell what they may be compared with."""
     provenance: dict[str, Any]
     fitted_on: tuple[str, ...] | None
     """Digests of the chosen keys, unless they are too many to be kept."""
@@ -57,14 +58,14 @@ def plan_reduction(
     """The operator's name, and the job that solves it if it is missing.
 
     Raises:
-        StepMissing: the moments have not been measured.
+        StepMissing: the moments have not been measured, or it has not been decided whether
+            the operator in use stays.
     """
-    sides = {
-        "source": _moment_files(config, config.source_name, selection.source, workspace),
-        "target": _moment_files(config, config.natural_name, selection.target, workspace),
-    }
-    inputs = {**sides, "ridge": config.fit.ridge}
-    operator = fingerprint("reduce", inputs)[:16]
+    sides = Sides.of(config, selection, workspace)
+    operator = _operator_of(config, sides, workspace)
+    if operator != sides.operator(config.fit.ridge):
+        return operator, None
+    inputs = sides.inputs(config.fit.ridge)
     artifact = operator_artifact(config.restored_name, operator)
     survey = workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
@@ -76,9 +77,9 @@ def plan_reduction(
         else ReduceJob(
             workspace=workspace.url,
             target=target,
-            source=tuple(sides["source"]),
-            target_side=tuple(sides["target"]),
+            sides=sides,
             ridge=config.fit.ridge,
+            recipe=recipe_digest(config, sides),
             fitted_on=_fitted_on(selection),
             provenance={
                 "pairing": selection.pairing,
@@ -93,6 +94,19 @@ def plan_reduction(
         )
     )
     return operator, job
+
+
+def _operator_of(config: Config, sides: Sides, workspace: Workspace) -> str:
+    """The operator in use if one was decided on, else that of these statistics."""
+    if config.fit.refit_beyond is None:
+        return sides.operator(config.fit.ridge)
+    decision = find_decision(config, sides, workspace)
+    if decision is None:
+        raise StepMissing(
+            "it must be decided whether the operator in use stays, but is not; run `dotpipe fit "
+            "CONFIG` first"
+        )
+    return decision.operator
 
 
 def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
@@ -149,10 +163,7 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
     """
     workspace = job.opened()
     with publishing(workspace, job.target) as publication:
-        source = _read_parts(job.source, workspace)
-        target = _read_parts(job.target_side, workspace)
-        if job.provenance["pairing"] == "paired":
-            source, target = _complete_pairs(source, target)
+        source, target = job.sides.read(workspace)
         totals = {"source": source.whole, "target": target.whole}
         try:
             operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
@@ -162,58 +173,15 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         path = publication.file(f"{job.target.artifact}.safetensors")
         facts = {**job.provenance, "map_standard_error": spread}
         save_operator(operator, totals, path, **facts)
-        known = {"fitted_on": job.fitted_on, **facts}
+        known = {"fitted_on": job.fitted_on, "recipe": job.recipe, **facts}
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
 
 
-def _standard_error(source: "_Side", target: "_Side", ridge: float) -> float | None:
+def _standard_error(source: Side, target: Side, ridge: float) -> float | None:
     """Of the map, by the images on both sides; None where theirs were not kept."""
     if not source.images or not target.images:
         return None
     sides = list(source.images.values()), list(target.images.values())
     return map_standard_error(*sides, ridge=ridge)
-
-
-def _moment_files(
-    config: Config, dataset: str, chosen: dict[str, list[str]], workspace: Workspace
-) -> dict[str, str]:
-    """The moment files of one side with their digests, in the order of shards."""
-    folder = moments_folder(dataset, measure_name(config))
-    survey = workspace.ledger.survey(folder)
-    return {
-        f"{folder}/{shard}": finished_digest(survey, f"{folder}/{shard}", "fit") for shard in chosen
-    }
-
-
-class _Side(NamedTuple):
-    """The moments of one side, and those of its images by key if they were kept."""
-
-    whole: GaussianMoments
-    images: dict[str, GaussianMoments]
-
-
-def _read_parts(artifacts: tuple[str, ...], workspace: Workspace) -> _Side:
-    """Merge the moment files of one side in the order of shards."""
-    wholes, images = [], dict[str, GaussianMoments]()
-    for artifact in artifacts:
-        with workspace.store.fetched(f"{artifact}.safetensors") as path:
-            parts = load_moments(path)[0]
-        wholes.append(parts.pop(WHOLE))
-        images |= parts
-    return _Side(merge(wholes), images)
-
-
-def _complete_pairs(source: _Side, target: _Side) -> tuple[_Side, _Side]:
-    """Both sides without the images that were refused on the other one."""
-    shared = [key for key in source.images if key in target.images]
-    if not shared or len(shared) == len(source.images) == len(target.images):
-        return source, target
-    source_images, target_images = (
-        {key: side.images[key] for key in shared} for side in (source, target)
-    )
-    return (
-        _Side(merge(list(source_images.values())), source_images),
-        _Side(merge(list(target_images.values())), target_images),
-    )

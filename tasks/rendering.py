@@ -24,6 +24,7 @@ from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs import generator_of
 from tasks.perception import Networks, Seen, distortions_along, finite
 from tasks.sections import Enhance
+from tasks.stopwatch import Stopwatch
 
 INPUT, CODEC, CODEC_INPUT = CONTROLS
 
@@ -71,6 +72,7 @@ class Renderer:
     batch: int
     batches: Batches
     networks: Networks
+    watch: Stopwatch
     precise: Callable[[], Codec] | None = None
     curve: tuple[Signal, ...] = ()
     on_curve: bool = False
@@ -130,17 +132,15 @@ class Renderer:
 
         Not a generator: ``inference_mode`` would end before its body begins.
         """
-        transported, references = self._transport(pairs)
-        rendered = {s: self._image(s, transported, references) for s in self.signals}
-        found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
-        usable = _all_finite(transported, found.values())
-        moments = self._measure(found, transported, usable)
-        lpips, features = self._look(found, transported, references)
-        curve = (
-            [{} for _ in pairs]
-            if references is None
-            else distortions_along(transported, references, self.curve)
-        )
+        with self.watch.lap("transport"):
+            transported, references = self._transport(pairs)
+            rendered = {s: self._image(s, transported, references) for s in self.signals}
+            found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
+        with self.watch.lap("metrics"):
+            usable = _all_finite(transported, found.values())
+            moments = self._measure(found, transported, usable)
+            lpips, features = self._look(found, transported, references)
+            curve = self._distortions(transported, references)
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
         rendered_group = []
@@ -166,8 +166,10 @@ class Renderer:
         """A batch on both sides of the transport, and its references if it has any."""
         group, device = [picture for picture, _ in pairs], self.batches.device
         truths = [p.pixels for _, (p, _) in pairs if p is not None and p.pixels is not None]
+        with self.watch.lap("read"):
+            images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
         transported = transport_images(
-            to_tensor([p.pixels for p in group if p.pixels is not None], device),
+            images,
             self.codec,
             self.operator,
             decoding=self.options.decoding,
@@ -175,7 +177,8 @@ class Renderer:
             fold=self.fold,
             generators=self._generators(group),
         )
-        return transported, to_tensor(truths, device) if truths else None
+        with self.watch.lap("read"):
+            return transported, to_tensor(truths, device) if truths else None
 
     def _look(
         self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None
@@ -193,6 +196,14 @@ class Renderer:
             if (seen := self.networks.features(images)) is not None:
                 features[signal] = seen
         return lpips, features
+
+    def _distortions(
+        self, transported: Transported, references: Tensor | None
+    ) -> list[dict[Signal, dict[str, float | None]]]:
+        """The metrics of the curve's points for each picture; none without references."""
+        if references is None:
+            return [{} for _ in transported.images]
+        return distortions_along(transported, references, self.curve)
 
     def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
         if not self.operator.is_stochastic:

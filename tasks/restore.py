@@ -1,8 +1,9 @@
 """Make restored images out of clean ones: degrade, seeded by key, then restore."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from prefect import task
 from torch import Tensor
@@ -12,8 +13,10 @@ from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
 from tasks.bad_images import outcome_of
 from tasks.config import Config
+from tasks.events import told
 from tasks.io.cores import cores
 from tasks.io.decoders import decode
+from tasks.io.devices import device_label, leased
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
 from tasks.io.pictures import to_pixels, to_tensor, windows
@@ -35,15 +38,17 @@ from tasks.jobs import (
     Outcome,
     Planned,
     Recipe,
+    Subject,
     Target,
     carry_out,
     finished_digest,
     generator_of,
     publishing,
 )
-from tasks.policy import SHARD_POLICY, logger
+from tasks.policy import SHARD_POLICY
 from tasks.progress import advance
 from tasks.select import by_shard, sample
+from tasks.stopwatch import Stopwatch, timed
 
 
 class RestoreJob(Job):
@@ -51,6 +56,7 @@ class RestoreJob(Job):
 
     target: Target
     clean: str
+    dataset: str
     shard: str
     chosen: tuple[str, ...] | None
     degradations: tuple[Degradation, ...]
@@ -59,13 +65,15 @@ class RestoreJob(Job):
     device: str
     weights: str | None
 
+    def subject(self) -> Subject:
+        """The shard of restored images."""
+        return Subject(self.dataset, self.shard)
 
-@task(name="restore", **SHARD_POLICY)
+
+@task(name="restore", task_run_name="restore {job.dataset} {job.shard}", **SHARD_POLICY)
 def restore_shard(job: RestoreJob) -> Outcome:
     """Write one shard of restored images; safe to repeat."""
-    outcome = carry_out(job, write_restored_shard)
-    logger().info("restored %s %s", job.shard, outcome)
-    return outcome
+    return told("restored", job, carry_out(job, write_restored_shard))
 
 
 def plan_restoration(
@@ -95,6 +103,7 @@ def plan_restoration(
                 workspace=workspace.url,
                 target=target,
                 clean=clean,
+                dataset=dataset,
                 shard=shard,
                 chosen=chosen,
                 degradations=config.degrade,
@@ -120,34 +129,37 @@ def _wanted(
 
 def write_restored_shard(job: RestoreJob) -> Outcome:
     """Degrade and restore the images of one shard, and write them without loss."""
+    with leased(job.device) as device:
+        return timed(None, partial(_write, job, device))  # threads of the pool use the device
+
+
+def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
     workspace = job.opened()
-    restorer = load_restorer(job.restorer, job.device, job.weights)
-    members = workspace.members(job.clean, job.shard)
+    with watch.lap("load networks"):
+        restorer = load_restorer(job.restorer, device, job.weights)
+    with watch.lap("read"):
+        members = workspace.members(job.clean, job.shard)
     if job.chosen is not None:
         chosen = set(job.chosen)
         members = [member for member in members if member.key in chosen]
+
+    def restored(read: tuple[Member, bytes, bytes | None]) -> Accepted | Refused:
+        return _restored(*read, job, restorer)
+
     with (
         publishing(workspace, job.target) as publication,
         ThreadPoolExecutor(cores()) as pool,
     ):
-
-        def images() -> Iterator[Accepted | Refused]:
-            def restored(read: tuple[Member, bytes, bytes | None]) -> Accepted | Refused:
-                return _restored(*read, job, restorer)
-
-            clean = _read(workspace.store, members)
-            for image in ordered_map(pool, restored, clean, ahead=2 * cores()):
-                advance(1)
-                yield image
-
+        clean = watch.each("read", _read(workspace.store, members))
+        images = ordered_map(pool, restored, clean, ahead=2 * cores())
         table, publication.digest = write_shard(
             job.shard,
-            images(),
+            _counted(watch.each("restore", images)),
             *(publication.file(f"{job.target.artifact}.{end}") for end in SHARD_ENDINGS),
         )
         outcome = outcome_of(table)
-        publication.facts |= outcome.facts()
-    return outcome
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+    return outcome.model_copy(update={"device": device_label(device)})
 
 
 def degrade_and_restore(
@@ -171,6 +183,13 @@ def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, 
         sides = read_sides(store, window)
         for member, data in read_members(store, window):
             yield member, data, sides.get(member.key)
+
+
+def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
+    """The images, each of which moves the screen on."""
+    for image in images:
+        advance(1)
+        yield image
 
 
 def _restored(

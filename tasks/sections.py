@@ -3,7 +3,14 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    field_validator,
+    model_validator,
+)
 
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
@@ -94,6 +101,13 @@ class Fit(Section):
     least ten, have a restored version."""
     ridge: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RIDGE
     """Share of the mean variance added to every direction."""
+    refit_beyond: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    """Keep the operator until the statistics of the chosen images have moved by more than this
+    since it was fitted: the squared Gelbrich distances that both sides have moved, added up,
+    over that between its own two sides. By default (null) every change means a refit; 0.1 suits
+    1000 images. Two samples of n images of one kind are about 20/n apart (TAESD, denoising;
+    5/n for upscaling by 4), a tenth of that with a tenth of the images exchanged. Unpaired, what
+    the operator does changes by about this share, in squares; paired, by a tenth of it or less."""
     seed: int = 0
     """Chooses the images."""
 
@@ -193,18 +207,49 @@ class Shards(Section):
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
 
 
+class Threads(Section):
+    """Tasks run in threads of this process."""
+
+    kind: Literal["threads"] = "threads"
+
+
+class Ray(Section):
+    """Tasks run on a Ray cluster that is there already; needs the extra ``ray``."""
+
+    kind: Literal["ray"]
+    address: str | None = None
+    """ray://head:10001 from anywhere, head:6379 from one of its machines; by default what
+    RAY_ADDRESS names, or the cluster that this machine is part of."""
+    gpus: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of a GPU that a task with a network asks for; has no effect where ``device`` is
+    cpu."""
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """Processors that it asks for, which decode and score: by default its share of the machine's
+    by its share of the GPUs there, or one where it asks for no GPU. A task that copies files
+    has one."""
+
+
+def _named(runner: object) -> object:
+    """A section of a kind from its name alone."""
+    return {"kind": runner} if isinstance(runner, str) else runner
+
+
 class Compute(Section):
     """Where the work runs; has no effect on the results beyond rounding."""
 
+    runner: Annotated[Threads | Ray, Field(discriminator="kind"), BeforeValidator(_named)] = (
+        Threads()
+    )
+    """threads, ray, or ray in full: {kind: ray, address: ray://head:10001}."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """cpu, cuda, cuda:1, or auto (cuda where there is one)."""
     precision: Precision = "float32"
     """Of the network; statistics are float64 always."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
     """Images of equal size that run together."""
-    shards_at_once: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Tasks side by side: by default one per core where files are copied, and one
-    where the network is the bottleneck."""
+    shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Tasks side by side: by default one per core where files are copied, and one per GPU, or
+    one, where the network is the bottleneck; on a Ray cluster as many as it has room for."""
 
 
 class Blocks(Section):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -11,21 +12,24 @@ from tasks.bad_images import outcome_of
 from tasks.blocks import blocks_of
 from tasks.config import Config
 from tasks.corpus import SourceFile, source_of
+from tasks.events import told
 from tasks.intake import accept_files, accept_tar
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
 from tasks.io.workspace import Workspace, dataset_folder
-from tasks.jobs import Job, Outcome, Planned, Recipe, Target, carry_out, publishing
+from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out, publishing
 from tasks.known import gone_shards, known_catalogue
-from tasks.policy import SHARD_POLICY, logger
+from tasks.policy import SHARD_POLICY
 from tasks.sections import Corpus
+from tasks.stopwatch import Stopwatch, timed
 
 
 class ShardJob(Job):
     """Copy these files, or the images of this one tar, into one shard."""
 
     target: Target
+    dataset: str
     shard: str
     corpus: Corpus
     limits: Limits
@@ -33,13 +37,15 @@ class ShardJob(Job):
     forgotten: tuple[str, ...] = ()
     """Digests of all keys that a tar must not bring back."""
 
+    def subject(self) -> Subject:
+        """The shard of the corpus."""
+        return Subject(self.dataset, self.shard)
 
-@task(name="shard", **SHARD_POLICY)
+
+@task(name="shard", task_run_name="shard {job.dataset} {job.shard}", **SHARD_POLICY)
 def shard_images(job: ShardJob) -> Outcome:
     """Write one shard; safe to repeat."""
-    outcome = carry_out(job, write_corpus_shard)
-    logger().info("sharded %s %s", job.shard, outcome)
-    return outcome
+    return told("made", job, carry_out(job, write_corpus_shard))
 
 
 def plan_shards(
@@ -69,6 +75,7 @@ def plan_shards(
             else ShardJob(
                 workspace=workspace.url,
                 target=target,
+                dataset=dataset,
                 shard=block.shard,
                 corpus=corpus,
                 limits=config.shards.limits(),
@@ -100,17 +107,20 @@ def write_corpus_shard(job: ShardJob) -> Outcome:
     In one thread: shards side by side keep all cores busy, with less waiting for the
     interpreter's lock than several threads for each.
     """
-    workspace = job.opened()
-    with publishing(workspace, job.target) as publication:
+    return timed(None, partial(_write, job))
+
+
+def _write(job: ShardJob, watch: Stopwatch) -> Outcome:
+    with publishing(job.opened(), job.target) as publication:
         artifact = job.target.artifact
         table, publication.digest = write_shard(
             job.shard,
-            _images(job),
+            watch.each("read", _images(job)),
             *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
             origin=job.files[0].path if job.corpus.is_tars else None,
         )
         outcome = outcome_of(table)
-        publication.facts |= outcome.facts()
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
     return outcome
 
 

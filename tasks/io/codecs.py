@@ -1,6 +1,5 @@
 """Codecs by name: what a configuration says of one, and the codec itself."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +10,10 @@ from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.devices import pick_device
 from tasks.io.digests import digest, require_digest, require_file
 from tasks.io.errors import WeightsMissing
+from tasks.io.loaded import LOADING, kept
 from tasks.io.options import Revision, Section, Sha256
 from tasks.io.pulled import take
-from tasks.io.weights import LOADING, PULL_REMEDY
+from tasks.io.weights import PULL_REMEDY
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -72,7 +72,7 @@ def codec_identity(spec: CodecSpec, folder: str | None = None) -> dict[str, Any]
 def load_codec(
     spec: CodecSpec, device: str, precision: Precision, folder: str | None = None
 ) -> Codec:
-    """The codec on its device; loaded once per process.
+    """The codec on its device; loaded once per process and device.
 
     Args:
         spec: what the configuration says.
@@ -87,12 +87,12 @@ def load_codec(
         return PixelCodec(spec.factor)
     with LOADING:
         weights = locate_codec(spec, folder)[1]
-        return _load_autoencoder(spec, pick_device(device), precision, weights, digest(weights))
+        return _load_autoencoder(pick_device(device), spec, precision, weights, digest(weights))
 
 
-@lru_cache(maxsize=4)  # two codecs, in float32 too for what is not finite in bfloat16
+@kept(4)  # two codecs, in float32 too for what is not finite in bfloat16
 def _load_autoencoder(
-    spec: Autoencoder, device: str, precision: Precision, weights: Path, _digest: str
+    device: str, spec: Autoencoder, precision: Precision, weights: Path, _digest: str
 ) -> Codec:
     from diffusers import AutoencoderKL, AutoencoderTiny
     from diffusers.utils import logging
@@ -103,7 +103,7 @@ def _load_autoencoder(
     try:
         module = kind.from_pretrained(
             weights.parent,
-            torch_dtype=getattr(torch, precision),
+            torch_dtype=torch.float32,  # any other would be the default of all threads meanwhile
             use_safetensors=True,
             local_files_only=True,
             low_cpu_mem_usage=False,
@@ -111,7 +111,8 @@ def _load_autoencoder(
     finally:
         logging.set_verbosity(verbosity)
     # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
-    return AutoencoderCodec(module.to(device, memory_format=torch.channels_last))
+    dtype = getattr(torch, precision)
+    return AutoencoderCodec(module.to(device, dtype, memory_format=torch.channels_last))
 
 
 def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
 from typing import Literal, NamedTuple
@@ -18,8 +17,9 @@ from torch import Tensor
 
 from tasks.io.digests import digest
 from tasks.io.errors import WeightsMissing
+from tasks.io.loaded import LOADING, kept
 from tasks.io.vision_transformer import VisionTransformer
-from tasks.io.weights import FILES, LOADING, fetch, find, load_tensors
+from tasks.io.weights import FILES, fetch, find, load_tensors
 
 Network = Literal[
     "inception-v3-compat",
@@ -132,18 +132,18 @@ def fetch_extractor(network: Network, folder: str | None = None) -> Path:
 
 
 def load_extractor(network: Network, device: str, folder: str | None = None) -> Extractor:
-    """The network in float32, without TF32; loaded once per process.
+    """The network in float32, without TF32; loaded once per process and device.
 
     Raises:
         WeightsMissing: its weights cannot be had, or are not those of this network.
     """
     path = fetch_extractor(network, folder)
     with LOADING:
-        return _load_extractor(network, device, path, digest(path))
+        return _load_extractor(device, network, path, digest(path))
 
 
-@lru_cache(maxsize=2)
-def _load_extractor(network: Network, device: str, path: Path, _digest: str) -> Extractor:
+@kept(2)
+def _load_extractor(device: str, network: Network, path: Path, _digest: str) -> Extractor:
     build = {"inception": _inception, "clip": _clip, "dinov2": _dinov2, "squeezenet": _squeezenet}
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):

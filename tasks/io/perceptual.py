@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tasks.io.digests import digest
-from tasks.io.weights import FILES, LOADING, WeightFile, fetch, find, load_tensors
+from tasks.io.loaded import LOADING, kept
+from tasks.io.weights import FILES, WeightFile, fetch, find, load_tensors
 
 LpipsNet = Literal["alex", "vgg", "squeeze"]
 
@@ -53,18 +53,18 @@ def fetch_lpips(net: LpipsNet, folder: str | None = None) -> Path:
 
 
 def load_lpips(net: LpipsNet, device: str, folder: str | None = None) -> Perceptual:
-    """LPIPS of Zhang et al. 2018, version 0.1; loaded once per process.
+    """LPIPS of Zhang et al. 2018, version 0.1; loaded once per process and device.
 
     Raises:
         WeightsMissing: the weights of its backbone cannot be had, or are another network's.
     """
     path = fetch_lpips(net, folder)
     with LOADING:
-        return _load_lpips(net, device, path, digest(path))
+        return _load_lpips(device, net, path, digest(path))
 
 
-@lru_cache(maxsize=2)
-def _load_lpips(net: LpipsNet, device: str, path: Path, _digest: str) -> Perceptual:
+@kept(2)
+def _load_lpips(device: str, net: LpipsNet, path: Path, _digest: str) -> Perceptual:
     import lpips
 
     with warnings.catch_warnings():

@@ -1,7 +1,6 @@
 """Restorers by name: what a configuration says of one, and the restorer itself."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +13,9 @@ from dot_kernels.restorers import Restorer, bicubic
 from tasks.io.devices import pick_device
 from tasks.io.digests import digest, require_digest, require_file
 from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.loaded import LOADING, kept
 from tasks.io.options import Section, Sha256
 from tasks.io.pulled import take
-from tasks.io.weights import LOADING
 
 
 class Bicubic(Section):
@@ -84,7 +83,7 @@ def locate_checkpoint(spec: SpandrelCheckpoint, folder: str | None = None) -> Pa
 
 
 def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) -> Restorer:
-    """The restorer; networks on their device, loaded once per process.
+    """The restorer; networks on their device, loaded once per process and device.
 
     Args:
         spec: what the configuration says.
@@ -100,9 +99,9 @@ def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) ->
         case NonLocalMeans():
             return _non_local_means(spec)
         case SpandrelCheckpoint():
-            checkpoint = str(locate_checkpoint(spec, folder))
             with LOADING:
-                return _load_checkpoint(checkpoint, pick_device(device), digest(Path(checkpoint)))
+                checkpoint = locate_checkpoint(spec, folder)
+                return _load_checkpoint(pick_device(device), str(checkpoint), digest(checkpoint))
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:
@@ -127,8 +126,8 @@ def _non_local_means(spec: NonLocalMeans) -> Restorer:
     return restore
 
 
-@lru_cache(maxsize=2)
-def _load_checkpoint(checkpoint: str, device: str, _digest: str) -> Restorer:
+@kept(2)
+def _load_checkpoint(device: str, checkpoint: str, _digest: str) -> Restorer:
     from spandrel import ImageModelDescriptor, ModelLoader
 
     try:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
-from threading import Lock
 
 import torch
 from torch import Tensor
@@ -14,9 +13,6 @@ from torch import Tensor
 from tasks.io.digests import digest
 from tasks.io.errors import WeightsMissing
 from tasks.io.pulled import take
-
-LOADING = Lock()
-"""Held while a network is loaded, or threads that want the same one would each load it."""
 
 PULL_REMEDY = (
     "run `dotpipe weights pull CONFIG DEST` on a machine with internet and set weights: DEST"

@@ -19,8 +19,8 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 
 from flows.backfill import backfill
 from flows.cli import QUIET
+from flows.reports import Report
 from flows.server import prefect_server
-from flows.steps import Report
 from tasks.config import Config, load_config
 from tasks.io.ledger import Record
 from tasks.io.store import PARTIAL

@@ -130,13 +130,20 @@ def test_progress_results_and_the_report_are_artifacts_in_prefect(backfilled):
         "score-tiny": "progress",
         "fidelity": "progress",
         "data-sets": "table",
+        "data-sets-devices": "table",
+        "measured-patches": "table",
+        "measured-patches-devices": "table",
         "transport-operator": "table",
         "enhanced-data-sets": "table",
+        "enhanced-data-sets-devices": "table",
+        "evaluation": "table",
         "metrics": "table",
         "report": "markdown",
     }
     assert by_key["enhance-tiny"]["data"] == 100.0
-    assert by_key["enhance-tiny"]["description"] == "3 of 3 shards made"
+    assert by_key["enhance-tiny"]["description"].startswith(
+        "enhance tiny: 8 images, 3 of 3 shards made, "
+    )
     assert f"file://{backfilled.address}" in by_key["report"]["data"]
     rows = json.loads(by_key["metrics"]["data"])
     assert [(row["signal"], row["images"]) for row in rows][:2] == [("enhanced", 8)] * 2

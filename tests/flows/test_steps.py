@@ -1,6 +1,8 @@
 """One step: its window, its failures, and what is told while it goes on."""
 
 import gc
+import json
+import re
 import threading
 import time
 import weakref
@@ -12,9 +14,11 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 
-from flows.lanes import Lanes
+from flows import step_watch
+from flows.lanes import Threads
+from flows.reports import Report, Step
 from flows.screen import screen
-from flows.steps import Report, run_step
+from flows.steps import run_step
 from tasks.io.errors import CorpusError, ShardsFailed
 from tasks.jobs import Job, Outcome, Planned
 from tasks.policy import SHARD_POLICY
@@ -64,8 +68,9 @@ def units(count):
     ]
 
 
-def run(work, planned, at_once=2, step="try", tell_patience=False, **told):
+def run(work, planned, at_once=2, step="try", tell_patience=False, lanes=None, **told):
     """Run a step in a flow of its own; its tasks do ``work(number)``, or also tell patience."""
+    named = Step(step, run="tried", max_bad_fraction=0.08)
 
     @task(**QUICK)
     def one(job: Unit) -> Outcome:
@@ -74,7 +79,7 @@ def run(work, planned, at_once=2, step="try", tell_patience=False, **told):
 
     @flow
     def alone() -> Report:
-        return run_step(step, one, planned, Lanes(at_once), **told)
+        return run_step(named, one, planned, lanes or Threads(at_once), **told)
 
     return alone()
 
@@ -191,7 +196,7 @@ def test_a_step_without_missing_units_says_so_and_submits_nothing():
 
 
 def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):
-    monkeypatch.setattr("flows.steps._SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(step_watch, "_SECONDS_BETWEEN_UPDATES", 0.0)
     seen = []
 
     def work(number):
@@ -200,9 +205,85 @@ def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):
             seen.append((mine["data"], mine["description"]))
 
     run(work, units(4), at_once=1, step="slow steps", total=12)
-    assert seen == [(75.0, "slow steps: 9 images, 3 shards made")]
+    ((share, told),) = seen
+    assert share == 75.0
+    assert re.fullmatch(
+        r"slow steps: 9 of 12 images, 3 shards made, [\d.]+ images per second, 0 refused", told
+    )
     (mine,) = (artifact for artifact in artifacts() if artifact["key"] == "slow-steps")
-    assert (mine["data"], mine["description"]) == (100.0, "4 of 4 shards made")
+    assert mine["data"] == 100.0
+    assert re.fullmatch(
+        r"slow steps: 12 images, 4 of 4 shards made, [\d.]+ images per second", mine["description"]
+    )
+
+
+def test_what_failed_and_why_is_an_artifact(artifacts):
+    def work(number):
+        if number:
+            raise RuntimeError(f"number {number} is cursed")
+
+    with pytest.raises(ShardsFailed):
+        run(work, units(3), step="cursed steps")
+    (mine,) = (artifact for artifact in artifacts() if artifact["key"] == "cursed-steps-failures")
+    rows = {row["shard"]: row for row in json.loads(mine["data"])}
+    assert rows.keys() == {"unit-1", "unit-2"}
+    assert rows["unit-1"]["error"] == "RuntimeError"
+    assert rows["unit-1"]["message"] == "number 1 is cursed"
+    assert "test_steps.py:" in rows["unit-1"]["place"]
+    assert mine["description"] == "cursed steps: 2 of 3 shards failed"
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Collects what is told of runs."""
+    events = []
+    monkeypatch.setattr(step_watch, "tell_run", lambda *event: events.append(event))
+    return events
+
+
+def test_a_step_that_refuses_much_is_told_once_as_soon_as_enough_is_known(told):
+    def work(number):
+        told_before.append(len(told))
+        return Outcome(images=60, refused={"damaged": 4} if number else {})
+
+    told_before = []
+    run(work, units(5), at_once=1)
+    assert told_before == [0, 0, 0, 1, 1]  # 4 of 120 are few, 8 of 180 are not, and told once
+    ((verb, name, facts),) = told
+    assert (verb, name) == ("refusing", "tried")
+    assert facts == {
+        "step": "try",
+        "images": 180,
+        "refused": {"damaged": 8},
+        "share": 0.0444,
+        "max_bad_fraction": 0.08,
+    }
+
+
+def test_a_small_step_that_refuses_much_is_told_at_its_end(told):
+    run(lambda _: Outcome(images=3, refused={"damaged": 1}), units(2), at_once=1)
+    ((_, _, facts),) = told
+    assert (facts["images"], facts["refused"]) == (6, {"damaged": 2})
+
+
+def test_a_step_that_refuses_no_more_than_half_of_what_it_may_is_not_told(told):
+    run(lambda _: Outcome(images=100, refused={"damaged": 4}), units(2))
+    assert told == []
+
+
+def test_images_of_tasks_elsewhere_reach_the_screen_when_their_shard_is_done():
+    class Elsewhere(Threads):
+        """Tasks that have nobody to tell of their images."""
+
+        reports_progress = False
+
+    def work(_number):
+        seen.append(view.images)
+
+    seen = []
+    with shown_on(Notes()) as view:
+        run(work, units(3), lanes=Elsewhere(1))
+    assert (seen, view.images) == ([0, 3, 6], 9)
 
 
 def test_units_that_another_run_is_at_are_come_back_to_and_waited_for():

@@ -15,6 +15,7 @@ from tasks.jobs import Planned
 from tasks.match import plan_matches, write_matches
 from tasks.measure import plan_both_measurements, write_moments
 from tasks.reduce import find_operator, plan_reduction, write_operator
+from tasks.refit import make_decision, plan_decision
 from tasks.restore import plan_restoration, write_restored_shard
 from tasks.retire import plan_retirement, retire
 from tasks.select import plan_selection, read_selection, write_selection
@@ -43,6 +44,9 @@ def fit(config: Config, workspace: Workspace) -> None:
         write_selection(job)
     selection = read_selection(workspace, artifact)
     _run(plan_both_measurements(config, selection, workspace), write_moments)
+    decision = plan_decision(config, selection, workspace)
+    if decision is not None:
+        make_decision(decision)
     _, reduction = plan_reduction(config, selection, workspace)
     if reduction is not None:
         write_operator(reduction)

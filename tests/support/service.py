@@ -52,6 +52,7 @@ QUICK: Mapping[str, str] = {
 }
 """Loops that an operator leaves at 2 to 60 s, at a second or two."""
 
+_CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 _PATIENCE_S = 120
 
 
@@ -114,7 +115,8 @@ class Service(Kept):
     @property
     def variables(self) -> dict[str, str]:
         """The environment of a user of this server."""
-        return {**self.environment, "PREFECT_HOME": f"{self.environment['PREFECT_HOME']}-user"}
+        home = {"PREFECT_HOME": f"{self.environment['PREFECT_HOME']}-user"}
+        return {**self.environment, **home, _CONSOLE: QUIET[_CONSOLE]}
 
     def ask(self, path: str, **body: Any) -> Any:
         """What the API answers: to a POST with this body, or to a GET where there is none."""
@@ -226,5 +228,5 @@ def _environment(home: Path, api: str, settings: Mapping[str, str]) -> dict[str,
     """This process's, without what it says of Prefect, and with this."""
     known = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
     direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "COLUMNS": "120"}
-    ours = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api}
+    ours = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, _CONSOLE: "INFO"}
     return {**known, **direct, **QUIET, **ours, **settings}

@@ -21,6 +21,7 @@ from tasks.jobs import Outcome
 from tasks.match import plan_matches, require_matches, write_matches
 from tasks.measure import plan_both_measurements, write_moments
 from tasks.reduce import find_operator, plan_reduction, write_operator
+from tasks.refit import make_decision, plan_decision
 from tasks.report import make_report, plan_report
 from tasks.restore import plan_restoration, write_restored_shard
 from tasks.retire import plan_retirement, retire
@@ -91,6 +92,8 @@ class Steps:
         selection = self.select()
         planned = plan_both_measurements(self.config, selection, self.workspace)
         outcomes = [write_moments(unit.job) for unit in planned if unit.job is not None]
+        if (decision := plan_decision(self.config, selection, self.workspace)) is not None:
+            make_decision(decision)
         _, job = plan_reduction(self.config, selection, self.workspace)
         if job is not None:
             write_operator(job)
@@ -109,7 +112,7 @@ class Steps:
 
     def enhance(self):
         self.match()
-        return [write_enhanced(job)[0] for job in self.enhancement_jobs()]
+        return [write_enhanced(job) for job in self.enhancement_jobs()]
 
     def report(self):
         """Summarise and report; returns the rows of the summary."""

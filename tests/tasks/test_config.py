@@ -59,7 +59,7 @@ def complaint(write):
             "crop, limit, name, path, resize",
         ),
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
-        ({"fit": {"image": 3}}, "fit.image", "images, pairing, ridge, seed"),
+        ({"fit": {"image": 3}}, "fit.image", "images, pairing, refit_beyond, ridge, seed"),
         ({"enhance": {"alpha": 0}}, "enhance.alpha", "alphas, decoding"),
         (
             {"evaluate": {"lpip": None}},

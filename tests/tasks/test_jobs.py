@@ -45,6 +45,7 @@ def test_a_job_goes_through_json_and_comes_back(finished):
         {
             "workspace": "w",
             "target": {"artifact": "a", "fingerprint": "f", "inputs": {"files": "d"}},
+            "dataset": "restored",
             "shard": "shard-000000",
             "corpus": corpus,
             "limits": {"max_pixels": 64, "max_bytes": 64},

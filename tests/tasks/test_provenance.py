@@ -87,6 +87,31 @@ def test_images_that_are_made_say_from_what_and_how(steps):
     assert lines["pairing"] == "paired: both sides of the fit come from the same 1 image"
 
 
+@pytest.mark.parametrize(
+    ("decided", "sentence"),
+    [
+        ({"kept": True, "compared_with": "a", "statistics_moved": 0.01234}, "kept: since it was f"),
+        (
+            {"kept": False, "compared_with": "a", "statistics_moved": 0.5},
+            "fitted anew, as statistics had moved 0.5 from those of operator a; refit beyond 0.1",
+        ),
+        (
+            {"kept": False, "compared_with": None, "statistics_moved": None},
+            "fitted anew, as there was no operator to keep; refit beyond 0.1",
+        ),
+    ],
+)
+def test_whether_the_operator_stayed_is_told_where_there_is_a_threshold(steps, decided, sentence):
+    config = steps("/nowhere", {"restored": "/r", "reference": "/t"}).config
+    provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
+
+    def told(facts):
+        return {fact.name: fact.value for fact in run_facts(config, provenance | facts, {})}
+
+    assert told(decided | {"refit_beyond": 0.1})["refit"].startswith(sentence)
+    assert "refit" not in told({})
+
+
 def test_digests_are_those_of_the_summary_and_not_of_the_disk(steps):
     wanted = {"lpips": "alex", "features": "squeezenet"}
     config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, evaluate=wanted).config

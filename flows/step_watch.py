@@ -1,0 +1,68 @@
+"""How far a step is, for the dashboard, and the warning that it refuses many images."""
+
+import time
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from flows.reports import Report, Step, artifact_key
+from tasks.events import tell_run
+
+_SECONDS_BETWEEN_UPDATES = 2.0
+
+_ENOUGH_IMAGES = 100
+"""To judge the share of refused ones before the step has ended."""
+
+
+class StepWatch:
+    """The step's progress as an artifact of the flow run, updated now and then."""
+
+    def __init__(self, step: Step, total: int | None) -> None:
+        self._step, self._total = step, total
+        created = create_progress_artifact(0.0, key=artifact_key(step.name), description=step.name)
+        self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
+        self._begun = self._shown = time.monotonic()
+        self._has_warned = False
+
+    def show(self, report: Report) -> None:
+        """Tell how far the step is, unless that was told a moment ago."""
+        now = time.monotonic()
+        report.elapsed_s = now - self._begun
+        if report.fresh >= _ENOUGH_IMAGES:
+            self._heed_refused(report)
+        if now - self._shown < _SECONDS_BETWEEN_UPDATES:
+            return
+        share = 100 * report.images / self._total if self._total else 0.0
+        of_all = f" of {self._total}" if self._total else ""
+        description = (
+            f"{report.step}: {report.images}{of_all} images, {report.made} shards made, "
+            f"{report.rate:.1f} images per second, {report.refused.total()} refused"
+        )
+        update_progress_artifact(self._artifact, min(share, 99.0), description=description)
+        self._shown = now
+
+    def finish(self, report: Report) -> None:
+        """Tell how the step ended."""
+        report.elapsed_s = time.monotonic() - self._begun
+        self._heed_refused(report)
+        made = len(report.units) - len(report.failures)
+        share = 100 * made / len(report.units) if report.units else 100.0
+        speed = f", {report.rate:.1f} images per second" if report.fresh else ""
+        description = f"{report.step}: {report.images} images, {report.note}{speed}"
+        update_progress_artifact(self._artifact, share, description=description)
+
+    def _heed_refused(self, report: Report) -> None:
+        """Tell once that more than half of what may be refused is, while one can look into it."""
+        refused, limit = report.refused.total(), self._step.max_bad_fraction
+        if self._has_warned or refused <= limit / 2 * report.fresh:
+            return
+        self._has_warned = True
+        facts = {
+            "step": report.step,
+            "images": report.fresh,
+            "refused": dict(report.refused),
+            "share": round(refused / report.fresh, 4),
+            "max_bad_fraction": limit,
+        }
+        tell_run("refusing", self._step.run, facts)

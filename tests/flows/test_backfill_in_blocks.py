@@ -1,0 +1,321 @@
+"""The conductor: which runs it asks for, in which order, under which keys, and what it refuses."""
+
+import json
+import re
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Crashed
+
+from flows import backfill_in_blocks as conductor
+from flows.backfill_in_blocks import CONDUCTORS, _blocks, backfill_in_blocks
+from flows.enhance_block import enhance_block
+from flows.evaluate_dataset import evaluate_dataset, report_dataset
+from flows.fit_transport import fit_transport
+from flows.pool import Lost
+from flows.shard_corpus import shard_corpus
+from tasks.io import claims as claims_module
+from tasks.io.errors import ShardsFailed
+from tasks.io.ledger import Record
+from tasks.io.workspace import Workspace
+from tasks.plan import is_finished
+from tasks.reduce import find_operator
+
+FLOWS = {
+    flow.name: flow
+    for flow in (shard_corpus, fit_transport, enhance_block, evaluate_dataset, report_dataset)
+}
+IN_BLOCKS = {"blocks": {"shards": 2, "at_once": 3}}
+"""Three shards in two blocks."""
+
+
+class InProcess:
+    """Stands in for a pool: runs errands at once, with what a worker would read of them."""
+
+    def __init__(self):
+        self.sent, self.at_once, self.queue = [], {}, None
+        self.do = lambda errand: FLOWS[errand.flow](**json.loads(json.dumps(errand.parameters)))
+
+    def __call__(self, _config, queue):
+        self.queue = queue
+        return self
+
+    def watch(self, runs):
+        assert runs == []
+
+    def run(self, errands, *, at_once=1, ended=lambda _: None, waited=lambda _: None):
+        lost = []
+        for errand in errands:
+            self.sent.append(errand)
+            self.at_once[errand.flow] = at_once
+            if isinstance(failed := self.do(errand), Lost):
+                lost.append(failed)
+            else:
+                ended(errand)
+            waited(0.0)
+        return lost
+
+    @property
+    def flows(self):
+        return [errand.flow for errand in self.sent]
+
+
+@pytest.fixture
+def pool(monkeypatch, server):
+    stand_in = InProcess()
+    monkeypatch.setattr(conductor, "Pool", stand_in)
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.02)
+    return stand_in
+
+
+@pytest.fixture
+def done(finished, pool):
+    """The configuration in blocks, of which nothing is missing; its report tells of blocks."""
+    config = finished.configure(**IN_BLOCKS)
+    report_dataset(config)
+    return config
+
+
+def forget(project, pattern):
+    """Remove the records of artifacts whose names have this in them; returns them."""
+    found = [record for record in project.records() if re.search(pattern, record.artifact)]
+    for record in found:
+        (project.workspace / record.path).unlink()
+    return found
+
+
+def blocks_of(config):
+    workspace = Workspace(config.workspace)
+    passed = []
+    watch = SimpleNamespace(pass_by=passed.append)
+    return list(_blocks(config, find_operator(config, workspace), watch)), passed
+
+
+def test_the_whole_job_is_done_stage_by_stage_and_block_by_block(project, pool, undisturbed):
+    config = project.configure(**IN_BLOCKS)
+    state = backfill_in_blocks(config, queue="nightly", return_state=True)
+    assert pool.flows == [
+        "shard-corpus",
+        "fit-transport",
+        "enhance-block",
+        "enhance-block",
+        "evaluate-dataset",
+        "report",
+    ]
+    assert [errand.parameters["shards"] for errand in pool.sent[2:4]] == [
+        ["shard-000000", "shard-000001"],
+        ["shard-000002"],
+    ]
+    assert pool.queue == "nightly"
+    assert pool.at_once == dict.fromkeys(pool.flows, 1) | {"enhance-block": 3}
+    assert project.lasting() == undisturbed
+    assert state.message.startswith("report: ")
+    assert state.message.endswith("/report.html")
+
+
+def test_when_nothing_is_missing_nothing_is_run(done, pool):
+    state = backfill_in_blocks(done, return_state=True)
+    assert pool.sent == []
+    assert (state.name, state.message) == (
+        "Completed",
+        "nothing to do: every shard of every step is done",
+    )
+
+
+def test_stages_that_have_nothing_to_do_are_not_run(finished, done, pool, undisturbed):
+    forget(finished, "fidelity")
+    backfill_in_blocks(done)
+    assert pool.flows == ["evaluate-dataset"]
+    pool.sent.clear()
+    forget(finished, "/report$")
+    backfill_in_blocks(done)
+    assert pool.flows == ["report"]
+    assert finished.lasting() == undisturbed
+
+
+def test_only_blocks_that_miss_something_are_run(finished, done, pool, undisturbed):
+    (_,) = forget(finished, r"^metrics/.*alpha\+0.50/shard-000002")
+    backfill_in_blocks(done)
+    assert pool.flows == ["enhance-block"]
+    assert pool.sent[0].parameters["shards"] == ["shard-000002"]
+    assert finished.lasting() == undisturbed
+
+
+def test_a_block_is_the_same_whatever_of_it_is_done(finished):
+    config = finished.configure(**IN_BLOCKS)
+    assert blocks_of(config) == ([], [6, 2])
+    enhanced = forget(finished, "^enhanced/")
+    missing, passed = blocks_of(config)
+    assert [errand.parameters["shards"] for errand in missing] == [
+        ["shard-000000", "shard-000001"],
+        ["shard-000002"],
+    ]
+    assert ([errand.images for errand in missing], passed) == ([6, 2], [0, 0])
+    restore(finished, [record for record in enhanced if "shard-000000" in record.artifact])
+    partly, passed = blocks_of(config)
+    assert [errand.key for errand in partly] == [errand.key for errand in missing]
+    assert [errand.parameters for errand in partly] == [errand.parameters for errand in missing]
+    assert ([errand.images for errand in partly], passed) == ([3, 2], [3, 0])
+
+
+def restore(project, records: list[Record]):
+    """Put records back; what they say of files is not asked for here."""
+    for record in records:
+        (project.workspace / record.path).write_text('{"files": {}}')
+
+
+def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_runs(finished):
+    def keys(**sections):
+        config = finished.configure(**IN_BLOCKS, **sections)
+        return [errand.key for errand in blocks_of(config)[0]]
+
+    wanted = keys(enhance={"alphas": [0, 0.25]})
+    assert len(set(wanted)) == 2
+    assert keys(enhance={"alphas": [0, 0.75]}) != wanted
+    assert keys(enhance={"alphas": [0, 0.25]}, compute={"batch": 1}) == wanted
+
+
+def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(finished, draw):
+    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [0, 0.25]})
+    before = [errand.key for errand in blocks_of(config)[0]]
+    draw(finished.folder / "reference" / "b" / "7.png", 99, 21, 17)
+    shard_corpus(config)
+    fit_transport(config)
+    after = [errand.key for errand in blocks_of(config)[0]]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
+
+
+def test_runs_are_tagged_with_data_set_operator_and_alphas(finished):
+    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
+    operator = find_operator(config, Workspace(config.workspace)).name
+    errand, _ = blocks_of(config)[0]
+    assert errand.tags == (
+        "data-set:tiny",
+        f"operator:{operator}",
+        "alpha:-0.50",
+        "alpha:+0.25",
+    )
+
+
+def test_a_second_run_beside_a_living_one_is_skipped(finished, pool):
+    config = finished.configure(enhance={"alphas": [0.25]})
+    with Workspace(config.workspace).claims.held(f"{CONDUCTORS}/tiny"):
+        state = backfill_in_blocks(config, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
+    assert state.message == "another run of this backfill is at work"
+    assert pool.sent == []
+
+
+def test_the_run_of_another_configuration_is_no_reason_to_skip(finished, pool):
+    config = finished.configure()
+    with Workspace(config.workspace).claims.held(f"{CONDUCTORS}/other"):
+        state = backfill_in_blocks(config, return_state=True)
+    assert state.name == "Completed"
+
+
+def test_a_run_takes_over_from_one_that_died(finished, pool, monkeypatch):
+    config = finished.configure()
+    claims = Workspace(config.workspace).claims
+    dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
+    claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    started = time.monotonic()
+    state = backfill_in_blocks(config, return_state=True)
+    assert state.name == "Completed"
+    assert time.monotonic() - started > 0.3
+    assert claims.names() == []
+
+
+def test_of_two_that_wait_for_a_dead_one_one_takes_over(finished, pool, monkeypatch):
+    config = finished.configure()
+    claims = Workspace(config.workspace).claims
+    dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
+    claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    at_work, both_looked = [], threading.Event()
+
+    def conduct(config, pool):
+        at_work.append(1)
+        both_looked.wait(30)
+        return Crashed(message="of no interest")
+
+    monkeypatch.setattr(conductor, "_conduct", conduct)
+    monkeypatch.setattr(conductor, "cancel_late_runs", lambda: None)
+    monkeypatch.setattr(conductor, "runs_under_way", lambda config: [])
+    said = []
+
+    def run():
+        said.append(backfill_in_blocks.fn(config).name)
+        both_looked.set()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sorted(said), at_work) == (["Crashed", "Skipped"], [1])
+
+
+def test_a_block_that_stays_incomplete_though_its_runs_end_well_is_an_error(finished, pool):
+    pool.do = lambda errand: None
+    with pytest.raises(ShardsFailed) as raised:
+        backfill_in_blocks(finished.configure(**IN_BLOCKS, enhance={"alphas": [0.25]}))
+    assert pool.flows == ["enhance-block"] * 4
+    assert str(raised.value) == (
+        "2 blocks of shards must be whole after their runs have ended well, but miss something; "
+        "see `dotpipe status CONFIG`, and whether all workers see the same workspace"
+    )
+
+
+def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(finished, pool):
+    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [0.25]})
+    do, adopted = pool.do, []
+
+    def sometimes(errand):
+        if errand.flow == "enhance-block" and not adopted:
+            adopted.append(errand)
+        else:
+            do(errand)
+
+    pool.do = sometimes
+    backfill_in_blocks(config)
+    assert is_finished(config)
+    assert pool.flows.count("enhance-block") == 3
+    assert pool.sent[2] == adopted[0]
+
+
+@pytest.mark.parametrize("flow", ["fit-transport", "enhance-block"])
+def test_runs_that_are_given_up_stop_it_with_their_reason(project, pool, flow):
+    do, crashed = pool.do, Crashed(message="the GPU fell off the bus")
+
+    def fail(errand):
+        if errand.flow != flow:
+            return do(errand)
+        return Lost(errand, FlowRun.model_construct(name="ant", state=crashed))
+
+    pool.do = fail
+    with pytest.raises(ShardsFailed) as raised:
+        backfill_in_blocks(project.configure(**IN_BLOCKS))
+    count = 2 if flow == "enhance-block" else 1
+    assert str(raised.value) == (
+        f"all runs on the pool must end well, got {count} given up; the first: {flow} 'ant' ended "
+        "Crashed: the GPU fell off the bus. The others are done, and running again takes up just "
+        "these"
+    )
+    assert pool.flows[-1] == flow
+
+
+def test_its_progress_is_an_artifact_of_its_run(finished, done, pool, artifacts):
+    forget(finished, "^enhanced/")
+    state = backfill_in_blocks(done, return_state=True)
+    mine = [
+        artifact
+        for artifact in artifacts()
+        if artifact["flow_run_id"] == str(state.state_details.flow_run_id)
+        and artifact["type"] == "progress"
+    ]
+    assert {artifact["data"] for artifact in mine} == {100.0}
+    assert any("8 of 8 images, 2 blocks in" in artifact["description"] for artifact in mine)

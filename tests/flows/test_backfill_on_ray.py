@@ -1,0 +1,228 @@
+"""Runs whose tasks are on a Ray cluster of two nodes, and what happens when it loses some."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import httpx
+import psutil
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from ray_nodes import ray_nodes
+from ray_tasks import Unit, die, fail, in_a_flow, linger, load
+
+from flows import ray_lanes
+from flows.backfill import backfill
+from flows.lanes import computing
+from flows.reports import Step
+from flows.screen import screen
+from flows.steps import run_step
+from tasks.io.codecs import Autoencoder
+from tasks.io.errors import ConfigurationError, ShardsFailed
+from tasks.jobs import Planned
+from tasks.plan import is_finished
+from tasks.sections import Compute
+
+pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.usefixtures("server")]
+
+RESOURCES = {"num_cpus": 1}, {"num_cpus": 1, "num_gpus": 2}
+"""A node with a processor, and one with another and two GPUs, which are pretended."""
+
+
+@pytest.fixture
+def nodes(tmp_path_factory):
+    with ray_nodes(tmp_path_factory.mktemp("ray"), *RESOURCES) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, new_project, server):
+    """What a run in threads of this process leaves; some sums depend on how torch divides them."""
+    project = new_project(tmp_path_factory.mktemp("alone") / "project")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    backfill(project.configure())
+    torch.set_num_threads(threads)
+    return project.lasting()
+
+
+class Reaper(threading.Thread):
+    """Kills a node as soon as one of its processes is at work on enhancing a shard."""
+
+    def __init__(self, nodes, node, workspace):
+        super().__init__(daemon=True)
+        self.nodes, self.node, self.claims = nodes, node, workspace / "claims" / "enhanced"
+        self.interrupted = None
+
+    def run(self):
+        while self.interrupted is None:
+            for claim in self.claims.rglob("*.json"):
+                with suppress(OSError, ValueError, psutil.NoSuchProcess):
+                    owner = psutil.Process(json.loads(claim.read_bytes())["process"])
+                    if self.nodes.raylets[self.node] in owner.parents():
+                        self.interrupted = claim.stem
+                        self.nodes.kill(self.node)
+                        return
+            time.sleep(0.002)
+
+
+def test_a_run_that_loses_a_node_ends_with_the_bytes_of_one_in_threads(project, nodes, alone):
+    runner = {"kind": "ray", "address": nodes.client}
+    config = project.configure(compute={"runner": runner})
+    reaper = Reaper(nodes, 1, project.workspace)
+    reaper.start()
+    backfill(config)
+    assert reaper.interrupted is not None
+    assert [one.status() == psutil.STATUS_ZOMBIE for one in nodes.raylets] == [False, True]
+    assert project.lasting() == alone
+    project.vouch()
+    assert is_finished(project.configure())  # in threads there is nothing left to do
+
+
+@pytest.fixture(scope="module")
+def lasting_nodes(tmp_path_factory):
+    """A cluster for tests that lose no node."""
+    with ray_nodes(tmp_path_factory.mktemp("ray"), *RESOURCES) as started:
+        yield started
+
+
+@pytest.fixture
+def units(tmp_path):
+    """Makes units of work, which tell what they see in a folder of the workspace."""
+
+    def made(count, **known):
+        return (
+            Planned(f"unit-{number}", 1, Unit(workspace=str(tmp_path), number=number, **known))
+            for number in range(count)
+        )
+
+    return made
+
+
+@pytest.fixture
+def told(tmp_path):
+    """What a unit has told so far, line by line."""
+
+    def lines(number):
+        file = tmp_path / str(number)
+        return file.read_text().splitlines() if file.exists() else []
+
+    return lines
+
+
+@pytest.fixture
+def on_ray(lasting_nodes):
+    """Runs a step on the cluster, in a flow of its own."""
+
+    def run(work, planned, **ray):
+        runner = {"kind": "ray", "address": lasting_nodes.client, **ray}
+        lanes = computing(Compute.model_validate({"runner": runner}))
+        step = Step("try", "tried", 0.05)
+        return in_a_flow(lambda: run_step(step, work, planned, lanes))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory):
+    """The weights of a small auto-encoder."""
+    folder = str(tmp_path_factory.mktemp("codec"))
+    layers = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    module = AutoencoderTiny(**layers, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))
+    module.save_pretrained(folder)
+    return Autoencoder(kind="autoencoder-tiny", weights=folder)
+
+
+def test_a_process_loads_a_network_once_and_each_task_knows_its_gpu(on_ray, units, told, codec):
+    assert on_ray(load, units(12, codec=codec)).made == 12
+    seen = [told(number)[0].split() for number in range(12)]
+    networks = {(process, network) for process, network, *_ in seen}
+    processes = {process for process, *_ in seen}
+    assert len(networks) == len(processes) <= 3  # two at once, half a processor each
+    assert {gpu for _, _, _, gpu, _ in seen} == {"0", "1"}
+    assert {(device, cores) for _, _, device, _, cores in seen} == {("cpu", "1")}
+
+
+def test_fractions_of_gpus_are_shared(on_ray, units, told, codec):
+    assert on_ray(load, units(8, codec=codec), gpus=0.5, cpus=0.25).made == 8
+    seen = [told(number)[0].split() for number in range(8)]
+    assert len({process for process, *_ in seen}) > 2
+
+
+class Counting:
+    """A screen that counts the images that went by."""
+
+    def __init__(self):
+        self.images = 0
+
+    def begin(self, step, total):
+        pass
+
+    def advance(self, images):
+        self.images += images
+
+    def finish(self, note):
+        pass
+
+
+@contextmanager
+def counted():
+    view = Counting()
+    token = screen.set(view)
+    try:
+        yield view
+    finally:
+        screen.reset(token)
+
+
+def test_a_process_that_dies_over_a_unit_again_and_again_fails_that_unit_alone(
+    on_ray, units, told, server, monkeypatch
+):
+    monkeypatch.setattr(ray_lanes, "_ATTEMPTS", 1)
+    with (
+        pytest.raises(ShardsFailed, match=r"1 of 3 .*unit-0, with WorkerCrashedError"),
+        counted() as view,
+    ):
+        on_ray(die, units(3), gpus=0)
+    assert len(set(told(0))) == len(told(0)) == 2  # another process each time
+    assert view.images == 2
+    asked = {"sort": "EXPECTED_START_TIME_DESC", "limit": 3}
+    runs = httpx.post(f"{server}/api/task_runs/filter", json=asked).raise_for_status().json()
+    assert sorted(run["state"]["type"] for run in runs) == ["COMPLETED", "COMPLETED", "CRASHED"]
+    (lost,) = (run["state"] for run in runs if run["state"]["type"] == "CRASHED")
+    assert lost["message"].startswith("WorkerCrashedError: ")
+
+
+def test_an_error_in_another_process_names_the_line_that_raised_it(on_ray, units):
+    line = fail.fn.__code__.co_firstlineno + 3
+    with pytest.raises(ShardsFailed, match=rf"with RuntimeError at .*ray_tasks.py:{line}: unit 0"):
+        on_ray(fail, units(1), gpus=0)
+
+
+def test_a_workspace_that_the_cluster_does_not_have_is_a_mistake_that_stops_the_step(
+    on_ray, units, tmp_path
+):
+    units = [
+        each._replace(job=each.job.model_copy(update={"workspace": f"{tmp_path}/x"}))
+        for each in units(3)
+    ]
+    with pytest.raises(
+        ConfigurationError, match=r"must be a bucket, or a folder that all machines"
+    ):
+        on_ray(load, units, gpus=0)
+
+
+def test_a_step_that_is_stopped_ends_its_tasks_on_the_cluster(on_ray, units, told):
+    def plan():
+        yield from units(2)
+        deadline = time.monotonic() + 60
+        while not (told(0) and told(1)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_ray(linger, plan(), gpus=0)
+    assert told(0) == told(1) == ["begun", "ended"]

@@ -1,0 +1,230 @@
+"""Deployments: what `infra/prefect.yaml` says is what is registered, by either command."""
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Scheduled
+
+from flows.deployments import UNSCHEDULED, defined, deploy, prepare
+from tasks.config import Config
+from tasks.io.errors import ConfigurationError
+
+PREFECT = Path(sys.executable).with_name("prefect")
+FLOWS = {
+    "backfill-in-blocks": "conductors",
+    "backfill": "backfill",
+    "shard-corpus": "backfill",
+    "fit-transport": "backfill",
+    "enhance-block": "backfill",
+    "evaluate-dataset": "backfill",
+    "report": "backfill",
+}
+"""Every flow with the queue of its deployment."""
+
+
+@pytest.fixture
+def client(server):
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def config(project):
+    return project.configure(name=f"tiny-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def pool():
+    """The name of a pool that no other test knows of."""
+    return f"pool-{uuid.uuid4().hex[:8]}"
+
+
+def deployments(client, name):
+    """The deployments of a name, by their flows."""
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+    found = client.read_deployments(deployment_filter=named)
+    return {client.read_flow(each.flow_id).name: each for each in found}
+
+
+def queues(client, pool):
+    return {queue.name: queue for queue in client.read_work_queues(work_pool_name=pool)}
+
+
+def schedules(client, config):
+    """The cron lines of a configuration's deployments, by their flows."""
+    return {
+        flow: [(each.schedule.cron, each.schedule.timezone) for each in deployment.schedules]
+        for flow, deployment in deployments(client, config.name).items()
+        if deployment.schedules
+    }
+
+
+def plain(deployment):
+    """What a deployment says, without what every one has of its own."""
+    said = deployment.model_dump(
+        mode="json",
+        include={
+            *("description", "parameters", "tags", "entrypoint", "path", "pull_steps"),
+            *("work_queue_name", "work_pool_name", "job_variables", "paused", "version"),
+            *("parameter_openapi_schema", "enforce_parameter_schema", "concurrency_limit"),
+        },
+    )
+    lines = [each.schedule.model_dump(mode="json") for each in deployment.schedules]
+    said["tags"].sort()
+    return said | {"schedules": lines, "pull_steps": said["pull_steps"] or []}
+
+
+def test_every_flow_is_registered_under_the_configurations_name(client, config, pool):
+    names = deploy(config, pool=pool)
+    assert sorted(names) == sorted(f"{flow}/{config.name}" for flow in FLOWS)
+    found = deployments(client, config.name)
+    assert {flow: each.work_queue_name for flow, each in found.items()} == FLOWS
+    for each in found.values():
+        assert each.work_pool_name == pool
+        assert Config.model_validate(each.parameters["config"]) == config
+        assert each.tags == ["dotpipe", f"data-set:{config.name}"]
+        assert (each.enforce_parameter_schema, each.paused) == (True, False)
+    assert found["backfill-in-blocks"].parameters["queue"] == "nightly"
+
+
+def test_entrypoints_are_modules_that_workers_have(client, config, pool):
+    deploy(config, pool=pool)
+    for flow, each in deployments(client, config.name).items():
+        assert load_flow_from_entrypoint(each.entrypoint).name == flow
+        assert not each.pull_steps
+
+
+def test_the_parameters_of_every_flow_fit_its_schema(client, config, pool):
+    """A run is refused by the server if they do not."""
+    deploy(config, pool=pool)
+    found = deployments(client, config.name)
+    more = {
+        "enhance-block": {"operator": ["a", "b", False], "shards": ["shard-000000"]},
+        "backfill-in-blocks": {"queue": "backfill"},
+    }
+    for flow, each in found.items():
+        run = client.create_flow_run_from_deployment(
+            each.id, parameters=more.get(flow, {}), state=Scheduled()
+        )
+        assert Config.model_validate(run.parameters["config"]) == config
+    with pytest.raises(Exception, match="queue"):
+        client.create_flow_run_from_deployment(
+            found["backfill-in-blocks"].id, parameters={"queue": "weekly"}
+        )
+
+
+def test_the_pool_has_the_queues_with_their_priorities_and_limits(client, config, pool):
+    deploy(config, pool=pool)
+    assert client.read_work_pool(pool).type == "process"
+    found = queues(client, pool)
+    said = {
+        name: {"priority": queue.priority, "concurrency_limit": queue.concurrency_limit}
+        for name, queue in found.items()
+        if name != "default"
+    }
+    wanted = {
+        name: {"concurrency_limit": None} | options
+        for name, options in defined()["definitions"]["queues"].items()
+    }
+    assert said == wanted
+    ranks = {name: queue.priority for name, queue in found.items()}
+    assert ranks["conductors"] < ranks["nightly"] < ranks["backfill"]
+
+
+def test_what_a_person_changed_of_pool_and_queues_stays(client, config, pool):
+    deploy(config, pool=pool)
+    client.update_work_pool(pool, WorkPoolUpdate(description="mine", concurrency_limit=7))
+    queue = queues(client, pool)["backfill"]
+    client.update_work_queue(queue.id, concurrency_limit=2)
+    deploy(config, pool=pool)
+    prepare(pool, at_once=5)
+    kept = client.read_work_pool(pool)
+    assert (kept.description, kept.concurrency_limit) == ("mine", 7)
+    assert queues(client, pool)["backfill"].concurrency_limit == 2
+
+
+def test_a_pool_of_one_machine_computes_no_more_at_once_than_it_is_told(client, config, pool):
+    prepare(pool, at_once=2)
+    deploy(config, pool=pool)
+    limits = {name: queue.concurrency_limit for name, queue in queues(client, pool).items()}
+    assert limits == {"default": None, "conductors": None, "nightly": 2, "backfill": 2}
+
+
+def test_only_the_conductor_has_a_schedule_and_keeps_it_until_it_is_told_otherwise(
+    client, config, pool
+):
+    deploy(config, pool=pool)
+    assert schedules(client, config) == {}
+    deploy(config, pool=pool, schedule="30 1 * * *")
+    assert schedules(client, config) == {"backfill-in-blocks": [("30 1 * * *", "UTC")]}
+    deploy(config, pool=pool)
+    assert schedules(client, config) == {"backfill-in-blocks": [("30 1 * * *", "UTC")]}
+    deploy(config, pool=pool, schedule="0 3 * * 1")
+    assert schedules(client, config) == {"backfill-in-blocks": [("0 3 * * 1", "UTC")]}
+    deploy(config, pool=pool, schedule=UNSCHEDULED)
+    assert schedules(client, config) == {}
+
+
+@pytest.mark.parametrize("line", ["tonight", "* * *", "61 2 * * *", ""])
+def test_a_schedule_that_is_no_cron_line_is_one_sentence_and_registers_nothing(
+    client, config, pool, line
+):
+    with pytest.raises(ConfigurationError) as raised:
+        deploy(config, pool=pool, schedule=line)
+    assert str(raised.value) == (
+        f"--schedule must be a cron line as in '0 2 * * *', or 'none', got {line!r}"
+    )
+    assert deployments(client, config.name) == {}
+
+
+def test_a_changed_configuration_takes_the_place_of_the_former(client, config, pool):
+    deploy(config, pool=pool)
+    before = deployments(client, config.name)
+    changed = config.model_copy(update={"weights": "s3://bucket/weights"})
+    deploy(changed, pool=pool)
+    after = deployments(client, config.name)
+    assert {flow: each.id for flow, each in after.items()} == {
+        flow: each.id for flow, each in before.items()
+    }
+    assert {each.parameters["config"]["weights"] for each in after.values()} == {
+        "s3://bucket/weights"
+    }
+
+
+def test_prefect_deploy_registers_the_same_from_the_same_file(
+    client, shell, prefect_home, repository, server
+):
+    example = defined()["definitions"]["config"]
+    config = Config.model_validate(example)
+    deploy(config)  # the pool, which prefect deploy wants to be there
+    (line,) = (
+        each["schedules"][0]["cron"] for each in defined()["deployments"] if "schedules" in each
+    )
+    done = subprocess.run(
+        [PREFECT, "deploy", "--prefect-file", "infra/prefect.yaml", "--all"],
+        cwd=repository,
+        env=shell(prefect_home, server),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    theirs = {flow: plain(each) for flow, each in deployments(client, config.name).items()}
+    assert sorted(theirs) == sorted(FLOWS)
+    for each in deployments(client, config.name).values():
+        client.delete_deployment(each.id)
+    deploy(config, schedule=line)
+    ours = {flow: plain(each) for flow, each in deployments(client, config.name).items()}
+    deploy(config, schedule=UNSCHEDULED)
+    for flow in FLOWS:
+        given = Config.model_validate(theirs[flow]["parameters"].pop("config"))
+        assert given == Config.model_validate(ours[flow]["parameters"].pop("config"))
+        assert theirs[flow] == ours[flow]

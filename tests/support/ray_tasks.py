@@ -1,0 +1,89 @@
+"""Tasks that tests run on a Ray cluster, whose processes import them from here."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import flow, task
+
+from tasks.io.allotment import allotment
+from tasks.io.codecs import Autoencoder, load_codec
+from tasks.io.cores import cores
+from tasks.io.devices import leased
+from tasks.jobs import Job, Outcome
+from tasks.policy import SHARD_POLICY
+
+T = TypeVar("T")
+
+
+@flow
+def alone() -> Any:
+    """What ``in_a_flow`` was told to do: the flow goes to the cluster with its tasks, as whole."""
+    return _take()
+
+
+def in_a_flow(work: Callable[[], T]) -> T:
+    """What some work gives that is done in a flow run."""
+    _left.append(work)
+    found: T = alone()
+    return found
+
+
+def _take() -> Any:
+    return _left.pop()()
+
+
+_left: list[Callable[[], Any]] = []
+
+
+class Unit(Job):
+    """One of some units of work."""
+
+    number: int
+    codec: Autoencoder | None = None
+
+    def tell(self, *words: object) -> None:
+        """Add a line to what the unit tells, in the workspace."""
+        with (Path(self.workspace) / f"{self.number}").open("a") as file:
+            file.write(" ".join(map(str, words)) + "\n")
+
+
+@task(**SHARD_POLICY)
+def load(job: Unit) -> Outcome:
+    """Load a codec, and tell which process has it, and what it may use."""
+    share = allotment()
+    with leased("auto") as device:
+        codec = load_codec(job.codec, device, "float32")
+        time.sleep(0.2)
+        job.tell(os.getpid(), id(codec), device, share.devices[0], cores())
+    return Outcome(images=1)
+
+
+@task(**SHARD_POLICY)
+def die(job: Unit) -> Outcome:
+    """Kill the process, as a crash in a library would, if the number is 0."""
+    job.tell(os.getpid())
+    if job.number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(images=1)
+
+
+@task(**SHARD_POLICY)
+def fail(job: Unit) -> Outcome:
+    """Raise what is no user's mistake."""
+    raise RuntimeError(f"unit {job.number} is cursed")
+
+
+@task(**SHARD_POLICY)
+def linger(job: Unit) -> Outcome:
+    """Work for minutes, and tell when that ends."""
+    job.tell("begun")
+    try:
+        for _ in range(6000):
+            time.sleep(0.1)
+    finally:
+        job.tell("ended")
+    return Outcome(images=1)
