@@ -20,6 +20,7 @@ from flows.presence import at_work
 from flows.succession import cancel_late_runs, runs_under_way
 from tasks.config import Config
 from tasks.enhancement_plan import plan_enhancement
+from tasks.events import tell_run
 from tasks.io.errors import ShardsFailed
 from tasks.io.fingerprints import fingerprint
 from tasks.io.workspace import Workspace
@@ -67,7 +68,9 @@ def _conduct(config: Config, pool: Pool) -> State[str]:
     _enhance(config, find_operator(config, workspace), pool)
     _stage("evaluate", "evaluate-dataset", config, pool)
     _stage("report", "report", config, pool)
-    return Completed(message=f"report: {report_address(config)}")
+    address = report_address(config)
+    tell_run("finished", config.name, {"report": address})
+    return Completed(message=f"report: {address}")
 
 
 def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
@@ -81,8 +84,9 @@ def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
 def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
     """Have the shards that miss something enhanced, and look again until none does."""
     former: list[str] = []
+    watch = BlockWatch(config)
     while True:
-        watch = BlockWatch(config)
+        watch.begin()
         sent = list[str]()
         errands = _blocks(config, operator, watch)
         lost = pool.run(
@@ -138,7 +142,8 @@ def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> Erra
     tags = [f"data-set:{config.restored_name}", f"operator:{operator.name}"]
     tags += [f"alpha:{alpha:+.2f}" for alpha in config.enhance.alphas]
     images = sum(unit.images for unit in block if unit.job is not None)
-    return Errand("enhance-block", key, parameters, tuple(tags), images)
+    name = f"enhance {config.restored_name} {shards[0]}"
+    return Errand("enhance-block", key, parameters, tuple(tags), images, name)
 
 
 def _require_all(lost: list[Lost]) -> None:

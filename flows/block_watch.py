@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 
 from flows.pool import Errand
 from tasks.config import Config
+from tasks.events import tell_run
 from tasks.io.workspace import Workspace
 
 _SECONDS_BETWEEN_UPDATES = 2.0
@@ -18,6 +19,7 @@ class BlockWatch:
     """Images of the blocks that have ended, as an artifact of the conductor's run."""
 
     def __init__(self, config: Config) -> None:
+        self._name = config.name
         self._step = f"enhance {config.restored_name}"
         self._total = sum(Workspace(config.workspace).shards(config.restored_name).values())
         self._patience_s = config.blocks.patience_s
@@ -26,6 +28,10 @@ class BlockWatch:
         self._told = 0
         created = create_progress_artifact(0.0, key="enhance-in-blocks", description=self._step)
         self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
+
+    def begin(self) -> None:
+        """All shards are looked at, again perhaps."""
+        self._images = 0
 
     def pass_by(self, images: int) -> None:
         """So many images were done before."""
@@ -43,6 +49,7 @@ class BlockWatch:
         ends = int(seconds / self._patience_s)
         if ends > self._told:
             get_run_logger().warning("%s: no block has ended for %d s", self._step, seconds)
+            tell_run("stalled", self._name, {"step": self._step, "seconds": round(seconds)})
         self._told = ends
 
     def finish(self) -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from prefect.settings import PREFECT_HOME
 
 _GOODBYE_S = 30
-"""Workers end their flow runs first."""
+"""A worker has its flow runs end first."""
 
 _LAST_WORDS = 2000
 """Bytes of a log that are shown."""
@@ -49,14 +49,14 @@ class Daemon:
         return [*map(str, self._written()[1:])]
 
     def start(self, *words: str, notes: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Begin ``python -m prefect words…`` in a session of its own."""
+        """Begin ``python -m words…`` in a session of its own."""
         _folder().mkdir(parents=True, exist_ok=True)
         with self._lock.open("a+") as lock, self.log.open("ab") as log:
             if not _locked(lock):
                 return  # another command has just begun it
             lock.truncate(0)  # the number of a former process may be another's by now
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
-                [sys.executable, "-m", "prefect", *words],
+                [sys.executable, "-m", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -70,13 +70,17 @@ class Daemon:
         """End the process and what it has started; whether there was one."""
         if not self.is_alive() or not (written := self._written()):
             return False
-        for how in (signal.SIGTERM, signal.SIGKILL):
+        number = int(written[0])
+        for send, how in ((os.kill, signal.SIGTERM), (os.killpg, signal.SIGKILL)):
             with suppress(ProcessLookupError):
-                os.killpg(int(written[0]), how)
-            deadline = time.monotonic() + _GOODBYE_S
-            while self.is_alive() and time.monotonic() < deadline:
-                time.sleep(0.1)
+                send(number, how)
+                self._wait_for_end()
         return True
+
+    def _wait_for_end(self) -> None:
+        deadline = time.monotonic() + _GOODBYE_S
+        while self.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -85,7 +89,7 @@ class Daemon:
             return log.read().decode(errors="replace")
 
     def _written(self) -> list[Any]:
-        """The number of the process, which is that of its group, and the notes."""
+        """The number of the process, which is that of its group too, and the notes."""
         text = self._lock.read_text()
         return [*json.loads(text)] if text else []
 

@@ -9,6 +9,8 @@ from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     ArtifactFilterType,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
 )
@@ -21,8 +23,8 @@ from flows.pulse import Pulse
 from tasks.config import Config
 
 _SECONDS_BETWEEN_LOOKS = 2.0
-_MOST_RUNS = 200
-"""The API gives so many at a time; blocks of a large data set are more, and have no bars."""
+_STAGES = ("shard-corpus", "fit-transport", "enhance-dataset", "evaluate-dataset", "report")
+"""Flows whose steps are shown; blocks may be thousands, and their conductor counts them."""
 
 
 def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
@@ -58,9 +60,11 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
 def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:
     """The progress of all steps of a run and of the runs below it, oldest first."""
     runs, last = [run], [run]
-    while last and len(runs) < _MOST_RUNS:
+    stages = FlowFilter(name=FlowFilterName(any_=list(_STAGES)))
+    while last:
         below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=last))
-        last = [found.id for found in client.read_flow_runs(flow_run_filter=below)]
+        found_below = client.read_flow_runs(flow_filter=stages, flow_run_filter=below)
+        last = [found.id for found in found_below]
         runs += last
     wanted = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=runs),

@@ -51,6 +51,8 @@ class Errand(NamedTuple):
     parameters: dict[str, Any]
     tags: tuple[str, ...] = ()
     images: int = 0
+    name: str | None = None
+    """What the run is called until it begins and names itself; Prefect's choice by default."""
 
 
 class Lost(NamedTuple):
@@ -152,6 +154,7 @@ class Pool:
             submitted = run_deployment(
                 name,
                 parameters=errand.parameters,
+                flow_run_name=errand.name,
                 tags=errand.tags,
                 idempotency_key=key,
                 work_queue_name=self._queue,

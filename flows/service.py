@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -32,7 +33,7 @@ def up(pool: str, port: int = PORT) -> str:
     with served(start_on=port) as address:
         if not WORKER.is_alive():
             name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-            words = ("worker", "start", "--pool", pool, "--type", "process", "--name", name)
+            words = ("infra.worker", "--pool", pool, "--name", name)
             WORKER.start(*words, notes=(name, pool, address), environment=_environment(address))
         _wait(WORKER, lambda: _is_online(*WORKER.notes()))
         _, *place = WORKER.notes()
@@ -93,7 +94,7 @@ def require_answer(api: str) -> None:
 def _start_server(port: int) -> None:
     _require_free(port)
     address = f"http://127.0.0.1:{port}"
-    words = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    words = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     SERVER.start(*words, notes=(address,), environment=_environment(address))
 
 
@@ -138,9 +139,10 @@ def _wait(daemon: Daemon, is_ready: Callable[[], bool]) -> None:
 
 def _is_online(name: str, pool: str, _address: str) -> bool:
     """Whether a worker polls its pool."""
+    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     with get_client(sync_client=True) as client:
         try:
-            workers = client.read_workers_for_work_pool(pool)
+            workers = client.read_workers_for_work_pool(pool, worker_filter=online)
         except ObjectNotFound:
             return False
-    return any((worker.name, worker.status) == (name, "ONLINE") for worker in workers)
+    return name in {worker.name for worker in workers}

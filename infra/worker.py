@@ -3,9 +3,9 @@
 `python -m infra.worker --pool dotpipe` is `prefect worker start --type process --pool dotpipe`
 with another end. Left to itself, that worker answers SIGTERM by killing its flow runs, which
 the server then believes to be running. Here the worker is halted first, so that it takes
-no new run; every flow run gets SIGTERM, ends the shards it has in hand, and tells the server
-itself; then the worker goes. How long that may take is up to whoever sent the signal:
-`stop_grace_period` of a container must be longer than a shard.
+no new run; every flow run gets SIGTERM, ends the shards in hand if that takes seconds, and
+tells the server itself; then the worker goes. How long all that may take is up to whoever sent
+the signal: `stop_grace_period` of a container.
 """
 
 import os
@@ -28,7 +28,8 @@ def main(words: Sequence[str]) -> int:
     # The worker ends itself by SIGINT, which it would inherit as ignored from some shells.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", *words]
-    worker = subprocess.Popen(command)  # noqa: S603 - our own interpreter
+    # What whoever began this process gave it to hold is held by the worker too.
+    worker = subprocess.Popen(command, close_fds=False)  # noqa: S603 - our own interpreter
     signal.signal(signal.SIGTERM, lambda *_: _stop(worker))
     return worker.wait()
 

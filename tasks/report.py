@@ -28,6 +28,9 @@ from tasks.results import curve_names
 
 _TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
 
+_WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"}}
+"""Where the work was done is nothing that a report is made of."""
+
 
 class ReportJob(Job):
     """Write the report of one enhanced data set."""
@@ -59,7 +62,7 @@ def plan_report(
         "summary": survey.records(f"{folder}/fidelity")[-1].fingerprint,
         "images": [_index_digest(dataset, workspace) for dataset in config.datasets()],
         "pictures": _picture_digests(config, operator, workspace),
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude=_WHERE),
         "page": _template_digests(),
     }
     artifact = f"{folder}/report"

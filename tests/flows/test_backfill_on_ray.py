@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import httpx
 import psutil
@@ -68,10 +69,12 @@ class Reaper(threading.Thread):
             time.sleep(0.002)
 
 
-def test_a_run_that_loses_a_node_ends_with_the_bytes_of_one_in_threads(project, nodes, alone):
+def test_a_run_that_loses_a_node_ends_with_the_bytes_of_one_in_threads(
+    project, nodes, alone, server
+):
     runner = {"kind": "ray", "address": nodes.client}
     config = project.configure(compute={"runner": runner})
-    reaper = Reaper(nodes, 1, project.workspace)
+    reaper, begun = Reaper(nodes, 1, project.workspace), datetime.now(UTC)
     reaper.start()
     backfill(config)
     assert reaper.interrupted is not None
@@ -79,6 +82,26 @@ def test_a_run_that_loses_a_node_ends_with_the_bytes_of_one_in_threads(project, 
     assert project.lasting() == alone
     project.vouch()
     assert is_finished(project.configure())  # in threads there is nothing left to do
+    tried = states(server, begun, f"enhance tiny {reaper.interrupted}")
+    assert tried.count("RUNNING") == 2
+    assert tried[-1] == "COMPLETED"
+
+
+def states(server, since, name):
+    """The states, in their order, that Prefect knows of a task run since some time."""
+    asked = {
+        "task_runs": {
+            "name": {"any_": [name]},
+            "expected_start_time": {"after_": since.isoformat()},
+        }
+    }
+    found = httpx.post(f"{server}/api/task_runs/filter", json=asked).raise_for_status().json()
+    (run,) = found
+    told = httpx.get(f"{server}/api/task_run_states/", params={"task_run_id": run["id"]})
+    return [
+        state["type"]
+        for state in sorted(told.raise_for_status().json(), key=lambda state: state["timestamp"])
+    ]
 
 
 @pytest.fixture(scope="module")

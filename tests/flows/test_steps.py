@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 
-from flows import step_watch
+from flows import step_watch, steps
 from flows.lanes import Threads
 from flows.reports import Report, Step
 from flows.screen import screen
@@ -231,6 +231,20 @@ def test_what_failed_and_why_is_an_artifact(artifacts):
     assert rows["unit-1"]["message"] == "number 1 is cursed"
     assert "test_steps.py:" in rows["unit-1"]["place"]
     assert mine["description"] == "cursed steps: 2 of 3 shards failed"
+
+
+def test_a_shard_is_told_to_have_failed_once_after_all_retries(monkeypatch):
+    def work(number):
+        if number:
+            raise OSError("the disk is away")
+
+    failed = []
+    monkeypatch.setattr(steps, "tell_failure", lambda *facts: failed.append(facts))
+    with pytest.raises(ShardsFailed):
+        run(work, units(2))
+    ((job, error, place),) = failed
+    assert (job.number, str(error)) == (1, "the disk is away")
+    assert "test_steps.py:" in place
 
 
 @pytest.fixture

@@ -88,6 +88,16 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
+def busy_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor seconds that a process and its children have taken, those that ended too."""
+    spent = 0.0
+    for member in family(process):
+        with suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
+
+
 def told(name: str, text: str) -> list[psutil.Process]:
     """All processes with this variable in their environment, orphans as well."""
     found = []

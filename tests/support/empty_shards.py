@@ -1,14 +1,17 @@
-"""A flow over shards without work, and a process of its own that runs it: what Prefect costs.
+"""Flows without work, and a process of its own that runs them: what Prefect costs.
 
 Every shard is a task as others are: it is logged, told as an event, and counted. As a
-program, this runs the flow on the server of PREFECT_API_URL, and prints what it saw.
+program, this runs on the server of PREFECT_API_URL: ``on_server`` starts it.
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from prefect import flow, task
@@ -16,9 +19,11 @@ from prefect import flow, task
 from flows.lanes import Threads
 from flows.reports import Step
 from flows.steps import run_step
+from tasks.config import Config
 from tasks.events import told
 from tasks.jobs import Job, Outcome, Planned, Subject
 from tasks.policy import SHARD_POLICY
+from tasks.reduce import OperatorRef
 
 
 class EmptyShard(Job):
@@ -67,12 +72,46 @@ def empty_shards(shards: int, lanes: int) -> list[Mark]:
     return [*marks, Mark.now(shards)]
 
 
-def main(shards: str, lanes: str) -> None:
-    """Write the marks as JSON, and the processor seconds of this process."""
-    marks: list[Any] = empty_shards(int(shards), int(lanes))
-    spent = psutil.Process().cpu_times()
-    said = json.dumps({"marks": marks, "busy_s": spent.user + spent.system})
-    sys.stdout.write(said)
+@flow(name="empty-run", flow_run_name="enhance {config.restored_name} {shards[0]}")
+def empty_run(config: Config, operator: OperatorRef, shards: tuple[str, ...]) -> None:
+    """Do nothing with the parameters of a block."""
+
+
+def empty_runs(runs: int) -> None:
+    """So many flow runs, one after the other."""
+    corpora = {role: {"path": "/images/" + role} for role in ("restored", "reference")}
+    config = Config.model_validate({"name": "empty", "workspace": "/w", "corpora": corpora})
+    operator = OperatorRef("0123456789abcdef", "0" * 32, is_stochastic=False)
+    for _ in range(runs):
+        empty_run(config, operator, tuple(f"shard-{n:06d}" for n in range(config.blocks.shards)))
+
+
+def main(what: str, count: str) -> None:
+    """Run ``what``, shards or runs, so often; write the marks as JSON."""
+    if what == "shards":
+        sys.stdout.write(json.dumps(empty_shards(int(count), lanes=2)))
+    else:
+        empty_runs(int(count))
+
+
+def on_server(variables: Mapping[str, str], what: str, count: int) -> list[Mark]:
+    """The marks of a process that runs so many, as a user's does.
+
+    Args:
+        variables: its environment, which names the server.
+        what: shards or runs.
+        count: so many.
+    """
+    places = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    done = subprocess.run(
+        [sys.executable, __file__, what, str(count)],
+        env={**variables, "PYTHONPATH": os.pathsep.join(places)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [Mark(*mark) for mark in json.loads(done.stdout or "[]")]
 
 
 if __name__ == "__main__":

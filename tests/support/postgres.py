@@ -41,6 +41,7 @@ class Database:
     psql_url: str
     binaries: Path
     log: Path
+    process: "subprocess.Popen[bytes]"
 
     def ask(self, sql: str) -> str:
         """What psql answers to a command: rows as lines, columns between bars."""
@@ -80,7 +81,7 @@ def postgres(folder: Path, settings: Mapping[str, str] = QUICK) -> Iterator[Data
         try:
             place = f"{_USER}:{password}@127.0.0.1:{port}/postgres"
             database = Database(
-                f"postgresql+asyncpg://{place}", f"postgresql://{place}", binaries, log
+                f"postgresql+asyncpg://{place}", f"postgresql://{place}", binaries, log, server
             )
             _wait(server, database)
             yield database
