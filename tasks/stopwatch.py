@@ -42,8 +42,8 @@ class Stopwatch:
     Laps may hold others: the inner one counts then, and the outer one goes on after it.
 
     A lap on a CUDA device ends when the device has done what it was given, or the next one
-    would be blamed for it. That takes tens of microseconds a lap (the device has nothing to do
-    until the next kernel arrives), ten laps a batch: below 1 % where a batch takes 50 ms.
+    would be blamed for it. The device then idles until the next kernel arrives: some ten times
+    a batch, for tens of microseconds, which is below 1 % of a batch of 100 ms.
     """
 
     def __init__(self, device: str | None = None) -> None:

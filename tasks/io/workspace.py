@@ -2,6 +2,7 @@
 
     datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
+    moments/<name>/selection.json, in-use/<configuration>.json
     moments/<name>/<measure>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
     enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
