@@ -7,7 +7,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from flows.pool import Errand
+from flows.pool import Errand, patiently
 from tasks.config import Config
 from tasks.events import tell_run
 from tasks.io.workspace import Workspace
@@ -26,7 +26,9 @@ class BlockWatch:
         self._images = self._blocks = 0
         self._started = self._shown = time.monotonic()
         self._told = 0
-        created = create_progress_artifact(0.0, key="enhance-in-blocks", description=self._step)
+        created = patiently(
+            lambda: create_progress_artifact(0.0, key="enhance-in-blocks", description=self._step)
+        )
         self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
 
     def begin(self) -> None:
@@ -61,4 +63,7 @@ class BlockWatch:
         share = 100 * self._images / self._total if self._total else 100.0
         description = f"{self._step}: {self._images} of {self._total} images"
         description += f", {self._blocks} blocks in {self._shown - self._started:.0f} s"
-        update_progress_artifact(self._artifact, min(share, 100.0), description=description)
+        percent = min(share, 100.0)
+        patiently(
+            lambda: update_progress_artifact(self._artifact, percent, description=description)
+        )

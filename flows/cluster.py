@@ -114,11 +114,12 @@ def _conclude(settings: "Config", message: str | None) -> None:
     from tasks.plan import is_finished
     from tasks.report import report_address
 
-    if message:
-        typer.echo(message)
+    lines = [message] if message else []
     if is_finished(settings):
         show_results(settings)
-        typer.echo(f"report: {report_address(settings)}")
+        lines.append(f"report: {report_address(settings)}")
+    for line in dict.fromkeys(lines):  # the run may have said where its report is
+        typer.echo(line)
 
 
 def _networks_at_once() -> int:

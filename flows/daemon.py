@@ -71,8 +71,9 @@ class Daemon:
         if not self.is_alive() or not (written := self._written()):
             return False
         number = int(written[0])
-        for send, how in ((os.kill, signal.SIGTERM), (os.killpg, signal.SIGKILL)):
-            with suppress(ProcessLookupError):
+        steps = (os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGKILL)
+        for send, how in steps:
+            with suppress(ProcessLookupError):  # it may be gone, and what it began not
                 send(number, how)
                 self._wait_for_end()
         return True

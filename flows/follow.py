@@ -1,9 +1,12 @@
 """Following a run that workers do: its steps as bars, until it ends or nobody looks any more."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -15,12 +18,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from flows.pool import bury, patiently
 from flows.pulse import Pulse
 from tasks.config import Config
+from tasks.io.errors import DotpipeError
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _STAGES = ("shard-corpus", "fit-transport", "enhance-dataset", "evaluate-dataset", "report")
@@ -31,6 +36,9 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
     """The run as it ended; bars show how far it is.
 
     One whose worker has died is told to the server as crashed.
+
+    Raises:
+        DotpipeError: the run was deleted, or the server is away for too long.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -41,7 +49,7 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
     )
     shown: dict[UUID, TaskID] = {}
     pulse = Pulse(config)
-    with bars, get_client(sync_client=True) as client:
+    with bars, _in_words(run), get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:
             now = patiently(lambda: client.read_flow_run(run.id))
@@ -55,6 +63,22 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
             if complaint := pulse.complaint(now):
                 patiently(partial(bury, now, complaint))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+@contextmanager
+def _in_words(run: FlowRun) -> Iterator[None]:
+    """Why a run can be followed no longer, as sentences."""
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise DotpipeError(
+            f"the run {run.name!r} must be on the Prefect server to be followed, but was deleted"
+        ) from error
+    except httpx.TransportError as error:
+        raise DotpipeError(
+            f"the Prefect server must answer for the run {run.name!r} to be followed, but is away; "
+            "the run may go on meanwhile"
+        ) from error
 
 
 def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:

@@ -20,7 +20,7 @@ from dot_kernels import KERNEL_VERSION
 from flows.lanes import Runner
 from flows.ray_cluster import Ask, Machine, fair_cpus, joined, machines, recent_machines
 from flows.ray_worker import environment, run_task
-from tasks.io.errors import ConfigurationError
+from tasks.io.errors import ConfigurationError, DotpipeError
 from tasks.sections import Ray
 
 _ATTEMPTS = 3
@@ -52,7 +52,8 @@ class RayLanes:
         """Tasks to have under way; a cluster may grow and shrink."""
         if self.most is not None:
             return self.most
-        among = recent_machines()
+        with _loss_told():
+            among = recent_machines()
         ask = self._ask(among)
         return sum(machine.fits(ask) for machine in among) + len(among)
 
@@ -105,7 +106,7 @@ class _Runner:
 
     def submit(self, work: Task[Any, Any], parameters: dict[str, Any]) -> "_Future":
         """The future of a task that starts as soon as a machine has room."""
-        with remote_options(**self._where, **self._asked):
+        with _loss_told(), remote_options(**self._where, **self._asked):
             submitted = self._runner.submit(work, parameters)
         future = _Future(submitted.task_run_id, submitted.wrapped_future)
         self._under_way.add(future)
@@ -115,12 +116,13 @@ class _Runner:
     def stop(self) -> None:
         """End what is under way: with an exception in its process, or else with the process."""
         left = [future.wrapped_future for future in self._under_way]
-        for reference in left:
-            ray.cancel(reference)
-        if left:
-            _, left = ray.wait(left, num_returns=len(left), timeout=_GRACE_S)
-        for reference in left:
-            ray.cancel(reference, force=True)
+        with suppress(ConnectionError):  # there is nothing to stop, or nobody to tell
+            for reference in left:
+                ray.cancel(reference)
+            if left:
+                _, left = ray.wait(left, num_returns=len(left), timeout=_GRACE_S)
+            for reference in left:
+                ray.cancel(reference, force=True)
 
     def require_same_software(self) -> None:
         """Check that the cluster's processes have what this one is made of."""
@@ -182,6 +184,22 @@ class _Future(PrefectWrappedFuture[Any, "ray.ObjectRef[Any]"]):
         with suppress(httpx.HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
             client.set_task_run_state(self.task_run_id, state, force=True)
         self._final_state = state
+
+
+@contextmanager
+def _loss_told() -> Iterator[None]:
+    """Say what a lost connection means; Ray has tried to mend it by then.
+
+    Raises:
+        DotpipeError: it is lost.
+    """
+    try:
+        yield
+    except ConnectionError as error:
+        raise DotpipeError(
+            "the connection to the Ray cluster must last as long as the run, but was lost "
+            f"({error}); what is done is kept, run again to go on"
+        ) from error
 
 
 def _require_room(ask: Ask, among: list[Machine]) -> None:

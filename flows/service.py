@@ -30,8 +30,12 @@ def up(pool: str, port: int = PORT) -> str:
     Raises:
         DotpipeError: one of them does not start.
     """
+    from flows.succession import crash_orphans  # with torch, which the other functions can spare
+
     with served(start_on=port) as address:
         if not WORKER.is_alive():
+            if SERVER.is_alive() and SERVER.notes() == [address]:  # nobody else has workers there
+                crash_orphans(pool)
             name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
             words = ("infra.worker", "--pool", pool, "--name", name)
             WORKER.start(*words, notes=(name, pool, address), environment=_environment(address))

@@ -1,4 +1,4 @@
-"""Taking over from other runs of a configuration: those that are due, and those that are dead."""
+"""Taking over from other runs: those that are due, and those that are dead."""
 
 from datetime import UTC
 from functools import partial
@@ -15,14 +15,17 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from prefect.types import DateTime
 
-from flows.pool import patiently, tell
+from flows.pool import bury, patiently, tell
 from tasks.config import Config
+from tasks.io.processes import is_dead, place
 
 
 def cancel_late_runs() -> None:
@@ -48,20 +51,33 @@ def runs_under_way(config: Config) -> list[FlowRun]:
 
     A run whose worker was killed with all else says for ever that it is running.
     """
-    taken = FlowRunFilter(state=_in_state(StateType.PENDING, StateType.RUNNING))
     deployed = DeploymentFilter(name=DeploymentFilterName(any_=[config.name]))
     return [
         run
-        for run in _runs(taken, deployed)
+        for run in _runs(_taken(), deployment_filter=deployed)
         if str(run.id) != flow_run.get_id() and _workspace_of(run) == config.workspace
     ]
 
 
-def _runs(wanted: FlowRunFilter, deployed: DeploymentFilter | None = None) -> list[FlowRun]:
+def crash_orphans(pool: str) -> None:
+    """Tell the server of runs whose processes are gone, of a pool that is this machine's alone.
+
+    They would keep their places in the queues. To be called while the pool has no worker.
+    """
+    of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+    for run in _runs(_taken(), work_pool_filter=of_pool):
+        process = (run.infrastructure_pid or "").rpartition(":")[2]  # host:number
+        if not process.isdecimal() or is_dead(place(), int(process)):
+            bury(run, "its worker was ended, and its process with it")
+
+
+def _taken() -> FlowRunFilter:
+    return FlowRunFilter(state=_in_state(StateType.PENDING, StateType.RUNNING))
+
+
+def _runs(wanted: FlowRunFilter, **filters: Any) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
-        return patiently(
-            lambda: client.read_flow_runs(flow_run_filter=wanted, deployment_filter=deployed)
-        )
+        return patiently(lambda: client.read_flow_runs(flow_run_filter=wanted, **filters))
 
 
 def _in_state(*states: StateType) -> FlowRunFilterState:

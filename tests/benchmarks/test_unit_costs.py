@@ -63,7 +63,7 @@ def plans(tmp_path_factory):
     config = unfinished(tmp_path_factory.mktemp("numerous"), SHARDS)
     workspace = Workspace(config.workspace)
     plan = partial(plan_enhancement, config, OPERATOR, workspace, tars=True)
-    missing_s = seconds(lambda: all(unit.job for unit in plan()))
+    missing_s = seconds(lambda: all(unit.job for unit in plan()), rounds=1)
     with memory() as taken:
         units = plan()
         held = [[*islice(units, 1000)], taken(), [*islice(units, 1000)], taken()]
@@ -127,9 +127,9 @@ def claims(bucket, photographs):
         pass
     with pytest.MonkeyPatch.context() as patch, counted(proxy) as beating:
         patch.setattr(claims_module, "BEAT_S", 0.25)
-        with claimed.held("b"):
-            time.sleep(3)
-    touches = sum(request.method == "PUT" for request in beating) - 1
+        with claimed.held("b"):  # a thread that looked after others may sleep for a beat yet
+            while (touches := sum(request.method == "PUT" for request in proxy.requests) - 2) < 9:
+                time.sleep(0.1)
     return Claims(
         taken=len(taking),
         beat=(len(beating) - len(taking)) / touches,
@@ -224,18 +224,18 @@ def test_a_bucket_is_asked_once_for_a_thousand_records(listing):
     assert listing <= 1
 
 
-def test_a_claim_costs_a_few_requests(claims):
+def test_a_claim_costs_three_requests_to_have_and_three_to_touch(claims):
     assert claims.taken <= 3
-    assert claims.beat <= 2.1
+    assert claims.beat <= 3.1
 
 
 def test_moments_are_merged_in_milliseconds(moments):
     assert max(one.merge_s for one in moments) < 0.02
 
 
-def test_features_take_their_own_size_and_less_than_a_millisecond_an_image(features):
+def test_features_take_their_own_size_and_a_few_milliseconds_an_image(features):
     assert 8192 <= features.image_bytes < 8300
-    assert features.image_s < 0.001
+    assert features.image_s < 0.005
 
 
 def test_recording_in_batches_halves_what_a_task_run_costs_the_server(history):
@@ -256,4 +256,4 @@ def test_what_a_million_shards_come_to_is_told(plans, listing, claims, moments, 
     )
     table = tables(costs)
     print(f"\n{table}")
-    assert table.count("\n") == 24
+    assert table.count("\n") == 25

@@ -114,6 +114,7 @@ def test_the_parameters_of_every_flow_fit_its_schema(client, config, pool):
             each.id, parameters=more.get(flow, {}), state=Scheduled()
         )
         assert Config.model_validate(run.parameters["config"]) == config
+        client.delete_flow_run(run.id)
     with pytest.raises(Exception, match="queue"):
         client.create_flow_run_from_deployment(
             found["backfill-in-blocks"].id, parameters={"queue": "weekly"}

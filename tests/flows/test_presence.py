@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
+from prefect import flow
 
-from flows.presence import at_work
+from flows.presence import at_work, presence
 from tasks.io import claims as claims_module
 from tasks.io.workspace import Workspace
 from tasks.registry import registered
@@ -60,3 +61,16 @@ def test_beside_a_flow_nothing_can_be_cleaned(config, workspace):
     flow(config)
     with alone(workspace):
         assert workspace.claims.names() == [CLEANING]
+
+
+@pytest.mark.usefixtures("server")
+def test_the_id_of_a_run_leads_to_its_claim(config, workspace):
+    claimed = []
+
+    @flow
+    @at_work
+    def run(_):
+        claimed.extend(workspace.claims.names())
+
+    state = run(config, return_state=True)
+    assert claimed == [presence(config, state.state_details.flow_run_id)]

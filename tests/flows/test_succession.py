@@ -1,5 +1,8 @@
-"""Taking over: runs of a schedule that are late are cancelled, and only those."""
+"""Taking over: runs of a schedule that are late, and runs whose workers are gone."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +14,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Completed, Pending, Running, Scheduled
 from stand_in import give, read, register, runs_of
 
-from flows.succession import cancel_late_runs, runs_under_way
+from flows.succession import cancel_late_runs, crash_orphans, runs_under_way
 
 YEARLY = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 0 1 1 *", timezone="UTC"))
 
@@ -109,3 +112,30 @@ def test_a_run_is_not_beside_itself(client, project):
     run_flow(take, flow_run=run, parameters={"config": None})
     assert found == []
     assert read(run).state_name == "Completed"
+
+
+def test_runs_whose_processes_are_gone_are_crashed_in_a_pool_that_has_no_worker(client, project):
+    config = project.configure(name="orphans")
+    (own,) = register("toil", name="orphans", pool="of-this-machine")
+    (other,) = register("toil-too", name="orphans", pool="of-another")
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    ended = int(subprocess.run(command, capture_output=True, check=True).stdout)
+    processes = {"ended": ended, "alive": os.getpid(), "unknown": None}
+    runs = {name: submitted(client, own, config) for name in (*processes, "waiting", "done")}
+    runs["elsewhere"] = submitted(client, other, config)
+    for name in ("ended", "alive", "done", "elsewhere"):
+        give(runs[name], Pending(), Running())
+        process = processes.get(name, processes["ended"])
+        client.update_flow_run(runs[name].id, infrastructure_pid=f"host:{process}")
+    give(runs["unknown"], Pending())
+    give(runs["done"], Completed())
+    crash_orphans("of-this-machine")
+    assert {name: read(run).state_name for name, run in runs.items()} == {
+        "ended": "Crashed",
+        "alive": "Running",
+        "unknown": "Crashed",
+        "waiting": "Scheduled",
+        "done": "Completed",
+        "elsewhere": "Running",
+    }
+    assert read(runs["ended"]).state.message == "its worker was ended, and its process with it"

@@ -76,8 +76,10 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What the Prefect server and its database take, together, in processor seconds and bytes."""
+    """What the Prefect server and its database take together, in processor seconds and bytes."""
 
+    idle: float
+    """Of a processor, that they take when nothing is asked of them; no part of the rest."""
     shard_s: float
     shard_bytes: float
     alone_s: float
@@ -216,8 +218,9 @@ def _history(costs: Costs, scale: Scale) -> list[Row]:
             f"{_size(history.run_bytes)} a run",
             f"{_size(history.run_bytes * runs)} for {runs:,.0f} runs",
         ),
+        ("processor time of server and database when idle", f"{100 * history.idle:.1f} %", ""),
         (
-            "processor time of server and database, recording in batches",
+            "the same for task runs, recording in batches",
             f"{_time(history.shard_s)} a shard",
             f"{_time(history.shard_s * shards)}; one server keeps up with {workers:,} workers of "
             f"at least {_time(history.shard_s * workers)} a shard",

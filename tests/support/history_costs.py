@@ -17,42 +17,62 @@ from service import BATCHED, Service, prefect_service
 
 _SHARDS, _SHARDS_ALONE, _RUNS, _REQUESTS = 2000, 500, 200, 300
 
-_WRITING_S = 5.0
-"""Until the events of flow runs are written, in batches."""
+_IDLE_S = 20.0
+_SETTLING_S = 5.0
+"""Until the server has started, or what it writes in batches is written."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Server:
     """A server and its database, with nobody else at work on them."""
 
     service: Service
     database: Database
+    idle: float = 0.0
+    """Of a processor, that both take when nobody asks for anything."""
 
-    def busy_s(self) -> float:
-        """Processor seconds that both have taken."""
-        return busy_s(self.service.process) + busy_s(self.database.process)
+    def rest(self) -> None:
+        """Learn what they take when idle."""
+        time.sleep(_SETTLING_S)
+        with self._busy(1) as spent:
+            time.sleep(_IDLE_S)
+        self.idle = spent[0] / _IDLE_S
 
     def of_shards(self, shards: int) -> tuple[float, float]:
         """Processor seconds and bytes for each of so many."""
-        size, busy = size_of(self.database), self.busy_s()
-        on_server(self.service.variables, "shards", shards)
-        wait_until_recorded(self.database, shards)
-        return (self.busy_s() - busy) / shards, (size_of(self.database) - size) / shards
+        size = size_of(self.database)
+        with self._busy(shards) as spent:
+            on_server(self.service.variables, "shards", shards)
+            wait_until_recorded(self.database, shards)
+        return spent[0], (size_of(self.database) - size) / shards
 
     def of_runs(self, runs: int) -> tuple[float, float]:
         """Processor seconds and bytes for each of so many flow runs without tasks."""
-        size, busy = size_of(self.database), self.busy_s()
-        on_server(self.service.variables, "runs", runs)
-        time.sleep(_WRITING_S)
-        return (self.busy_s() - busy) / runs, (size_of(self.database) - size) / runs
+        size = size_of(self.database)
+        with self._busy(runs) as spent:
+            on_server(self.service.variables, "runs", runs)
+            time.sleep(_SETTLING_S)
+        return spent[0], (size_of(self.database) - size) / runs
 
     def of_requests(self, path: str, **body: object) -> float:
         """Processor seconds for each of some equal requests."""
-        with httpx.Client(base_url=self.service.api, timeout=60) as client:
-            busy = self.busy_s()
+        client = httpx.Client(base_url=self.service.api, timeout=60)
+        with client, self._busy(_REQUESTS) as spent:
             for _ in range(_REQUESTS):
                 client.post(path, json=body).raise_for_status()
-            return (self.busy_s() - busy) / _REQUESTS
+        return spent[0]
+
+    @contextmanager
+    def _busy(self, things: int) -> Iterator[list[float]]:
+        """Processor seconds that the block costs both for each of so many things."""
+        spent = list[float]()
+        began, before = time.monotonic(), self._spent()
+        yield spent
+        idle = self.idle * (time.monotonic() - began)
+        spent.append((self._spent() - before - idle) / things)
+
+    def _spent(self) -> float:
+        return busy_s(self.service.process) + busy_s(self.database.process)
 
 
 def measure_history(folder: Path) -> History:
@@ -64,10 +84,12 @@ def measure_history(folder: Path) -> History:
         server.service.ask("work_pools/", name="pool", type="process")
         poll_s = server.of_requests("/work_pools/pool/get_scheduled_flow_runs", limit=10)
         beat_s = server.of_requests("/work_pools/pool/workers/heartbeat", name="worker")
+        idle = server.idle
     with _server(folder / "alone", {}) as server:
         alone_s, _ = server.of_shards(_SHARDS_ALONE)
     worker = get_current_settings().worker
     return History(
+        idle=idle,
         shard_s=shard_s,
         shard_bytes=shard_bytes,
         alone_s=alone_s,
@@ -88,4 +110,6 @@ def _server(folder: Path, settings: Mapping[str, str]) -> Iterator[_Server]:
         postgres(folder, settings={}) as database,
         prefect_service(folder, database.url, settings=settings) as service,
     ):
-        yield _Server(service, database)
+        server = _Server(service, database)
+        server.rest()
+        yield server

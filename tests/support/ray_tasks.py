@@ -18,6 +18,8 @@ from tasks.policy import SHARD_POLICY
 
 T = TypeVar("T")
 
+_PATIENCE_S = 120
+
 
 @flow
 def alone() -> Any:
@@ -44,6 +46,8 @@ class Unit(Job):
 
     number: int
     codec: Autoencoder | None = None
+    together: int = 1
+    """Units that must have begun before one may end."""
 
     def tell(self, *words: object) -> None:
         """Add a line to what the unit tells, in the workspace."""
@@ -57,16 +61,20 @@ def load(job: Unit) -> Outcome:
     share = allotment()
     with leased("auto") as device:
         codec = load_codec(job.codec, device, "float32")
-        time.sleep(0.2)
         job.tell(os.getpid(), id(codec), device, share.devices[0], cores())
+        deadline = time.monotonic() + _PATIENCE_S
+        while len(list(Path(job.workspace).iterdir())) < job.together:
+            assert time.monotonic() < deadline, "nobody comes"
+            time.sleep(0.05)
     return Outcome(images=1)
 
 
-@task(**SHARD_POLICY)
+@task(task_run_name="die-{job.number}", **SHARD_POLICY)
 def die(job: Unit) -> Outcome:
-    """Kill the process, as a crash in a library would, if the number is 0."""
+    """Kill the process, as a crash in a library would: always for 0, and for 1 the first time."""
+    first = not (Path(job.workspace) / "1").exists()
     job.tell(os.getpid())
-    if job.number == 0:
+    if job.number == 0 or (job.number == 1 and first):
         time.sleep(2)  # by then Prefect knows of the task
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(images=1)

@@ -67,16 +67,16 @@ class StandIn:
             _thread.interrupt_main()  # who waits for this worker would wait for ever
 
 
-def register(*flows: str, name: str, **options: Any) -> list[UUID]:
+def register(*flows: str, name: str, pool: str = "stand-in", **options: Any) -> list[UUID]:
     """The ids of deployments of this name, of flows that nobody has written."""
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name="stand-in", type="process"))
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         return [
             client.create_deployment(
                 client.create_flow_from_name(flow),
                 name,
-                work_pool_name="stand-in",
+                work_pool_name=pool,
                 enforce_parameter_schema=False,
                 **options,
             )

@@ -101,3 +101,38 @@ def test_shards_are_required_without_holding_the_files_of_all(finished, monkeypa
     with pytest.raises(StepMissing, match="got 50 of 50 shards missing"):
         require_shards(finished.config)
     assert most <= 3
+
+
+def test_the_steps_of_one_command_may_be_finished_while_those_of_others_are_not(run):
+    def finished():
+        return [
+            verb
+            for verb in ("shard", "fit", "enhance", "evaluate", "report")
+            if is_finished(run.config, verb)
+        ]
+
+    assert finished() == ["shard", "fit", "enhance", "evaluate", "report"]
+    forget(run, "enhanced/")
+    assert finished() == ["shard", "fit", "evaluate"]  # the report shows enhanced images
+    assert not is_finished(run.config)
+    forget(run, "operators/")
+    assert finished() == ["shard"]  # what stands on the operator cannot be finished
+    run.fit()
+    run.enhance()
+    assert is_finished(run.config)
+
+
+def test_before_anything_is_made_the_steps_of_no_command_are_finished(
+    tmp_path, steps, pixels, write_images
+):
+    folder = write_images(tmp_path / "images", {"0.png": pixels(0)})
+    fresh = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
+    for verb in ("shard", "fit", "enhance", "evaluate", "report"):
+        assert not is_finished(fresh.config, verb)
+
+
+def forget(run, start):
+    """Withdraw the records of what begins like this."""
+    for record in run.workspace.ledger.survey("").all():
+        if record.artifact.startswith(start):
+            run.workspace.store.remove(record.path)

@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 import torch
 
+from tasks.config import Config
 from tasks.enhance import write_enhanced
 from tasks.evaluate import plan_summary, write_summary
 from tasks.fidelity import plan_fidelity, write_fidelity
@@ -239,6 +240,16 @@ def test_a_report_is_written_once_and_again_when_the_configuration_changes(finis
     changed = finished.config.model_copy(update={"evaluate": with_lpips})
     job = plan_report(changed, operator, finished.workspace)[1]
     assert job.target.replaces
+
+
+def test_where_the_work_is_done_is_nothing_that_a_report_is_made_of(finished):
+    operator = find_operator(finished.config, finished.workspace)
+    tree = finished.config.model_dump()
+    tree["compute"] |= {"runner": {"kind": "ray", "gpus": 0.5}, "shards_at_once": 7}
+    tree["blocks"] = {"shards": 3}
+    elsewhere = Config.model_validate(tree)
+    assert elsewhere != finished.config
+    assert plan_report(elsewhere, operator, finished.workspace)[1] is None
 
 
 def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photographs, tmp_path):

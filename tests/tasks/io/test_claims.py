@@ -309,3 +309,67 @@ def test_a_claim_from_elsewhere_that_is_renewed_is_alive(claims, monkeypatch):
     threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2}).start()
     assert claims.alive() == [NAME]
     assert list(claims.store.names("claims")) == [PATH]
+
+
+def test_work_that_nobody_has_claimed_is_silent_and_nobody_is_at_it(claims):
+    assert claims.is_silent(NAME)
+    assert not claims.is_alive(NAME)
+
+
+def test_work_that_somebody_of_this_place_is_at_is_alive_and_not_silent(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    with claims.held(NAME):
+        assert claims.is_alive(NAME)
+        assert not claims.is_silent(NAME)
+        assert not claims.is_alive("datasets/x/shard-000001")
+    assert claims.is_silent(NAME)
+
+
+def test_the_claim_of_a_process_that_died_here_is_silent_at_once_and_removed(claims):
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    ended = int(subprocess.run(command, capture_output=True, check=True).stdout)
+    for ask, answer in ((claims.is_silent, True), (claims.is_alive, False)):
+        of_another_run(claims.store, process=ended, where=place())
+        assert ask(NAME) is answer
+        assert list(claims.store.names("claims")) == []
+
+
+def test_a_claim_from_elsewhere_is_silent_when_it_has_not_been_touched_for_a_while(
+    claims, monkeypatch
+):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    of_another_run(claims.store, beat=1)
+    assert not claims.is_silent(NAME)
+    of_another_run(claims.store, beat=2)
+    assert not claims.is_silent(NAME)
+    time.sleep(0.25)
+    assert claims.is_silent(NAME)
+    assert list(claims.store.names("claims")) == []
+
+
+def test_asking_whether_a_claim_is_silent_never_waits(claims, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waited"))
+    of_another_run(claims.store)
+    assert not claims.is_silent(NAME)
+    assert claims.store.exists(PATH)
+
+
+def test_whether_somebody_elsewhere_is_at_work_is_seen_by_waiting(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    of_another_run(claims.store)
+    assert not claims.is_alive(NAME)
+    assert list(claims.store.names("claims")) == []
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
+    of_another_run(claims.store)
+    touch = threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2})
+    touch.start()
+    assert claims.is_alive(NAME)
+    touch.join()
+    assert list(claims.store.names("claims")) == [PATH]
+
+
+def test_asking_for_one_claim_looks_at_no_other(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    claims.store.write("claims/conductors/other.json", b"[]")
+    with claims.held(NAME):
+        assert claims.is_alive(NAME)  # the other would be watched for a minute

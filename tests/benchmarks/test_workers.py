@@ -1,0 +1,110 @@
+"""Two workers on two processors against one worker on one."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pipeline
+import pytest
+from service import prefect_service
+
+from tasks.io.workspace import Workspace
+from tasks.match import plan_matches, write_matches
+from tasks.plan import is_finished
+from tasks.sections import Enhance, Shards
+
+IMAGES, SHARD = 768, 16
+
+WORKER = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+from pathlib import Path
+from flows.enhance_dataset import enhance_dataset
+from tasks.config import Config
+config = Config.model_validate_json(Path(sys.argv[2]).read_text())
+print("ready", flush=True)
+sys.stdin.readline()
+enhance_dataset(config)
+print("done", flush=True)
+"""
+"""What `dotpipe enhance` does, on one processor, from the moment on when all is imported."""
+
+
+@pytest.fixture
+def prepared(make_config, photographs, tmp_path):
+    """A configuration with shards and an operator; nothing is enhanced."""
+    config = make_config(
+        photographs(IMAGES, 256), shards=Shards(images=SHARD), enhance=Enhance(alphas=(0.0, 0.5))
+    )
+    workspace = Workspace(config.workspace)
+    pipeline.shard(config, workspace)
+    pipeline.fit(config, workspace)
+    write_matches(plan_matches(config, workspace))
+    return config
+
+
+@contextmanager
+def on_processors(processors):
+    """What the block starts has these processors only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def images_per_second(config, processors, folder):
+    """Of as many workers as processors on a copy of the workspace; the server shares these."""
+    folder.mkdir()
+    copy = config.model_copy(update={"workspace": str(folder / "workspace")})
+    shutil.copytree(config.workspace, copy.workspace)
+    (folder / "config.json").write_text(copy.model_dump_json())
+    database = f"sqlite+aiosqlite:///{folder}/prefect.db"
+    with on_processors(processors), prefect_service(folder, database, settings={}) as service:
+        took = seconds_of_workers(processors, folder / "config.json", service)
+    assert is_finished(copy, "enhance")
+    return IMAGES / took
+
+
+def seconds_of_workers(processors, config, service):
+    """From the word to go until the last one is done."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start(one, config, service)) for one in processors]
+        assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * len(workers)
+        begun = time.perf_counter()
+        for worker in workers:
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+        assert [worker.stdout.readline() for worker in workers] == ["done\n"] * len(workers)
+        return time.perf_counter() - begun
+
+
+def start(processor, config, service):
+    """A worker that waits for the word to go."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(processor), str(config)],
+        env={**service.variables, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_workers_on_two_processors_do_1_8_times_what_one_does_on_one(prepared, tmp_path):
+    first, second, *_ = sorted(os.sched_getaffinity(0))
+    ratios = []
+    for number in range(3):
+        one = images_per_second(prepared, {first}, tmp_path / f"one-{number}")
+        two = images_per_second(prepared, {first, second}, tmp_path / f"two-{number}")
+        ratios.append(two / one)
+        print(
+            f"\none worker {one:.1f}, two workers {two:.1f} images per second, ratio "
+            f"{ratios[-1]:.2f}; load {os.getloadavg()[0]:.1f}"
+        )
+    assert statistics.median(ratios) >= 1.8
