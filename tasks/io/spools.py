@@ -72,7 +72,7 @@ def move(files: Iterable[tuple[Path, Path]]) -> None:
         _sync(aside)
         aside.replace(path)
         folders.update((path.parent, *(folder.parent for folder in made)))
-    for folder in sorted(folders):
+    for folder in sorted(folders, reverse=True):
         _sync(folder)
 
 

@@ -59,10 +59,16 @@ def synced(monkeypatch):
 def test_a_file_and_the_folders_that_are_made_for_it_are_synced(tmp_path, synced):
     (tmp_path / "a").mkdir()
     aside = left(tmp_path, "aside")
-    move(aside, tmp_path / "a" / "b" / "c" / "file")
+    move([(aside, tmp_path / "a" / "b" / "c" / "file")])
     inner = tmp_path / "a" / "b"
     assert synced == [aside, inner / "c", inner, tmp_path / "a"]
     synced.clear()
     again = left(tmp_path, "aside")
-    move(again, inner / "c" / "other")
+    move([(again, inner / "c" / "other")])
     assert synced == [again, inner / "c"]
+
+
+def test_a_folder_is_synced_once_for_all_files_that_come_to_lie_in_it(tmp_path, synced):
+    files = [(left(tmp_path, name), tmp_path / f"{name}.tar") for name in ("one", "two", "three")]
+    move(files)
+    assert synced == [aside for aside, _ in files] + [tmp_path]
