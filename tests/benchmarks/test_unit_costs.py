@@ -244,7 +244,9 @@ def test_recording_in_batches_halves_what_a_task_run_costs_the_server(history):
     assert history.run_bytes < 100_000
 
 
-def test_what_a_million_shards_come_to_is_told(plans, listing, claims, moments, features, history):
+def test_the_page_on_limits_has_the_rows_of_this_table(
+    plans, listing, claims, moments, features, history, repository
+):
     costs = Costs(
         plans=plans,
         list_requests=listing,
@@ -256,4 +258,10 @@ def test_what_a_million_shards_come_to_is_told(plans, listing, claims, moments, 
     )
     table = tables(costs)
     print(f"\n{table}")
-    assert table.count("\n") == 25
+    page = (repository / "infra" / "limits.md").read_text("utf-8")
+    assert rows_of(table) == rows_of(page[page.index("| what |") :].partition("\n\n")[0])
+
+
+def rows_of(table):
+    """What its rows are about."""
+    return [line.split("|")[1].strip() for line in table.splitlines()]

@@ -85,6 +85,8 @@ class History:
     alone_s: float
     """Of a shard, where the server records every task run by itself (Prefect's default)."""
     event_bytes: float
+    events: int
+    """Of a shard."""
     run_s: float
     run_bytes: float
     poll_s: float
@@ -212,7 +214,11 @@ def _history(costs: Costs, scale: Scale) -> list[Row]:
             f"{_size(history.shard_bytes)} a shard",
             _size(history.shard_bytes * shards),
         ),
-        ("of these, events", f"{_size(history.event_bytes)} each", ""),
+        (
+            "of these, events, which go after a week",
+            f"{_size(history.event_bytes)} each, {history.events} a shard",
+            _size(history.event_bytes * history.events * shards),
+        ),
         (
             "Prefect's database, flow runs",
             f"{_size(history.run_bytes)} a run",
@@ -256,10 +262,19 @@ def _load(workers: int, each_s: float, every_s: float) -> str:
 
 def _time(seconds: float) -> str:
     """In the unit that suits it."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
-        if seconds >= 2 * size:
+    for unit, least, size in _TIMES:
+        if seconds >= least:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
+
+
+_TIMES = (
+    ("days", 2 * 86400.0, 86400.0),
+    ("h", 2 * 3600.0, 3600.0),
+    ("min", 120.0, 60.0),
+    ("s", 1.0, 1.0),
+    ("ms", 1e-3, 1e-3),
+)
 
 
 def _size(size_bytes: float) -> str:

@@ -94,6 +94,7 @@ def measure_history(folder: Path) -> History:
         shard_bytes=shard_bytes,
         alone_s=alone_s,
         event_bytes=events / (_SHARDS * EVENTS),
+        events=EVENTS,
         run_s=run_s,
         run_bytes=run_bytes,
         poll_s=poll_s,
