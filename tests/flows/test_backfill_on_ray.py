@@ -20,6 +20,7 @@ from ray_tasks import Unit, die, fail, in_a_flow, linger, load
 from flows import ray_lanes
 from flows.backfill import backfill
 from flows.lanes import computing
+from flows.ray_cluster import joined
 from flows.reports import Step
 from flows.screen import screen
 from flows.steps import run_step
@@ -234,7 +235,7 @@ def test_a_workspace_that_the_cluster_does_not_have_is_a_mistake_that_stops_the_
         on_ray(load, units, gpus=0)
 
 
-def test_a_step_that_is_stopped_ends_its_tasks_on_the_cluster(on_ray, units, told):
+def test_a_step_that_is_stopped_ends_its_tasks_on_the_cluster(on_ray, lasting_nodes, units, told):
     def plan():
         yield from units(2)
         deadline = time.monotonic() + 60
@@ -243,9 +244,10 @@ def test_a_step_that_is_stopped_ends_its_tasks_on_the_cluster(on_ray, units, tol
             time.sleep(0.05)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        on_ray(linger, plan(), gpus=0)
-    assert told(0) == told(1) == ["begun", "ended"]
+    with joined(lasting_nodes.client):  # or leaving the cluster would end them too
+        with pytest.raises(KeyboardInterrupt):
+            on_ray(linger, plan(), gpus=0)
+        assert told(0) == told(1) == ["begun", "ended"]
 
 
 def test_a_run_that_is_told_to_end_leaves_nothing_at_work_on_the_cluster(

@@ -64,13 +64,13 @@ def test_beside_a_flow_nothing_can_be_cleaned(config, workspace):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_id_of_a_run_leads_to_its_claim(config, workspace):
+def test_the_id_of_a_run_leads_to_its_claim(config):
     claimed = []
 
     @flow
     @at_work
-    def run(_):
-        claimed.extend(workspace.claims.names())
+    def run(given):
+        claimed.extend(Workspace(given.workspace).claims.names())
 
     state = run(config, return_state=True)
     assert claimed == [presence(config, state.state_details.flow_run_id)]
