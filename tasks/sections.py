@@ -251,6 +251,15 @@ class Compute(Section):
     """Tasks side by side: by default one per core where files are copied, and one per GPU, or
     one, where the network is the bottleneck; on a Ray cluster as many as it has room for."""
 
+    @model_validator(mode="after")
+    def _a_cluster_gives_out_its_devices(self) -> "Compute":
+        if isinstance(self.runner, Ray) and self.device.startswith("cuda:"):
+            raise ValueError(
+                "compute.device must be auto, cuda or cpu with the runner ray, which gives every "
+                f"task a device of its own, got {self.device!r}"
+            )
+        return self
+
 
 class Blocks(Section):
     """How ``dotpipe backfill`` and scheduled runs divide the work over a pool's workers."""

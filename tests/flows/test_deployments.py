@@ -4,6 +4,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -46,6 +47,22 @@ def pool():
     return f"pool-{uuid.uuid4().hex[:8]}"
 
 
+class Deployed(NamedTuple):
+    """A configuration that is registered for a pool, and what that returned."""
+
+    config: Config
+    pool: str
+    names: list[str]
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory, new_project, server):
+    """One for all tests that change nothing of it."""
+    project = new_project(tmp_path_factory.mktemp("deployed") / "project")
+    config = project.configure(name="tiny-deployed")
+    return Deployed(config, "pool-deployed", deploy(config, pool="pool-deployed"))
+
+
 def deployments(client, name):
     """The deployments of a name, by their flows."""
     named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
@@ -81,8 +98,8 @@ def plain(deployment):
     return said | {"schedules": lines, "pull_steps": said["pull_steps"] or []}
 
 
-def test_every_flow_is_registered_under_the_configurations_name(client, config, pool):
-    names = deploy(config, pool=pool)
+def test_every_flow_is_registered_under_the_configurations_name(client, deployed):
+    config, pool, names = deployed
     assert sorted(names) == sorted(f"{flow}/{config.name}" for flow in FLOWS)
     found = deployments(client, config.name)
     assert {flow: each.work_queue_name for flow, each in found.items()} == FLOWS
@@ -94,17 +111,15 @@ def test_every_flow_is_registered_under_the_configurations_name(client, config, 
     assert found["backfill-in-blocks"].parameters["queue"] == "nightly"
 
 
-def test_entrypoints_are_modules_that_workers_have(client, config, pool):
-    deploy(config, pool=pool)
-    for flow, each in deployments(client, config.name).items():
+def test_entrypoints_are_modules_that_workers_have(client, deployed):
+    for flow, each in deployments(client, deployed.config.name).items():
         assert load_flow_from_entrypoint(each.entrypoint).name == flow
         assert not each.pull_steps
 
 
-def test_the_parameters_of_every_flow_fit_its_schema(client, config, pool):
+def test_the_parameters_of_every_flow_fit_its_schema(client, deployed):
     """A run is refused by the server if they do not."""
-    deploy(config, pool=pool)
-    found = deployments(client, config.name)
+    found = deployments(client, deployed.config.name)
     more = {
         "enhance-block": {"operator": ["a", "b", False], "shards": ["shard-000000"]},
         "backfill-in-blocks": {"queue": "backfill"},
@@ -113,7 +128,7 @@ def test_the_parameters_of_every_flow_fit_its_schema(client, config, pool):
         run = client.create_flow_run_from_deployment(
             each.id, parameters=more.get(flow, {}), state=Scheduled()
         )
-        assert Config.model_validate(run.parameters["config"]) == config
+        assert Config.model_validate(run.parameters["config"]) == deployed.config
         client.delete_flow_run(run.id)
     with pytest.raises(Exception, match="queue"):
         client.create_flow_run_from_deployment(
@@ -121,10 +136,9 @@ def test_the_parameters_of_every_flow_fit_its_schema(client, config, pool):
         )
 
 
-def test_the_pool_has_the_queues_with_their_priorities_and_limits(client, config, pool):
-    deploy(config, pool=pool)
-    assert client.read_work_pool(pool).type == "process"
-    found = queues(client, pool)
+def test_the_pool_has_the_queues_with_their_priorities_and_limits(client, deployed):
+    assert client.read_work_pool(deployed.pool).type == "process"
+    found = queues(client, deployed.pool)
     said = {
         name: {"priority": queue.priority, "concurrency_limit": queue.concurrency_limit}
         for name, queue in found.items()
