@@ -1,6 +1,7 @@
 """Where tasks run, and how many at once: threads here, and what a Ray cluster has room for."""
 
 import socket
+import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -275,3 +276,8 @@ def test_a_cluster_that_refuses_is_told_with_its_words(joining, monkeypatch):
     told = "ray://head:10001 must take this process, but does not: Version mismatch.*same versions"
     with pytest.raises(ConfigurationError, match=told), joined("ray://head:10001"):
         pytest.fail("joined")
+
+
+def test_nothing_of_ray_is_imported_where_nobody_asks_for_it():
+    line = "import flows.backfill, sys; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0

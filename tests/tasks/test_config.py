@@ -8,7 +8,7 @@ import yaml
 import infra
 from tasks.config import Config, load_config
 from tasks.io.errors import ConfigurationError
-from tasks.sections import Curve
+from tasks.sections import Curve, Ray, Threads
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
 NOISE = {"kind": "noise", "sigma": 0.2}
@@ -360,6 +360,34 @@ def test_features_are_compared_with_the_reference_unless_told_otherwise(write, s
 )
 def test_a_broken_rule_of_evaluation_is_told(complaint, evaluate, sentence):
     assert sentence in complaint(evaluate=evaluate)
+
+
+@pytest.mark.parametrize(
+    ("runner", "meant"),
+    [
+        ("threads", Threads()),
+        ("ray", Ray(kind="ray")),
+        ({"kind": "ray", "gpus": 0.5}, Ray(kind="ray", gpus=0.5)),
+    ],
+)
+def test_a_runner_is_named_by_a_word_or_given_in_full(write, runner, meant):
+    config = load_config(write(compute={"runner": runner}))
+    assert config.compute.runner == meant
+    assert Config.model_validate_json(config.model_dump_json()) == config  # as flows are told
+
+
+@pytest.mark.parametrize(
+    ("compute", "sentence"),
+    [
+        ({"runner": "dask"}, "compute.runner: Input tag 'dask'"),
+        ({"runner": {"kind": "ray", "adress": "x"}}, "known here: address, cpus, gpus, kind"),
+        ({"runner": {"kind": "ray", "gpus": 2}}, "less than or equal to 1, got 2"),
+        ({"runner": {"address": "ray://head:10001"}}, "compute.runner: kind must be given"),
+        ({"runner": "ray", "device": "cuda:1"}, "auto, cuda or cpu with the runner ray"),
+    ],
+)
+def test_a_broken_rule_of_the_runner_is_told(complaint, compute, sentence):
+    assert sentence in complaint(compute=compute)
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
