@@ -10,7 +10,7 @@ from containers import INFRA
 from prefect.events.schemas.automations import AutomationCore
 from prefect.server.events.schemas.automations import AutomationCore as ServerAutomation
 from prefect.server.schemas.statuses import WorkPoolStatus
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY
+from prefect.settings.models.flows import FlowsSettings
 
 from tasks.events import RunVerb
 
@@ -47,7 +47,7 @@ def test_the_automation_works_without_anything_else_being_set_up(given):
 
 def test_three_heartbeats_must_be_missing_before_a_run_is_taken_for_dead():
     trigger = named("dotpipe run without a sign of life")["trigger"]
-    often = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+    often = FlowsSettings.model_fields["heartbeat_frequency"].default
     assert timedelta(seconds=trigger["within"]) >= 3 * timedelta(seconds=often)
     files = [*INFRA.glob("*.yaml"), *INFRA.glob("kubernetes/*"), INFRA / "Dockerfile"]
     assert not [f for f in files if "HEARTBEAT_FREQUENCY" in f.read_text("utf-8")]

@@ -306,8 +306,10 @@ def test_claims_of_runs_that_died_elsewhere_are_removed_after_a_while(claims, mo
 def test_a_claim_from_elsewhere_that_is_renewed_is_alive(claims, monkeypatch):
     monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
     of_another_run(claims.store)
-    threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2}).start()
+    touch = threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2})
+    touch.start()
     assert claims.alive() == [NAME]
+    touch.join()
     assert list(claims.store.names("claims")) == [PATH]
 
 
