@@ -31,7 +31,7 @@ _GRACE_S = 5.0
 """For tasks that are stopped, to let go of what they claim."""
 
 _START_S = 300.0
-"""For the first process of a cluster, which may import torch from a slow disk."""
+"""For a first process, which may import torch from a slow disk, or wait for other runs."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Runner:
             "max_calls": 0,
             "runtime_env": {"env_vars": environment(ask.cpus)},
         }
-        self._asked = {
+        self._asked: dict[str, Any] = {
             "max_retries": _ATTEMPTS,
             "memory": ask.memory or None,
             "num_cpus": ask.cpus,
@@ -115,7 +115,7 @@ class _Runner:
 
     def stop(self) -> None:
         """End what is under way: with an exception in its process, or else with the process."""
-        left = [future.wrapped_future for future in self._under_way]
+        left = [future.wrapped_future for future in list(self._under_way)]
         with suppress(ConnectionError):  # there is nothing to stop, or nobody to tell
             for reference in left:
                 ray.cancel(reference)
@@ -125,24 +125,25 @@ class _Runner:
                 ray.cancel(reference, force=True)
 
     def require_same_software(self) -> None:
-        """Check that the cluster's processes have what this one is made of."""
+        """Check that the cluster has what this process is made of, if it has room to say so."""
 
-        def kernels() -> int | str:
-            try:
-                from dot_kernels import KERNEL_VERSION
-            except ImportError as error:
-                return str(error)
+        def kernels(_needed: object) -> int:
+            from dot_kernels import KERNEL_VERSION
+
             return KERNEL_VERSION
 
         try:
-            asked = ray.remote(num_cpus=0, **self._where)(kernels).remote()
+            asked = ray.remote(**self._where, **self._asked)(kernels).remote(run_task)
             found: Any = ray.get(asked, timeout=_START_S)
-        except ray.exceptions.RayError as error:
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(asked)
+            return
+        except (ray.exceptions.RayError, ImportError, AttributeError) as error:
             found = error
         if found != KERNEL_VERSION:
             raise ConfigurationError(
-                "the machines of the Ray cluster must have this version of dot-pipeline (kernels "
-                f"{KERNEL_VERSION}), got {found}; install it there with "
+                "the machines of the Ray cluster, its head too, must have this version of "
+                f"dot-pipeline (kernels {KERNEL_VERSION}), got {found}; install it there with "
                 "pip install 'dot-pipeline[ray]'"
             )
 

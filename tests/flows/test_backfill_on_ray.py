@@ -235,6 +235,15 @@ def test_a_workspace_that_the_cluster_does_not_have_is_a_mistake_that_stops_the_
         on_ray(load, units, gpus=0)
 
 
+def test_a_cluster_with_other_kernels_is_told_before_anything_is_computed(
+    on_ray, units, told, monkeypatch
+):
+    monkeypatch.setattr(ray_lanes, "KERNEL_VERSION", 99)
+    with pytest.raises(ConfigurationError, match=r"\(kernels 99\), got \d+; install it there"):
+        on_ray(load, units(1), gpus=0)
+    assert told(0) == []
+
+
 def test_a_step_that_is_stopped_ends_its_tasks_on_the_cluster(on_ray, lasting_nodes, units, told):
     def plan():
         yield from units(2)
