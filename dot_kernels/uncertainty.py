@@ -3,7 +3,7 @@
 Axes: d features of one latent patch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -11,16 +11,17 @@ from dot_kernels.moments import GaussianMoments
 from dot_kernels.transport import solve_transport
 
 
-def merge(parts: Sequence[GaussianMoments]) -> GaussianMoments:
-    """The sum of moments, in the order given.
+def merge(parts: Iterable[GaussianMoments]) -> GaussianMoments:
+    """The sum of moments, in the order given; takes one after the other.
 
     Raises:
         ValueError: there are none, so their dimension is unknown.
     """
-    if not parts:
+    rest = iter(parts)
+    total = next(rest, None)
+    if total is None:
         raise ValueError("parts must hold at least one set of moments, got none")
-    total = parts[0]
-    for part in parts[1:]:
+    for part in rest:
         total = total + part
     return total
 

@@ -25,7 +25,7 @@ from dot_kernels.metrics import (
     precision_recall,
 )
 from tasks.config import Config
-from tasks.io.artifacts import load_moments
+from tasks.io.artifacts import read_moments
 from tasks.io.extractors import extractor_identity, feature_folder
 from tasks.io.features import read_class_sums, read_statistics
 from tasks.io.fingerprints import digest_of
@@ -238,9 +238,8 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
 def _gelbrich(paths: _Paths, natural: GaussianMoments, workspace: Workspace) -> float | None:
     """The distance of a signal's latent patches to the natural ones, if they were kept."""
     total = GaussianMoments.zero(natural.dimension)
-    for path in paths.latents:
-        with workspace.store.fetched(path) as local:
-            total = total + load_moments(local)[0][LATENT_PATCHES]
+    for parts in side_by_side(partial(read_moments, workspace.store), paths.latents):
+        total = total + parts[LATENT_PATCHES]
     return gelbrich_distance(total, natural) if total.count > 1 else None
 
 

@@ -1,5 +1,7 @@
 """Both sides of a fit: the files that their moments lie in, and what these add up to."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -7,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels import GaussianMoments
 from dot_kernels.uncertainty import merge
 from tasks.config import Config
-from tasks.io.artifacts import load_moments
+from tasks.io.artifacts import read_moments
 from tasks.io.fingerprints import fingerprint
+from tasks.io.threads import side_by_side
 from tasks.io.workspace import Workspace, moments_folder
 from tasks.jobs import finished_digest
 from tasks.measure import WHOLE, measure_name
@@ -69,14 +72,16 @@ def _files(
 
 
 def _added_up(artifacts: dict[str, str], workspace: Workspace) -> Side:
-    """Merge the moment files of one side in the order of shards."""
-    wholes, images = [], dict[str, GaussianMoments]()
-    for artifact in artifacts:
-        with workspace.store.fetched(f"{artifact}.safetensors") as path:
-            parts = load_moments(path)[0]
-        wholes.append(parts.pop(WHOLE))
-        images |= parts
-    return Side(merge(wholes), images)
+    """Merge the moment files of one side in the order of shards, a few in memory at a time."""
+    images = dict[str, GaussianMoments]()
+    paths = (f"{artifact}.safetensors" for artifact in artifacts)
+
+    def wholes() -> Iterator[GaussianMoments]:
+        for parts in side_by_side(partial(read_moments, workspace.store), paths):
+            yield parts.pop(WHOLE)
+            images.update(parts)
+
+    return Side(merge(wholes()), images)
 
 
 def _complete_pairs(source: Side, target: Side) -> tuple[Side, Side]:
@@ -88,6 +93,6 @@ def _complete_pairs(source: Side, target: Side) -> tuple[Side, Side]:
         {key: side.images[key] for key in shared} for side in (source, target)
     )
     return (
-        Side(merge(list(source_images.values())), source_images),
-        Side(merge(list(target_images.values())), target_images),
+        Side(merge(source_images.values()), source_images),
+        Side(merge(target_images.values()), target_images),
     )

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator
+from tasks.io.store import Store
 
 _HEADER = "dotpipe"
 
@@ -44,6 +45,12 @@ def load_moments(path: Path) -> tuple[dict[str, GaussianMoments], dict[str, Any]
     tensors, header = _load(path, "moments")
     names = header.pop("names")
     return {name: _moments_from(tensors, name) for name in names}, header
+
+
+def read_moments(store: Store, path: str) -> dict[str, GaussianMoments]:
+    """Named moments from a store, in the order they were saved in."""
+    with store.fetched(path) as local:
+        return load_moments(local)[0]
 
 
 def save_operator(

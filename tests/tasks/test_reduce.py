@@ -1,14 +1,22 @@
 """From moments to the operator: the same for every sharding, refusals in sentences."""
 
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
+from dot_kernels import GaussianMoments
+from tasks import sides
+from tasks.io.artifacts import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.images import encode
+from tasks.io.threads import SIDE_BY_SIDE
+from tasks.io.workspace import Workspace
+from tasks.measure import WHOLE
 from tasks.reduce import find_operator, plan_reduction, read_operator
+from tasks.sides import Sides
 
 
 @pytest.fixture
@@ -134,3 +142,24 @@ def test_of_a_pair_with_a_damaged_image_neither_is_in_the_fit(
         assert moments[side].count == expected_moments[side].count
     torch.testing.assert_close(operator.matrix, expected.matrix)
     torch.testing.assert_close(operator.offset(), expected.offset())
+
+
+def test_moments_are_merged_in_the_order_of_shards_with_few_in_memory(tmp_path, rng, monkeypatch):
+    shards = [GaussianMoments.of(torch.randn(9, 4, generator=rng)) for _ in range(200)]
+    for number, moments in enumerate(shards):
+        save_moments({WHOLE: moments}, tmp_path / f"{number}.safetensors")
+    alive, most = weakref.WeakSet(), 0
+
+    def watched(store, path):
+        nonlocal most
+        parts = read_moments(store, path)
+        alive.add(parts[WHOLE].scatter)
+        most = max(most, len(alive))
+        return parts
+
+    monkeypatch.setattr(sides, "read_moments", watched)
+    files = {str(number): "digest" for number in range(len(shards))}
+    both = Sides(source=files, target=files, pairing="unpaired")
+    for side in both.read(Workspace(str(tmp_path))):
+        assert torch.equal(side.whole.scatter, sum(shards[1:], start=shards[0]).scatter)
+    assert most < 4 * SIDE_BY_SIDE
