@@ -136,7 +136,7 @@ def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> Erra
     key = fingerprint("block", {"config": wanted, "operator": operator.name, "shards": content})
     parameters = {
         "config": config.model_dump(mode="json"),
-        "operator": list(operator),
+        "operator": operator.model_dump(),
         "shards": shards,
     }
     tags = [f"data-set:{config.restored_name}", f"operator:{operator.name}"]

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import task
+from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator, solve_transport
 from dot_kernels.uncertainty import map_standard_error
@@ -38,8 +39,10 @@ class ReduceJob(Job):
     """Digests of the chosen keys, unless they are too many to be kept."""
 
 
-class OperatorRef(NamedTuple):
-    """A fitted operator, as plans refer to it."""
+class OperatorRef(BaseModel):
+    """A fitted operator, as plans and the parameters of runs refer to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     digest: str
@@ -143,7 +146,7 @@ def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
     artifact = operator_artifact(config.restored_name, name)
     record = workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
     branch = workspace.ledger.facts(record)["diagnostics"]["branch"]
-    return OperatorRef(name, record.digest, branch == "stochastic")
+    return OperatorRef(name=name, digest=record.digest, is_stochastic=branch == "stochastic")
 
 
 @lru_cache(maxsize=4)

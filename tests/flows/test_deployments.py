@@ -120,8 +120,9 @@ def test_entrypoints_are_modules_that_workers_have(client, deployed):
 def test_the_parameters_of_every_flow_fit_its_schema(client, deployed):
     """A run is refused by the server if they do not."""
     found = deployments(client, deployed.config.name)
+    operator = {"name": "a", "digest": "b", "is_stochastic": False}
     more = {
-        "enhance-block": {"operator": ["a", "b", False], "shards": ["shard-000000"]},
+        "enhance-block": {"operator": operator, "shards": ["shard-000000"]},
         "backfill-in-blocks": {"queue": "backfill"},
     }
     for flow, each in found.items():

@@ -82,7 +82,7 @@ def empty_runs(runs: int) -> None:
     """So many flow runs, one after the other."""
     corpora = {role: {"path": "/images/" + role} for role in ("restored", "reference")}
     config = Config.model_validate({"name": "empty", "workspace": "/w", "corpora": corpora})
-    operator = OperatorRef("0123456789abcdef", "0" * 32, is_stochastic=False)
+    operator = OperatorRef(name="0123456789abcdef", digest="0" * 32, is_stochastic=False)
     shards = tuple(f"shard-{number:06d}" for number in range(config.blocks.shards))
     # Ending the sign that a run is alive takes most of a second, and costs nobody anything.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):

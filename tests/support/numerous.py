@@ -18,7 +18,7 @@ from tasks.io.shard_list import ShardEntry
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
 from tasks.reduce import OperatorRef
 
-OPERATOR = OperatorRef("0123456789abcdef", "0" * 32, is_stochastic=False)
+OPERATOR = OperatorRef(name="0123456789abcdef", digest="0" * 32, is_stochastic=False)
 IMAGES = 256
 """In each shard."""
 
