@@ -4,12 +4,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from types import FrameType
 
 GRACE_S = 15.0
 """After SIGTERM; schedulers wait half a minute before they kill."""
+
+_FAREWELL_S = 3.0
+"""After that, for last words."""
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -29,11 +34,14 @@ def in_time() -> Iterator[None]:
 
 
 @contextmanager
-def soon() -> Iterator[None]:
+def soon(last_words: Callable[[], object] | None = None) -> Iterator[None]:
     """SIGTERM ends the process after a while, if what heeds it in the block takes longer.
 
     Ending at any moment is safe: what is published is whole, and the rest is made anew.
     Has no effect outside the main thread, where no signal arrives.
+
+    Args:
+        last_words: called if it comes to that, in a thread, and waited for a few seconds.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,11 +51,20 @@ def soon() -> Iterator[None]:
     # Prefect puts handlers of its own over ours; the descriptor tells of signals even so.
     former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="ending", daemon=True).start()
+    words = None if last_words is None else partial(copy_context().run, last_words)
+    if words is not None:
+        _last_words.append(words)
     try:
         yield
     finally:
+        if words is not None:
+            _last_words.remove(words)
         signal.set_wakeup_fd(former)
         os.close(writer)
+
+
+_last_words: list[Callable[[], object]] = []
+"""Of all blocks that last."""
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -67,6 +84,10 @@ def _leave() -> None:
     """End this process now; its claims go, so that others need not wait for them."""
     from tasks.io.claims import abandon
 
-    threading.Thread(target=abandon, daemon=True).start()
-    time.sleep(1.0)
+    parting = [threading.Thread(target=words, daemon=True) for words in (abandon, *_last_words)]
+    for thread in parting:
+        thread.start()
+    deadline = time.monotonic() + _FAREWELL_S
+    for thread in parting:
+        thread.join(max(0.0, deadline - time.monotonic()))
     os._exit(_TERMINATED)

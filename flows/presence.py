@@ -2,10 +2,13 @@
 
 import uuid
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from prefect.states import Crashed
 
 from flows.ending import soon
 from tasks.config import Config
@@ -28,8 +31,9 @@ def at_work(flow: F) -> F:
 
     @wraps(flow)
     def known(config: Config, *args: Any, **options: Any) -> Any:
-        claims = Workspace(config.workspace).claims
-        with soon(), claims.held(presence(config, flow_run.get_id() or uuid.uuid4())):
+        claims, run = Workspace(config.workspace).claims, flow_run.get_id()
+        words = None if run is None else partial(_tell_of_the_end, UUID(run))
+        with soon(words), claims.held(presence(config, run or uuid.uuid4())):
             if CLEANING in claims.names():
                 with claims.held(CLEANING, patient=True):  # when it has ended, or its owner has
                     pass
@@ -47,3 +51,9 @@ def presence(config: Config, run: object) -> str:
         run: the id of the flow run.
     """
     return f"{RUNS}/{config.name}-{str(run).replace('-', '')[:12]}"
+
+
+def _tell_of_the_end(run: UUID) -> None:
+    """Tell the server of a run that is cut off, or it would be running there for ever."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run, Crashed(message="it was told to end, and did not in time"))

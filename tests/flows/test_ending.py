@@ -7,8 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 
 from tasks.io.claims import CLAIMS
+from tasks.io.workspace import Workspace
 
 BLOCK = """
 import sys, time
@@ -27,6 +35,36 @@ with ending.in_time(), Workspace(sys.argv[1]).claims.held("work") as ours:
         except SystemExit:
             if sys.argv[2] == "heeds":
                 raise
+"""
+
+RUNS = """
+import sys, time
+from pathlib import Path
+
+from prefect import flow
+
+from flows import ending
+from flows.presence import at_work
+from tasks.config import load_config
+
+ending.GRACE_S = 1.0
+
+def deaf(config):
+    Path(config.workspace, "ready").touch()
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+inner = flow(name="inner")(at_work(deaf))
+
+@flow(name="outer")
+@at_work
+def outer(config):
+    inner(config)
+
+outer(load_config(Path(sys.argv[1])))
 """
 
 
@@ -70,3 +108,20 @@ def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_byt
     project.vouch()
     assert run_in_process(project) == 0
     assert project.lasting() == undisturbed
+
+
+def test_runs_that_are_cut_off_say_so_to_the_server(project, server):
+    config = project.configure()
+    process = subprocess.Popen([sys.executable, "-c", RUNS, str(project.file)])
+    wait_for(project.workspace / "ready", process)
+    with get_client(sync_client=True) as client:
+        under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=under_way))
+        assert len(runs) == 2
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+        for run in runs:
+            state = client.read_flow_run(run.id).state
+            assert state.is_crashed()
+            assert state.message == "it was told to end, and did not in time"
+    assert Workspace(config.workspace).claims.names() == []
