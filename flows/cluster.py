@@ -28,7 +28,7 @@ def up(
 
     settings = [parsed(config) for config in configs or []]
     with console(stderr=True).status("starting Prefect"), served(start_on=port):
-        prepare(pool, at_once=_networks_at_once())
+        prepare(pool)
         for each in settings:
             register(each, pool=pool)
         address = start(pool, port)
@@ -120,10 +120,3 @@ def _conclude(settings: "Config", message: str | None) -> None:
         lines.append(f"report: {report_address(settings)}")
     for line in dict.fromkeys(lines):  # the run may have said where its report is
         typer.echo(line)
-
-
-def _networks_at_once() -> int:
-    """Runs that compute on this machine at a time: one for each GPU."""
-    import torch
-
-    return max(torch.cuda.device_count(), 1)

@@ -42,9 +42,12 @@ def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> 
     return asyncio.run(_deploy(config, pool, schedules))
 
 
-def prepare(pool: str, at_once: int) -> None:
-    """Have the pool, whose queues let so many runs compute at a time, if it is not there yet."""
-    asyncio.run(_prepare(pool, at_once))
+def prepare(pool: str) -> None:
+    """Have a pool for one machine, if it is not there yet.
+
+    Each of its queues lets one run compute at a time, which uses all GPUs.
+    """
+    asyncio.run(_prepare(pool))
 
 
 def defined() -> dict[str, Any]:
@@ -54,9 +57,9 @@ def defined() -> dict[str, Any]:
     return tree
 
 
-async def _prepare(pool: str, at_once: int) -> None:
+async def _prepare(pool: str) -> None:
     queues = defined()["definitions"]["queues"]
-    limited = {"concurrency_limit": at_once}
+    limited = {"concurrency_limit": 1}
     async with get_client() as client:
         computing = {name: options | limited for name, options in queues.items()}
         await _require_pool(client, pool, computing | {"conductors": queues["conductors"]})

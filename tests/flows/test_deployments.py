@@ -160,17 +160,17 @@ def test_what_a_person_changed_of_pool_and_queues_stays(client, config, pool):
     queue = queues(client, pool)["backfill"]
     client.update_work_queue(queue.id, concurrency_limit=2)
     deploy(config, pool=pool)
-    prepare(pool, at_once=5)
+    prepare(pool)
     kept = client.read_work_pool(pool)
     assert (kept.description, kept.concurrency_limit) == ("mine", 7)
     assert queues(client, pool)["backfill"].concurrency_limit == 2
 
 
-def test_a_pool_of_one_machine_computes_no_more_at_once_than_it_is_told(client, config, pool):
-    prepare(pool, at_once=2)
+def test_a_queue_of_one_machine_lets_one_run_compute_at_a_time(client, config, pool):
+    prepare(pool)
     deploy(config, pool=pool)
     limits = {name: queue.concurrency_limit for name, queue in queues(client, pool).items()}
-    assert limits == {"default": None, "conductors": None, "nightly": 2, "backfill": 2}
+    assert limits == {"default": None, "conductors": None, "nightly": 1, "backfill": 1}
 
 
 def test_only_the_conductor_has_a_schedule_and_keeps_it_until_it_is_told_otherwise(
