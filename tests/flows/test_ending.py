@@ -1,5 +1,6 @@
 """A process that is told to end does so in time, and leaves nothing half-done."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -112,7 +113,8 @@ def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_byt
 
 def test_runs_that_are_cut_off_say_so_to_the_server(project, server):
     config = project.configure()
-    process = subprocess.Popen([sys.executable, "-c", RUNS, str(project.file)])
+    known = {**os.environ, "PREFECT_API_URL": f"{server}/api"}
+    process = subprocess.Popen([sys.executable, "-c", RUNS, str(project.file)], env=known)
     wait_for(project.workspace / "ready", process)
     with get_client(sync_client=True) as client:
         under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
