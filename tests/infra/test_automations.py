@@ -20,7 +20,7 @@ from service import Service, prefect_service
 FILE = INFRA / "automations.yaml"
 PATIENCE_S = 90
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.slow, pytest.mark.service]
 
 
 @pytest.fixture(scope="module")
