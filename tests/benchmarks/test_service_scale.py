@@ -12,7 +12,9 @@ from children import busy_s
 from empty_shards import on_server
 from history import size_of, wait_until_recorded
 from postgres import postgres
-from service import BATCHED, prefect_service
+from service import prefect_service
+
+from flows.service import BATCHED
 
 SHARDS = 10_000
 CORES = 2

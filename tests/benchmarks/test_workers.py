@@ -18,7 +18,7 @@ from tasks.match import plan_matches, write_matches
 from tasks.plan import is_finished
 from tasks.sections import Enhance, Shards
 
-IMAGES, SHARD = 768, 16
+IMAGES, SHARD = 512, 32
 
 WORKER = """
 import os, sys
@@ -99,7 +99,7 @@ def start(processor, config, service):
 def test_two_workers_on_two_processors_do_1_8_times_what_one_does_on_one(prepared, tmp_path):
     first, second, *_ = sorted(os.sched_getaffinity(0))
     ratios = []
-    for number in range(3):
+    for number in range(5):  # the speed of shared processors changes from minute to minute
         one = images_per_second(prepared, {first}, tmp_path / f"one-{number}")
         two = images_per_second(prepared, {first, second}, tmp_path / f"two-{number}")
         ratios.append(two / one)

@@ -8,6 +8,7 @@ import prefect.settings
 import pytest
 from containers import INFRA, job, kustomization, pod_containers, services, stages, template
 
+from flows.service import BATCHED
 from infra.passwords import files
 
 ROOT = INFRA.parent
@@ -90,6 +91,11 @@ def test_compose_and_cluster_wire_the_server_alike():
     on_cluster = dict(one.split("=", 1) for one in literals)
     assert on_cluster.pop("PREFECT_SERVER_DATABASE_MIGRATE_ON_START") == "false"
     assert on_cluster == services()["server"]["environment"]
+
+
+def test_servers_record_in_batches_as_that_of_one_machine_does():
+    environment = services()["server"]["environment"]
+    assert {name: environment[name] for name in BATCHED} == BATCHED
 
 
 def test_every_definition_is_in_the_wheel():

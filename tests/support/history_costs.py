@@ -13,7 +13,9 @@ from expectations import History
 from history import EVENTS, size_of, wait_until_recorded
 from postgres import Database, postgres
 from prefect.settings.context import get_current_settings
-from service import BATCHED, Service, prefect_service
+from service import Service, prefect_service
+
+from flows.service import BATCHED
 
 _SHARDS, _SHARDS_ALONE, _RUNS, _REQUESTS = 2000, 500, 200, 300
 

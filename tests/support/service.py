@@ -52,15 +52,6 @@ QUICK: Mapping[str, str] = {
 }
 """Loops that an operator leaves at 2 to 60 s, at a second or two."""
 
-BATCHED: Mapping[str, str] = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "1000",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
-}
-"""What infra/limits.md tells operators to set. Prefect records task runs one by one otherwise,
-falls behind where there are many, and drops what its queue of 10,000 messages does not take."""
-
 _CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 _PATIENCE_S = 120
 
