@@ -125,6 +125,7 @@ def test_a_pool_that_has_lost_its_workers_raises_an_alarm_and_one_that_has_them_
     lost, back = (f"prefect.work-pool.{uuid.uuid4()}" for _ in range(2))
     for pool in (lost, back):
         emit(server, "prefect.work-pool.not-ready", pool)
+    time.sleep(1)  # the server takes events of one moment in any order
     emit(server, "prefect.work-pool.ready", back)
     assert wait_for(lambda: alarms(server, lost)) == ["dotpipe pool without workers"]
     assert alarms(server, back) == []
