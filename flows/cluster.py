@@ -94,7 +94,12 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
     settings, terminal = parsed(config), console(stderr=True)
     with served() as address:
         register(settings, pool=pool)
-        run: Any = run_deployment(f"{flow}/{settings.name}", parameters=parameters, timeout=0)
+        run: Any = run_deployment(
+            f"{flow}/{settings.name}",
+            parameters=parameters,
+            flow_run_name=f"{flow} {settings.name}",
+            timeout=0,
+        )
         page = f"{address}/runs/flow-run/{run.id}"
         terminal.print(f"dashboard: {page}")
         try:

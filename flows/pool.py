@@ -52,7 +52,7 @@ class Errand(NamedTuple):
     tags: tuple[str, ...] = ()
     images: int = 0
     name: str | None = None
-    """What the run is called until it begins and names itself; Prefect's choice by default."""
+    """What the run is called until it begins and names itself, if not by its flow."""
 
 
 class Lost(NamedTuple):
@@ -154,7 +154,7 @@ class Pool:
             submitted = run_deployment(
                 name,
                 parameters=errand.parameters,
-                flow_run_name=errand.name,
+                flow_run_name=errand.name or f"{errand.flow} {self._config.name}",
                 tags=errand.tags,
                 idempotency_key=key,
                 work_queue_name=self._queue,

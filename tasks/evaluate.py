@@ -43,7 +43,7 @@ class SummaryJob(Job):
     names: dict[str, str]
 
 
-@task(name="summarise", **SHARD_POLICY)
+@task(name="summarise", task_run_name="summarise {job.dataset}", **SHARD_POLICY)
 def summarise(job: SummaryJob) -> None:
     """Write the fidelity table."""
     settle(job, write_summary)

@@ -32,7 +32,7 @@ class IndexJob(Job):
     max_bad_fraction: float
 
 
-@task(name="index", **SHARD_POLICY)
+@task(name="index", task_run_name="index {job.dataset}", **SHARD_POLICY)
 def index_dataset(job: IndexJob) -> None:
     """Write the index of a data set."""
     settle(job, write_index)

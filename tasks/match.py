@@ -31,7 +31,7 @@ class MatchJob(Job):
         return matches_folder(self.dataset, self.reference)
 
 
-@task(name="match", **SHARD_POLICY)
+@task(name="match", task_run_name="match {job.dataset} with {job.reference}", **SHARD_POLICY)
 def match_reference(job: MatchJob) -> None:
     """Write the matches of each shard."""
     settle(job, write_matches)

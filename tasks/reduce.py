@@ -49,7 +49,7 @@ class OperatorRef(BaseModel):
     is_stochastic: bool
 
 
-@task(name="reduce", **SHARD_POLICY)
+@task(name="reduce", task_run_name="reduce to {job.target.artifact}", **SHARD_POLICY)
 def reduce_moments(job: ReduceJob) -> None:
     """Write the operator; safe to repeat."""
     settle(job, write_operator)

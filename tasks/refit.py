@@ -55,7 +55,7 @@ class _Comparison(NamedTuple):
         return self.moved <= refit_beyond * self.apart
 
 
-@task(name="decide", **SHARD_POLICY)
+@task(name="decide", task_run_name="decide on the operator of {job.dataset}", **SHARD_POLICY)
 def decide_refit(job: DecideJob) -> None:
     """Write the decision; safe to repeat."""
     make_decision(job)

@@ -40,7 +40,7 @@ class ReportJob(Job):
     operator: str
 
 
-@task(name="report", **SHARD_POLICY)
+@task(name="report", task_run_name="report {job.config.name}", **SHARD_POLICY)
 def write_report(job: ReportJob) -> None:
     """Write the report's files; safe to repeat."""
     settle(job, make_report)

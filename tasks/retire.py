@@ -22,7 +22,7 @@ class RetireJob(Job):
     strays: tuple[str, ...] = ()
 
 
-@task(name="retire", **SHARD_POLICY)
+@task(name="retire", task_run_name="retire what is gone", **SHARD_POLICY)
 def retire_shards(job: RetireJob) -> None:
     """Remove artifacts of shards that are gone; safe to repeat, and at once by two runs."""
     retire(job)

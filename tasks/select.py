@@ -50,7 +50,7 @@ class SelectJob(Job):
     seed: int
 
 
-@task(name="select", **SHARD_POLICY)
+@task(name="select", task_run_name="select of {job.source_dataset}", **SHARD_POLICY)
 def select_images(job: SelectJob) -> None:
     """Write the choice of images."""
     settle(job, write_selection)
