@@ -1,7 +1,7 @@
 """The conductor: has a pool's workers do what is missing, stage by stage and block by block.
 
 It computes nothing itself, and needs no GPU. All that it knows is the ledger: killed and
-started again it takes up where it stood, and adopts the runs that it had submitted.
+started again it takes up where it stood, and adopts the blocks that it had submitted.
 """
 
 from collections.abc import Iterable, Iterator

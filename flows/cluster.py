@@ -116,12 +116,16 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
 
 def _conclude(settings: "Config", message: str | None) -> None:
     """The results of a run that ended well, if there are any yet."""
+    from tasks.io.errors import StoreRefused
     from tasks.plan import is_finished
     from tasks.report import report_address
 
     lines = [message] if message else []
-    if is_finished(settings):
-        show_results(settings)
-        lines.append(f"report: {report_address(settings)}")
+    try:
+        if is_finished(settings):
+            show_results(settings)
+            lines.append(f"report: {report_address(settings)}")
+    except (OSError, StoreRefused) as error:  # the workers may see what this machine does not
+        lines.append(f"the results are in {settings.workspace}, which cannot be read here: {error}")
     for line in dict.fromkeys(lines):  # the run may have said where its report is
         typer.echo(line)

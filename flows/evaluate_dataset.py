@@ -3,12 +3,13 @@
 from typing import Any
 
 from prefect import Task, flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from flows.enhance_dataset import pass_over_shards
 from flows.lanes import Lanes, computing, connected, gathering
+from flows.pool import patiently
 from flows.presence import at_work
-from flows.reports import Report, Step, leave_table
+from flows.reports import Report, Step, leave, leave_table
 from flows.steps import run_step
 from tasks.config import Config
 from tasks.evaluate import plan_summary, read_summary, summarise
@@ -37,11 +38,8 @@ def evaluate_dataset(config: Config) -> list[Report]:
     artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
         summarise(job)
-    create_table_artifact(
-        [_plain(row) for row in read_summary(workspace, artifact)],
-        key="metrics",
-        description=f"Fidelity of {config.restored_name}",
-    )
+    rows = [_plain(row) for row in read_summary(workspace, artifact)]
+    leave(rows, "metrics", f"Fidelity of {config.restored_name}")
     leave_table(reports, "evaluation")
     return reports
 
@@ -56,10 +54,9 @@ def report_dataset(config: Config) -> str:
         write_report(job)
     local = workspace.store.local(f"{artifact}.html")
     address = local.as_uri() if local else workspace.store.address(f"{artifact}.html")
-    create_markdown_artifact(
-        f"[The whole report]({address})\n\n{report_markdown(workspace, artifact)}",
-        key="report",
-        description=f"Report of {config.name}",
+    text = f"[The whole report]({address})\n\n{report_markdown(workspace, artifact)}"
+    patiently(
+        lambda: create_markdown_artifact(text, key="report", description=f"Report of {config.name}")
     )
     return workspace.store.address(f"{artifact}.html")
 

@@ -3,11 +3,10 @@
 import dataclasses
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
 from flows.lanes import computing
 from flows.presence import at_work
-from flows.reports import Report, Step, leave_table
+from flows.reports import Report, Step, leave, leave_table
 from flows.steps import run_step
 from tasks.config import Config
 from tasks.decision import decision_facts
@@ -44,10 +43,7 @@ def fit_transport(config: Config) -> list[Report]:
     operator, _, provenance = read_operator(workspace, config.restored_name, name)
     facts = {"operator": name, **provenance, **dataclasses.asdict(operator.diagnostics)}
     facts |= decision_facts(config, workspace)
-    create_table_artifact(
-        [{"fact": fact, "value": str(value)} for fact, value in facts.items()],
-        key="transport-operator",
-        description=f"Transport operator {name} of {config.name}",
-    )
+    rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items()]
+    leave(rows, "transport-operator", f"Transport operator {name} of {config.name}")
     leave_table([measured], "measured-patches")
     return [measured]

@@ -48,7 +48,7 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
-    pulse = Pulse(config)
+    pulse = Pulse(config, from_afar=True)
     with bars, _in_words(run), get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:

@@ -29,17 +29,17 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
-from flows.pulse import Pulse
+from flows.pulse import NOT_BEGUN, Pulse
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
 T = TypeVar("T")
 
 POLL_S = 2.0
-_OUTAGE_S = 900.0
+OUTAGE_S = 900.0
 """How long the Prefect server may be away."""
 
-_PAGE = 100
+PAGE = 100
 """Runs that the API is asked for at a time; it gives at most 200."""
 
 
@@ -123,15 +123,16 @@ class Pool:
                     ended(trip.errand)
                 elif self._is_worth_another(trip, run):
                     get_run_logger().warning("%s; again", Lost(trip.errand, run).reason)
-                    self._send(trip.errand, trip.attempt + 1)
+                    self._send(trip.errand, trip.attempt + (not _has_only_waited(run)))
                 else:
                     lost.append(Lost(trip.errand, run))
             waited(time.monotonic() - last)
 
     def _is_worth_another(self, trip: _Trip, run: FlowRun) -> bool:
         """Whether an errand is tried again; not if a person has cancelled it."""
-        cancelled = run.state_type == StateType.CANCELLED
-        return not cancelled and trip.attempt < self._config.blocks.attempts
+        if run.state_type == StateType.CANCELLED:
+            return False
+        return _has_only_waited(run) or trip.attempt < self._config.blocks.attempts
 
     def _send(self, errand: Errand, attempt: int) -> None:
         """Submit an errand, or adopt a run of it that is under way."""
@@ -187,7 +188,7 @@ def patiently(ask: Callable[[], T]) -> T:
         httpx.TransportError: it was away for too long.
         PrefectHTTPStatusError: it refuses, or has failed for too long.
     """
-    deadline = time.monotonic() + _OUTAGE_S
+    deadline = time.monotonic() + OUTAGE_S
     while True:
         try:
             return ask()
@@ -225,10 +226,15 @@ def _read(ids: Sequence[UUID]) -> list[FlowRun]:
     """Those of some runs that there are."""
     found: list[FlowRun] = []
     with _client() as client:
-        for start in range(0, len(ids), _PAGE):
-            page = FlowRunFilter(id=FlowRunFilterId(any_=[*ids[start : start + _PAGE]]))
-            found += client.read_flow_runs(flow_run_filter=page, limit=_PAGE)
+        for start in range(0, len(ids), PAGE):
+            page = FlowRunFilter(id=FlowRunFilterId(any_=[*ids[start : start + PAGE]]))
+            found += client.read_flow_runs(flow_run_filter=page, limit=PAGE)
     return found
+
+
+def _has_only_waited(run: FlowRun) -> bool:
+    """Whether a run was given up because it did not begin, for want of a machine perhaps."""
+    return run.state is not None and run.state.message == NOT_BEGUN
 
 
 def _is_over(run: FlowRun) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_table_artifact
 
+from flows.pool import patiently
 from tasks.config import Config
 from tasks.jobs import Outcome
 from tasks.stopwatch import LAPS
@@ -95,15 +96,18 @@ class Report:
             self.devices[outcome.device] += outcome.images
 
 
+def leave(rows: list[dict[str, Any]], key: str, description: str) -> None:
+    """Leave a table as an artifact of the run, when there is a server to take it."""
+    patiently(lambda: create_table_artifact(rows, key=key, description=description))
+
+
 def leave_table(reports: Sequence[Report], key: str) -> None:
     """Leave what the steps of a flow did as artifacts of its run: a table, one of devices."""
     rows = [_row(report) for report in reports]
-    create_table_artifact(rows, key=key, description="What each step found and did")
+    leave(rows, key, "What each step found and did")
     used = [row for report in reports for row in _device_rows(report)]
     if used:
-        create_table_artifact(
-            used, key=f"{key}-devices", description="Images per second of each device"
-        )
+        leave(used, f"{key}-devices", "Images per second of each device")
 
 
 def leave_failures(report: Report) -> None:
@@ -119,11 +123,7 @@ def leave_failures(report: Report) -> None:
     ]
     total, listed = len(report.failures), len(rows)
     more = "" if listed == total else f"; these are the first {listed}"
-    create_table_artifact(
-        rows,
-        key=f"{artifact_key(report.step)}-failures",
-        description=f"{report.step}: {report.note}{more}",
-    )
+    leave(rows, f"{artifact_key(report.step)}-failures", f"{report.step}: {report.note}{more}")
 
 
 def artifact_key(step: str) -> str:

@@ -4,12 +4,17 @@ import time
 from typing import cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
 
+from flows.pool import patiently
 from flows.reports import Report, Step, artifact_key
 from tasks.events import tell_run
 
 _SECONDS_BETWEEN_UPDATES = 2.0
+_SECONDS_WITHOUT_SERVER = 60.0
+"""Before a server that was away is told again: Prefect repeats a request for a minute."""
 
 _ENOUGH_IMAGES = 100
 """To judge the share of refused ones before the step has ended."""
@@ -20,7 +25,8 @@ class StepWatch:
 
     def __init__(self, step: Step, total: int | None) -> None:
         self._step, self._total = step, total
-        created = create_progress_artifact(0.0, key=artifact_key(step.name), description=step.name)
+        key = artifact_key(step.name)
+        created = patiently(lambda: create_progress_artifact(0.0, key=key, description=step.name))
         self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
         self._begun = self._shown = time.monotonic()
         self._has_warned = False
@@ -39,8 +45,7 @@ class StepWatch:
             f"{report.step}: {report.images}{of_all} images, {report.made} shards made, "
             f"{report.rate:.1f} images per second, {report.refused.total()} refused"
         )
-        update_progress_artifact(self._artifact, min(share, 99.0), description=description)
-        self._shown = now
+        self._tell(min(share, 99.0), description)
 
     def finish(self, report: Report) -> None:
         """Tell how the step ended."""
@@ -50,7 +55,17 @@ class StepWatch:
         share = 100 * made / len(report.units) if report.units else 100.0
         speed = f", {report.rate:.1f} images per second" if report.fresh else ""
         description = f"{report.step}: {report.images} images, {report.note}{speed}"
-        update_progress_artifact(self._artifact, share, description=description)
+        self._tell(share, description)
+
+    def _tell(self, percent: float, description: str) -> None:
+        """Show it, if the server is there: no work is stopped for it."""
+        try:
+            update_progress_artifact(self._artifact, percent, description=description)
+        except httpx.HTTPError as error:
+            get_run_logger().warning("the progress of the step cannot be shown: %s", error)
+            self._shown = time.monotonic() + _SECONDS_WITHOUT_SERVER
+        else:
+            self._shown = time.monotonic()
 
     def _heed_refused(self, report: Report) -> None:
         """Tell once that more than half of what may be refused is, while one can look into it."""

@@ -19,11 +19,12 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from prefect.types import DateTime
 
-from flows.pool import bury, patiently, tell
+from flows.pool import PAGE, bury, patiently, tell
 from tasks.config import Config
 from tasks.io.processes import is_dead, place
 
@@ -76,8 +77,14 @@ def _taken() -> FlowRunFilter:
 
 
 def _runs(wanted: FlowRunFilter, **filters: Any) -> list[FlowRun]:
+    found = list[FlowRun]()
     with get_client(sync_client=True) as client:
-        return patiently(lambda: client.read_flow_runs(flow_run_filter=wanted, **filters))
+        ask = partial(client.read_flow_runs, flow_run_filter=wanted, limit=PAGE, **filters)
+        while True:
+            page = patiently(partial(ask, sort=FlowRunSort.ID_DESC, offset=len(found)))
+            found += page
+            if len(page) < PAGE:
+                return found
 
 
 def _in_state(*states: StateType) -> FlowRunFilterState:

@@ -102,10 +102,12 @@ class Claims:
             try:
                 words = self.store.read(path)
             except FileNotFoundError:  # let go of
+                keeper.seen.pop((self.store, path), None)
                 return "gone"
             if keeper.is_forsaken(self.store, path, words):
                 _log.warning("removed the claim of a dead run on %s", path)
                 self.store.remove(path)
+                keeper.seen.pop((self.store, path), None)
                 return "gone"
         renewed = first.setdefault(path, words) != words
         return "alive" if renewed or _said(words).get("place") == place() else "unknown"

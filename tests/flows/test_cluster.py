@@ -13,6 +13,7 @@ from stand_in import StandIn, give, read, register
 from flows import deployments, service
 from flows import follow as follow_module
 from flows.cli import main
+from tasks.io.errors import StoreRefused
 from tasks.report import report_address
 
 FLOWS = {"submit": "backfill", "backfill": "backfill-in-blocks"}
@@ -89,6 +90,25 @@ def test_a_run_that_had_nothing_to_do_or_was_skipped_says_so(project, dotpipe, r
     with StandIn("backfill-in-blocks", lambda run: give(run, Running(), said)):
         code, out, _ = dotpipe("backfill", project.file)
     assert (code, out) == (0, "another run of this backfill is at work\n")
+
+
+def test_results_that_cannot_be_read_here_are_said_to_be_elsewhere(
+    project, dotpipe, registered, monkeypatch
+):
+    def refuse(*_):
+        raise StoreRefused("no credentials")
+
+    monkeypatch.setattr("tasks.plan.is_finished", refuse)
+    done = Completed(message="report: s3://elsewhere/report.html")
+    with StandIn(FLOWS["submit"], lambda run: give(run, Running(), done)):
+        code, out, _ = dotpipe("submit", project.file)
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "report: s3://elsewhere/report.html",
+            f"the results are in {project.workspace}, which cannot be read here: no credentials",
+        ],
+    )
 
 
 @pytest.mark.parametrize("verb", FLOWS)

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled
 
 from tasks.io.claims import CLAIMS
 from tasks.io.workspace import Workspace
@@ -58,9 +61,9 @@ def deaf(config):
         except BaseException:
             pass
 
-inner = flow(name="inner")(at_work(deaf))
+inner = flow(name="inner-deaf")(at_work(deaf))
 
-@flow(name="outer")
+@flow(name="outer-deaf")
 @at_work
 def outer(config):
     inner(config)
@@ -111,19 +114,33 @@ def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_byt
     assert project.lasting() == undisturbed
 
 
-def test_runs_that_are_cut_off_say_so_to_the_server(project, server):
+@pytest.mark.parametrize("behaviour", ["crash", "reschedule"])
+def test_runs_that_are_cut_off_say_so_to_the_server_unless_prefect_plans_them_again(
+    project, server, behaviour
+):
     config = project.configure()
-    known = {**os.environ, "PREFECT_API_URL": f"{server}/api"}
-    process = subprocess.Popen([sys.executable, "-c", RUNS, str(project.file)], env=known)
-    wait_for(project.workspace / "ready", process)
-    with get_client(sync_client=True) as client:
+    known = {
+        **os.environ,
+        "PREFECT_API_URL": f"{server}/api",
+        "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": behaviour,
+    }
+    command = [sys.executable, "-c", RUNS, str(project.file)]
+    with subprocess.Popen(command, env=known) as process, get_client(sync_client=True) as client:
+        wait_for(project.workspace / "ready", process)
         under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=under_way))
-        assert len(runs) == 2
+        named = FlowFilter(name=FlowFilterName(any_=["inner-deaf", "outer-deaf"]))
+        runs = client.read_flow_runs(
+            flow_filter=named, flow_run_filter=FlowRunFilter(state=under_way)
+        )
         process.terminate()
+        assert len(runs) == 2
         assert process.wait(20) == 128 + signal.SIGTERM
         for run in runs:
             state = client.read_flow_run(run.id).state
-            assert state.is_crashed()
-            assert state.message == "it was told to end, and did not in time"
+            if behaviour == "reschedule":  # by `prefect flow-run execute`, which is not here
+                assert state.is_running()
+                client.set_flow_run_state(run.id, Cancelled(), force=True)
+            else:
+                assert state.is_crashed()
+                assert state.message == "it was told to end, and did not in time"
     assert Workspace(config.workspace).claims.names() == []

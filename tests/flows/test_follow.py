@@ -1,6 +1,8 @@
 """Following a run: what is shown of it, and how it ends when the run cannot."""
 
 import io
+import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -15,7 +17,10 @@ from flows import follow as follow_module
 from flows import pool as pool_module
 from flows import pulse as pulse_module
 from flows.follow import follow
+from flows.presence import presence
 from tasks.io.errors import DotpipeError
+from tasks.io.workspace import Workspace
+from tasks.sections import Blocks
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +106,37 @@ def test_a_run_is_followed_through_its_states_until_it_ends(
 def test_a_run_whose_worker_died_is_crashed(config, terminal, run, monkeypatch):
     monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.1)
     give(run, Pending(), Running())
+    held = Workspace(config.workspace).claims.held(presence(config, run.id))
+    held.__enter__()
+    looks = iter(range(3))
+
+    def sleep(_):
+        if next(looks, None) == 2:
+            held.__exit__(None, None, None)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(follow_module, "time", SimpleNamespace(sleep=sleep))
     ended = follow(run, config, terminal)
     assert ended.state_name == "Crashed"
     assert "its worker died" in ended.state.message
+
+
+@pytest.mark.parametrize("state", [Pending, Running])
+def test_whoever_follows_from_afar_takes_no_run_for_dead(config, terminal, run, monkeypatch, state):
+    """A folder of the workspace's name may be another one here, and Jobs may wait for a node."""
+    monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.0)
+    give(run, Pending(), state())
+    impatient = config.model_copy(update={"blocks": Blocks(patience_s=0.01)})
+    looks = iter(range(5))
+
+    def sleep(_):
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow_module, "time", SimpleNamespace(sleep=sleep))
+    with pytest.raises(KeyboardInterrupt):
+        follow(run, impatient, terminal)
+    assert read(run).state_type == state().type
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(config, terminal, run, monkeypatch):
@@ -124,7 +157,7 @@ def test_a_server_that_stays_away_is_one_sentence(config, terminal, run, monkeyp
     def away(*_, **__):
         raise httpx.ConnectError("away")
 
-    monkeypatch.setattr(pool_module, "_OUTAGE_S", 0.1)
+    monkeypatch.setattr(pool_module, "OUTAGE_S", 0.1)
     monkeypatch.setattr(SyncPrefectClient, "request", away)
     with pytest.raises(DotpipeError) as raised:
         follow(run, config, terminal)

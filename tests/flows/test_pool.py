@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack
+from contextvars import copy_context
 
 import httpx
 import pytest
@@ -19,7 +20,8 @@ from flows import pulse as pulse_module
 from flows.pool import Errand, Pool, patiently
 from flows.presence import presence
 from tasks.io import claims as claims_module
-from tasks.io.errors import ConfigurationError
+from tasks.io.claims import Claims
+from tasks.io.errors import ConfigurationError, StoreRefused
 from tasks.io.workspace import Workspace
 
 
@@ -246,6 +248,30 @@ def test_a_run_that_a_worker_takes_and_does_not_begin_is_given_to_another(name, 
     assert read(workers.taken[0]).state.message == "its worker took it and did not begin"
 
 
+def test_runs_that_did_not_begin_count_as_no_attempt(name, project, server):
+    """They may have waited for a GPU that others have."""
+    config = project.configure(blocks={"patience_s": 0.2, "attempts": 1})
+    with StandIn(name, do=lambda run: len(workers.taken) > 3 and well(run)) as workers:
+        assert Pool(config, "backfill").run([Errand(name, "key", {})]) == []
+    assert states_of(name) == ["Crashed"] * 3 + ["Completed"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("error", [OSError("away"), StoreRefused("denied")])
+def test_a_store_that_cannot_be_looked_at_kills_nobody(name, config, pool, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    def do(run):
+        give(run, Running())
+        threading.Timer(1.0, copy_context().run, (give, run, Completed())).start()
+
+    monkeypatch.setattr(Claims, "is_silent", fail)
+    with StandIn(name, do=do):
+        assert pool.run([Errand(name, "key", {})]) == []
+    assert states_of(name) == ["Completed"]
+
+
 def test_a_run_that_no_worker_takes_is_waited_for(name, project, server):
     pool = Pool(project.configure(blocks={"patience_s": 0.1}), "backfill")
     late = []
@@ -308,7 +334,7 @@ def test_dead_runs_of_others_are_crashed_while_a_pool_waits(name, config, pool):
 
 
 def test_more_runs_than_the_server_gives_at_a_time_are_watched(name, pool, monkeypatch):
-    monkeypatch.setattr(pool_module, "_PAGE", 2)
+    monkeypatch.setattr(pool_module, "PAGE", 2)
     with StandIn(name, do=well) as workers:
         assert pool.run([Errand(name, f"{n}", {}) for n in range(5)], at_once=5) == []
     assert len(workers.taken) == 5
@@ -331,7 +357,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(name, pool, monkeypatch
 
 
 def test_a_server_that_is_away_for_too_long_or_refuses_is_told(monkeypatch):
-    monkeypatch.setattr(pool_module, "_OUTAGE_S", 0.2)
+    monkeypatch.setattr(pool_module, "OUTAGE_S", 0.2)
     asked = []
 
     def away():

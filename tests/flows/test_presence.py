@@ -1,5 +1,6 @@
 """A flow is seen at its workspace while it lasts, and waits for a clean-up."""
 
+import json
 import threading
 import time
 
@@ -74,3 +75,22 @@ def test_the_id_of_a_run_leads_to_its_claim(config):
 
     state = run(config, return_state=True)
     assert claimed == [presence(config, state.state_details.flow_run_id)]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_run_waits_until_the_claim_of_its_former_process_has_faded(
+    config, workspace, monkeypatch
+):
+    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr("flows.presence.presence", lambda *_: "runs/again")
+    said = {"place": "another machine", "process": 1, "owner": "x", "beat": "y"}
+    workspace.store.write("claims/runs/again.json", json.dumps(said).encode())
+    claimed = []
+
+    @at_work
+    def flow(_):
+        claimed.append(json.loads(workspace.store.read("claims/runs/again.json")))
+
+    flow(config)
+    ((claim),) = claimed
+    assert claim["place"] != "another machine"

@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect import flow, task
 
@@ -193,6 +194,16 @@ def test_a_step_without_missing_units_says_so_and_submits_nothing():
     assert (len(report.units), report.made, report.images) == (2, 0, 8)
     assert view.notes == ["nothing to do"]
     assert view.images == 8
+
+
+def test_a_server_that_is_away_stops_no_step(monkeypatch):
+    def away(*_, **__):
+        raise httpx.ConnectError("away")
+
+    monkeypatch.setattr(step_watch, "_SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(step_watch, "update_progress_artifact", away)
+    report = run(lambda number: None, units(4))
+    assert (report.made, report.failures) == (4, [])
 
 
 def test_progress_is_an_artifact_that_ends_at_a_hundred(artifacts, monkeypatch):

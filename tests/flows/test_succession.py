@@ -14,6 +14,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Completed, Pending, Running, Scheduled
 from stand_in import give, read, register, runs_of
 
+from flows import succession
 from flows.succession import cancel_late_runs, crash_orphans, runs_under_way
 
 YEARLY = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 0 1 1 *", timezone="UTC"))
@@ -81,14 +82,18 @@ def test_a_run_that_was_not_deployed_cancels_none(server):
     assert conduct(return_state=True).name == "Completed"
 
 
-def test_runs_under_way_are_those_that_workers_have_taken_on_this_workspace(client, project):
-    config = project.configure(name="under-way")
+@pytest.mark.parametrize("page", [1, 100])
+def test_runs_under_way_are_those_that_workers_have_taken_on_this_workspace(
+    client, project, monkeypatch, page
+):
+    monkeypatch.setattr(succession, "PAGE", page)
+    config = project.configure(name=f"under-way-{page}")
     here, elsewhere = deployed("take", config), deployed("take-too", config)
     waiting = submitted(client, here, config)
     pending, running, ended, moved = (submitted(client, here, config) for _ in range(4))
     moved = submitted(client, elsewhere, config.model_copy(update={"workspace": "/elsewhere"}))
     foreign = client.create_flow_run_from_deployment(elsewhere, parameters={"config": "mine"})
-    unlike = deployed("take", project.configure(name="under-way-too"))
+    unlike = deployed("take", project.configure(name=f"under-way-{page}-too"))
     named_otherwise = submitted(client, unlike, config)
     give(pending, Pending())
     give(running, Pending(), Running())

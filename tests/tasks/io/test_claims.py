@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from itertools import count
 
 import fsspec
 import pytest
@@ -46,6 +48,26 @@ def claims(store, monkeypatch):
 def of_another_run(store, *, process=None, where="elsewhere", beat=1):
     said = {"place": where, "process": process or os.getpid(), "owner": "x", "beat": beat}
     store.write(PATH, json.dumps(said).encode())
+
+
+@contextmanager
+def touched(store):
+    """Another run goes on touching its claim."""
+    ended = threading.Event()
+
+    def touch():
+        for beat in count(2):
+            if ended.wait(0.1):
+                return
+            of_another_run(store, beat=beat)
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_claim_is_ours_while_the_work_lasts_and_gone_afterwards(claims):
@@ -306,10 +328,8 @@ def test_claims_of_runs_that_died_elsewhere_are_removed_after_a_while(claims, mo
 def test_a_claim_from_elsewhere_that_is_renewed_is_alive(claims, monkeypatch):
     monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
     of_another_run(claims.store)
-    touch = threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2})
-    touch.start()
-    assert claims.alive() == [NAME]
-    touch.join()
+    with touched(claims.store):
+        assert claims.alive() == [NAME]
     assert list(claims.store.names("claims")) == [PATH]
 
 
@@ -363,10 +383,8 @@ def test_whether_somebody_elsewhere_is_at_work_is_seen_by_waiting(claims, monkey
     assert list(claims.store.names("claims")) == []
     monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
     of_another_run(claims.store)
-    touch = threading.Timer(0.1, of_another_run, (claims.store,), {"beat": 2})
-    touch.start()
-    assert claims.is_alive(NAME)
-    touch.join()
+    with touched(claims.store):
+        assert claims.is_alive(NAME)
     assert list(claims.store.names("claims")) == [PATH]
 
 
