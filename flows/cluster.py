@@ -18,12 +18,14 @@ def up(
         list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
     ] = None,
     pool: Pool = "dotpipe",
-    port: Annotated[int, typer.Option(help="Of the server, on this machine only.")] = 4200,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the server, on this machine only.")
+    ] = 4200,
 ) -> None:
     """Start a Prefect server and a worker that stay, and register what they are to run."""
     from flows.deployments import deploy as register
     from flows.deployments import prepare
-    from flows.service import WORKER, served
+    from flows.service import SERVER, WORKER, served
     from flows.service import up as start
 
     settings = [parsed(config) for config in configs or []]
@@ -33,6 +35,8 @@ def up(
             register(each, pool=pool)
         address = start(pool, port)
     typer.echo(f"dashboard: {address}")
+    if SERVER.is_alive():
+        typer.echo(f"server: its log is {SERVER.log}")
     typer.echo(f"worker of the pool {pool!r}: its log is {WORKER.log}")
     typer.echo("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
 
@@ -57,13 +61,18 @@ def deploy(
 ) -> None:
     """Register the flows of CONFIG with the Prefect server, and the schedule if one is given."""
     from flows.deployments import deploy as register
+    from flows.deployments import read_schedule
     from flows.service import served
 
     settings = parsed(config)
+    if schedule is not None:
+        read_schedule(schedule)  # a slip of the pen is told before a server is asked for
     with served() as address:
         for name in register(settings, pool=pool, schedule=schedule):
             typer.echo(name)
     typer.echo(f"registered for the pool {pool!r}: {address}/deployments")
+    if schedule is not None:
+        typer.echo(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
 
 
 def submit(config: ConfigPath, pool: Pool = "dotpipe") -> None:
@@ -105,7 +114,7 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
         try:
             state = follow(run, settings, terminal).state
         except KeyboardInterrupt:
-            terminal.print(f"following has stopped; the run goes on: {page}")
+            terminal.print(f"following has stopped; the run goes on, watch it there: {page}")
             raise typer.Exit(130) from None
     if state is None or not state.is_completed():
         said = "it ended in no state" if state is None else f"{state.name}: {state.message}"

@@ -38,8 +38,27 @@ def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> 
     Raises:
         ConfigurationError: the schedule is no cron line.
     """
-    schedules = None if schedule is None else [] if schedule == UNSCHEDULED else [_cron(schedule)]
+    schedules = None if schedule is None else read_schedule(schedule)
     return asyncio.run(_deploy(config, pool, schedules))
+
+
+def read_schedule(line: str) -> list[CronSchedule]:
+    """When to run, in UTC; nothing for never.
+
+    Raises:
+        ConfigurationError: that is no cron line of five fields; with a sixth, of seconds,
+            runs would come faster than any worker takes them.
+    """
+    if line == UNSCHEDULED:
+        return []
+    try:
+        if len(line.split()) == 5 or line.startswith("@"):
+            return [CronSchedule(cron=line, timezone="UTC")]
+    except ValidationError:
+        pass
+    raise ConfigurationError(
+        f"--schedule must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got {line!r}"
+    )
 
 
 def prepare(pool: str) -> None:
@@ -106,17 +125,3 @@ async def _deployment(entry: dict[str, Any], config: Config, pool: str) -> Runne
     )
     deployment.model_fields_set.discard("schedules")  # else the empty list would replace them
     return deployment
-
-
-def _cron(line: str) -> CronSchedule:
-    """When to run, in UTC.
-
-    Raises:
-        ConfigurationError: that is no cron line.
-    """
-    try:
-        return CronSchedule(cron=line, timezone="UTC")
-    except ValidationError as error:
-        raise ConfigurationError(
-            f"--schedule must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got {line!r}"
-        ) from error

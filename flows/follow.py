@@ -16,8 +16,10 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
+    WorkerFilter,
+    WorkerFilterStatus,
 )
-from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -28,6 +30,9 @@ from tasks.config import Config
 from tasks.io.errors import DotpipeError
 
 _SECONDS_BETWEEN_LOOKS = 2.0
+_HINT_S = 20.0
+"""Of waiting; a worker looks for work every few seconds."""
+
 _STAGES = ("shard-corpus", "fit-transport", "enhance-dataset", "evaluate-dataset", "report")
 """Flows whose steps are shown; blocks may be thousands, and their conductor counts them."""
 
@@ -48,13 +53,14 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
-    pulse = Pulse(config, from_afar=True)
+    pulse, words = Pulse(config, from_afar=True), _Words(console)
     with bars, _in_words(run), get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:
             now = patiently(lambda: client.read_flow_run(run.id))
             said = now.state_name or "unknown"
             bars.update(state, description=f"{now.name}: {said.lower()}")
+            words.say(now, said.lower(), client)
             for artifact in patiently(lambda: _progress(client, run.id)):
                 _show(artifact, shown, bars)
             if now.state is not None and now.state.is_final():
@@ -63,6 +69,33 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
             if complaint := pulse.complaint(now):
                 patiently(partial(bury, now, complaint))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+class _Words:
+    """What is said beside the bars: states where there are no bars, and that nobody comes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._begun = console, time.monotonic()
+        self._last, self._has_hinted = "", False
+
+    def say(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
+        """Say what is new of the run."""
+        if state != self._last and not self._console.is_terminal:
+            self._console.print(f"{run.name}: {state}")
+        self._last = state
+        waits = run.state_type == StateType.SCHEDULED and not self._has_hinted
+        if waits and time.monotonic() - self._begun > _HINT_S:
+            self._has_hinted = True
+            self._hint(run.work_pool_name or "", client)
+
+    def _hint(self, pool: str, client: SyncPrefectClient) -> None:
+        online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+        workers = patiently(lambda: client.read_workers_for_work_pool(pool, worker_filter=online))
+        if not workers:
+            self._console.print(
+                f"no worker asks for work of the pool {pool!r}; `dotpipe up --pool {pool}` starts "
+                "one on this machine"
+            )
 
 
 @contextmanager

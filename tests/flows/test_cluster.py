@@ -136,7 +136,8 @@ def test_ctrl_c_stops_following_and_not_the_run(project, dotpipe, registered, ve
     (run,) = pool.taken
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == (
-        f"following has stopped; the run goes on: http://127.0.0.1:{_port()}/runs/flow-run/{run.id}"
+        "following has stopped; the run goes on, watch it there: "
+        f"http://127.0.0.1:{_port()}/runs/flow-run/{run.id}"
     )
     assert "Traceback" not in err
     assert read(run).state_name == "Running"
@@ -150,15 +151,19 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
         "backfill/tiny",
         "backfill-in-blocks/tiny",
         f"registered for the pool 'mine': http://127.0.0.1:{_port()}/deployments",
+        "schedule of backfill-in-blocks/tiny: 0 1 * * *, UTC",
     ]
     assert registered == [("tiny", "mine", "0 1 * * *")]
 
 
-def test_a_schedule_that_is_no_cron_line_is_one_sentence(project, dotpipe, server):
-    code, out, err = dotpipe("deploy", project.file, "--schedule", "at night")
+@pytest.mark.parametrize("line", ["at night", "* * * * * *", "0 25 * * *", ""])
+def test_a_schedule_that_is_no_cron_line_is_one_sentence_even_without_a_server(
+    project, dotpipe, alone, line
+):
+    code, out, err = dotpipe("deploy", project.file, "--schedule", line)
     assert (code, out) == (1, "")
     assert error_of(err) == (
-        "error: --schedule must be a cron line as in '0 2 * * *', or 'none', got 'at night'\n"
+        f"error: --schedule must be a cron line as in '0 2 * * *', or 'none', got {line!r}\n"
     )
 
 

@@ -73,10 +73,12 @@ def service(machine):
 
 def test_up_starts_a_server_and_a_worker_and_says_where_they_are(service):
     machine, said = service
-    dashboard, worker, _ = said.splitlines()
+    dashboard, server, worker, _ = said.splitlines()
     assert dashboard == f"dashboard: http://127.0.0.1:{machine.port}"
+    assert server.startswith("server: its log is ")
     assert worker.startswith("worker of the pool 'dotpipe': its log is ")
-    assert Path(worker.rpartition(" ")[2]).is_relative_to(machine.home)
+    for line in (server, worker):
+        assert Path(line.rpartition(" ")[2]).is_relative_to(machine.home)
     assert httpx.get(f"{machine.api}/health").is_success
     (worker,) = machine.workers()
     assert worker["status"] == "ONLINE"
