@@ -8,9 +8,11 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pipeline
 import pytest
+from children import busy_s
 from service import prefect_service
 
 from tasks.io.workspace import Workspace
@@ -59,7 +61,21 @@ def on_processors(processors):
         os.sched_setaffinity(0, before)
 
 
-def images_per_second(config, processors, folder):
+class Pace(NamedTuple):
+    """How fast all workers together were, and what the same images took of processors."""
+
+    images_per_second: float
+    workers_s: float
+    server_s: float
+
+    def __str__(self):
+        return (
+            f"{self.images_per_second:.1f} images per second ({self.workers_s:.1f} s of processors "
+            f"for workers, {self.server_s:.1f} s for the server)"
+        )
+
+
+def pace(config, processors, folder):
     """Of as many workers as processors on a copy of the workspace; the server shares these."""
     folder.mkdir()
     copy = config.model_copy(update={"workspace": str(folder / "workspace")})
@@ -67,22 +83,26 @@ def images_per_second(config, processors, folder):
     (folder / "config.json").write_text(copy.model_dump_json())
     database = f"sqlite+aiosqlite:///{folder}/prefect.db"
     with on_processors(processors), prefect_service(folder, database, settings={}) as service:
-        took = seconds_of_workers(processors, folder / "config.json", service)
+        found = work(processors, folder / "config.json", service)
     assert is_finished(copy, "enhance")
-    return IMAGES / took
+    return found
 
 
-def seconds_of_workers(processors, config, service):
-    """From the word to go until the last one is done."""
+def work(processors, config, service):
+    """The pace from the word to go until the last one is done."""
     with ExitStack() as stack:
         workers = [stack.enter_context(start(one, config, service)) for one in processors]
         assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * len(workers)
+        before = [busy_s(each) for each in (*workers, service.process)]
         begun = time.perf_counter()
         for worker in workers:
             worker.stdin.write("\n")
             worker.stdin.flush()
         assert [worker.stdout.readline() for worker in workers] == ["done\n"] * len(workers)
-        return time.perf_counter() - begun
+        took = time.perf_counter() - begun
+        after = [busy_s(each) for each in (*workers, service.process)]
+        *spent, server_s = (now - then for now, then in zip(after, before, strict=True))
+        return Pace(IMAGES / took, sum(spent), server_s)
 
 
 def start(processor, config, service):
@@ -100,11 +120,8 @@ def test_two_workers_on_two_processors_do_1_8_times_what_one_does_on_one(prepare
     first, second, *_ = sorted(os.sched_getaffinity(0))
     ratios = []
     for number in range(5):  # the speed of shared processors changes from minute to minute
-        one = images_per_second(prepared, {first}, tmp_path / f"one-{number}")
-        two = images_per_second(prepared, {first, second}, tmp_path / f"two-{number}")
-        ratios.append(two / one)
-        print(
-            f"\none worker {one:.1f}, two workers {two:.1f} images per second, ratio "
-            f"{ratios[-1]:.2f}; load {os.getloadavg()[0]:.1f}"
-        )
+        one = pace(prepared, {first}, tmp_path / f"one-{number}")
+        two = pace(prepared, {first, second}, tmp_path / f"two-{number}")
+        ratios.append(two.images_per_second / one.images_per_second)
+        print(f"\none worker: {one}\ntwo workers: {two}\nratio {ratios[-1]:.2f}")
     assert statistics.median(ratios) >= 1.8
