@@ -27,8 +27,8 @@ from tasks.io.store import Store
 CLAIMS = "claims"
 BEAT_S = 20.0
 PATIENCE_S = 90.0
-_FIRST_GLANCE_S, _GLANCE_S = 0.1, 2.0
-"""Between two looks at a claim that somebody waits for: at first, and after a while."""
+_GLANCE_S = 2.0
+"""Between two looks at a claim that somebody waits for."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +48,8 @@ class Claims:
             patient: wait until it is ours rather than say that it is not.
         """
         path, keeper = _path_of(name), _keeper(os.getpid())
-        pause = min(_FIRST_GLANCE_S, _GLANCE_S)
         while not (ours := self._take(path, keeper)) and patient:
-            time.sleep(pause)
-            pause = min(2 * pause, _GLANCE_S)
+            time.sleep(_GLANCE_S)
         if not ours:
             yield False
             return
