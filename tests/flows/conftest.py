@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from prefect.settings import PREFECT_HOME, temporary_settings
 
 from flows.backfill import backfill
-from flows.cli import QUIET
+from flows.cli import QUIET, main
 from flows.reports import Report
 from flows.server import prefect_server
 from tasks.config import Config, load_config
@@ -210,6 +211,23 @@ def new_project(photographs) -> Callable[[Path], Project]:
 def project(tmp_path, new_project) -> Project:
     """The photographs and a configuration; nothing has been run."""
     return new_project(tmp_path / "project")
+
+
+@pytest.fixture
+def dotpipe(monkeypatch, capsys):
+    """Runs the command in this process; returns its exit code, output, and error output."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["dotpipe", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        out, err = capsys.readouterr()
+        return exited.value.code or 0, out, err
+
+    return run
 
 
 @pytest.fixture(scope="session")

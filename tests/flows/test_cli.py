@@ -1,6 +1,5 @@
 """The command `dotpipe`: help, one sentence for a mistake, and the verbs one by one."""
 
-import os
 import re
 import subprocess
 import sys
@@ -10,28 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import app, main
+from flows.cli import app
 from tasks.config import Config, load_config
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
 DOTPIPE = Path(sys.executable).with_name("dotpipe")
-
-
-@pytest.fixture
-def dotpipe(monkeypatch, capsys):
-    """Runs the command in this process; returns its exit code, output, and error output."""
-    for name in ("DO_NOT_TRACK", "COLUMNS"):
-        monkeypatch.setenv(name, os.environ.get(name, "1" if name == "DO_NOT_TRACK" else "120"))
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["dotpipe", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        return exited.value.code or 0, out, err
-
-    return run
 
 
 def error_of(err):

@@ -2,7 +2,6 @@
 
 import _thread
 import socket
-import sys
 
 import pytest
 from children import free_port, told
@@ -12,7 +11,6 @@ from stand_in import StandIn, give, read, register
 
 from flows import deployments, service
 from flows import follow as follow_module
-from flows.cli import main
 from tasks.io.errors import StoreRefused
 from tasks.report import report_address
 
@@ -20,22 +18,10 @@ FLOWS = {"submit": "backfill", "backfill": "backfill-in-blocks"}
 """The flow that a command runs."""
 
 
-@pytest.fixture
-def dotpipe(monkeypatch, capsys):
-    """Runs the command in this process; returns its exit code, output, and error output."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Looks at a run that is followed every moment."""
     monkeypatch.setattr(follow_module, "_SECONDS_BETWEEN_LOOKS", 0.05)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["dotpipe", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        return exited.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -1,27 +1,8 @@
 """Commands that look after a workspace, as a user runs them."""
 
-import sys
-
 import pytest
 
-from flows.cli import main
-
-
-@pytest.fixture
-def dotpipe(monkeypatch, capsys, server):
-    """Runs the command in this process; returns its exit code, output, and error output."""
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["dotpipe", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        return exited.value.code or 0, out, err
-
-    return run
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def enhanced_tar(project):
