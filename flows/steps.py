@@ -15,7 +15,7 @@ from flows.reports import Failure, Report, Step, leave_failures
 from flows.screen import screen
 from flows.step_watch import StepWatch
 from tasks.events import tell_failure
-from tasks.io.errors import DotpipeError, ShardsFailed
+from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed
 from tasks.io.places import place_of
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.progress import reporting_to
@@ -31,7 +31,7 @@ def run_step(
     """Run the jobs of a step, one in each lane at a time, and wait for all of them.
 
     A shard that fails does not stop the others; a mistake that every shard would
-    share (a DotpipeError) does.
+    share (a DotpipeError, but for a damaged shard) does.
 
     Raises:
         DotpipeError: the mistake; or ShardsFailed, after the other shards are done.
@@ -111,7 +111,7 @@ class _Window:
             self._collect()
 
     def _is_hopeless(self) -> bool:
-        return any(isinstance(failure.error, DotpipeError) for failure in self._report.failures)
+        return any(_is_of_all(failure.error) for failure in self._report.failures)
 
     def _count(self, unit: Planned) -> None:
         """A unit that is done already."""
@@ -144,12 +144,17 @@ class _Window:
             tell_failure(unit.job, error, place)
 
 
+def _is_of_all(error: BaseException) -> bool:
+    """Whether every shard would fail of it."""
+    return isinstance(error, DotpipeError) and not isinstance(error, ShardDamaged)
+
+
 def _raise_failures(report: Report) -> None:
     if not report.failures:
         return
     leave_failures(report)
     for failure in report.failures:
-        if isinstance(failure.error, DotpipeError):
+        if _is_of_all(failure.error):
             raise failure.error
     first = report.failures[0]
     raise ShardsFailed(

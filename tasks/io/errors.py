@@ -7,6 +7,7 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── ImageRefused             one image cannot be used; becomes a row with its reason
 ├── TarDamaged               a tar from outside cannot be read further; becomes a row
 ├── ArtifactDamaged          what the ledger vouches for is not there, or is not whole
+│   └── ShardDamaged         one shard's tar; those that do not read it can be made
 ├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
 ├── StepMissing              an earlier step has not been run
 ├── WeightsMissing           a network's weights cannot be had
@@ -40,6 +41,10 @@ class TarDamaged(DotpipeError):
 
 class ArtifactDamaged(DotpipeError):
     """A file that the ledger vouches for is not there, or is not whole."""
+
+
+class ShardDamaged(ArtifactDamaged):
+    """A shard's tar is not there, or does not hold what its index tells."""
 
 
 class StoreRefused(DotpipeError):

@@ -153,6 +153,11 @@ def is_contested(error: OSError) -> bool:
     return _code(error) == "ConditionalRequestConflict"
 
 
+def is_replaced(error: OSError) -> bool:
+    """Whether a store says that a file is not the version that was asked for."""
+    return _code(error) in ("PreconditionFailed", "412")
+
+
 def is_beyond_end(error: OSError) -> bool:
     """Whether a store was asked for bytes behind a file's last."""
     return _code(error) in ("InvalidRange", "416")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.io.dali import write_dali_index
-from tasks.io.errors import ArtifactDamaged
+from tasks.io.errors import ShardDamaged
 from tasks.io.names import SIDE_EXTENSION
 from tasks.io.parquet import present, whole
 from tasks.io.ranges import Slice
@@ -30,6 +30,7 @@ SHARD_ENDINGS = ("tar", "parquet", "idx")
 """The files of a shard."""
 
 _ORIGIN = "tar"
+_REMEDY = "run `dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -237,19 +238,25 @@ def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Memb
     """The bytes of images, tar after tar; sequential where the members are.
 
     Raises:
-        ArtifactDamaged: a tar is not there, or shorter than its index says.
+        ShardDamaged: a tar is not there, or does not hold what its index says.
     """
     for tar, group in groupby(members, key=lambda member: member.tar):
         owners = list(group)
         pieces = [Slice(member.offset, member.size) for member in owners]
-        yield from zip(owners, _read(store, tar, pieces), strict=True)
+        for member, data in zip(owners, _read(store, tar, pieces), strict=True):
+            if hashlib.sha256(data).hexdigest() != member.sha256:
+                raise ShardDamaged(
+                    f"{tar} must hold the bytes of {member.key!r} that its index tells, but holds "
+                    f"others; {_REMEDY}"
+                )
+            yield member, data
 
 
 def read_sides(store: Store, members: Sequence[Member]) -> dict[str, bytes]:
     """What is known of images, as JSON, by their keys; without those of which nothing is.
 
     Raises:
-        ArtifactDamaged: a tar is not there, or shorter than its index says.
+        ShardDamaged: a tar is not there, or shorter than its index says.
     """
     sides = dict[str, bytes]()
     known = [(member, _side_of(member)) for member in members if member.side_size is not None]
@@ -269,12 +276,12 @@ def _read(store: Store, tar: str, pieces: Sequence[Slice]) -> Iterator[bytes]:
     try:
         for piece, data in zip(pieces, store.read_slices(tar, pieces), strict=True):
             if len(data) != piece.size:
-                raise ArtifactDamaged(
-                    f"{tar} must hold {piece.size} bytes at {piece.offset}, got {len(data)}; run "
-                    "`dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
+                raise ShardDamaged(
+                    f"{tar} must hold {piece.size} bytes at {piece.offset}, got {len(data)}; "
+                    f"{_REMEDY}"
                 )
             yield data
     except FileNotFoundError as error:
-        raise ArtifactDamaged(
+        raise ShardDamaged(
             f"{tar} must be there, as the ledger says, but is not; run `dotpipe repair CONFIG`"
         ) from error

@@ -131,17 +131,19 @@ class Store:
 
         Raises:
             FileNotFoundError: there is no such file.
+            OSError: it was replaced in S3 before the last byte was read.
         """
         local = self.local(path)
         if local is not None:
             with local.open("rb") as stream:
                 yield stream
             return
-        size = self.entry(path).size
+        entry = self.entry(path)
+        size, version = entry.size, (is_s3(self.url) and entry.version) or None
         whole = (
             [Slice(start, min(SPAN_BYTES, size - start))] for start in range(0, size, SPAN_BYTES)
         )
-        chunks = (span.data for span in fetch_ahead(self._range(path), whole))
+        chunks = (span.data for span in fetch_ahead(self._range(path, version), whole))
         with io.BufferedReader(Chunks(chunks), SPAN_BYTES) as reader:
             yield reader
 
@@ -310,6 +312,6 @@ class Store:
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def _range(self, path: str) -> Callable[[int, int], bytes]:
+    def _range(self, path: str, version: str | None = None) -> Callable[[int, int], bytes]:
         """Gives the bytes of a remote file from a start to before an end."""
-        return ranged(self._fs, self._full(path), self.address(path))
+        return ranged(self._fs, self._full(path), self.address(path), version)

@@ -4,23 +4,58 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fsspec.asyn import sync
+
 from tasks.io.attempts import repeated
-from tasks.io.refusals import is_beyond_end, is_contested, is_unsupported, translated
+from tasks.io.refusals import (
+    is_beyond_end,
+    is_contested,
+    is_replaced,
+    is_unsupported,
+    translated,
+)
 
 
-def ranged(system: Any, full: str, address: str) -> Callable[[int, int], bytes]:
-    """Gives the bytes of a file from a start to before an end; none behind its last."""
+def ranged(
+    system: Any, full: str, address: str, version: str | None = None
+) -> Callable[[int, int], bytes]:
+    """Gives the bytes of a file from a start to before an end; none behind its last.
+
+    Args:
+        system: a file system of fsspec.
+        full: the file's path there.
+        address: the file, for errors.
+        version: the ETag that it must have, in S3; an OSError tells when it has another.
+    """
+
+    def part(start: int, end: int) -> bytes:
+        if version is None:
+            return bytes(system.cat_file(full, start=start, end=end))
+        return _part(system, full, start, end, version)
 
     def fetch(start: int, end: int) -> bytes:
         try:
             with translated(address):
-                return repeated(lambda: bytes(system.cat_file(full, start=start, end=end)))
+                return repeated(lambda: part(start, end))
         except OSError as error:
             if is_beyond_end(error):
                 return b""
+            if version is not None and is_replaced(error):
+                raise OSError(f"{address} was replaced while it was read; run again") from error
             raise
 
     return fetch
+
+
+def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
+    """A range of one version of an object, which fsspec's own request does not name."""
+    bucket, key, _ = system.split_path(full)
+    asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
+    body = system.call_s3("get_object", Bucket=bucket, Key=key, **asked)["Body"]
+    try:
+        return bytes(sync(system.loop, body.read))
+    finally:
+        body.close()
 
 
 def upload(system: Any, aside: Path, full: str, address: str, **options: Any) -> None:

@@ -20,7 +20,7 @@ from flows.lanes import Threads
 from flows.reports import Report, Step
 from flows.screen import screen
 from flows.steps import run_step
-from tasks.io.errors import CorpusError, ShardsFailed
+from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed
 from tasks.jobs import Job, Outcome, Planned
 from tasks.policy import SHARD_POLICY
 from tasks.progress import advance
@@ -146,6 +146,19 @@ def test_a_mistake_that_all_shards_share_stops_the_step():
     with pytest.raises(CorpusError, match="nothing here is an image"):
         run(work, units(50), at_once=2)
     assert len(begun) <= 3
+
+
+def test_a_damaged_shard_stops_no_other_and_is_not_tried_again():
+    tries = Counter()
+
+    def work(number):
+        tries[number] += 1
+        if number == 0:
+            raise ShardDamaged("the tar must hold other bytes; run `dotpipe repair CONFIG`")
+
+    with pytest.raises(ShardsFailed, match=r"1 of 5 shards failed.*run `dotpipe repair CONFIG`"):
+        run(work, units(5))
+    assert tries == Counter(range(5))
 
 
 def test_errors_of_the_disk_are_tried_again_and_mistakes_are_not():

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.io.errors import ArtifactDamaged
+from tasks.io.errors import ShardDamaged
 from tasks.io.images import encode
 from tasks.io.shards import (
     INDEX_SCHEMA,
@@ -255,8 +255,19 @@ def test_members_are_read_in_the_order_asked_for_across_tars(tmp_path):
 def test_a_tar_shorter_than_its_index_is_said_so(tmp_path, whole):
     os.truncate(whole[0], 1500)
     members = members_of(pq.read_table(whole[1]), "whole")
-    with pytest.raises(ArtifactDamaged, match=r"whole/shard-000000.tar must hold 16 bytes at 1536"):
+    with pytest.raises(ShardDamaged, match=r"whole/shard-000000.tar must hold 16 bytes at 1536"):
         list(read_members(Store(str(tmp_path)), members))
+
+
+def test_one_bit_of_an_image_that_has_changed_is_said_so(tmp_path, whole):
+    members = members_of(pq.read_table(whole[1]), "whole")
+    data = bytearray(whole[0].read_bytes())
+    data[members[3].offset + 2] ^= 1
+    whole[0].write_bytes(data)
+    images = read_members(Store(str(tmp_path)), members)
+    assert [next(images)[0].key for _ in range(3)] == list(KEYS[:3])
+    with pytest.raises(ShardDamaged, match=r"holds others; run `dotpipe verify CONFIG`, then"):
+        next(images)
 
 
 def test_refused_images_have_a_row_with_their_reason_and_no_member(tmp_path):

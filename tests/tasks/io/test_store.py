@@ -422,6 +422,15 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_in_ranges(on_s3, bucket, p
     assert bucket.uploads() == []
 
 
+def test_a_file_that_is_replaced_in_a_bucket_while_it_is_read_is_said_so(on_s3, bucket):
+    put(on_s3, "a.bin", b"a" * (3 * ranges.SPAN_BYTES))
+    with on_s3.stream("a.bin") as stream:
+        assert stream.read(1) == b"a"
+        bucket.put("root/a.bin", b"b" * (3 * ranges.SPAN_BYTES))
+        with pytest.raises(OSError, match=r"root/a\.bin was replaced while it was read; run again"):
+            stream.read()
+
+
 def test_a_file_and_an_absent_path_are_no_folders(tmp_path):
     (tmp_path / "file").touch()
     assert Store(str(tmp_path)).is_folder()
