@@ -49,6 +49,8 @@ class Report:
     images: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    is_cut_short: bool = False
+    """Whether it was given up, as a store was away."""
     fresh: int = 0
     """Images of the shards that were made; the others were done before."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -15,10 +15,13 @@ from flows.reports import Failure, Report, Step, leave_failures
 from flows.screen import screen
 from flows.step_watch import StepWatch
 from tasks.events import tell_failure
-from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed
+from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed, StoreAway
 from tasks.io.places import place_of
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.progress import reporting_to
+
+_AWAY_IN_A_ROW = 3
+"""Shards that find no answer after all retries, each of them minutes, before a step is given up."""
 
 
 def run_step(
@@ -31,7 +34,8 @@ def run_step(
     """Run the jobs of a step, one in each lane at a time, and wait for all of them.
 
     A shard that fails does not stop the others; a mistake that every shard would
-    share (a DotpipeError, but for a damaged shard) does.
+    share (a DotpipeError, but for a damaged shard) does, and so does a store that stays
+    away for several shards in a row.
 
     Raises:
         DotpipeError: the mistake; or ShardsFailed, after the other shards are done.
@@ -74,6 +78,8 @@ class _Window:
         self._done: SimpleQueue[tuple[Planned, PrefectFuture[Outcome]]] = SimpleQueue()
         self._pending = 0
         self._busy: list[Planned] = []
+        self._away = 0
+        """Shards that found no answer of the store, after the last that did."""
 
     def run(self, units: Iterable[Planned]) -> None:
         """Submit the jobs in a window, and come back to those that other runs were at."""
@@ -111,6 +117,9 @@ class _Window:
             self._collect()
 
     def _is_hopeless(self) -> bool:
+        if self._away >= max(_AWAY_IN_A_ROW, self._lanes.at_once):
+            self._report.is_cut_short = True
+            return True
         return any(_is_of_all(failure.error) for failure in self._report.failures)
 
     def _count(self, unit: Planned) -> None:
@@ -123,6 +132,7 @@ class _Window:
         unit, future = self._done.get()
         self._pending -= 1
         outcome = future.result(raise_on_failure=False)
+        self._away = self._away + 1 if isinstance(outcome, StoreAway) else 0
         if isinstance(outcome, BaseException):
             self._fail(unit, outcome)
         elif outcome.state == "busy":
@@ -139,9 +149,11 @@ class _Window:
         place = place_of(error)
         # The frames would keep the shard's pictures and tensors in memory.
         self._report.failures.append(Failure(unit.unit, error.with_traceback(None), place))
-        if unit.job is not None:
+        if unit.job is None:
+            return
+        if not isinstance(error, StoreAway):  # where notes lie too
             note_failure(unit.job, error, place)
-            tell_failure(unit.job, error, place)
+        tell_failure(unit.job, error, place)
 
 
 def _is_of_all(error: BaseException) -> bool:
@@ -156,6 +168,13 @@ def _raise_failures(report: Report) -> None:
     for failure in report.failures:
         if _is_of_all(failure.error):
             raise failure.error
+    if report.is_cut_short:
+        last = report.failures[-1]
+        raise ShardsFailed(
+            f"the step {report.step!r} was given up, as a store gave no answer to several shards "
+            f"in a row; the last was {last.unit}: {last.error}. What is done is kept: run again "
+            "when the store is there"
+        ) from last.error
     first = report.failures[0]
     raise ShardsFailed(
         f"{len(report.failures)} of {len(report.units)} shards failed in the step "

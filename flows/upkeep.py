@@ -97,7 +97,10 @@ def forget(
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the images.")],
     yes: Yes = False,
 ) -> None:
-    """Take images out of all that was made of them, for good, whatever the corpus holds."""
+    """Take images out of all that was made of them, for good, whatever the corpus holds.
+
+    Put `--` before keys that begin with a dash, and options before it.
+    """
     from tasks.forget import forget as take_out
     from tasks.io.workspace import Workspace
 
@@ -113,6 +116,12 @@ def forget(
     for operator in gone.operators:
         typer.echo(f"removed the operator {operator}, which they may have shaped")
     _show_folders(gone.folders, "removed, with the shards that held them")
+    if gone.kept is not False:
+        keeps = "keeps" if gone.kept else "may keep"
+        typer.echo(
+            f"the bucket {keeps} old versions of what was removed: the images are gone when these "
+            "are; delete them, or let a lifecycle rule expire noncurrent versions"
+        )
     typer.echo(f"`dotpipe run {config}` makes again what is left, without")
 
 

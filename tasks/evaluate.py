@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.bad_images import refused_in, require_few_bad
 from tasks.config import Config
 from tasks.fidelity import read_fidelity
 from tasks.io.extractors import extractor_identity, extractor_names
+from tasks.io.parquet import write_table
 from tasks.io.perceptual import lpips_identity, lpips_name
 from tasks.io.scores import FIDELITY_SCHEMA
 from tasks.io.shards import read_table
@@ -128,7 +128,7 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     metadata = job.names | _sizes(rows) | {"warnings": json.dumps(_warnings(rows, job.names))}
     with publishing(workspace, job.target) as publication:
         table = pa.Table.from_pylist(rows, FIDELITY_SCHEMA.with_metadata(metadata))
-        pq.write_table(table, publication.file(f"{job.target.artifact}.parquet"))
+        write_table(table, publication.file(f"{job.target.artifact}.parquet"))
     return read_summary(workspace, job.target.artifact)
 
 

@@ -27,11 +27,16 @@ from tasks.waste import KINDS, alone, by_folder, size_of
 
 
 class Forgotten(NamedTuple):
-    """Where the keys were, and how many files of how many bytes went from each folder."""
+    """Where the keys were, and how many files of how many bytes went from each folder.
+
+    ``kept`` tells whether the store keeps what was removed as old versions; None if it
+    does not say.
+    """
 
     shards: dict[str, list[str]]
     operators: list[str]
     folders: dict[str, tuple[int, int]]
+    kept: bool | None
 
 
 def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspace) -> Forgotten:
@@ -63,7 +68,8 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
         for dataset in shards:  # last: until then a repetition finds the keys in it
             _rewrite_index(dataset, catalogues[dataset], keys, workspace)
         workspace.store.clear()
-    return Forgotten(reach.shards, sorted(reach.operators), by_folder(gone))
+    kept = workspace.store.keeps_versions()
+    return Forgotten(reach.shards, sorted(reach.operators), by_folder(gone), kept)
 
 
 class _Reach(NamedTuple):

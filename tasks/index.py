@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.bad_images import refused_in, require_few_bad
@@ -13,6 +12,7 @@ from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.fingerprints import digest_of
 from tasks.io.ledger import Survey
+from tasks.io.parquet import opened
 from tasks.io.shard_list import write_catalogue
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Outcome, Target, aim, finished_digest, publishing, settle
@@ -104,7 +104,7 @@ def write_index(job: IndexJob) -> Outcome:
         }
         if digest_of(found) != job.content:
             raise StepMissing(_changed(folder))
-        _require_unique(job.dataset, Catalogue(pq.ParquetFile(path), entries))
+        _require_unique(job.dataset, Catalogue(opened(path), entries))
         require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
         outcome = Outcome(images=images, refused=dict(refused))
         publication.facts |= outcome.facts() | {"gone": job.gone}

@@ -1,6 +1,7 @@
 """What comes into a shard: images of a corpus, checked, or the reasons why not."""
 
 import dataclasses
+import errno
 import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -9,14 +10,19 @@ from typing import IO, BinaryIO, NamedTuple
 from tasks.corpus import SourceFile, key_digest
 from tasks.io.decoders import decode
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, encode, fit_to, read_header
-from tasks.io.png_chunks import has_late_metadata
+from tasks.io.images import Header, Limits, encode, fit_to, read_header
+from tasks.io.ranges import Slice
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
+from tasks.io.structure import extension_in, is_plain
 from tasks.io.tars import read_samples
 from tasks.io.temporary import temporary_room
 from tasks.progress import advance
 from tasks.sections import Corpus
+
+_UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}
+"""Errors that one file has by itself, and will have again."""
 
 
 def accept_files(
@@ -29,7 +35,7 @@ def accept_files(
                 raise ImageRefused(file.refusal)
             if file.size > limits.max_bytes:
                 raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
-            yield _accepted(file.key, file.path, _read(source, file.path), corpus, limits)
+            yield _accepted(file.key, file.path, _read(source, file), corpus, limits)
         except ImageRefused as refusal:
             yield Refused(key=file.key, source=file.path, reason=str(refusal))
         advance(1)
@@ -99,16 +105,21 @@ def _samples(
         yield dataclasses.replace(image, side=sample.side, reason=sample.reason)
 
 
-def _read(source: Store, path: str) -> bytes:
-    """A file that may have gone, or be another's, since it was listed.
+def _read(source: Store, file: SourceFile) -> bytes:
+    """A file that may have gone, grown, or be another's, since it was listed.
 
     Raises:
         ImageRefused: it cannot be read.
         OSError: the whole corpus is gone, perhaps for a moment.
     """
     try:
-        return source.read(path)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        (data,) = source.read_slices(file.path, [Slice(0, file.size + 1)])
+        if len(data) > file.size:
+            raise ImageRefused(f"changed: it has more than the {file.size} bytes that were listed")
+        return data
+    except OSError as error:
+        if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
+            raise
         if isinstance(error, FileNotFoundError) and not _is_there(source):
             raise OSError(
                 f"the corpus must stay where it was listed, got none, or an empty one, at "
@@ -130,14 +141,14 @@ def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits
     Raises:
         ImageRefused: the rules exclude it.
     """
-    header = read_header(data, limits)
-    if has_late_metadata(data):
-        height, width = decode(data, limits).shape[:2]
-        header = dataclasses.replace(header, width=width, height=height)
     if corpus.resize is not None or corpus.crop is not None:
         fitted = fit_to(decode(data, limits), corpus.resize, corpus.crop, limits)
         data = encode(fitted, "webp")
+    if is_plain(data):
         header = read_header(data, limits)
+    else:
+        height, width = decode(data, limits).shape[:2]
+        header = Header(extension_in(data), width, height)
     return Accepted(
         key=key,
         source=source,

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.io.catalogue import Catalogue
 from tasks.io.cores import cores
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger import Survey
+from tasks.io.parquet import opened
 from tasks.io.shard_list import write_catalogue
 from tasks.io.shards import origin_of
 from tasks.io.temporary import temporary_room
@@ -81,7 +81,7 @@ def _gathered(dataset: str, shards: Sequence[str], workspace: Workspace) -> Cata
                 f"the shards of {dataset} must be there, as the ledger says, but one is not: "
                 f"{error}; run `dotpipe repair CONFIG`"
             ) from error
-        return Catalogue(pq.ParquetFile(index, pre_buffer=False), entries)
+        return Catalogue(opened(index), entries)
 
 
 def shard_tables(

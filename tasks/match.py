@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.config import Config
 from tasks.io.errors import CorpusError
 from tasks.io.fingerprints import digest_of
 from tasks.io.joining import counterparts
+from tasks.io.parquet import write_table
 from tasks.io.shards import Member, members_of, read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
@@ -83,7 +83,7 @@ def write_matches(job: MatchJob) -> int:
         target = job.by_shard[entry.shard]
         matched += table.num_rows
         with publishing(workspace, target) as publication:
-            pq.write_table(table, publication.file(f"{target.artifact}.parquet"))
+            write_table(table, publication.file(f"{target.artifact}.parquet"))
             publication.facts |= {"images": entry.accepted, "matched": table.num_rows}
             # Where a reference lies may change without the reference changing.
             truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)

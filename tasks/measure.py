@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from prefect import task
-from safetensors import SafetensorError
 
 from dot_kernels import GaussianMoments
 from tasks.batches import Batches
@@ -16,6 +15,7 @@ from tasks.io.artifacts import digest_moments, load_moments, save_moments
 from tasks.io.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.cores import cores
 from tasks.io.devices import leased
+from tasks.io.errors import ArtifactDamaged
 from tasks.io.fingerprints import fingerprint
 from tasks.io.images import Limits
 from tasks.io.pictures import load_pictures, read_ahead, windows
@@ -199,11 +199,12 @@ def _known(
     if not job.target.replaces:
         return {}
     try:
-        with workspace.store.fetched(f"{job.target.artifact}.safetensors") as path:
-            parts, facts = load_moments(path)
+        path = f"{job.target.artifact}.safetensors"
+        with workspace.store.fetched(path) as file:
+            parts, facts = load_moments(file, path)
         images: dict[str, str] = facts.get("images", {})
         return {m.key: parts[image_name(m.key)] for m in members if images.get(m.key) == m.sha256}
-    except (OSError, SafetensorError, ValueError, KeyError):
+    except (OSError, ArtifactDamaged, KeyError):
         return {}  # absent or damaged: everything is measured
 
 

@@ -154,8 +154,9 @@ def read_operator(
     workspace: Workspace, dataset: str, name: str
 ) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
     """An operator, the moments of both sides, and its provenance; read once per process."""
-    with workspace.store.fetched(f"{operator_artifact(dataset, name)}.safetensors") as path:
-        return load_operator(path)
+    path = f"{operator_artifact(dataset, name)}.safetensors"
+    with workspace.store.fetched(path) as file:
+        return load_operator(file, path)
 
 
 def write_operator(job: ReduceJob) -> TransportDiagnostics:

@@ -165,7 +165,7 @@ def _compared(
     """The statistics against those that an operator was fitted on, which its file holds."""
     path = f"{operator_artifact(dataset, operator)}.safetensors"
     with workspace.store.fetched(path) as file:
-        _, fitted, _ = load_operator(file)
+        _, fitted, _ = load_operator(file, path)
     pairs = (source, fitted["source"]), (target, fitted["target"])
     try:
         moved = sum(gelbrich_distance(now, then) for now, then in pairs)

@@ -36,6 +36,8 @@ class Access(Section):
     """Profile of the shared AWS configuration; AWS_PROFILE's by default."""
     anonymous: bool = False
     """Send no credentials: for public buckets."""
+    requester_pays: bool = False
+    """Agree to pay for what is read, which some buckets demand."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = None
     """Address of the S3 service; AWS_ENDPOINT_URL's by default."""
 
@@ -97,6 +99,7 @@ def options(url: str, access: Access) -> dict[str, Any]:
     named = {"profile": access.profile, "endpoint_url": access.endpoint}
     return {
         "anon": access.anonymous,
+        "requester_pays": access.requester_pays,
         "use_listings_cache": False,
         "max_concurrency": PARTS_AT_ONCE,
         "config_kwargs": {

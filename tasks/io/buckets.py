@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from tasks.io.errors import StoreRefused
+from tasks.io.refusals import translated
+
 _AGE = timedelta(days=1)
 """No upload of ours takes this long; a younger one may be another run's."""
 
@@ -23,21 +26,38 @@ def holds_objects(system: Any, root: str) -> bool:
     return not key or bool(found.get("Contents"))
 
 
-def pages_of(system: Any, root: str) -> Iterator[dict[str, Any]]:
-    """What lies right in a folder, as fsspec tells it, but page after page."""
-    bucket, key, _ = system.split_path(root)
-    prefix = f"{key}/" if key else ""
+def pages_of(system: Any, folder: str) -> Iterator[dict[str, Any]]:
+    """What lies right in a folder, as fsspec tells it, but page after page.
+
+    Args:
+        system: an S3 file system of fsspec.
+        folder: bucket and folder. One that ends with a slash is taken by its letters, as
+            the folder without a name in it ends with two.
+    """
+    bucket, key, _ = system.split_path(folder)
+    prefix = key if not key or key.endswith("/") else f"{key}/"
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": _PAGE}
     while True:
         page = system.call_s3("list_objects_v2", **asked)
-        for folder in page.get("CommonPrefixes", ()):
-            yield {"name": folder["Prefix"], "type": "directory", "size": 0}
+        for below in page.get("CommonPrefixes", ()):
+            yield {"name": below["Prefix"], "type": "directory", "size": 0}
         for found in page.get("Contents", ()):
             size, mark = found["Size"], found.get("ETag")
             yield {"name": found["Key"], "type": "file", "size": size, "ETag": mark}
         if not page.get("IsTruncated"):
             return
         asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def keeps_versions(system: Any, root: str) -> bool | None:
+    """Whether what is removed stays as an old version; None if the bucket does not say."""
+    bucket, _, _ = system.split_path(root)
+    try:
+        with translated(f"s3://{bucket}"):
+            found = system.call_s3("get_bucket_versioning", Bucket=bucket)
+    except (OSError, StoreRefused):
+        return None
+    return "Status" in found  # Enabled, or Suspended: then those from before are kept
 
 
 def abort_orphans(system: Any, root: str) -> None:
@@ -54,10 +74,11 @@ def abort_orphans(system: Any, root: str) -> None:
     bucket, key, _ = system.split_path(root)
     prefix = f"{key}/" if key else ""
     try:
-        for old in list(_orphans(system, bucket, prefix)):
-            system.call_s3("abort_multipart_upload", Bucket=bucket, **old)
-            _log.warning("aborted an upload that was never finished: %s", old["Key"])
-    except OSError as error:
+        with translated(f"s3://{root}"):
+            for old in list(_orphans(system, bucket, prefix)):
+                system.call_s3("abort_multipart_upload", Bucket=bucket, **old)
+                _log.warning("aborted an upload that was never finished: %s", old["Key"])
+    except (OSError, StoreRefused) as error:
         _log.warning("could not look for unfinished uploads below %s: %s", root, error)
 
 
@@ -69,13 +90,15 @@ def _orphans(system: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
         now = _date_of(page)
         for upload in page.get("Uploads", []):
             begun: datetime = upload["Initiated"]
-            if upload["Key"].startswith(prefix) and now - begun > _AGE:
+            old = now is not None and now - begun > _AGE
+            if old and upload["Key"].startswith(prefix):
                 yield {"Key": upload["Key"], "UploadId": upload["UploadId"]}
         if not page.get("IsTruncated"):
             return
         marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
-def _date_of(answer: dict[str, Any]) -> datetime:
-    """When the server answered, by its clock."""
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+def _date_of(answer: dict[str, Any]) -> datetime | None:
+    """When the server answered, by its clock, if it says so."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return None if date is None else parsedate_to_datetime(date)

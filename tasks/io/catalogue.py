@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tasks.io.copies import at_hand
 from tasks.io.errors import StepMissing
 from tasks.io.merging import merged
-from tasks.io.parquet import present, whole
+from tasks.io.parquet import opened, present, whole
 from tasks.io.shard_list import ShardEntry, is_odd, shards_in
 from tasks.io.store import Store
 
@@ -80,7 +80,7 @@ class Catalogue:
         with present(path):
             copy = at_hand(store, path)
             with whole(path):
-                index = pq.ParquetFile(copy, pre_buffer=False)
+                index = opened(copy)
         shards = shards_in(index)
         if shards is None:
             raise StepMissing(

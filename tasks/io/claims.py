@@ -5,9 +5,9 @@ touches now and then, and removes when the work is done or given up. One whose o
 known to be dead, or that has not been touched for ``PATIENCE_S`` while this process
 watched it, is broken. No clock is compared with another machine's.
 
-Claims save work; they do not guard it. Where a store has no conditional writes, or two
-runs break one claim in the same moment, both do the work, and as their results are the
-same bytes under the same names, nothing is wrong.
+Claims save work; they do not guard it. Where two runs break one claim in the same moment,
+or make one in the same moment in a store without conditional writes, both do the work,
+and as their results are the same bytes under the same names, nothing is wrong.
 """
 
 import json
@@ -119,24 +119,23 @@ class Claims:
             taken = self._make(path, keeper, ours)
             if taken:
                 keeper.keep(self.store, path, ours)
-            return taken is not False
+            return taken
 
-    def _make(self, path: str, keeper: "_Keeper", ours: bytes) -> bool | None:
-        """Whether a claim was made; None where the store knows no claims."""
-        made = self.store.create(path, ours)
-        if made is not False:
-            return made
+    def _make(self, path: str, keeper: "_Keeper", ours: bytes) -> bool:
+        """Whether a claim was made."""
+        if _make_file(self.store, path, ours):
+            return True
         try:
             words = self.store.read(path)
         except FileNotFoundError:  # let go of in this moment
-            return self.store.create(path, ours) is True
+            return _make_file(self.store, path, ours)
         if words == ours:
             return True  # made by a request whose answer got lost, and which was repeated
         if not keeper.is_forsaken(self.store, path, words):
             return False
         _log.warning("broke the claim of a dead run on %s", path)
         self.store.remove(path)
-        return self.store.create(path, ours) is True
+        return _make_file(self.store, path, ours)
 
 
 class _Claim:
@@ -164,7 +163,7 @@ class _Claim:
         self._ended.set()
         with self._lock:
             try:
-                if self._is_ours():
+                if self._words() in self._said:
                     self._store.remove(self._path)
             except Exception:  # noqa: BLE001 - the work's own error matters; a claim fades
                 _log.warning("could not remove the claim %s; it fades", self._path)
@@ -181,17 +180,22 @@ class _Claim:
             self._ended.wait(BEAT_S)
 
     def _renew(self, words: bytes) -> None:
-        if self._is_ours():
+        """Say that we are at work; also where the claim was taken for dead and nobody has it."""
+        there = self._words()
+        if there is None:
+            self._said.add(words)
+            _make_file(self._store, self._path, words)
+        elif there in self._said:
             self._said.add(words)
             self._store.write(self._path, words)
             self._said = {words}
 
-    def _is_ours(self) -> bool:
-        """Whether what lies there is what we wrote: after a long silence it may not be."""
+    def _words(self) -> bytes | None:
+        """What lies there: after a long silence it may be nothing, or another run's."""
         try:
-            return self._store.read(self._path) in self._said
+            return self._store.read(self._path)
         except FileNotFoundError:
-            return False
+            return None
 
 
 @dataclass
@@ -259,6 +263,20 @@ class _Keeper:
         with self.lock:
             if self.held.get((store, path)) is claim:  # no thread has taken it since
                 del self.held[store, path]
+
+
+def _make_file(store: Store, path: str, words: bytes) -> bool:
+    """Make a claim's file unless there is one; whether this call made it.
+
+    Where a store has no conditional writes, two calls in one moment may both have made it.
+    """
+    made = store.create(path, words)
+    if made is not None:
+        return made
+    if store.exists(path):
+        return False
+    store.write(path, words)
+    return True
 
 
 def _said(words: bytes) -> dict[str, Any]:

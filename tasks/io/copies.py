@@ -32,7 +32,7 @@ def at_hand(store: Store, path: str) -> Path | pa.MemoryMappedFile:
         if known is None or known[0] != version or not version:
             with store.fetched(path) as copy:
                 known = store.entry(path).version, pa.memory_map(str(copy))
-            if known[0] != version:  # replaced meanwhile: nobody knows which one this is
+            if known[0] != version:  # replaced meanwhile: whole, but nobody knows which one
                 return known[1]
         _kept[store, path] = known
         while len(_kept) > _MOST:

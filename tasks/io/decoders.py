@@ -2,7 +2,8 @@
 
 A library that crashes over an image, hangs, or asks for all memory ends one child. The
 image is tried once more, by a new one, and is refused if that is lost too; unless it was
-killed from outside, as the system does where the machine is short of memory.
+killed from outside, as the system does where the machine is short of memory. One that
+takes too long is refused at once: it would again.
 
 Each child hangs on a socket of its own, and ends by itself when that closes: when this
 process does, by whatever means. A fork of this process starts children of its own.
@@ -48,8 +49,8 @@ def decode(data: bytes, limits: Limits) -> Pixels:
     """The pixels of an image file, as ``images.decode`` has them; for any thread.
 
     Raises:
-        ImageRefused: the rules of ``tasks.io.images`` exclude the file, it is damaged, or
-            two children were lost over it.
+        ImageRefused: the rules of ``tasks.io.images`` exclude the file, it is damaged, it took
+            too long, or two children were lost over it.
         OSError: no child can be started, or they were killed from outside.
     """
     process = os.getpid()
@@ -125,7 +126,7 @@ class _Decoder:
         """The pixels of an image file.
 
         Raises:
-            ImageRefused: says the child.
+            ImageRefused: says the child, or it took too long and was ended.
             _Lost: there is no child any more.
             OSError: it cannot be started.
         """
@@ -136,7 +137,7 @@ class _Decoder:
             raise self._lost() from error
         except TimeoutError as error:
             self.close()
-            raise _Lost(f"took its decoder more than {self._time_limit_s:g} s") from error
+            raise ImageRefused(f"took its decoder more than {self._time_limit_s:g} s") from error
         except BaseException:  # half an answer may be left on the line
             self.close()
             raise

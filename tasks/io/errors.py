@@ -12,6 +12,9 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── StepMissing              an earlier step has not been run
 ├── WeightsMissing           a network's weights cannot be had
 └── ShardsFailed             some shards failed after all retries; the others are done
+
+OSError                      may pass by itself; tasks are tried again
+└── StoreAway                a remote store gives no answer; one shard's error is all shards'
 """
 
 
@@ -57,6 +60,10 @@ class StepMissing(DotpipeError):
 
 class WeightsMissing(DotpipeError):
     """The weights of a network cannot be had."""
+
+
+class StoreAway(ConnectionError):
+    """A remote store gave no answer, or a 5xx, however often it was asked."""
 
 
 class ShardsFailed(DotpipeError):

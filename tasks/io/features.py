@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dot_kernels.metrics import ClassSums, FeatureStatistics
-from tasks.io.parquet import present, whole
+from tasks.io.parquet import opened, present, whole, writer
 from tasks.io.store import Store
+from tasks.io.tensors import load_tensors, save_tensors
+
+_CLASS_SUMS = "class sums"
 
 BLOCK = 4096
 """Images whose statistics are taken at once; cut in the order of keys, whatever the shards."""
@@ -29,9 +30,7 @@ class FeatureWriter:
         self._schema = self._schema.set(1, self._schema.field(1).with_metadata(meaning))
         self._schema = self._schema.with_metadata({"network": network})
         # Compression gains nothing on floats without a pattern, and costs time.
-        self._writer = pq.ParquetWriter(
-            path, self._schema, compression="none", use_dictionary=False
-        )
+        self._writer = writer(path, self._schema, compression="none", use_dictionary=False)
 
     def add(self, keys: Sequence[str], rows: Sequence[Tensor]) -> None:
         """Append images.
@@ -87,7 +86,7 @@ def save_class_sums(sums: ClassSums, path: Path) -> None:
         "probabilities": sums.probabilities,
         "negative_entropies": sums.negative_entropies,
     }
-    save_file(tensors, path)
+    save_tensors(tensors, path, _CLASS_SUMS)
 
 
 def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
@@ -95,7 +94,7 @@ def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
     total: ClassSums | None = None
     for path in paths:
         with store.fetched(path) as local:
-            part = ClassSums(**load_file(local))
+            part = ClassSums(**load_tensors(local, _CLASS_SUMS, path)[0])
         total = part if total is None else total + part
     return total
 
@@ -107,7 +106,7 @@ def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Te
             present(path),
             store.fetched(path) as local,
             whole(path),
-            pq.ParquetFile(local) as table,
+            opened(local) as table,
         ):
             for batch in table.iter_batches(BLOCK):
                 rows = batch.column("features")

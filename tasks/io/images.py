@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tasks.io.errors import ImageRefused
-from tasks.io.png_chunks import has_late_metadata
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
 SHORTEST_SIDE = 8
@@ -57,8 +56,8 @@ class Header:
 def read_header(data: bytes, limits: Limits) -> Header:
     """Format and size, without decoding the pixels.
 
-    The size of a PNG with late metadata (``png_chunks``) is as stored: how it is shown
-    may stand behind its pixels.
+    Only for a plain file (``structure``): another may take hours and gigabytes, or be shown
+    in another size, as metadata say that only the decoder comes by.
 
     Raises:
         ImageRefused: the rules of this module exclude the file.
@@ -151,7 +150,6 @@ def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     if len(data) > limits.max_bytes:
         raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
     try:
-        has_late_metadata(data)  # refuses files of endless chunks
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _require_acceptable(image, limits)
             yield image

@@ -183,16 +183,21 @@ class Ledger:
 
     def _replace(self, record: Record, files: Mapping[str, Path]) -> None:
         """Put new files where those of other records of the artifact are."""
-        others = [other for other in self.records(record.artifact) if other != record]
+        others = self._others(record)
         before = {path for other in others for path in self.facts(other)["files"]}
         self.withdraw(others)
         self.store.put(files)
+        self.withdraw(self._others(record))  # of a run whose files these have just replaced
         for path in sorted(before - files.keys()):
             self.store.remove(path)
 
+    def _others(self, record: Record) -> list[Record]:
+        """The records of the same artifact, but for this one."""
+        return [other for other in self.records(record.artifact) if other != record]
+
     def _make_sole(self, record: Record, files: Mapping[str, dict[str, Any]]) -> None:
         """Withdraw what others wrote at once; the record too, if the files are not its own."""
-        others = [other for other in self.records(record.artifact) if other != record]
+        others = self._others(record)
         if not others:
             return
         _log.warning("another run made %s at once, from something else", record.artifact)

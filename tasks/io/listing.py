@@ -29,7 +29,11 @@ def walk(folder: Path, start: str) -> Iterator[str]:
 
 
 class Found(NamedTuple):
-    """A file or folder as a listing tells it, in a fifth of the room that the answer takes."""
+    """A file or folder as a listing tells it, in a fifth of the room that the answer takes.
+
+    ``kind`` is ``file``, ``directory``, ``link`` (to a folder) or ``other``: pipes, devices,
+    and links to folders around them.
+    """
 
     name: str
     kind: str
@@ -39,7 +43,7 @@ class Found(NamedTuple):
     @property
     def order(self) -> tuple[str, str]:
         """Folders sort by their name and a slash, files by their name without extension."""
-        if self.kind == "directory":
+        if self.kind in ("directory", "link"):
             return f"{self.name}/", ""
         return stem(self.name), self.name
 
@@ -73,7 +77,7 @@ def _name_of(info: dict[str, Any]) -> str:
     """The name of a file or folder in its folder; nothing for a bucket's folder marker."""
     name: str = info["name"]
     if info["type"] == "directory":
-        name = name.rstrip("/")
+        name = name.removesuffix("/")  # one: S3 has folders without a name
     return name.rpartition("/")[2]
 
 
@@ -90,7 +94,7 @@ def version_of(info: dict[str, Any]) -> str:
 
 
 def _followed(info: dict[str, Any]) -> dict[str, Any]:
-    """What a local symbolic link points to; a link to a folder around it is left out."""
+    """What a local symbolic link points to."""
     if not info.get("islink"):
         return info
     path = Path(info["name"])
@@ -100,5 +104,6 @@ def _followed(info: dict[str, Any]) -> dict[str, Any]:
         return {**info, "type": "file"}
     if stat.S_ISDIR(found.st_mode):
         around = any(folder.resolve().is_relative_to(target) for folder in path.parents)
-        return {**info, "type": "other" if around else "directory"}
-    return {**info, "type": "file", "size": found.st_size, "mtime": found.st_mtime}
+        return {**info, "type": "other" if around else "link"}
+    kind = "file" if stat.S_ISREG(found.st_mode) else "other"
+    return {**info, "type": kind, "size": found.st_size, "mtime": found.st_mtime}

@@ -4,6 +4,7 @@ Keys become names in tars that others unpack, so a key says nothing about folder
 outside, and nothing that a terminal, a table or a line of text would obey.
 """
 
+import hashlib
 import re
 
 SIDE_EXTENSION = "json"
@@ -12,10 +13,14 @@ SIDE_EXTENSION = "json"
 LONGEST_NAME = 4096
 """Bytes of UTF-8; what Linux takes for a path."""
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+TOO_LONG = f"name too long: more than {LONGEST_NAME} bytes"
+
+# With what turns the direction of letters, as a terminal obeys it and shows another name.
+# The marks U+200E, U+200F and U+061C are no such: Hebrew and Arabic are written with them.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SURROGATES = re.compile("[\ud800-\udfff]")  # Python's marks for bytes that are no UTF-8
 _NOT_SHOWN = re.compile(f"{_CONTROLS.pattern}|{_SURROGATES.pattern}")
-_ABSOLUTE = re.compile(r"/|\\|[A-Za-z]:[/\\]")
+_ABSOLUTE = re.compile(r"/|\\|[A-Za-z]:")  # `C:name` leaves the folder on Windows too
 
 
 def key_complaint(key: str) -> str | None:
@@ -24,11 +29,12 @@ def key_complaint(key: str) -> str | None:
     Backslashes are letters, as on the systems that write them, except where they would
     lead outside on a system that takes them for slashes.
     """
+    if is_too_long(key):
+        return TOO_LONG
     parts = key.split("/")
     complaints = {
         "name is not UTF-8: rename the file": _SURROGATES.search(key) is not None,
         "name holds control characters: rename the file": _CONTROLS.search(key) is not None,
-        "name too long: more than 4096 bytes": _bytes_of(key) > LONGEST_NAME,
         "name is absolute: rename the file": _ABSOLUTE.match(key) is not None,
         "name leads outside: a part of it is `..`": ".." in re.split(r"[/\\]", key),
         "name has an empty part: rename the file": "" in parts,
@@ -37,10 +43,22 @@ def key_complaint(key: str) -> str | None:
     return next((complaint for complaint, holds in complaints.items() if holds), None)
 
 
-def printable(name: str) -> str:
-    """The name with all that cannot be shown written as escapes, and cut if it is endless."""
-    shown = _NOT_SHOWN.sub(lambda found: _escaped(found[0]), name[:LONGEST_NAME])
-    return shown if len(name) <= LONGEST_NAME else f"{shown}…"
+def is_too_long(name: str) -> bool:
+    """Whether a name is of more bytes than any may have; takes no time for an endless one."""
+    return len(name) > LONGEST_NAME or len(_utf_8(name)) > LONGEST_NAME
+
+
+def printable(name: str, longest: int = LONGEST_NAME) -> str:
+    """The name with all that cannot be shown written as escapes.
+
+    Of one that takes more than ``longest`` letters (at least 14) the beginning, and a
+    digest that tells it from others.
+    """
+    shown = _NOT_SHOWN.sub(lambda found: _escaped(found[0]), name[: longest + 1])
+    if len(shown) <= longest:
+        return shown
+    digest = hashlib.sha256(_utf_8(name)).hexdigest()[:12]
+    return f"{shown[: longest - 13]}…{digest}"
 
 
 def _escaped(letter: str) -> str:
@@ -51,5 +69,5 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def _bytes_of(name: str) -> int:
-    return len(name.encode("utf-8", "surrogatepass"))
+def _utf_8(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")

@@ -6,33 +6,35 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientError
 from botocore.exceptions import (
     BotoCoreError,
+    CredentialRetrievalError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
     TokenRetrievalError,
-    UnauthorizedSSOTokenError,
 )
 from safetensors import SafetensorError
 
-from tasks.io.errors import StoreRefused
+from tasks.io.errors import StoreAway, StoreRefused
 
-_NO_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-    UnauthorizedSSOTokenError,
-)
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
+_STALE_CREDENTIALS = (CredentialRetrievalError, SSOError, TokenRetrievalError)
+_NOT_OPENED = (*_NO_CREDENTIALS, *_STALE_CREDENTIALS, ParamValidationError)
+_ARCHIVED = "InvalidObjectState"
 
 _CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for a public bucket, "
     "`access: {anonymous: true}` beside the corpus's path"
 )
 _RENEW = "renew the credentials, as by `aws sso login`, and run again"
+_LOCAL_RIGHTS = "let this user read it"
+_ENDPOINT = "AWS_ENDPOINT_URL must begin with http:// or https://"
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE and AWS_ENDPOINT_URL"
 
 _RIGHTS = (
@@ -62,6 +64,8 @@ _REMEDIES = {
 }
 """Error codes that no repetition mends, and what does; numbers where an answer has no code."""
 
+_AWAY = (500, 502, 503, 504)
+
 _AS_THEY_ARE = (FileExistsError, NotADirectoryError)
 """What callers branch on."""
 
@@ -71,6 +75,7 @@ _LOCAL_REMEDIES = {
     errno.EROFS: "give a workspace that can be written to",
     errno.EACCES: "give a workspace that this user may write to",
     errno.EPERM: "give a workspace that this user may write to",
+    errno.EFBIG: "raise the limit on the size of files there, or make shards smaller",
     errno.ENOTDIR: "a file is where a folder must be; move it away",
 }
 
@@ -85,30 +90,24 @@ def translated(address: str) -> Iterator[None]:
     Raises:
         FileNotFoundError: there is no such object.
         FileExistsError: there is one, and there must not be.
+        PermissionError: it is archived, and has to be restored before it can be read.
         StoreRefused: no repetition would help.
-        OSError: one may.
+        StoreAway: it gave no answer, or that it has none now, however often it was asked.
+        OSError: another error, which may pass.
     """
     try:
         yield
-    except _NO_CREDENTIALS as error:
-        raise StoreRefused(f"{address} cannot be opened: {error}; {_CREDENTIALS}") from error
-    except (BotoCoreError, ClientError, OSError) as error:
-        code, text = _code(error), _first_line(error)
-        if code in _REMEDIES:
-            raise StoreRefused(
-                f"{address} was refused with {code}: {text}; {_REMEDIES[code]}"
-            ) from error
-        if isinstance(error, PermissionError):
-            raise StoreRefused(f"{address} was refused: {text}; {_KEYS}") from error
-        if isinstance(error, FileNotFoundError):  # as a disk says it
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address) from error
-        if isinstance(error, _AS_THEY_ARE):
+    except _AS_THEY_ARE:
+        raise
+    except _NOT_OPENED as error:
+        text = " ".join(str(error).split())
+        raise StoreRefused(f"{address} cannot be opened: {text}; {_opening(error)}") from error
+    except ValueError as error:
+        if not str(error).startswith("Invalid endpoint"):
             raise
-        answered = not isinstance(error, (BotoCoreError, ClientError))
-        what = "gave an error" if answered else "cannot be reached"
-        failure = OSError(f"{address} {what}: {text}")
-        failure.errno = getattr(error, "errno", None)
-        raise failure from error
+        raise StoreRefused(f"{address} cannot be opened: {error}; {_ENDPOINT}") from error
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise _answer(address, error) from error
 
 
 @contextmanager
@@ -134,6 +133,33 @@ def written(address: str, folder: Path) -> Iterator[None]:
         raise
 
 
+def _opening(error: BaseException) -> str:
+    """What mends an error that comes before any request."""
+    if isinstance(error, ParamValidationError):
+        return "correct the bucket's name"
+    return _RENEW if isinstance(error, _STALE_CREDENTIALS) else _CREDENTIALS
+
+
+def _answer(address: str, error: Exception) -> Exception:
+    """What the callers of a store are told of an error, whatever the library made of it."""
+    code, text = _code(error), _first_line(error)
+    if code in _REMEDIES:
+        return StoreRefused(f"{address} was refused with {code}: {text}; {_REMEDIES[code]}")
+    if code == _ARCHIVED:
+        return PermissionError(errno.EACCES, "archived, restore it first", address)
+    if isinstance(error, PermissionError):
+        remedy = _LOCAL_RIGHTS if error.filename else _KEYS
+        return StoreRefused(f"{address} was refused: {text}; {remedy}")
+    if isinstance(error, FileNotFoundError):  # as a disk says it
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
+    if isinstance(error, (BotoCoreError, ClientError)):
+        return StoreAway(f"{address} cannot be reached: {text}")
+    kind = StoreAway if _status(error) in _AWAY else OSError
+    failure = kind(f"{address} gave an error: {text}")
+    failure.errno = getattr(error, "errno", None)
+    return failure
+
+
 def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
     """What a person is told of an error for good, unless it is of a file that lies elsewhere."""
     elsewhere = error.filename and not Path(str(error.filename)).is_relative_to(folder)
@@ -154,7 +180,11 @@ def is_contested(error: OSError) -> bool:
 
 
 def is_replaced(error: OSError) -> bool:
-    """Whether a store says that a file is not the version that was asked for."""
+    """Whether a store says that a file is not what the request asks it to be.
+
+    Of a file that must be absent fsspec tells so itself, but only where the answer names
+    the condition, as AWS's does.
+    """
     return _code(error) in ("PreconditionFailed", "412")
 
 
@@ -165,11 +195,23 @@ def is_beyond_end(error: OSError) -> bool:
 
 def _code(error: BaseException) -> str | None:
     """The error code of the service's answer, if one is behind an error."""
+    response = _response(error)
+    return None if response is None else str(response.get("Error", {}).get("Code"))
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of the service's answer, if one is behind an error."""
+    status: int | None
+    status = (_response(error) or {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def _response(error: BaseException) -> dict[str, Any] | None:
     cause: BaseException | None = error
     while cause is not None:
         response = getattr(cause, "response", None)
         if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code"))
+            return response
         cause = cause.__cause__
     return None
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tasks.io.parquet import read_schema
+from tasks.io.parquet import read_schema, write_table
 from tasks.io.store import Store
 
 
@@ -83,7 +82,7 @@ NO_NETWORK = "none"
 def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[str, str]) -> None:
     """A part of the metric table; ``networks`` says what ``lpips`` and ``features`` are."""
     schema = SCORE_SCHEMA.with_metadata(dict(networks))
-    pq.write_table(pa.Table.from_pylist(list(rows), schema), path)
+    write_table(pa.Table.from_pylist(list(rows), schema), path)
 
 
 def networks_of(store: Store, path: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.io import parquet
 from tasks.io.shards import read_table
 from tasks.io.store import Store
 
@@ -77,7 +78,7 @@ def write_catalogue(
     """
     entries, writer, group = list[ShardEntry](), None, 0
     for shard, tar, table in tables:
-        writer = writer or pq.ParquetWriter(index, table.schema.remove_metadata())
+        writer = writer or parquet.writer(index, table.schema.remove_metadata())
         if any(entry.shard == shard for entry in entries[-1:]):
             raise ValueError(f"a shard must be in a catalogue once, got {shard} twice")
         entries.append(_entry_of(table, shard, group, tar))
@@ -88,7 +89,7 @@ def write_catalogue(
         writer.add_key_value_metadata({_FOOTER: json.dumps(entries)})
         writer.close()
     rows = [entry._asdict() for entry in entries]
-    pq.write_table(pa.Table.from_pylist(rows, _SHARDS_SCHEMA), shards)
+    parquet.write_table(pa.Table.from_pylist(rows, _SHARDS_SCHEMA), shards)
     return entries
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.io.dali import write_dali_index
 from tasks.io.errors import ShardDamaged
 from tasks.io.names import SIDE_EXTENSION
-from tasks.io.parquet import present, whole
+from tasks.io.parquet import opened, present, whole, write_table
 from tasks.io.ranges import Slice
 from tasks.io.store import Store
 from tasks.io.tar_writer import TarWriter
@@ -160,7 +159,7 @@ class ShardWriter:
         self._tar.close()
         known = None if self._origin is None else {_ORIGIN: self._origin}
         table = pa.Table.from_pylist(self._rows, INDEX_SCHEMA.with_metadata(known))
-        pq.write_table(table, index)
+        write_table(table, index)
         write_dali_index(table, dali)
         return table, self._content.hexdigest()[:32]
 
@@ -202,7 +201,7 @@ def read_table(store: Store, path: str, columns: Sequence[str] | None = None) ->
     """
     with present(path):
         data = store.read(path)
-    with whole(path), pq.ParquetFile(io.BytesIO(data), pre_buffer=False) as table:
+    with whole(path), opened(io.BytesIO(data)) as table:
         return table.read(columns=columns, use_threads=False)
 
 

@@ -1,6 +1,7 @@
 """A folder or bucket under one URL: reading, listing, and writing that is never partial."""
 
 import io
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,15 +14,21 @@ from fsspec.implementations.local import LocalFileSystem
 
 from tasks.io.access import FROM_ENVIRONMENT, PART_BYTES, Access, connected, is_s3
 from tasks.io.attempts import repeated
-from tasks.io.buckets import abort_orphans, holds_objects, pages_of
+from tasks.io.buckets import abort_orphans, holds_objects, keeps_versions, pages_of
 from tasks.io.listing import Found, contents, scanned, version_of, walk
 from tasks.io.ranges import SPAN_BYTES, Chunks, Slice, fetch_ahead, spans
 from tasks.io.refusals import translated, written
 from tasks.io.spools import aside_in, link, make_folder, move, sweep
-from tasks.io.transfers import create, ranged, upload
+from tasks.io.transfers import Replaced, create, ranged, upload
 
 PARTIAL = ".partial"
 """Folder of files that are being written; nothing in it is ever read."""
+
+MOST_LINKS = 3
+"""Links to folders, one in the other, that a listing follows: a few dozen that name each
+other would lead to millions of paths."""
+
+_log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -155,32 +162,26 @@ class Store:
             yield local
             return
         with self.scratch() as copy:
-            with self.stream(path) as source, copy.open("wb") as target:
-                while chunk := source.read(SPAN_BYTES):
-                    target.write(chunk)
+            self._copy(path, copy)
             yield copy
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """All files below a folder, none if it is not there; hidden ones are left out.
+
+        Links to folders are followed, ``MOST_LINKS`` of them on one path, but for those to a
+        folder around them.
 
         Their paths without extension come in the order of strings over the whole tree,
         so two listings can be merged without sorting them. Held at a time are the names,
         sizes and versions of all that lies in the folders on the way to one file: a flat
         folder of a million files takes some 400 MiB, as a listing is in another order.
         """
-        folder = f"{prefix}/" if prefix else ""
-        for found in sorted(self._contents(prefix), key=attrgetter("order")):
-            if not found.name or found.name.startswith("."):
-                continue
-            if found.kind == "directory":
-                yield from self.list(f"{folder}{found.name}")
-            elif found.kind == "file":
-                yield Entry(f"{folder}{found.name}", found.size, found.version)
+        yield from self._below(f"{prefix}/" if prefix else "")
 
     def files(self, prefix: str) -> dict[str, Entry]:
         """The files right in a folder by their paths, hidden ones too: one listing."""
         folder = f"{prefix}/" if prefix else ""
-        paths = ((f"{folder}{f.name}", f) for f in self._contents(prefix) if f.kind == "file")
+        paths = ((f"{folder}{f.name}", f) for f in self._contents(folder) if f.kind == "file")
         return {path: Entry(path, found.size, found.version) for path, found in paths}
 
     def names(self, prefix: str, start: str = "") -> Iterator[str]:
@@ -268,6 +269,10 @@ class Store:
         except FileNotFoundError:
             return
 
+    def keeps_versions(self) -> bool | None:
+        """Whether a bucket keeps what is removed as an old version; None if it does not say."""
+        return keeps_versions(self._fs, self._root) if is_s3(self.url) else False
+
     def prune(self) -> None:
         """Remove empty folders of a local disk; only while nobody else writes."""
         root = self.local()
@@ -295,15 +300,56 @@ class Store:
             return written(self.address(path), root)
         return written(f"{self._spool()}, where {self.address(path)} is made,", self._spool())
 
-    def _contents(self, prefix: str) -> Sequence[Found]:
+    def _below(self, folder: str) -> Iterator[Entry]:
+        """What ``list`` gives of a folder, whose path ends with a slash but for the root's."""
+        levels = [(folder, 0, self._in_order(folder))]
+        while levels:
+            folder, links, inside = levels[-1]
+            found = next(inside, None)
+            if found is None:
+                levels.pop()
+                continue
+            path = f"{folder}{found.name}"
+            links += found.kind == "link"
+            if found.kind == "file":
+                yield Entry(path, found.size, found.version)
+            elif links <= MOST_LINKS:
+                levels.append((f"{path}/", links, self._in_order(f"{path}/")))
+            else:
+                _log.warning("left out %s: %d links lead there", self.address(path), links)
+
+    def _in_order(self, folder: str) -> Iterator[Found]:
+        """The files and folders right in a folder but for hidden ones, and for S3's markers."""
+        seen = (
+            found
+            for found in self._contents(folder)
+            if not found.name.startswith(".")
+            and found.kind != "other"
+            and (found.name or found.kind == "directory")
+        )
+        return iter(sorted(seen, key=attrgetter("order")))
+
+    def _contents(self, folder: str) -> Sequence[Found]:
         """What lies right in a folder, in no order; nothing if it is not there."""
-        full = self._full(prefix)
+        full = self._full(folder)
         try:
-            with translated(self.address(prefix)):
+            with translated(self.address(folder)):
                 paged = is_s3(self.url)
                 return contents(pages_of(self._fs, full) if paged else scanned(self._fs, full))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _copy(self, path: str, copy: Path) -> None:
+        """Copy a remote file to this machine's disk, anew where it is replaced meanwhile."""
+        for attempts_left in (2, 1, 0):
+            try:
+                with self.stream(path) as source, copy.open("wb") as target:
+                    while chunk := source.read(SPAN_BYTES):
+                        target.write(chunk)
+                return
+            except Replaced:
+                if not attempts_left:
+                    raise
 
     def _spool(self) -> Path:
         """Where files are written before they are published."""

@@ -9,18 +9,30 @@ that is offered as an image ends as a sample, with its bytes or with the reason 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, NamedTuple, NoReturn
 
 from tasks.io.errors import TarDamaged
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.listing import stem
-from tasks.io.names import SIDE_EXTENSION, key_complaint, printable
+from tasks.io.names import SIDE_EXTENSION, TOO_LONG, is_too_long, key_complaint, printable
 from tasks.io.tar_blocks import Entry, TarBlocks
 
 LARGEST_SIDE = 1 << 20
 """Bytes of a JSON member."""
+
+MOST_REFUSED = 10_000
+"""Refused members of a tar that have rows of their own, the others are counted: a member
+without bytes takes 512 of the tar, and several kilobytes of memory until its row is written."""
+
+LONGEST_SHOWN = 1000
+"""Letters of a refused member's key, and of its source."""
+
+_HERE = re.compile(r"\A(?:\./++)++")  # possessive: a repetition that is taken back takes memory
+_INTEGERS = range(-(1 << 63), 1 << 64)
 
 
 class Sample(NamedTuple):
@@ -45,16 +57,18 @@ def read_samples(stream: BinaryIO, limits: Limits, source: str) -> Iterator[Samp
         limits: larger images are refused and not read into memory.
         source: path of the tar, for reasons and for names.
     """
-    blocks = TarBlocks(stream)
-    reading = _Reading(blocks, limits, source)
-    try:
-        for entry in blocks:
-            yield from reading.take(entry)
-        yield from reading.finish()
-    except TarDamaged as damage:
-        yield from reading.finish()
-        reason = f"tar damaged after {blocks.members} members: {damage}"
-        yield Sample(printable(stem(source)), printable(source), None, reason)
+    reading = _Reading(TarBlocks(stream), limits, source)
+    refused = 0
+    for sample in reading.samples():
+        refused += sample.image is None
+        if sample.image is not None or refused <= MOST_REFUSED:
+            yield sample
+    of_tar = partial(Sample, printable(stem(source)), printable(source), None)
+    if refused > MOST_REFUSED:
+        more = refused - MOST_REFUSED
+        yield of_tar(f"more members refused: {more:,} after the first {MOST_REFUSED:,}")
+    if reading.damage is not None:
+        yield of_tar(reading.damage)
 
 
 @dataclass
@@ -87,19 +101,27 @@ class _Reading:
         self._blocks, self._limits, self._source = blocks, limits, source
         self._taken: set[bytes] = set()  # digests, as a tar may have millions of keys
         self._group = _Group("")
+        self.damage: str | None = None
 
-    def take(self, entry: Entry) -> Iterator[Sample]:
+    def samples(self) -> Iterator[Sample]:
+        """All that come before the end of the tar, or before its ``damage``."""
+        try:
+            for entry in self._blocks:
+                yield from self._take(entry)
+        except TarDamaged as damage:
+            self.damage = f"tar damaged after {self._blocks.members} members: {damage}"
+        yield from self._finish()
+
+    def _take(self, entry: Entry) -> Iterator[Sample]:
         """Add one member; yields what it refuses or completes."""
-        name = entry.name
-        while name.startswith("./"):
-            name = name[2:].lstrip("/")
+        name = _HERE.sub("", entry.name)
         key, ending = _cut(name)
-        complaint = self._complaint(entry, name, key)
+        complaint = _complaint(entry, name)
         if complaint is not None:
             yield self._refused(entry, name, complaint)
         elif key and key_complaint(name) is None and not _is_hidden(name):
             if key != self._group.key:
-                yield from self.finish()
+                yield from self._finish()
                 self._group = _Group(key)
             if ending in EXTENSIONS:
                 yield from self._image(entry, name)
@@ -109,28 +131,17 @@ class _Reading:
                 self._group.others = ending
                 self._group.source = self._group.source or self._place(name)
 
-    def finish(self) -> Iterator[Sample]:
+    def _finish(self) -> Iterator[Sample]:
         """The sample that is under way, if there is one."""
         sample = self._group.sample()
         self._group = _Group("")
         if sample is not None:
             yield sample
 
-    def _complaint(self, entry: Entry, name: str, key: str) -> str | None:
-        """Why a member is refused for what it is, or for its name if it is offered."""
-        if entry.kind == "folder":
-            return None
-        if entry.complaint is not None:
-            return entry.complaint
-        if entry.kind != "file":
-            return f"not a file: {entry.kind}"
-        _, dot, ending = name.rpartition(".")
-        is_offered = not dot or "/" in ending or ending.lower() in EXTENSIONS
-        return key_complaint(name) if is_offered else None
-
     def _refused(self, entry: Entry, name: str, reason: str) -> Sample:
         key = _cut(name)[0] or name or f"{stem(self._source)}/{entry.number}"
-        return Sample(printable(key), self._place(name), None, reason)
+        place = printable(f"{self._source}/{name}", LONGEST_SHOWN)
+        return Sample(printable(key, LONGEST_SHOWN), place, None, reason)
 
     def _image(self, entry: Entry, name: str) -> Iterator[Sample]:
         group, mark = self._group, hashlib.blake2b(self._group.key.encode(), digest_size=16)
@@ -162,6 +173,21 @@ class _Reading:
         return printable(f"{self._source}/{name}")
 
 
+def _complaint(entry: Entry, name: str) -> str | None:
+    """Why a member is refused for what it is, or for its name if it is offered."""
+    if entry.kind == "folder":
+        return None
+    if entry.complaint is not None:
+        return entry.complaint
+    if is_too_long(entry.name):
+        return TOO_LONG
+    if entry.kind != "file":
+        return f"not a file: {entry.kind}"
+    _, dot, ending = name.rpartition(".")
+    is_offered = not dot or "/" in ending or ending.lower() in EXTENSIONS
+    return key_complaint(name) if is_offered else None
+
+
 def _cut(name: str) -> tuple[str, str]:
     """Key and ending, in small letters: cut at the first dot of the last part."""
     folder, slash, base = name.rpartition("/")
@@ -174,13 +200,22 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_json(data: bytes) -> bool:
-    """Whether every reader of JSON takes the bytes: UTF-8, no NaN, not too deep."""
+    """Whether readers of JSON take the bytes: numbers of 64 bits, whole letters, not too deep.
 
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"JSON must be without {constant}")
-
+    Python's own reader takes more: NaN, halves of surrogate pairs, integers of any length.
+    """
     try:
-        json.loads(data.decode(), parse_constant=refuse)
+        value = json.loads(data.decode(), parse_constant=_refuse, parse_int=_integer)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _integer(digits: str) -> int:
+    number = int(digits)
+    return number if number in _INTEGERS else _refuse(digits)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"JSON must be without {text}")

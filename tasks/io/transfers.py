@@ -16,6 +16,10 @@ from tasks.io.refusals import (
 )
 
 
+class Replaced(OSError):
+    """A file is another one than when its reading began."""
+
+
 def ranged(
     system: Any, full: str, address: str, version: str | None = None
 ) -> Callable[[int, int], bytes]:
@@ -25,7 +29,7 @@ def ranged(
         system: a file system of fsspec.
         full: the file's path there.
         address: the file, for errors.
-        version: the ETag that it must have, in S3; an OSError tells when it has another.
+        version: the ETag that it must have, in S3; ``Replaced`` tells when it has another.
     """
 
     def part(start: int, end: int) -> bytes:
@@ -41,7 +45,7 @@ def ranged(
             if is_beyond_end(error):
                 return b""
             if version is not None and is_replaced(error):
-                raise OSError(f"{address} was replaced while it was read; run again") from error
+                raise Replaced(f"{address} was replaced while it was read; run again") from error
             raise
 
     return fetch
@@ -62,7 +66,8 @@ def upload(system: Any, aside: Path, full: str, address: str, **options: Any) ->
     """Copy a local file to its place.
 
     Raises:
-        OSError: the store took another number of bytes than there are.
+        OSError: there is another number of bytes than were sent. They are left: nothing
+            vouches for them yet, and they may be another run's.
     """
     size = aside.stat().st_size
     with translated(address):
@@ -70,7 +75,6 @@ def upload(system: Any, aside: Path, full: str, address: str, **options: Any) ->
         system.invalidate_cache()
         taken = int(system.info(full)["size"])
         if taken != size:
-            system.rm_file(full)
             raise OSError(f"the upload must take {size} bytes, got {taken}; try again")
 
 
@@ -82,7 +86,7 @@ def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
     except FileExistsError:
         return False
     except OSError as error:
-        if is_contested(error):
+        if is_replaced(error) or is_contested(error):
             return False
         if is_unsupported(error):
             return None

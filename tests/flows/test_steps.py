@@ -20,7 +20,7 @@ from flows.lanes import Threads
 from flows.reports import Report, Step
 from flows.screen import screen
 from flows.steps import run_step
-from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed
+from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed, StoreAway
 from tasks.jobs import Job, Outcome, Planned
 from tasks.policy import SHARD_POLICY
 from tasks.progress import advance
@@ -159,6 +159,21 @@ def test_a_damaged_shard_stops_no_other_and_is_not_tried_again():
     with pytest.raises(ShardsFailed, match=r"1 of 5 shards failed.*run `dotpipe repair CONFIG`"):
         run(work, units(5))
     assert tries == Counter(range(5))
+
+
+def test_a_store_that_stays_away_stops_the_step_and_gets_no_notes(monkeypatch):
+    begun, noted = [], []
+    monkeypatch.setattr(steps, "note_failure", lambda job, *_: noted.append(job))
+
+    def work(number):
+        begun.append(number)
+        if number not in (0, 3):
+            raise StoreAway("s3://b/x cannot be reached: connection refused")
+
+    with pytest.raises(ShardsFailed, match=r"'try' was given up, .* unit-6: s3://b/x cannot be.*"):
+        run(work, units(50), at_once=1)
+    assert sorted(set(begun)) == list(range(7))
+    assert noted == []
 
 
 def test_errors_of_the_disk_are_tried_again_and_mistakes_are_not():

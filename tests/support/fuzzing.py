@@ -25,6 +25,7 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, decode, read_header
 from tasks.io.names import key_complaint, printable
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
+from tasks.io.structure import is_plain
 from tasks.io.tars import read_samples
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=200_000)
@@ -80,7 +81,7 @@ class Checks:
 
     def image(self, data):
         try:
-            header = read_header(data, LIMITS)
+            header = read_header(data, LIMITS) if is_plain(data) else None
             pixels = decode(data, LIMITS)
         except ImageRefused as refusal:
             reason = str(refusal)
@@ -90,7 +91,7 @@ class Checks:
             self.ends[f"refused: {reason.partition(':')[0]}"] += 1
             return
         assert pixels.dtype == np.uint8
-        assert pixels.shape == (header.height, header.width, 3)
+        assert header is None or pixels.shape == (header.height, header.width, 3)
         assert pixels.size <= 3 * LIMITS.max_pixels
         self.ends["decoded"] += 1
 

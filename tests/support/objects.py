@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,12 +31,18 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 class Request(NamedTuple):
-    """What the proxy decides by: number of the request, from 1 on, method, path, whose key."""
+    """What the proxy decides by.
+
+    Number of the request, from 1 on, method, path, whose key, whether the request asks that
+    there be no such object, and who pays for it if not the owner.
+    """
 
     number: int
     method: str
     path: str
     signer: str = ""
+    creates: bool = False
+    payer: str | None = None
 
     @property
     def writes(self) -> bool:
@@ -63,6 +71,16 @@ def well(_request: Request) -> None:
     """No fault at all."""
 
 
+def unconditional(request: Request) -> str | None:
+    """Knows no conditional writes, as some servers do."""
+    return "unconditional" if request.creates else None
+
+
+def unnamed(answer: bytes) -> bytes:
+    """Leaves out which condition does not hold, as most servers do; AWS's names it."""
+    return re.sub(b"<Condition>.*?</Condition>", b"", answer)
+
+
 def sometimes(rate: float, seed: int = 0, faults: tuple[str, ...] = RANDOM_FAULTS) -> Chooser:
     """Fails a share of all requests, in every way there is."""
     draws, lock = random.Random(seed), threading.Lock()
@@ -85,11 +103,14 @@ class Proxy:
     requests: list[Request] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, method: str, path: str, signature: str) -> str | None:
+    def note(self, method: str, path: str, headers: Message) -> str | None:
         """Count a request; the fault it gets."""
+        signature = headers.get("Authorization") or ""
         signer = signature.partition("Credential=")[2].partition("/")[0]
+        creates = "If-None-Match" in headers
         with self.lock:
-            request = Request(len(self.requests) + 1, method, path, signer)
+            payer = headers.get("x-amz-request-payer")
+            request = Request(len(self.requests) + 1, method, path, signer, creates, payer)
             self.requests.append(request)
         fault = self.choose(request)
         if fault is not None:
@@ -141,8 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if not parsed:
             return
-        signature = self.headers.get("Authorization") or ""
-        fault = self.proxy.note(self.command, self.path, signature)
+        fault = self.proxy.note(self.command, self.path, self.headers)
         length = int(self.headers.get("Content-Length") or 0)
         if fault == "upload":
             self.rfile.read(length // 2)
@@ -154,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault in _ANSWERS:
             self._refuse(*_ANSWERS[fault])
         else:
-            time.sleep(0.3 if fault == "slow" else 0)
+            if fault == "slow":
+                time.sleep(0.3)
             self._pass_on(body, fault)
 
     def _pass_on(self, body: bytes, fault: str | None) -> None:

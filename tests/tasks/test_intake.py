@@ -124,7 +124,7 @@ def test_images_of_a_tar_are_resized_and_cropped_as_those_of_a_folder_are(take, 
     small, square = take(members, resize=10, crop=10)
     (tmp_path / "b.png").write_bytes(png(0, 20, 30))
     corpus = Corpus(path=str(tmp_path), resize=10, crop=10)
-    files = [SourceFile("b", "b.png", 1, "v")]
+    files = [SourceFile("b", "b.png", len(png(0, 20, 30)), "v")]
     (from_folder,) = accept_files(Store(str(tmp_path)), files, corpus, LIMITS)
     assert square.data == from_folder.data
     assert (square.width, square.height, square.extension) == (10, 10, "webp")
@@ -153,7 +153,7 @@ def test_a_file_that_was_refused_by_its_name_is_not_opened(tmp_path):
 
 
 def listed(*keys):
-    return [SourceFile(key, f"{key}.png", 1, "v") for key in keys]
+    return [SourceFile(key, f"{key}.png", 1 << 20, "v") for key in keys]
 
 
 @pytest.mark.parametrize("left", ["no folder", "an empty folder"])
@@ -176,6 +176,40 @@ def test_a_single_file_that_vanished_is_a_row(tmp_path, png):
     accepted, row = accept_files(Store(str(tmp_path)), listed("a", "b"), corpus, LIMITS)
     assert isinstance(accepted, Accepted)
     assert row.reason == "unreadable: No such file or directory"
+
+
+def test_a_file_that_has_grown_since_it_was_listed_is_a_row_and_not_read_to_its_end(tmp_path, png):
+    (tmp_path / "a.png").write_bytes(png(0))
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    files = [SourceFile("a", "a.png", len(png(0)) - 1, "v"), SourceFile("b", "b.png", 0, "v")]
+    rows = [*accept_files(Store(str(tmp_path)), files, Corpus(path=str(tmp_path)), LIMITS)]
+    assert [row.reason for row in rows] == [
+        f"changed: it has more than the {size} bytes that were listed"
+        for size in (len(png(0)) - 1, 0)
+    ]
+
+
+def test_links_that_lead_nowhere_are_rows_among_the_good_ones(tmp_path, png):
+    (tmp_path / "a.png").write_bytes(png(0))
+    (tmp_path / "b.png").symlink_to("b.png")
+    (tmp_path / "c.png").symlink_to("a.png/x.png")
+    corpus = Corpus(path=str(tmp_path))
+    size = len(png(0))
+    files = [SourceFile(key, f"{key}.png", size, "v") for key in "abc"]
+    accepted, loop, lost = accept_files(Store(str(tmp_path)), files, corpus, LIMITS)
+    assert isinstance(accepted, Accepted)
+    assert loop.reason == "unreadable: Too many levels of symbolic links"
+    assert lost.reason == "unreadable: Not a directory"
+
+
+def test_an_object_in_an_archive_is_a_row_that_says_what_to_do(bucket, png):
+    for key in "ab":
+        kind = "GLACIER" if key == "b" else "STANDARD"
+        bucket.put(f"{key}.png", png(0), StorageClass=kind)
+    files = [SourceFile(key, f"{key}.png", len(png(0)), "v") for key in "ab"]
+    accepted, row = accept_files(Store(bucket.url), files, Corpus(path=bucket.url), LIMITS)
+    assert isinstance(accepted, Accepted)
+    assert row.reason == "unreadable: archived, restore it first"
 
 
 def test_a_full_temporary_folder_is_told_by_its_name(take, png, monkeypatch, tmp_path):

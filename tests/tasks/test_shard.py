@@ -180,28 +180,28 @@ def test_a_corpus_that_is_no_folder_is_told(sharded, png, tmp_path, path):
     ],
 )
 def test_a_file_that_vanishes_or_may_not_be_read_is_a_row(sharded, png, monkeypatch, error, reason):
-    read = Store.read
+    read = Store.read_slices
 
-    def failing(self, path):
+    def failing(self, path, slices):
         if path == "b.png":
             raise error
-        return read(self, path)
+        return read(self, path, slices)
 
-    monkeypatch.setattr(Store, "read", failing)
+    monkeypatch.setattr(Store, "read_slices", failing)
     run = sharded({"a.png": png(0), "b.png": png(1), "c.png": png(2)})
     assert reasons(run) == {"b.png": f"unreadable: {reason}"}
     assert list(members(run)) == ["a.png", "c.png"]
 
 
 def test_a_disk_error_fails_the_shard_and_leaves_nothing_of_it(sharded, png, monkeypatch, tmp_path):
-    read = Store.read
+    read = Store.read_slices
 
-    def failing(self, path):
+    def failing(self, path, slices):
         if path == "b.png":
             raise OSError(5, "Input/output error")
-        return read(self, path)
+        return read(self, path, slices)
 
-    monkeypatch.setattr(Store, "read", failing)
+    monkeypatch.setattr(Store, "read_slices", failing)
     with pytest.raises(OSError, match="Input/output error"):
         sharded({"a.png": png(0), "b.png": png(1)})
     left = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()]

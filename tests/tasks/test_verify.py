@@ -4,11 +4,13 @@ import errno
 from contextlib import contextmanager
 from fnmatch import fnmatch
 
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
 from tasks.io.store import Store
 from tasks.plan import is_finished
+from tasks.reduce import read_operator
 from tasks.status import survey_steps
 from tasks.verify import repair, verify
 
@@ -177,6 +179,39 @@ def test_every_damaged_table_is_mended_to_the_same_bytes(run, part, damage):
     after = bytes_of(run)
     lasting = [n for n in before if not n.endswith(("report.html", "run.json"))]
     assert {n: after[n] for n in lasting} == {n: before[n] for n in lasting}
+
+
+def turned(path):
+    """One bit of what a file holds: in the middle, or in the keys of a table."""
+    data = bytearray(path.read_bytes())
+    place = len(data) // 2
+    if path.suffix == ".parquet":
+        keys = pq.read_metadata(path).row_group(0).column(0)
+        place = keys.data_page_offset + keys.total_compressed_size - 2
+    data[place] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "datasets/run/shard-000000.tar",
+        "moments/run/*/shard-000000.safetensors",
+        "operators/run/*.safetensors",
+        "enhanced/*/shard-000001.parquet",
+        "datasets/run/matches/reference/shard-000000.parquet",
+    ],
+)
+def test_nothing_is_made_of_a_file_of_which_one_bit_has_turned(run, part):
+    turned(next(path for name, path in files_of(run).items() if fnmatch(name, part)))
+    for kind in ("moments", "operators", "enhanced", "metrics", "reports"):
+        for record in run.workspace.ledger.survey(kind).all():
+            files = run.workspace.ledger.facts(record)["files"]
+            if not any(fnmatch(name, part) for name in files):
+                run.workspace.ledger.withdraw([record])
+    read_operator.cache_clear()
+    with pytest.raises(ArtifactDamaged, match=r"run `dotpipe (verify|repair) CONFIG`"):
+        run.run()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -1,11 +1,13 @@
 """What no configuration refers to is found, and nothing else goes."""
 
 import pytest
+from objects import unconditional, unnamed, well
 
 from tasks.io.errors import StepMissing
+from tasks.io.workspace import Workspace
 from tasks.plan import is_finished
 from tasks.verify import verify
-from tasks.waste import find_waste, remove_waste
+from tasks.waste import CLEANING, RUNS, alone, find_waste, remove_waste
 
 
 @pytest.fixture
@@ -85,6 +87,21 @@ def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
     ):
         remove_waste(waste, [run.config], run.workspace)
     assert run.workspace.store.exists("enhanced/stray.tar")
+
+
+@pytest.mark.parametrize("server", ["complete", "unnamed", "unconditional"])
+def test_a_run_on_any_server_of_s3_keeps_those_who_clean_up_away(bucket, proxy, server):
+    proxy.edit = unnamed if server == "unnamed" else bytes
+    proxy.choose = unconditional if server == "unconditional" else well
+    workspace = Workspace(f"{bucket.url}/workspace")
+    with (
+        workspace.claims.held(f"{RUNS}/demo-1"),
+        pytest.raises(StepMissing, match=r"runs/demo-1 is claimed; wait for it to end"),
+        alone(workspace),
+    ):
+        pass
+    with alone(workspace), workspace.claims.held(CLEANING) as ours:
+        assert not ours
 
 
 def test_what_was_published_since_it_was_shown_is_kept(tmp_path, run, steps, corpora):

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from tasks.io.access import Access, is_s3, require_location
 from tasks.io.errors import ConfigurationError
+from tasks.io.ranges import Slice
 from tasks.io.store import Store
 
 
@@ -102,6 +103,17 @@ def test_a_public_bucket_is_read_without_a_key(bucket, proxy, monkeypatch):
     store = Store(bucket.url, Access(anonymous=True))
     assert ([entry.path for entry in store.list("")], store.read("a.bin")) == (["a.bin"], b"1")
     assert {request.signer for request in proxy.requests} == {""}
+
+
+@pytest.mark.parametrize("pays", [False, True])
+def test_whoever_agrees_to_pay_says_so_with_every_request(bucket, proxy, pays):
+    bucket.put("a.bin", b"123")
+    store = Store(bucket.url, Access(requester_pays=pays))
+    assert [entry.path for entry in store.list("")] == ["a.bin"]
+    assert list(store.read_slices("a.bin", [Slice(1, 1)])) == [b"2"]
+    with store.stream("a.bin") as stream:
+        assert stream.read() == b"123"
+    assert {request.payer for request in proxy.requests} == {"requester" if pays else None}
 
 
 def test_a_profile_names_the_key(bucket, proxy, tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """Moments and operators as files."""
 
+import os
+
 import pytest
 import torch
 
 from dot_kernels import GaussianMoments, solve_transport
 from tasks.io.artifacts import load_moments, load_operator, save_moments, save_operator
+from tasks.io.errors import ArtifactDamaged
 
 
 @pytest.fixture
@@ -50,3 +53,24 @@ def test_a_file_of_another_kind_is_refused(tmp_path, moments):
     save_moments({"all": moments}, tmp_path / "m")
     with pytest.raises(ValueError, match="must hold gaussian-operator, got 'moments'"):
         load_operator(tmp_path / "m")
+
+
+@pytest.mark.parametrize("place", ["tensor", "header", "end"])
+def test_one_bit_that_turned_is_told_with_the_files_name(tmp_path, moments, place):
+    path = tmp_path / "m"
+    save_moments({"all": moments}, path, codec="pixel")
+    data = bytearray(path.read_bytes())
+    data[{"tensor": len(data) - 9, "header": data.index(b"pixel"), "end": -1}[place]] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactDamaged, match=r"moments/x must hold .*; run `dotpipe verify"):
+        load_moments(path, "moments/x")
+
+
+def test_a_file_cut_short_is_told(tmp_path, moments):
+    path = tmp_path / "m"
+    save_moments({"all": moments}, path)
+    for size in (0, 7, 100, path.stat().st_size - 1):
+        os.truncate(path, size)
+        with pytest.raises(ArtifactDamaged, match=r"/m must hold the tensors that were written"):
+            load_moments(path)
+        save_moments({"all": moments}, path)

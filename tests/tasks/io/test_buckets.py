@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from objects import fresh_bucket, using
 
+from tasks.io import access
 from tasks.io.store import Store
 
 WHEN_MOTO_SAYS_THEY_BEGAN = b"2010-11-10T20:48:33.000Z"
@@ -52,6 +54,33 @@ def test_many_uploads_are_listed_page_by_page(bucket, proxy, begin):
     assert len(asked) == 2
     assert "key-marker=root%2Fa.tar" in asked[1]
     assert bucket.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(None, False), ("Enabled", True), ("Suspended", True)]
+)
+def test_a_bucket_tells_whether_it_keeps_what_is_removed(bucket, status, kept):
+    if status is not None:
+        bucket.client.put_bucket_versioning(
+            Bucket=bucket.name, VersioningConfiguration={"Status": status}
+        )
+    assert Store(f"{bucket.url}/root").keeps_versions() is kept
+
+
+def test_where_a_bucket_does_not_tell_nobody_knows_and_a_disk_keeps_nothing(
+    bucket, proxy, tmp_path
+):
+    proxy.choose = lambda _: "denied"
+    assert Store(f"{bucket.url}/root").keeps_versions() is None
+    assert Store(str(tmp_path)).keeps_versions() is False
+
+
+def test_old_uploads_that_cannot_be_looked_for_stop_no_run(bucket, proxy, monkeypatch, caplog):
+    monkeypatch.setattr(access, "_ATTEMPTS", 1)
+    with fresh_bucket(bucket.endpoint) as other, using(proxy.address):
+        proxy.choose = lambda _: "reset"
+        Store(f"{other.url}/root").sweep()
+    assert "could not look for unfinished uploads" in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["denied", "unconditional"])

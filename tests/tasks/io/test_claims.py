@@ -11,6 +11,7 @@ from itertools import count
 
 import fsspec
 import pytest
+from objects import unconditional, unnamed, well
 
 from tasks.io import claims as claims_module
 from tasks.io.claims import Claims, _Keeper, abandon
@@ -27,12 +28,15 @@ def keepers(monkeypatch):
     monkeypatch.setattr(claims_module, "_keepers", {})
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "unnamed", "unconditional"])
 def store(request, tmp_path):
     if request.param == "local":
         yield Store(str(tmp_path / "root"))
-    elif request.param == "s3":
-        yield Store(f"{request.getfixturevalue('bucket').url}/root")
+    elif request.param != "memory":
+        bucket, proxy = map(request.getfixturevalue, ("bucket", "proxy"))
+        proxy.edit = unnamed if request.param == "unnamed" else bytes
+        proxy.choose = unconditional if request.param == "unconditional" else well
+        yield Store(f"{bucket.url}/root")
     else:
         yield Store(f"memory://{tmp_path.name}/root")
         fsspec.filesystem("memory").store.clear()
@@ -190,12 +194,16 @@ def test_a_claim_whose_answer_got_lost_is_known_as_ours(bucket, proxy):
     assert bucket.keys() == []
 
 
-def test_without_conditional_writes_everybody_works(bucket, proxy):
-    proxy.choose = lambda request: "unconditional" if request.method == "PUT" else None
-    claims = Claims(Store(bucket.url))
-    with claims.held(NAME) as one, claims.held(NAME) as other:
-        assert (one, other) == (True, True)
-    assert bucket.keys() == []
+def test_a_live_claim_that_was_taken_for_dead_comes_back_with_the_next_beat(claims, monkeypatch):
+    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    with claims.held(NAME):
+        claims.store.remove(PATH)
+        deadline = time.monotonic() + 10
+        while not claims.store.exists(PATH) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert json.loads(claims.store.read(PATH))["process"] == os.getpid()
+    time.sleep(0.05)
+    assert list(claims.store.names("claims")) == []
 
 
 def test_a_claim_that_cannot_be_removed_does_not_hide_how_the_work_ended(bucket, proxy):

@@ -161,6 +161,13 @@ def test_an_image_that_takes_too_long_is_refused_and_its_decoder_ended(make_pool
     assert children() == before
 
 
+def test_an_image_that_takes_too_long_is_not_tried_again(make_pool, tmp_path):
+    mark = tmp_path / "mark"
+    pool = make_pool(f"Path({str(mark)!r}).open('a').write('x'); time.sleep(60)", time_limit_s=0.5)
+    assert refusal(pool.decode, b"bad").startswith("took its decoder more than")
+    assert mark.read_text() == "x"
+
+
 def test_an_image_that_is_not_even_taken_is_refused_in_time(make_pool):
     stopped = "import os, signal, sys; os.write(1, b'1'); os.kill(os.getpid(), signal.SIGSTOP)"
     pool = make_pool(command=(sys.executable, "-c", stopped), time_limit_s=0.3)

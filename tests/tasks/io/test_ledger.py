@@ -255,6 +255,25 @@ def test_of_two_who_publish_the_same_at_once_one_record_is_left(ledger, monkeypa
     assert ledger.store.read("moments/x/shard-000000.txt") == b"1"
 
 
+def test_a_run_that_is_killed_over_anothers_files_leaves_no_record_of_them(ledger, monkeypatch):
+    put, artifact = Store.put, "moments/x/shard-000000"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def between(self, files):
+        monkeypatch.setattr(Store, "put", put)
+        publish(ledger, mark="2" * 32, content="2")  # while ours were being written
+        put(self, files)
+        monkeypatch.setattr(Store, "write", killed)  # before ours has its record
+
+    monkeypatch.setattr(Store, "put", between)
+    with pytest.raises(KeyboardInterrupt):
+        publish(ledger, mark="1" * 32, content="1")
+    assert ledger.store.read(f"{artifact}.txt") == b"1"
+    assert ledger.records(artifact) == []
+
+
 def test_an_artifact_with_two_records_counts_as_missing_until_it_is_made_again(ledger):
     publish(ledger, mark="1" * 32)
     artifact = "moments/x/shard-000000"

@@ -1,8 +1,10 @@
 """Names from outside: any script may be a key, nothing that leads or misleads."""
 
+import tracemalloc
+
 import pytest
 
-from tasks.io.names import key_complaint, printable
+from tasks.io.names import LONGEST_NAME, key_complaint, printable
 
 SCRIPTS = (
     "latin/été",
@@ -45,6 +47,8 @@ def test_a_key_may_be_of_any_script_with_any_marks_and_long(key):
         ("\\\\host\\share", "name is absolute"),
         ("C:\\windows", "name is absolute"),
         ("c:/windows", "name is absolute"),
+        ("C:evil", "name is absolute"),
+        ("c:", "name is absolute"),
         ("../a", "name leads outside"),
         ("a/../../b", "name leads outside"),
         ("a/..", "name leads outside"),
@@ -56,17 +60,41 @@ def test_a_key_may_be_of_any_script_with_any_marks_and_long(key):
         ("a/./b", "name has a part that is `.`"),
         ("b\udcff", "name is not UTF-8"),
         ("字" * 1366, "name too long"),
+        ("/../\n\udcff" * 1000, "name too long"),
     ],
 )
 def test_a_name_that_leads_elsewhere_or_cannot_be_written_is_no_key(key, complaint):
     assert key_complaint(key).startswith(complaint)
 
 
+DIRECTIONS = [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
+
+
 @pytest.mark.parametrize(
-    "letter", [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029"]
+    "letter",
+    [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029", *DIRECTIONS],
 )
-def test_control_characters_and_breaks_of_lines_are_in_no_key(letter):
-    assert key_complaint(f"a{letter}b") == "name holds control characters: rename the file"
+def test_control_characters_breaks_of_lines_and_overrides_of_direction_are_in_no_key(letter):
+    key = f"a{letter}b"
+    assert key_complaint(key) == "name holds control characters: rename the file"
+    assert printable(key).isascii()
+    assert printable(key).isprintable()
+
+
+@pytest.mark.parametrize("mark", ["\u200e", "\u200f", "\u061c", "\u200d"])
+def test_marks_that_scripts_are_written_with_may_be_in_keys(mark):
+    key = f"עברית{mark}1"
+    assert (key_complaint(key), printable(key)) == (None, key)
+
+
+def test_a_name_of_a_mebibyte_is_too_long_before_anything_else_is_asked():
+    name = "./" * (1 << 19)
+    tracemalloc.start()
+    complaint = key_complaint(name)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert complaint == "name too long: more than 4096 bytes"
+    assert peak < 10_000
 
 
 def test_every_complaint_has_its_kind_before_a_colon_or_none():
@@ -81,5 +109,17 @@ def test_what_cannot_be_shown_is_shown_as_escapes_on_one_line():
     assert all(printable(key) == key for key in SCRIPTS)
 
 
-def test_an_endless_name_is_cut_where_it_is_shown():
-    assert len(printable("x" * 1_000_000)) == 4097
+@pytest.mark.parametrize("letter", ["x", "\n", "\udcff", "😀"])
+@pytest.mark.parametrize("longest", [100, LONGEST_NAME])
+def test_an_endless_name_is_cut_where_it_is_shown_and_still_told_from_others(letter, longest):
+    shown = [printable(letter * 1_000_000 + end, longest) for end in "ab"]
+    assert [len(each) for each in shown] == [longest, longest]
+    assert shown[0] != shown[1]
+    assert [printable(each, longest) for each in shown] == shown
+
+
+def test_a_name_is_cut_only_where_it_would_be_too_long():
+    assert printable("x" * 100, 100) == "x" * 100
+    assert printable("x" * 101, 100).startswith("x" * 80)
+    assert printable("\n" * 25, 100) == "\\x0a" * 25
+    assert len(printable("\n" * 26, 100)) == 100

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from tasks.io import access, attempts
 from tasks.io.access import Access
-from tasks.io.errors import StoreRefused
+from tasks.io.errors import StoreAway, StoreRefused
 from tasks.io.ranges import Slice
 from tasks.io.store import Store
 
@@ -85,6 +85,52 @@ def test_an_unknown_profile_is_told(bucket):
         Store(bucket.url, Access(profile="nobody")).read("a.bin")
 
 
+PROFILES = """
+[profile signed-off]
+sso_start_url = https://example.awsapps.com/start
+sso_region = us-east-1
+sso_account_id = 123456789012
+sso_role_name = reader
+[profile broken]
+credential_process = false
+"""
+
+
+@pytest.mark.parametrize("profile", ["signed-off", "broken"])
+def test_credentials_that_cannot_be_had_now_are_told_with_what_renews_them(
+    bucket, proxy, tmp_path, monkeypatch, profile
+):
+    (tmp_path / "config").write_text(PROFILES)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(StoreRefused, match=r"cannot be opened: .*; renew .*aws sso login"):
+        Store(bucket.url, Access(profile=profile)).read("a.bin")
+    assert proxy.requests == []
+
+
+def test_a_name_that_no_bucket_can_have_is_told(bucket):
+    with pytest.raises(StoreRefused, match=r'Invalid bucket name "My Bucket".*correct the bucket'):
+        Store("s3://My Bucket/x").read("a.bin")
+
+
+def test_an_endpoint_without_a_scheme_is_told(bucket, monkeypatch):
+    with (
+        using("localhost:9000"),
+        pytest.raises(StoreRefused, match=r"Invalid endpoint: .*must begin with http:// or https"),
+    ):
+        Store(bucket.url).read("a.bin")
+
+
+def test_a_folder_that_this_user_may_not_read_is_no_matter_of_keys(tmp_path, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(StoreRefused, match=r"was refused: Permission denied; let this user read"):
+        list(Store(str(tmp_path)).list(""))
+
+
 @pytest.mark.usefixtures("_hasty")
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lost", "upload"])
@@ -106,7 +152,7 @@ def test_an_answer_that_breaks_off_in_the_middle_is_asked_for_again(store, proxy
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_goes_on_failing_is_given_up_as_an_error_of_the_system(store, proxy, operation):
     proxy.choose = lambda _: "500"
-    with pytest.raises(OSError, match=r"s3://\S+ (gave an error|cannot be reached): .+[^.]$"):
+    with pytest.raises(StoreAway, match=r"s3://\S+ (gave an error|cannot be reached): .+[^.]$"):
         OPERATIONS[operation](store)
     assert len(proxy.requests) == access._ATTEMPTS
 
@@ -134,7 +180,7 @@ def test_a_machine_that_is_not_there_is_told_within_seconds_by_its_address(monke
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setattr(access, "_ATTEMPTS", 2)
-    with using(address), pytest.raises(OSError, match=rf"cannot be reached: .*{address}"):
+    with using(address), pytest.raises(StoreAway, match=rf"cannot be reached: .*{address}"):
         Store("s3://bucket/root").read("a.bin")
 
 

@@ -334,13 +334,13 @@ class TruncatingFileSystem(MemoryFileSystem):
         self.pipe_file(rpath, self.cat_file(rpath)[:-1])
 
 
-def test_an_upload_that_lost_bytes_is_removed_and_reported(monkeypatch):
+def test_an_upload_that_lost_bytes_is_reported_and_left_for_it_may_be_anothers(monkeypatch):
     monkeypatch.setattr(access, "SCHEMES", {*access.SCHEMES, "truncating"})
     fsspec.register_implementation("truncating", TruncatingFileSystem, clobber=True)
     store = Store("truncating://bucket")
     with pytest.raises(OSError, match=r"a.bin gave an error: the upload must take 7 bytes, got 6"):
         put(store, "a.bin", b"1234567")
-    assert not store.exists("a.bin")
+    assert store.entry("a.bin").size == 6
 
 
 @pytest.fixture(scope="module")
@@ -403,6 +403,13 @@ def test_a_bucket_is_a_folder_and_so_is_what_holds_files(bucket):
         Store("s3://nosuch/x").is_folder()
 
 
+def test_folders_without_a_name_are_listed_as_they_are(bucket, on_s3):
+    keys = ["/top.jpg", "a//b.jpg", "a///c.jpg", "a/a/d.jpg", "a/b.jpg", "e.jpg"]
+    for key in [*keys, "a//", "f//"]:
+        bucket.put(f"root/{key}")
+    assert [entry.path for entry in on_s3.list("")] == sorted(keys, key=stem)
+
+
 def test_markers_that_consoles_leave_for_folders_are_no_files(bucket, on_s3):
     for key in ("root/", "root/a/", "root/a/b/", "root/a/1.bin"):
         bucket.put(key, b"" if key.endswith("/") else b"1")
@@ -436,6 +443,43 @@ def test_a_file_and_an_absent_path_are_no_folders(tmp_path):
     assert Store(str(tmp_path)).is_folder()
     assert not Store(str(tmp_path / "file")).is_folder()
     assert not Store(str(tmp_path / "absent")).is_folder()
+
+
+def test_folders_may_be_as_deep_as_paths_are_long(tmp_path):
+    folders = [Path(f"{tmp_path}/{'a/' * depth}") for depth in range(1, 1201)]
+    for folder in folders:
+        folder.mkdir()
+    (folders[-1] / "1.png").touch()
+    try:
+        found = [entry.path for entry in Store(str(tmp_path)).list("")]
+    finally:  # pytest's own tidying goes less deep
+        subprocess.run(["rm", "-r", folders[0]], check=True)
+    assert found == ["a/" * 1200 + "1.png"]
+
+
+def test_a_few_links_that_lead_to_each_other_do_not_make_millions_of_files(tmp_path):
+    (tmp_path / "end").mkdir()
+    (tmp_path / "end" / "1.png").touch()
+    level = tmp_path / "end"
+    for number in range(8):
+        above = tmp_path / f"level-{number}"
+        above.mkdir()
+        for name in "ab":
+            (above / name).symlink_to(level)
+        level = above
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "near").symlink_to(tmp_path / "level-1")
+    (tmp_path / "root" / "far").symlink_to(level)
+    found = [entry.path for entry in Store(str(tmp_path / "root")).list("")]
+    assert found == [f"near/{one}/{two}/1.png" for one in "ab" for two in "ab"]
+
+
+def test_what_is_no_file_is_left_out_by_itself_and_behind_a_link(tmp_path):
+    (tmp_path / "a.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "linked.png").symlink_to("pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    assert [entry.path for entry in Store(str(tmp_path)).list("")] == ["a.png"]
 
 
 def test_links_to_folders_are_followed_but_for_those_around_them(tmp_path):

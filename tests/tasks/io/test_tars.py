@@ -6,12 +6,13 @@ import os
 import pickle
 import subprocess
 import tarfile
+import time
 import tracemalloc
 
 import pytest
 
 from tasks.io.images import Limits
-from tasks.io.tars import LARGEST_SIDE, Sample, read_samples
+from tasks.io.tars import LARGEST_SIDE, LONGEST_SHOWN, MOST_REFUSED, Sample, read_samples
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 SIDE = b'{"caption": "a cat"}'
@@ -143,7 +144,8 @@ def test_a_sparse_member_of_gnu_tar_is_refused(tmp_path):
         ("a\x85b.jpg", "a\\x85b", "name holds control characters: rename the file"),
         ("a\u2028b.jpg", "a\\u2028b", "name holds control characters: rename the file"),
         ("b\udcff.jpg", "b\\xff", "name is not UTF-8: rename the file"),
-        ("n" * 5000 + ".jpg", "n" * 4096 + "…", "name too long: more than 4096 bytes"),
+        ("C:evil.jpg", "C:evil", "name is absolute: rename the file"),
+        ("a\u202egpj.exe.jpg", "a\\u202egpj", "name holds control characters: rename the file"),
     ],
 )
 def test_a_name_that_can_be_no_key_is_refused_and_the_next_member_read(name, key, reason):
@@ -151,6 +153,88 @@ def test_a_name_that_can_be_no_key_is_refused_and_the_next_member_read(name, key
     assert kept(data) == {"good": b"1"}
     ((found, said),) = refused(data).items()
     assert (found.removesuffix(".jpg"), said) == (key.removesuffix(".jpg"), reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("./" * 2000 + "a.jpg", "a"),
+        ("./" + "/" * 4000 + "b.jpg", "b"),
+        (".//./" * 800 + "c/d.jpg", "c/d"),
+    ],
+)
+def test_a_name_is_a_key_without_all_that_says_here_before_it(name, key):
+    assert kept(tar_of((name, b"1"))) == {key: b"1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["./" * 520_000 + "é.jpg", "./" + "/" * 1_040_000 + "é.jpg", "a/" * 520_000 + "é"]
+)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE])
+def test_a_name_of_a_mebibyte_takes_no_time(name, kind):
+    data = tar_of(info_of(name, kind=kind), ("good.jpg", b"1"))
+    start = time.process_time()
+    assert kept(data) == {"good": b"1"}
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "./a/" * 1025, "/\x01" * 5000])
+@pytest.mark.parametrize("ending", [".jpg", "", ".txt"])
+def test_a_name_that_is_too_long_is_refused_before_anything_else_and_shown_short(name, ending):
+    data = tar_of((f"{name}a{ending}", b"1"), (f"{name}b{ending}", b"2"), ("good.jpg", b"3"))
+    assert kept(data) == {"good": b"3"}
+    rows = [sample for sample in samples(data) if sample.image is None]
+    assert [row.reason for row in rows] == ["name too long: more than 4096 bytes"] * 2
+    assert len({row.key for row in rows}) == len({row.source for row in rows}) == 2
+    assert {len(text) for row in rows for text in row[:2]} == {LONGEST_SHOWN}
+
+
+def links(count):
+    """The headers of so many links, of 512 bytes each."""
+    return b"".join(
+        info_of(f"{number:06d}.jpg", kind=tarfile.SYMTYPE).tobuf(tarfile.USTAR_FORMAT)
+        for number in range(count)
+    )
+
+
+def test_of_endlessly_many_refused_members_the_rest_is_counted_and_every_image_read():
+    many = MOST_REFUSED + 1234
+    found = samples(links(many) + tar_of(("a.jpg", b"1"), ("a.jpg", b"2"), ("b.jpg", b"3")))
+    assert [s.key for s in found if s.image is not None] == ["a", "b"]
+    *rows, last = (s for s in found if s.image is None)
+    assert [row.key for row in rows] == [f"{number:06d}" for number in range(MOST_REFUSED)]
+    assert found[-1] == last
+    assert last == Sample(
+        "folder/part-0",
+        "folder/part-0.tar",
+        None,
+        "more members refused: 1,235 after the first 10,000",
+    )
+
+
+def test_as_many_refused_members_as_may_have_rows_have_them():
+    found = samples(links(MOST_REFUSED) + bytes(1024))
+    assert [s.key for s in found] == [f"{number:06d}" for number in range(MOST_REFUSED)]
+
+
+def test_the_damage_of_a_tar_is_told_however_many_members_were_refused_before():
+    data = links(MOST_REFUSED + 1) + tar_of(("a.jpg", b"1" * 100_001))[:-10_240]
+    *_, more, damage = samples(data)
+    assert more.reason == "more members refused: 2 after the first 10,000"
+    assert damage.key == more.key == "folder/part-0"
+    assert (
+        damage.reason == f"tar damaged after {MOST_REFUSED + 2} members: cut short within a member"
+    )
+
+
+def test_endlessly_many_refused_members_take_little_memory():
+    data = links(1000) * 30
+    tracemalloc.start()
+    found = samples(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == MOST_REFUSED + 2
+    assert peak < 8 << 20
 
 
 def test_a_member_without_a_name_is_refused_by_its_number():
@@ -275,6 +359,12 @@ def test_the_stream_is_read_once_forward_in_pieces_of_any_size():
         (b'{"a": NaN}', "side left out: no valid JSON"),
         (b"[" * 100_000, "side left out: no valid JSON"),
         (b"9" * 10_000, "side left out: no valid JSON"),
+        (b'{"a": "\\ud800"}', "side left out: no valid JSON"),
+        (b'{"\\udfff": 1}', "side left out: no valid JSON"),
+        (b'["\\udc00\\ud800"]', "side left out: no valid JSON"),
+        (b"[1e999]", "side left out: no valid JSON"),
+        (str(1 << 64).encode(), "side left out: no valid JSON"),
+        (f'{{"a": [{-(1 << 63) - 1}]}}'.encode(), "side left out: no valid JSON"),
         (b"\xff\xfe{\0}\0", "side left out: no valid JSON"),
         (b"\xef\xbb\xbf{}", "side left out: no valid JSON"),
         (pickle.dumps({"a": 1}), "side left out: no valid JSON"),
@@ -295,6 +385,19 @@ def test_json_that_is_none_or_too_long_is_left_out_and_its_image_kept(side, reas
 def test_json_of_a_mebibyte_is_kept():
     side = json.dumps("x" * (LARGEST_SIDE - 2)).encode()
     assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0].side == side
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        b'{"a": "\\ud83d\\ude00", "\\u00e9": "\xf0\x9f\x98\x80"}',
+        f'{{"least": {-(1 << 63)}, "most": {(1 << 64) - 1}, "large": 1e300}}'.encode(),
+        b"-0",
+        b'"' + b"9" * 1000 + b'"',
+    ],
+)
+def test_json_of_whole_letters_and_numbers_of_64_bits_is_kept(side):
+    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0][3:] == (None, side)
 
 
 def test_two_json_members_of_one_key_are_both_left_out():

@@ -1,0 +1,215 @@
+"""The structure of image files, looked at without Pillow.
+
+Pillow reads a header piece by piece, in Python: one of millions of pieces, or of pieces that
+mean more than they measure, takes it hours and gigabytes, before any pixel. And how an image
+is shown may stand where only a decoder comes by. A file is plain if neither is the case, as
+of nearly all that cameras and programs write; of any other the header is not read, but the
+image is decoded, in a child process with limits (``decoders``).
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+MOST_CHUNKS = 1 << 17
+"""Of a PNG: writers cut pixels into pieces of 8 kB or more."""
+
+MOST_EARLY_CHUNKS = 100
+"""Before the pixels of a PNG: each may unpack to 1 MiB, which Pillow does with profiles and
+text."""
+
+MOST_PIECES = 1000
+"""Segments of a JPEG, chunks of a WebP, entries of a directory. A colour profile, or a depth
+map, is cut into some hundred at most."""
+
+MOST_PARSED_BYTES = 1 << 20
+"""Of Exif, and of what else Pillow parses in a JPEG: Photoshop's resources and tables."""
+
+MOST_VALUES = 1 << 16
+"""Of an entry of a directory: a number of a file becomes an object in memory."""
+
+_EXIF = b"Exif\0\0"
+_SCAN, _APP1 = 0xDA, 0xE1
+_TABLES = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)} - {0xC8})
+_PHOTOSHOP = 0xED
+_SEGMENTS = _TABLES | {*range(0xE0, 0xF0), 0xFE}
+"""Markers of a JPEG's header that a segment follows; Pillow goes on byte by byte after any
+other."""
+
+_TEXT = frozenset({b"iTXt", b"tEXt", b"zTXt"})
+_PIXELS = frozenset({b"IDAT", b"fdAT"})
+_TEXT_AS_EXIF = (b"exif", b"Raw profile type exif")
+_TEXT_AS_METADATA = (*_TEXT_AS_EXIF, b"xmp", b"XML:com.adobe.xmp")
+"""Keywords of a PNG's text in which Pillow finds an orientation; other text may stand behind
+the pixels, where ImageMagick puts dates."""
+
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+"""Bytes of a value, by its type; Pillow leaves entries of other types out."""
+
+_BLOBS = frozenset({1, 2, 7})
+"""Types whose values Pillow keeps together, as bytes or text: of the tags from XMP on, that
+is; it goes over those of the image one by one."""
+
+_XMP = 700
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a header is cheap to read, and says how the image is shown.
+
+    A file of no known format is plain: Pillow goes by the first bytes, and refuses it.
+    """
+    try:
+        return all(rule(data) for signature, _, rule in _FORMATS if data.startswith(signature))
+    except struct.error:  # something lies outside of the file
+        return False
+
+
+def extension_in(data: bytes) -> str:
+    """The file name's ending for the format of an image that is not plain."""
+    return next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Whether few segments, with nothing between them, lead to the pixels."""
+    exif, parsed_bytes = bytearray(), 0
+    for marker, start, end in _segments(data):
+        if marker == _SCAN:
+            return not exif or _is_plain_exif(bytes(exif))
+        if marker == _APP1 and data.startswith(_EXIF, start):
+            exif += data[start + len(_EXIF) : end]  # of several segments perhaps
+        if marker == _PHOTOSHOP or marker in _TABLES:
+            parsed_bytes += end - start
+        if parsed_bytes > MOST_PARSED_BYTES:
+            return False
+    return False
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of the segments, as long as they are in order."""
+    place = 2
+    for _ in range(MOST_PIECES):
+        lead, marker, size = struct.unpack_from(">BBH", data, place)
+        if lead != 0xFF or marker not in _SEGMENTS:
+            return
+        yield marker, place + 4, place + 2 + size
+        place += 2 + size  # at the size itself, and so at no marker, if that is below two
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Whether all metadata stand before the pixels, and are cheap."""
+    place, has_pixels = 8, False
+    for number in range(MOST_CHUNKS):
+        if place + 8 > len(data):
+            return True
+        size, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"IEND":
+            return True
+        if not _is_plain_chunk(kind, data, place + 8, size, has_pixels):
+            return False
+        has_pixels = has_pixels or kind in _PIXELS
+        if number >= MOST_EARLY_CHUNKS and not has_pixels:
+            return False
+        place += 12 + size
+    return False
+
+
+def _is_plain_chunk(kind: bytes, data: bytes, start: int, size: int, is_late: bool) -> bool:
+    """Whether a chunk of a PNG is, of so many bytes from there on; late is behind pixels."""
+    if kind == b"eXIf":
+        return not is_late and _is_plain_exif(data[start : start + size])
+    keywords = _TEXT_AS_METADATA if is_late else _TEXT_AS_EXIF
+    return kind not in _TEXT or not data.startswith(keywords, start)
+
+
+def _is_plain_webp(data: bytes) -> bool:
+    """Whether it has few chunks, and plain Exif."""
+    (size,) = struct.unpack_from("<L", data, 4)
+    place, end = 12, min(len(data), 8 + size)
+    for _ in range(MOST_PIECES):
+        if place + 8 > end:
+            return True
+        kind, size = struct.unpack_from("<4sL", data, place)
+        if kind == b"EXIF" and not _is_plain_exif(data[place + 8 : place + 8 + size]):
+            return False
+        place += 8 + size + size % 2
+    return False
+
+
+def _is_plain_tiff(data: bytes) -> bool:
+    """Whether it has one page, plain, whose orientation is not left to its XMP."""
+    if (directory := _Directory.of(data)) is None:
+        return False
+    return (
+        directory.next_place == 0
+        and directory.is_light(len(data))
+        and not any(
+            data.find(b"tiff:Orientation", entry.place, entry.place + entry.size_bytes) >= 0
+            for entry in directory.entries
+            if entry.tag == _XMP
+        )
+    )
+
+
+def _is_plain_exif(data: bytes) -> bool:
+    """Whether Exif is, with its prefix or without; only its first directory is read."""
+    if len(data) > MOST_PARSED_BYTES:
+        return False
+    data = data.removeprefix(_EXIF).removeprefix(_EXIF)
+    directory = _Directory.of(data)
+    return directory is not None and directory.is_light(len(data))
+
+
+class _Entry(NamedTuple):
+    """An entry of a TIFF's directory; its values stand at the place unless they are short."""
+
+    tag: int
+    kind: int
+    values: int
+    place: int
+
+    @property
+    def size_bytes(self) -> int:
+        return _UNITS.get(self.kind, 0) * self.values
+
+
+class _Directory(NamedTuple):
+    """The first directory of a TIFF, and where the next one stands; nowhere is zero."""
+
+    entries: Sequence[_Entry]
+    next_place: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Directory | None":
+        """The first one; None if it is no classic TIFF, or has too many entries.
+
+        Raises:
+            struct.error: it lies outside of the data.
+        """
+        if (order := _ORDERS.get(data[:4])) is None:
+            return None
+        (place,) = struct.unpack_from(order + "L", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, place)
+        if count > MOST_PIECES:
+            return None
+        start, end = place + 2, place + 2 + 12 * count
+        (next_place,) = struct.unpack_from(order + "L", data, end)
+        found = struct.iter_unpack(order + "HHLL", data[start:end])
+        return cls([_Entry(*entry) for entry in found], next_place)
+
+    def is_light(self, size_bytes: int) -> bool:
+        """Whether its values may all stand side by side in so many bytes, and are few."""
+        return sum(entry.size_bytes for entry in self.entries) <= size_bytes and all(
+            entry.values <= MOST_VALUES or (entry.kind in _BLOBS and entry.tag >= _XMP)
+            for entry in self.entries
+        )
+
+
+_FORMATS: tuple[tuple[bytes, str, Callable[[bytes], bool]], ...] = (
+    (b"\xff\xd8\xff", "jpg", _is_plain_jpeg),
+    (b"\x89PNG\r\n\x1a\n", "png", _is_plain_png),
+    (b"RIFF", "webp", _is_plain_webp),
+    (b"II", "tif", _is_plain_tiff),
+    (b"MM", "tif", _is_plain_tiff),
+)
+"""Signature, ending and rule of the formats that have one; a BMP has no pieces."""
