@@ -28,6 +28,9 @@ from tasks.io.tar_writer import TarWriter
 SHARD_ENDINGS = ("tar", "parquet", "idx")
 """The files of a shard."""
 
+_BUFFER_BYTES = 1 << 20
+"""Of a tar that is written: few calls of the system, at which threads would change places."""
+
 _ORIGIN = "tar"
 _REMEDY = "run `dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
 
@@ -183,7 +186,7 @@ def write_shard(
         dali: local file to write, text.
         origin: the foreign tar that all images come from, if they do.
     """
-    with tar.open("wb") as stream:
+    with tar.open("wb", _BUFFER_BYTES) as stream:
         writer = ShardWriter(name, stream, origin)
         for image in images:
             writer.add(image)
