@@ -20,8 +20,9 @@ from tasks.io.places import place_of
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.progress import reporting_to
 
-_AWAY_IN_A_ROW = 3
-"""Shards that find no answer after all retries, each of them minutes, before a step is given up."""
+_AWAY_IN_A_ROW = 2
+"""Shards that find no answer after all retries, which take minutes, before a step is given up;
+more where more are under way."""
 
 
 def run_step(
@@ -117,10 +118,9 @@ class _Window:
             self._collect()
 
     def _is_hopeless(self) -> bool:
-        if self._away >= max(_AWAY_IN_A_ROW, self._lanes.at_once):
-            self._report.is_cut_short = True
-            return True
-        return any(_is_of_all(failure.error) for failure in self._report.failures)
+        return self._report.is_cut_short or any(
+            _is_of_all(failure.error) for failure in self._report.failures
+        )
 
     def _count(self, unit: Planned) -> None:
         """A unit that is done already."""
@@ -133,6 +133,8 @@ class _Window:
         self._pending -= 1
         outcome = future.result(raise_on_failure=False)
         self._away = self._away + 1 if isinstance(outcome, StoreAway) else 0
+        if self._away >= max(_AWAY_IN_A_ROW, self._lanes.at_once):
+            self._report.is_cut_short = True
         if isinstance(outcome, BaseException):
             self._fail(unit, outcome)
         elif outcome.state == "busy":
