@@ -32,16 +32,18 @@ app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence and exit code 1."""
+    """Run the command line; what a user can mend is one sentence and exit code 1."""
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
     except Exception as error:
-        from tasks.io.errors import DotpipeError
+        from tasks.io.errors import DotpipeError, StoreAway
 
-        if not isinstance(error, DotpipeError):
+        if not isinstance(error, DotpipeError | StoreAway):
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+        kept = "; what is done is kept: run again when it is there"
+        remedy = kept if isinstance(error, StoreAway) else ""
+        typer.secho(f"error: {error}{remedy}", fg="red", err=True)
         sys.exit(1)
 
 
@@ -175,17 +177,21 @@ def status(
     """Show for every step what is done, missing, out of date and why, and failed."""
     from tasks.status import survey_steps
 
-    steps = survey_steps(parsed(config))
+    steps = list(survey_steps(parsed(config)))
     if as_json:
         typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
     from rich.table import Table
 
-    table = Table("step", "done", "missing", "out of date", "failed", "note")
+    table, told = Table("step", "done", "missing", "out of date", "failed"), dict[str, list[str]]()
     for step in steps:
         counts = (step.done, step.missing, step.stale, step.failed)
-        table.add_row(step.name, *map(str, counts), "\n".join(notes(step)))
+        table.add_row(step.name, *map(str, counts))
+        for note in notes(step):
+            told.setdefault(note, []).append(step.name)
     console().print(table)
+    for note, names in told.items():  # below it, where nothing is cut
+        typer.echo(f"{', '.join(names)}: {note}")
 
 
 @weights_app.command()

@@ -182,5 +182,5 @@ def _raise_failures(report: Report) -> None:
         f"{len(report.failures)} of {len(report.units)} shards failed in the step "
         f"{report.step!r}; the first was {first.unit}, with {type(first.error).__name__} at "
         f"{first.place}: {first.error}. The others are done, and running again takes up just "
-        "these; the logs of the task runs on the Prefect dashboard say more"
+        "these; `dotpipe status CONFIG` says what failed and why"
     ) from first.error

@@ -122,7 +122,7 @@ def forget(
             f"the bucket {keeps} old versions of what was removed: the images are gone when these "
             "are; delete them, or let a lifecycle rule expire noncurrent versions"
         )
-    typer.echo(f"`dotpipe run {config}` makes again what is left, without")
+    typer.echo(f"`dotpipe run {config}` makes again what is left, without them")
 
 
 def _served(config: "Config", workspace: "Workspace") -> "list[Config]":

@@ -1,6 +1,7 @@
 """The command `dotpipe`: help, one sentence for a mistake, and the verbs one by one."""
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from objects import using
 
 from flows.cli import app
 from tasks.config import Config, load_config
+from tasks.io import access
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
 DOTPIPE = Path(sys.executable).with_name("dotpipe")
@@ -112,8 +115,21 @@ def test_status_before_any_run_shows_all_as_missing(dotpipe, project):
         "summarise": (0, 0, 0),
         "report": (0, 0, 0),
     }
-    assert out.count("waits for an earlier step") == 10
+    (waiting,) = (line for line in out.splitlines() if line.endswith(": waits for an earlier step"))
+    assert waiting.startswith("restore tiny.source, restore tiny, choose images, measure")
     assert not project.workspace.exists()
+
+
+def test_a_store_that_is_away_is_one_sentence(dotpipe, project, monkeypatch):
+    monkeypatch.setattr(access, "_ATTEMPTS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    project.configure(workspace="s3://bucket/workspace")
+    with using(address):
+        code, out, err = dotpipe("status", project.file)
+    assert (code, out) == (1, "")
+    assert "cannot be reached" in error_of(err)
+    assert error_of(err).endswith("what is done is kept: run again when it is there\n")
 
 
 def test_status_after_a_run_shows_all_as_done_and_after_a_change_what_is_out_of_date(
