@@ -30,7 +30,7 @@ def line_in_words(rows: Sequence[Row]) -> str:
     """What the line of the curve's figure leaves out, if it does."""
     if perception_column(rows) is None or is_curve_measured(rows):
         return ""
-    return "The line of the curve's figure goes through the written alphas only."
+    return "The line of the curve's figure joins the enhanced alphas, and knows no others."
 
 
 def _curve_gaps(config: Config, rows: Sequence[Row]) -> list[str]:

@@ -1,13 +1,21 @@
 """Listings: what a file is called and known by, and the order of keys."""
 
+import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
+
+MOST_LINKS = 3
+"""Links to folders, one in the other, that a listing follows: a few dozen that name each
+other would lead to millions of paths."""
+
+_log = logging.getLogger(__name__)
 
 
 def walk(folder: Path, start: str) -> Iterator[str]:
@@ -66,6 +74,42 @@ def scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
         for entry in entries:
             with suppress(FileNotFoundError):  # removed meanwhile
                 yield system.info(entry)
+
+
+def tree(contents_of: Callable[[str], Iterable[Found]], top: str) -> Iterator[tuple[str, Found]]:
+    """The files below a folder with their paths, in order; hidden ones are left out.
+
+    Args:
+        contents_of: gives what lies right in a folder, in no order.
+        top: path of the folder; those of folders end with a slash, but for the root's.
+    """
+    levels = [(top, 0, _in_order(contents_of(top)))]
+    while levels:
+        folder, links, inside = levels[-1]
+        found = next(inside, None)
+        if found is None:
+            levels.pop()
+            continue
+        path = f"{folder}{found.name}"
+        links += found.kind == "link"
+        if found.kind == "file":
+            yield path, found
+        elif links <= MOST_LINKS:
+            levels.append((f"{path}/", links, _in_order(contents_of(f"{path}/"))))
+        else:
+            _log.warning("left out %s: %d links lead there", path, links)
+
+
+def _in_order(inside: Iterable[Found]) -> Iterator[Found]:
+    """What lies in a folder, but for what is hidden, no file, or S3's marker of the folder."""
+    seen = (
+        found
+        for found in inside
+        if not found.name.startswith(".")
+        and found.kind != "other"
+        and (found.name or found.kind == "directory")
+    )
+    return iter(sorted(seen, key=attrgetter("order")))
 
 
 def _packed(info: dict[str, Any]) -> Found:

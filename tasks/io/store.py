@@ -1,12 +1,11 @@
 """A folder or bucket under one URL: reading, listing, and writing that is never partial."""
 
 import io
-import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks.io.access import FROM_ENVIRONMENT, PART_BYTES, Access, connected, is_s3
 from tasks.io.attempts import repeated
 from tasks.io.buckets import abort_orphans, holds_objects, keeps_versions, pages_of
-from tasks.io.listing import Found, contents, scanned, version_of, walk
+from tasks.io.listing import Found, contents, scanned, tree, version_of, walk
 from tasks.io.ranges import SPAN_BYTES, Chunks, Slice, fetch_ahead, spans
 from tasks.io.refusals import translated, written
 from tasks.io.spools import aside_in, link, make_folder, move, sweep
@@ -23,12 +22,6 @@ from tasks.io.transfers import Replaced, create, ranged, upload
 
 PARTIAL = ".partial"
 """Folder of files that are being written; nothing in it is ever read."""
-
-MOST_LINKS = 3
-"""Links to folders, one in the other, that a listing follows: a few dozen that name each
-other would lead to millions of paths."""
-
-_log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -176,7 +169,8 @@ class Store:
         sizes and versions of all that lies in the folders on the way to one file: a flat
         folder of a million files takes some 400 MiB, as a listing is in another order.
         """
-        yield from self._below(f"{prefix}/" if prefix else "")
+        for path, found in tree(self._contents, f"{prefix}/" if prefix else ""):
+            yield Entry(path, found.size, found.version)
 
     def files(self, prefix: str) -> dict[str, Entry]:
         """The files right in a folder by their paths, hidden ones too: one listing."""
@@ -300,35 +294,6 @@ class Store:
             return written(self.address(path), root)
         return written(f"{self._spool()}, where {self.address(path)} is made,", self._spool())
 
-    def _below(self, folder: str) -> Iterator[Entry]:
-        """What ``list`` gives of a folder, whose path ends with a slash but for the root's."""
-        levels = [(folder, 0, self._in_order(folder))]
-        while levels:
-            folder, links, inside = levels[-1]
-            found = next(inside, None)
-            if found is None:
-                levels.pop()
-                continue
-            path = f"{folder}{found.name}"
-            links += found.kind == "link"
-            if found.kind == "file":
-                yield Entry(path, found.size, found.version)
-            elif links <= MOST_LINKS:
-                levels.append((f"{path}/", links, self._in_order(f"{path}/")))
-            else:
-                _log.warning("left out %s: %d links lead there", self.address(path), links)
-
-    def _in_order(self, folder: str) -> Iterator[Found]:
-        """The files and folders right in a folder but for hidden ones, and for S3's markers."""
-        seen = (
-            found
-            for found in self._contents(folder)
-            if not found.name.startswith(".")
-            and found.kind != "other"
-            and (found.name or found.kind == "directory")
-        )
-        return iter(sorted(seen, key=attrgetter("order")))
-
     def _contents(self, folder: str) -> Sequence[Found]:
         """What lies right in a folder, in no order; nothing if it is not there."""
         full = self._full(folder)
@@ -344,8 +309,7 @@ class Store:
         for attempts_left in (2, 1, 0):
             try:
                 with self.stream(path) as source, copy.open("wb") as target:
-                    while chunk := source.read(SPAN_BYTES):
-                        target.write(chunk)
+                    shutil.copyfileobj(source, target, SPAN_BYTES)
                 return
             except Replaced:
                 if not attempts_left:

@@ -205,7 +205,7 @@ def test_lpips_that_was_measured_is_not_missing_when_its_weights_have_gone(confi
 def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config):
     rows = [row(psnr=20.0, frechet=9.0), row("curve", 0.5, psnr=20.5), row("curve", 1.0, psnr=21.0)]
     with_curve = config(lpips=None, features="squeezenet", curve={})
-    note = "The line of the curve's figure goes through the written alphas only."
+    note = "The line of the curve's figure joins the enhanced alphas, and knows no others."
     option = "evaluate.curve.networks: true measures all points of the curve."
     assert gaps(with_curve, rows, FID)[-1] == f"{note} {option}"
     measured = [rows[0], *(point | {"frechet": 8.0} for point in rows[1:])]
