@@ -5,12 +5,12 @@ from prefect import flow
 from flows.enhance_dataset import enhance_dataset
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
-from flows.lanes import connected
-from flows.presence import at_work
-from flows.reports import Report
+from flows.runners.lanes import connected
+from flows.runs.presence import at_work
 from flows.shard_corpus import shard_corpus
+from flows.steps.reports import Report
 from tasks.config import Config
-from tasks.events import tell_run
+from tasks.jobs.events import tell_run
 
 
 @flow(name="backfill", flow_run_name="backfill {config.name}")

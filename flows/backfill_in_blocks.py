@@ -13,21 +13,21 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.block_watch import BlockWatch
 from flows.enhance_dataset import match_shards
-from flows.pool import Errand, Lost, Pool
-from flows.presence import at_work
-from flows.succession import cancel_late_runs, runs_under_way
+from flows.runs.pool import Errand, Lost, Pool
+from flows.runs.presence import at_work
+from flows.runs.takeover import cancel_late_runs, runs_under_way
+from flows.steps.block_watch import BlockWatch
 from tasks.config import Config
-from tasks.enhancement_plan import plan_enhancement
-from tasks.events import tell_run
+from tasks.enhance.plan import plan_enhancement
+from tasks.fit.reduce import OperatorRef, find_operator
 from tasks.io.errors import ShardsFailed
-from tasks.io.fingerprints import fingerprint
+from tasks.io.ledger import fingerprint
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
-from tasks.plan import is_finished
-from tasks.reduce import OperatorRef, find_operator
-from tasks.report import report_address
+from tasks.jobs.events import tell_run
+from tasks.pipeline import is_finished
+from tasks.report.report import report_address
 
 Queue = Literal["nightly", "backfill"]
 

@@ -3,10 +3,10 @@
 from prefect import flow
 
 from flows.enhance_dataset import enhance_shards
-from flows.presence import at_work
-from flows.reports import Report, leave_table
+from flows.runs.presence import at_work
+from flows.steps.reports import Report, leave_table
 from tasks.config import Config
-from tasks.reduce import OperatorRef
+from tasks.fit.reduce import OperatorRef
 
 
 @flow(name="enhance-block", flow_run_name="enhance {config.restored_name} {shards[0]}")

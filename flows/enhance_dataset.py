@@ -6,20 +6,20 @@ from functools import partial
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.lanes import computing
-from flows.presence import at_work
-from flows.reports import Report, Step, leave_table
-from flows.steps import run_step
+from flows.runners.lanes import computing
+from flows.runs.presence import at_work
+from flows.steps.reports import Report, Step, leave_table
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.enhance import enhance_shard
-from tasks.enhancement_plan import plan_enhancement
+from tasks.enhance.enhance import enhance_shard
+from tasks.enhance.match import match_reference, plan_matches, require_matches
+from tasks.enhance.plan import plan_enhancement
+from tasks.enhance.signals import networks_in_use
+from tasks.fit.reduce import OperatorRef, find_operator
 from tasks.io.errors import WeightsMissing
-from tasks.io.extractors import fetch_extractor
-from tasks.io.perceptual import fetch_lpips
+from tasks.io.networks.extractors import fetch_extractor
+from tasks.io.networks.perceptual import fetch_lpips
 from tasks.io.workspace import Workspace
-from tasks.match import match_reference, plan_matches, require_matches
-from tasks.reduce import OperatorRef, find_operator
-from tasks.signals import networks_in_use
 
 
 @flow(name="enhance-dataset", flow_run_name="enhance {config.name}")

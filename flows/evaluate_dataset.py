@@ -6,19 +6,19 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.enhance_dataset import pass_over_shards
-from flows.lanes import Lanes, computing, connected, gathering
-from flows.pool import patiently
-from flows.presence import at_work
-from flows.reports import Report, Step, leave, leave_table
-from flows.steps import run_step
+from flows.runners.lanes import Lanes, computing, connected, gathering
+from flows.runs.pool import patiently
+from flows.runs.presence import at_work
+from flows.steps.reports import Report, Step, leave, leave_table
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.evaluate import plan_summary, read_summary, summarise
-from tasks.extract import extract_features, plan_extraction
-from tasks.fidelity import measure_fidelity, plan_fidelity
+from tasks.evaluate.extract import extract_features, plan_extraction
+from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity
+from tasks.evaluate.summarise import plan_summary, read_summary, summarise
+from tasks.fit.reduce import find_operator
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome, Planned
-from tasks.reduce import find_operator
-from tasks.report import plan_report, report_markdown, write_report
+from tasks.report.report import plan_report, report_markdown, write_report
 
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {config.name}")

@@ -4,17 +4,17 @@ import dataclasses
 
 from prefect import flow
 
-from flows.lanes import computing
-from flows.presence import at_work
-from flows.reports import Report, Step, leave, leave_table
-from flows.steps import run_step
+from flows.runners.lanes import computing
+from flows.runs.presence import at_work
+from flows.steps.reports import Report, Step, leave, leave_table
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.decision import decision_facts
+from tasks.fit.decide import decide_refit, plan_decision
+from tasks.fit.decision import decision_facts
+from tasks.fit.measure import measure_shard, plan_both_measurements
+from tasks.fit.reduce import plan_reduction, read_operator, reduce_moments
+from tasks.fit.select import plan_selection, read_selection, select_images
 from tasks.io.workspace import Workspace
-from tasks.measure import measure_shard, plan_both_measurements
-from tasks.reduce import plan_reduction, read_operator, reduce_moments
-from tasks.refit import decide_refit, plan_decision
-from tasks.select import plan_selection, read_selection, select_images
 
 
 @flow(name="fit-transport", flow_run_name="fit {config.name}")

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator
 
 from prefect import flow
 
-from flows.lanes import computing, connected, copying
-from flows.presence import at_work
-from flows.reports import Report, Step, leave_table
-from flows.steps import run_step
+from flows.runners.lanes import computing, connected, copying
+from flows.runs.presence import at_work
+from flows.steps.reports import Report, Step, leave_table
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.index import index_dataset, plan_index
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
-from tasks.restore import plan_restoration, restore_shard
-from tasks.retire import plan_retirement, retire_shards
-from tasks.shard import plan_shards, shard_images
+from tasks.shard.index import index_dataset, plan_index
+from tasks.shard.restore import plan_restoration, restore_shard
+from tasks.shard.retire import plan_retirement, retire_shards
+from tasks.shard.shard import plan_shards, shard_images
 
 
 @flow(name="shard-corpus", flow_run_name="shard {config.name}")

@@ -1,1 +1,1 @@
-"""Prefect tasks, one verb a module, over one shard each."""
+"""Prefect tasks: one shard of work each. ``pipeline`` says every step in order."""

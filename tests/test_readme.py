@@ -8,7 +8,7 @@ import yaml
 
 from flows.cli import app
 from tasks.config import Config
-from tasks.io.scores import FIDELITY_SCHEMA, SCORE_SCHEMA
+from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, SCORE_SCHEMA
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -4,7 +4,7 @@ import pipeline
 import pytest
 
 from tasks.config import Config, load_config
-from tasks.sections import Enhance, Evaluate
+from tasks.config.sections import Enhance, Evaluate
 
 pytestmark = pytest.mark.slow
 

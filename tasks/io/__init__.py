@@ -1,1 +1,1 @@
-"""The impure edge: files, weights, tables, pictures; works without Prefect."""
+"""The edge to the world: files, stores, networks, machines. Works without Prefect."""

@@ -9,9 +9,9 @@ from PIL import Image
 
 from dot_kernels.degradations import Noise
 from tasks.config import Config
-from tasks.io.codecs import Autoencoder, Pixel
-from tasks.io.restorers import Bicubic
-from tasks.sections import Compute, Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config.sections import Compute, Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
+from tasks.io.networks.codecs import Autoencoder, Pixel
+from tasks.io.networks.restorers import Bicubic
 
 
 def pytest_collection_modifyitems(items):

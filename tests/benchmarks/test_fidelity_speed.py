@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_statistics_to_metric
 
 from dot_kernels import GaussianMoments
 from dot_kernels.transport import gelbrich_distance
-from tasks.io.features import FeatureWriter
+from tasks.io.artifacts.features import FeatureWriter
 
 DIMENSION, SHARDS = 2048, 4
 
@@ -18,8 +18,8 @@ FIDELITY = """
 import resource, sys
 from dot_kernels.metrics import frechet_distance, kernel_distance, precision_recall
 from tasks.io import features
-from tasks.io.features import read_statistics
-from tasks.io.store import Store
+from tasks.io.artifacts.features import read_statistics
+from tasks.io.store.store import Store
 folder, block, *names = sys.argv[1:]
 features.BLOCK = int(block)
 a, b = (read_statistics(Store(f"{folder}/{side}"), names, 2000) for side in ("a", "b"))

@@ -10,21 +10,18 @@ import time
 import pytest
 
 from flows.backfill import backfill
-from flows.demo import write_demo
-from flows.server import prefect_server
+from flows.cli.demo import write_demo
+from flows.service.server import prefect_server
 from tasks.config import Config, load_config
-from tasks.index import IndexJob, write_index
-from tasks.io import claims, ledger
-from tasks.io.claims import Claims
-from tasks.io.fingerprints import digest_of
-from tasks.io.ledger import Ledger, Record
+from tasks.fit.select import SelectJob, write_selection
+from tasks.io.ledger import Claims, Ledger, Record, claims, digest_of, ledger
 from tasks.io.shards import Accepted, ShardWriter
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
-from tasks.plan import is_finished, steps_of
-from tasks.select import SelectJob, write_selection
-from tasks.shard import ShardJob
-from tasks.status import survey_steps
+from tasks.pipeline import is_finished, steps_of
+from tasks.shard.index import IndexJob, write_index
+from tasks.shard.shard import ShardJob
+from tasks.upkeep.status import survey_steps
 
 SHARDS = 10_000
 

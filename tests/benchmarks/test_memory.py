@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.sections import Shards
+from tasks.config.sections import Shards
 
 MEASURE = """
 import resource, sys
 import pipeline
-from tasks.config import Config
+from tasks.config.config import Config
 pipeline.run(Config.model_validate_json(sys.stdin.read()))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from dot_kernels import transport_latents
-from tasks.io import decoders
-from tasks.io.codecs import load_codec
-from tasks.io.cores import cores
-from tasks.io.images import decode, encode
-from tasks.io.pictures import to_pixels, to_tensor
+from tasks.config.sections import Curve, Enhance, Patches, Shards
+from tasks.fit.reduce import find_operator, read_operator
+from tasks.io.images import decoder_pool, encode
+from tasks.io.images.files import decode
+from tasks.io.machine.cores import cores
+from tasks.io.networks.codecs import load_codec
 from tasks.io.shards import read_members
+from tasks.io.shards.loader import to_pixels, to_tensor
 from tasks.io.workspace import Workspace
-from tasks.reduce import find_operator, read_operator
-from tasks.sections import Curve, Enhance, Patches, Shards
-from tasks.shard import plan_shards, write_corpus_shard
+from tasks.shard.shard import plan_shards, write_corpus_shard
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -118,12 +118,17 @@ def test_children_decode_nearly_as_fast_as_threads_of_this_process(compared, pho
             for _ in pool.map(lambda data: by(data, limits), files):
                 pass
 
-    decoded(decoders.decode)
-    assert compared(lambda: decoded(decoders.decode), lambda: decoded(decode)) < 1.3
+    decoded(decoder_pool.decode)
+    assert compared(lambda: decoded(decoder_pool.decode), lambda: decoded(decode)) < 1.3
 
 
 def test_help_answers_within_a_second():
-    command = [sys.executable, "-c", "import sys; from flows.cli import main; main()", "--help"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from flows.cli import main; main()",
+        "--help",
+    ]
     seconds = []
     for _ in range(3):
         start = time.perf_counter()

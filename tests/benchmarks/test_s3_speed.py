@@ -4,11 +4,11 @@ import pipeline
 import pytest
 from objects import fresh_bucket, moto_process, using
 
-from tasks.io.images import decode
+from tasks.config.sections import Shards
+from tasks.io.images.files import decode
 from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
-from tasks.sections import Shards
 
 IMAGES = 256
 

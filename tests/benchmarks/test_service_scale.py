@@ -14,7 +14,7 @@ from history import size_of, wait_until_recorded
 from postgres import postgres
 from service import prefect_service
 
-from flows.service import BATCHED
+from flows.service.service import BATCHED
 
 SHARDS = 10_000
 CORES = 2

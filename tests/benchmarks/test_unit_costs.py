@@ -19,19 +19,19 @@ from objects import faulty, fresh_bucket, moto_process, using
 
 from dot_kernels import GaussianMoments
 from tasks.config import Config
-from tasks.enhance import enhance_shard
-from tasks.enhancement_plan import plan_enhancement
-from tasks.io import claims as claims_module
-from tasks.io.artifacts import load_moments, save_moments
-from tasks.io.claims import BEAT_S
-from tasks.io.claims import Claims as Claimed
-from tasks.io.features import FeatureWriter, read_statistics
-from tasks.io.ledger import LEDGER
+from tasks.config.sections import Blocks
+from tasks.enhance.enhance import enhance_shard
+from tasks.enhance.match import plan_matches, write_matches
+from tasks.enhance.plan import plan_enhancement
+from tasks.fit.reduce import find_operator
+from tasks.io.artifacts.features import FeatureWriter, read_statistics
+from tasks.io.artifacts.moments import load_moments, save_moments
+from tasks.io.ledger import Claims as Claimed
+from tasks.io.ledger import claims as claims_module
+from tasks.io.ledger.claims import BEAT_S
+from tasks.io.ledger.ledger import LEDGER
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
-from tasks.match import plan_matches, write_matches
-from tasks.reduce import find_operator
-from tasks.sections import Blocks
 
 SHARDS = 10_000
 BLOCK = Blocks().shards

@@ -15,10 +15,10 @@ import pytest
 from children import busy_s
 from service import prefect_service
 
+from tasks.config.sections import Enhance, Shards
+from tasks.enhance.match import plan_matches, write_matches
 from tasks.io.workspace import Workspace
-from tasks.match import plan_matches, write_matches
-from tasks.plan import is_finished
-from tasks.sections import Enhance, Shards
+from tasks.pipeline import is_finished
 
 IMAGES, SHARD = 1024, 32
 
@@ -27,7 +27,7 @@ import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
 from pathlib import Path
 from flows.enhance_dataset import enhance_dataset
-from tasks.config import Config
+from tasks.config.config import Config
 config = Config.model_validate_json(Path(sys.argv[2]).read_text())
 print("ready", flush=True)
 sys.stdin.readline()

@@ -19,12 +19,13 @@ from PIL import Image
 from prefect.settings import PREFECT_HOME, temporary_settings
 
 from flows.backfill import backfill
-from flows.cli import QUIET, main
-from flows.reports import Report
-from flows.server import prefect_server
+from flows.cli import main
+from flows.cli.commands import QUIET
+from flows.service.server import prefect_server
+from flows.steps.reports import Report
 from tasks.config import Config, load_config
 from tasks.io.ledger import Record
-from tasks.io.store import PARTIAL
+from tasks.io.store.store import PARTIAL
 
 
 @dataclass(frozen=True)

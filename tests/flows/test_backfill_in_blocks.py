@@ -15,14 +15,14 @@ from flows.backfill_in_blocks import CONDUCTORS, _blocks, backfill_in_blocks
 from flows.enhance_block import enhance_block
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
-from flows.pool import Lost
+from flows.runs.pool import Lost
 from flows.shard_corpus import shard_corpus
-from tasks.io import claims as claims_module
+from tasks.fit.reduce import find_operator
 from tasks.io.errors import ShardsFailed
 from tasks.io.ledger import Record
+from tasks.io.ledger import claims as claims_module
 from tasks.io.workspace import Workspace
-from tasks.plan import is_finished
-from tasks.reduce import find_operator
+from tasks.pipeline import is_finished
 
 FLOWS = {
     flow.name: flow

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from redone import AFTER_THE_FIT, FIDELITY, OPERATOR, REPORT, SELECTION, SUMMARY, run_again
 
-import tasks.measure
+import tasks.fit.measure
 from flows.backfill import backfill
 from tasks.io.errors import CorpusError
 
@@ -38,13 +38,13 @@ def of_shard(shard, *data_sets):
 @pytest.fixture
 def encoded(monkeypatch):
     """The pictures that are loaded to be measured, as data set and key."""
-    seen, load = [], tasks.measure.load_pictures
+    seen, load = [], tasks.fit.measure.load_pictures
 
     def watched(store, members, *rest):
         seen.extend((member.tar.split("/")[1], member.key) for member in members)
         return load(store, members, *rest)
 
-    monkeypatch.setattr(tasks.measure, "load_pictures", watched)
+    monkeypatch.setattr(tasks.fit.measure, "load_pictures", watched)
     return seen
 
 

@@ -9,9 +9,13 @@ import pytest
 @pytest.mark.parametrize(
     ("place", "count"),
     [
-        pytest.param("tasks.io.shards:TarWriter.add", 3, id="sharding, inside the first tar"),
-        pytest.param("tasks.outputs:Outputs.close", 2, id="enhancing, inside the second shard"),
-        pytest.param("tasks.io.store:Store.put", 61, id="enhancing, between a tar and its record"),
+        pytest.param("tasks.io.shards.shard:TarWriter.add", 3, id="sharding, inside the first tar"),
+        pytest.param(
+            "tasks.enhance.outputs:Outputs.close", 2, id="enhancing, inside the second shard"
+        ),
+        pytest.param(
+            "tasks.io.store.store:Store.put", 61, id="enhancing, between a tar and its record"
+        ),
     ],
 )
 def test_a_killed_run_started_again_gives_the_same_bytes(
@@ -29,7 +33,7 @@ def test_no_record_outlives_its_files_when_the_change_of_a_tar_is_cut_short(
     finished, run_in_process
 ):
     finished.configure(enhance={"alphas": [0], "format": "png"})  # which is put first
-    assert run_in_process(finished, "tasks.io.store:Store.put", 3) == -signal.SIGKILL
+    assert run_in_process(finished, "tasks.io.store.store:Store.put", 3) == -signal.SIGKILL
     finished.vouch()
     (tar,) = finished.workspace.glob("enhanced/*/*/alpha=+0.00/shard-000000.tar")
     with tarfile.open(tar) as archive:

@@ -14,7 +14,7 @@ import pytest
 from safetensors import SafetensorError, safe_open
 
 from flows.backfill import backfill
-from flows.demo import write_demo
+from flows.cli.demo import write_demo
 from tasks.config import load_config
 
 

@@ -17,18 +17,18 @@ from diffusers import AutoencoderTiny
 from ray_nodes import ON_LOOPBACK, ray_nodes
 from ray_tasks import Unit, die, fail, in_a_flow, linger, load
 
-from flows import ray_lanes
 from flows.backfill import backfill
-from flows.lanes import computing
-from flows.ray_cluster import joined
-from flows.reports import Step
-from flows.screen import screen
-from flows.steps import run_step
-from tasks.io.codecs import Autoencoder
+from flows.runners import ray_lanes
+from flows.runners.lanes import computing
+from flows.runners.ray_cluster import joined
+from flows.steps.reports import Step
+from flows.steps.screen import screen
+from flows.steps.steps import run_step
+from tasks.config.sections import Compute
 from tasks.io.errors import ConfigurationError, ShardsFailed
+from tasks.io.networks.codecs import Autoencoder
 from tasks.jobs import Planned
-from tasks.plan import is_finished
-from tasks.sections import Compute
+from tasks.pipeline import is_finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.usefixtures("server")]
 

@@ -10,9 +10,9 @@ from nursery import nursery
 from objects import fresh_bucket, hang_up, sometimes, using
 
 from flows.backfill import backfill
-from tasks.enhance import enhance_shard
-from tasks.io import attempts
+from tasks.enhance.enhance import enhance_shard
 from tasks.io.errors import ShardsFailed, StoreRefused
+from tasks.io.store import attempts
 
 WORKSPACE = "runs/workspace"
 

@@ -4,10 +4,10 @@ import httpx
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows import block_watch
-from flows import pool as pool_module
-from flows.block_watch import BlockWatch
-from flows.pool import Errand
+from flows.runs import pool as pool_module
+from flows.runs.pool import Errand
+from flows.steps import block_watch
+from flows.steps.block_watch import BlockWatch
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_what_cannot_be_had_is_one_sentence_and_exit_code_1(choose, file, words,
 
 
 def test_choosing_changes_nothing_and_starts_no_server(choose, file, backfilled, monkeypatch):
-    monkeypatch.setattr("flows.server.prefect_server", lambda: pytest.fail("was started"))
+    monkeypatch.setattr("flows.service.server.prefect_server", lambda: pytest.fail("was started"))
     before = backfilled.project.versions()
     assert choose(file, "--best", "psnr")[0] == 0
     assert backfilled.project.versions() == before

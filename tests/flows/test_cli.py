@@ -13,7 +13,7 @@ from objects import using
 
 from flows.cli import app
 from tasks.config import Config, load_config
-from tasks.io import access
+from tasks.io.store import access
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
 DOTPIPE = Path(sys.executable).with_name("dotpipe")

@@ -9,10 +9,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
 from stand_in import StandIn, give, read, register
 
-from flows import deployments, service
-from flows import follow as follow_module
+from flows.cli import follow as follow_module
+from flows.service import deployments, service
 from tasks.io.errors import StoreRefused
-from tasks.report import report_address
+from tasks.report.report import report_address
 
 FLOWS = {"submit": "backfill", "backfill": "backfill-in-blocks"}
 """The flow that a command runs."""
@@ -84,7 +84,7 @@ def test_results_that_cannot_be_read_here_are_said_to_be_elsewhere(
     def refuse(*_):
         raise StoreRefused("no credentials")
 
-    monkeypatch.setattr("tasks.plan.is_finished", refuse)
+    monkeypatch.setattr("tasks.pipeline.is_finished", refuse)
     done = Completed(message="report: s3://elsewhere/report.html")
     with StandIn(FLOWS["submit"], lambda run: give(run, Running(), done)):
         code, out, _ = dotpipe("submit", project.file)
@@ -167,7 +167,7 @@ def test_a_configuration_with_a_mistake_asks_nothing_of_a_server(
 @pytest.fixture
 def alone(tmp_path, monkeypatch, server):
     """A machine on which no server is known: nothing was started, and none is named."""
-    monkeypatch.setattr("flows.daemon._folder", lambda: tmp_path / "home")
+    monkeypatch.setattr("flows.service.daemon._folder", lambda: tmp_path / "home")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         yield tmp_path / "home"

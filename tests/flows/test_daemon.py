@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from flows import service
-from flows.daemon import Daemon
+from flows.service import service
+from flows.service.daemon import Daemon
 from tasks.io.errors import DotpipeError
 
 # The process that begins a daemon ends, but in these tests.
@@ -27,7 +27,7 @@ def wait_for(happens, patience_s=30):
 @pytest.fixture
 def daemon(tmp_path, monkeypatch):
     """A daemon of a folder of its own."""
-    monkeypatch.setattr("flows.daemon._folder", lambda: tmp_path)
+    monkeypatch.setattr("flows.service.daemon._folder", lambda: tmp_path)
     return Daemon("server")
 
 
@@ -75,7 +75,7 @@ def test_a_daemon_that_is_alive_is_not_begun_again(daemon, tmp_path, monkeypatch
 
 
 def test_a_daemon_that_does_not_heed_is_killed_with_its_children(daemon, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.daemon._GOODBYE_S", 0.5)
+    monkeypatch.setattr("flows.service.daemon._GOODBYE_S", 0.5)
     child = tmp_path / "child"
     program(tmp_path, monkeypatch, f"trap '' TERM; sleep 61 & echo $! > {child}; wait; sleep 60")
     daemon.start(notes=(), environment={})

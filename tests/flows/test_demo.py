@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.demo import TILE, write_demo
+from flows.cli.demo import TILE, write_demo
 from tasks.config import load_config
 from tasks.io.errors import ConfigurationError
 

@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Scheduled
 
-from flows.deployments import UNSCHEDULED, defined, deploy, prepare
+from flows.service.deployments import UNSCHEDULED, defined, deploy, prepare
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 

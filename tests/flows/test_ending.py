@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled
 
-from tasks.io.claims import CLAIMS
+from tasks.io.ledger.claims import CLAIMS
 from tasks.io.workspace import Workspace
 
 BLOCK = """
@@ -27,8 +27,8 @@ import sys, time
 from pathlib import Path
 
 from flows import ending
-from tasks.io.store import Store
-from tasks.io.workspace import Workspace
+from tasks.io.store.store import Store
+from tasks.io.workspace.workspace import Workspace
 
 ending.GRACE_S = 1.0
 with ending.in_time(), Workspace(sys.argv[1]).claims.held("work") as ours:
@@ -48,8 +48,8 @@ from pathlib import Path
 from prefect import flow
 
 from flows import ending
-from flows.presence import at_work
-from tasks.config import load_config
+from flows.runs.presence import at_work
+from tasks.config.config import load_config
 
 ending.GRACE_S = 1.0
 

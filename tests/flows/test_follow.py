@@ -13,14 +13,14 @@ from prefect.states import Completed, Failed, Pending, Running, Scheduled
 from rich.console import Console
 from stand_in import give, read, register
 
-from flows import follow as follow_module
-from flows import pool as pool_module
-from flows import pulse as pulse_module
-from flows.follow import follow
-from flows.presence import presence
+from flows.cli import follow as follow_module
+from flows.cli.follow import follow
+from flows.runs import liveness as pulse_module
+from flows.runs import pool as pool_module
+from flows.runs.presence import presence
+from tasks.config.sections import Blocks
 from tasks.io.errors import DotpipeError
 from tasks.io.workspace import Workspace
-from tasks.sections import Blocks
 
 
 @pytest.fixture(autouse=True)

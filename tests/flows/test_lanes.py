@@ -10,12 +10,12 @@ import ray
 import torch
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import lanes, ray_cluster, ray_lanes
-from flows.lanes import Threads, computing, connected, copying, gathering
-from flows.ray_cluster import Ask, Machine, fair_cpus, joined
+from flows.runners import lanes, ray_cluster, ray_lanes
+from flows.runners.lanes import Threads, computing, connected, copying, gathering
+from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined
 from tasks.config import Config
+from tasks.config.sections import Compute
 from tasks.io.errors import ConfigurationError
-from tasks.sections import Compute
 
 GIB = 2.0**30
 

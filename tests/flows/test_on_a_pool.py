@@ -16,10 +16,10 @@ from postgres import postgres
 from service import prefect_service, worker
 
 from flows.backfill import backfill
-from flows.deployments import defined
 from flows.fit_transport import fit_transport
+from flows.service.deployments import defined
 from flows.shard_corpus import shard_corpus
-from tasks.plan import is_finished
+from tasks.pipeline import is_finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 

@@ -15,13 +15,13 @@ from prefect.logging import disable_run_logger
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 from stand_in import StandIn, give, read, register, runs_of
 
-from flows import pool as pool_module
-from flows import pulse as pulse_module
-from flows.pool import Errand, Pool, patiently
-from flows.presence import presence
-from tasks.io import claims as claims_module
-from tasks.io.claims import Claims
+from flows.runs import liveness as pulse_module
+from flows.runs import pool as pool_module
+from flows.runs.pool import Errand, Pool, patiently
+from flows.runs.presence import presence
 from tasks.io.errors import ConfigurationError, StoreRefused
+from tasks.io.ledger import Claims
+from tasks.io.ledger import claims as claims_module
 from tasks.io.workspace import Workspace
 
 
@@ -405,6 +405,6 @@ def test_pending_is_looked_at_from_when_it_began(name, config, pool):
 
 
 def _patient(seconds):
-    from tasks.sections import Blocks
+    from tasks.config.sections import Blocks
 
     return Blocks(patience_s=seconds)

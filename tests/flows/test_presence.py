@@ -7,11 +7,11 @@ import time
 import pytest
 from prefect import flow
 
-from flows.presence import at_work, presence
-from tasks.io import claims as claims_module
+from flows.runs.presence import at_work, presence
+from tasks.config.registry import registered
+from tasks.io.ledger import claims as claims_module
 from tasks.io.workspace import Workspace
-from tasks.registry import registered
-from tasks.waste import CLEANING, alone
+from tasks.upkeep.waste import CLEANING, alone
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_run_waits_until_the_claim_of_its_former_process_has_faded(
     config, workspace, monkeypatch
 ):
     monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
-    monkeypatch.setattr("flows.presence.presence", lambda *_: "runs/again")
+    monkeypatch.setattr("flows.runs.presence.presence", lambda *_: "runs/again")
     said = {"place": "another machine", "process": 1, "owner": "x", "beat": "y"}
     workspace.store.write("claims/runs/again.json", json.dumps(said).encode())
     claimed = []

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from flows import ray_worker
-from flows.ray_worker import environment, run_task
-from tasks.io.allotment import Allotment, allotment
+from flows.runners import ray_worker
+from flows.runners.ray_worker import environment, run_task
 from tasks.io.errors import ConfigurationError
+from tasks.io.machine.resources import Allotment, allotment
 from tasks.jobs import Job
 
 

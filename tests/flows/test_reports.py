@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows import reports
-from flows.reports import Failure, Report, leave_failures, leave_table
+from flows.steps import reports
+from flows.steps.reports import Failure, Report, leave_failures, leave_table
 from tasks.io.errors import CorpusError
 from tasks.jobs import Outcome
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from flows.screen import Bars, screen
+from flows.steps.screen import Bars, screen
 
 
 def drawn(*steps):

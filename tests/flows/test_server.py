@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-import flows.server
-from flows.server import Server, prefect_server
+import flows.service.server
+from flows.service.server import Server, prefect_server
 from tasks.io.errors import DotpipeError
 
 DOTPIPE = Path(sys.executable).with_name("dotpipe")
@@ -39,7 +39,7 @@ def wait_until(claim, patience_s):
 
 
 def test_where_prefect_names_a_server_none_is_started(server, monkeypatch):
-    monkeypatch.setattr(flows.server, "Server", lambda: pytest.fail("started a server"))
+    monkeypatch.setattr(flows.service.server, "Server", lambda: pytest.fail("started a server"))
     with prefect_server() as address:
         assert address == server
 
@@ -59,7 +59,7 @@ def test_a_server_that_does_not_come_up_says_why_and_leaves_no_log(tmp_path, mon
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children")
 def test_a_server_ends_with_a_process_that_is_killed(tmp_path, shell):
-    code = "import os, flows.server; flows.server.Server(); os.kill(os.getpid(), 9)"
+    code = "import os, flows.service.server; flows.service.server.Server(); os.kill(os.getpid(), 9)"
     known = shell(tmp_path) | {"TMPDIR": str(tmp_path)}  # the server's log outlives the process
     killed = subprocess.run([sys.executable, "-c", code], env=known, check=False)
     assert killed.returncode == -signal.SIGKILL

@@ -15,15 +15,15 @@ import httpx
 import pytest
 from prefect import flow, task
 
-from flows import step_watch, steps
-from flows.lanes import Threads
-from flows.reports import Report, Step
-from flows.screen import screen
-from flows.steps import run_step
+from flows.runners.lanes import Threads
+from flows.steps import step_watch, steps
+from flows.steps.reports import Report, Step
+from flows.steps.screen import screen
+from flows.steps.steps import run_step
 from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed, StoreAway
 from tasks.jobs import Job, Outcome, Planned
-from tasks.policy import SHARD_POLICY
-from tasks.progress import advance
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.progress import advance
 
 QUICK = SHARD_POLICY | {"retry_delay_seconds": [0, 0, 0]}
 

@@ -14,8 +14,8 @@ from prefect.flow_engine import run_flow
 from prefect.states import Completed, Pending, Running, Scheduled
 from stand_in import give, read, register, runs_of
 
-from flows import succession
-from flows.succession import cancel_late_runs, crash_orphans, runs_under_way
+from flows.runs import takeover
+from flows.runs.takeover import cancel_late_runs, crash_orphans, runs_under_way
 
 YEARLY = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 0 1 1 *", timezone="UTC"))
 
@@ -86,7 +86,7 @@ def test_a_run_that_was_not_deployed_cancels_none(server):
 def test_runs_under_way_are_those_that_workers_have_taken_on_this_workspace(
     client, project, monkeypatch, page
 ):
-    monkeypatch.setattr(succession, "PAGE", page)
+    monkeypatch.setattr(takeover, "PAGE", page)
     config = project.configure(name=f"under-way-{page}")
     here, elsewhere = deployed("take", config), deployed("take-too", config)
     waiting = submitted(client, here, config)

@@ -8,7 +8,7 @@ import prefect.settings
 import pytest
 from containers import INFRA, job, kustomization, pod_containers, services, stages, template
 
-from flows.service import BATCHED
+from flows.service.service import BATCHED
 from infra.passwords import files
 
 ROOT = INFRA.parent

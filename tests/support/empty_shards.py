@@ -17,14 +17,14 @@ import psutil
 from prefect import flow, task
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from flows.lanes import Threads
-from flows.reports import Step
-from flows.steps import run_step
+from flows.runners.lanes import Threads
+from flows.steps.reports import Step
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.events import told
+from tasks.fit.reduce import OperatorRef
 from tasks.jobs import Job, Outcome, Planned, Subject
-from tasks.policy import SHARD_POLICY
-from tasks.reduce import OperatorRef
+from tasks.jobs.events import told
+from tasks.jobs.policy import SHARD_POLICY
 
 
 class EmptyShard(Job):

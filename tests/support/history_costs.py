@@ -15,7 +15,7 @@ from postgres import Database, postgres
 from prefect.settings.context import get_current_settings
 from service import Service, prefect_service
 
-from flows.service import BATCHED
+from flows.service.service import BATCHED
 
 _SHARDS, _SHARDS_ALONE, _RUNS, _REQUESTS = 2000, 500, 200, 300
 

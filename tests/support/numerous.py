@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.config import Config
-from tasks.enhancement_plan import plan_enhancement
-from tasks.io.fingerprints import digest_of
-from tasks.io.ledger import Record
-from tasks.io.shard_list import ShardEntry
+from tasks.enhance.plan import plan_enhancement
+from tasks.fit.reduce import OperatorRef
+from tasks.io.catalogue import ShardEntry
+from tasks.io.ledger import Record, digest_of
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
-from tasks.reduce import OperatorRef
 
 OPERATOR = OperatorRef(name="0123456789abcdef", digest="0" * 32, is_stochastic=False)
 IMAGES = 256

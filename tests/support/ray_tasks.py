@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from prefect import flow, task
 
-from tasks.io.allotment import allotment
-from tasks.io.codecs import Autoencoder, load_codec
-from tasks.io.cores import cores
-from tasks.io.devices import leased
+from tasks.io.machine.cores import cores
+from tasks.io.machine.devices import leased
+from tasks.io.machine.resources import allotment
+from tasks.io.networks.codecs import Autoencoder, load_codec
 from tasks.jobs import Job, Outcome
-from tasks.policy import SHARD_POLICY
+from tasks.jobs.policy import SHARD_POLICY
 
 T = TypeVar("T")
 

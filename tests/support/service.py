@@ -35,7 +35,7 @@ import httpx
 from children import begin, end, free_port, kill, last_words, told
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from flows.cli import QUIET
+from flows.cli.commands import QUIET
 
 QUICK: Mapping[str, str] = {
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",

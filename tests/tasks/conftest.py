@@ -10,23 +10,23 @@ import torch
 from PIL import Image
 
 from tasks.config import Config
-from tasks.enhance import write_enhanced
-from tasks.enhancement_plan import plan_enhancement
-from tasks.evaluate import plan_summary, write_summary
-from tasks.extract import plan_extraction, write_features
-from tasks.fidelity import plan_fidelity, write_fidelity
-from tasks.index import plan_index, write_index
+from tasks.enhance.enhance import write_enhanced
+from tasks.enhance.match import plan_matches, require_matches, write_matches
+from tasks.enhance.plan import plan_enhancement
+from tasks.evaluate.extract import plan_extraction, write_features
+from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
+from tasks.evaluate.summarise import plan_summary, write_summary
+from tasks.fit.decide import make_decision, plan_decision
+from tasks.fit.measure import plan_both_measurements, write_moments
+from tasks.fit.reduce import find_operator, plan_reduction, write_operator
+from tasks.fit.select import plan_selection, read_selection, write_selection
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome
-from tasks.match import plan_matches, require_matches, write_matches
-from tasks.measure import plan_both_measurements, write_moments
-from tasks.reduce import find_operator, plan_reduction, write_operator
-from tasks.refit import make_decision, plan_decision
-from tasks.report import make_report, plan_report
-from tasks.restore import plan_restoration, write_restored_shard
-from tasks.retire import plan_retirement, retire
-from tasks.select import plan_selection, read_selection, write_selection
-from tasks.shard import plan_shards, write_corpus_shard
+from tasks.report.report import make_report, plan_report
+from tasks.shard.index import plan_index, write_index
+from tasks.shard.restore import plan_restoration, write_restored_shard
+from tasks.shard.retire import plan_retirement, retire
+from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
 def draw_pixels(seed, height=24, width=32):

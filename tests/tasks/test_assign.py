@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.assign import _Join, assign_files, free_shards
-from tasks.corpus import SourceFile, list_images
-from tasks.io.catalogue import Catalogue
-from tasks.io.listing import stem
-from tasks.io.shard_list import ODD_NAME, write_catalogue
+from tasks.io.catalogue import Catalogue, write_catalogue
+from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.shards import INDEX_SCHEMA
-from tasks.io.store import Entry
+from tasks.io.store import Entry, stem
+from tasks.shard.assignment import _Join, assign_files, free_shards
+from tasks.shard.corpus import SourceFile, list_images
 
 
 class Folder:
@@ -138,7 +137,7 @@ def test_no_more_shards_are_held_than_lie_over_one_another_and_a_new_one(increme
     catalogue = None
     for versions in increments:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tasks.assign._Join", Watched)
+            patch.setattr("tasks.shard.assignment._Join", Watched)
             blocks = list(assign_files(list_images(Folder(versions)), catalogue, size))
         assert max(held, default=0) <= (depth(catalogue) if catalogue else 0)
         catalogue = catalogued(blocks)

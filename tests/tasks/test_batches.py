@@ -5,8 +5,8 @@ import weakref
 import pytest
 import torch
 
-import tasks.batches
-from tasks.batches import Batches
+import tasks.io.networks.batches
+from tasks.io.networks.batches import Batches
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -18,8 +18,8 @@ OUT_OF_MEMORY = [
 
 @pytest.fixture(autouse=True)
 def _nothing_learned(monkeypatch):
-    monkeypatch.setattr(tasks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.batches, "_largest", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
 
 
 def work(most, error=OUT_OF_MEMORY[0]):

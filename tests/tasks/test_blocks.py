@@ -2,10 +2,10 @@
 
 import pytest
 
-from tasks.blocks import blocks_of
 from tasks.io.errors import ArtifactDamaged
-from tasks.known import known_catalogue
-from tasks.shard import plan_shards, write_corpus_shard
+from tasks.shard.blocks import blocks_of
+from tasks.shard.known import known_catalogue
+from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
 @pytest.fixture

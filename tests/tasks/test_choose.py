@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from tasks.choose import (
+from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
+from tasks.report.choose import (
     COLUMNS,
     MORE_IS_BETTER,
     Bound,
@@ -13,7 +14,6 @@ from tasks.choose import (
     metric_named,
     read_results,
 )
-from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 
 
 def row(signal, alpha, **numbers):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.io import ledger
+from tasks.io.ledger import ledger
 
 
 @pytest.fixture

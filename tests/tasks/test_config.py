@@ -7,8 +7,8 @@ import yaml
 
 import infra
 from tasks.config import Config, load_config
+from tasks.config.sections import Curve, Ray, Threads
 from tasks.io.errors import ConfigurationError
-from tasks.sections import Curve, Ray, Threads
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
 NOISE = {"kind": "noise", "sigma": 0.2}

@@ -4,10 +4,17 @@ import os
 
 import pytest
 
-from tasks.corpus import SourceFile, key_digest, list_files, list_images, require_sources, source_of
+from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
-from tasks.sections import Corpus
+from tasks.shard.corpus import (
+    SourceFile,
+    key_digest,
+    list_files,
+    list_images,
+    require_sources,
+    source_of,
+)
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torchvision.models import squeezenet1_1
 
-import tasks.enhance
-import tasks.measure
+import tasks.enhance.enhance
+import tasks.fit.measure
 from dot_kernels import PixelCodec
-from tasks.io import extractors, perceptual
-from tasks.io.weights import FILES
+from tasks.enhance.signals import points_of, signals_to_score
+from tasks.io.networks import extractors, perceptual
+from tasks.io.networks.weights import FILES
 from tasks.io.workspace import CURVE, Signal
-from tasks.signals import points_of, signals_to_score
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
 ALPHAS = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
@@ -253,7 +253,7 @@ def test_nan_from_the_network_makes_no_point_on_the_curve(
     bright = softened(pixels(3))
     bright[:2, :2] = 255
     write_images(restored, {"b/3.png": bright})
-    for module in (tasks.measure, tasks.enhance):
+    for module in (tasks.fit.measure, tasks.enhance.enhance):
         monkeypatch.setattr(module, "load_codec", lambda *_: NanInDecoder(2))
     run = curved(
         corpora | {"restored": restored},

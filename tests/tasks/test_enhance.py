@@ -13,22 +13,23 @@ import torch
 from PIL import Image
 from skimage import metrics
 
-import tasks.batches
-import tasks.enhance
-import tasks.measure
+import tasks.enhance.enhance
+import tasks.fit.measure
+import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from flows.enhance_dataset import _fetch_metric_weights
-from tasks.io import perceptual
-from tasks.io.artifacts import load_moments
+from tasks.enhance.rendering import Renderer
+from tasks.enhance.signals import networks_in_use
+from tasks.fit.reduce import find_operator, read_operator
+from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
-from tasks.io.images import Limits, decode, encode
-from tasks.io.pictures import to_tensor
+from tasks.io.images import Limits, encode
+from tasks.io.images.files import decode
+from tasks.io.networks import perceptual
 from tasks.io.shards import member_name
+from tasks.io.shards.loader import to_tensor
 from tasks.io.workspace import Signal
-from tasks.jobs import generator_of
-from tasks.reduce import find_operator, read_operator
-from tasks.rendering import Renderer
-from tasks.signals import networks_in_use
+from tasks.jobs.job import generator_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)
@@ -321,7 +322,7 @@ def test_a_shard_that_fails_half_way_leaves_no_artifact(enhanced, steps, monkeyp
             raise OSError("disk full")
         return encode(pixels, file_format)
 
-    monkeypatch.setattr(tasks.enhance, "encode", failing)
+    monkeypatch.setattr(tasks.enhance.enhance, "encode", failing)
     with pytest.raises(OSError, match="disk full"):
         enhanced()
     assert not (tmp_path / "workspace" / "enhanced").exists()
@@ -465,7 +466,7 @@ def with_a_bright_corner(tmp_path, photographs, write_images):
 def test_nan_from_the_network_refuses_that_image_only(
     enhanced, with_a_bright_corner, monkeypatch, broken
 ):
-    for module in (tasks.measure, tasks.enhance):
+    for module in (tasks.fit.measure, tasks.enhance.enhance):
         monkeypatch.setattr(module, "load_codec", lambda *_: broken(2))
     run = enhanced(corpora=with_a_bright_corner, fit={"pairing": "unpaired"})
     refused = rows_of(run, status="refused")
@@ -483,7 +484,7 @@ def test_what_overflows_in_half_precision_is_rendered_again_in_float32(
     def load(spec, device, precision, folder):
         return PixelCodec(2) if precision == "float32" else broken(2)
 
-    for module in (tasks.measure, tasks.enhance):
+    for module in (tasks.fit.measure, tasks.enhance.enhance):
         monkeypatch.setattr(module, "load_codec", load)
     run = enhanced(
         corpora=with_a_bright_corner,
@@ -504,7 +505,7 @@ def test_what_overflows_in_half_precision_is_rendered_again_in_float32(
 def test_nan_from_the_network_is_refused_even_where_no_image_shows_it(
     enhanced, with_a_bright_corner, monkeypatch
 ):
-    for module in (tasks.measure, tasks.enhance):
+    for module in (tasks.fit.measure, tasks.enhance.enhance):
         monkeypatch.setattr(module, "load_codec", lambda *_: NanInEncoder(2))
     alone = {"evaluate": {"controls": False}, "enhance": {"alphas": [1]}}
     run = enhanced(corpora=with_a_bright_corner, fit={"pairing": "unpaired"}, **alone)
@@ -667,8 +668,8 @@ def cramped(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return look(renderer, found, transported, references)
 
-        monkeypatch.setattr(tasks.batches, "_fitting", {})
-        monkeypatch.setattr(tasks.batches, "_largest", {})
+        monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
+        monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
         monkeypatch.setattr(Renderer, "_look", looked)
 
     return limit

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from tasks.enhance import write_enhanced
-from tasks.enhancement_plan import plan_enhancement
+from tasks.enhance.enhance import write_enhanced
+from tasks.enhance.plan import plan_enhancement
+from tasks.fit.reduce import find_operator
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
-from tasks.reduce import find_operator
 
 LAST = ["shard-000010", "shard-000011"]
 

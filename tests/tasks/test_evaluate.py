@@ -8,13 +8,13 @@ import polars
 import pytest
 
 from dot_kernels import gelbrich_distance
-from tasks import evaluate
-from tasks.evaluate import plan_summary, read_summary, write_summary
-from tasks.io.artifacts import load_moments
+from tasks.evaluate import summarise
+from tasks.evaluate.summarise import plan_summary, read_summary, write_summary
+from tasks.fit.reduce import find_operator, read_operator
+from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
 from tasks.io.images import encode
 from tasks.io.store import Store
-from tasks.reduce import find_operator, read_operator
 
 
 @pytest.fixture
@@ -186,4 +186,4 @@ def test_how_many_were_refused_is_read_of_all_shards_side_by_side(finished, monk
         return read(self, path)
 
     monkeypatch.setattr(Store, "read", meeting)
-    evaluate._require_good(job, finished.workspace)
+    summarise._require_good(job, finished.workspace)

@@ -6,9 +6,8 @@ import pytest
 from prefect.events import utilities
 from prefect.exceptions import EventTooLarge
 
-from tasks import events
-from tasks.events import tell_failure, tell_run, told
-from tasks.jobs import Job, Outcome, Subject
+from tasks.jobs import Job, Outcome, Subject, events
+from tasks.jobs.events import tell_failure, tell_run, told
 
 OUTCOME = Outcome(
     images=6, refused={"damaged": 1}, seconds={"read": 1.0, "write": 2.0}, device="cpu of here"

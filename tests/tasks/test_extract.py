@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torchvision.models import squeezenet1_1
 
-import tasks.batches
-import tasks.extract
-from tasks.extract import TOO_SMALL, extract_features, plan_extraction, write_features
-from tasks.io import extractors
+import tasks.evaluate.extract
+import tasks.io.networks.batches
+from tasks.evaluate.extract import TOO_SMALL, extract_features, plan_extraction, write_features
 from tasks.io.errors import WeightsMissing
-from tasks.io.extractors import extractor_identity, feature_folder, load_extractor
 from tasks.io.images import encode
-from tasks.io.weights import FILES
+from tasks.io.networks import extractors
+from tasks.io.networks.extractors import extractor_identity, feature_folder, load_extractor
+from tasks.io.networks.weights import FILES
 
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]
 
@@ -164,7 +164,7 @@ def test_a_damaged_image_is_counted_and_has_no_features(sharded, photographs, tm
 
 def test_images_too_small_for_the_network_are_counted_and_have_no_features(sharded, monkeypatch):
     monkeypatch.setattr(
-        tasks.extract,
+        tasks.evaluate.extract,
         "load_extractor",
         lambda *_: dataclasses.replace(load_extractor("squeezenet", "cpu"), shortest_side=22),
     )
@@ -185,10 +185,10 @@ def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return whole.run(images)
 
-    monkeypatch.setattr(tasks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.batches, "_largest", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
     monkeypatch.setattr(
-        tasks.extract, "load_extractor", lambda *_: dataclasses.replace(whole, run=cramped)
+        tasks.evaluate.extract, "load_extractor", lambda *_: dataclasses.replace(whole, run=cramped)
     )
     run = sharded(shards={"images": 8})
     (outcome,) = extracted(run).values()
@@ -202,9 +202,9 @@ def test_a_device_without_room_fails_the_shard_for_now(sharded, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     network = dataclasses.replace(load_extractor("squeezenet", "cpu"), run=full)
-    monkeypatch.setattr(tasks.batches, "_largest", {})
-    monkeypatch.setattr(tasks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.extract, "load_extractor", lambda *_: network)
+    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.evaluate.extract, "load_extractor", lambda *_: network)
     run = sharded()
     with pytest.raises(OSError, match="must have room to extract an image of 768 pixels"):
         extracted(run)

@@ -11,22 +11,23 @@ import torch
 from prefect.logging import disable_run_logger
 from torchvision.models import squeezenet1_1
 
-import tasks.enhance
-import tasks.extract
-import tasks.measure
+import tasks.enhance.enhance
+import tasks.evaluate.extract
+import tasks.fit.measure
 from dot_kernels import PixelCodec
 from flows.enhance_dataset import _fetch_metric_weights
-from tasks.choose import read_results
-from tasks.io import extractors
-from tasks.io.artifacts import load_moments
+from tasks.enhance.signals import networks_in_use
+from tasks.fit.reduce import find_operator
+from tasks.io.artifacts.features import draw_of
+from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
-from tasks.io.extractors import Extracted, load_extractor
-from tasks.io.features import draw_of
-from tasks.io.images import Limits, decode, encode
-from tasks.io.pictures import to_bytes, to_tensor
-from tasks.io.weights import FILES
-from tasks.reduce import find_operator
-from tasks.signals import networks_in_use
+from tasks.io.images import Limits, encode
+from tasks.io.images.files import decode
+from tasks.io.networks import extractors
+from tasks.io.networks.extractors import Extracted, load_extractor
+from tasks.io.networks.weights import FILES
+from tasks.io.shards.loader import to_bytes, to_tensor
+from tasks.report.choose import read_results
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 SIGNALS = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input", "codec", "codec_input")
@@ -105,7 +106,7 @@ def changeable(whole, tmp_path, featured):
 def looks(monkeypatch):
     """Counts the images that the network looks at, by who asks: the pass, or the extraction."""
     seen = {}
-    for module in (tasks.enhance, tasks.extract):
+    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
         seen[module.__name__] = 0
 
         def counted(*arguments, name=module.__name__):
@@ -211,10 +212,10 @@ def test_features_of_the_codecs_controls_are_those_of_what_the_codec_gives_back(
 def test_the_network_looks_once_at_every_image_of_every_signal(featured, looks):
     run = featured()
     rows = rows_of(run)
-    assert looks == {"tasks.enhance": 8 * len(SIGNALS), "tasks.extract": 8}
+    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
     assert {row["featured"] for row in rows.values()} == {8}
     assert rows_of(run) == rows
-    assert looks == {"tasks.enhance": 8 * len(SIGNALS), "tasks.extract": 8}
+    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
 
 
 def test_another_alpha_costs_one_look_at_its_images_and_none_at_the_reference(
@@ -222,13 +223,13 @@ def test_another_alpha_costs_one_look_at_its_images_and_none_at_the_reference(
 ):
     run = featured(enhance={"alphas": [0, 0.25, 0.5, 1]})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance": 8, "tasks.extract": 0}
+    assert looks == {"tasks.enhance.enhance": 8, "tasks.evaluate.extract": 0}
 
 
 def test_a_file_in_another_format_costs_no_look(changeable, featured, looks):
     run = featured(enhance={"alphas": [0, 0.5, 1], "format": "png"})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance": 0, "tasks.extract": 0}
+    assert looks == {"tasks.enhance.enhance": 0, "tasks.evaluate.extract": 0}
 
 
 def test_another_network_sees_everything_again_and_has_features_of_its_own(
@@ -237,7 +238,7 @@ def test_another_network_sees_everything_again_and_has_features_of_its_own(
     before = features_of(changeable, "input")
     save_random_weights(weights, seed=1)
     rows = rows_of(changeable)
-    assert looks == {"tasks.enhance": 8 * len(SIGNALS), "tasks.extract": 8}
+    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
     assert len(network_folders(changeable)) == 2
     assert features_of(changeable, "input").keys() == before.keys()
     assert features_of(changeable, "input") != before
@@ -271,11 +272,11 @@ def test_a_changed_image_costs_a_look_at_its_shard_alone(
     looks.update(dict.fromkeys(looks, 0))
     write_images(tmp_path / "restored", {"4.png": softened(pixels(40))})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance": 3, "tasks.extract": 0}
+    assert looks == {"tasks.enhance.enhance": 3, "tasks.evaluate.extract": 0}
     looks.update(dict.fromkeys(looks, 0))
     write_images(tmp_path / "reference", {"6.png": pixels(60)})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance": 1, "tasks.extract": 1}
+    assert looks == {"tasks.enhance.enhance": 1, "tasks.evaluate.extract": 1}
 
 
 # Who has none
@@ -284,7 +285,7 @@ def test_a_changed_image_costs_a_look_at_its_shard_alone(
 def test_images_too_small_for_the_network_have_no_features_and_everything_else(
     featured, monkeypatch
 ):
-    for module in (tasks.enhance, tasks.extract):
+    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",
@@ -301,7 +302,7 @@ def test_images_too_small_for_the_network_have_no_features_and_everything_else(
 
 
 def test_a_run_where_no_image_is_large_enough_goes_on(featured, monkeypatch):
-    for module in (tasks.enhance, tasks.extract):
+    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",
@@ -337,7 +338,7 @@ def test_an_image_that_the_network_turned_into_nan_has_no_features(
     bright = softened(pixels(3))
     bright[:2, :2] = 255
     write_images(restored, {"b/3.png": bright})
-    for module in (tasks.measure, tasks.enhance):
+    for module in (tasks.fit.measure, tasks.enhance.enhance):
         monkeypatch.setattr(module, "load_codec", lambda *_: NanInDecoder(2))
     run = finished_up_to_scores(
         featured(images=corpora | {"restored": restored}, fit={"pairing": "unpaired"})
@@ -415,7 +416,7 @@ def test_weights_that_arrive_later_fill_the_gap(featured, weights, whole, looks)
     pipeline.run(run.config)
     weights.write_bytes(kept)
     assert pipeline.run(run.config) == whole[1]
-    assert looks == {"tasks.enhance": 8 * len(SIGNALS), "tasks.extract": 8}
+    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
 
 
 def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, weights):
@@ -481,7 +482,7 @@ def test_class_sums_of_the_network_before_give_no_inception_score(
 ):
     run = featured(images=plenty, shards={"images": 50}, **ALONE)
     with monkeypatch.context() as patch:
-        with_classes(tasks.enhance, patch)
+        with_classes(tasks.enhance.enhance, patch)
         (row,) = pipeline.run(run.config)
     assert row["inception_score"] > 1
     save_random_weights(weights, seed=1)  # another network, without classes
@@ -522,7 +523,7 @@ FIDELITY = [
 
 
 def test_fidelity_does_not_depend_on_sharding(featured, plenty, monkeypatch):
-    for module in (tasks.enhance, tasks.extract):
+    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",

@@ -13,14 +13,20 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.evaluate import SummaryJob, metric_names, plan_summary, read_summary, write_summary
-from tasks.fidelity import measure_fidelity, plan_fidelity, read_fidelity, write_fidelity
-from tasks.io.scores import FIDELITY_SCHEMA, METRICS, write_scores
+from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity, read_fidelity, write_fidelity
+from tasks.evaluate.summarise import (
+    SummaryJob,
+    metric_names,
+    plan_summary,
+    read_summary,
+    write_summary,
+)
+from tasks.fit.reduce import find_operator
+from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, METRICS, write_scores
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Target
-from tasks.reduce import find_operator
-from tasks.results import summary_facts
+from tasks.report.results import summary_facts
 
 ENHANCED = Signal("enhanced", 0.0)
 
@@ -303,8 +309,8 @@ def test_precision_and_recall_of_few_images_are_a_warning(summarised, side):
 
 def test_names_come_with_the_digests_of_the_weights(steps, photographs, tmp_path, monkeypatch):
     identity = {"sha256": "a" * 64}
-    monkeypatch.setattr("tasks.evaluate.lpips_identity", lambda *_: identity)
-    monkeypatch.setattr("tasks.evaluate.extractor_identity", lambda *_: identity)
+    monkeypatch.setattr("tasks.evaluate.summarise.lpips_identity", lambda *_: identity)
+    monkeypatch.setattr("tasks.evaluate.summarise.extractor_identity", lambda *_: identity)
     wanted = {"features": "squeezenet", "lpips": "vgg"}
     names = metric_names(steps(tmp_path, photographs, evaluate=wanted).config)
     assert (names["lpips_sha256"], names["features_sha256"]) == ("a" * 64, "a" * 64)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decode
+from tasks.io.images import Limits
+from tasks.io.images.files import decode
 from tasks.io.shards import INDEX_SCHEMA, member_name, members_of, read_members
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -175,7 +176,7 @@ def test_an_image_that_is_not_enhanced_is_a_row_of_the_enhanced_index(
             raise ImageRefused("no image in one of the formats")
         return decode(image, limits)
 
-    monkeypatch.setattr("tasks.io.pictures.decode", refusing)
+    monkeypatch.setattr("tasks.io.shards.loader.decode", refusing)
     whole.enhance()
     enhanced = shards_of(whole)[1]
     rows = {row["key"]: row for row in pq.read_table(enhanced.with_suffix(".parquet")).to_pylist()}

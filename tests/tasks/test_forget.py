@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from tasks.forget import forget
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.ledger import Ledger
 from tasks.io.store import Store
-from tasks.plan import is_finished
+from tasks.pipeline import is_finished
+from tasks.upkeep.forget import forget
 
 KEY = "a/2"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.extremes import find_extremes
-from tasks.gallery import choose, gallery, input_is_a_knot
+from tasks.report.gallery import choose, gallery, input_is_a_knot
+from tasks.report.worst_and_best import find_extremes
 
 
 def viewers(run):

@@ -7,7 +7,7 @@ import pyarrow.dataset
 import pytest
 
 from tasks.io.shards import read_members
-from tasks.shard import plan_shards
+from tasks.shard.shard import plan_shards
 
 NOISE = {"degrade": [{"kind": "noise", "sigma": 0.1}], "restore": {"kind": "bicubic"}}
 OF_PLACES = ("shard", "fingerprint")

@@ -5,11 +5,11 @@ import tarfile
 
 import pytest
 
-from tasks.index import plan_index, write_index
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.store import Store
-from tasks.retire import plan_retirement, retire
-from tasks.shard import plan_shards, write_corpus_shard
+from tasks.shard.index import plan_index, write_index
+from tasks.shard.retire import plan_retirement, retire
+from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.corpus import SourceFile, key_digest
-from tasks.intake import accept_files, accept_tar
+from tasks.config.sections import Corpus
 from tasks.io.errors import StoreRefused
 from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
-from tasks.sections import Corpus
+from tasks.shard.corpus import SourceFile, key_digest
+from tasks.shard.intake import accept_files, accept_tar
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 TAR = SourceFile("x/part-0", "x/part-0.tar", 0, "v")

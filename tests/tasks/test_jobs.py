@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from tasks.corpus import list_files
 from tasks.io.ledger import Record, Survey
-from tasks.jobs import Outcome, aim, count_reasons, generator_of
-from tasks.progress import advance, reporting_to
-from tasks.shard import ShardJob
+from tasks.jobs import Outcome, aim, count_reasons
+from tasks.jobs.job import generator_of
+from tasks.jobs.progress import advance, reporting_to
+from tasks.shard.corpus import list_files
+from tasks.shard.shard import ShardJob
 
 
 def test_a_target_made_from_the_same_inputs_is_no_target():

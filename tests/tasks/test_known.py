@@ -2,9 +2,9 @@
 
 import pytest
 
+from tasks.io.catalogue import write_catalogue
 from tasks.io.ledger import Record
-from tasks.io.shard_list import write_catalogue
-from tasks.plan import is_finished
+from tasks.pipeline import is_finished
 
 
 @pytest.fixture

@@ -4,22 +4,22 @@ import time
 
 import pytest
 
-import tasks.enhance
-import tasks.extract
-import tasks.intake
-import tasks.measure
-import tasks.restore
-import tasks.shard
+import tasks.enhance.enhance
+import tasks.evaluate.extract
+import tasks.fit.measure
+import tasks.shard.intake
+import tasks.shard.restore
+import tasks.shard.shard
 from dot_kernels import PixelCodec, enhancement
-from tasks import encoding
-from tasks.enhance import write_enhanced
-from tasks.extract import plan_extraction, write_features
-from tasks.io.extractors import Extracted, Extractor
-from tasks.measure import plan_both_measurements, write_moments
-from tasks.outputs import Outputs
-from tasks.rendering import Renderer
-from tasks.restore import plan_restoration, write_restored_shard
-from tasks.shard import plan_shards, write_corpus_shard
+from tasks.enhance.enhance import write_enhanced
+from tasks.enhance.outputs import Outputs
+from tasks.enhance.rendering import Renderer
+from tasks.evaluate.extract import plan_extraction, write_features
+from tasks.fit import encoding
+from tasks.fit.measure import plan_both_measurements, write_moments
+from tasks.io.networks.extractors import Extracted, Extractor
+from tasks.shard.restore import plan_restoration, write_restored_shard
+from tasks.shard.shard import plan_shards, write_corpus_shard
 
 SLOW_S = 0.05
 
@@ -73,15 +73,15 @@ def require_blamed(lap, write, job):
 @pytest.mark.parametrize(
     ("owner", "name", "lap"),
     [
-        (tasks.enhance, "load_codec", "load networks"),
-        (tasks.enhance, "load_pictures", "read"),
-        (tasks.enhance, "read_matches", "read"),
+        (tasks.enhance.enhance, "load_codec", "load networks"),
+        (tasks.enhance.enhance, "load_pictures", "read"),
+        (tasks.enhance.enhance, "read_matches", "read"),
         (PixelCodec, "encode", "encode network"),
         (enhancement, "transport_latents", "transport"),
         (PixelCodec, "decode", "decode network"),
         (Renderer, "_look", "metrics"),
-        (tasks.enhance, "score", "metrics"),
-        (tasks.enhance, "encode", "write"),
+        (tasks.enhance.enhance, "score", "metrics"),
+        (tasks.enhance.enhance, "encode", "write"),
         (Outputs, "write", "write"),
     ],
 )
@@ -98,11 +98,11 @@ def test_the_time_of_an_enhanced_shard_is_told_by_what_took_it(project, slow, ow
 @pytest.mark.parametrize(
     ("owner", "name", "lap"),
     [
-        (tasks.measure, "load_codec", "load networks"),
-        (tasks.measure, "load_pictures", "read"),
+        (tasks.fit.measure, "load_codec", "load networks"),
+        (tasks.fit.measure, "load_pictures", "read"),
         (PixelCodec, "encode", "encode network"),
         (encoding, "patch_moments", "statistics"),
-        (tasks.measure, "save_moments", "write"),
+        (tasks.fit.measure, "save_moments", "write"),
     ],
 )
 def test_the_time_of_a_measured_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
@@ -124,12 +124,14 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
         return Extracted(images.float().mean(dim=(2, 3)), None)
 
     identity = {"network": "squeezenet", "sha256": "0" * 64}
-    monkeypatch.setattr(tasks.extract, "extractor_identity", lambda *_: identity)
-    monkeypatch.setattr(tasks.extract, "load_extractor", lambda *_: Extractor(3, None, 1, look))
+    monkeypatch.setattr(tasks.evaluate.extract, "extractor_identity", lambda *_: identity)
+    monkeypatch.setattr(
+        tasks.evaluate.extract, "load_extractor", lambda *_: Extractor(3, None, 1, look)
+    )
     run = project(evaluate={"features": "squeezenet"})
     run.shard()
     (unit,) = plan_extraction(run.config, run.workspace)
-    slow(tasks.extract, name)
+    slow(tasks.evaluate.extract, name)
     require_blamed(lap, write_features, unit.job)
 
 
@@ -148,13 +150,13 @@ def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, nam
         write_corpus_shard(unit.job)
         run.index("reference", {unit.unit: unit.fingerprint})
     (unit,) = plan_restoration(run.config, "reference", "run", run.workspace)
-    slow(tasks.restore, name)
+    slow(tasks.shard.restore, name)
     require_blamed(lap, write_restored_shard, unit.job)
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "lap"),
-    [(tasks.intake, "_accepted", "read"), (tasks.shard, "write_shard", "write")],
+    [(tasks.shard.intake, "_accepted", "read"), (tasks.shard.shard, "write_shard", "write")],
 )
 def test_the_time_of_a_corpus_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from tasks.enhance.match import plan_matches, read_matches
 from tasks.io.errors import CorpusError
-from tasks.match import plan_matches, read_matches
 
 BLANK = np.zeros((8, 8, 3), np.uint8)
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-import tasks.batches
-import tasks.measure
+import tasks.fit.measure
+import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, patch_moments
 from tasks.config import Config
-from tasks.io.artifacts import load_moments
+from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measurements
+from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
-from tasks.io.pictures import to_tensor
-from tasks.measure import WHOLE, image_name, measure_name, plan_both_measurements
-from tasks.progress import reporting_to
+from tasks.io.shards.loader import to_tensor
+from tasks.jobs.progress import reporting_to
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_nan_from_the_network_is_a_reason_and_harms_no_other_image(
         "restored": photographs["restored"],
         "natural": write_images(tmp_path / "bright", images),
     }
-    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: NanAt(2))
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: NanAt(2))
     run = measured(corpora=corpora)
     assert [outcome.refused for outcome in run.outcomes if outcome.refused] == [
         {"latents are not finite": 1}
@@ -145,7 +145,7 @@ def test_missing_weights_are_told_before_anything_is_measured(measured, tmp_path
 
 
 def test_moments_of_large_patches_are_not_kept_image_by_image(measured, monkeypatch):
-    monkeypatch.setattr(tasks.measure, "KEPT_DIMENSION", 12)
+    monkeypatch.setattr(tasks.fit.measure, "KEPT_DIMENSION", 12)
     kept, whole_only = measured("w1"), measured("w3", patches={"size": 3}, fit={"ridge": 0.01})
     assert all(len(parts) > 1 for parts in moments(kept, "natural").values())
     assert all(list(parts) == [WHOLE] for parts in moments(whole_only, "natural").values())
@@ -165,7 +165,7 @@ class Counting(PixelCodec):
 def encoded(monkeypatch):
     """Tells how many images were encoded since it was asked the last time."""
     monkeypatch.setattr(Counting, "encoded", 0)
-    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Counting(2))
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: Counting(2))
 
     def count():
         counted, Counting.encoded = Counting.encoded, 0
@@ -193,10 +193,10 @@ def facts(run):
 def test_an_image_taken_out_of_the_choice_costs_no_encoding(measured, monkeypatch, encoded):
     measured()
     assert encoded() == 16
-    monkeypatch.setattr(tasks.measure, "load_codec", None)
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", None)
     fewer = measured(fit={"images": 7})
     assert sum(outcome.images for outcome in fewer.outcomes) in (2, 4)  # of the two shards with it
-    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Counting(2))
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: Counting(2))
     assert files(fewer) == files(measured("fresh", fit={"images": 7}))
 
 
@@ -267,10 +267,10 @@ class Cramped(PixelCodec):
 def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_refused(
     measured, monkeypatch
 ):
-    monkeypatch.setattr(tasks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.batches, "_largest", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
+    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
     expected = moments(measured("roomy", shards={"images": 8}), "natural")["shard-000000"]
-    monkeypatch.setattr(tasks.measure, "load_codec", lambda *_: Cramped(2))
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: Cramped(2))
     run = measured(shards={"images": 8})
     found = moments(run, "natural")["shard-000000"]
     assert set(found) == {WHOLE, *(image_name(key) for key in ("a/6", "b/5", "b/7"))}
@@ -297,7 +297,7 @@ def test_what_overflows_in_half_precision_is_encoded_again_in_float32(
         "natural": write_images(tmp_path / "bright", images),
     }
     expected = whole(measured("exact", corpora), "natural")
-    monkeypatch.setattr(tasks.measure, "load_codec", in_half(NanAt(2)))
+    monkeypatch.setattr(tasks.fit.measure, "load_codec", in_half(NanAt(2)))
     run = measured(corpora=corpora, compute={"precision": "bfloat16"})
     torch.testing.assert_close(whole(run, "natural").scatter, expected.scatter)
     assert [outcome.refused for outcome in run.outcomes if outcome.refused] == []

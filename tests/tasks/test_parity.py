@@ -17,15 +17,15 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import squeezenet1_1
 
-import tasks.fidelity
+import tasks.evaluate.fidelity
 from dot_kernels import gelbrich_distance
 from dot_kernels.metrics.fidelity import GROUPS, FrechetEstimate
-from tasks.evaluate import plan_summary
-from tasks.io.extractors import load_extractor
-from tasks.io.features import draw_of
-from tasks.io.weights import FILES
-from tasks.reduce import find_operator
-from tasks.results import summary_facts
+from tasks.evaluate.summarise import plan_summary
+from tasks.fit.reduce import find_operator
+from tasks.io.artifacts.features import draw_of
+from tasks.io.networks.extractors import load_extractor
+from tasks.io.networks.weights import FILES
+from tasks.report.results import summary_facts
 
 IMAGES = 2 * GROUPS
 SUBSET = IMAGES // 2
@@ -157,7 +157,7 @@ def by_inception(tmp_path_factory, steps, corpora, inception_file):
     with pytest.MonkeyPatch.context() as patch:
         # Both sides: the network costs a seventh of what it does at 299 pixels.
         patch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
-        patch.setattr(tasks.fidelity, "frechet_distance", alone)
+        patch.setattr(tasks.evaluate.fidelity, "frechet_distance", alone)
         (row,) = pipeline.run(run.config)
         theirs = by_torch_fidelity(
             unpacked(run, "alpha=+0.50", tmp_path_factory.mktemp("enhanced")),

@@ -5,10 +5,10 @@ import weakref
 import pytest
 from PIL import Image
 
-from tasks import plan as plan_module
+from tasks import pipeline as plan_module
 from tasks.io.errors import StepMissing
 from tasks.jobs import Planned
-from tasks.plan import is_finished, require_shards, steps_of
+from tasks.pipeline import is_finished, require_shards, steps_of
 
 
 @pytest.fixture

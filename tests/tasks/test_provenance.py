@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dot_kernels import GaussianMoments, solve_transport
-from tasks.io.codecs import Autoencoder, Pixel
-from tasks.provenance import (
+from tasks.io.networks.codecs import Autoencoder, Pixel
+from tasks.report.provenance import (
     Spectra,
     codec_in_words,
     counted,

@@ -15,16 +15,16 @@ from torchvision.models import squeezenet1_1
 
 from flows.cli import main
 from tasks.config import Config, load_config
-from tasks.io import codecs, extractors, perceptual
-from tasks.io.codecs import codec_identity, load_codec, pulled_codec
 from tasks.io.errors import ConfigurationError, WeightsMissing
-from tasks.io.extractors import extractor_identity, load_extractor
-from tasks.io.perceptual import load_lpips, lpips_identity
-from tasks.io.pulled import Pulled, read_manifest, write_manifest
-from tasks.io.restorers import SpandrelCheckpoint, locate_checkpoint, restorer_identity
+from tasks.io.networks import codecs, extractors, perceptual
+from tasks.io.networks.codecs import codec_identity, load_codec, pulled_codec
+from tasks.io.networks.extractors import extractor_identity, load_extractor
+from tasks.io.networks.perceptual import load_lpips, lpips_identity
+from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, restorer_identity
+from tasks.io.networks.weights import FILES
+from tasks.io.networks.weights_folder import Pulled, read_manifest, write_manifest
 from tasks.io.store import Store
-from tasks.io.weights import FILES
-from tasks.pull import pull_weights, require_pulled
+from tasks.upkeep.pull import pull_weights, require_pulled
 
 REVISION = "3" * 40
 

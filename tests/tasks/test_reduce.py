@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from dot_kernels import GaussianMoments
-from tasks import sides
-from tasks.io.artifacts import read_moments, save_moments
+from tasks.fit import statistics
+from tasks.fit.measure import WHOLE
+from tasks.fit.reduce import find_operator, plan_reduction, read_operator
+from tasks.fit.statistics import Sides
+from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.images import encode
-from tasks.io.threads import SIDE_BY_SIDE
+from tasks.io.machine.threads import SIDE_BY_SIDE
 from tasks.io.workspace import Workspace
-from tasks.measure import WHOLE
-from tasks.reduce import find_operator, plan_reduction, read_operator
-from tasks.sides import Sides
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_moments_are_merged_in_the_order_of_shards_with_few_in_memory(tmp_path, 
         most = max(most, len(alive))
         return parts
 
-    monkeypatch.setattr(sides, "read_moments", watched)
+    monkeypatch.setattr(statistics, "read_moments", watched)
     files = {str(number): "digest" for number in range(len(shards))}
     both = Sides(source=files, target=files, pairing="unpaired")
     for side in both.read(Workspace(str(tmp_path))):

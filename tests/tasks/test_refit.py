@@ -8,17 +8,17 @@ import torch
 
 from dot_kernels import gelbrich_distance
 from dot_kernels.uncertainty import merge
-from tasks.decision import Decision, decision_artifact, decision_facts, read_decision
-from tasks.forget import forget
-from tasks.io.artifacts import load_moments, load_operator
+from tasks.fit.decide import make_decision, plan_decision
+from tasks.fit.decision import Decision, decision_artifact, decision_facts, read_decision
+from tasks.fit.measure import WHOLE
+from tasks.fit.reduce import find_operator, plan_reduction
+from tasks.io.artifacts.moments import load_moments, load_operator
 from tasks.io.errors import CorpusError, StepMissing
-from tasks.measure import WHOLE
-from tasks.plan import is_finished
-from tasks.reduce import find_operator, plan_reduction
-from tasks.refit import make_decision, plan_decision
-from tasks.status import survey_steps
-from tasks.verify import verify
-from tasks.waste import find_waste
+from tasks.pipeline import is_finished
+from tasks.upkeep.forget import forget
+from tasks.upkeep.status import survey_steps
+from tasks.upkeep.verify import verify
+from tasks.upkeep.waste import find_waste
 
 BEYOND = 0.2
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tasks.config.registry import CONFIGURATIONS, drop, register, registered, require_registered
 from tasks.io.errors import ConfigurationError
-from tasks.registry import CONFIGURATIONS, drop, register, registered, require_registered
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from tasks.config import Config
-from tasks.enhance import write_enhanced
-from tasks.evaluate import plan_summary, write_summary
-from tasks.fidelity import plan_fidelity, write_fidelity
-from tasks.io import perceptual
+from tasks.enhance.enhance import write_enhanced
+from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
+from tasks.evaluate.summarise import plan_summary, write_summary
+from tasks.fit.reduce import find_operator
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
-from tasks.reduce import find_operator
-from tasks.report import _template_digests, plan_report, report_markdown
-from tasks.tally import _feature_folder
+from tasks.io.networks import perceptual
+from tasks.report.accounting import _feature_folder
+from tasks.report.report import _template_digests, plan_report, report_markdown
 
 
 def read(run, name):
@@ -306,12 +306,12 @@ def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
 
 def test_other_templates_renew_the_page(finished, monkeypatch):
     operator = find_operator(finished.config, finished.workspace)
-    monkeypatch.setattr("tasks.report._template_digests", lambda: {"report.css": "another"})
+    monkeypatch.setattr("tasks.report.report._template_digests", lambda: {"report.css": "another"})
     assert plan_report(finished.config, operator, finished.workspace)[1].target.replaces
 
 
 def test_every_template_is_part_of_what_a_page_was_made_of():
-    folder = files("tasks.io") / "templates"
+    folder = files("tasks.report") / "templates"
     assert _template_digests().keys() == {template.name for template in folder.iterdir()}
 
 

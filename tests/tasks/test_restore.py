@@ -10,16 +10,17 @@ from PIL import Image
 from skimage.restoration import denoise_nl_means
 from torch.nn import functional
 
-import tasks.restore
+import tasks.shard.restore
 from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
-from tasks.io.images import Limits, decode, encode
-from tasks.io.pictures import to_tensor
-from tasks.io.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
+from tasks.io.images import Limits, encode
+from tasks.io.images.files import decode
+from tasks.io.networks.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
 from tasks.io.shards import read_members
-from tasks.jobs import generator_of
-from tasks.restore import degrade_and_restore, plan_restoration
+from tasks.io.shards.loader import to_tensor
+from tasks.jobs.job import generator_of
+from tasks.shard.restore import degrade_and_restore, plan_restoration
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 NOISE = [{"kind": "noise", "sigma": 0.1}]
@@ -146,7 +147,7 @@ def test_a_restorer_that_gives_nan_is_a_row_with_the_remedy(restored, monkeypatc
     def broken(degraded, degradations):
         return degraded * (torch.nan if degraded.shape[1] == 21 else 1)
 
-    monkeypatch.setattr(tasks.restore, "load_restorer", lambda *_: broken)
+    monkeypatch.setattr(tasks.shard.restore, "load_restorer", lambda *_: broken)
     run = restored(shards={"images": 3, "max_bad_fraction": 0.5})
     assert run.outcomes["run"].refused == {"restorer's output is not finite": 3}
     index = run.workspace.store.local("datasets/run/index.parquet")
@@ -267,7 +268,9 @@ def test_natural_images_that_were_all_refused_are_told_with_where_the_reasons_ar
 def test_a_restorer_that_fails_on_every_image_leaves_nothing_to_fit_and_that_is_told(
     restored, monkeypatch
 ):
-    monkeypatch.setattr(tasks.restore, "load_restorer", lambda *_: lambda degraded, _: degraded / 0)
+    monkeypatch.setattr(
+        tasks.shard.restore, "load_restorer", lambda *_: lambda degraded, _: degraded / 0
+    )
     run = restored(shards={"images": 3, "max_bad_fraction": 1})
     assert images_of(run) == {}
     with pytest.raises(CorpusError):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tasks.gaps import gaps
-from tasks.io.scores import FIDELITY_SCHEMA
-from tasks.results import (
+from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
+from tasks.report.missing_metrics import gaps
+from tasks.report.results import (
     NAMES,
     curve_in_words,
     curve_table,
@@ -134,14 +134,14 @@ def config(steps):
 
 
 def test_a_whole_table_has_no_gaps(config, monkeypatch):
-    monkeypatch.setattr("tasks.gaps.lpips_identity", lambda *_: {"net": "alex"})
+    monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: {"net": "alex"})
     whole = dict.fromkeys(FIDELITY_SCHEMA.names, 0.5) | {"signal": "enhanced"}
     assert gaps(config(lpips="alex", features="inception-v3-compat"), [whole], FID) == []
 
 
 def test_weights_that_are_missing_are_a_gap_with_its_remedy(config, monkeypatch):
-    monkeypatch.setattr("tasks.gaps.lpips_identity", lambda *_: None)
-    monkeypatch.setattr("tasks.gaps.extractor_identity", lambda *_: None)
+    monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: None)
+    monkeypatch.setattr("tasks.report.missing_metrics.extractor_identity", lambda *_: None)
     found = gaps(config(lpips="vgg", features="inception-v3-compat"), [row()], NAMES)
     assert len(found) == 2
     assert "(vgg) could not be had" in found[0]
@@ -150,8 +150,10 @@ def test_weights_that_are_missing_are_a_gap_with_its_remedy(config, monkeypatch)
 
 
 def test_metrics_that_few_or_small_images_do_not_have_are_gaps(config, monkeypatch):
-    monkeypatch.setattr("tasks.gaps.lpips_identity", lambda *_: {"net": "alex"})
-    monkeypatch.setattr("tasks.gaps.extractor_identity", lambda *_: {"network": "squeezenet"})
+    monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: {"net": "alex"})
+    monkeypatch.setattr(
+        "tasks.report.missing_metrics.extractor_identity", lambda *_: {"network": "squeezenet"}
+    )
     wanted = config(lpips="alex", features="squeezenet")
     assert gaps(wanted, [row()], FID) == [
         "LPIPS needs images of 32 pixels a side or more.",
@@ -198,7 +200,7 @@ def test_a_kernel_distance_is_best_where_nothing_draws_it_down():
 
 
 def test_lpips_that_was_measured_is_not_missing_when_its_weights_have_gone(config, monkeypatch):
-    monkeypatch.setattr("tasks.gaps.lpips_identity", lambda *_: None)
+    monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: None)
     assert not any("LPIPS" in g for g in gaps(config(lpips="alex"), [row(lpips=0.1)], FID))
 
 

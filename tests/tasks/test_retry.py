@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.plan import is_finished
-from tasks.retry import find_refusals, withdraw_refusals
+from tasks.pipeline import is_finished
+from tasks.upkeep.retry import find_refusals, withdraw_refusals
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from tasks.fit.select import ENOUGH_PAIRS, SelectJob, choose
 from tasks.io.errors import CorpusError
 from tasks.jobs import Target
-from tasks.select import ENOUGH_PAIRS, SelectJob, choose
 
 
 def job(pairing="auto", images=1000, seed=0):

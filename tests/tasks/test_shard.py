@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tasks.corpus import list_images
 from tasks.io.errors import CorpusError, StepMissing, TooManyBadImages
 from tasks.io.shards import read_members
 from tasks.io.store import Store
-from tasks.shard import plan_shards
+from tasks.shard.corpus import list_images
+from tasks.shard.shard import plan_shards
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from concurrent.futures import CancelledError
 import pytest
 from PIL import Image
 
-from tasks.index import plan_index, write_index
+from tasks.fit.select import plan_selection
 from tasks.io.errors import TooManyBadImages
 from tasks.jobs import note_failure, settle
-from tasks.plan import steps_of
-from tasks.select import plan_selection
-from tasks.shard import plan_shards, write_corpus_shard
-from tasks.status import survey_steps
+from tasks.pipeline import steps_of
+from tasks.shard.index import plan_index, write_index
+from tasks.shard.shard import plan_shards, write_corpus_shard
+from tasks.upkeep.status import survey_steps
 
 STEPS = {
     "shard reference": 3,

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from dot_kernels import Codec, PixelCodec
-from tasks import stopwatch
-from tasks.jobs import Outcome
-from tasks.stopwatch import Stopwatch, TimedCodec, timed
+from tasks.jobs import Outcome, stopwatch
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
 
 
 @pytest.fixture

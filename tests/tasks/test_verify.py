@@ -7,12 +7,12 @@ from fnmatch import fnmatch
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.fit.reduce import read_operator
 from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
 from tasks.io.store import Store
-from tasks.plan import is_finished
-from tasks.reduce import read_operator
-from tasks.status import survey_steps
-from tasks.verify import repair, verify
+from tasks.pipeline import is_finished
+from tasks.upkeep.status import survey_steps
+from tasks.upkeep.verify import repair, verify
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from objects import unconditional, unnamed, well
 
 from tasks.io.errors import StepMissing
 from tasks.io.workspace import Workspace
-from tasks.plan import is_finished
-from tasks.verify import verify
-from tasks.waste import CLEANING, RUNS, alone, find_waste, remove_waste
+from tasks.pipeline import is_finished
+from tasks.upkeep.verify import verify
+from tasks.upkeep.waste import CLEANING, RUNS, alone, find_waste, remove_waste
 
 
 @pytest.fixture

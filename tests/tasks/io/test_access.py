@@ -4,10 +4,8 @@ import pytest
 from objects import variables
 from pydantic import ValidationError
 
-from tasks.io.access import Access, is_s3, require_location
 from tasks.io.errors import ConfigurationError
-from tasks.io.ranges import Slice
-from tasks.io.store import Store
+from tasks.io.store import Access, Slice, Store, is_s3, require_location
 
 
 @pytest.mark.parametrize(

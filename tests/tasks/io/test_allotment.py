@@ -2,9 +2,9 @@
 
 import threading
 
-from tasks.io import cores as module
-from tasks.io.allotment import Allotment, allotment, allotted
-from tasks.io.cores import cores
+from tasks.io.machine import cores as module
+from tasks.io.machine.cores import cores
+from tasks.io.machine.resources import Allotment, allotment, allotted
 
 
 def test_nothing_is_shared_out_by_itself(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dot_kernels import GaussianMoments, solve_transport
-from tasks.io.artifacts import load_moments, load_operator, save_moments, save_operator
+from tasks.io.artifacts.moments import load_moments, load_operator, save_moments, save_operator
 from tasks.io.errors import ArtifactDamaged
 
 

@@ -4,8 +4,8 @@ from http.client import IncompleteRead
 
 import pytest
 
-from tasks.io import attempts
-from tasks.io.attempts import repeated
+from tasks.io.store import attempts
+from tasks.io.store.attempts import repeated
 
 
 @pytest.fixture(autouse=True)

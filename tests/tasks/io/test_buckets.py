@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from objects import fresh_bucket, using
 
-from tasks.io import access
-from tasks.io.store import Store
+from tasks.io.store import Store, access
 
 WHEN_MOTO_SAYS_THEY_BEGAN = b"2010-11-10T20:48:33.000Z"
 

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.io import merging
-from tasks.io.catalogue import Catalogue, Known, Place
+from tasks.io.catalogue import Catalogue, Known, Place, external_sort, read_shards, write_catalogue
+from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.errors import ArtifactDamaged, StepMissing
-from tasks.io.shard_list import ODD_NAME, read_shards, write_catalogue
 from tasks.io.shards import INDEX_SCHEMA
 from tasks.io.store import Store
 
@@ -97,7 +96,7 @@ def test_keys_of_shards_that_lie_over_one_another_come_in_order(written, shards)
 
 @pytest.mark.parametrize("seed", range(10))
 def test_many_shards_come_in_order_with_few_of_them_at_once(written, seed, monkeypatch):
-    monkeypatch.setattr(merging.merged, "__defaults__", (3,))
+    monkeypatch.setattr(external_sort.merged, "__defaults__", (3,))
     rng = np.random.default_rng(seed)
     keys = rng.permutation([f"{number:03d}" for number in range(200)])
     shards = [
@@ -264,5 +263,5 @@ def test_memory_does_not_grow_with_shards_that_all_lie_over_one_another(written)
         tracemalloc.stop()
         return most
 
-    few, many = peak(merging.WIDTH), peak(4 * merging.WIDTH)
+    few, many = peak(external_sort.WIDTH), peak(4 * external_sort.WIDTH)
     assert many < 2 * few  # measured 1.2: runs and their ranges grow, keys do not

@@ -13,9 +13,10 @@ import fsspec
 import pytest
 from objects import unconditional, unnamed, well
 
-from tasks.io import claims as claims_module
-from tasks.io.claims import Claims, _Keeper, abandon
-from tasks.io.processes import place
+from tasks.io.ledger import Claims
+from tasks.io.ledger import claims as claims_module
+from tasks.io.ledger.claims import _Keeper, abandon
+from tasks.io.machine.processes import place
 from tasks.io.store import Store
 
 NAME = "datasets/x/shard-000000"

@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 
 from dot_kernels import AutoencoderCodec, PixelCodec
-from tasks.io.codecs import Autoencoder, Pixel, codec_identity, load_codec
-from tasks.io.devices import pick_device
-from tasks.io.digests import require_digest
 from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.machine.devices import pick_device
+from tasks.io.networks.codecs import Autoencoder, Pixel, codec_identity, load_codec
+from tasks.io.networks.digests import require_digest
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.io import copies
-from tasks.io.copies import at_hand
-from tasks.io.store import Store
+from tasks.io.store import Store, cache
+from tasks.io.store.cache import at_hand
 
 
 @pytest.fixture
 def store(bucket, proxy):
     yield Store(f"{bucket.url}/root")
-    copies._kept.clear()
+    cache._kept.clear()
 
 
 def fetched(proxy):
@@ -51,16 +50,16 @@ def test_a_file_that_is_replaced_while_it_is_fetched_is_fetched_again(store, buc
 
 def test_copies_have_no_names_and_only_a_few_are_kept(store, bucket, proxy, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for number in range(copies._MOST + 2):
+    for number in range(cache._MOST + 2):
         bucket.put(f"root/{number}.bin", b"12")
         at_hand(store, f"{number}.bin")
     gc.collect()
     assert list(tmp_path.iterdir()) == []
     mapped = Path("/proc/self/maps")
     if mapped.exists():
-        assert mapped.read_text().count(os.fspath(tmp_path)) == copies._MOST
+        assert mapped.read_text().count(os.fspath(tmp_path)) == cache._MOST
     proxy.requests.clear()
-    at_hand(store, f"{copies._MOST + 1}.bin")
+    at_hand(store, f"{cache._MOST + 1}.bin")
     assert fetched(proxy) == 0
     at_hand(store, "0.bin")
     assert fetched(proxy) == 1

@@ -13,10 +13,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from tasks.io import decoders, images
-from tasks.io.decoders import Pool
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, encode
+from tasks.io.images import Limits, decoder_pool, encode, files
+from tasks.io.images.decoder_pool import Pool
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 21)
 
@@ -74,9 +73,9 @@ def children():
 def test_children_give_the_pixels_of_this_process(pixels, file_format):
     for shape in ((8, 8), (37, 51), (700, 900)):
         data = encode(pixels(1, *shape), file_format)
-        found = decoders.decode(data, LIMITS)
+        found = decoder_pool.decode(data, LIMITS)
         assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, images.decode(data, LIMITS))
+        np.testing.assert_array_equal(found, files.decode(data, LIMITS))
 
 
 @pytest.mark.parametrize(
@@ -94,16 +93,16 @@ def test_children_give_the_pixels_of_this_process(pixels, file_format):
 )
 def test_children_refuse_for_the_reasons_of_this_process(image, spoil):
     data = spoil(image)
-    assert refusal(decoders.decode, data) == refusal(images.decode, data)
+    assert refusal(decoder_pool.decode, data) == refusal(files.decode, data)
 
 
 def test_any_number_of_threads_gets_its_own_answers_from_a_few_children(make_pool, pixels):
-    files = [encode(pixels(seed, 20 + seed, 30), "png") for seed in range(24)]
+    encoded = [encode(pixels(seed, 20 + seed, 30), "png") for seed in range(24)]
     pool, before = make_pool(size=2), children()
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda data: pool.decode(data, LIMITS), files * 3))
+        found = list(threads.map(lambda data: pool.decode(data, LIMITS), encoded * 3))
     for index, image in enumerate(found):
-        np.testing.assert_array_equal(image, images.decode(files[index % 24], LIMITS))
+        np.testing.assert_array_equal(image, files.decode(encoded[index % 24], LIMITS))
     assert 1 <= len(children() - before) <= 2
 
 
@@ -137,18 +136,18 @@ def test_an_image_that_ends_its_decoder_is_refused_with_what_became_of_it(
 ):
     pool = make_pool(deed)
     assert refusal(pool.decode, b"bad") == reason
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), images.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
 
 
 def test_decoders_that_are_killed_from_outside_are_no_fault_of_an_image(make_pool, image):
     pool = make_pool("os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(OSError, match=r"must not be killed from outside.*memory ends"):
         pool.decode(b"bad", LIMITS)
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), images.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
 
 
 def test_an_image_is_refused_whose_decoder_closes_its_line_and_goes_on(make_pool, monkeypatch):
-    monkeypatch.setattr(decoders, "_LAST_BREATH_S", 0.2)
+    monkeypatch.setattr(decoder_pool, "_LAST_BREATH_S", 0.2)
     pool = make_pool("os.closerange(0, 64); time.sleep(60)")
     assert refusal(pool.decode, b"bad") == "killed its decoder: SIGKILL"
 
@@ -220,7 +219,7 @@ def test_the_largest_image_of_the_limits_has_memory_enough(mode):
     else:
         Image.fromarray(np.zeros((side, side), np.uint16)).save(out, "PNG")
     limits = Limits(max_pixels=side * side, max_bytes=len(out.getvalue()))
-    assert decoders.decode(out.getvalue(), limits).shape == (side, side, 3)
+    assert decoder_pool.decode(out.getvalue(), limits).shape == (side, side, 3)
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_an_image(make_pool, image):
@@ -239,10 +238,10 @@ def test_an_answer_that_finds_no_room_here_is_not_taken_for_the_next(
 
     pool, large = make_pool(), encode(pixels(1, 300, 400), "png")
     with monkeypatch.context() as patch:
-        patch.setattr(decoders.np, "empty", no_room)
+        patch.setattr(decoder_pool.np, "empty", no_room)
         with pytest.raises(MemoryError):
             pool.decode(large, LIMITS)
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), images.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
 
 
 def test_a_child_has_no_file_of_its_parent(make_pool, tmp_path):
@@ -259,8 +258,8 @@ import os, sys, threading
 from pathlib import Path
 
 import psutil
-from tasks.io.decoders import decode
-from tasks.io.images import Limits
+from tasks.io.images.decoder_pool import decode
+from tasks.io.images.files import Limits
 
 data = Path(sys.argv[1]).read_bytes()
 limits = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import torch
 
-from tasks.io.devices import device_label
+from tasks.io.machine.devices import device_label
 
 
 def test_a_processor_is_known_by_its_machine():

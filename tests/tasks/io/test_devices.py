@@ -6,9 +6,9 @@ from contextlib import ExitStack, suppress
 import pytest
 import torch
 
-from tasks.io.allotment import Allotment, allotted
-from tasks.io.devices import count_devices, devices, leased
 from tasks.io.errors import ConfigurationError
+from tasks.io.machine.devices import count_devices, devices, leased
+from tasks.io.machine.resources import Allotment, allotted
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.io import extractors
 from tasks.io.errors import WeightsMissing
-from tasks.io.extractors import (
+from tasks.io.networks import extractors
+from tasks.io.networks.extractors import (
     Network,
     extractor_identity,
     extractor_names,
@@ -22,7 +22,7 @@ from tasks.io.extractors import (
     fetch_extractor,
     load_extractor,
 )
-from tasks.io.weights import FILES
+from tasks.io.networks.weights import FILES
 
 INCEPTION = FILES["inception-v3-compat"].name
 SQUEEZENET = FILES["squeezenet"].name
@@ -324,7 +324,8 @@ def test_dinov2_lacking_a_tensor_is_told(checkpoints, rng):
 
 def test_importing_the_module_imports_no_network():
     said = (
-        "import sys, tasks.io.extractors; print({'torch_fidelity', 'torchvision'} & {*sys.modules})"
+        "import sys, tasks.io.networks.extractors\n"
+        "print({'torch_fidelity', 'torchvision'} & {*sys.modules})"
     )
     answer = subprocess.run(
         [sys.executable, "-c", said], capture_output=True, text=True, check=True

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from dot_kernels.metrics import ClassSums, FeatureStatistics
-from tasks.io import features
-from tasks.io.errors import ArtifactDamaged
-from tasks.io.features import (
+from tasks.io.artifacts import features
+from tasks.io.artifacts.features import (
     FeatureWriter,
     draw_of,
     draws_of,
@@ -20,6 +19,7 @@ from tasks.io.features import (
     read_statistics,
     save_class_sums,
 )
+from tasks.io.errors import ArtifactDamaged
 from tasks.io.store import Store
 
 D = 5

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
-from tasks.io.figures import (
+from tasks.report.figures import (
     draw_curve,
     operator_spectrum,
     perception_column,

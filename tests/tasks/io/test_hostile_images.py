@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decode, read_header
+from tasks.io.images import Limits, read_header
+from tasks.io.images.files import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=64 << 20)
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decode, encode, extension_of, fit_to, read_header
+from tasks.io.images import Limits, encode, extension_of, fit_to, read_header
+from tasks.io.images.files import decode
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 LOSSLESS = ("PNG", "WEBP", "TIFF", "BMP")

@@ -7,10 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tasks.io import merging
-from tasks.io.catalogue import Catalogue
-from tasks.io.joining import counterparts
-from tasks.io.shard_list import write_catalogue
+from tasks.io.catalogue import Catalogue, counterparts, external_sort, write_catalogue
 from tasks.io.shards import INDEX_SCHEMA
 from tasks.io.store import Store
 
@@ -104,8 +101,8 @@ def test_images_that_either_refused_have_no_counterpart(written):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shuffled_shards_give_what_a_search_gives_with_few_rows_at_once(written, seed, monkeypatch):
-    monkeypatch.setattr(merging.merged, "__defaults__", (3,))
-    monkeypatch.setattr(merging.in_order, "__defaults__", (7,))
+    monkeypatch.setattr(external_sort.merged, "__defaults__", (3,))
+    monkeypatch.setattr(external_sort.in_order, "__defaults__", (7,))
     rng = np.random.default_rng(seed)
     keys = np.array([f"{number:03d} 日𝄞é"[: rng.integers(3, 8)] for number in range(200)])
 
@@ -152,15 +149,15 @@ def test_every_row_group_is_read_twice_at_most_however_keys_are_shuffled(written
 
 def test_no_more_rows_than_told_are_sorted_at_once(written, monkeypatch):
     held = []
-    monkeypatch.setattr(merging.in_order, "__defaults__", (5,))
-    spilled = merging._spilled
+    monkeypatch.setattr(external_sort.in_order, "__defaults__", (5,))
+    spilled = external_sort._spilled
 
     def watched(rows, path):
         batch = list(rows)
         held.append(len(batch))
         return spilled(iter(batch), path)
 
-    monkeypatch.setattr(merging, "_spilled", watched)
+    monkeypatch.setattr(external_sort, "_spilled", watched)
     ours, theirs = written("ours", "acegikmoqs", "bdfhjlnprt"), written("theirs", "abcdefghijkl")
     assert keys_by_shard(ours, theirs) == ["acegik", "bdfhjl"]
     assert held == [5, 5, 2]

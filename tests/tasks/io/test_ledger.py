@@ -6,9 +6,7 @@ import threading
 import fsspec
 import pytest
 
-from tasks.io import fingerprints
-from tasks.io.fingerprints import digest_of, fingerprint
-from tasks.io.ledger import Ledger, Record
+from tasks.io.ledger import Ledger, Record, digest_of, fingerprint, fingerprints
 from tasks.io.store import Store
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from tasks.io import codecs
-from tasks.io.codecs import Autoencoder, load_codec
-from tasks.io.loaded import kept
+from tasks.io.networks import codecs
+from tasks.io.networks.codecs import Autoencoder, load_codec
+from tasks.io.networks.model_cache import kept
 
 
 @pytest.fixture

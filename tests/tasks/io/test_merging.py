@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.io import merging
+from tasks.io.catalogue import external_sort
+from tasks.io.catalogue.external_sort import in_order, merged
 from tasks.io.errors import StoreRefused
-from tasks.io.merging import in_order, merged
 
 
 class Row(NamedTuple):
@@ -77,7 +77,7 @@ def test_tuples_in_no_order_are_sorted_whatever_number_is_held(count):
 def test_a_full_temporary_folder_is_told_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     real = pa.OSFile
-    monkeypatch.setattr(merging.pa, "OSFile", lambda _, mode: real("/dev/full", mode))
+    monkeypatch.setattr(external_sort.pa, "OSFile", lambda _, mode: real("/dev/full", mode))
     lists = [[Row(f"{number:06d}", str(seed)) for number in range(3000)] for seed in range(3)]
     with pytest.raises(StoreRefused, match=f"{tmp_path}, where files wait.*No space left"):
         list(merged(map(iter, lists), width=2))

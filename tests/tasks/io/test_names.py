@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from tasks.io.names import LONGEST_NAME, key_complaint, printable
+from tasks.io.shards.keys import LONGEST_NAME, key_complaint, printable
 
 SCRIPTS = (
     "latin/été",

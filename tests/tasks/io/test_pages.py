@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.io.pages import render_table, thumbnail
+from tasks.report.pages import render_table, thumbnail
 
 
 def test_a_table_is_markdown():

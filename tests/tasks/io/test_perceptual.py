@@ -6,10 +6,10 @@ import lpips
 import pytest
 import torch
 
-from tasks.io import perceptual
 from tasks.io.errors import WeightsMissing
-from tasks.io.perceptual import fetch_lpips, load_lpips, lpips_identity, lpips_name
-from tasks.io.weights import FILES
+from tasks.io.networks import perceptual
+from tasks.io.networks.perceptual import fetch_lpips, load_lpips, lpips_identity, lpips_name
+from tasks.io.networks.weights import FILES
 
 BACKBONE = "squeezenet1_1-b8a52dc0.pth"
 

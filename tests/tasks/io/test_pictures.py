@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.io.pictures import (
+from tasks.io.shards import Member
+from tasks.io.shards.loader import (
     PIXELS_PER_IMAGE,
     Picture,
     equal_sizes,
@@ -15,7 +16,6 @@ from tasks.io.pictures import (
     to_tensor,
     windows,
 )
-from tasks.io.shards import Member
 
 
 def member(key, width=32, height=32):

@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 
-from tasks.io import processes
-from tasks.io.processes import is_dead, place
+from tasks.io.machine import processes
+from tasks.io.machine.processes import is_dead, place
 
 
 def ended():
@@ -33,7 +33,7 @@ def test_a_process_of_another_user_lives(monkeypatch):
 
 
 def test_the_place_is_the_same_in_a_child_and_fits_into_a_file_name():
-    code = "from tasks.io.processes import place; print(place())"
+    code = "from tasks.io.machine.processes import place; print(place())"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert child.stdout.strip() == place()
     assert "/" not in place()

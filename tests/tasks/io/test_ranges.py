@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.io import ranges
-from tasks.io.ranges import Chunks, Slice, fetch_ahead, spans
+from tasks.io.store import Slice, ranges
+from tasks.io.store.ranges import Chunks, fetch_ahead, spans
 
 
 def reader(data, asked=None):

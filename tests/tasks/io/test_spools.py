@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tasks.io import spools
-from tasks.io.spools import aside_in, move, sweep
+from tasks.io.store import atomic
+from tasks.io.store.atomic import aside_in, move, sweep
 
 DAY_S = 24 * 3600
 ELSEWHERE = "host~0123abcd"
@@ -44,7 +44,7 @@ def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(tmp_path, monkeypat
         raise PermissionError
 
     old = left(tmp_path, f"dotpipe-{ELSEWHERE}-7-0a", 2 * DAY_S)
-    monkeypatch.setattr(spools, "_clock", refused)
+    monkeypatch.setattr(atomic, "_clock", refused)
     sweep(tmp_path)
     assert old.exists()
 
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(tmp_path, monkeypat
 @pytest.fixture
 def synced(monkeypatch):
     paths = []
-    monkeypatch.setattr(spools, "_sync", paths.append)
+    monkeypatch.setattr(atomic, "_sync", paths.append)
     return paths
 
 

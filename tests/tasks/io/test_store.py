@@ -14,12 +14,12 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tasks.io import access, processes, ranges
 from tasks.io.errors import ConfigurationError, StoreRefused
-from tasks.io.listing import contents, stem
-from tasks.io.processes import place
-from tasks.io.ranges import Slice
-from tasks.io.store import PARTIAL, Store
+from tasks.io.machine import processes
+from tasks.io.machine.processes import place
+from tasks.io.store import Slice, Store, access, ranges, stem
+from tasks.io.store.listing import contents
+from tasks.io.store.store import PARTIAL
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -258,7 +258,7 @@ def test_a_listing_is_in_the_order_of_keys_as_strings(store):
 
 
 def test_a_flat_folder_of_a_bucket_is_listed_page_by_page(on_s3, bucket, proxy, monkeypatch):
-    monkeypatch.setattr("tasks.io.buckets._PAGE", 10)
+    monkeypatch.setattr("tasks.io.store.s3._PAGE", 10)
     names = [f"{number}.{ending}" for number in range(6) for ending in ("png", "tar")]
     store = Store(on_s3.url)
     for name in names:
@@ -418,7 +418,7 @@ def test_markers_that_consoles_leave_for_folders_are_no_files(bucket, on_s3):
 
 
 def test_a_large_file_goes_up_in_parts_and_comes_back_in_ranges(on_s3, bucket, proxy, monkeypatch):
-    monkeypatch.setattr("tasks.io.store.PART_BYTES", 5 << 20)
+    monkeypatch.setattr("tasks.io.store.store.PART_BYTES", 5 << 20)
     data = os.urandom(1 << 20) * 21
     put(Store(f"{bucket.url}/root"), "a.bin", data)
     assert sum("partNumber" in request.path for request in proxy.requests) == 5

@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import intake
-from tasks.corpus import SourceFile
-from tasks.io import structure
+from tasks.config.sections import Corpus
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decode, read_header
+from tasks.io.images import Limits, headers, read_header
+from tasks.io.images.files import decode
+from tasks.io.images.headers import (
+    MOST_CHUNKS,
+    MOST_EARLY_CHUNKS,
+    MOST_VALUES,
+    extension_in,
+    is_plain,
+)
 from tasks.io.shards import Refused
 from tasks.io.store import Store
-from tasks.io.structure import MOST_CHUNKS, MOST_EARLY_CHUNKS, MOST_VALUES, extension_in, is_plain
-from tasks.sections import Corpus
+from tasks.shard import intake
+from tasks.shard.corpus import SourceFile
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -332,9 +338,9 @@ def test_reading_a_header_inflates_no_pixels():
 def test_what_is_opened_by_pillow_has_a_rule_or_no_pieces(monkeypatch):
     judged = []
     monkeypatch.setattr(
-        structure,
+        headers,
         "_FORMATS",
-        [(signature, ending, judged.append) for signature, ending, _ in structure._FORMATS],
+        [(signature, ending, judged.append) for signature, ending, _ in headers._FORMATS],
     )
     for file_format in FORMATS:
         is_plain(file_of(file_format))

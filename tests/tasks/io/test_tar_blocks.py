@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from tasks.io.errors import TarDamaged
-from tasks.io.tar_blocks import LARGEST_HEADER, TarBlocks
+from tasks.io.shards.tar_stream import LARGEST_HEADER, TarBlocks
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 END = bytes(1024)

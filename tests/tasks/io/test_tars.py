@@ -12,7 +12,13 @@ import tracemalloc
 import pytest
 
 from tasks.io.images import Limits
-from tasks.io.tars import LARGEST_SIDE, LONGEST_SHOWN, MOST_REFUSED, Sample, read_samples
+from tasks.io.shards.foreign_tars import (
+    LARGEST_SIDE,
+    LONGEST_SHOWN,
+    MOST_REFUSED,
+    Sample,
+    read_samples,
+)
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 SIDE = b'{"caption": "a cat"}'

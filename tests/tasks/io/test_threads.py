@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.io.threads import ordered_map, side_by_side
+from tasks.io.machine.threads import ordered_map, side_by_side
 
 
 def test_a_parallel_map_keeps_the_order_and_its_bound():

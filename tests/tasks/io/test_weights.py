@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.pulled import MANIFEST, Pulled, read_manifest, take, write_manifest
+from tasks.io.networks.weights import WeightFile, fetch, find, load_tensors, pulled_name
+from tasks.io.networks.weights_folder import MANIFEST, Pulled, read_manifest, take, write_manifest
 from tasks.io.store import Store
-from tasks.io.weights import WeightFile, fetch, find, load_tensors, pulled_name
 
 
 def sha256_of(path):

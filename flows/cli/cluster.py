@@ -1,0 +1,140 @@
+"""Commands for runs that workers do: up, down, deploy, submit, backfill."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.session import ConfigPath, console, parsed, show_results
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+
+Pool = Annotated[str, typer.Option(help="Work pool whose workers take the runs.")]
+
+
+def up(
+    configs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
+    ] = None,
+    pool: Pool = "dotpipe",
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the server, on this machine only.")
+    ] = 4200,
+) -> None:
+    """Start a Prefect server and a worker that stay, and register what they are to run."""
+    from flows.service.deployments import deploy as register
+    from flows.service.deployments import prepare
+    from flows.service.service import SERVER, WORKER, served
+    from flows.service.service import up as start
+
+    settings = [parsed(config) for config in configs or []]
+    with console(stderr=True).status("starting Prefect"), served(start_on=port):
+        prepare(pool)
+        for each in settings:
+            register(each, pool=pool)
+        address = start(pool, port)
+    typer.echo(f"dashboard: {address}")
+    if SERVER.is_alive():
+        typer.echo(f"server: its log is {SERVER.log}")
+    typer.echo(f"worker of the pool {pool!r}: its log is {WORKER.log}")
+    typer.echo("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
+
+
+def down() -> None:
+    """Stop the worker and the server that `up` has started; what is done is kept."""
+    from flows.service.service import down as stop
+
+    for name in (stopped := stop()):
+        typer.echo(f"stopped the {name}")
+    if not stopped:
+        typer.echo("nothing was running")
+
+
+def deploy(
+    config: ConfigPath,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="Cron line, in UTC, of when to do what is missing; 'none' for never."),
+    ] = None,
+    pool: Pool = "dotpipe",
+) -> None:
+    """Register the flows of CONFIG with the Prefect server, and the schedule if one is given."""
+    from flows.service.deployments import deploy as register
+    from flows.service.deployments import read_schedule
+    from flows.service.service import served
+
+    settings = parsed(config)
+    if schedule is not None:
+        read_schedule(schedule)  # a slip of the pen is told before a server is asked for
+    with served() as address:
+        for name in register(settings, pool=pool, schedule=schedule):
+            typer.echo(name)
+    typer.echo(f"registered for the pool {pool!r}: {address}/deployments")
+    if schedule is not None:
+        typer.echo(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
+
+
+def submit(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+    """Run all of it on a worker, in one run, and follow it; Ctrl-C stops following only."""
+    _run("backfill", config, pool, {})
+
+
+def backfill(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+    """Do what is missing in blocks on all workers of the pool, and follow that.
+
+    Run again, it takes up where it stood.
+    """
+    _run("backfill-in-blocks", config, pool, {"queue": "backfill"})
+
+
+def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None:
+    """Run a flow on the pool, and follow it.
+
+    Raises:
+        typer.Exit: it did not end well.
+    """
+    from prefect.deployments import run_deployment
+
+    from flows.cli.follow import follow
+    from flows.service.deployments import deploy as register
+    from flows.service.service import served
+
+    settings, terminal = parsed(config), console(stderr=True)
+    with served() as address:
+        register(settings, pool=pool)
+        run: Any = run_deployment(
+            f"{flow}/{settings.name}",
+            parameters=parameters,
+            flow_run_name=f"{flow} {settings.name}",
+            timeout=0,
+        )
+        page = f"{address}/runs/flow-run/{run.id}"
+        terminal.print(f"dashboard: {page}")
+        try:
+            state = follow(run, settings, terminal).state
+        except KeyboardInterrupt:
+            terminal.print(f"following has stopped; the run goes on, watch it there: {page}")
+            raise typer.Exit(130) from None
+    if state is None or not state.is_completed():
+        said = "it ended in no state" if state is None else f"{state.name}: {state.message}"
+        typer.secho(f"error: the run must end well, got {said}; see {page}", fg="red", err=True)
+        raise typer.Exit(1)
+    _conclude(settings, state.message)
+
+
+def _conclude(settings: "Config", message: str | None) -> None:
+    """The results of a run that ended well, if there are any yet."""
+    from tasks.io.errors import StoreRefused
+    from tasks.pipeline import is_finished
+    from tasks.report.report import report_address
+
+    lines = [message] if message else []
+    try:
+        if is_finished(settings):
+            show_results(settings)
+            lines.append(f"report: {report_address(settings)}")
+    except (OSError, StoreRefused) as error:  # the workers may see what this machine does not
+        lines.append(f"the results are in {settings.workspace}, which cannot be read here: {error}")
+    for line in dict.fromkeys(lines):  # the run may have said where its report is
+        typer.echo(line)

@@ -1,0 +1,222 @@
+"""The command `dotpipe`: one verb a step, one configuration for all of them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import cluster, upkeep
+from flows.cli.session import ConfigPath, console, notes, parsed, run_all, show_results, watched
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+"""No telemetry. Logs go to the Prefect server; the terminal has the bars and sentences."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Deep Optimal Transport at data-set scale: repair restored images without training.",
+)
+
+weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
+app.add_typer(weights_app, name="weights")
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 1."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    try:
+        app()
+    except Exception as error:
+        from tasks.io.errors import DotpipeError, StoreAway
+
+        if not isinstance(error, DotpipeError | StoreAway):
+            raise
+        kept = "; what is done is kept: run again when it is there"
+        remedy = kept if isinstance(error, StoreAway) else ""
+        typer.secho(f"error: {error}{remedy}", fg="red", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("dotpipe.yaml"),
+) -> None:
+    """Write a commented configuration to start from."""
+    from importlib.resources import files
+
+    from tasks.io.errors import ConfigurationError
+
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
+    if path.exists():
+        raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
+    path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
+    typer.echo(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to make it in.")] = Path("demo"),
+) -> None:
+    """Run the whole job on the photographs that scikit-image brings along."""
+    from flows.cli.demo import write_demo
+
+    run_all(write_demo(folder))
+
+
+@app.command()
+def run(config: ConfigPath) -> None:
+    """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
+    run_all(config)
+
+
+@app.command()
+def shard(config: ConfigPath) -> None:
+    """Cut the corpora into WebDataset shards; make the restored images if asked to."""
+    settings = parsed(config)
+    with watched():
+        from flows.shard_corpus import shard_corpus
+
+        shard_corpus(settings)
+
+
+@app.command()
+def fit(config: ConfigPath) -> None:
+    """Fit the transport operator on shards of natural and restored images."""
+    settings = parsed(config, shards=True)
+    with watched():
+        from flows.fit_transport import fit_transport
+
+        fit_transport(settings)
+
+
+@app.command()
+def enhance(config: ConfigPath) -> None:
+    """Write the enhanced data set, one set of shards for every alpha, and score it."""
+    settings = parsed(config, shards=True)
+    with watched():
+        from flows.enhance_dataset import enhance_dataset
+
+        enhance_dataset(settings)
+
+
+@app.command()
+def evaluate(config: ConfigPath) -> None:
+    """Score what has not been scored yet, and show the table."""
+    settings = parsed(config, shards=True)
+    with watched():
+        from flows.evaluate_dataset import evaluate_dataset
+
+        evaluate_dataset(settings)
+    show_results(settings)
+
+
+@app.command()
+def report(config: ConfigPath) -> None:
+    """Write the report over what has been evaluated."""
+    settings = parsed(config, shards=True)
+    with watched():
+        from flows.evaluate_dataset import report_dataset
+
+        address = report_dataset(settings)
+    typer.echo(f"report: {address}")
+
+
+@app.command()
+def choose(
+    config: ConfigPath,
+    min_psnr: Annotated[float | None, typer.Option(help="At least so many dB.")] = None,
+    min_ssim: Annotated[float | None, typer.Option(help="At least so much.")] = None,
+    max_lpips: Annotated[float | None, typer.Option(help="At most so much.")] = None,
+    max_fid: Annotated[
+        float | None, typer.Option(help="At most so much FID, or FD of the network in use.")
+    ] = None,
+    best: Annotated[
+        str | None, typer.Option(help="Be best in psnr, ssim, lpips, fid, kid or gelbrich.")
+    ] = None,
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Also alphas outside [0, 1], the theory's range.")
+    ] = False,
+) -> None:
+    """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
+    from tasks.io.errors import ConfigurationError
+    from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
+
+    settings = parsed(config)
+    limits = {"psnr": min_psnr, "ssim": min_ssim, "lpips": max_lpips, "fid": max_fid}
+    bounds = [
+        Bound(metric_named(name), value) for name, value in limits.items() if value is not None
+    ]
+    if not bounds and best is None:
+        raise ConfigurationError(
+            "choose must know what you want, got no option; give --min-psnr, --min-ssim, "
+            "--max-lpips or --max-fid, or --best with a metric"
+        )
+    wanted = None if best is None else metric_named(best)
+    results = read_results(settings)
+    choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
+    for line in (*describe(choice, results.titles), *results.notes):
+        typer.echo(line)
+
+
+@app.command()
+def status(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Show for every step what is done, missing, out of date and why, and failed."""
+    from tasks.upkeep.status import survey_steps
+
+    steps = list(survey_steps(parsed(config)))
+    if as_json:
+        typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
+        return
+    from rich.table import Table
+
+    table, told = Table("step", "done", "missing", "out of date", "failed"), dict[str, list[str]]()
+    for step in steps:
+        counts = (step.done, step.missing, step.stale, step.failed)
+        table.add_row(step.name, *map(str, counts))
+        for note in notes(step):
+            told.setdefault(note, []).append(step.name)
+    console().print(table)
+    for note, names in told.items():  # below it, where nothing is cut
+        typer.echo(f"{', '.join(names)}: {note}")
+
+
+@weights_app.command()
+def pull(
+    config: ConfigPath,
+    folder: Annotated[str, typer.Argument(metavar="DEST", help="Folder or bucket to fill.")],
+) -> None:
+    """Put everything that CONFIG's networks need into DEST; `weights: DEST` then uses it."""
+    from tasks.config import load_config
+    from tasks.upkeep.pull import pull_weights
+
+    complete = True
+    for name, entry, note in pull_weights(load_config(config), folder):
+        if entry is None:
+            complete = False
+            typer.secho(f"error: {note}", fg="red", err=True)
+        else:
+            typer.echo(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
+    if not complete:
+        raise typer.Exit(1)
+
+
+VERBS: tuple[Callable[..., None], ...] = (
+    *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
+    *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
+)
+for verb in VERBS:
+    app.command()(verb)

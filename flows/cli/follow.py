@@ -1,0 +1,139 @@
+"""Following a run that workers do: its steps as bars, until it ends or nobody looks any more."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    WorkerFilter,
+    WorkerFilterStatus,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from flows.runs.liveness import Pulse
+from flows.runs.pool import bury, patiently
+from tasks.config import Config
+from tasks.io.errors import DotpipeError
+
+_SECONDS_BETWEEN_LOOKS = 2.0
+_HINT_S = 20.0
+"""Of waiting; a worker looks for work every few seconds."""
+
+_STAGES = ("shard-corpus", "fit-transport", "enhance-dataset", "evaluate-dataset", "report")
+"""Flows whose steps are shown; blocks may be thousands, and their conductor counts them."""
+
+
+def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
+    """The run as it ended; bars show how far it is.
+
+    One whose worker has died is told to the server as crashed.
+
+    Raises:
+        DotpipeError: the run was deleted, or the server is away for too long.
+    """
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    shown: dict[UUID, TaskID] = {}
+    pulse, words = Pulse(config, from_afar=True), _Words(console)
+    with bars, _in_words(run), get_client(sync_client=True) as client:
+        state = bars.add_task(run.name, total=None)
+        while True:
+            now = patiently(lambda: client.read_flow_run(run.id))
+            said = now.state_name or "unknown"
+            bars.update(state, description=f"{now.name}: {said.lower()}")
+            words.say(now, said.lower(), client)
+            for artifact in patiently(lambda: _progress(client, run.id)):
+                _show(artifact, shown, bars)
+            if now.state is not None and now.state.is_final():
+                bars.update(state, total=1, completed=1)
+                return now
+            if complaint := pulse.complaint(now):
+                patiently(partial(bury, now, complaint))
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+class _Words:
+    """What is said beside the bars: states where there are no bars, and that nobody comes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._begun = console, time.monotonic()
+        self._last, self._has_hinted = "", False
+
+    def say(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
+        """Say what is new of the run."""
+        if state != self._last and not self._console.is_terminal:
+            self._console.print(f"{run.name}: {state}")
+        self._last = state
+        waits = run.state_type == StateType.SCHEDULED and not self._has_hinted
+        if waits and time.monotonic() - self._begun > _HINT_S:
+            self._has_hinted = True
+            self._hint(run.work_pool_name or "", client)
+
+    def _hint(self, pool: str, client: SyncPrefectClient) -> None:
+        online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+        workers = patiently(lambda: client.read_workers_for_work_pool(pool, worker_filter=online))
+        if not workers:
+            self._console.print(
+                f"no worker asks for work of the pool {pool!r}; `dotpipe up --pool {pool}` starts "
+                "one on this machine"
+            )
+
+
+@contextmanager
+def _in_words(run: FlowRun) -> Iterator[None]:
+    """Why a run can be followed no longer, as sentences."""
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise DotpipeError(
+            f"the run {run.name!r} must be on the Prefect server to be followed, but was deleted"
+        ) from error
+    except httpx.TransportError as error:
+        raise DotpipeError(
+            f"the Prefect server must answer for the run {run.name!r} to be followed, but is away; "
+            "the run may go on meanwhile"
+        ) from error
+
+
+def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:
+    """The progress of all steps of a run and of the runs below it, oldest first."""
+    runs, last = [run], [run]
+    stages = FlowFilter(name=FlowFilterName(any_=list(_STAGES)))
+    while last:
+        below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=last))
+        found_below = client.read_flow_runs(flow_filter=stages, flow_run_filter=below)
+        last = [found.id for found in found_below]
+        runs += last
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=runs),
+        type=ArtifactFilterType(any_=["progress"]),
+    )
+    found = client.read_artifacts(artifact_filter=wanted)
+    return sorted(found, key=lambda artifact: str(artifact.created))
+
+
+def _show(artifact: Artifact, shown: dict[UUID, TaskID], bars: Progress) -> None:
+    if artifact.id not in shown:
+        shown[artifact.id] = bars.add_task("", total=100)
+    done = artifact.data if isinstance(artifact.data, (int, float)) else 0.0
+    description = artifact.description or artifact.key or "step"
+    bars.update(shown[artifact.id], completed=done, description=description)

@@ -1,0 +1,141 @@
+"""What the commands share: the configuration, Prefect and the bars, the table at the end."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.runs.shutdown import in_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from flows.steps.reports import Report
+    from tasks.config import Config
+    from tasks.upkeep.status import StepStatus
+
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
+]
+
+
+def run_all(config: Path) -> None:
+    """Do all that is left to do, and show the results; without Prefect if nothing is."""
+    from tasks.pipeline import is_finished
+    from tasks.report.report import report_address
+    from tasks.shard.corpus import require_sources
+
+    settings = parsed(config)
+    if is_finished(settings):
+        show_results(settings)
+        typer.echo("nothing to do: every shard of every step is done")
+    else:
+        require_sources(settings.given_datasets())
+        with watched():
+            from flows.backfill import backfill
+
+            steps, _ = backfill(settings)
+        show_results(settings)
+        tell_refused(steps)
+    typer.echo(f"report: {report_address(settings)}")
+
+
+def tell_refused(steps: "list[Report]") -> None:
+    """Which images a run refused, and what can be done."""
+    refused = sum((step.refused for step in steps), Counter[str]())
+    if refused:
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
+        typer.echo(
+            f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
+            "and of the metrics say which. A file that is mended is taken in by the next run; "
+            "`dotpipe retry` tries the others again"
+        )
+
+
+def parsed(config: Path, *, shards: bool = False) -> "Config":
+    """The configuration; with ``shards``, its data sets must be there and up to date."""
+    from tasks.config import load_config
+    from tasks.upkeep.pull import require_pulled
+
+    settings = load_config(config)
+    require_pulled(settings)
+    if shards:
+        from tasks.pipeline import require_shards
+
+        require_shards(settings)
+    return settings
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """A Prefect server for the flows of the block, and bars on the terminal."""
+    from PIL import Image
+
+    from flows.service.server import prefect_server
+    from flows.steps.screen import Bars, screen
+
+    # Images over our own limit are refused with a reason; Pillow need not warn as well.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
+    terminal = console(stderr=True)
+    with ExitStack() as stack:
+        stack.enter_context(in_time())
+        with terminal.status("starting Prefect"):
+            address = stack.enter_context(prefect_server())
+        terminal.print(f"dashboard while this runs: {address}")
+        bars = Bars(terminal)
+        token = screen.set(bars)
+        stack.callback(screen.reset, token)
+        try:
+            with bars.shown():
+                yield
+        except (KeyboardInterrupt, SystemExit):
+            terminal.print("stopped; what is done is kept, run again to go on")
+            raise
+
+
+def show_results(config: "Config") -> None:
+    """The table of results, and what must be known of it."""
+    from rich.table import Table
+
+    from tasks.evaluate.summarise import plan_summary, read_summary
+    from tasks.fit.reduce import find_operator
+    from tasks.io.workspace import Workspace
+    from tasks.report.missing_metrics import gaps
+    from tasks.report.results import results_text, summary_facts, warnings_of
+
+    workspace = Workspace(config.workspace)
+    artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
+    rows, facts = read_summary(workspace, artifact), summary_facts(workspace, artifact)
+    titles, lines = results_text(rows, facts)
+    table = Table(*titles, title=config.name)
+    for line in lines:
+        table.add_row(*line)
+    console().print(table)
+    for note in (*warnings_of(facts), *gaps(config, rows, facts)):
+        typer.echo(note)
+
+
+def notes(step: "StepStatus") -> Iterator[str]:
+    """What there is to say of a step beside its counts."""
+    if step.note:
+        yield step.note
+    for reason, count in step.reasons.items():
+        yield (
+            reason
+            if step.asked == step.stale == count
+            else f"{reason} ({count} of {step.asked} asked)"
+        )
+    yield from step.failures
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """The terminal, or whatever output goes to."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)

@@ -1,0 +1,177 @@
+"""Commands that look after a workspace: verify, repair, retry, gc, forget."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.session import ConfigPath, console, parsed, run_all
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+    from tasks.io.workspace import Workspace
+    from tasks.upkeep.verify import Checked
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def verify(config: ConfigPath) -> None:
+    """Read everything in the workspace again, and name what is damaged; changes nothing."""
+    damaged = _damaged(parsed(config))
+    if damaged:
+        typer.echo(f"`dotpipe repair {config}` makes the shards that hold these again")
+        raise typer.Exit(1)
+
+
+def repair(config: ConfigPath) -> None:
+    """Verify, and make again exactly what is damaged, as far as this configuration makes it."""
+    from tasks.io.workspace import Workspace
+    from tasks.upkeep.verify import repair as withdraw
+    from tasks.upkeep.verify import still_missing
+
+    settings = parsed(config)
+    workspace = Workspace(settings.workspace)
+    damaged = _damaged(settings)
+    withdraw(workspace.ledger, damaged)
+    run_all(config)
+    if left := still_missing(workspace.ledger, damaged):
+        others = ", ".join(each.name for each in _served(settings, workspace)[1:])
+        remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
+        typer.echo(
+            f"{len(left)} of the damaged artifacts are of no step of {settings.name!r} and are "
+            f"not there now, as {left[0]}; {remedy}"
+        )
+
+
+def retry(
+    config: ConfigPath,
+    reason: Annotated[str, typer.Option(help="Only reasons with these words.")] = "",
+) -> None:
+    """Try refused images again; files that were repaired meanwhile come in too."""
+    from tasks.upkeep.retry import find_refusals, withdraw_refusals
+
+    settings = parsed(config)
+    tried = withdraw_refusals(settings, list(find_refusals(settings, reason)))
+    if not tried:
+        typer.echo(
+            "nothing to try again: no image was refused" + (f" for {reason!r}" * bool(reason))
+        )
+        return
+    typer.echo(f"trying again: {_listed(tried)}")
+    run_all(config)
+
+
+def gc(
+    config: ConfigPath,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Name of a configuration that is not needed any more.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Show what no configuration of the workspace refers to, and remove it if you agree."""
+    from tasks.config.registry import drop as drop_configuration
+    from tasks.config.registry import require_registered
+    from tasks.io.workspace import Workspace
+    from tasks.upkeep.waste import find_waste, remove_waste
+
+    settings = parsed(config)
+    workspace = Workspace(settings.workspace)
+    dropped = frozenset(drop or ())
+    require_registered(workspace.store, dropped)
+    served = [each for each in _served(settings, workspace) if each.name not in dropped]
+    typer.echo(f"kept for: {', '.join(each.name for each in served)}")
+    waste = find_waste(served, workspace)
+    if not waste.folders and not waste.notes and not dropped:
+        typer.echo("nothing to remove")
+        return
+    _show_folders(waste.folders, "to remove")
+    if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
+        for name in dropped:
+            drop_configuration(workspace.store, name)
+        remove_waste(waste, served, workspace)
+        typer.echo("removed")
+
+
+def forget(
+    config: ConfigPath,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the images.")],
+    yes: Yes = False,
+) -> None:
+    """Take images out of all that was made of them, for good, whatever the corpus holds.
+
+    Put `--` before keys that begin with a dash, and options before it.
+    """
+    from tasks.io.workspace import Workspace
+    from tasks.upkeep.forget import forget as take_out
+
+    settings = parsed(config)
+    workspace = Workspace(settings.workspace)
+    served = _served(settings, workspace)
+    question = f"take {len(keys)} image(s) out of {workspace.store.address()} for good?"
+    if not yes and not typer.confirm(question):
+        raise typer.Exit(1)
+    gone = take_out(served, keys, workspace)
+    for name, shards in gone.shards.items():
+        typer.echo(f"held by {', '.join(f'{name}/{shard}' for shard in shards)}")
+    for operator in gone.operators:
+        typer.echo(f"removed the operator {operator}, which they may have shaped")
+    _show_folders(gone.folders, "removed, with the shards that held them")
+    if gone.kept is not False:
+        keeps = "keeps" if gone.kept else "may keep"
+        typer.echo(
+            f"the bucket {keeps} old versions of what was removed: the images are gone when these "
+            "are; delete them, or let a lifecycle rule expire noncurrent versions"
+        )
+    typer.echo(f"`dotpipe run {config}` makes again what is left, without them")
+
+
+def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
+    """All configurations that a workspace serves; the given one as it is now."""
+    from tasks.config.registry import registered
+
+    others = [each for each in registered(workspace.store) if each.name != config.name]
+    return [config, *others]
+
+
+def _damaged(config: "Config") -> "list[Checked]":
+    """Verify a workspace, tell what is damaged, and return it."""
+    from tasks.io.workspace import Workspace
+    from tasks.upkeep.verify import verify as read_again
+
+    damaged, records, size = [], 0, 0
+    with console(stderr=True).status("reading") as status:
+        for checked in read_again(Workspace(config.workspace).ledger):
+            records, size = records + 1, size + checked.size
+            status.update(f"read {records} artifacts, {_bytes(size)}")
+            damaged += [checked] if checked.damage else []
+    for checked in damaged:
+        for damage in checked.damage:
+            typer.secho(damage, fg="red")
+    verdict = f"{len(damaged)} damaged" if damaged else "all as they were written"
+    typer.echo(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
+    return damaged
+
+
+def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
+    from rich.table import Table
+
+    table = Table("folder", "files", "size", title=title)
+    for folder, (count, size) in folders.items():
+        table.add_row(folder, str(count), _bytes(size))
+    console().print(table)
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
+
+
+def _bytes(size: float) -> str:
+    """A size as people read it."""
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")

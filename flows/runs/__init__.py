@@ -1,0 +1,1 @@
+"""Runs among others: pool, claims, liveness, takeover, orderly end."""

@@ -1,0 +1,1 @@
+"""One step of a flow: its units in a window, its progress, what it reports."""

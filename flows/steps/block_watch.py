@@ -1,0 +1,69 @@
+"""How far a backfill in blocks is, for the dashboard and whoever follows the run."""
+
+import time
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from flows.runs.pool import Errand, patiently
+from tasks.config import Config
+from tasks.io.workspace import Workspace
+from tasks.jobs.events import tell_run
+
+_SECONDS_BETWEEN_UPDATES = 2.0
+
+
+class BlockWatch:
+    """Images of the blocks that have ended, as an artifact of the conductor's run."""
+
+    def __init__(self, config: Config) -> None:
+        self._name = config.name
+        self._step = f"enhance {config.restored_name}"
+        self._total = sum(Workspace(config.workspace).shards(config.restored_name).values())
+        self._patience_s = config.blocks.patience_s
+        self._images = self._blocks = 0
+        self._started = self._shown = time.monotonic()
+        self._told = 0
+        created = patiently(
+            lambda: create_progress_artifact(0.0, key="enhance-in-blocks", description=self._step)
+        )
+        self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
+
+    def begin(self) -> None:
+        """All shards are looked at, again perhaps."""
+        self._images = 0
+
+    def pass_by(self, images: int) -> None:
+        """So many images were done before."""
+        self._images += images
+
+    def count(self, errand: Errand) -> None:
+        """A block has ended well."""
+        self._images += errand.images
+        self._blocks += 1
+        if time.monotonic() - self._shown > _SECONDS_BETWEEN_UPDATES:
+            self._show()
+
+    def wait(self, seconds: float) -> None:
+        """No block has ended for so long; tells of it once for each time patience ends."""
+        ends = int(seconds / self._patience_s)
+        if ends > self._told:
+            get_run_logger().warning("%s: no block has ended for %d s", self._step, seconds)
+            tell_run("stalled", self._name, {"step": self._step, "seconds": round(seconds)})
+        self._told = ends
+
+    def finish(self) -> None:
+        """Tell how it ended."""
+        self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        share = 100 * self._images / self._total if self._total else 100.0
+        description = f"{self._step}: {self._images} of {self._total} images"
+        description += f", {self._blocks} blocks in {self._shown - self._started:.0f} s"
+        percent = min(share, 100.0)
+        patiently(
+            lambda: update_progress_artifact(self._artifact, percent, description=description)
+        )

@@ -1,0 +1,208 @@
+"""The configuration file: parsed once, checked here, typed values ever after."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from dot_kernels.degradations import Degradation, Noise
+from tasks.config.error_messages import explain
+from tasks.config.sections import (
+    Blocks,
+    Compute,
+    Corpora,
+    Corpus,
+    Enhance,
+    Evaluate,
+    Fit,
+    Location,
+    Name,
+    Patches,
+    Shards,
+)
+from tasks.io.errors import ConfigurationError
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
+from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
+from tasks.io.section import Section
+
+
+class Config(Section):
+    """One data set to enhance, from its images to its report."""
+
+    name: Name
+    """Name of the run; also the enhanced data set's unless ``restored.name`` is given."""
+    workspace: Location
+    """Folder or s3://bucket/prefix for everything that is made; a relative one counts from this
+    file."""
+    weights: Location | None = None
+    """Folder or bucket that ``dotpipe weights pull`` filled; looked at first for every network;
+    a relative one counts from this file."""
+    corpora: Corpora
+    degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
+    """Makes degraded images from the reference, seeded by key."""
+    restore: RestorerSpec | None = None
+    """Makes restored images from the degraded ones."""
+    codec: CodecSpec = STABLE_DIFFUSION_VAE
+    patches: Patches = Patches()
+    fit: Fit = Fit()
+    enhance: Enhance = Enhance()
+    evaluate: Evaluate = Evaluate()
+    shards: Shards = Shards()
+    compute: Compute = Compute()
+    blocks: Blocks = Blocks()
+
+    @model_validator(mode="after")
+    def _the_restorer_has_something_to_do(self) -> "Config":
+        noisy = any(isinstance(degradation, Noise) for degradation in self.degrade)
+        if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
+            raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_compare_with(self) -> "Config":
+        if self.evaluate.against == "reference" and self.corpora.reference is None:
+            raise ValueError("evaluate.against is reference, so corpora.reference must be given")
+        return self
+
+    @model_validator(mode="after")
+    def _corpora_are_complete(self) -> "Config":
+        corpora, made = self.corpora, self.restore is not None
+        if made and not self.degrade:
+            raise ValueError("restore needs a degrade section that says what it undoes")
+        if self.degrade and not made:
+            raise ValueError("degrade needs a restore section, whose images are enhanced")
+        if made and corpora.restored is not None:
+            raise ValueError("corpora.restored is made by degrade and restore; give one or other")
+        if made and corpora.reference is None:
+            raise ValueError("degrade needs corpora.reference, the clean images it starts from")
+        if not made and corpora.restored is None:
+            raise ValueError(
+                "corpora.restored must be given, or made by degrade and restore from "
+                "corpora.reference"
+            )
+        names = [self.restored_name, *([self.natural_name] if corpora.natural else [])]
+        names += [self.reference_name] if self.reference_name else []
+        names += [self.source_name] if self.source_name != self.restored_name else []
+        if len(set(names)) < len(names):
+            raise ValueError(f"data sets must have different names, got {', '.join(names)}")
+        if corpora.natural is None and corpora.reference is None:
+            raise ValueError("corpora.natural must be given: what images should look like")
+        return self
+
+    @property
+    def reference_name(self) -> str | None:
+        """The data set of ground truth, if there is one."""
+        corpus = self.corpora.reference
+        return None if corpus is None else corpus.name or "reference"
+
+    @property
+    def natural_name(self) -> str:
+        """The data set that the transport aims at."""
+        if (corpus := self.corpora.natural) is not None:
+            return corpus.name or "natural"
+        return self.reference_name or ""
+
+    @property
+    def restored_name(self) -> str:
+        """The data set to enhance, whose name the results bear."""
+        corpus = self.corpora.restored
+        return (corpus.name if corpus else None) or self.name
+
+    @property
+    def against_name(self) -> str:
+        """The data set whose features the enhanced images' are compared with."""
+        wanted = self.evaluate.against or ("reference" if self.reference_name else "natural")
+        return (self.reference_name or "") if wanted == "reference" else self.natural_name
+
+    @property
+    def curve_alphas(self) -> tuple[float, ...]:
+        """The alphas of the curve; none where it cannot be had in closed form."""
+        possible = self.reference_name is not None and self.enhance.interpolation == "image"
+        return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
+
+    @property
+    def pairing(self) -> Literal["auto", "paired", "unpaired"]:
+        """How images are chosen for the fit; where restored images are made, so are pairs."""
+        if self.restore is not None and self.fit.pairing == "auto":
+            return "paired"
+        return self.fit.pairing
+
+    @property
+    def source_name(self) -> str:
+        """The data set of restored images that the operator is fitted on.
+
+        Where restored images are made and natural ones are others, those that the fit
+        will choose are degraded and restored too, so that both sides come from the same.
+        """
+        makes_pairs = self.restore is not None and self.pairing == "paired"
+        if makes_pairs and self.natural_name != self.reference_name:
+            return f"{self.name}.source"
+        return self.restored_name
+
+    def given_datasets(self) -> dict[str, Corpus]:
+        """The data sets that are sharded from folders, by name."""
+        corpora = self.corpora
+        given = {
+            self.reference_name: corpora.reference,
+            self.natural_name: corpora.natural or corpora.reference,
+            self.restored_name: corpora.restored,
+        }
+        return {name: corpus for name, corpus in given.items() if name and corpus}
+
+    def datasets(self) -> list[str]:
+        """All data sets of the workspace that belong to this configuration."""
+        return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
+
+    def made_datasets(self) -> dict[str, str]:
+        """The data sets that are made by degrading and restoring, and from which one."""
+        if self.restore is None or self.reference_name is None:
+            return {}
+        return {
+            self.source_name: self.natural_name,
+            self.restored_name: self.reference_name,
+        }
+
+    def anchored(self, folder: Path) -> "Config":
+        """The same with every relative path counted from a folder."""
+        tree = self.model_dump()
+        tree["workspace"] = _anchor(tree["workspace"], folder)
+        if self.weights is not None:
+            tree["weights"] = _anchor(self.weights, folder)
+        for corpus in filter(None, tree["corpora"].values()):
+            corpus["path"] = _anchor(corpus["path"], folder)
+        if isinstance(self.restore, SpandrelCheckpoint):
+            tree["restore"]["checkpoint"] = _anchor(self.restore.checkpoint, folder)
+        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
+            tree["codec"]["weights"] = _anchor(self.codec.weights, folder)
+        return Config.model_validate(tree)
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in a YAML file, its paths made absolute.
+
+    Raises:
+        ConfigurationError: the file is not there, is no YAML, or breaks a rule.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"configuration must be a readable file, got {str(path)!r} ({error.strerror}); "
+            "`dotpipe init` writes one"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} must be YAML in UTF-8: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path} must hold sections, got {type(tree).__name__}")
+    try:
+        return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+    except ValidationError as error:
+        raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+
+
+def _anchor(location: str, folder: Path) -> str:
+    """A location that does not depend on the current folder."""
+    if "://" in location:
+        return location
+    return str((folder / Path(location).expanduser()).resolve())

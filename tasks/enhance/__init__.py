@@ -1,0 +1,1 @@
+"""Enhanced shards: match the ground truth, transport at every alpha, score."""

@@ -1,0 +1,111 @@
+"""Match the images to enhance with their ground truth, by key, shard by shard."""
+
+from collections.abc import Iterator
+
+from prefect import task
+
+from tasks.config import Config
+from tasks.io.artifacts.parquet import write_table
+from tasks.io.catalogue import counterparts
+from tasks.io.errors import CorpusError
+from tasks.io.ledger import digest_of
+from tasks.io.shards import Member, members_of
+from tasks.io.shards.shard import read_table
+from tasks.io.workspace import Workspace, dataset_folder, matches_folder
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
+from tasks.jobs.policy import SHARD_POLICY, logger
+
+
+class MatchJob(Job):
+    """Find the ground truth of the images of some shards."""
+
+    dataset: str
+    reference: str
+    by_shard: dict[str, Target]
+
+    def targets(self) -> list[Target]:
+        """The matches of the shards."""
+        return list(self.by_shard.values())
+
+    def claim(self) -> str:
+        """All of them together."""
+        return matches_folder(self.dataset, self.reference)
+
+
+@task(name="match", task_run_name="match {job.dataset} with {job.reference}", **SHARD_POLICY)
+def match_reference(job: MatchJob) -> None:
+    """Write the matches of each shard."""
+    settle(job, write_matches)
+
+
+def plan_matches(config: Config, workspace: Workspace) -> MatchJob | None:
+    """All shards whose matches are missing; None if there are none, or no reference."""
+    if config.reference_name is None:
+        return None
+    dataset, reference = config.restored_name, config.reference_name
+    folder = matches_folder(dataset, reference)
+    survey = workspace.ledger.survey(folder)
+    shards = workspace.ledger.survey(dataset_folder(dataset))
+    truth = workspace.ledger.survey(dataset_folder(reference))
+    digest = finished_digest(truth, f"{dataset_folder(reference)}/index")
+    targets = {}
+    for shard in workspace.shards(dataset):
+        own = finished_digest(shards, f"{dataset_folder(dataset)}/{shard}")
+        inputs = {"shard": own, "reference": digest}
+        if target := aim(survey, f"{folder}/{shard}", "match", inputs):
+            targets[shard] = target
+    if not targets:
+        return None
+    return MatchJob(workspace=workspace.url, dataset=dataset, reference=reference, by_shard=targets)
+
+
+def match_artifacts(config: Config, workspace: Workspace) -> Iterator[str]:
+    """The matches of every shard, done or not."""
+    if config.reference_name is not None:
+        folder = matches_folder(config.restored_name, config.reference_name)
+        yield from (f"{folder}/{shard}" for shard in workspace.shards(config.restored_name))
+
+
+def read_matches(
+    workspace: Workspace, dataset: str, reference: str, shard: str
+) -> dict[str, Member]:
+    """The ground truth of a shard's images by key; images without one are left out."""
+    table = read_table(workspace.store, f"{matches_folder(dataset, reference)}/{shard}.parquet")
+    return {m.key: m for m in members_of(table, dataset_folder(reference))}
+
+
+def write_matches(job: MatchJob) -> int:
+    """Look the keys of each shard up in the reference's index."""
+    workspace = job.opened()
+    restored = workspace.catalogue(job.dataset)
+    asking = restored.only([e for e in restored.shards if e.shard in job.by_shard])
+    matched = 0
+    for entry, table in counterparts(asking, workspace.catalogue(job.reference)):
+        target = job.by_shard[entry.shard]
+        matched += table.num_rows
+        with publishing(workspace, target) as publication:
+            write_table(table, publication.file(f"{target.artifact}.parquet"))
+            publication.facts |= {"images": entry.accepted, "matched": table.num_rows}
+            # Where a reference lies may change without the reference changing.
+            truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+            publication.digest = digest_of(list(truths))
+    logger().info("matched images=%d reference=%s", matched, job.reference)
+    return matched
+
+
+def require_matches(config: Config, workspace: Workspace) -> None:
+    """Check that the reference is the ground truth of anything at all.
+
+    Raises:
+        CorpusError: no key is shared.
+    """
+    if config.reference_name is None:
+        return
+    names = config.restored_name, config.reference_name
+    if not any(read_matches(workspace, *names, shard) for shard in workspace.shards(names[0])):
+        ours, theirs = (next(workspace.keys(name), ("nothing", ""))[0] for name in names)
+        raise CorpusError(
+            "reference must share keys (paths without extension) with the restored images, got "
+            f"none in common: {theirs!r} against {ours!r}; rename the files, or leave out "
+            "corpora.reference"
+        )

@@ -1,0 +1,88 @@
+"""What networks see in a batch of images: LPIPS against references, and features."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dot_kernels import Transported
+from dot_kernels.metrics import (
+    ErrorSums,
+    peak_signal_to_noise_ratio,
+    structural_similarity_along,
+)
+from tasks.io.networks.extractors import Extractor
+from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
+from tasks.io.shards.loader import to_bytes
+from tasks.io.workspace import Signal
+
+
+class Seen(NamedTuple):
+    """One image as the feature network sees it: features (d,), and logits (c,) if it has any."""
+
+    features: Tensor
+    logits: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of the metrics; None where one is not wanted or has no weights."""
+
+    lpips: Perceptual | None = None
+    extractor: Extractor | None = None
+
+    def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
+        """LPIPS against references (b, 3, h, w); None where it cannot be had."""
+        if self.lpips is None or references is None:
+            return None
+        if min(references.shape[2:]) < LPIPS_SHORTEST_SIDE:
+            return None
+        return self.lpips(references)
+
+    def features(self, images: Tensor) -> list[Seen] | None:
+        """Features of each image (b, 3, h, w) in [0, 1] as it will be written, in 8 bits."""
+        return None if self.extractor is None else see(self.extractor, to_bytes(images))
+
+
+def see(extractor: Extractor, images: Tensor) -> list[Seen] | None:
+    """Features of each image, uint8 (b, 3, h, w); None where they are too small for them."""
+    if min(images.shape[2:]) < extractor.shortest_side:
+        return None
+    features, logits = extractor(images)
+    return [
+        Seen(row, None if logits is None else logits[index]) for index, row in enumerate(features)
+    ]
+
+
+def distortions_along(
+    transported: Transported, references: Tensor, signals: Sequence[Signal]
+) -> list[dict[Signal, dict[str, float | None]]]:
+    """For each image, its distortions at every alpha of the curve, before clipping.
+
+    Args:
+        transported: with image interpolation.
+        references: ground truth (b, 3, h, w).
+        signals: points of the curve.
+    """
+    direction = transported.direction()
+    if direction is None or not signals:
+        return [{} for _ in references]
+    points = [1 - signal.alpha for signal in signals if signal.alpha is not None]
+    start = transported.images
+    errors = ErrorSums.of(start, direction, references).mean_squared_error(points).T.tolist()
+    scores = structural_similarity_along(start, direction, references, points)
+    similar = [[None] * len(points)] * len(errors) if scores is None else scores.T.tolist()
+    return [
+        {
+            signal: {"mse": mse, "psnr": peak_signal_to_noise_ratio(mse), "ssim": ssim}
+            for signal, mse, ssim in zip(signals, image_errors, image_scores, strict=True)
+        }
+        for image_errors, image_scores in zip(errors, similar, strict=True)
+    ]
+
+
+def finite(images: Tensor) -> Tensor:
+    """For each image of a batch, whether all of it is a number."""
+    return torch.isfinite(images).flatten(1).all(dim=1)

@@ -1,0 +1,52 @@
+"""Rows of the metric table, from rendered images."""
+
+from typing import Any
+
+from dot_kernels.metrics import (
+    mean_squared_error,
+    peak_signal_to_noise_ratio,
+    structural_similarity,
+)
+from tasks.enhance.rendering import Rendered
+from tasks.io.workspace import CURVE, Signal
+
+
+def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str, Any]]:
+    """The rows of one signal of one picture: its metrics, or why there are none.
+
+    The curve has a row for each of its points, and none where there is no reference.
+    """
+    row = _identity(rendered, signal, fingerprint)
+    if signal == CURVE:
+        return [
+            {**row, "alpha": point.alpha, **metrics, "lpips": rendered.lpips.get(point)}
+            for point, metrics in rendered.curve.items()
+        ]
+    if rendered.reason is not None:
+        return [row | {"status": "refused", "reason": rendered.reason}]
+    image, reference = rendered.images.get(signal), rendered.reference
+    if image is None or reference is None:
+        return [row | {"status": "unscored", "reason": rendered.unscored}]
+    mse = mean_squared_error(image, reference)
+    metrics = {
+        "mse": mse,
+        "psnr": peak_signal_to_noise_ratio(mse),
+        "ssim": structural_similarity(image, reference),
+        "lpips": rendered.lpips.get(signal),
+    }
+    return [row | metrics]
+
+
+def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:
+    """Whose row it is."""
+    member = rendered.picture.member
+    return {
+        "key": member.key,
+        "shard": member.tar.rpartition("/")[2].removesuffix(".tar"),
+        "signal": signal.name,
+        "alpha": signal.alpha,
+        "width": member.width,
+        "height": member.height,
+        "status": "ok",
+        "fingerprint": fingerprint,
+    }

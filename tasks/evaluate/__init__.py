@@ -1,0 +1,1 @@
+"""Numbers over a whole data set: features, FID and its relatives, means."""

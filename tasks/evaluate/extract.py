@@ -1,0 +1,172 @@
+"""Extract the features of a data set's own images, which the enhanced ones are compared with."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from prefect import task
+from torch import Tensor
+
+from tasks.config import Config
+from tasks.config.sections import Compute
+from tasks.enhance.perception import see
+from tasks.io.artifacts.features import FeatureWriter
+from tasks.io.images import Limits
+from tasks.io.machine.cores import cores
+from tasks.io.machine.devices import leased
+from tasks.io.networks.batches import Batches, no_room
+from tasks.io.networks.digests import require_identity
+from tasks.io.networks.extractors import (
+    Extractor,
+    Network,
+    extractor_identity,
+    feature_folder,
+    load_extractor,
+)
+from tasks.io.shards.loader import (
+    Picture,
+    equal_sizes,
+    load_pictures,
+    read_ahead,
+    to_bytes,
+    to_tensor,
+    windows,
+)
+from tasks.io.workspace import Workspace, dataset_features_folder, dataset_folder
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Subject,
+    Target,
+    aim,
+    carry_out,
+    count_reasons,
+    finished_digest,
+    publishing,
+)
+from tasks.jobs.events import told
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.progress import advance
+from tasks.jobs.stopwatch import Stopwatch, timed
+
+TOO_SMALL = "no features: the image is too small for the network"
+
+
+class ExtractJob(Job):
+    """Features of the images of one shard."""
+
+    target: Target
+    dataset: str
+    shard: str
+    network: Network
+    weights: str | None
+    identity: dict[str, str]
+    compute: Compute
+    limits: Limits
+
+    def subject(self) -> Subject:
+        """The shard whose images are looked at."""
+        return Subject(self.dataset, self.shard)
+
+
+@task(name="extract", task_run_name="extract {job.dataset} {job.shard}", **SHARD_POLICY)
+def extract_features(job: ExtractJob) -> Outcome:
+    """Write the features of one shard; safe to repeat."""
+    return told("extracted", job, carry_out(job, write_features))
+
+
+def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
+    """A unit for every shard of the data set to compare with; none without a network."""
+    network, dataset = config.evaluate.features, config.against_name
+    identity = None if network is None else extractor_identity(network, config.weights)
+    if network is None or identity is None:
+        return
+    folder = dataset_features_folder(dataset, feature_folder(identity))
+    survey = workspace.ledger.survey(folder)
+    shards = workspace.ledger.survey(dataset_folder(dataset))
+    for shard, images in workspace.shards(dataset).items():
+        inputs = {
+            "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
+            "features": identity,
+        }
+        target = aim(survey, f"{folder}/{shard}", "extract", inputs)
+        job = (
+            None
+            if target is None
+            else ExtractJob(
+                workspace=workspace.url,
+                target=target,
+                dataset=dataset,
+                shard=shard,
+                network=network,
+                weights=config.weights,
+                identity=identity,
+                compute=config.compute,
+                limits=config.shards.limits(),
+            )
+        )
+        yield Planned(shard, images, job, (f"{folder}/{shard}",))
+
+
+def write_features(job: ExtractJob) -> Outcome:
+    """Extract the features of one shard."""
+    with leased(job.compute.device) as device:
+        return timed(device, partial(_write, job, device))
+
+
+def _write(job: ExtractJob, device: str, watch: Stopwatch) -> Outcome:
+    workspace, batches = job.opened(), Batches("extract", device)
+    reasons, images = list[str](), 0
+    with watch.lap("load networks"):
+        extractor = load_extractor(job.network, device, job.weights)
+        require_identity(extractor_identity(job.network, job.weights), job.identity)
+    with publishing(workspace, job.target) as publication:
+        writer = FeatureWriter(
+            publication.file(f"{job.target.artifact}.parquet"), extractor.dimension, job.network
+        )
+        for window in _windows(job, extractor, batches, watch):
+            images += len(window)
+            found = [(p.member.key, row) for p, row in window if not isinstance(row, str)]
+            writer.add([key for key, _ in found], [row for _, row in found])
+            reasons += [reason for _, reason in window if isinstance(reason, str)]
+            advance(len(window))
+        batches.require_room()
+        writer.close()
+        outcome = Outcome(images=images, refused=count_reasons(reasons), remarks=batches.remarks)
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+    return outcome
+
+
+def _windows(
+    job: ExtractJob, extractor: Extractor, batches: Batches, watch: Stopwatch
+) -> Iterator[list[tuple[Picture, Tensor | str]]]:
+    """The pictures of a shard in the order of keys, with their features, or why they have none."""
+    workspace, batch = job.opened(), job.compute.batch
+    with watch.lap("read"):
+        members = workspace.members(job.dataset, job.shard)
+    with ThreadPoolExecutor(cores()) as pool:
+        loaded = read_ahead(
+            lambda window: load_pictures(workspace.store, window, job.limits, pool),
+            windows(members, batch),
+        )
+        for pictures in watch.each("read", loaded):
+            rows: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
+            for group in equal_sizes(pictures, batch):
+                member = group[0].member
+                with watch.lap("metrics"):
+                    found = batches.run(_seen_by(extractor), group, member.width * member.height)
+                for picture, row in zip(group, found, strict=True):
+                    rows[picture.member.key] = no_room(picture) if row is None else row
+            yield [(picture, rows[picture.member.key]) for picture in pictures]
+
+
+def _seen_by(extractor: Extractor) -> Callable[[Sequence[Picture]], list[Tensor | str]]:
+    """Gives the features of pictures of one size, or why they have none."""
+
+    def features(group: Sequence[Picture]) -> list[Tensor | str]:
+        images = to_tensor([p.pixels for p in group if p.pixels is not None])
+        seen = see(extractor, to_bytes(images))
+        return [TOO_SMALL] * len(group) if seen is None else [one.features for one in seen]
+
+    return features

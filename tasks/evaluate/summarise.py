@@ -1,0 +1,203 @@
+"""Summarise: the fidelity of every signal in one table, with what a reader must know of it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+
+from tasks.config import Config
+from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.fidelity import read_fidelity
+from tasks.fit.reduce import OperatorRef
+from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
+from tasks.io.artifacts.parquet import write_table
+from tasks.io.machine.threads import side_by_side
+from tasks.io.networks.extractors import extractor_identity, extractor_names
+from tasks.io.networks.perceptual import lpips_identity, lpips_name
+from tasks.io.shards.shard import read_table
+from tasks.io.workspace import (
+    Signal,
+    Workspace,
+    metrics_folder,
+    reports_folder,
+    signals_folder,
+)
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
+from tasks.jobs.policy import SHARD_POLICY, logger
+from tasks.shard.bad_images import refused_in, require_few_bad
+
+
+class SummaryJob(Job):
+    """Gather the fidelity of all signals."""
+
+    target: Target
+    dataset: str
+    operator: str
+    signals: tuple[Signal, ...]
+    shards: tuple[str, ...]
+    max_bad_fraction: float
+    names: dict[str, str]
+
+
+@task(name="summarise", task_run_name="summarise {job.dataset}", **SHARD_POLICY)
+def summarise(job: SummaryJob) -> None:
+    """Write the fidelity table."""
+    settle(job, write_summary)
+    logger().info("summarised signals=%d shards=%d", len(job.signals), len(job.shards))
+
+
+def plan_summary(
+    config: Config, operator: OperatorRef, workspace: Workspace
+) -> tuple[str, SummaryJob | None]:
+    """The artifact that holds the table, and the job that makes it if it is missing.
+
+    Raises:
+        StepMissing: the fidelity of some signals has not been measured.
+    """
+    dataset = config.restored_name
+    reports = workspace.ledger.survey(reports_folder(dataset, operator.name))
+    shards = tuple(workspace.shards(dataset))
+    signals = signals_to_score(config)
+    folder = signals_folder(dataset, operator.name)
+    inputs: dict[str, Any] = {
+        "signals": [
+            finished_digest(reports, f"{folder}/{signal.folder}", "evaluate") for signal in signals
+        ],
+        "shards": shards,
+        "max_bad_fraction": config.shards.max_bad_fraction,
+        "names": metric_names(config),
+    }
+    artifact = f"{reports_folder(dataset, operator.name)}/fidelity"
+    target = aim(reports, artifact, "summarise", inputs)
+    job = (
+        None
+        if target is None
+        else SummaryJob(
+            workspace=workspace.url,
+            target=target,
+            dataset=dataset,
+            operator=operator.name,
+            signals=signals,
+            shards=shards,
+            max_bad_fraction=config.shards.max_bad_fraction,
+            names=metric_names(config),
+        )
+    )
+    return artifact, job
+
+
+def metric_names(config: Config) -> dict[str, str]:
+    """What the metrics are called, and the digests of the weights that this depends on."""
+    lpips, features = config.evaluate.lpips, config.evaluate.features
+    names = dict[str, str]()
+    if lpips is not None:
+        names["lpips_name"] = lpips_name(lpips, config.weights)
+        names |= _digest("lpips", lpips_identity(lpips, config.weights))
+    if features is None:
+        return names
+    frechet, kernel = extractor_names(features, config.weights)
+    names |= {"network": features, "frechet_name": frechet, "kernel_name": kernel}
+    return names | _digest("features", extractor_identity(features, config.weights))
+
+
+def _digest(metric: str, identity: Mapping[str, str] | None) -> dict[str, str]:
+    """The digest of a network's weights, where they are."""
+    return {} if identity is None else {f"{metric}_sha256": identity["sha256"]}
+
+
+def read_summary(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
+    """The rows of the fidelity table."""
+    rows: list[dict[str, Any]] = read_table(workspace.store, f"{artifact}.parquet").to_pylist()
+    return rows
+
+
+def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
+    """Gather the rows of all signals; what they are called and warn of is metadata."""
+    workspace = job.opened()
+    _require_good(job, workspace)
+    folder = signals_folder(job.dataset, job.operator)
+    rows = [
+        row
+        for signal in job.signals
+        for row in read_fidelity(workspace, f"{folder}/{signal.folder}")
+    ]
+    metadata = job.names | _sizes(rows) | {"warnings": json.dumps(_warnings(rows, job.names))}
+    with publishing(workspace, job.target) as publication:
+        table = pa.Table.from_pylist(rows, FIDELITY_SCHEMA.with_metadata(metadata))
+        write_table(table, publication.file(f"{job.target.artifact}.parquet"))
+    return read_summary(workspace, job.target.artifact)
+
+
+def _sizes(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The dimension of the features, and KID's subsets, where there are features."""
+    sizes = {name: [row[name] for row in rows if row.get(name)] for name in _SIZES}
+    return {name: str(min(values)) for name, values in sizes.items() if values}
+
+
+_SIZES = ("dimension", "reference_images", "subset_size")
+
+
+def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str]:
+    """What makes the numbers less than they seem."""
+    sizes = {name: int(value) for name, value in _sizes(rows).items()}
+    if "dimension" not in sizes:
+        return []
+    dimension, reference = sizes["dimension"], sizes["reference_images"]
+    images = min(row["featured"] for row in rows if row.get("featured"))
+    found = []
+    if min(images, reference) < dimension:
+        found.append(
+            f"{names['frechet_name']} compares covariances of {dimension} features, but there are "
+            f"{images} images and {reference} to compare with: below {dimension} of each it is "
+            "far too large and compares only runs over the same images; the extrapolation does "
+            "not mend this."
+        )
+    if sizes.get("subset_size", 1000) < 1000:
+        found.append(
+            f"{names['kernel_name']} is averaged over subsets of {sizes['subset_size']} images "
+            "instead of 1000, as there are so few; its spread is that of such subsets."
+        )
+    return found + _few(rows, reference)
+
+
+def _few(rows: Sequence[dict[str, Any]], reference: int) -> list[str]:
+    """What few images do to the metrics that are not distances."""
+    found = []
+    split = (_fewest(rows, "inception_score") or 5000) // 10
+    if split < 500:
+        found.append(
+            f"The Inception Score is a mean over splits of about {split} images: below 500 it is "
+            "too small, and compares only runs over as many images."
+        )
+    images = _fewest(rows, "precision")
+    if images is not None and min(images, reference) < 1000:
+        found.append(
+            f"Precision and recall of {images} images and {reference} to compare with: below "
+            "1000 of each they are coarse, and compare only runs over as many images."
+        )
+    return found
+
+
+def _fewest(rows: Sequence[dict[str, Any]], metric: str) -> int | None:
+    """The smallest number of images with features behind a metric; None where no row has it."""
+    counts = [row["featured"] for row in rows if row.get(metric) is not None]
+    return min(counts, default=None)
+
+
+def _require_good(job: SummaryJob, workspace: Workspace) -> None:
+    """Check how many images the enhancement refused.
+
+    Raises:
+        TooManyBadImages: more than the configuration allows.
+    """
+    folder = metrics_folder(job.dataset, job.operator, job.signals[0])
+    images, refused = 0, Counter[str]()
+    read = partial(read_table, workspace.store, columns=["status", "reason"])
+    for table in side_by_side(read, (f"{folder}/{shard}.parquet" for shard in job.shards)):
+        images += table.num_rows
+        refused.update(refused_in(table))
+    require_few_bad(job.dataset, images, refused, job.max_bad_fraction)

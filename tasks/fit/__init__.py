@@ -1,0 +1,1 @@
+"""The transport operator: choose images, measure their latents, solve."""

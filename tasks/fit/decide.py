@@ -1,0 +1,173 @@
+"""Decide whether the operator in use stays, or one is fitted to what was measured.
+
+An operator stays as long as the statistics are near those that it was itself fitted on,
+so slow drift adds up and ends in a refit.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from prefect import task
+
+from dot_kernels import GaussianMoments, gelbrich_distance
+from tasks.config import Config
+from tasks.fit.decision import (
+    Decision,
+    decision_artifact,
+    decision_inputs,
+    decision_mark,
+    find_decision,
+    recipe_digest,
+    survey_beside,
+)
+from tasks.fit.select import Selection
+from tasks.fit.statistics import Sides
+from tasks.io.artifacts.moments import load_operator
+from tasks.io.errors import CorpusError
+from tasks.io.ledger import Record, summarised
+from tasks.io.workspace import Workspace, operator_artifact
+from tasks.jobs import Job, Line, Target, publishing, settle
+from tasks.jobs.policy import SHARD_POLICY, logger
+
+
+class DecideJob(Job):
+    """Compare what was measured with the operators that there are."""
+
+    target: Target
+    sides: Sides
+    dataset: str
+    ridge: float
+    recipe: str
+    refit_beyond: float
+    void: tuple[Line, ...] = ()
+    """Records of this very decision, whose operator is gone."""
+
+
+class _Comparison(NamedTuple):
+    """How far the statistics are from an operator's own; the nearest first."""
+
+    moved: float
+    apart: float
+    operator: str
+
+    def is_near(self, refit_beyond: float) -> bool:
+        return self.moved <= refit_beyond * self.apart
+
+
+@task(name="decide", task_run_name="decide on the operator of {job.dataset}", **SHARD_POLICY)
+def decide_refit(job: DecideJob) -> None:
+    """Write the decision; safe to repeat."""
+    make_decision(job)
+
+
+def plan_decision(config: Config, selection: Selection, workspace: Workspace) -> DecideJob | None:
+    """The job that decides; None if that is done, or every change means a refit.
+
+    Raises:
+        StepMissing: the moments have not been measured.
+    """
+    if config.fit.refit_beyond is None:
+        return None
+    sides = Sides.of(config, selection, workspace)
+    if find_decision(config, sides, workspace) is not None:
+        return None
+    artifact, mark = decision_artifact(config), decision_mark(config, sides)
+    records = survey_beside(artifact, workspace).records(artifact)
+    void = tuple(record for record in records if record.fingerprint == mark)
+    return DecideJob(
+        workspace=workspace.url,
+        target=Target(
+            artifact=artifact,
+            fingerprint=mark,
+            inputs=summarised(decision_inputs(config, sides)),
+            replaces=bool(records) and not void,
+        ),
+        sides=sides,
+        dataset=config.restored_name,
+        ridge=config.fit.ridge,
+        recipe=recipe_digest(config, sides),
+        refit_beyond=config.fit.refit_beyond,
+        void=void,
+    )
+
+
+def make_decision(job: DecideJob) -> None:
+    """Decide, unless another run has; a decision whose operator is gone is withdrawn first."""
+    job.opened().ledger.withdraw(map(Record._make, job.void))
+    settle(job, write_decision)
+
+
+def write_decision(job: DecideJob) -> Decision:
+    """Write which operator is used from now on.
+
+    Raises:
+        CorpusError: what was measured cannot be compared, nor could it be fitted to.
+    """
+    workspace = job.opened()
+    with publishing(workspace, job.target) as publication:
+        decision = _decide(job, workspace)
+        text = decision.model_dump_json(indent=1)
+        publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
+    logger().info("decided operator=%s moved=%s", decision.operator, decision.share)
+    return decision
+
+
+def _decide(job: DecideJob, workspace: Workspace) -> Decision:
+    """For the operator in use if it is near, else the nearest that is, else a new one."""
+    source, target = (side.whole for side in job.sides.read(workspace))
+
+    def compare(operator: str) -> _Comparison:
+        return _compared(source, target, operator, job.dataset, workspace)
+
+    former = _in_use(job, workspace)
+    found = None if former is None else compare(former)
+    if found is None or not found.is_near(job.refit_beyond):
+        others = map(compare, (name for name in _comparable(job, workspace) if name != former))
+        found = min((each for each in others if each.is_near(job.refit_beyond)), default=found)
+    own = job.sides.operator(job.ridge)
+    if found is None:
+        return Decision(operator=own, recipe=job.recipe, refit_beyond=job.refit_beyond)
+    return Decision(
+        operator=found.operator if found.is_near(job.refit_beyond) else own,
+        recipe=job.recipe,
+        refit_beyond=job.refit_beyond,
+        compared_with=found.operator,
+        moved=found.moved,
+        apart=found.apart,
+    )
+
+
+def _in_use(job: DecideJob, workspace: Workspace) -> str | None:
+    """The operator of the last decision, if it is there and the recipe is still the same."""
+    if not workspace.ledger.records(job.target.artifact):
+        return None
+    former = Decision.model_validate_json(workspace.store.read(f"{job.target.artifact}.json"))
+    is_there = bool(workspace.ledger.records(operator_artifact(job.dataset, former.operator)))
+    return former.operator if is_there and former.recipe == job.recipe else None
+
+
+def _comparable(job: DecideJob, workspace: Workspace) -> Iterator[str]:
+    """The operators of this recipe, whoever has fitted them."""
+    artifact = operator_artifact(job.dataset, "any")
+    for record in sorted(survey_beside(artifact, workspace).all()):
+        if workspace.ledger.facts(record).get("recipe") == job.recipe:
+            yield record.artifact.rpartition("/")[2]
+
+
+def _compared(
+    source: GaussianMoments,
+    target: GaussianMoments,
+    operator: str,
+    dataset: str,
+    workspace: Workspace,
+) -> _Comparison:
+    """The statistics against those that an operator was fitted on, which its file holds."""
+    path = f"{operator_artifact(dataset, operator)}.safetensors"
+    with workspace.store.fetched(path) as file:
+        _, fitted, _ = load_operator(file, path)
+    pairs = (source, fitted["source"]), (target, fitted["target"])
+    try:
+        moved = sum(gelbrich_distance(now, then) for now, then in pairs)
+    except ValueError as error:
+        raise CorpusError(f"no transport can be fitted: {error}") from error
+    return _Comparison(moved, gelbrich_distance(*fitted.values()), operator)

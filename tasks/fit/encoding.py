@@ -1,0 +1,91 @@
+"""The network's part of measuring: pictures in, the moments of their latent patches out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dot_kernels import Codec, GaussianMoments, patch_moments
+from dot_kernels.enhancement import encode_padded, whole_cells
+from tasks.enhance.perception import finite
+from tasks.io.networks.batches import Batches, no_room
+from tasks.io.networks.codecs import Precision
+from tasks.io.shards.loader import Picture, equal_sizes, to_tensor
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec
+
+NOT_FINITE = "latents are not finite: use float32, or check the codec"
+
+
+@dataclass
+class Encoder:
+    """Encodes pictures in batches that fit; loads the codec when the first one comes.
+
+    What is not finite in a lower precision is encoded again in float32.
+    """
+
+    load: Callable[[Precision], Codec]
+    precision: Precision
+    batch: int
+    batches: Batches
+    watch: Stopwatch
+    again: int = field(default=0, init=False)
+    """Pictures that were encoded again in float32."""
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec in the precision that was asked for."""
+        return self._loaded(self.precision)
+
+    @property
+    def remarks(self) -> dict[str, int]:
+        """What a record should say of how it went."""
+        return self.batches.remarks | ({"again_in_float32": self.again} if self.again else {})
+
+    def measure(
+        self, pictures: Sequence[Picture], patch_size: int
+    ) -> Iterator[GaussianMoments | str]:
+        """For each picture the moments of its latent patches, or why it has none."""
+        latents: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
+        for group in equal_sizes(pictures, self.batch):
+            latents |= self._encode(group, self.codec)
+            again = [picture for picture in group if latents[picture.member.key] is NOT_FINITE]
+            if again and self.precision != "float32":
+                self.again += len(again)
+                latents |= self._encode(again, self._loaded("float32"))
+        for picture in pictures:
+            found = latents[picture.member.key]
+            yield found if isinstance(found, str) else self._measure(picture, found, patch_size)
+
+    def _loaded(self, precision: Precision) -> Codec:
+        with self.watch.lap("load networks"):
+            return TimedCodec(self.load(precision), self.watch)
+
+    def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
+        """Latents (1, c, y, x) of the whole cells of pictures of one size, by key."""
+
+        def encode(part: Sequence[Picture]) -> list[Tensor | str]:
+            pixels = [picture.pixels for picture in part if picture.pixels is not None]
+            with self.watch.lap("read"):
+                images = to_tensor(pixels, self.batches.device)
+            latents = whole_cells(encode_padded(images, codec), images, codec.factor)
+            usable = finite(latents).tolist()
+            split = zip(torch.split(latents, 1), usable, strict=True)
+            return [one if is_usable else NOT_FINITE for one, is_usable in split]
+
+        encoded = self.batches.run(encode, group, _size(group[0]))
+        return {
+            picture.member.key: no_room(picture) if latents is None else latents
+            for picture, latents in zip(group, encoded, strict=True)
+        }
+
+    def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
+        (moments,) = self.batches.run(
+            lambda each: [patch_moments(one, patch_size) for one in each], [latents], _size(picture)
+        )
+        return no_room(picture) if moments is None else moments
+
+
+def _size(picture: Picture) -> int:
+    return picture.member.width * picture.member.height

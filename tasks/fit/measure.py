@@ -1,0 +1,240 @@
+"""Measure the latent patches of a shard: encode its chosen images, take their moments."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from prefect import task
+
+from dot_kernels import GaussianMoments
+from tasks.config import Config
+from tasks.config.sections import Compute
+from tasks.fit.encoding import Encoder
+from tasks.fit.select import Selection
+from tasks.io.artifacts.moments import digest_moments, load_moments, save_moments
+from tasks.io.errors import ArtifactDamaged
+from tasks.io.images import Limits
+from tasks.io.ledger import fingerprint
+from tasks.io.machine.cores import cores
+from tasks.io.machine.devices import leased
+from tasks.io.networks.batches import Batches
+from tasks.io.networks.codecs import CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.shards import Member
+from tasks.io.shards.loader import load_pictures, read_ahead, windows
+from tasks.io.workspace import Workspace, dataset_folder, moments_folder
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Subject,
+    Target,
+    aim,
+    carry_out,
+    count_reasons,
+    finished_digest,
+    publishing,
+)
+from tasks.jobs.events import told
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.progress import advance
+from tasks.jobs.stopwatch import Stopwatch, timed
+
+KEPT_IMAGES, KEPT_DIMENSION = 1000, 512
+"""Up to these, moments are also kept image by image, for error bars."""
+
+WHOLE = "all"
+"""Name of a shard's moments in its file; those of an image are named by ``image_name``."""
+
+
+class MeasureJob(Job):
+    """Moments of the latent patches of some images of one shard."""
+
+    target: Target
+    dataset: str
+    shard: str
+    chosen: tuple[str, ...]
+    codec: CodecSpec
+    patch_size: int
+    by_image: bool
+    weights: str | None
+    compute: Compute
+    limits: Limits
+
+    def subject(self) -> Subject:
+        """The shard that is measured."""
+        return Subject(self.dataset, self.shard)
+
+
+@task(name="measure", task_run_name="measure {job.dataset} {job.shard}", **SHARD_POLICY)
+def measure_shard(job: MeasureJob) -> Outcome:
+    """Write the moments of one shard; safe to repeat."""
+    return told("measured", job, carry_out(job, write_moments))
+
+
+def measure_name(config: Config) -> str:
+    """What moments are measured with; those of other codecs lie beside them."""
+    inputs = {
+        "codec": codec_identity(config.codec, config.weights),
+        "patch_size": config.patches.size,
+        "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
+    }
+    return fingerprint("measure", inputs)[:16]
+
+
+def plan_measurement(
+    config: Config, dataset: str, chosen: dict[str, list[str]], workspace: Workspace
+) -> list[Planned]:
+    """A unit for every shard with chosen images."""
+    folder = moments_folder(dataset, measure_name(config))
+    survey = workspace.ledger.survey(folder)
+    shards = workspace.ledger.survey(dataset_folder(dataset))
+    planned = []
+    for shard, keys in chosen.items():
+        inputs = {
+            "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
+            "keys": keys,
+            "by_image": config.fit.images <= KEPT_IMAGES,
+            "measure": measure_name(config),
+        }
+        target = aim(survey, f"{folder}/{shard}", "measure", inputs)
+        job = (
+            None
+            if target is None
+            else MeasureJob(
+                workspace=workspace.url,
+                target=target,
+                dataset=dataset,
+                shard=shard,
+                chosen=tuple(keys),
+                codec=config.codec,
+                patch_size=config.patches.size,
+                by_image=config.fit.images <= KEPT_IMAGES,
+                weights=config.weights,
+                compute=config.compute,
+                limits=config.shards.limits(),
+            )
+        )
+        planned.append(Planned(shard, len(keys), job, (f"{folder}/{shard}",)))
+    return planned
+
+
+def image_name(key: str) -> str:
+    """Name of one image's moments in the file of its shard."""
+    return f"image/{key}"
+
+
+def plan_both_measurements(
+    config: Config, selection: Selection, workspace: Workspace
+) -> list[Planned]:
+    """The units of both sides of the fit."""
+    sides = {config.source_name: selection.source, config.natural_name: selection.target}
+    return [
+        unit
+        for dataset, chosen in sides.items()
+        for unit in plan_measurement(config, dataset, chosen, workspace)
+    ]
+
+
+def write_moments(job: MeasureJob) -> Outcome:
+    """Measure the chosen images of one shard; not again those that an earlier file has."""
+    with leased(job.compute.device) as device:
+        return timed(device, partial(_write, job, device))
+
+
+def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
+    workspace, chosen = job.opened(), set(job.chosen)
+    with watch.lap("read"):
+        members = [m for m in workspace.members(job.dataset, job.shard) if m.key in chosen]
+        known = _known(job, members, workspace)
+    reasons, images = list[str](), dict[str, str]()
+    with publishing(workspace, job.target) as publication:
+        encoder = _encoder(job, device, watch)
+        dimension = _dimension(job, known, encoder)
+        whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
+        with watch.lap("statistics"):
+            for member, moments in _measured(job, members, known, encoder):
+                if isinstance(moments, str):
+                    reasons.append(moments)
+                    continue
+                whole = whole + moments
+                if job.by_image and dimension <= KEPT_DIMENSION:
+                    parts[image_name(member.key)] = moments
+                    images[member.key] = member.sha256
+        encoder.batches.require_room()
+        outcome = Outcome(
+            images=len(job.chosen), refused=count_reasons(reasons), remarks=encoder.remarks
+        )
+        path = publication.file(f"{job.target.artifact}.safetensors")
+        save_moments({WHOLE: whole, **parts}, path, images=images)
+        publication.digest = digest_moments({WHOLE: whole, **parts})
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+    return outcome
+
+
+def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
+    return Encoder(
+        load=lambda precision: load_codec(job.codec, device, precision, job.weights),
+        precision=job.compute.precision,
+        batch=job.compute.batch,
+        batches=Batches("measure", device),
+        watch=watch,
+    )
+
+
+def _dimension(job: MeasureJob, known: dict[str, GaussianMoments], encoder: Encoder) -> int:
+    """Of the latent patches; the codec is asked only where no moments tell it."""
+    for moments in known.values():
+        return moments.dimension
+    return encoder.codec.channels * job.patch_size**2
+
+
+def _known(
+    job: MeasureJob, members: list[Member], workspace: Workspace
+) -> dict[str, GaussianMoments]:
+    """The moments of images, by key, that an earlier measurement kept and that still hold.
+
+    Its file lies in a folder for just this codec, precision and patch size, and says of
+    which bytes each image was; it counts as long as the ledger vouches for it.
+    """
+    if not job.target.replaces:
+        return {}
+    try:
+        path = f"{job.target.artifact}.safetensors"
+        with workspace.store.fetched(path) as file:
+            parts, facts = load_moments(file, path)
+        images: dict[str, str] = facts.get("images", {})
+        return {m.key: parts[image_name(m.key)] for m in members if images.get(m.key) == m.sha256}
+    except (OSError, ArtifactDamaged, KeyError):
+        return {}  # absent or damaged: everything is measured
+
+
+def _measured(
+    job: MeasureJob,
+    members: list[Member],
+    known: dict[str, GaussianMoments],
+    encoder: Encoder,
+) -> Iterator[tuple[Member, GaussianMoments | str]]:
+    """The moments of every image in the order of keys, or why it has none."""
+    fresh = _encoded(job, [member for member in members if member.key not in known], encoder)
+    for member in members:
+        if member.key in known:
+            advance(1)
+            yield member, known[member.key]
+        else:
+            yield member, next(fresh)
+
+
+def _encoded(
+    job: MeasureJob, members: list[Member], encoder: Encoder
+) -> Iterator[GaussianMoments | str]:
+    """The moments of images, encoded window by window, or why there are none."""
+    store = job.opened().store
+    with ThreadPoolExecutor(cores()) as pool:
+        loaded = read_ahead(
+            lambda window: load_pictures(store, window, job.limits, pool),
+            windows(members, job.compute.batch),
+        )
+        for pictures in encoder.watch.each("read", loaded):
+            for moments in encoder.measure(pictures, job.patch_size):
+                advance(1)
+                yield moments

@@ -1,0 +1,1 @@
+"""Files of results: Parquet tables, and tensors as safetensors."""

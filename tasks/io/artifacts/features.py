@@ -1,0 +1,130 @@
+"""Features of images: a Parquet table of keys and rows, and sums of class probabilities."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from dot_kernels.metrics import ClassSums, FeatureStatistics
+from tasks.io.artifacts.parquet import opened, present, whole, writer
+from tasks.io.artifacts.tensors import load_tensors, save_tensors
+from tasks.io.store import Store
+
+_CLASS_SUMS = "class sums"
+
+BLOCK = 4096
+"""Images whose statistics are taken at once; cut in the order of keys, whatever the shards."""
+
+
+class FeatureWriter:
+    """Writes rows of features as they come, so that a shard's never lie in memory at once."""
+
+    def __init__(self, path: Path, dimension: int, network: str) -> None:
+        kind = pa.list_(pa.float32(), dimension)
+        meaning = {"meaning": "output of the network in the file's metadata", "unit": "1"}
+        self._schema = pa.schema([pa.field("key", pa.string()), pa.field("features", kind)])
+        self._schema = self._schema.set(1, self._schema.field(1).with_metadata(meaning))
+        self._schema = self._schema.with_metadata({"network": network})
+        # Compression gains nothing on floats without a pattern, and costs time.
+        self._writer = writer(path, self._schema, compression="none", use_dictionary=False)
+
+    def add(self, keys: Sequence[str], rows: Sequence[Tensor]) -> None:
+        """Append images.
+
+        Args:
+            keys: in order.
+            rows: (d,) float32 for each key.
+        """
+        if not keys:
+            return
+        flat = pa.array(torch.stack(list(rows)).flatten().numpy())
+        columns = [
+            pa.array(list(keys), pa.string()),
+            pa.FixedSizeListArray.from_arrays(flat, type=self._schema.field(1).type),
+        ]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def close(self) -> None:
+        """Write the end of the table; closing again does nothing."""
+        self._writer.close()
+
+
+def draw_of(key: str) -> int:
+    """A number from 0 to 2⁶³ − 1 that belongs to a key: its group, and its turn in a sample."""
+    digest = hashlib.sha256(f"features\0{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def draws_of(keys: Iterable[str]) -> Tensor:
+    """The draws of keys (n,)."""
+    return torch.tensor([draw_of(key) for key in keys], dtype=torch.int64)
+
+
+def read_statistics(store: Store, paths: Iterable[str], capacity: int) -> FeatureStatistics | None:
+    """Statistics of all features in some tables; None if there is no image in them.
+
+    Args:
+        store: where they lie.
+        paths: in the order of keys.
+        capacity: images in the sample for kernel distance, precision and recall.
+    """
+    total: FeatureStatistics | None = None
+    for keys, rows in _blocks(_batches(store, paths)):
+        part = FeatureStatistics.of(rows, draws_of(keys), capacity=capacity)
+        total = part if total is None else total + part
+    return total
+
+
+def save_class_sums(sums: ClassSums, path: Path) -> None:
+    """Write sums of class probabilities."""
+    tensors = {
+        "counts": sums.counts,
+        "probabilities": sums.probabilities,
+        "negative_entropies": sums.negative_entropies,
+    }
+    save_tensors(tensors, path, _CLASS_SUMS)
+
+
+def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
+    """The sums of some files together; None if there are none."""
+    total: ClassSums | None = None
+    for path in paths:
+        with store.fetched(path) as local:
+            part = ClassSums(**load_tensors(local, _CLASS_SUMS, path)[0])
+        total = part if total is None else total + part
+    return total
+
+
+def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Tensor]]:
+    """The tables piece by piece, as keys and rows (n, d)."""
+    for path in paths:
+        with (
+            present(path),
+            store.fetched(path) as local,
+            whole(path),
+            opened(local) as table,
+        ):
+            for batch in table.iter_batches(BLOCK):
+                rows = batch.column("features")
+                flat = rows.flatten().to_numpy(zero_copy_only=False)
+                shaped = np.array(flat, dtype=np.float32).reshape(len(rows), -1)
+                yield batch.column("key").to_pylist(), torch.from_numpy(shaped)
+
+
+def _blocks(
+    batches: Iterable[tuple[list[str], Tensor]],
+) -> Iterator[tuple[list[str], Tensor]]:
+    """The same rows in pieces of BLOCK, the last one shorter."""
+    keys, parts = list[str](), list[Tensor]()
+    for new_keys, rows in batches:
+        keys, parts = keys + new_keys, [*parts, rows]
+        while len(keys) >= BLOCK:
+            whole = torch.cat(parts)
+            yield keys[:BLOCK], whole[:BLOCK]
+            keys, parts = keys[BLOCK:], [whole[BLOCK:]]
+    if keys:
+        yield keys, torch.cat(parts)

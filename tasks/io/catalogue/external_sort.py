@@ -1,0 +1,78 @@
+"""Merging any number of sorted streams with a few of them in memory."""
+
+import heapq
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+
+from tasks.io.store import temporary_room
+
+WIDTH = 64
+"""Streams that are merged at once; more are merged into files first."""
+
+ROWS = 1 << 16
+"""Tuples in no order that are sorted in memory; more are by way of this machine's disk."""
+
+_BATCH = 1024
+
+T = TypeVar("T", bound=tuple[str, ...])
+
+
+def merged(streams: Iterable[Iterator[T]], width: int = WIDTH) -> Iterator[T]:
+    """The tuples of sorted streams in their order.
+
+    Holds what ``width`` streams hold, whatever their number: where there are more, the
+    rest waits on this machine's disk. No stream is begun before its turn.
+    """
+    level = list(streams)
+    if len(level) <= width:
+        yield from heapq.merge(*level)
+        return
+    with temporary_room(), tempfile.TemporaryDirectory() as folder:
+        number = 0
+        while len(level) > width:
+            waiting, level = iter(level), []
+            while group := list(islice(waiting, width)):
+                path = Path(folder) / str(number)
+                level.append(_spilled(heapq.merge(*group), path))
+                number += 1
+        yield from heapq.merge(*level)
+
+
+def in_order(rows: Iterator[T], most: int = ROWS) -> Iterator[T]:
+    """Tuples that come in any order, sorted, with at most ``most`` of them in memory."""
+    with temporary_room(), tempfile.TemporaryDirectory() as folder:
+        batches = iter(lambda: sorted(islice(rows, most)), [])
+        pieces = [
+            _spilled(iter(batch), Path(folder) / str(number))
+            for number, batch in enumerate(batches)
+        ]
+        yield from merged(pieces)
+
+
+def _spilled(rows: Iterator[T], path: Path) -> Iterator[T]:
+    """The same tuples, by way of a file."""
+    first = next(rows, None)
+    if first is None:
+        return iter(())
+    names = [str(column) for column in range(len(first))]
+    schema = pa.schema([(name, pa.string()) for name in names])
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        batch = [first, *islice(rows, _BATCH - 1)]
+        while batch:
+            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema))
+            batch = list(islice(rows, _BATCH))
+    return _read(path, type(first))
+
+
+def _read(path: Path, kind: type[T]) -> Iterator[T]:
+    make = getattr(kind, "_make", kind)
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_stream(source) as reader:
+        for batch in reader:
+            columns = [column.to_pylist() for column in batch.columns]
+            yield from map(make, zip(*columns, strict=True))

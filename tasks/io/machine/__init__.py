@@ -1,0 +1,1 @@
+"""The machine: its share for a task, devices, threads, processes."""

@@ -1,0 +1,1 @@
+"""Networks with weights: codecs, restorers, extractors, perceptual metrics."""

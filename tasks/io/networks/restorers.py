@@ -1,0 +1,153 @@
+"""Restorers by name: what a configuration says of one, and the restorer itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dot_kernels.degradations import Degradation, Noise, total_downscaling
+from dot_kernels.restorers import Restorer, bicubic
+from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.machine.devices import pick_device
+from tasks.io.networks.digests import digest, require_digest, require_file
+from tasks.io.networks.model_cache import LOADING, kept
+from tasks.io.networks.weights_folder import take
+from tasks.io.section import Section, Sha256
+
+
+class Bicubic(Section):
+    """Bicubic interpolation back to the clean image's size."""
+
+    kind: Literal["bicubic"]
+
+
+class NonLocalMeans(Section):
+    """Non-local means (scikit-image, fast mode); noise level from ``degrade``."""
+
+    kind: Literal["non-local-means"]
+    strength: Annotated[float, Field(gt=0)] = 0.8
+    """Cut-off distance in units of the noise's sigma."""
+    patch_size: Annotated[int, Field(ge=3)] = 5
+    patch_distance: Annotated[int, Field(ge=1)] = 6
+
+
+class SpandrelCheckpoint(Section):
+    """Any restoration network that spandrel recognises from its checkpoint."""
+
+    kind: Literal["spandrel"]
+    checkpoint: str
+    """File; a relative path counts from the configuration file."""
+    sha256: Sha256 | None = None
+    """Digest that the file must have; not checked when left out."""
+
+
+RestorerSpec = Annotated[Bicubic | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")]
+
+
+def restorer_identity(spec: RestorerSpec, folder: str | None = None) -> dict[str, Any]:
+    """What makes two restorers the same.
+
+    Args:
+        spec: what the configuration says.
+        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
+
+    Raises:
+        WeightsMissing: the checkpoint is not there, or not the one that was named.
+    """
+    if not isinstance(spec, SpandrelCheckpoint):
+        return spec.model_dump()
+    checkpoint = locate_checkpoint(spec, folder)
+    return {"kind": spec.kind, "sha256": require_digest(checkpoint, None, "")}
+
+
+def pulled_checkpoint(spec: SpandrelCheckpoint) -> str:
+    """Where a pulled folder keeps the checkpoint."""
+    return f"restorers/{Path(spec.checkpoint).name}"
+
+
+def locate_checkpoint(spec: SpandrelCheckpoint, folder: str | None = None) -> Path:
+    """The checkpoint where the configuration says, or else in the pulled folder.
+
+    Raises:
+        WeightsMissing: it is in neither, or not the one that was named.
+    """
+    path = Path(spec.checkpoint)
+    if folder is not None and not path.is_file():
+        path = take(pulled_checkpoint(spec), folder)
+    require_file(path, "restore.checkpoint names the file")
+    require_digest(path, spec.sha256, "restore.sha256")
+    return path
+
+
+def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) -> Restorer:
+    """The restorer; networks on their device, loaded once per process and device.
+
+    Args:
+        spec: what the configuration says.
+        device: cpu, cuda, cuda:1, or auto.
+        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
+
+    Raises:
+        WeightsMissing: the checkpoint is not there or not understood.
+    """
+    match spec:
+        case Bicubic():
+            return bicubic
+        case NonLocalMeans():
+            return _non_local_means(spec)
+        case SpandrelCheckpoint():
+            with LOADING:
+                checkpoint = locate_checkpoint(spec, folder)
+                return _load_checkpoint(pick_device(device), str(checkpoint), digest(checkpoint))
+
+
+def _non_local_means(spec: NonLocalMeans) -> Restorer:
+    """Buades et al. 2005, as scikit-image computes it, after bicubic upscaling if needed."""
+    from skimage.restoration import denoise_nl_means
+
+    def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
+        variance = sum(d.sigma**2 for d in degradations if isinstance(d, Noise))
+        sigma = float(variance**0.5)
+        image: Any = denoise_nl_means(
+            degraded.movedim(0, -1).numpy(),
+            patch_size=spec.patch_size,
+            patch_distance=spec.patch_distance,
+            h=spec.strength * sigma,
+            sigma=sigma,
+            fast_mode=True,
+            channel_axis=-1,
+        )
+        denoised = torch.from_numpy(image).float().movedim(-1, 0)
+        return bicubic(denoised, degradations)
+
+    return restore
+
+
+@kept(2)
+def _load_checkpoint(device: str, checkpoint: str, _digest: str) -> Restorer:
+    from spandrel import ImageModelDescriptor, ModelLoader
+
+    try:
+        model = ModelLoader(device=device).load_from_file(checkpoint)
+    except Exception as error:
+        raise WeightsMissing(
+            f"{checkpoint} must be a checkpoint that spandrel recognises: {error}"
+        ) from error
+    if not isinstance(model, ImageModelDescriptor) or model.input_channels != 3:
+        raise WeightsMissing(f"{checkpoint} must hold a network from one RGB image to another")
+
+    @torch.inference_mode()
+    def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
+        factor = total_downscaling(degradations)
+        if model.scale != factor:
+            raise ConfigurationError(
+                f"restore.checkpoint must enlarge by {factor}, which degrade reduces by, "
+                f"got a network for {model.scale}"
+            )
+        restored: Tensor = model(degraded[None].to(device))[0]
+        return restored.float().cpu().clamp(0, 1)
+
+    return restore

@@ -1,0 +1,94 @@
+"""Bytes to and from a remote store, each request told by an address when it fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fsspec.asyn import sync
+
+from tasks.io.store.attempts import repeated
+from tasks.io.store.errors import (
+    is_beyond_end,
+    is_contested,
+    is_replaced,
+    is_unsupported,
+    translated,
+)
+
+
+class Replaced(OSError):
+    """A file is another one than when its reading began."""
+
+
+def ranged(
+    system: Any, full: str, address: str, version: str | None = None
+) -> Callable[[int, int], bytes]:
+    """Gives the bytes of a file from a start to before an end; none behind its last.
+
+    Args:
+        system: a file system of fsspec.
+        full: the file's path there.
+        address: the file, for errors.
+        version: the ETag that it must have, in S3; ``Replaced`` tells when it has another.
+    """
+
+    def part(start: int, end: int) -> bytes:
+        if version is None:
+            return bytes(system.cat_file(full, start=start, end=end))
+        return _part(system, full, start, end, version)
+
+    def fetch(start: int, end: int) -> bytes:
+        try:
+            with translated(address):
+                return repeated(lambda: part(start, end))
+        except OSError as error:
+            if is_beyond_end(error):
+                return b""
+            if version is not None and is_replaced(error):
+                raise Replaced(f"{address} was replaced while it was read; run again") from error
+            raise
+
+    return fetch
+
+
+def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
+    """A range of one version of an object, which fsspec's own request does not name."""
+    bucket, key, _ = system.split_path(full)
+    asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
+    body = system.call_s3("get_object", Bucket=bucket, Key=key, **asked)["Body"]
+    try:
+        return bytes(sync(system.loop, body.read))
+    finally:
+        body.close()
+
+
+def upload(system: Any, aside: Path, full: str, address: str, **options: Any) -> None:
+    """Copy a local file to its place.
+
+    Raises:
+        OSError: there is another number of bytes than were sent. They are left: nothing
+            vouches for them yet, and they may be another run's.
+    """
+    size = aside.stat().st_size
+    with translated(address):
+        system.put_file(str(aside), full, **options)
+        system.invalidate_cache()
+        taken = int(system.info(full)["size"])
+        if taken != size:
+            raise OSError(f"the upload must take {size} bytes, got {taken}; try again")
+
+
+def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
+    """Write a file unless there is one, or one is being made; None if it cannot be asked so."""
+    try:
+        with translated(address):
+            system.pipe_file(full, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if is_replaced(error) or is_contested(error):
+            return False
+        if is_unsupported(error):
+            return None
+        raise
+    return True

@@ -1,0 +1,38 @@
+"""What a task is: the job it is told, how it is carried out, what it reports.
+
+The policy, events and progress of tasks need Prefect and are imported from their modules.
+"""
+
+from tasks.jobs.job import (
+    Job,
+    Line,
+    Outcome,
+    Planned,
+    Recipe,
+    Subject,
+    Target,
+    aim,
+    carry_out,
+    count_reasons,
+    finished_digest,
+    note_failure,
+    publishing,
+    settle,
+)
+
+__all__ = [
+    "Job",
+    "Line",
+    "Outcome",
+    "Planned",
+    "Recipe",
+    "Subject",
+    "Target",
+    "aim",
+    "carry_out",
+    "count_reasons",
+    "finished_digest",
+    "note_failure",
+    "publishing",
+    "settle",
+]

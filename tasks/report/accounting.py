@@ -1,0 +1,178 @@
+"""What a run counted and timed, read back from its records and tables for the report."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from tasks.config import Config
+from tasks.enhance.signals import signals_to_score
+from tasks.fit.measure import measure_name
+from tasks.fit.select import plan_selection, read_selection
+from tasks.io.ledger import Record, Survey
+from tasks.io.networks.extractors import feature_folder
+from tasks.io.shards.shard import read_table
+from tasks.io.workspace import (
+    Signal,
+    Workspace,
+    dataset_features_folder,
+    dataset_folder,
+    enhanced_folder,
+    metrics_folder,
+    moments_folder,
+    operator_artifact,
+    reports_folder,
+)
+from tasks.jobs import count_reasons
+
+
+class Count(NamedTuple):
+    """Images that a step was offered, and those it refused, by reason."""
+
+    step: str
+    images: int
+    refused: dict[str, int]
+
+    def refused_in_words(self) -> str:
+        """The reasons, or "none"."""
+        return ", ".join(f"{n} × {reason}" for reason, n in self.refused.items()) or "none"
+
+
+class Timing(NamedTuple):
+    """How long the work of a step took, all its workers added up, and on how many images.
+
+    ``parts`` says where the time went, if that was measured.
+    """
+
+    step: str
+    images: int | None
+    seconds: float
+    parts: dict[str, float]
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second of one worker."""
+        return self.images / self.seconds if self.images and self.seconds > 0 else None
+
+
+def count_images(config: Config, operator: str, workspace: Workspace) -> list[Count]:
+    """Images offered and refused, for every data set and for the metrics."""
+    counts = []
+    for dataset in config.datasets():
+        artifact = f"{dataset_folder(dataset)}/index"
+        (record, *_) = workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
+        facts = workspace.ledger.facts(record)
+        counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
+    counts += _fit_counts(config, workspace)
+    signal = signals_to_score(config)[0]
+    images, reasons = 0, Counter[str]()
+    for shard in workspace.shards(config.restored_name):
+        folder = metrics_folder(config.restored_name, operator, signal)
+        table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+        images += table.num_rows
+        unscored = table.filter(pc.not_equal(table["status"], "ok"))
+        reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
+    counts.append(Count(f"enhance {config.restored_name}", images, dict(sorted(reasons.items()))))
+    return counts
+
+
+def time_steps(
+    config: Config, operator: str, workspace: Workspace, facts: Mapping[str, str]
+) -> list[Timing]:
+    """The time of every step, as the records of what it made have it.
+
+    ``facts`` of the summary say which network the features are of.
+    """
+    timings = [
+        _time(f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}", records)
+        for dataset in config.datasets()
+        if (records := _shard_facts(workspace, dataset_folder(dataset)))
+    ]
+    timings += _fit_timings(config, operator, workspace)
+    signal = Signal("enhanced", config.enhance.alphas[0])
+    folder = enhanced_folder(config.restored_name, operator, signal)
+    timings.append(_time(f"enhance {config.restored_name}", _shard_facts(workspace, folder)))
+    if against := _feature_folder(config, facts):
+        records = _shard_facts(workspace, against)
+        timings.append(_time(f"features of {config.against_name}", records))
+    timings.append(_evaluation(config, operator, workspace))
+    return [timing for timing in timings if timing.seconds > 0]
+
+
+def _fit_counts(config: Config, workspace: Workspace) -> list[Count]:
+    """Images measured on both sides of the fit, and what could not be decoded or encoded."""
+    counts = []
+    for dataset, records in _fit_facts(config, workspace):
+        images, refused = 0, Counter[str]()
+        for facts in records:
+            images += facts["images"]
+            refused.update(facts["refused"])
+        counts.append(Count(f"fit on {dataset}", images, dict(refused)))
+    return counts
+
+
+def _fit_facts(config: Config, workspace: Workspace) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each side's data set, and what the records of its moments say."""
+    selection = read_selection(workspace, plan_selection(config, workspace)[0])
+    sides = {config.source_name: selection.source, config.natural_name: selection.target}
+    for dataset, chosen in sides.items():
+        folder = moments_folder(dataset, measure_name(config))
+        survey = workspace.ledger.survey(folder)
+        yield (
+            dataset,
+            [workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1]) for shard in chosen],
+        )
+
+
+def _fit_timings(config: Config, operator: str, workspace: Workspace) -> list[Timing]:
+    timings = [
+        _time(f"measure {dataset}", records) for dataset, records in _fit_facts(config, workspace)
+    ]
+    artifact = operator_artifact(config.restored_name, operator)
+    survey = workspace.ledger.survey(artifact.rpartition("/")[0])
+    facts = [workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]
+    seconds = sum(fact["seconds"] for fact in facts)
+    return [*timings, Timing("reduce", None, seconds, {})]
+
+
+def _evaluation(config: Config, operator: str, workspace: Workspace) -> Timing:
+    """The summary and what each signal adds to it."""
+    survey = workspace.ledger.survey(reports_folder(config.restored_name, operator))
+    artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
+    facts = [workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
+    return Timing(
+        f"evaluate {config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
+    )
+
+
+def _feature_folder(config: Config, facts: Mapping[str, str]) -> str | None:
+    """Where the reference's own features by this run's network lie."""
+    network, sha256 = facts.get("network"), facts.get("features_sha256")
+    if network is None or sha256 is None:
+        return None
+    folder = feature_folder({"network": network, "sha256": sha256})
+    return dataset_features_folder(config.against_name, folder)
+
+
+def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:
+    """What the records of the shards in a folder say."""
+    survey = workspace.ledger.survey(folder)
+    return [workspace.ledger.facts(record) for record in _shard_records(survey, folder)]
+
+
+def _shard_records(survey: Survey, folder: str) -> Iterable[Record]:
+    for artifact in survey.artifacts():
+        if artifact.startswith(f"{folder}/shard-") and artifact.count("/") == folder.count("/") + 1:
+            yield survey.records(artifact)[-1]
+
+
+def _time(step: str, records: Iterable[Mapping[str, Any]]) -> Timing:
+    """Add up what records say; laps, where a step has them, are its time."""
+    images, seconds, parts = 0, 0.0, Counter[str]()
+    for facts in records:
+        images += facts.get("images", 0)
+        laps = facts.get("laps", {})
+        parts.update(laps)
+        seconds += sum(laps.values()) if laps else facts["seconds"]
+    return Timing(step, images, seconds, dict(parts))

@@ -1,0 +1,228 @@
+"""Choose an alpha from the tables that are there: bounds to keep, and what to be best in."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from tasks.config import Config
+from tasks.evaluate.summarise import plan_summary, read_summary
+from tasks.fit.reduce import find_operator
+from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
+from tasks.io.workspace import Workspace, reports_folder
+from tasks.report.results import results_units, summary_facts, warnings_of
+
+Metric = Literal["psnr", "ssim", "lpips", "fid", "kid", "gelbrich"]
+
+COLUMNS: dict[Metric, str] = {
+    "psnr": "psnr",
+    "ssim": "ssim",
+    "lpips": "lpips",
+    "fid": "frechet",
+    "kid": "kernel",
+    "gelbrich": "gelbrich",
+}
+"""The column of the fidelity table; ``fid`` and ``kid`` are those of whatever network."""
+
+MORE_IS_BETTER = frozenset({"psnr", "ssim"})
+
+_PERCEPTION: tuple[Metric, ...] = ("fid", "lpips", "gelbrich")
+
+
+class Bound(NamedTuple):
+    """A limit that the choice must keep: at least, or at most, by what is better."""
+
+    metric: Metric
+    limit: float
+
+    def keeps(self, value: float | None) -> bool:
+        """Whether a value is within the limit."""
+        if value is None:
+            return False
+        return value >= self.limit if self.metric in MORE_IS_BETTER else value <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'≥' if self.metric in MORE_IS_BETTER else '≤'} {self.limit:g}"
+
+
+class Choice(NamedTuple):
+    """An alpha, its numbers, those of the input, and what it is the best in.
+
+    ``best`` is None where it is the nearest to the full transport among all that keep
+    the bounds, because no perceptual metric is known for each of them.
+    """
+
+    alpha: float
+    numbers: dict[Metric, float]
+    input: dict[Metric, float]
+    best: Metric | None
+    is_written: bool
+
+
+class Results(NamedTuple):
+    """Rows of the fidelity table, what it calls the metrics, and what to know of it."""
+
+    rows: list[dict[str, Any]]
+    titles: dict[Metric, str]
+    notes: list[str]
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of this name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    found = next((metric for metric in COLUMNS if metric == name.lower()), None)
+    if found is None:
+        raise ConfigurationError(f"best must be one of {', '.join(COLUMNS)}, got {name!r}")
+    return found
+
+
+def read_results(config: Config) -> Results:
+    """The fidelity table that is there, with a note if it is not that of this configuration.
+
+    Raises:
+        StepMissing: there is none.
+    """
+    workspace = Workspace(config.workspace)
+    operator = find_operator(config, workspace)
+    artifact = f"{reports_folder(config.restored_name, operator.name)}/fidelity"
+    if not workspace.store.exists(f"{artifact}.parquet"):
+        raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
+    try:
+        is_current = plan_summary(config, operator, workspace)[1] is None
+    except DotpipeError:
+        is_current = False
+    note = "the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"
+    facts = summary_facts(workspace, artifact)
+    units = results_units(facts)
+    titles = {metric: units[column]["title"] for metric, column in COLUMNS.items()}
+    notes = [*warnings_of(facts), *([] if is_current else [note])]
+    return Results(read_summary(workspace, artifact), titles, notes)
+
+
+def choose_alpha(
+    rows: Sequence[Mapping[str, Any]],
+    bounds: Sequence[Bound],
+    best: Metric | None = None,
+    *,
+    beyond: bool = False,
+) -> Choice:
+    """The alpha that is best in one metric among those that keep all bounds.
+
+    Where an alpha is written, its measured numbers count, else those of the curve.
+
+    Args:
+        rows: of the fidelity table.
+        bounds: limits to keep.
+        best: what to be best in. By default PSNR where perception is bounded; where only
+            distortion is, FID or LPIPS if it is known for all that keep the bounds, else
+            nearness to the full transport, towards which perception improves in theory.
+        beyond: also alphas outside [0, 1], the range of the theory.
+
+    Raises:
+        CorpusError: a metric is not in the table, or no alpha keeps the bounds.
+    """
+    points = _points(rows, beyond=beyond)
+    for metric in (*(bound.metric for bound in bounds), *([best] if best else [])):
+        _require_known(metric, points)
+    kept = {
+        alpha: numbers
+        for alpha, numbers in points.items()
+        if all(bound.keeps(numbers.get(bound.metric)) for bound in bounds)
+    }
+    if not kept:
+        raise CorpusError(_out_of_reach(points, bounds))
+    best = best or _objective(kept, bounds)
+    known = kept if best is None else {a: n for a, n in kept.items() if best in n}
+    if not known:
+        raise CorpusError(
+            f"no alpha with a known {best} has {_words(bounds)}, but alpha {min(kept):g} of the "
+            "curve has; set evaluate.curve.networks, or add it to enhance.alphas"
+        )
+    alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
+    written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
+    came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
+    return Choice(alpha, known[alpha], came, best, alpha in written)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> dict[float, dict[Metric, float]]:
+    """The numbers of every alpha: of the curve, but where they are measured, measured ones."""
+    points: dict[float, dict[Metric, float]] = {}
+    for signal in ("curve", "input", "enhanced"):
+        for row in rows:
+            alpha = 1.0 if signal == "input" else row["alpha"]
+            if row["signal"] != signal or (signal == "input" and alpha not in points):
+                continue
+            if beyond or 0 <= alpha <= 1:
+                points[alpha] = points.get(alpha, {}) | _numbers(row)
+    return dict(sorted(points.items()))
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[Metric, float]:
+    return {metric: row[name] for metric, name in COLUMNS.items() if row.get(name) is not None}
+
+
+def _objective(
+    kept: Mapping[float, Mapping[Metric, float]], bounds: Sequence[Bound]
+) -> Metric | None:
+    """What bounds leave to be wished for."""
+    if any(bound.metric not in MORE_IS_BETTER for bound in bounds):
+        return "psnr"
+    everywhere = (m for m in _PERCEPTION if all(m in numbers for numbers in kept.values()))
+    return next(everywhere, None)
+
+
+def _require_known(metric: Metric, points: Mapping[float, Mapping[Metric, float]]) -> None:
+    if not any(metric in numbers for numbers in points.values()):
+        raise CorpusError(
+            f"{metric} must be in the fidelity table, but no alpha has it; the report says why, "
+            "and evaluate.lpips, evaluate.features and corpora.reference are what it needs"
+        )
+
+
+def _cost(metric: Metric, value: float) -> float:
+    return -value if metric in MORE_IS_BETTER else value
+
+
+def _words(bounds: Sequence[Bound]) -> str:
+    return " and ".join(map(str, bounds))
+
+
+def _out_of_reach(points: Mapping[float, Mapping[Metric, float]], bounds: Sequence[Bound]) -> str:
+    """How far the bounds are out of reach, one by one."""
+    reach = []
+    for bound in bounds:
+        known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
+        _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
+        reach.append(f"{bound.metric} gets to {known[alpha]:.4g} at alpha {alpha:g}")
+    return f"no alpha of the curve has {_words(bounds)}: {', '.join(reach)}; loosen a bound"
+
+
+def describe(choice: Choice, names: Mapping[Metric, str]) -> list[str]:
+    """The choice in words: its numbers, and what it costs and gains against the input.
+
+    Args:
+        choice: the choice.
+        names: what the report calls the metrics.
+    """
+    why = "the nearest to the full transport, where perception is best in theory,"
+    why = why if choice.best is None else f"the best {names[choice.best]}"
+    lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
+    for metric, value in choice.numbers.items():
+        unit = " dB" if metric == "psnr" else ""
+        line = f"  {names[metric]}: {value:.4g}{unit}"
+        came = choice.input.get(metric)
+        if came is not None and math.isfinite(came) and math.isfinite(value):
+            better = _cost(metric, value) < _cost(metric, came)
+            word = "better" if better else "worse" if value != came else "the same"
+            line += f" ({value - came:+.4g}{unit} against the input: {word})"
+        lines.append(line)
+    if choice.alpha == 1:
+        lines.append("this is the image as it came; nothing has to be written")
+    elif not choice.is_written:
+        lines.append(
+            f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again; PSNR "
+            "and SSIM are those before clipping"
+        )
+    return lines

@@ -1,0 +1,257 @@
+"""What a run was made of, in words for people and in values for machines."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from dot_kernels import GaussianMoments, TransportOperator
+from tasks.config import Config
+from tasks.config.sections import Corpus
+from tasks.io.errors import WeightsMissing
+from tasks.io.networks.codecs import Autoencoder, CodecSpec
+from tasks.io.networks.restorers import restorer_identity
+
+_MEANINGS = {
+    "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
+    "source_condition": "condition number of the source covariance, ridge included",
+    "source_rank": "numerical rank of the source covariance",
+    "largest_gain": "largest singular value of the map",
+    "push_forward_error": "distance of the mapped covariance to the target's, relative",
+    "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
+    "gelbrich_after": "the same after the map",
+    "map_standard_error": "jackknife over images, 1 = no better known than doing nothing",
+    "ridge": "share of the mean variance added to every direction",
+    "source_count": "latent patches of restored images",
+    "target_count": "latent patches of natural images",
+    "images": "restored images the operator was fitted on",
+    "statistics_moved": "from those of the operator in use; 1 = as far as its two sides are apart",
+    "refit_beyond": "the operator stays while they have moved by at most this",
+}
+
+
+class Fact(NamedTuple):
+    """A line of a page: what, which, and what that means."""
+
+    name: str
+    value: str
+    meaning: str = ""
+
+
+class Spectra(NamedTuple):
+    """Eigenvalues of both covariances and singular values of the map, largest first."""
+
+    source: list[float]
+    target: list[float]
+    gains: list[float]
+
+    @classmethod
+    def of(cls, operator: TransportOperator, moments: Mapping[str, GaussianMoments]) -> "Spectra":
+        """The spectra of an operator and the moments that it was fitted on."""
+        source, target = (
+            torch.linalg.eigvalsh(moments[side].covariance()).flip(0).clamp(min=0).tolist()
+            for side in ("source", "target")
+        )
+        return cls(source, target, torch.linalg.svdvals(operator.matrix).tolist())
+
+    def in_words(self) -> str:
+        """The figure for those who do not see it."""
+        parts = zip(("source variances", "target variances", "gains of the map"), self, strict=True)
+        listed = (f"{name} from {values[0]:.3g} down to {values[-1]:.3g}" for name, values in parts)
+        return "Spectra on a logarithmic axis: " + ", ".join(listed) + "."
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in singular or plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def run_facts(
+    config: Config, provenance: Mapping[str, Any], facts: Mapping[str, str]
+) -> list[Fact]:
+    """What was run, line by line."""
+    return [
+        *_corpus_facts(config),
+        *_fit_facts(config, provenance),
+        *_option_facts(config),
+        *_network_facts(config, facts),
+    ]
+
+
+def operator_facts(
+    operator: TransportOperator, provenance: Mapping[str, Any]
+) -> dict[str, str | int | float | None]:
+    """Numbers to look at before the map is trusted."""
+    known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
+    names = ("map_standard_error", "statistics_moved", "refit_beyond")
+    return known | {name: provenance.get(name) for name in names}
+
+
+def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
+    """The operator's numbers as lines of a page."""
+    return [
+        Fact(name.replace("_", " "), _text(value), _MEANINGS.get(name, ""))
+        for name, value in known.items()
+        if value is not None
+    ]
+
+
+def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
+    """The networks of the metrics and the digests of their weights; None where there are none.
+
+    Args:
+        config: says which networks.
+        facts: of the summary, with the digests of the weights that made its numbers.
+    """
+    networks = {
+        "lpips": ("net", config.evaluate.lpips),
+        "features": ("network", config.evaluate.features),
+    }
+    return {
+        metric: {name: network, "sha256": digest}
+        if network is not None and (digest := facts.get(f"{metric}_sha256"))
+        else None
+        for metric, (name, network) in networks.items()
+    }
+
+
+def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
+    """A codec and what pins it down.
+
+    Args:
+        spec: of the configuration.
+        identity: as the operator's file has it.
+    """
+    if not isinstance(spec, Autoencoder):
+        return f"pixel-unshuffle by a factor of {spec.factor}; it has no weights"
+    if "revision" in identity:
+        digest = f", weights with sha256 {spec.sha256}" if spec.sha256 else ""
+        return f"{spec.kind} {identity['weights']} at revision {identity['revision']}{digest}"
+    _, weights = identity["sha256"]
+    return f"{spec.kind} from {spec.weights}, weights with sha256 {weights}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _corpus_facts(config: Config) -> list[Fact]:
+    corpora = config.corpora
+    natural = "what images should look like; the operator aims at them"
+    reference = "ground truth of the restored images"
+    facts = [_restored_fact(config)]
+    if corpora.natural is not None:
+        facts.append(Fact(f"natural: {config.natural_name}", _place(corpora.natural), natural))
+    if corpora.reference is not None:
+        meaning = reference if corpora.natural else f"{reference}, and {natural}"
+        place = _place(corpora.reference)
+        facts.append(Fact(f"reference: {config.reference_name}", place, meaning))
+    return facts
+
+
+def _restored_fact(config: Config) -> Fact:
+    name, corpus = f"restored: {config.restored_name}", config.corpora.restored
+    if corpus is not None or config.restore is None:
+        return Fact(name, _place(corpus) if corpus else "", "what is enhanced")
+    steps = [_step(step.kind, dataclasses.asdict(step)) for step in config.degrade]
+    steps.append(_step(config.restore.kind, config.restore.model_dump()))
+    made = f"made from {config.reference_name}: {', then '.join(steps)}"
+    return Fact(name, made, "what is enhanced")
+
+
+def _step(kind: str, options: Mapping[str, Any]) -> str:
+    values = {name: value for name, value in options.items() if name != "kind"}
+    listed = ", ".join(f"{name} {_text(value)}" for name, value in values.items() if value)
+    return f"{kind} ({listed})" if listed else kind
+
+
+def _place(corpus: Corpus) -> str:
+    size = f", shorter side {corpus.resize} pixels" if corpus.resize else ""
+    crop = f", central {corpus.crop} × {corpus.crop} pixels" if corpus.crop else ""
+    limit = f", the first {counted(corpus.limit, 'image')}" if corpus.limit else ""
+    return f"{corpus.path}{size}{crop}{limit}"
+
+
+def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
+    sides = provenance.get("source_dataset"), provenance.get("target_dataset")
+    images = counted(provenance.get("images") or 0, "image")
+    pairing = {
+        "paired": f"paired: both sides of the fit come from the same {images}",
+        "unpaired": f"unpaired: the two sides come from different images, {images} restored",
+    }
+    weighting = {"uniform": "overlaps averaged", "gaussian": "overlaps weighted by a Gaussian"}
+    patch = provenance.get("patch_size", config.patches.size)
+    return [
+        Fact("fit", f"from {sides[0]} to {sides[1]}"),
+        Fact("pairing", pairing.get(str(provenance.get("pairing")), "unknown")),
+        *_refit_facts(provenance),
+        Fact("codec", codec_in_words(config.codec, provenance.get("codec", {}))),
+        Fact("patches", f"{patch} × {patch} latent pixels, {weighting[config.patches.fold]}"),
+    ]
+
+
+def _refit_facts(provenance: Mapping[str, Any]) -> list[Fact]:
+    """Whether the operator stayed; nothing where every change of the images means a refit."""
+    if "refit_beyond" not in provenance:
+        return []
+    moved, limit = provenance["statistics_moved"], f"refit beyond {provenance['refit_beyond']:g}"
+    if moved is None:
+        return [Fact("refit", f"fitted anew, as there was no operator to keep; {limit}")]
+    if provenance["kept"]:
+        return [
+            Fact("refit", f"kept: since it was fitted, statistics have moved {moved:.3g}; {limit}")
+        ]
+    before = f"had moved {moved:.3g} from those of operator {provenance['compared_with']}"
+    return [Fact("refit", f"fitted anew, as statistics {before}; {limit}")]
+
+
+def _option_facts(config: Config) -> list[Fact]:
+    options = config.enhance
+    decoding = {
+        "residual": "residual: the codec's own error stays out of the result",
+        "direct": "direct, as in the paper: the codec's own error is in the result",
+    }
+    interpolation = {
+        "image": "between images: x̂ is linear in alpha",
+        "latent": "of the operator, toward the identity; one decoding for each alpha",
+    }
+    return [
+        Fact("alphas", ", ".join(f"{alpha:g}" for alpha in options.alphas), "0 is the full map"),
+        Fact("decoding", decoding[options.decoding]),
+        Fact("interpolation", interpolation[options.interpolation]),
+        Fact(
+            "files",
+            f"{options.format}, {'95 % quality' if options.format == 'jpeg' else 'lossless'}",
+        ),
+        Fact("arithmetic", f"{config.compute.precision} on {config.compute.device}"),
+    ]
+
+
+def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
+    weights, found = weights_of(config, facts), _restorer_facts(config)
+    if lpips := weights["lpips"]:
+        value = f"{lpips['net']}, weights with sha256 {lpips['sha256']}"
+        found.append(Fact("LPIPS", value, "network of the perceptual distance"))
+    if features := weights["features"]:
+        size = f", {facts['dimension']} features" if "dimension" in facts else ""
+        value = f"{features['network']}{size}, weights with sha256 {features['sha256']}"
+        found.append(Fact("features", value, f"network of {facts['frechet_name']} and its kin"))
+    return found
+
+
+def _restorer_facts(config: Config) -> list[Fact]:
+    """The checkpoint of the restorer, if it has one; the report does not need it any more."""
+    if config.restore is None:
+        return []
+    meaning = "network that made the restored images"
+    try:
+        identity = restorer_identity(config.restore, config.weights)
+    except (WeightsMissing, OSError):
+        return [Fact("restorer", f"{config.restore.kind}, checkpoint no longer there", meaning)]
+    if "sha256" not in identity:
+        return []
+    value = f"{config.restore.kind}, weights with sha256 {identity['sha256']}"
+    return [Fact("restorer", value, meaning)]

@@ -1,0 +1,135 @@
+"""Write the report: tables, figures, pictures, and what was run, in files that open anywhere."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from prefect import task
+
+from tasks.config import Config
+from tasks.fit.reduce import OperatorRef, find_operator
+from tasks.io.ledger import digest_of
+from tasks.io.workspace import (
+    Signal,
+    Workspace,
+    dataset_folder,
+    enhanced_folder,
+    reports_folder,
+)
+from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
+from tasks.jobs.policy import SHARD_POLICY, logger
+from tasks.report.figures import operator_spectrum, perception_distortion_curve
+from tasks.report.findings import Findings, page_facts, report_text, run_record
+from tasks.report.gallery import gallery
+from tasks.report.pages import render_report
+from tasks.report.results import curve_names
+from tasks.report.worst_and_best import find_extremes
+
+_TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
+
+_WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"}}
+"""Where the work was done is nothing that a report is made of."""
+
+
+class ReportJob(Job):
+    """Write the report of one enhanced data set."""
+
+    target: Target
+    config: Config
+    operator: str
+
+
+@task(name="report", task_run_name="report {job.config.name}", **SHARD_POLICY)
+def write_report(job: ReportJob) -> None:
+    """Write the report's files; safe to repeat."""
+    settle(job, make_report)
+    logger().info("wrote %s.html", job.target.artifact)
+
+
+def plan_report(
+    config: Config, operator: OperatorRef, workspace: Workspace
+) -> tuple[str, ReportJob | None]:
+    """The report's artifact, and the job that writes it if it is missing.
+
+    Raises:
+        StepMissing: the metrics have not been summarised.
+    """
+    folder = reports_folder(config.restored_name, operator.name)
+    survey = workspace.ledger.survey(folder)
+    finished_digest(survey, f"{folder}/fidelity", "evaluate")
+    inputs = {
+        "summary": survey.records(f"{folder}/fidelity")[-1].fingerprint,
+        "images": [_index_digest(dataset, workspace) for dataset in config.datasets()],
+        "pictures": _picture_digests(config, operator, workspace),
+        "config": config.model_dump(mode="json", exclude=_WHERE),
+        "page": _template_digests(),
+    }
+    artifact = f"{folder}/report"
+    target = aim(survey, artifact, "report", inputs)
+    if target is None:
+        return artifact, None
+    job = ReportJob(workspace=workspace.url, target=target, config=config, operator=operator.name)
+    return artifact, job
+
+
+def report_address(config: Config) -> str:
+    """Where the report of a finished run is: a path or a URL."""
+    workspace = Workspace(config.workspace)
+    operator = find_operator(config, workspace)
+    folder = reports_folder(config.restored_name, operator.name)
+    return workspace.store.address(f"{folder}/report.html")
+
+
+def report_markdown(workspace: Workspace, artifact: str) -> str:
+    """The finished report in Markdown: table, gaps, warnings, operator, counts."""
+    return workspace.store.read(f"{artifact}.md").decode("utf-8")
+
+
+def make_report(job: ReportJob) -> None:
+    """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
+    workspace, config = job.opened(), job.config
+    folder = reports_folder(config.restored_name, job.operator)
+    findings = Findings.of(config, job.operator, workspace)
+    curve = perception_distortion_curve(findings.rows, curve_names(findings.facts))
+    ends = find_extremes(config, job.operator, workspace)
+    facts: Mapping[str, Any] = page_facts(
+        findings,
+        ends=ends,
+        viewers=gallery(config, job.operator, workspace, ends),
+        curve=curve,
+        spectrum=operator_spectrum(*findings.spectra),
+    )
+    with publishing(workspace, job.target) as publication:
+        publication.file(f"{folder}/report.html").write_text(render_report(facts), "utf-8")
+        publication.file(f"{folder}/report.md").write_text(report_text(findings), "utf-8")
+        publication.file(f"{folder}/run.json").write_text(run_record(findings, ends), "utf-8")
+        if curve is not None:
+            publication.file(f"{folder}/curve.png").write_bytes(curve)
+
+
+def _template_digests() -> dict[str, str]:
+    """The page's templates, so that an upgrade of this software renews the page."""
+    folder = files("tasks.report") / "templates"
+    return {name: sha256((folder / name).read_bytes()).hexdigest() for name in _TEMPLATES}
+
+
+def _index_digest(dataset: str, workspace: Workspace) -> str:
+    folder = dataset_folder(dataset)
+    return finished_digest(workspace.ledger.survey(folder), f"{folder}/index")
+
+
+def _picture_digests(config: Config, operator: OperatorRef, workspace: Workspace) -> list[str]:
+    """A digest for each alpha over its shards, any of which can have an image that is shown.
+
+    Raises:
+        StepMissing: they have not been written.
+    """
+    shards = list(workspace.shards(config.restored_name))
+    digests = []
+    for alpha in config.enhance.alphas:
+        folder = enhanced_folder(config.restored_name, operator.name, Signal("enhanced", alpha))
+        survey = workspace.ledger.survey(folder)
+        parts = [finished_digest(survey, f"{folder}/{shard}", "enhance") for shard in shards]
+        digests.append(digest_of(parts))
+    return digests

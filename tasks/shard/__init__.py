@@ -1,0 +1,1 @@
+"""Images into shards: read corpora, accept or refuse each file, restore, retire."""

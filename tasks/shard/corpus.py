@@ -1,0 +1,160 @@
+"""The files of a corpus: image files of a folder, or foreign WebDataset tars."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import NamedTuple
+
+from tasks.config.sections import Corpus
+from tasks.io.catalogue.shard_list import ODD_NAME
+from tasks.io.errors import CorpusError, StoreRefused
+from tasks.io.images import EXTENSIONS
+from tasks.io.shards.keys import key_complaint, printable
+from tasks.io.store import Entry, Store, is_s3, stem
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST_TARS = 1_000_000
+_FEW = 8
+"""So many tars of a bucket of S3 are asked for one by one; the folder of more is listed."""
+
+
+class SourceFile(NamedTuple):
+    """A file of a corpus; ``refusal`` says why it is not even opened."""
+
+    key: str
+    path: str
+    size: int
+    version: str
+    refusal: str = ""
+
+
+def source_of(corpus: Corpus) -> Store:
+    """Where the files of a corpus lie; tars are named from the last folder without braces."""
+    if not corpus.is_tars:
+        return Store(corpus.path, corpus.access)
+    return Store(_folder_and_pattern(corpus)[0], corpus.access)
+
+
+def require_sources(corpora: Mapping[str, Corpus]) -> None:
+    """Check that every corpus is there, before work begins on any.
+
+    Raises:
+        CorpusError: one is not; names the data set that it is for.
+    """
+    for dataset, corpus in corpora.items():
+        if not corpus.is_tars and not source_of(corpus).is_folder():
+            raise CorpusError(
+                f"the corpus of {dataset!r} must be a folder, or a prefix of a bucket with objects "
+                f"below it, got {corpus.path!r}, which is none; correct its path"
+            )
+
+
+def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterator[SourceFile]:
+    """The image files of a folder, or the tars, without those that must be forgotten.
+
+    Raises:
+        CorpusError: there is no such folder, or a tar is missing.
+    """
+    files = list_tars(corpus) if corpus.is_tars else list_images(source_of(corpus))
+    for file in files:
+        if not forgotten or corpus.is_tars or key_digest(file.key) not in forgotten:
+            yield file
+
+
+def key_digest(key: str) -> str:
+    """What a forgotten key is remembered by."""
+    return hashlib.sha256(f"forgotten\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def list_images(store: Store) -> Iterator[SourceFile]:
+    """The image files of a folder in the order of their keys.
+
+    Files that share a key (they differ only in extension) are refused from the second
+    on, and so are names that no table can hold or no tar should have.
+
+    Raises:
+        CorpusError: there is no such folder.
+    """
+    if not store.is_folder():
+        raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
+    previous = ""
+    for entry in store.list(""):
+        key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
+        if extension not in EXTENSIONS:
+            continue
+        refusal = key_complaint(key) or ""
+        if not refusal and key == previous:
+            refusal = "key taken: another file differs only in extension; rename one"
+        previous = key
+        shown = key, entry.path
+        if refusal.startswith(ODD_NAME):
+            shown = printable(key), printable(entry.path)
+        yield SourceFile(*shown, entry.size, entry.version, refusal)
+
+
+def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
+    """The tars that a pattern with braces names, in its order; a folder is listed once.
+
+    Raises:
+        CorpusError: one of them is not there.
+    """
+    folder, pattern = _folder_and_pattern(corpus)
+    store = Store(folder, corpus.access)
+    for below, group in groupby(_expanded(pattern), key=lambda path: path.rpartition("/")[0]):
+        yield from _tars_in(below, list(group), store, corpus)
+
+
+def _tars_in(
+    folder: str, paths: Sequence[str], store: Store, corpus: Corpus
+) -> Iterator[SourceFile]:
+    """The tars with these paths, all in one folder.
+
+    Raises:
+        CorpusError: one of them is not there.
+    """
+    listed: dict[str, Entry] = {}
+    if len(paths) > _FEW and is_s3(store.url):
+        with suppress(StoreRefused):  # some buckets may be read, and not be listed
+            listed = store.files(folder)
+    for path in paths:
+        try:
+            entry = listed.get(path) or store.entry(path)
+        except FileNotFoundError as error:
+            raise CorpusError(
+                f"every tar of {corpus.path!r} must be there, but {store.address(path)} is not; "
+                "correct the range in braces"
+            ) from error
+        yield SourceFile(stem(path), path, entry.size, entry.version)
+
+
+def _folder_and_pattern(corpus: Corpus) -> tuple[str, str]:
+    """A pattern cut at the last slash before its first brace."""
+    brace = corpus.path.find("{")
+    cut = corpus.path.rfind("/", 0, brace if brace >= 0 else None) + 1
+    return corpus.path[:cut], corpus.path[cut:]
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """What a pattern with ranges like {000000..000123} stands for.
+
+    Raises:
+        CorpusError: a range runs backwards or is enormous, or braces hold something else.
+    """
+    found = _RANGE.search(pattern)
+    if found is None:
+        if "{" in pattern or "}" in pattern:
+            raise CorpusError(
+                f"braces in a tar's path must hold a range like {{000000..000123}}, got {pattern!r}"
+            )
+        yield pattern
+        return
+    first, last = found.groups()
+    if not 0 <= int(last) - int(first) < _MOST_TARS:
+        raise CorpusError(
+            f"a range of tars must go up, by less than {_MOST_TARS}, got {found.group()}"
+        )
+    for number in range(int(first), int(last) + 1):
+        name = f"{number:0{len(first)}d}"
+        yield from _expanded(f"{pattern[: found.start()]}{name}{pattern[found.end() :]}")

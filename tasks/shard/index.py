@@ -1,0 +1,148 @@
+"""Index a data set: one catalogue of all its shards."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+import pyarrow as pa
+from prefect import task
+
+from tasks.config import Config
+from tasks.io.artifacts.parquet import opened
+from tasks.io.catalogue import Catalogue, write_catalogue
+from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.ledger import Survey, digest_of
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import Job, Outcome, Target, aim, finished_digest, publishing, settle
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.shard.bad_images import refused_in, require_few_bad
+from tasks.shard.known import gone_shards, known_catalogue, shard_tables
+
+
+class IndexJob(Job):
+    """Merge the indexes of a data set's shards."""
+
+    target: Target
+    dataset: str
+    shards: tuple[str, ...]
+    gone: tuple[str, ...]
+    """Shards that it had, and that are to be retired."""
+    content: str
+    max_bad_fraction: float
+
+
+@task(name="index", task_run_name="index {job.dataset}", **SHARD_POLICY)
+def index_dataset(job: IndexJob) -> None:
+    """Write the index of a data set."""
+    settle(job, write_index)
+
+
+def plan_index(
+    config: Config, dataset: str, shards: Mapping[str, str], workspace: Workspace
+) -> IndexJob | None:
+    """The index over these shards, which must be finished; None if it is there.
+
+    Args:
+        config: as it is.
+        dataset: its name.
+        shards: fingerprints by name, as the shards were planned.
+        workspace: where.
+
+    Raises:
+        CorpusError: there are none.
+        StepMissing: one is not finished, or another run has made it from something else.
+    """
+    folder = dataset_folder(dataset)
+    survey = workspace.ledger.survey(folder)
+    wanted = {f"{folder}/{shard}": shard for shard in sorted(shards)}
+    if not wanted:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none: all were refused; the column "
+            "`reason` of the index that it is made from says why"
+        )
+    digests = {artifact: _digest(survey, artifact, shards[wanted[artifact]]) for artifact in wanted}
+    inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
+    target = aim(survey, f"{folder}/index", "index", inputs)
+    if target is None:
+        return None
+    return IndexJob(
+        workspace=workspace.url,
+        target=target,
+        dataset=dataset,
+        shards=tuple(wanted.values()),
+        gone=tuple(_gone(dataset, set(wanted.values()), workspace)),
+        content=digest_of(digests),
+        max_bad_fraction=config.shards.max_bad_fraction,
+    )
+
+
+def write_index(job: IndexJob) -> Outcome:
+    """Merge the shards' indexes, a row group a shard, and list the shards beside it.
+
+    Raises:
+        TooManyBadImages: more was refused than the configuration allows.
+        CorpusError: two tars hold the same key.
+        StepMissing: another run has changed the shards since this was planned.
+    """
+    workspace, folder = job.opened(), dataset_folder(job.dataset)
+    refused, images = Counter[str](), 0
+
+    def counted() -> Iterator[tuple[str, str | None, pa.Table]]:
+        nonlocal images
+        for shard, tar, table in shard_tables(job.dataset, job.shards, workspace):
+            images += table.num_rows
+            refused.update(refused_in(table))
+            yield shard, tar, table
+
+    with publishing(workspace, job.target) as publication:
+        path = publication.file(f"{folder}/index.parquet")
+        entries = write_catalogue(counted(), path, publication.file(f"{folder}/shards.parquet"))
+        survey = workspace.ledger.survey(folder)
+        found = {
+            f"{folder}/{name}": finished_digest(survey, f"{folder}/{name}") for name in job.shards
+        }
+        if digest_of(found) != job.content:
+            raise StepMissing(_changed(folder))
+        _require_unique(job.dataset, Catalogue(opened(path), entries))
+        require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
+        outcome = Outcome(images=images, refused=dict(refused))
+        publication.facts |= outcome.facts() | {"gone": job.gone}
+        publication.digest = job.content
+    return outcome
+
+
+def _gone(dataset: str, shards: Collection[str], workspace: Workspace) -> list[str]:
+    """Shards that were known and are no more, and those that are still to be retired."""
+    survey = workspace.ledger.survey(dataset_folder(dataset))
+    catalogue = known_catalogue(dataset, survey, workspace)
+    before = {entry.shard for entry in catalogue.shards} if catalogue is not None else set[str]()
+    return sorted((before | gone_shards(dataset, survey, workspace)).difference(shards))
+
+
+def _digest(survey: Survey, artifact: str, fingerprint: str) -> str:
+    """The digest of a shard, made from just these inputs."""
+    finished_digest(survey, artifact)
+    digest = survey.digest(artifact, fingerprint)
+    if digest is None:
+        raise StepMissing(_changed(artifact))
+    return digest
+
+
+def _changed(what: str) -> str:
+    return (
+        f"{what} must be as this run planned it, but another run is changing the data set, from "
+        "other images or options; run again when it has ended"
+    )
+
+
+def _require_unique(dataset: str, catalogue: Catalogue) -> None:
+    """Check that tars share no key; files of a folder were checked when they were listed."""
+    tars = {entry.shard: entry.tar for entry in catalogue.shards if entry.tar is not None}
+    previous = None
+    for place in catalogue.keys() if tars else ():
+        if previous is not None and previous.key == place.key:
+            both = " and ".join(str(tars.get(each.shard)) for each in (previous, place))
+            raise CorpusError(
+                f"keys must differ over all tars of {dataset}, got {place.key!r} in {both}; "
+                "give the members names of their own"
+            )
+        previous = place

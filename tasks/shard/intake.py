@@ -1,0 +1,158 @@
+"""What comes into a shard: images of a corpus, checked, or the reasons why not."""
+
+import dataclasses
+import errno
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from typing import IO, BinaryIO, NamedTuple
+
+from tasks.config.sections import Corpus
+from tasks.io.errors import ImageRefused
+from tasks.io.images import Header, Limits, encode, fit_to, read_header
+from tasks.io.images.decoder_pool import decode
+from tasks.io.images.headers import extension_in, is_plain
+from tasks.io.shards import Accepted, Refused
+from tasks.io.shards.foreign_tars import read_samples
+from tasks.io.store import Slice, Store, temporary_room
+from tasks.jobs.progress import advance
+from tasks.shard.corpus import SourceFile, key_digest
+
+_UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}
+"""Errors that one file has by itself, and will have again."""
+
+
+def accept_files(
+    source: Store, files: Sequence[SourceFile], corpus: Corpus, limits: Limits
+) -> Iterator[Accepted | Refused]:
+    """The image files in their order."""
+    for file in files:
+        try:
+            if file.refusal:
+                raise ImageRefused(file.refusal)
+            if file.size > limits.max_bytes:
+                raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
+            yield _accepted(file.key, file.path, _read(source, file), corpus, limits)
+        except ImageRefused as refusal:
+            yield Refused(key=file.key, source=file.path, reason=str(refusal))
+        advance(1)
+
+
+def accept_tar(
+    source: Store, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
+) -> Iterator[Accepted | Refused]:
+    """The images of a foreign tar in the order of their keys, without forgotten ones.
+
+    The tar is read as a stream. What it brings waits in a file on this machine's disk
+    until its place is known, as a tar is in any order.
+    """
+    with temporary_room(), tempfile.TemporaryFile() as spool:
+        waiting = []
+        with source.stream(tar.path) as stream:
+            for image in _samples(stream, tar, corpus, limits, forgotten):
+                waiting.append(_Waiting.of(image, spool))
+                advance(1)
+        for one in sorted(waiting, key=lambda one: (one.image.key, one.image.source)):
+            yield one.whole(spool)
+
+
+class _Waiting(NamedTuple):
+    """An image of a tar whose bytes wait in a file."""
+
+    image: Accepted | Refused
+    place: int = 0
+    size: int = 0
+    side_size: int | None = None
+
+    @classmethod
+    def of(cls, image: Accepted | Refused, spool: IO[bytes]) -> "_Waiting":
+        """Put an image's bytes aside, and what is known of it."""
+        if isinstance(image, Refused):
+            return cls(image)
+        place = spool.tell()
+        spool.write(image.data + (image.side or b""))
+        side_size = None if image.side is None else len(image.side)
+        bare = dataclasses.replace(image, data=b"", side=None)
+        return cls(bare, place, len(image.data), side_size)
+
+    def whole(self, spool: IO[bytes]) -> Accepted | Refused:
+        """The image with its bytes again."""
+        if isinstance(self.image, Refused):
+            return self.image
+        spool.seek(self.place)
+        data = spool.read(self.size)
+        side = None if self.side_size is None else spool.read(self.side_size)
+        return dataclasses.replace(self.image, data=data, side=side)
+
+
+def _samples(
+    stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
+) -> Iterator[Accepted | Refused]:
+    """The samples of a tar in its order."""
+    for sample in read_samples(stream, limits, tar.path):
+        if forgotten and key_digest(sample.key) in forgotten:
+            continue
+        try:
+            if sample.image is None:
+                raise ImageRefused(sample.reason or "no image")
+            image = _accepted(sample.key, sample.source, sample.image, corpus, limits)
+        except ImageRefused as refusal:
+            yield Refused(key=sample.key, source=sample.source, reason=str(refusal))
+            continue
+        yield dataclasses.replace(image, side=sample.side, reason=sample.reason)
+
+
+def _read(source: Store, file: SourceFile) -> bytes:
+    """A file that may have gone, grown, or be another's, since it was listed.
+
+    Raises:
+        ImageRefused: it cannot be read.
+        OSError: the whole corpus is gone, perhaps for a moment.
+    """
+    try:
+        (data,) = source.read_slices(file.path, [Slice(0, file.size + 1)])
+        if len(data) > file.size:
+            raise ImageRefused(f"changed: it has more than the {file.size} bytes that were listed")
+        return data
+    except OSError as error:
+        if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
+            raise
+        if isinstance(error, FileNotFoundError) and not _is_there(source):
+            raise OSError(
+                f"the corpus must stay where it was listed, got none, or an empty one, at "
+                f"{source.address()}; mount it again and run again"
+            ) from error
+        reason = error.strerror or type(error).__name__
+        raise ImageRefused(f"unreadable: {reason}") from error
+
+
+def _is_there(source: Store) -> bool:
+    """Whether a corpus has anything; the place of a disk that is not mounted is empty."""
+    folder = source.local()
+    return source.is_folder() and (folder is None or any(folder.iterdir()))
+
+
+def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:
+    """An image as a member of the shard; its bytes are kept unless it is resized.
+
+    Raises:
+        ImageRefused: the rules exclude it.
+    """
+    if corpus.resize is not None or corpus.crop is not None:
+        fitted = fit_to(decode(data, limits), corpus.resize, corpus.crop, limits)
+        data = encode(fitted, "webp")
+    if is_plain(data):
+        header = read_header(data, limits)
+    else:
+        height, width = decode(data, limits).shape[:2]
+        header = Header(extension_in(data), width, height)
+    return Accepted(
+        key=key,
+        source=source,
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        extension=header.extension,
+        width=header.width,
+        height=header.height,
+    )

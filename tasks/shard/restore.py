@@ -1,0 +1,215 @@
+"""Make restored images out of clean ones: degrade, seeded by key, then restore."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from prefect import task
+from torch import Tensor
+
+from dot_kernels.degradations import Degradation, degrade, total_downscaling
+from dot_kernels.enhancement import pad_by_reflection
+from dot_kernels.restorers import Restorer
+from tasks.config import Config
+from tasks.fit.select import by_shard, sample
+from tasks.io.errors import ImageRefused
+from tasks.io.images import Limits, encode
+from tasks.io.images.decoder_pool import decode
+from tasks.io.machine.cores import cores
+from tasks.io.machine.devices import device_label, leased
+from tasks.io.machine.threads import ordered_map
+from tasks.io.networks.restorers import RestorerSpec, load_restorer, restorer_identity
+from tasks.io.shards import (
+    SHARD_ENDINGS,
+    Accepted,
+    Member,
+    Refused,
+    read_members,
+    read_sides,
+    write_shard,
+)
+from tasks.io.shards.loader import to_pixels, to_tensor, windows
+from tasks.io.store import Store
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import (
+    Job,
+    Outcome,
+    Planned,
+    Recipe,
+    Subject,
+    Target,
+    carry_out,
+    finished_digest,
+    publishing,
+)
+from tasks.jobs.events import told
+from tasks.jobs.job import generator_of
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.progress import advance
+from tasks.jobs.stopwatch import Stopwatch, timed
+from tasks.shard.bad_images import outcome_of
+
+
+class RestoreJob(Job):
+    """Degrade and restore one shard of clean images."""
+
+    target: Target
+    clean: str
+    dataset: str
+    shard: str
+    chosen: tuple[str, ...] | None
+    degradations: tuple[Degradation, ...]
+    restorer: RestorerSpec
+    limits: Limits
+    device: str
+    weights: str | None
+
+    def subject(self) -> Subject:
+        """The shard of restored images."""
+        return Subject(self.dataset, self.shard)
+
+
+@task(name="restore", task_run_name="restore {job.dataset} {job.shard}", **SHARD_POLICY)
+def restore_shard(job: RestoreJob) -> Outcome:
+    """Write one shard of restored images; safe to repeat."""
+    return told("restored", job, carry_out(job, write_restored_shard))
+
+
+def plan_restoration(
+    config: Config, clean: str, dataset: str, workspace: Workspace
+) -> list[Planned]:
+    """A unit for every shard of the clean data set, or of the images a fit will choose."""
+    if config.restore is None:
+        return []
+    survey = workspace.ledger.survey(dataset_folder(dataset))
+    clean_survey = workspace.ledger.survey(dataset_folder(clean))
+    restorer = restorer_identity(config.restore, config.weights)
+    planned = []
+    for shard, (images, chosen) in _wanted(config, clean, dataset, workspace).items():
+        inputs = {
+            "chosen": chosen,
+            "clean": finished_digest(clean_survey, f"{dataset_folder(clean)}/{shard}"),
+            "degradations": repr(config.degrade),
+            "restorer": restorer,
+        }
+        artifact = f"{dataset_folder(dataset)}/{shard}"
+        recipe = Recipe("restore", inputs)
+        target = recipe.aim(survey, artifact)
+        job = (
+            None
+            if target is None
+            else RestoreJob(
+                workspace=workspace.url,
+                target=target,
+                clean=clean,
+                dataset=dataset,
+                shard=shard,
+                chosen=chosen,
+                degradations=config.degrade,
+                restorer=config.restore,
+                limits=config.shards.limits(),
+                device=config.compute.device,
+                weights=config.weights,
+            )
+        )
+        planned.append(Planned(shard, images, job, (artifact,), recipe.mark()))
+    return planned
+
+
+def _wanted(
+    config: Config, clean: str, dataset: str, workspace: Workspace
+) -> dict[str, tuple[int, tuple[str, ...] | None]]:
+    """How many images of each shard to restore, and which, if not all of them."""
+    if dataset == config.restored_name:
+        return {shard: (images, None) for shard, images in workspace.shards(clean).items()}
+    places = sample(workspace.keys(clean), config.fit.images, config.fit.seed)
+    return {shard: (len(keys), tuple(keys)) for shard, keys in by_shard(places).items()}
+
+
+def write_restored_shard(job: RestoreJob) -> Outcome:
+    """Degrade and restore the images of one shard, and write them without loss."""
+    with leased(job.device) as device:
+        return timed(None, partial(_write, job, device))  # threads of the pool use the device
+
+
+def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
+    workspace = job.opened()
+    with watch.lap("load networks"):
+        restorer = load_restorer(job.restorer, device, job.weights)
+    with watch.lap("read"):
+        members = workspace.members(job.clean, job.shard)
+    if job.chosen is not None:
+        chosen = set(job.chosen)
+        members = [member for member in members if member.key in chosen]
+
+    def restored(read: tuple[Member, bytes, bytes | None]) -> Accepted | Refused:
+        return _restored(*read, job, restorer)
+
+    with (
+        publishing(workspace, job.target) as publication,
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        clean = watch.each("read", _read(workspace.store, members))
+        images = ordered_map(pool, restored, clean, ahead=2 * cores())
+        table, publication.digest = write_shard(
+            job.shard,
+            _counted(watch.each("restore", images)),
+            *(publication.file(f"{job.target.artifact}.{end}") for end in SHARD_ENDINGS),
+        )
+        outcome = outcome_of(table)
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+    return outcome.model_copy(update={"device": device_label(device)})
+
+
+def degrade_and_restore(
+    clean: Tensor, degradations: tuple[Degradation, ...], restorer: Restorer, key: str
+) -> Tensor:
+    """One restored image, of the size of the clean one.
+
+    Sides that no whole factor divides are continued by reflection and cut back.
+    """
+    factor = total_downscaling(degradations)
+    height, width = clean.shape[1:]
+    padded_sides = (-(-side // factor) * factor for side in (height, width))
+    padded = pad_by_reflection(clean[None], *padded_sides)[0]
+    degraded = degrade(padded, degradations, generator_of("degrade", 0, key))
+    return restorer(degraded, degradations)[:, :height, :width]
+
+
+def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, bytes | None]]:
+    """Images, and what is known of them."""
+    for window in windows(members, batch=16):
+        sides = read_sides(store, window)
+        for member, data in read_members(store, window):
+            yield member, data, sides.get(member.key)
+
+
+def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
+    """The images, each of which moves the screen on."""
+    for image in images:
+        advance(1)
+        yield image
+
+
+def _restored(
+    member: Member, data: bytes, side: bytes | None, job: RestoreJob, restorer: Restorer
+) -> Accepted | Refused:
+    try:
+        clean = to_tensor([decode(data, job.limits)])[0]
+        restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
+        if not bool(restored.isfinite().all()):
+            raise ImageRefused("restorer's output is not finite: check its checkpoint")
+        coded = encode(to_pixels(restored), "webp")
+    except ImageRefused as refusal:
+        return Refused(key=member.key, source=member.key, reason=str(refusal))
+    return Accepted(
+        key=member.key,
+        source=member.key,
+        data=coded,
+        sha256=hashlib.sha256(coded).hexdigest(),
+        extension="webp",
+        width=restored.shape[2],
+        height=restored.shape[1],
+        side=side,
+    )

@@ -1,0 +1,142 @@
+"""Shard one corpus: image files or foreign tars into WebDataset tars with an index."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from prefect import task
+
+from tasks.config import Config
+from tasks.config.sections import Corpus
+from tasks.io.errors import CorpusError
+from tasks.io.images import EXTENSIONS, Limits
+from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
+from tasks.io.workspace import Workspace, dataset_folder
+from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out, publishing
+from tasks.jobs.events import told
+from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.stopwatch import Stopwatch, timed
+from tasks.shard.assignment import Block
+from tasks.shard.bad_images import outcome_of
+from tasks.shard.blocks import blocks_of
+from tasks.shard.corpus import SourceFile, source_of
+from tasks.shard.intake import accept_files, accept_tar
+from tasks.shard.known import gone_shards, known_catalogue
+
+
+class ShardJob(Job):
+    """Copy these files, or the images of this one tar, into one shard."""
+
+    target: Target
+    dataset: str
+    shard: str
+    corpus: Corpus
+    limits: Limits
+    files: tuple[SourceFile, ...]
+    forgotten: tuple[str, ...] = ()
+    """Digests of all keys that a tar must not bring back."""
+
+    def subject(self) -> Subject:
+        """The shard of the corpus."""
+        return Subject(self.dataset, self.shard)
+
+
+@task(name="shard", task_run_name="shard {job.dataset} {job.shard}", **SHARD_POLICY)
+def shard_images(job: ShardJob) -> Outcome:
+    """Write one shard; safe to repeat."""
+    return told("made", job, carry_out(job, write_corpus_shard))
+
+
+def plan_shards(
+    config: Config, corpus: Corpus, dataset: str, workspace: Workspace
+) -> Iterator[Planned]:
+    """The shards of a corpus, as far as files are listed; done ones without a job.
+
+    Raises:
+        CorpusError: there are no images.
+    """
+    folder = dataset_folder(dataset)
+    survey = workspace.ledger.survey(folder)
+    catalogue, known = known_catalogue(dataset, survey, workspace), workspace.forgotten()
+    gone = gone_shards(dataset, survey, workspace)
+    recipe = Recipe("shard", _options(config, corpus))
+    empty = True
+    for block in blocks_of(corpus, catalogue, known, config.shards.images, gone):
+        empty = False
+        forgotten = _forgotten_in(block, corpus, known)
+        artifact = f"{folder}/{block.shard}"
+        files = hashlib.sha256(repr(block.files).encode()).hexdigest()
+        own = {"files": files, "forgotten": forgotten}
+        target = recipe.aim(survey, artifact, **own)
+        job = (
+            None
+            if target is None
+            else ShardJob(
+                workspace=workspace.url,
+                target=target,
+                dataset=dataset,
+                shard=block.shard,
+                corpus=corpus,
+                limits=config.shards.limits(),
+                files=block.files,
+                forgotten=tuple(sorted(known)) if corpus.is_tars else (),
+            )
+        )
+        yield Planned(block.shard, len(block.files), job, (artifact,), recipe.mark(**own))
+    if empty:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
+            f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
+        )
+
+
+def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
+    """What all shards of a corpus are made with."""
+    return {
+        "path": source_of(corpus).url,
+        "resize": corpus.resize,
+        "crop": corpus.crop,
+        "limits": [config.shards.max_pixels, config.shards.max_bytes],
+    }
+
+
+def write_corpus_shard(job: ShardJob) -> Outcome:
+    """Read, check and copy the files of one shard; bytes are kept unless resized.
+
+    In one thread: shards side by side keep all cores busy, with less waiting for the
+    interpreter's lock than several threads for each.
+    """
+    return timed(None, partial(_write, job))
+
+
+def _write(job: ShardJob, watch: Stopwatch) -> Outcome:
+    with publishing(job.opened(), job.target) as publication:
+        artifact = job.target.artifact
+        table, publication.digest = write_shard(
+            job.shard,
+            watch.each("read", _images(job)),
+            *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
+            origin=job.files[0].path if job.corpus.is_tars else None,
+        )
+        outcome = outcome_of(table)
+        publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+    return outcome
+
+
+def _images(job: ShardJob) -> Iterator[Accepted | Refused]:
+    """What goes into a shard, in the order of keys."""
+    source = source_of(job.corpus)
+    if job.corpus.is_tars:
+        (tar,) = job.files
+        return accept_tar(source, tar, job.corpus, job.limits, job.forgotten)
+    return accept_files(source, job.files, job.corpus, job.limits)
+
+
+def _forgotten_in(
+    block: Block, corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """The digests of keys that the block's tar held when they were forgotten."""
+    if not corpus.is_tars:
+        return ()  # such files are not even listed
+    return tuple(sorted(key for key, tars in forgotten.items() if block.files[0].path in tars))

@@ -1,0 +1,1 @@
+"""Looking after a workspace: status, verify, retry, gc, forget, pull weights."""

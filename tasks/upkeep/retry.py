@@ -1,0 +1,61 @@
+"""Retry: have refused images tried again."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from tasks.config import Config
+from tasks.io.errors import StepMissing
+from tasks.io.ledger import Ledger, Record
+from tasks.io.machine.cores import cores
+from tasks.io.machine.threads import ordered_map
+from tasks.io.workspace import Workspace
+from tasks.pipeline import steps_of
+
+
+class Refusals(NamedTuple):
+    """An artifact that left images out: how many, by reason."""
+
+    record: Record
+    reasons: dict[str, int]
+
+
+def find_refusals(config: Config, reason: str = "") -> Iterator[Refusals]:
+    """The artifacts of a configuration that left images out for a reason with these words."""
+    workspace = Workspace(config.workspace)
+    needed = set(_shards(config, workspace))
+    records = [record for record in workspace.ledger.survey("").all() if record.artifact in needed]
+    with ThreadPoolExecutor(4 * cores()) as pool:
+        read = partial(_refusals, workspace.ledger)
+        for found in ordered_map(pool, read, sorted(records), ahead=8 * cores()):
+            reasons = {kind: n for kind, n in found.reasons.items() if reason in kind}
+            if reasons:
+                yield found._replace(reasons=reasons)
+
+
+def _shards(config: Config, workspace: Workspace) -> Iterator[str]:
+    """The artifacts of shards that are known now; what waits for others will be made anyway."""
+    for step in steps_of(config, workspace):
+        with suppress(StepMissing):
+            for unit in step.plan():
+                names = unit.artifacts
+                yield from (name for name in names if name.rpartition("/")[2].startswith("shard-"))
+
+
+def withdraw_refusals(config: Config, refusals: list[Refusals]) -> dict[str, int]:
+    """Have the next run make these artifacts again; how many images that is, by reason.
+
+    An image that was refused at enhancement is counted once for every signal of it.
+    """
+    Workspace(config.workspace).ledger.withdraw(refusal.record for refusal in refusals)
+    total = Counter[str]()
+    for refusal in refusals:
+        total.update(refusal.reasons)
+    return dict(total)
+
+
+def _refusals(ledger: Ledger, record: Record) -> Refusals:
+    return Refusals(record, ledger.facts(record).get("refused", {}))

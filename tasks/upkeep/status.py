@@ -1,0 +1,178 @@
+"""What is done of a configuration, read from the ledger; nothing is run."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.config import Config
+from tasks.io.errors import DotpipeError, StepMissing
+from tasks.io.ledger import Ledger, Record
+from tasks.io.workspace import Workspace
+from tasks.jobs import Planned, Target
+from tasks.pipeline import Step, steps_of, uncollected
+
+SAMPLE = 5
+"""Records that are read of each step to say why it is out of date: one request each."""
+
+_NAMES = {
+    "alphas": "the curve's alphas",
+    "chosen": "the images that the fit chooses",
+    "clean": "the clean shard",
+    "config": "the configuration",
+    "features": "the weights or network of the features",
+    "files": "the corpus's files",
+    "forgotten": "the forgotten keys",
+    "images": "the number of images, or the images",
+    "keys": "the images that the fit chooses",
+    "limits": "shards.max_pixels or shards.max_bytes",
+    "lpips": "the weights or network of LPIPS",
+    "match": "the reference's images",
+    "operator": "the operator",
+    "page": "this software's page",
+    "path": "the corpus's path",
+    "reference": "the reference",
+    "restorer": "the restorer or its weights",
+    "scores": "the metrics of some shards",
+    "shard": "the shard's images",
+    "shards": "the shards",
+    "source": "the restored images' moments or index",
+    "summary": "the fidelity table",
+    "target": "the natural images' moments or index",
+}
+"""What inputs of fingerprints are, where their own name does not say it."""
+
+
+class StepStatus(BaseModel):
+    """Units of one step: shards, signals, or the one thing that it makes.
+
+    ``reasons`` says of a few of those that are out of date what has changed, and how
+    many that holds for among the ``asked``; ``note`` why units cannot be counted yet.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    command: str
+    done: int = 0
+    missing: int = 0
+    stale: int = 0
+    failed: int = 0
+    reasons: dict[str, int] = {}
+    asked: int = 0
+    failures: dict[str, int] = {}
+    note: str = ""
+
+
+def survey_steps(config: Config) -> Iterator[StepStatus]:
+    """The status of every step, in their order."""
+    workspace = Workspace(config.workspace, still=True)
+    failed = workspace.ledger.failures("")
+    earlier = ""
+    for step in steps_of(config, workspace):
+        with uncollected():
+            status = _status(step, failed, workspace.ledger)
+        if earlier and status.done and not status.note and not _is_open(status):
+            status = status.model_copy(update={"note": f"as it is before {earlier!r} is done"})
+        earlier = earlier or (step.name if _is_open(status) else "")
+        if status != StepStatus(name=step.name, command=step.verb):  # without units
+            yield status
+
+
+def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
+    """Count the units of a plan; one that cannot be made yet says so in the note."""
+    counts, stale, notes = Counter[str](), list[Target](), list[str]()
+    try:
+        for unit in step.plan():
+            targets = [] if unit.job is None else unit.job.targets()
+            old = [target for target in targets if target.replaces]
+            known = [failed[key] for t in targets if (key := (t.artifact, t.fingerprint)) in failed]
+            if unit.job or unit.unit or not counts:  # an index does not count beside its shards
+                counts[_state(unit, old, known)] += 1
+            stale += old[:1]
+            notes += known[:1]
+    except StepMissing:
+        return StepStatus(name=step.name, command=step.verb, note="waits for an earlier step")
+    except DotpipeError as error:
+        return StepStatus(name=step.name, command=step.verb, note=str(error))
+    asked = list(islice(stale, SAMPLE))
+    return StepStatus(
+        name=step.name,
+        command=step.verb,
+        done=counts["done"],
+        missing=counts["missing"],
+        stale=counts["stale"],
+        failed=counts["failed"],
+        asked=len(asked),
+        reasons=Counter(_change(target, ledger) for target in asked),
+        failures=_failures(notes, ledger),
+    )
+
+
+def _is_open(status: StepStatus) -> bool:
+    """Whether a step has something to do, as far as that can be known."""
+    return bool(status.missing or status.stale or status.failed)
+
+
+def _state(unit: Planned, old: list[Target], failures: list[str]) -> str:
+    if unit.job is None:
+        return "done"
+    if failures:
+        return "failed"
+    return "stale" if old else "missing"
+
+
+def _change(target: Target, ledger: Ledger) -> str:
+    """In which inputs a target differs from what is there; from the likest, if it is new."""
+    found = [_inputs(record, ledger) for record in _before(target, ledger)]
+    changes = [
+        [
+            _told(name, before.get(name), target.inputs.get(name))
+            for name in sorted(set(before) | set(target.inputs))
+            if before.get(name) != target.inputs.get(name)
+        ]
+        for before in found
+        if before is not None
+    ]
+    if found and not changes:
+        return "its record cannot be read"
+    fewest = min(changes, key=len, default=["it"])
+    return f"{', '.join(fewest) or 'the kernels of this software'} changed"
+
+
+def _before(target: Target, ledger: Ledger) -> list[Record]:
+    """What was made in the target's place, or beside it where names tell what went in."""
+    folder = ledger.survey(target.artifact.rpartition("/")[0])
+    beside = (record for name in folder.artifacts() for record in folder.records(name))
+    return folder.records(target.artifact) or list(islice(beside, SAMPLE))
+
+
+def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
+    """What an artifact was made from; None if its record is damaged, or just withdrawn."""
+    try:
+        found: dict[str, Any] = dict(ledger.facts(record)["inputs"])
+    except (OSError, ValueError, LookupError, TypeError, DotpipeError):
+        return None
+    return found
+
+
+def _told(name: str, before: Any, after: Any) -> str:
+    """An input, with its values where they are short."""
+    values = (before, after)
+    plain = all(isinstance(value, str | int | float | None) for value in values)
+    short = plain and all(len(str(value)) <= 24 for value in values)
+    return f"{_NAMES.get(name, name)}{f' ({before} → {after})' if short else ''}"
+
+
+def _failures(paths: Iterable[str], ledger: Ledger) -> dict[str, int]:
+    """Why units failed, of the first few."""
+    told = Counter[str]()
+    for path in islice(paths, SAMPLE):
+        try:
+            facts = ledger.read_note(path)
+            told[f"{facts['error']}: {facts['message']}"] += 1
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return dict(told)
