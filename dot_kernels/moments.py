@@ -3,6 +3,7 @@
 Axes: n samples, d features of one sample (a latent patch: channels * height * width).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -106,3 +107,18 @@ class GaussianMoments:
             raise ValueError(
                 f"moments must have the same dimension, got {self.dimension} and {other.dimension}"
             )
+
+
+def merge(parts: Iterable[GaussianMoments]) -> GaussianMoments:
+    """The sum of moments, in the order given; takes one after the other.
+
+    Raises:
+        ValueError: there are none, so their dimension is unknown.
+    """
+    rest = iter(parts)
+    total = next(rest, None)
+    if total is None:
+        raise ValueError("parts must hold at least one set of moments, got none")
+    for part in rest:
+        total = total + part
+    return total

@@ -3,27 +3,12 @@
 Axes: d features of one latent patch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from dot_kernels.moments import GaussianMoments
+from dot_kernels.moments import GaussianMoments, merge
 from dot_kernels.transport import solve_transport
-
-
-def merge(parts: Iterable[GaussianMoments]) -> GaussianMoments:
-    """The sum of moments, in the order given; takes one after the other.
-
-    Raises:
-        ValueError: there are none, so their dimension is unknown.
-    """
-    rest = iter(parts)
-    total = next(rest, None)
-    if total is None:
-        raise ValueError("parts must hold at least one set of moments, got none")
-    for part in rest:
-        total = total + part
-    return total
 
 
 def map_standard_error(

@@ -5,10 +5,10 @@ from prefect import flow
 from flows.enhance_dataset import enhance_dataset
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
-from flows.runners.lanes import connected
+from flows.runners.choice import connected
 from flows.runs.presence import at_work
 from flows.shard_corpus import shard_corpus
-from flows.steps.reports import Report
+from flows.steps.reports import StepReport
 from tasks.config import Config
 from tasks.jobs.events import tell_run
 
@@ -16,7 +16,7 @@ from tasks.jobs.events import tell_run
 @flow(name="backfill", flow_run_name="backfill {config.name}")
 @at_work
 @connected
-def backfill(config: Config) -> tuple[list[Report], str]:
+def backfill(config: Config) -> tuple[list[StepReport], str]:
     """Shard, fit, enhance, evaluate, report; returns the steps and the report's address."""
     reports = [
         *shard_corpus(config),

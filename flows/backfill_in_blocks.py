@@ -14,13 +14,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.enhance_dataset import match_shards
-from flows.runs.pool import Errand, Lost, Pool
+from flows.runs.pool import Lost, Pool, RunRequest
 from flows.runs.presence import at_work
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
 from tasks.config import Config
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.reduce import OperatorRef, find_operator
+from tasks.fit.operators import OperatorRef, find_operator
 from tasks.io.errors import ShardsFailed
 from tasks.io.ledger import fingerprint
 from tasks.io.workspace import Workspace
@@ -78,7 +78,7 @@ def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
     if is_finished(config, verb):
         return
     key = f"{flow_run.get_id() or uuid4()}-{name}"
-    _require_all(pool.run([Errand(name, key, {"config": config.model_dump(mode="json")})]))
+    _require_all(pool.run([RunRequest(name, key, {"config": config.model_dump(mode="json")})]))
 
 
 def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
@@ -108,13 +108,13 @@ def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
         former = sent
 
 
-def _noting(keys: list[str], errands: Iterable[Errand]) -> Iterator[Errand]:
+def _noting(keys: list[str], errands: Iterable[RunRequest]) -> Iterator[RunRequest]:
     for errand in errands:
         keys.append(errand.key)
         yield errand
 
 
-def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterator[Errand]:
+def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterator[RunRequest]:
     """An errand for every block of shards of which something is missing, in their order.
 
     Blocks are cut from all shards, done or not, so that a block is the same, and has the
@@ -129,7 +129,7 @@ def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterato
             yield _errand(config, operator, planned)
 
 
-def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> Errand:
+def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
     wanted = config.model_dump(mode="json", exclude={"compute", "blocks"})
     content = {unit.unit: unit.fingerprint for unit in block}
@@ -143,7 +143,7 @@ def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> Erra
     tags += [f"alpha:{alpha:+.2f}" for alpha in config.enhance.alphas]
     images = sum(unit.images for unit in block if unit.job is not None)
     name = f"enhance {config.restored_name} {shards[0]}"
-    return Errand("enhance-block", key, parameters, tuple(tags), images, name)
+    return RunRequest("enhance-block", key, parameters, tuple(tags), images, name)
 
 
 def _require_all(lost: list[Lost]) -> None:

@@ -6,16 +6,17 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.enhance_dataset import pass_over_shards
-from flows.runners.lanes import Lanes, computing, connected, gathering
-from flows.runs.pool import patiently
+from flows.runners.choice import computing, connected, gathering
+from flows.runners.lanes import Lanes
+from flows.runs.prefect_api import patiently
 from flows.runs.presence import at_work
-from flows.steps.reports import Report, Step, leave, leave_table
+from flows.steps.reports import StepReport, StepRun, leave, leave_table
 from flows.steps.steps import run_step
 from tasks.config import Config
 from tasks.evaluate.extract import extract_features, plan_extraction
 from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity
 from tasks.evaluate.summarise import plan_summary, read_summary, summarise
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome, Planned
 from tasks.report.report import plan_report, report_markdown, write_report
@@ -24,16 +25,16 @@ from tasks.report.report import plan_report, report_markdown, write_report
 @flow(name="evaluate-dataset", flow_run_name="evaluate {config.name}")
 @at_work
 @connected
-def evaluate_dataset(config: Config) -> list[Report]:
+def evaluate_dataset(config: Config) -> list[StepReport]:
     """Score what has not been scored, compare features, and summarise."""
     workspace = Workspace(config.workspace)
     reports = [pass_over_shards(config, "score", tars=False)]
     operator = find_operator(config, workspace)
-    against = Step.of(config, f"features of {config.against_name}")
+    against = StepRun.of(config, f"features of {config.against_name}")
     if units := list(plan_extraction(config, workspace)):
         reports.append(_run(against, extract_features, units, computing(config.compute)))
     units = list(plan_fidelity(config, operator, workspace))
-    fidelity = Step.of(config, "fidelity")
+    fidelity = StepRun.of(config, "fidelity")
     reports.append(_run(fidelity, measure_fidelity, units, gathering(config.compute)))
     artifact, job = plan_summary(config, operator, workspace)
     if job is not None:
@@ -61,7 +62,7 @@ def report_dataset(config: Config) -> str:
     return workspace.store.address(f"{artifact}.html")
 
 
-def _run(step: Step, work: Task[Any, Outcome], units: list[Planned], lanes: Lanes) -> Report:
+def _run(step: StepRun, work: Task[Any, Outcome], units: list[Planned], lanes: Lanes) -> StepReport:
     return run_step(step, work, units, lanes, total=sum(unit.images for unit in units))
 
 

@@ -4,22 +4,23 @@ import dataclasses
 
 from prefect import flow
 
-from flows.runners.lanes import computing
+from flows.runners.choice import computing
 from flows.runs.presence import at_work
-from flows.steps.reports import Report, Step, leave, leave_table
+from flows.steps.reports import StepReport, StepRun, leave, leave_table
 from flows.steps.steps import run_step
 from tasks.config import Config
 from tasks.fit.decide import decide_refit, plan_decision
 from tasks.fit.decision import decision_facts
 from tasks.fit.measure import measure_shard, plan_both_measurements
-from tasks.fit.reduce import plan_reduction, read_operator, reduce_moments
+from tasks.fit.operators import read_operator
+from tasks.fit.reduce import plan_reduction, reduce_moments
 from tasks.fit.select import plan_selection, read_selection, select_images
 from tasks.io.workspace import Workspace
 
 
 @flow(name="fit-transport", flow_run_name="fit {config.name}")
 @at_work
-def fit_transport(config: Config) -> list[Report]:
+def fit_transport(config: Config) -> list[StepReport]:
     """Choose images, measure their latent patches, keep the operator or solve another."""
     workspace = Workspace(config.workspace)
     artifact, selection_job = plan_selection(config, workspace)
@@ -28,7 +29,7 @@ def fit_transport(config: Config) -> list[Report]:
     selection = read_selection(workspace, artifact)
     planned = plan_both_measurements(config, selection, workspace)
     measured = run_step(
-        Step.of(config, "measure latent patches"),
+        StepRun.of(config, "measure latent patches"),
         measure_shard,
         planned,
         computing(config.compute),

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from prefect import flow
 
-from flows.runners.lanes import computing, connected, copying
+from flows.runners.choice import computing, connected, copying
 from flows.runs.presence import at_work
-from flows.steps.reports import Report, Step, leave_table
+from flows.steps.reports import StepReport, StepRun, leave_table
 from flows.steps.steps import run_step
 from tasks.config import Config
 from tasks.io.workspace import Workspace
@@ -20,7 +20,7 @@ from tasks.shard.shard import plan_shards, shard_images
 @flow(name="shard-corpus", flow_run_name="shard {config.name}")
 @at_work
 @connected
-def shard_corpus(config: Config) -> list[Report]:
+def shard_corpus(config: Config) -> list[StepReport]:
     """Shard every corpus of the configuration, and make the restored ones."""
     workspace = Workspace(config.workspace)
     workspace.store.sweep()
@@ -30,13 +30,13 @@ def shard_corpus(config: Config) -> list[Report]:
         units = plan_shards(config, corpus, dataset, workspace)
         shards = dict[str, str]()
         marked, lanes = _marked(units, shards), copying(config.compute)
-        step = Step.of(config, f"shard {dataset}")
+        step = StepRun.of(config, f"shard {dataset}")
         reports.append(run_step(step, shard_images, marked, lanes))
         _index(config, dataset, shards, workspace)
     for dataset, clean in config.made_datasets().items():
         planned = plan_restoration(config, clean, dataset, workspace)
         total = sum(unit.images for unit in planned)
-        step, lanes = Step.of(config, f"restore {dataset}"), computing(config.compute)
+        step, lanes = StepRun.of(config, f"restore {dataset}"), computing(config.compute)
         report = run_step(step, restore_shard, planned, lanes, total)
         reports.append(report)
         _index(config, dataset, {unit.unit: unit.fingerprint for unit in planned}, workspace)

@@ -15,7 +15,8 @@ from tasks.evaluate.summarise import plan_summary
 from tasks.fit.decide import plan_decision
 from tasks.fit.decision import decision_artifact
 from tasks.fit.measure import plan_both_measurements
-from tasks.fit.reduce import find_operator, plan_reduction
+from tasks.fit.operators import find_operator
+from tasks.fit.reduce import plan_reduction
 from tasks.fit.select import Selection, plan_selection, read_selection
 from tasks.io.errors import StepMissing
 from tasks.io.workspace import Workspace, dataset_folder, operator_artifact, reports_folder

@@ -24,8 +24,8 @@ from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from flows.runs.liveness import Pulse
-from flows.runs.pool import bury, patiently
+from flows.runs.liveness import Liveness
+from flows.runs.prefect_api import mark_crashed, patiently
 from tasks.config import Config
 from tasks.io.errors import DotpipeError
 
@@ -53,7 +53,7 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
-    pulse, words = Pulse(config, from_afar=True), _Words(console)
+    pulse, words = Liveness(config, from_afar=True), _Words(console)
     with bars, _in_words(run), get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:
@@ -67,7 +67,7 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
                 bars.update(state, total=1, completed=1)
                 return now
             if complaint := pulse.complaint(now):
-                patiently(partial(bury, now, complaint))
+                patiently(partial(mark_crashed, now, complaint))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 

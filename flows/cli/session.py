@@ -14,7 +14,7 @@ from flows.runs.shutdown import in_time
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flows.steps.reports import Report
+    from flows.steps.reports import StepReport
     from tasks.config import Config
     from tasks.upkeep.status import StepStatus
 
@@ -45,7 +45,7 @@ def run_all(config: Path) -> None:
     typer.echo(f"report: {report_address(settings)}")
 
 
-def tell_refused(steps: "list[Report]") -> None:
+def tell_refused(steps: "list[StepReport]") -> None:
     """Which images a run refused, and what can be done."""
     refused = sum((step.refused for step in steps), Counter[str]())
     if refused:
@@ -103,11 +103,11 @@ def show_results(config: "Config") -> None:
     """The table of results, and what must be known of it."""
     from rich.table import Table
 
-    from tasks.evaluate.summarise import plan_summary, read_summary
-    from tasks.fit.reduce import find_operator
+    from tasks.evaluate.summarise import plan_summary, read_summary, summary_facts, warnings_of
+    from tasks.fit.operators import find_operator
     from tasks.io.workspace import Workspace
     from tasks.report.missing_metrics import gaps
-    from tasks.report.results import results_text, summary_facts, warnings_of
+    from tasks.report.results import results_text
 
     workspace = Workspace(config.workspace)
     artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)

@@ -1,25 +1,13 @@
 """Lanes: where the tasks of a step run, and how many side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
-
-from tasks.config import Config
-from tasks.config.sections import Compute, Ray
-from tasks.io.errors import ConfigurationError
-from tasks.io.machine.cores import cores
-from tasks.io.machine.devices import count_devices
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_STATISTICS_BYTES = 2.0 * 2**30
 
 
 class Runner(Protocol):
@@ -57,69 +45,3 @@ class Threads:
         pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=self.at_once)
         with pool:
             yield cast(Runner, pool)
-
-
-def copying(compute: Compute) -> Lanes:
-    """Lanes for tasks that read, decode and write files."""
-    if isinstance(compute.runner, Ray):
-        return _on_ray(compute.runner, compute.shards_at_once, cpus=1.0)
-    return Threads(compute.shards_at_once or cores())
-
-
-def computing(compute: Compute) -> Lanes:
-    """Lanes for tasks of which the network is the bottleneck."""
-    ray = compute.runner
-    if isinstance(ray, Ray):
-        gpus = 0.0 if compute.device == "cpu" else ray.gpus
-        return _on_ray(ray, compute.shards_at_once, cpus=ray.cpus, gpus=gpus)
-    return Threads(compute.shards_at_once or count_devices(compute.device))
-
-
-def gathering(compute: Compute) -> Lanes:
-    """Lanes for tasks that hold statistics of up to a gigabyte: in threads, one at a time."""
-    if isinstance(compute.runner, Ray):
-        return _on_ray(compute.runner, compute.shards_at_once, cpus=1.0, memory=_STATISTICS_BYTES)
-    return Threads(1)
-
-
-def connected(flow: F) -> F:
-    """A flow whose steps use one connection to a cluster, where they need any.
-
-    The processes that they use there, and the networks in those, last as long as it does.
-    The flow takes a configuration first.
-    """
-
-    @wraps(flow)
-    def known(config: Config, *args: Any, **options: Any) -> Any:
-        runner = config.compute.runner
-        if not isinstance(runner, Ray):
-            return flow(config, *args, **options)
-        _require_ray()
-        from flows.runners.ray_cluster import joined
-
-        with joined(runner.address):
-            return flow(config, *args, **options)
-
-    return cast(F, known)
-
-
-def _on_ray(
-    runner: Ray, most: int | None, *, cpus: float | None, gpus: float = 0.0, memory: float = 0.0
-) -> Lanes:
-    _require_ray()
-    from flows.runners.ray_lanes import RayLanes
-
-    return RayLanes(runner, most, cpus, gpus, memory)
-
-
-def _require_ray() -> None:
-    """Check that the extra is installed.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
-    if find_spec("prefect_ray") is None or find_spec("ray") is None:
-        raise ConfigurationError(
-            "compute.runner: ray needs prefect-ray, which is not installed; run "
-            "pip install 'dot-pipeline[ray]', or set compute.runner: threads"
-        )

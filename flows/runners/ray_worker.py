@@ -9,9 +9,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect_ray import RayTaskRunner
 
-from tasks.io.errors import ConfigurationError
+from tasks.io.errors import ConfigurationError, keep_place
 from tasks.io.machine.resources import Allotment, allotted
-from tasks.io.places import keep_place
 from tasks.jobs import Job
 
 _GOODBYE_S = 10

@@ -16,7 +16,7 @@ _SILENCE_S = 30.0
 NOT_BEGUN = "its worker took it and did not begin"
 
 
-class Pulse:
+class Liveness:
     """Tells whether a run that is under way has lost its worker.
 
     A run that says it is running holds a claim in the workspace. Where that cannot be looked

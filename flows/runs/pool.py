@@ -7,15 +7,12 @@ run has ended counts for nothing, and the errand is run under the next one.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-import httpx
 from prefect import State
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -25,25 +22,20 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
-from flows.runs.liveness import NOT_BEGUN, Pulse
+from flows.runs.liveness import NOT_BEGUN, Liveness
+from flows.runs.prefect_api import PAGE, client, mark_crashed, patiently
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
-T = TypeVar("T")
-
 POLL_S = 2.0
-OUTAGE_S = 900.0
-"""How long the Prefect server may be away."""
-
-PAGE = 100
-"""Runs that the API is asked for at a time; it gives at most 200."""
+"""Between two looks at the runs that are under way."""
 
 
-class Errand(NamedTuple):
+class RunRequest(NamedTuple):
     """A flow run that is wanted: of which flow, with which parameters, under which key."""
 
     flow: str
@@ -58,7 +50,7 @@ class Errand(NamedTuple):
 class Lost(NamedTuple):
     """An errand that was given up, and what its last run said."""
 
-    errand: Errand
+    errand: RunRequest
     run: FlowRun
 
     @property
@@ -72,7 +64,7 @@ class Lost(NamedTuple):
 class _Trip(NamedTuple):
     """A run of an errand that is under way."""
 
-    errand: Errand
+    errand: RunRequest
     attempt: int
     run: FlowRun
 
@@ -83,19 +75,19 @@ class Pool:
     def __init__(self, config: Config, queue: str) -> None:
         self._config, self._queue = config, queue
         self._trips: dict[UUID, _Trip] = {}
-        self._pulses: dict[UUID, Pulse] = {}
+        self._pulses: dict[UUID, Liveness] = {}
         """Of the trips, and of the runs of others that are watched."""
 
     def watch(self, runs: Iterable[FlowRun]) -> None:
         """Look after runs of others too: dead ones would keep their places in the queue."""
-        self._pulses |= {run.id: Pulse(self._config) for run in runs}
+        self._pulses |= {run.id: Liveness(self._config) for run in runs}
 
     def run(
         self,
-        errands: Iterable[Errand],
+        errands: Iterable[RunRequest],
         *,
         at_once: int = 1,
-        ended: Callable[[Errand], None] = lambda _: None,
+        ended: Callable[[RunRequest], None] = lambda _: None,
         waited: Callable[[float], None] = lambda _: None,
     ) -> list[Lost]:
         """Have all errands run, at most ``at_once`` submitted at a time; those given up.
@@ -134,16 +126,16 @@ class Pool:
             return False
         return _has_only_waited(run) or trip.attempt < self._config.blocks.attempts
 
-    def _send(self, errand: Errand, attempt: int) -> None:
+    def _send(self, errand: RunRequest, attempt: int) -> None:
         """Submit an errand, or adopt a run of it that is under way."""
         for number in count(1):
             run = patiently(partial(self._submit, errand, f"{errand.key}-{number}"))
             if not _is_over(run):
                 self._trips[run.id] = _Trip(errand, attempt, run)
-                self._pulses.setdefault(run.id, Pulse(self._config))
+                self._pulses.setdefault(run.id, Liveness(self._config))
                 return
 
-    def _submit(self, errand: Errand, key: str) -> FlowRun:
+    def _submit(self, errand: RunRequest, key: str) -> FlowRun:
         """The run of a key; submitted if there is none.
 
         Prefect finds it by the key as well, but first notes a run below ours that never ends.
@@ -178,57 +170,24 @@ class Pool:
                 if (trip := self._trips.pop(identity, None)) is not None:
                     yield trip, run or _deleted(trip.run)
             elif complaint := pulse.complaint(run):
-                patiently(partial(bury, run, complaint))
-
-
-def patiently(ask: Callable[[], T]) -> T:
-    """What the Prefect server answers, asked again while it is away.
-
-    Raises:
-        httpx.TransportError: it was away for too long.
-        PrefectHTTPStatusError: it refuses, or has failed for too long.
-    """
-    deadline = time.monotonic() + OUTAGE_S
-    while True:
-        try:
-            return ask()
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            failed = isinstance(error, httpx.TransportError) or error.response.is_server_error
-            if not failed or time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
-
-
-def bury(run: FlowRun, complaint: str) -> None:
-    """Tell the server that a run has lost its worker."""
-    tell(run, Crashed(message=complaint))
-
-
-def tell(run: FlowRun, state: State[Any]) -> None:
-    """Give a run a state, unless it has ended meanwhile or is there no more.
-
-    Prefect refuses what comes too late. A worker that was thought dead may still say how its
-    run has ended.
-    """
-    with _client() as client, suppress(ObjectNotFound):
-        client.set_flow_run_state(run.id, state)
+                patiently(partial(mark_crashed, run, complaint))
 
 
 def _find(flow: str, key: str) -> FlowRun | None:
     """The run of a flow with this key, whatever became of it."""
     wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
     named = FlowFilter(name=FlowFilterName(any_=[flow]))
-    with _client() as client:
-        return next(iter(client.read_flow_runs(flow_filter=named, flow_run_filter=wanted)), None)
+    with client() as api:
+        return next(iter(api.read_flow_runs(flow_filter=named, flow_run_filter=wanted)), None)
 
 
 def _read(ids: Sequence[UUID]) -> list[FlowRun]:
     """Those of some runs that there are."""
     found: list[FlowRun] = []
-    with _client() as client:
+    with client() as api:
         for start in range(0, len(ids), PAGE):
             page = FlowRunFilter(id=FlowRunFilterId(any_=[*ids[start : start + PAGE]]))
-            found += client.read_flow_runs(flow_run_filter=page, limit=PAGE)
+            found += api.read_flow_runs(flow_run_filter=page, limit=PAGE)
     return found
 
 
@@ -245,7 +204,3 @@ def _deleted(run: FlowRun) -> FlowRun:
     """A run as it was last known, which somebody has deleted from the server."""
     gone: State[None] = Crashed(message="it was deleted from the Prefect server")
     return run.model_copy(update={"state": gone, "state_type": gone.type})
-
-
-def _client() -> SyncPrefectClient:
-    return get_client(sync_client=True)

@@ -16,8 +16,7 @@ from prefect.states import Crashed
 from flows.runs.shutdown import soon
 from tasks.config import Config
 from tasks.config.registry import register
-from tasks.io.workspace import Workspace
-from tasks.upkeep.waste import CLEANING, RUNS
+from tasks.io.workspace import CLEANING, RUNS, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -24,7 +24,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from prefect.types import DateTime
 
-from flows.runs.pool import PAGE, bury, patiently, tell
+from flows.runs.prefect_api import PAGE, mark_crashed, patiently, tell
 from tasks.config import Config
 from tasks.io.machine.processes import is_dead, place
 
@@ -69,7 +69,7 @@ def crash_orphans(pool: str) -> None:
     for run in _runs(_taken(), work_pool_filter=of_pool):
         process = (run.infrastructure_pid or "").rpartition(":")[2]  # host:number
         if not process.isdecimal() or is_dead(place(), int(process)):
-            bury(run, "its worker was ended, and its process with it")
+            mark_crashed(run, "its worker was ended, and its process with it")
 
 
 def _taken() -> FlowRunFilter:

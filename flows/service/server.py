@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
+from flows.service.health import answers, bypass_proxy
+from flows.service.service import SERVER, served
 from tasks.io.errors import DotpipeError
 
 _PATIENCE_S = 120
@@ -86,8 +86,6 @@ def prefect_server() -> Iterator[str]:
         temporary_settings,
     )
 
-    from flows.service.service import SERVER, served
-
     if PREFECT_API_URL.value() or SERVER.is_alive():
         with served() as address:
             yield address
@@ -112,21 +110,6 @@ def _end_with_parent() -> None:
     """Have the kernel end this process with its parent, even if that one is killed."""
     prctl_set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(prctl_set_parent_death_signal, signal.SIGTERM)
-
-
-def answers(api: str) -> bool:
-    """Whether a Prefect server says that it is well."""
-    try:
-        return httpx.get(f"{api}/health", timeout=5).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def bypass_proxy() -> None:
-    """Talk to this machine directly, whatever proxy the environment names for others."""
-    for name in ("NO_PROXY", "no_proxy"):
-        others = os.environ.get(name)
-        os.environ[name] = f"{others},127.0.0.1" if others else "127.0.0.1"
 
 
 def _drain() -> None:

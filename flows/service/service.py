@@ -13,7 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.service.daemon import Daemon
-from flows.service.server import answers, bypass_proxy
+from flows.service.health import answers, bypass_proxy
 from tasks.io.errors import DotpipeError
 
 PORT = 4200

@@ -7,7 +7,8 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from flows.runs.pool import Errand, patiently
+from flows.runs.pool import RunRequest
+from flows.runs.prefect_api import patiently
 from tasks.config import Config
 from tasks.io.workspace import Workspace
 from tasks.jobs.events import tell_run
@@ -39,7 +40,7 @@ class BlockWatch:
         """So many images were done before."""
         self._images += images
 
-    def count(self, errand: Errand) -> None:
+    def count(self, errand: RunRequest) -> None:
         """A block has ended well."""
         self._images += errand.images
         self._blocks += 1

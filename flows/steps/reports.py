@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_table_artifact
 
-from flows.runs.pool import patiently
+from flows.runs.prefect_api import patiently
 from tasks.config import Config
 from tasks.jobs import Outcome
 from tasks.jobs.stopwatch import LAPS
@@ -18,7 +18,7 @@ _MOST_ROWS = 200
 _LONGEST_MESSAGE = 1000
 
 
-class Step(NamedTuple):
+class StepRun(NamedTuple):
     """A step: its name, the run's, and what share of its images may be bad."""
 
     name: str
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     max_bad_fraction: float
 
     @classmethod
-    def of(cls, config: Config, name: str) -> "Step":
+    def of(cls, config: Config, name: str) -> "StepRun":
         """A step of a configuration's run."""
         return cls(name, config.name, config.shards.max_bad_fraction)
 
@@ -40,7 +40,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class Report:
+class StepReport:
     """What a step found and did."""
 
     step: str
@@ -103,7 +103,7 @@ def leave(rows: list[dict[str, Any]], key: str, description: str) -> None:
     patiently(lambda: create_table_artifact(rows, key=key, description=description))
 
 
-def leave_table(reports: Sequence[Report], key: str) -> None:
+def leave_table(reports: Sequence[StepReport], key: str) -> None:
     """Leave what the steps of a flow did as artifacts of its run: a table, one of devices."""
     rows = [_row(report) for report in reports]
     leave(rows, key, "What each step found and did")
@@ -112,7 +112,7 @@ def leave_table(reports: Sequence[Report], key: str) -> None:
         leave(used, f"{key}-devices", "Images per second of each device")
 
 
-def leave_failures(report: Report) -> None:
+def leave_failures(report: StepReport) -> None:
     """Leave which shards failed, and why, as an artifact of the run."""
     rows = [
         {
@@ -133,7 +133,7 @@ def artifact_key(step: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in step.lower()).strip("-")
 
 
-def _row(report: Report) -> dict[str, Any]:
+def _row(report: StepReport) -> dict[str, Any]:
     devices = len(report.devices)
     return {
         "step": report.step,
@@ -151,7 +151,7 @@ def _row(report: Report) -> dict[str, Any]:
     }
 
 
-def _device_rows(report: Report) -> list[dict[str, Any]]:
+def _device_rows(report: StepReport) -> list[dict[str, Any]]:
     return [
         {
             "step": report.step,

@@ -8,8 +8,8 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from flows.runs.pool import patiently
-from flows.steps.reports import Report, Step, artifact_key
+from flows.runs.prefect_api import patiently
+from flows.steps.reports import StepReport, StepRun, artifact_key
 from tasks.jobs.events import tell_run
 
 _SECONDS_BETWEEN_UPDATES = 2.0
@@ -23,7 +23,7 @@ _ENOUGH_IMAGES = 100
 class StepWatch:
     """The step's progress as an artifact of the flow run, updated now and then."""
 
-    def __init__(self, step: Step, total: int | None) -> None:
+    def __init__(self, step: StepRun, total: int | None) -> None:
         self._step, self._total = step, total
         key = artifact_key(step.name)
         created = patiently(lambda: create_progress_artifact(0.0, key=key, description=step.name))
@@ -31,7 +31,7 @@ class StepWatch:
         self._begun = self._shown = time.monotonic()
         self._has_warned = False
 
-    def show(self, report: Report) -> None:
+    def show(self, report: StepReport) -> None:
         """Tell how far the step is, unless that was told a moment ago."""
         now = time.monotonic()
         report.elapsed_s = now - self._begun
@@ -47,7 +47,7 @@ class StepWatch:
         )
         self._tell(min(share, 99.0), description)
 
-    def finish(self, report: Report) -> None:
+    def finish(self, report: StepReport) -> None:
         """Tell how the step ended."""
         report.elapsed_s = time.monotonic() - self._begun
         self._heed_refused(report)
@@ -67,7 +67,7 @@ class StepWatch:
         else:
             self._shown = time.monotonic()
 
-    def _heed_refused(self, report: Report) -> None:
+    def _heed_refused(self, report: StepReport) -> None:
         """Tell once that more than half of what may be refused is, while one can look into it."""
         refused, limit = report.refused.total(), self._step.max_bad_fraction
         if self._has_warned or refused <= limit / 2 * report.fresh:

@@ -11,11 +11,10 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 
 from flows.runners.lanes import Lanes, Runner
-from flows.steps.reports import Failure, Report, Step, leave_failures
+from flows.steps.reports import Failure, StepReport, StepRun, leave_failures
 from flows.steps.screen import screen
 from flows.steps.step_watch import StepWatch
-from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed, StoreAway
-from tasks.io.places import place_of
+from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed, StoreAway, place_of
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.jobs.events import tell_failure
 from tasks.jobs.progress import reporting_to
@@ -26,12 +25,12 @@ more where more are under way."""
 
 
 def run_step(
-    step: Step,
+    step: StepRun,
     work: Task[Any, Outcome],
     units: Iterable[Planned],
     lanes: Lanes,
     total: int | None = None,
-) -> Report:
+) -> StepReport:
     """Run the jobs of a step, one in each lane at a time, and wait for all of them.
 
     A shard that fails does not stop the others; a mistake that every shard would
@@ -41,7 +40,7 @@ def run_step(
     Raises:
         DotpipeError: the mistake; or ShardsFailed, after the other shards are done.
     """
-    view, report, watch = screen.get(), Report(step.name), StepWatch(step, total)
+    view, report, watch = screen.get(), StepReport(step.name), StepWatch(step, total)
     view.begin(step.name, total)
     stopped = Event()
 
@@ -71,7 +70,7 @@ class _Window:
         work: Task[Any, Outcome],
         runner: Runner,
         lanes: Lanes,
-        report: Report,
+        report: StepReport,
         watch: StepWatch,
     ) -> None:
         self._work, self._runner, self._lanes = work, runner, lanes
@@ -163,7 +162,7 @@ def _is_of_all(error: BaseException) -> bool:
     return isinstance(error, DotpipeError) and not isinstance(error, ShardDamaged)
 
 
-def _raise_failures(report: Report) -> None:
+def _raise_failures(report: StepReport) -> None:
     if not report.failures:
         return
     leave_failures(report)

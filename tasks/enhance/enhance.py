@@ -15,24 +15,26 @@ from tasks.enhance.outputs import Features, Finished, Output, Outputs
 from tasks.enhance.perception import Networks
 from tasks.enhance.rendering import CODEC_INPUT, Rendered, Renderer
 from tasks.enhance.scoring import score
-from tasks.enhance.signals import points_of
-from tasks.fit.reduce import read_operator
+from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK
 from tasks.io.images import Limits, encode
-from tasks.io.machine.cores import cores
+from tasks.io.images.pixels import to_pixels
 from tasks.io.machine.devices import leased
+from tasks.io.machine.resources import cores
+from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
 from tasks.io.networks.digests import require_identity
 from tasks.io.networks.extractors import Network, extractor_identity, load_extractor
 from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.shards import Member
-from tasks.io.shards.loader import Picture, load_pictures, read_ahead, to_pixels, windows
+from tasks.io.shards.loader import Picture, load_pictures, windows
 from tasks.io.workspace import (
     CURVE,
     Signal,
     Workspace,
     features_folder,
+    points_of,
 )
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told

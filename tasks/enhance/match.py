@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from prefect import task
 
 from tasks.config import Config
-from tasks.io.artifacts.parquet import write_table
+from tasks.io.artifacts.parquet import read_table, write_table
 from tasks.io.catalogue import counterparts
 from tasks.io.errors import CorpusError
 from tasks.io.ledger import digest_of
 from tasks.io.shards import Member, members_of
-from tasks.io.shards.shard import read_table
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger

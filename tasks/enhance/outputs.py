@@ -11,12 +11,13 @@ import torch
 
 from dot_kernels import GaussianMoments
 from dot_kernels.metrics import ClassSums
-from tasks.enhance.perception import Seen
-from tasks.io.artifacts.features import FeatureWriter, draws_of, save_class_sums
+from tasks.io.artifacts.features import FeatureWriter, save_class_sums
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.artifacts.moments import save_moments
+from tasks.io.draws import draws_of
 from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
+from tasks.io.networks.extractors import Seen
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
 from tasks.io.workspace import CURVE, Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from dot_kernels import Transported
@@ -13,17 +11,11 @@ from dot_kernels.metrics import (
     peak_signal_to_noise_ratio,
     structural_similarity_along,
 )
-from tasks.io.networks.extractors import Extractor
+from tasks.io.images.pixels import to_bytes
+from tasks.io.networks.extractors import Seen, see
+from tasks.io.networks.feature_networks import Extractor
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
-from tasks.io.shards.loader import to_bytes
 from tasks.io.workspace import Signal
-
-
-class Seen(NamedTuple):
-    """One image as the feature network sees it: features (d,), and logits (c,) if it has any."""
-
-    features: Tensor
-    logits: Tensor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +36,6 @@ class Networks:
     def features(self, images: Tensor) -> list[Seen] | None:
         """Features of each image (b, 3, h, w) in [0, 1] as it will be written, in 8 bits."""
         return None if self.extractor is None else see(self.extractor, to_bytes(images))
-
-
-def see(extractor: Extractor, images: Tensor) -> list[Seen] | None:
-    """Features of each image, uint8 (b, 3, h, w); None where they are too small for them."""
-    if min(images.shape[2:]) < extractor.shortest_side:
-        return None
-    features, logits = extractor(images)
-    return [
-        Seen(row, None if logits is None else logits[index]) for index, row in enumerate(features)
-    ]
 
 
 def distortions_along(
@@ -81,8 +63,3 @@ def distortions_along(
         }
         for image_errors, image_scores in zip(errors, similar, strict=True)
     ]
-
-
-def finite(images: Tensor) -> Tensor:
-    """For each image of a batch, whether all of it is a number."""
-    return torch.isfinite(images).flatten(1).all(dim=1)

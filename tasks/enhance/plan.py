@@ -9,7 +9,7 @@ from tasks.config import Config
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output
 from tasks.enhance.signals import signals_to_score
-from tasks.fit.reduce import OperatorRef
+from tasks.fit.operators import OperatorRef
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import lpips_identity
 from tasks.io.workspace import (

@@ -18,12 +18,14 @@ from dot_kernels import (
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.perception import Networks, Seen, distortions_along, finite
+from tasks.enhance.perception import Networks, distortions_along
+from tasks.io.draws import generator_of
 from tasks.io.images.files import too_long
+from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
-from tasks.io.shards.loader import Picture, equal_sizes, to_tensor
+from tasks.io.networks.extractors import Seen
+from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import CONTROLS, Signal
-from tasks.jobs.job import generator_of
 from tasks.jobs.stopwatch import Stopwatch
 
 INPUT, CODEC, CODEC_INPUT = CONTROLS

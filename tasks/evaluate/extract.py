@@ -9,29 +9,23 @@ from torch import Tensor
 
 from tasks.config import Config
 from tasks.config.sections import Compute
-from tasks.enhance.perception import see
 from tasks.io.artifacts.features import FeatureWriter
 from tasks.io.images import Limits
-from tasks.io.machine.cores import cores
+from tasks.io.images.pixels import to_bytes, to_tensor
 from tasks.io.machine.devices import leased
+from tasks.io.machine.resources import cores
+from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.digests import require_identity
 from tasks.io.networks.extractors import (
-    Extractor,
     Network,
     extractor_identity,
     feature_folder,
     load_extractor,
+    see,
 )
-from tasks.io.shards.loader import (
-    Picture,
-    equal_sizes,
-    load_pictures,
-    read_ahead,
-    to_bytes,
-    to_tensor,
-    windows,
-)
+from tasks.io.networks.feature_networks import Extractor
+from tasks.io.shards.loader import Picture, equal_sizes, load_pictures, windows
 from tasks.io.workspace import Workspace, dataset_features_folder, dataset_folder
 from tasks.jobs import (
     Job,

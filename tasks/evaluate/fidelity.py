@@ -26,15 +26,15 @@ from dot_kernels.metrics import (
 )
 from tasks.config import Config
 from tasks.enhance.outputs import LATENT_PATCHES
-from tasks.enhance.signals import points_of, signals_to_score
-from tasks.fit.reduce import OperatorRef, read_operator
+from tasks.enhance.signals import signals_to_score
+from tasks.fit.operators import OperatorRef, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metrics import METRICS
 from tasks.io.artifacts.moments import read_moments
+from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, feature_folder
-from tasks.io.shards.shard import read_table
 from tasks.io.workspace import (
     CURVE,
     Signal,
@@ -42,6 +42,7 @@ from tasks.io.workspace import (
     dataset_features_folder,
     features_folder,
     metrics_folder,
+    points_of,
     signals_folder,
 )
 from tasks.jobs import Job, Outcome, Planned, Target, aim, carry_out, finished_digest, publishing

@@ -12,13 +12,12 @@ from prefect import task
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.fidelity import read_fidelity
-from tasks.fit.reduce import OperatorRef
+from tasks.fit.operators import OperatorRef
 from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
-from tasks.io.artifacts.parquet import write_table
+from tasks.io.artifacts.parquet import read_schema, read_table, write_table
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, extractor_names
 from tasks.io.networks.perceptual import lpips_identity, lpips_name
-from tasks.io.shards.shard import read_table
 from tasks.io.workspace import (
     Signal,
     Workspace,
@@ -201,3 +200,19 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
         images += table.num_rows
         refused.update(refused_in(table))
     require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
+
+
+NAMES = {"frechet_name": "FD", "kernel_name": "KD", "lpips_name": "LPIPS"}
+"""What metrics are called where the summary does not say which network they had."""
+
+
+def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
+    """What the summary says of its networks: names of metrics, sizes, warnings."""
+    schema = read_schema(workspace.store, f"{artifact}.parquet")
+    found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    return NAMES | found
+
+
+def warnings_of(facts: Mapping[str, str]) -> list[str]:
+    """What a reader must know before the numbers are believed."""
+    return [str(warning) for warning in json.loads(facts.get("warnings", "[]"))]

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from dot_kernels import Codec, GaussianMoments, patch_moments
 from dot_kernels.enhancement import encode_padded, whole_cells
-from tasks.enhance.perception import finite
+from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
-from tasks.io.shards.loader import Picture, equal_sizes, to_tensor
+from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 NOT_FINITE = "latents are not finite: use float32, or check the codec"

@@ -15,12 +15,13 @@ from tasks.io.artifacts.moments import digest_moments, load_moments, save_moment
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.images import Limits
 from tasks.io.ledger import fingerprint
-from tasks.io.machine.cores import cores
 from tasks.io.machine.devices import leased
+from tasks.io.machine.resources import cores
+from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.shards import Member
-from tasks.io.shards.loader import load_pictures, read_ahead, windows
+from tasks.io.shards.loader import load_pictures, windows
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import (
     Job,

@@ -2,25 +2,22 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from prefect import task
-from pydantic import BaseModel, ConfigDict
 
-from dot_kernels import GaussianMoments, TransportDiagnostics, TransportOperator, solve_transport
+from dot_kernels import TransportDiagnostics, solve_transport
 from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Config
 from tasks.fit.decision import find_decision, recipe_digest
-from tasks.fit.select import Selection, plan_selection, read_selection
+from tasks.fit.select import Selection
 from tasks.fit.statistics import Side, Sides
-from tasks.io.artifacts.moments import load_operator, save_operator
+from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.networks.codecs import codec_identity
-from tasks.io.workspace import Workspace, operator_artifact
+from tasks.io.workspace import Workspace, key_digest, operator_artifact
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.shard.corpus import key_digest
 
 _MOST_DIGESTS, _DIGITS = 20_000, 16
 """Up to so many keys an operator's record says what it was fitted on, in so many digits each."""
@@ -37,16 +34,6 @@ class ReduceJob(Job):
     provenance: dict[str, Any]
     fitted_on: tuple[str, ...] | None
     """Digests of the chosen keys, unless they are too many to be kept."""
-
-
-class OperatorRef(BaseModel):
-    """A fitted operator, as plans and the parameters of runs refer to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    digest: str
-    is_stochastic: bool
 
 
 @task(name="reduce", task_run_name="reduce to {job.target.artifact}", **SHARD_POLICY)
@@ -124,39 +111,6 @@ def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
     if len(keys) > _MOST_DIGESTS:
         return None
     return tuple(sorted(key_digest(key)[:_DIGITS] for key in keys))
-
-
-def find_operator(config: Config, workspace: Workspace) -> OperatorRef:
-    """The operator of this configuration.
-
-    Raises:
-        StepMissing: it has not been fitted, or not with these options and images.
-    """
-    refit = "the operator must be fitted for these images and options, but is not; "
-    refit += "run `dotpipe fit CONFIG` first"
-    artifact, job = plan_selection(config, workspace)
-    if job is not None:
-        raise StepMissing(refit)
-    try:
-        name, reduction = plan_reduction(config, read_selection(workspace, artifact), workspace)
-    except StepMissing as error:
-        raise StepMissing(refit) from error
-    if reduction is not None:
-        raise StepMissing(refit)
-    artifact = operator_artifact(config.restored_name, name)
-    record = workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
-    branch = workspace.ledger.facts(record)["diagnostics"]["branch"]
-    return OperatorRef(name=name, digest=record.digest, is_stochastic=branch == "stochastic")
-
-
-@lru_cache(maxsize=4)
-def read_operator(
-    workspace: Workspace, dataset: str, name: str
-) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
-    """An operator, the moments of both sides, and its provenance; read once per process."""
-    path = f"{operator_artifact(dataset, name)}.safetensors"
-    with workspace.store.fetched(path) as file:
-        return load_operator(file, path)
 
 
 def write_operator(job: ReduceJob) -> TransportDiagnostics:

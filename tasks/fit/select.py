@@ -1,6 +1,5 @@
 """Choose the images an operator is fitted on: a seeded sample, in pairs where there are."""
 
-import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator
@@ -10,7 +9,8 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config
-from tasks.io.catalogue import Place
+from tasks.io.catalogue import Place, by_shard, sample
+from tasks.io.catalogue.sampling import _draw
 from tasks.io.errors import CorpusError
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
@@ -154,25 +154,6 @@ def _joined(
         while here is not None and here[0] < place.key:
             here = next(sources, None)
         yield place, Place(*here) if here is not None and here[0] == place.key else None
-
-
-def sample(places: Iterable[tuple[str, str]], images: int, seed: int) -> list[Place]:
-    """So many images, or all, drawn by a hash of their keys; in the order of keys."""
-    named = map(Place._make, places)
-    return sorted(heapq.nsmallest(images, named, key=lambda place: _draw(place.key, seed)))
-
-
-def _draw(key: str, seed: int) -> bytes:
-    """A number that belongs to a key, the same in every corpus."""
-    return hashlib.sha256(f"select\0{seed}\0{key}".encode()).digest()
-
-
-def by_shard(places: Iterable[Place]) -> dict[str, list[str]]:
-    """The keys of images under their shards, both in order."""
-    shards: dict[str, list[str]] = {}
-    for place in places:
-        shards.setdefault(place.shard, []).append(place.key)
-    return shards
 
 
 def _examples(source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]) -> str:

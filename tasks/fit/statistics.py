@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
-from dot_kernels.uncertainty import merge
+from dot_kernels.moments import merge
 from tasks.config import Config
 from tasks.fit.measure import WHOLE, measure_name
 from tasks.fit.select import Selection

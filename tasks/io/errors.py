@@ -17,6 +17,8 @@ OSError                      may pass by itself; tasks are tried again
 └── StoreAway                a remote store gives no answer; one shard's error is all shards'
 """
 
+import traceback
+
 
 class DotpipeError(Exception):
     """Something a user can mend; the text says what, and how."""
@@ -68,3 +70,19 @@ class StoreAway(ConnectionError):
 
 class ShardsFailed(DotpipeError):
     """Some shards failed after all retries; the others are done and recorded."""
+
+
+def place_of(error: BaseException) -> str:
+    """File and line that raised it."""
+    if error.__traceback__ is None:
+        return str(error.__dict__.get(_KEPT, "an unknown place"))
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+def keep_place(error: BaseException) -> None:
+    """Have an error say where it was raised after it has been pickled, which drops its frames."""
+    error.__dict__[_KEPT] = place_of(error)
+
+
+_KEPT = "raised_at"

@@ -1,18 +1,11 @@
 """What a task is told: plain values that fit into a parameter of a Prefect run."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, suppress
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
-from tasks.io.errors import DotpipeError, StepMissing
-from tasks.io.ledger import Publication, Survey, fingerprint, summarised
-from tasks.io.places import place_of
 from tasks.io.workspace import Workspace
 
 Line = tuple[str, str, str]
@@ -67,9 +60,6 @@ class Job(BaseModel):
         return None
 
 
-J = TypeVar("J", bound=Job)
-
-
 class Planned(NamedTuple):
     """One unit of a step, and its job unless it is done.
 
@@ -111,103 +101,6 @@ class Outcome(BaseModel):
     def facts(self) -> dict[str, Any]:
         """What a record keeps of it."""
         return {"images": self.images, "refused": self.refused, **self.remarks}
-
-
-class Recipe:
-    """A step with the inputs that all its shards share, digested once for all of them."""
-
-    def __init__(self, step: str, shared: Mapping[str, Any]) -> None:
-        self._shared = dict(shared)
-        self._start = hashlib.sha256(fingerprint(step, self._shared).encode())
-
-    def mark(self, **own: Any) -> str:
-        """The fingerprint with a shard's own inputs too."""
-        key = self._start.copy()
-        key.update(repr(sorted(own.items())).encode("utf-8", "surrogatepass"))
-        return key.hexdigest()[:32]
-
-    def aim(self, survey: Survey, artifact: str, **own: Any) -> Target | None:
-        """The target with a shard's own inputs too, or None if it has been made from them."""
-        mark = self.mark(**own)
-        if survey.digest(artifact, mark) is not None:
-            return None
-        return Target(
-            artifact=artifact,
-            fingerprint=mark,
-            inputs=summarised(self._shared | own),
-            replaces=bool(survey.records(artifact)),
-        )
-
-
-def aim(survey: Survey, artifact: str, step: str, inputs: Mapping[str, Any]) -> Target | None:
-    """The target of a step with these inputs, or None if it has been made from them."""
-    return Recipe(step, inputs).aim(survey, artifact)
-
-
-def finished_digest(survey: Survey, artifact: str, verb: str = "shard") -> str:
-    """The digest of a finished artifact; ``verb`` is the command that makes it.
-
-    Raises:
-        StepMissing: it has no record.
-    """
-    records = survey.records(artifact)
-    if not records:
-        raise StepMissing(
-            f"{artifact} must be finished, but is not; run `dotpipe {verb} CONFIG` first"
-        )
-    return records[-1].digest
-
-
-def carry_out(job: J, work: Callable[[J], Outcome]) -> Outcome:
-    """Do a job, unless another run has done it since it was planned, or is doing it."""
-    workspace = job.opened()
-    with workspace.claims.held(job.claim(), patient=job.patient) as ours:
-        if not ours:
-            return Outcome(images=0, state="busy")
-        if all(_is_made(target, workspace) for target in job.targets()):
-            return Outcome(images=0, state="found")
-        return work(job)
-
-
-def settle(job: J, work: Callable[[J], object]) -> None:
-    """Do a job that nothing can go on without: wait for a run that is at it.
-
-    A failure is noted for whoever asks for the status.
-    """
-    with job.opened().claims.held(job.claim(), patient=True):
-        if all(_is_made(target, job.opened()) for target in job.targets()):
-            return
-        try:
-            work(job)
-        except CancelledError:
-            raise
-        except Exception as error:
-            note_failure(job, error, place_of(error))
-            raise
-
-
-def note_failure(job: Job, error: BaseException, place: str) -> None:
-    """Leave a note of what failed beside the ledger, for whoever asks for the status."""
-    facts = {"error": type(error).__name__, "message": str(error), "place": place}
-    with suppress(OSError, DotpipeError):  # the store may be what failed
-        for target in job.targets():
-            job.opened().ledger.note_failure(target.artifact, target.fingerprint, facts)
-
-
-def publishing(workspace: Workspace, target: Target) -> AbstractContextManager[Publication]:
-    """Publish an artifact at its target: files first, record last; see ``Ledger``."""
-    return workspace.ledger.publishing(target.artifact, target.fingerprint, target.inputs)
-
-
-def _is_made(target: Target, workspace: Workspace) -> bool:
-    records = workspace.ledger.records(target.artifact)
-    return [record.fingerprint for record in records] == [target.fingerprint]
-
-
-def generator_of(purpose: str, seed: int, key: str) -> torch.Generator:
-    """Randomness that belongs to one image, whichever shard and run it is in."""
-    digest = hashlib.sha256(f"{purpose}\0{seed}\0{key}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def count_reasons(reasons: Sequence[str]) -> dict[str, int]:

@@ -10,9 +10,9 @@ from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.measure import measure_name
 from tasks.fit.select import plan_selection, read_selection
+from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import Record, Survey
 from tasks.io.networks.extractors import feature_folder
-from tasks.io.shards.shard import read_table
 from tasks.io.workspace import (
     Signal,
     Workspace,

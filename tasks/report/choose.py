@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from tasks.config import Config
-from tasks.evaluate.summarise import plan_summary, read_summary
-from tasks.fit.reduce import find_operator
+from tasks.evaluate.summarise import plan_summary, read_summary, summary_facts, warnings_of
+from tasks.fit.operators import find_operator
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
 from tasks.io.workspace import Workspace, reports_folder
-from tasks.report.results import results_units, summary_facts, warnings_of
+from tasks.report.results import results_units
 
 Metric = Literal["psnr", "ssim", "lpips", "fid", "kid", "gelbrich"]
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
-from tasks.evaluate.summarise import read_summary
+from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
-from tasks.fit.reduce import read_operator
+from tasks.fit.operators import read_operator
 from tasks.io.workspace import Workspace, reports_folder
 from tasks.report.accounting import Count, Timing, count_images, time_steps
 from tasks.report.gallery import Viewer
@@ -37,8 +37,6 @@ from tasks.report.results import (
     results_markdown,
     results_table,
     results_units,
-    summary_facts,
-    warnings_of,
 )
 from tasks.report.worst_and_best import Ends, signal_to_rank
 

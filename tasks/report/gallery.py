@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.enhance.match import read_matches
+from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
-from tasks.io.shards.shard import read_table
 from tasks.io.workspace import Signal, Workspace, enhanced_folder
 from tasks.report.pages import Thumbnail, thumbnail
 from tasks.report.results import number, ranked_digits
@@ -17,7 +17,7 @@ from tasks.report.worst_and_best import Ends, signal_to_rank
 PICTURES = 6
 
 
-class Picture(NamedTuple):
+class View(NamedTuple):
     """One state of an image; ``alpha`` if it is a knot of the alpha slider."""
 
     name: str
@@ -31,7 +31,7 @@ class Viewer(NamedTuple):
 
     name: str
     key: str
-    pictures: list[Picture]
+    pictures: list[View]
     ranks: list[str]
 
 
@@ -93,9 +93,9 @@ def _ordinal(place: int) -> str:
 
 def _strips(
     config: Config, operator: str, workspace: Workspace, wanted: Mapping[str, str]
-) -> dict[str, list[Picture]]:
+) -> dict[str, list[View]]:
     """The pictures of every wanted key, read shard by shard."""
-    strips: dict[str, list[Picture]] = {key: [] for key in wanted}
+    strips: dict[str, list[View]] = {key: [] for key in wanted}
     for shard in dict.fromkeys(wanted.values()):
         keys = [key for key, place in wanted.items() if place == shard]
         for key, picture in _shard_pictures(config, operator, workspace, shard, keys):
@@ -105,7 +105,7 @@ def _strips(
 
 def _shard_pictures(
     config: Config, operator: str, workspace: Workspace, shard: str, keys: Sequence[str]
-) -> Iterator[tuple[str, Picture]]:
+) -> Iterator[tuple[str, View]]:
     """The states of these images, all of one shard: input, every alpha, reference."""
     dataset, reference = config.restored_name, config.reference_name
     named = set(keys)
@@ -131,10 +131,10 @@ def _members(members: Sequence[Member], workspace: Workspace) -> Iterator[tuple[
 
 def _picture(
     config: Config, key: str, data: bytes, name: str, side: str, alpha: float | None
-) -> Iterator[tuple[str, Picture]]:
+) -> Iterator[tuple[str, View]]:
     """The picture, if it can be decoded; one that cannot has its row in the tables already."""
     try:
         pixels: Any = decode(data, config.shards.limits())
     except ImageRefused:
         return
-    yield key, Picture(name, side, alpha, thumbnail(pixels))
+    yield key, View(name, side, alpha, thumbnail(pixels))

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import task
 
 from tasks.config import Config
-from tasks.fit.reduce import OperatorRef, find_operator
+from tasks.fit.operators import OperatorRef, find_operator
 from tasks.io.ledger import digest_of
 from tasks.io.workspace import (
     Signal,

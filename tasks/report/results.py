@@ -1,20 +1,15 @@
 """The results as a table: values with errors, and the best ones marked."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.io.artifacts.parquet import read_schema
-from tasks.io.workspace import CURVE, Signal, Workspace
+from tasks.io.workspace import CURVE, Signal
 from tasks.report.figures import perception_column
 from tasks.report.pages import render_table
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
-
-NAMES = {"frechet_name": "FD", "kernel_name": "KD", "lpips_name": "LPIPS"}
-"""What metrics are called where the summary does not say which network they had."""
 
 
 class Column(NamedTuple):
@@ -65,18 +60,6 @@ class Table(NamedTuple):
 
     titles: list[str]
     lines: list[list[Cell]]
-
-
-def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
-    """What the summary says of its networks: names of metrics, sizes, warnings."""
-    schema = read_schema(workspace.store, f"{artifact}.parquet")
-    found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    return NAMES | found
-
-
-def warnings_of(facts: Mapping[str, str]) -> list[str]:
-    """What a reader must know before the numbers are believed."""
-    return [str(warning) for warning in json.loads(facts.get("warnings", "[]"))]
 
 
 def results_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tasks.config import Config
-from tasks.io.shards.shard import read_table
+from tasks.io.artifacts.parquet import read_table
 from tasks.io.workspace import Signal, Workspace, metrics_folder
 
 SHOWN = 3

@@ -5,17 +5,18 @@ nothing: new files make new shards, a changed or removed file touches its own sh
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator
-from itertools import count
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import NamedTuple
 
+from tasks.config.sections import Corpus
 from tasks.io.catalogue import Catalogue, Known
-from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.shards import shard_name
-from tasks.shard.corpus import SourceFile
+from tasks.io.shards.keys import ODD_NAME
+from tasks.shard.corpus import SourceFile, list_files
 
 
-class Block(NamedTuple):
+class ShardFiles(NamedTuple):
     """The files of one shard, in the order of their keys."""
 
     shard: str
@@ -27,7 +28,7 @@ def assign_files(
     catalogue: Catalogue | None,
     size: int,
     gone: Collection[str] = (),
-) -> Iterator[Block]:
+) -> Iterator[ShardFiles]:
     """The shards that these files make; those that have lost all their files are left out.
 
     Holds the files of as many shards as the catalogue has runs, and of one new one.
@@ -47,14 +48,14 @@ def assign_files(
         if joined is None or not joined.place(file):
             fresh.append(file)
         if len(fresh) == size:
-            yield Block(next(free), tuple(fresh))
+            yield ShardFiles(next(free), tuple(fresh))
             fresh = []
         if joined is not None:
             yield from joined.complete()
     if joined is not None:
         yield from joined.rest()
     if fresh:
-        yield Block(next(free), tuple(fresh))
+        yield ShardFiles(next(free), tuple(fresh))
 
 
 def free_shards(catalogue: Catalogue | None, gone: Collection[str] = ()) -> Iterator[str]:
@@ -106,12 +107,12 @@ class _Join:
         self._put(file, shards.popleft())
         return True
 
-    def complete(self) -> Iterator[Block]:
+    def complete(self) -> Iterator[ShardFiles]:
         """The shards that all known files have been passed of."""
         while self._complete:
             yield from self._closed(self._complete.popleft())
 
-    def rest(self) -> Iterator[Block]:
+    def rest(self) -> Iterator[ShardFiles]:
         """What is left when there are no more files."""
         while self._next is not None:
             self._pass(self._next)
@@ -133,6 +134,39 @@ class _Join:
         if self._awaited[shard] == 0:
             self._complete.append(shard)
 
-    def _closed(self, shard: str) -> Iterator[Block]:
+    def _closed(self, shard: str) -> Iterator[ShardFiles]:
         if files := self._open.pop(shard, []):
-            yield Block(shard, tuple(files))
+            yield ShardFiles(shard, tuple(files))
+
+
+def files_by_shard(
+    corpus: Corpus,
+    catalogue: Catalogue | None,
+    forgotten: Mapping[str, Sequence[str]],
+    size: int,
+    gone: Collection[str] = (),
+) -> Iterator[ShardFiles]:
+    """The files of a corpus by shard: a tar each, or as they were before.
+
+    Args:
+        corpus: where they lie.
+        catalogue: of the data set as it is; None where there is none.
+        forgotten: digests of keys that must not come back.
+        size: images in a new shard.
+        gone: shards that were retired.
+    """
+    files = islice(list_files(corpus, forgotten), corpus.limit)
+    if corpus.is_tars:
+        return _a_shard_each(files, catalogue, gone)
+    return assign_files(files, catalogue, size, gone)
+
+
+def _a_shard_each(
+    tars: Iterable[SourceFile], catalogue: Catalogue | None, gone: Collection[str]
+) -> Iterator[ShardFiles]:
+    """A shard for every tar; tars that have one keep it."""
+    shards = () if catalogue is None else catalogue.shards
+    known = {entry.tar: entry.shard for entry in shards}
+    free = free_shards(catalogue, gone)
+    for tar in tars:
+        yield ShardFiles(known.get(tar.path) or next(free), (tar,))

@@ -1,6 +1,5 @@
 """The files of a corpus: image files of a folder, or foreign WebDataset tars."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,11 +7,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from tasks.config.sections import Corpus
-from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
-from tasks.io.shards.keys import key_complaint, printable
+from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.store import Entry, Store, is_s3, stem
+from tasks.io.workspace import key_digest
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS = 1_000_000
@@ -61,11 +60,6 @@ def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterat
     for file in files:
         if not forgotten or corpus.is_tars or key_digest(file.key) not in forgotten:
             yield file
-
-
-def key_digest(key: str) -> str:
-    """What a forgotten key is remembered by."""
-    return hashlib.sha256(f"forgotten\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def list_images(store: Store) -> Iterator[SourceFile]:

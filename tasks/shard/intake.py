@@ -15,8 +15,9 @@ from tasks.io.images.headers import extension_in, is_plain
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.store import Slice, Store, temporary_room
+from tasks.io.workspace import key_digest
 from tasks.jobs.progress import advance
-from tasks.shard.corpus import SourceFile, key_digest
+from tasks.shard.corpus import SourceFile
 
 _UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}

@@ -12,12 +12,14 @@ from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
 from tasks.config import Config
-from tasks.fit.select import by_shard, sample
+from tasks.io.catalogue import by_shard, sample
+from tasks.io.draws import generator_of
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
 from tasks.io.images.decoder_pool import decode
-from tasks.io.machine.cores import cores
+from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import device_label, leased
+from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.networks.restorers import RestorerSpec, load_restorer, restorer_identity
 from tasks.io.shards import (
@@ -29,7 +31,7 @@ from tasks.io.shards import (
     read_sides,
     write_shard,
 )
-from tasks.io.shards.loader import to_pixels, to_tensor, windows
+from tasks.io.shards.loader import windows
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import (
@@ -44,7 +46,6 @@ from tasks.jobs import (
     publishing,
 )
 from tasks.jobs.events import told
-from tasks.jobs.job import generator_of
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import advance
 from tasks.jobs.stopwatch import Stopwatch, timed

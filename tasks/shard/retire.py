@@ -9,7 +9,7 @@ from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Line
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.shard.known import gone_shards
+from tasks.shard.index import gone_shards
 
 KINDS = ("datasets", "moments", "enhanced", "metrics", "features")
 """Folders of the workspace that have something of every shard, under the data set's name."""

@@ -17,12 +17,11 @@ from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.stopwatch import Stopwatch, timed
-from tasks.shard.assignment import Block
+from tasks.shard.assignment import ShardFiles, files_by_shard
 from tasks.shard.bad_images import outcome_of
-from tasks.shard.blocks import blocks_of
 from tasks.shard.corpus import SourceFile, source_of
+from tasks.shard.index import gone_shards, known_catalogue
 from tasks.shard.intake import accept_files, accept_tar
-from tasks.shard.known import gone_shards, known_catalogue
 
 
 class ShardJob(Job):
@@ -62,7 +61,7 @@ def plan_shards(
     gone = gone_shards(dataset, survey, workspace)
     recipe = Recipe("shard", _options(config, corpus))
     empty = True
-    for block in blocks_of(corpus, catalogue, known, config.shards.images, gone):
+    for block in files_by_shard(corpus, catalogue, known, config.shards.images, gone):
         empty = False
         forgotten = _forgotten_in(block, corpus, known)
         artifact = f"{folder}/{block.shard}"
@@ -134,7 +133,7 @@ def _images(job: ShardJob) -> Iterator[Accepted | Refused]:
 
 
 def _forgotten_in(
-    block: Block, corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
+    block: ShardFiles, corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """The digests of keys that the block's tar held when they were forgotten."""
     if not corpus.is_tars:

@@ -19,10 +19,9 @@ from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
-from tasks.io.workspace import FORGOTTEN, Workspace, dataset_folder
-from tasks.shard.corpus import key_digest
-from tasks.shard.known import known_catalogue
-from tasks.upkeep.waste import KINDS, alone, by_folder, size_of
+from tasks.io.workspace import FORGOTTEN, Workspace, alone, dataset_folder, key_digest
+from tasks.shard.index import known_catalogue
+from tasks.upkeep.waste import KINDS, by_folder, size_of
 
 
 class Forgotten(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tasks.config import Config
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
-from tasks.io.machine.cores import cores
+from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.workspace import Workspace
 from tasks.pipeline import steps_of

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tasks.io.errors import ArtifactDamaged, StoreRefused
 from tasks.io.ledger import Ledger, Record
-from tasks.io.machine.cores import cores
+from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.store import Store
 from tasks.io.store.ranges import SPAN_BYTES

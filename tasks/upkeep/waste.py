@@ -1,7 +1,6 @@
 """Waste: what lies in a workspace and no configuration that it serves refers to."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,17 +10,11 @@ from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace
+from tasks.io.workspace import Workspace, alone
 from tasks.pipeline import steps_of
 
 KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
 """Folders of the workspace that hold artifacts; nothing else is ever taken for waste."""
-
-CLEANING = "cleaning"
-"""Claim of whoever removes things; runs wait while it is held."""
-
-RUNS = "runs"
-"""Folder of the claims that runs hold as long as they last."""
 
 
 class Waste(NamedTuple):
@@ -79,24 +72,6 @@ def remove_waste(waste: Waste, configs: Iterable[Config], workspace: Workspace) 
         for _ in side_by_side(workspace.store.remove, paths):
             pass
         workspace.store.prune()
-
-
-@contextmanager
-def alone(workspace: Workspace) -> Iterator[None]:
-    """No run is at work on the workspace while the block runs; those that come wait.
-
-    Raises:
-        StepMissing: one is at work.
-    """
-    claims = workspace.claims
-    with claims.held(CLEANING) as ours:
-        others = sorted(set(claims.alive()) - {CLEANING})
-        if not ours or others:
-            raise StepMissing(
-                "no run must be at work on the workspace, but "
-                f"{others[0] if others else CLEANING} is claimed; wait for it to end"
-            )
-        yield
 
 
 def _artifacts(config: Config) -> Iterator[str]:

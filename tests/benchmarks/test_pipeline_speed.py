@@ -12,13 +12,13 @@ import torch
 
 from dot_kernels import transport_latents
 from tasks.config.sections import Curve, Enhance, Patches, Shards
-from tasks.fit.reduce import find_operator, read_operator
+from tasks.fit.operators import find_operator, read_operator
 from tasks.io.images import decoder_pool, encode
 from tasks.io.images.files import decode
-from tasks.io.machine.cores import cores
+from tasks.io.images.pixels import to_pixels, to_tensor
+from tasks.io.machine.resources import cores
 from tasks.io.networks.codecs import load_codec
 from tasks.io.shards import read_members
-from tasks.io.shards.loader import to_pixels, to_tensor
 from tasks.io.workspace import Workspace
 from tasks.shard.shard import plan_shards, write_corpus_shard
 

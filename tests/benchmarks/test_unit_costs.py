@@ -23,7 +23,7 @@ from tasks.config.sections import Blocks
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.match import plan_matches, write_matches
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.artifacts.features import FeatureWriter, read_statistics
 from tasks.io.artifacts.moments import load_moments, save_moments
 from tasks.io.ledger import Claims as Claimed

@@ -4,7 +4,8 @@ import torch
 from torch.testing import assert_close
 
 from dot_kernels import GaussianMoments
-from dot_kernels.uncertainty import map_standard_error, merge
+from dot_kernels.moments import merge
+from dot_kernels.uncertainty import map_standard_error
 
 
 def draw_images(rng, count, patches=40, deviation=1.0, dimension=1):

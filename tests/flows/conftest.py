@@ -22,7 +22,7 @@ from flows.backfill import backfill
 from flows.cli import main
 from flows.cli.commands import QUIET
 from flows.service.server import prefect_server
-from flows.steps.reports import Report
+from flows.steps.reports import StepReport
 from tasks.config import Config, load_config
 from tasks.io.ledger import Record
 from tasks.io.store.store import PARTIAL
@@ -246,7 +246,7 @@ class Backfilled(NamedTuple):
     """A project after its first run, and what that run returned and left with Prefect."""
 
     project: Project
-    reports: list[Report]
+    reports: list[StepReport]
     address: str
     artifacts: list[dict]
 

@@ -17,7 +17,7 @@ from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
 from flows.runs.pool import Lost
 from flows.shard_corpus import shard_corpus
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.errors import ShardsFailed
 from tasks.io.ledger import Record
 from tasks.io.ledger import claims as claims_module

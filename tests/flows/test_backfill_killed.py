@@ -9,7 +9,9 @@ import pytest
 @pytest.mark.parametrize(
     ("place", "count"),
     [
-        pytest.param("tasks.io.shards.shard:TarWriter.add", 3, id="sharding, inside the first tar"),
+        pytest.param(
+            "tasks.io.shards.writer:TarWriter.add", 3, id="sharding, inside the first tar"
+        ),
         pytest.param(
             "tasks.enhance.outputs:Outputs.close", 2, id="enhancing, inside the second shard"
         ),

@@ -19,9 +19,9 @@ from ray_tasks import Unit, die, fail, in_a_flow, linger, load
 
 from flows.backfill import backfill
 from flows.runners import ray_lanes
-from flows.runners.lanes import computing
+from flows.runners.choice import computing
 from flows.runners.ray_cluster import joined
-from flows.steps.reports import Step
+from flows.steps.reports import StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import run_step
 from tasks.config.sections import Compute
@@ -124,7 +124,7 @@ def on_ray(lasting_nodes):
     def run(work, planned, **ray):
         runner = {"kind": "ray", "address": lasting_nodes.client, **ray}
         lanes = computing(Compute.model_validate({"runner": runner}))
-        step = Step("try", "tried", 0.05)
+        step = StepRun("try", "tried", 0.05)
         return in_a_flow(lambda: run_step(step, work, planned, lanes))
 
     return run

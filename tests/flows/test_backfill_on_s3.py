@@ -12,7 +12,7 @@ from objects import fresh_bucket, hang_up, sometimes, using
 from flows.backfill import backfill
 from tasks.enhance.enhance import enhance_shard
 from tasks.io.errors import ShardsFailed, StoreRefused
-from tasks.io.store import attempts
+from tasks.io.store import transfers
 
 WORKSPACE = "runs/workspace"
 
@@ -21,7 +21,7 @@ WORKSPACE = "runs/workspace"
 def _hasty(monkeypatch):
     """What fails is tried again without the pauses between."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    monkeypatch.setattr(attempts, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(transfers, "_PAUSE_S", 0.0)
 
 
 def corpora(url):

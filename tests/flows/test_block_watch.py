@@ -4,8 +4,8 @@ import httpx
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows.runs import pool as pool_module
-from flows.runs.pool import Errand
+from flows.runs import prefect_api
+from flows.runs.pool import RunRequest
 from flows.steps import block_watch
 from flows.steps.block_watch import BlockWatch
 
@@ -38,7 +38,7 @@ def watch(finished, shown):
 
 
 def block(images):
-    return Errand("enhance-block", "key", {}, images=images)
+    return RunRequest("enhance-block", "key", {}, images=images)
 
 
 def test_images_that_were_done_before_count_and_blocks_that_end_do(watch, shown):
@@ -89,6 +89,6 @@ def test_a_server_that_is_away_does_not_end_it(finished, shown, monkeypatch):
 
     for name in ("create_progress_artifact", "update_progress_artifact"):
         monkeypatch.setattr(block_watch, name, sometimes(getattr(block_watch, name)))
-    monkeypatch.setattr(pool_module, "POLL_S", 0.01)
+    monkeypatch.setattr(prefect_api, "_PAUSE_S", 0.01)
     BlockWatch(finished.configure()).finish()
     assert len(shown) == 1

@@ -15,8 +15,7 @@ from stand_in import give, read, register
 
 from flows.cli import follow as follow_module
 from flows.cli.follow import follow
-from flows.runs import liveness as pulse_module
-from flows.runs import pool as pool_module
+from flows.runs import liveness, prefect_api
 from flows.runs.presence import presence
 from tasks.config.sections import Blocks
 from tasks.io.errors import DotpipeError
@@ -26,7 +25,7 @@ from tasks.io.workspace import Workspace
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr(follow_module, "_SECONDS_BETWEEN_LOOKS", 0.02)
-    monkeypatch.setattr(pool_module, "POLL_S", 0.02)
+    monkeypatch.setattr(prefect_api, "_PAUSE_S", 0.02)
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_a_run_is_followed_through_its_states_until_it_ends(
 
 
 def test_a_run_whose_worker_died_is_crashed(config, terminal, run, monkeypatch):
-    monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(liveness, "_SILENCE_S", 0.1)
     give(run, Pending(), Running())
     held = Workspace(config.workspace).claims.held(presence(config, run.id))
     held.__enter__()
@@ -128,7 +127,7 @@ def test_a_run_whose_worker_died_is_crashed(config, terminal, run, monkeypatch):
 @pytest.mark.parametrize("state", [Pending, Running])
 def test_whoever_follows_from_afar_takes_no_run_for_dead(config, terminal, run, monkeypatch, state):
     """A folder of the workspace's name may be another one here, and Jobs may wait for a node."""
-    monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.0)
+    monkeypatch.setattr(liveness, "_SILENCE_S", 0.0)
     give(run, Pending(), state())
     impatient = config.model_copy(update={"blocks": Blocks(patience_s=0.01)})
     looks = iter(range(5))
@@ -163,7 +162,7 @@ def test_a_server_that_stays_away_is_one_sentence(config, terminal, run, monkeyp
     def away(*_, **__):
         raise httpx.ConnectError("away")
 
-    monkeypatch.setattr(pool_module, "OUTAGE_S", 0.1)
+    monkeypatch.setattr(prefect_api, "OUTAGE_S", 0.1)
     monkeypatch.setattr(SyncPrefectClient, "request", away)
     with pytest.raises(DotpipeError) as raised:
         follow(run, config, terminal)
@@ -184,7 +183,7 @@ def test_a_run_that_is_deleted_is_one_sentence(config, terminal, run):
 
 
 def test_a_run_that_waits_for_a_worker_is_left_alone(config, terminal, run, monkeypatch):
-    monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.0)
+    monkeypatch.setattr(liveness, "_SILENCE_S", 0.0)
     monkeypatch.setattr(follow_module, "_HINT_S", 0.0)
     looks = iter(range(5))
 

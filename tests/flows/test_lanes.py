@@ -10,8 +10,9 @@ import ray
 import torch
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.runners import lanes, ray_cluster, ray_lanes
-from flows.runners.lanes import Threads, computing, connected, copying, gathering
+from flows.runners import choice, ray_cluster, ray_lanes
+from flows.runners.choice import computing, connected, copying, gathering
+from flows.runners.lanes import Threads
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined
 from tasks.config import Config
 from tasks.config.sections import Compute
@@ -68,7 +69,7 @@ def test_a_network_has_one_lane_where_there_is_no_gpu(monkeypatch):
 
 
 def test_copying_has_a_lane_for_every_core(monkeypatch):
-    monkeypatch.setattr(lanes, "cores", lambda: 12)
+    monkeypatch.setattr(choice, "cores", lambda: 12)
     assert copying(compute()) == Threads(12)
 
 
@@ -154,7 +155,7 @@ def test_a_cluster_without_room_is_told_with_what_it_has(cluster, monkeypatch):
 
 def test_ray_that_is_not_installed_is_told_with_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
-    monkeypatch.setattr(lanes, "find_spec", lambda name: None if name == "prefect_ray" else name)
+    monkeypatch.setattr(choice, "find_spec", lambda name: None if name == "prefect_ray" else name)
     told = r"needs prefect-ray, which is not installed; run pip install 'dot-pipeline\[ray\]'"
     with pytest.raises(ConfigurationError, match=told):
         computing(compute(runner="ray"))

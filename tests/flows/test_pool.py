@@ -15,9 +15,10 @@ from prefect.logging import disable_run_logger
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 from stand_in import StandIn, give, read, register, runs_of
 
-from flows.runs import liveness as pulse_module
+from flows.runs import liveness, prefect_api
 from flows.runs import pool as pool_module
-from flows.runs.pool import Errand, Pool, patiently
+from flows.runs.pool import Pool, RunRequest
+from flows.runs.prefect_api import patiently
 from flows.runs.presence import presence
 from tasks.io.errors import ConfigurationError, StoreRefused
 from tasks.io.ledger import Claims
@@ -29,6 +30,7 @@ from tasks.io.workspace import Workspace
 def _soon(monkeypatch):
     """Looks every moment."""
     monkeypatch.setattr(pool_module, "POLL_S", 0.02)
+    monkeypatch.setattr(prefect_api, "_PAUSE_S", 0.02)
     with disable_run_logger():
         yield
 
@@ -36,7 +38,7 @@ def _soon(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     """Takes a run for dead that has held no claim for a moment, where it is half a minute."""
-    monkeypatch.setattr(pulse_module, "_SILENCE_S", 0.3)
+    monkeypatch.setattr(liveness, "_SILENCE_S", 0.3)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def states_of(name):
 
 
 def test_errands_are_run_with_their_parameters_tags_and_queue(name, pool):
-    errand = Errand(name, "key", {"door": [1, "two"]}, ("alpha:+0.00",), images=5)
+    errand = RunRequest(name, "key", {"door": [1, "two"]}, ("alpha:+0.00",), images=5)
     ended = []
     with StandIn(name, do=well):
         assert pool.run([errand], ended=ended.append) == []
@@ -77,7 +79,7 @@ def test_errands_are_run_with_their_parameters_tags_and_queue(name, pool):
 
 
 def test_without_errands_nothing_is_asked_of_the_server(pool, monkeypatch):
-    monkeypatch.setattr(pool_module, "_client", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(pool_module, "client", lambda: pytest.fail("asked"))
     assert pool.run([]) == []
 
 
@@ -87,7 +89,7 @@ def test_no_more_errands_are_taken_than_there_is_room_for(name, pool):
     def errands():
         for number in range(5):
             asked.append(number)
-            yield Errand(name, f"{number}", {})
+            yield RunRequest(name, f"{number}", {})
 
     def do(run):
         under_way.append(len(asked) - len(under_way))
@@ -103,7 +105,7 @@ def test_no_more_errands_are_taken_than_there_is_room_for(name, pool):
 def test_a_run_that_does_not_end_well_is_submitted_again_under_the_next_key(name, pool, state):
     ends = iter([state(message="bad luck"), Completed()])
     with StandIn(name, do=lambda run: give(run, Running(), next(ends))) as workers:
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert [run.idempotency_key for run in workers.taken] == ["key-1", "key-2"]
 
 
@@ -116,7 +118,7 @@ def test_after_all_attempts_an_errand_is_given_up_with_the_reason_and_others_go_
         bad = run.idempotency_key.startswith("bad")
         give(run, Running(), Failed(message="no room") if bad else Completed())
 
-    ended, errands = [], [Errand(name, key, {}) for key in ("bad", "good")]
+    ended, errands = [], [RunRequest(name, key, {}) for key in ("bad", "good")]
     with StandIn(name, do=do) as workers:
         (lost,) = pool.run(errands, ended=ended.append)
     assert ended == errands[1:]
@@ -127,7 +129,7 @@ def test_after_all_attempts_an_errand_is_given_up_with_the_reason_and_others_go_
 
 def test_a_run_that_a_person_cancels_is_not_submitted_again(name, pool):
     with StandIn(name, do=lambda run: give(run, Running(), Cancelled(message="enough"))):
-        (lost,) = pool.run([Errand(name, "key", {})])
+        (lost,) = pool.run([RunRequest(name, "key", {})])
     assert lost.reason.endswith("ended Cancelled: enough")
     assert states_of(name) == ["Cancelled"]
 
@@ -141,13 +143,13 @@ def test_a_run_that_somebody_deletes_is_submitted_again(name, pool):
             well(run)
 
     with StandIn(name, do=do) as workers:
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert len(workers.taken) == 2
     assert states_of(name) == ["Completed"]
 
 
 def test_a_run_under_way_is_adopted_and_one_that_has_ended_counts_for_nothing(name, config):
-    errand = Errand(name, "key", {})
+    errand = RunRequest(name, "key", {})
     with StandIn(name, do=well):
         assert Pool(config, "backfill").run([errand]) == []
     abandoned = Pool(config, "backfill")
@@ -168,14 +170,14 @@ def test_a_run_is_found_after_an_answer_that_got_lost(name, pool, monkeypatch):
 
     monkeypatch.setattr(pool_module, "run_deployment", lossy)
     with StandIn(name, do=well):
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert len(calls) == len(runs_of(name)) == 1
 
 
 def test_below_the_run_of_a_flow_every_errand_is_one_run_that_ends(name, config):
     @flow
     def conduct():
-        return Pool(config, "backfill").run([Errand(name, "key", {})])
+        return Pool(config, "backfill").run([RunRequest(name, "key", {})])
 
     for _ in range(3):  # the keys of the first runs are walked over
         with StandIn(name, do=well):
@@ -203,7 +205,7 @@ def test_a_run_whose_worker_died_is_crashed_and_its_errand_goes_to_another(name,
 
     with pytest.MonkeyPatch.context() as patch, StandIn(name, do=do) as workers:
         patch.setattr(claims_module, "PATIENCE_S", 0.2)
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     first, _ = workers.taken
     assert states_of(name) == ["Crashed", "Completed"]
     assert "its worker died" in read(first).state.message
@@ -225,7 +227,7 @@ def test_a_run_with_a_claim_is_left_alone_however_long_it_takes(name, config, po
 
     held = []
     with ExitStack() as stack, StandIn(name, do=do):
-        assert pool.run([Errand(name, "key", {})], waited=waited) == []
+        assert pool.run([RunRequest(name, "key", {})], waited=waited) == []
     assert states_of(name) == ["Completed"]
 
 
@@ -236,14 +238,14 @@ def test_a_run_that_lets_its_claim_go_has_time_to_say_how_it_ended(name, config,
         give(run, Completed())
 
     with StandIn(name, do=do):
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Completed"]
 
 
 def test_a_run_that_a_worker_takes_and_does_not_begin_is_given_to_another(name, project, server):
     pool = Pool(project.configure(blocks={"patience_s": 0.3}), "backfill")
     with StandIn(name, do=lambda run: len(workers.taken) > 1 and well(run)) as workers:
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Crashed", "Completed"]
     assert read(workers.taken[0]).state.message == "its worker took it and did not begin"
 
@@ -252,7 +254,7 @@ def test_runs_that_did_not_begin_count_as_no_attempt(name, project, server):
     """They may have waited for a GPU that others have."""
     config = project.configure(blocks={"patience_s": 0.2, "attempts": 1})
     with StandIn(name, do=lambda run: len(workers.taken) > 3 and well(run)) as workers:
-        assert Pool(config, "backfill").run([Errand(name, "key", {})]) == []
+        assert Pool(config, "backfill").run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Crashed"] * 3 + ["Completed"]
 
 
@@ -268,7 +270,7 @@ def test_a_store_that_cannot_be_looked_at_kills_nobody(name, config, pool, monke
 
     monkeypatch.setattr(Claims, "is_silent", fail)
     with StandIn(name, do=do):
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Completed"]
 
 
@@ -281,7 +283,7 @@ def test_a_run_that_no_worker_takes_is_waited_for(name, project, server):
             late.append(stack.enter_context(StandIn(name, do=well)))
 
     with ExitStack() as stack:
-        assert pool.run([Errand(name, "key", {})], waited=waited) == []
+        assert pool.run([RunRequest(name, "key", {})], waited=waited) == []
     assert states_of(name) == ["Completed"]
     assert late
 
@@ -295,20 +297,20 @@ def test_a_worker_that_was_thought_dead_may_still_say_how_its_run_ended(name, po
             give(run, Completed())
 
     with StandIn(name, do=do) as workers:
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert read(workers.taken[0]).state.message == "after all"
 
 
 def test_what_has_ended_in_the_meantime_is_not_crashed(name, pool):
-    run = pool._submit(Errand(name, "key", {}), "key-1")
+    run = pool._submit(RunRequest(name, "key", {}), "key-1")
     well(run)
-    pool_module.bury(run, "too late")
+    prefect_api.mark_crashed(run, "too late")
     assert read(run).state_name == "Completed"
 
 
 @pytest.mark.usefixtures("impatient")
 def test_dead_runs_of_others_are_crashed_while_a_pool_waits(name, config, pool):
-    dead, ended, alive = (pool._submit(Errand(name, key, {}), key) for key in "abc")
+    dead, ended, alive = (pool._submit(RunRequest(name, key, {}), key) for key in "abc")
     give(dead, Running())
     well(ended)
     give(alive, Running())
@@ -324,7 +326,7 @@ def test_dead_runs_of_others_are_crashed_while_a_pool_waits(name, config, pool):
 
         told = []
         with StandIn(other, do=do):
-            assert pool.run([Errand(other, "key", {})], ended=told.append) == []
+            assert pool.run([RunRequest(other, "key", {})], ended=told.append) == []
     assert [read(run).state_name for run in (dead, ended, alive)] == [
         "Crashed",
         "Completed",
@@ -336,7 +338,7 @@ def test_dead_runs_of_others_are_crashed_while_a_pool_waits(name, config, pool):
 def test_more_runs_than_the_server_gives_at_a_time_are_watched(name, pool, monkeypatch):
     monkeypatch.setattr(pool_module, "PAGE", 2)
     with StandIn(name, do=well) as workers:
-        assert pool.run([Errand(name, f"{n}", {}) for n in range(5)], at_once=5) == []
+        assert pool.run([RunRequest(name, f"{n}", {}) for n in range(5)], at_once=5) == []
     assert len(workers.taken) == 5
 
 
@@ -351,13 +353,13 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(name, pool, monkeypatch
 
     with StandIn(name, do=well) as workers, monkeypatch.context() as patch:
         patch.setattr(SyncPrefectClient, "request", sometimes)
-        assert pool.run([Errand(name, "key", {})]) == []
+        assert pool.run([RunRequest(name, "key", {})]) == []
     assert next(away, None) is None
     assert len(workers.taken) == 1
 
 
 def test_a_server_that_is_away_for_too_long_or_refuses_is_told(monkeypatch):
-    monkeypatch.setattr(pool_module, "OUTAGE_S", 0.2)
+    monkeypatch.setattr(prefect_api, "OUTAGE_S", 0.2)
     asked = []
 
     def away():
@@ -370,7 +372,7 @@ def test_a_server_that_is_away_for_too_long_or_refuses_is_told(monkeypatch):
 
 
 def test_what_the_server_refuses_is_not_asked_again(name, pool, config):
-    ended = pool._submit(Errand(name, "key", {}), "key-1")
+    ended = pool._submit(RunRequest(name, "key", {}), "key-1")
     asked = []
 
     def ask():
@@ -385,7 +387,7 @@ def test_what_the_server_refuses_is_not_asked_again(name, pool, config):
 
 def test_a_deployment_that_is_missing_is_one_sentence_with_the_remedy(pool, config):
     with pytest.raises(ConfigurationError) as raised:
-        pool.run([Errand("unheard-of", "key", {})])
+        pool.run([RunRequest("unheard-of", "key", {})])
     assert str(raised.value) == (
         "the deployment 'unheard-of/tiny' must be registered, but is not; run `dotpipe deploy "
         "CONFIG` first"
@@ -394,8 +396,8 @@ def test_a_deployment_that_is_missing_is_one_sentence_with_the_remedy(pool, conf
 
 def test_pending_is_looked_at_from_when_it_began(name, config, pool):
     """A run that waited long for a worker has not spent the worker's time."""
-    pulse = pulse_module.Pulse(config.model_copy(update={"blocks": _patient(0.2)}))
-    run = pool._submit(Errand(name, "key", {}), "key-1")
+    pulse = liveness.Liveness(config.model_copy(update={"blocks": _patient(0.2)}))
+    run = pool._submit(RunRequest(name, "key", {}), "key-1")
     assert pulse.complaint(run) is None
     time.sleep(0.3)
     give(run, Pending())

@@ -10,8 +10,7 @@ from prefect import flow
 from flows.runs.presence import at_work, presence
 from tasks.config.registry import registered
 from tasks.io.ledger import claims as claims_module
-from tasks.io.workspace import Workspace
-from tasks.upkeep.waste import CLEANING, alone
+from tasks.io.workspace import CLEANING, Workspace, alone
 
 
 @pytest.fixture

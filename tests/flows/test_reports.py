@@ -3,7 +3,7 @@
 import pytest
 
 from flows.steps import reports
-from flows.steps.reports import Failure, Report, leave_failures, leave_table
+from flows.steps.reports import Failure, StepReport, leave_failures, leave_table
 from tasks.io.errors import CorpusError
 from tasks.jobs import Outcome
 
@@ -23,7 +23,7 @@ def left(monkeypatch):
 @pytest.fixture
 def report():
     """Two shards of three made in ten seconds, on two devices."""
-    found = Report("enhance faces", units=["a", "b", "c"], images=5)
+    found = StepReport("enhance faces", units=["a", "b", "c"], images=5)
     for device, refused in (("one", {"damaged": 1}), ("two", {"damaged": 1, "empty file": 2})):
         seconds = {"write": 2.0, "encode network": 6.5, "read": 0.0}
         found.count(Outcome(images=30, refused=refused, seconds=seconds, device=device))
@@ -52,7 +52,7 @@ def test_a_step_is_told_with_its_rate_its_reasons_and_where_the_time_went(left, 
 
 
 def test_every_device_is_told_with_its_rate(left, report):
-    leave_table([report, Report("fidelity")], "steps")
+    leave_table([report, StepReport("fidelity")], "steps")
     rows, _ = left["steps-devices"]
     assert rows == [
         {"step": "enhance faces", "device": name, "images": 30, "images per second": "3"}
@@ -61,7 +61,7 @@ def test_every_device_is_told_with_its_rate(left, report):
 
 
 def test_a_step_that_had_nothing_to_do_has_no_rate_and_no_devices(left):
-    leave_table([Report("fidelity", units=["a"], images=5, elapsed_s=0.0)], "steps")
+    leave_table([StepReport("fidelity", units=["a"], images=5, elapsed_s=0.0)], "steps")
     (row,), _ = left["steps"]
     assert (row["images per second"], row["devices"], row["per device"]) == ("0", "", "")
     assert row["where the time went"] == ""

@@ -17,7 +17,7 @@ from prefect import flow, task
 
 from flows.runners.lanes import Threads
 from flows.steps import step_watch, steps
-from flows.steps.reports import Report, Step
+from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import run_step
 from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed, StoreAway
@@ -71,7 +71,7 @@ def units(count):
 
 def run(work, planned, at_once=2, step="try", tell_patience=False, lanes=None, **told):
     """Run a step in a flow of its own; its tasks do ``work(number)``, or also tell patience."""
-    named = Step(step, run="tried", max_bad_fraction=0.08)
+    named = StepRun(step, run="tried", max_bad_fraction=0.08)
 
     @task(**QUICK)
     def one(job: Unit) -> Outcome:
@@ -79,7 +79,7 @@ def run(work, planned, at_once=2, step="try", tell_patience=False, lanes=None, *
         return work(*known) or Outcome(images=3)
 
     @flow
-    def alone() -> Report:
+    def alone() -> StepReport:
         return run_step(named, one, planned, lanes or Threads(at_once), **told)
 
     return alone()

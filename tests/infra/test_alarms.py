@@ -11,7 +11,7 @@ from prefect.server.events.schemas.automations import AutomationCore as ServerAu
 from prefect.server.schemas.statuses import WorkPoolStatus
 from prefect.settings.models.flows import FlowsSettings
 
-from flows.runs.pool import OUTAGE_S
+from flows.runs.prefect_api import OUTAGE_S
 from tasks.jobs.events import RunVerb
 
 AUTOMATIONS = yaml.safe_load((INFRA / "automations.yaml").read_text("utf-8"))["automations"]

@@ -18,10 +18,10 @@ from prefect import flow, task
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.runners.lanes import Threads
-from flows.steps.reports import Step
+from flows.steps.reports import StepRun
 from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.fit.reduce import OperatorRef
+from tasks.fit.operators import OperatorRef
 from tasks.jobs import Job, Outcome, Planned, Subject
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
@@ -68,7 +68,7 @@ def empty_shards(shards: int, lanes: int) -> list[Mark]:
                 marks.append(Mark.now(number))
             yield Planned(f"shard-{number:06d}", 1, EmptyShard(workspace="/w", number=number))
 
-    step = Step("enhance empty", "empty", max_bad_fraction=0.05)
+    step = StepRun("enhance empty", "empty", max_bad_fraction=0.05)
     run_step(step, do_nothing, planned(), Threads(lanes), total=shards)
     return [*marks, Mark.now(shards)]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.config import Config
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.reduce import OperatorRef
+from tasks.fit.operators import OperatorRef
 from tasks.io.catalogue import ShardEntry
 from tasks.io.ledger import Record, digest_of
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder

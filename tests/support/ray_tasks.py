@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 from prefect import flow, task
 
-from tasks.io.machine.cores import cores
 from tasks.io.machine.devices import leased
-from tasks.io.machine.resources import allotment
+from tasks.io.machine.resources import allotment, cores
 from tasks.io.networks.codecs import Autoencoder, load_codec
 from tasks.jobs import Job, Outcome
 from tasks.jobs.policy import SHARD_POLICY

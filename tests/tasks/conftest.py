@@ -18,7 +18,8 @@ from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
 from tasks.evaluate.summarise import plan_summary, write_summary
 from tasks.fit.decide import make_decision, plan_decision
 from tasks.fit.measure import plan_both_measurements, write_moments
-from tasks.fit.reduce import find_operator, plan_reduction, write_operator
+from tasks.fit.operators import find_operator
+from tasks.fit.reduce import plan_reduction, write_operator
 from tasks.fit.select import plan_selection, read_selection, write_selection
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome

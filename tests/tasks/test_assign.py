@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.io.catalogue import Catalogue, write_catalogue
-from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.shards import INDEX_SCHEMA
+from tasks.io.shards.keys import ODD_NAME
 from tasks.io.store import Entry, stem
 from tasks.shard.assignment import _Join, assign_files, free_shards
 from tasks.shard.corpus import SourceFile, list_images

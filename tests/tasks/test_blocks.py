@@ -3,8 +3,8 @@
 import pytest
 
 from tasks.io.errors import ArtifactDamaged
-from tasks.shard.blocks import blocks_of
-from tasks.shard.known import known_catalogue
+from tasks.shard.assignment import files_by_shard
+from tasks.shard.index import known_catalogue
 from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
@@ -27,7 +27,7 @@ def units(run):
 def blocks(run, size=3):
     survey = run.workspace.ledger.survey("datasets/natural")
     catalogue = known_catalogue("natural", survey, run.workspace)
-    found = blocks_of(run.config.corpora.natural, catalogue, {}, size)
+    found = files_by_shard(run.config.corpora.natural, catalogue, {}, size)
     return {block.shard[-1]: "".join(file.key for file in block.files) for block in found}
 
 

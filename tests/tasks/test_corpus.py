@@ -7,14 +7,8 @@ import pytest
 from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
-from tasks.shard.corpus import (
-    SourceFile,
-    key_digest,
-    list_files,
-    list_images,
-    require_sources,
-    source_of,
-)
+from tasks.io.workspace import key_digest
+from tasks.shard.corpus import SourceFile, list_files, list_images, require_sources, source_of
 
 
 @pytest.fixture

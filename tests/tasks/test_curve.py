@@ -13,10 +13,10 @@ from torchvision.models import squeezenet1_1
 import tasks.enhance.enhance
 import tasks.fit.measure
 from dot_kernels import PixelCodec
-from tasks.enhance.signals import points_of, signals_to_score
+from tasks.enhance.signals import signals_to_score
 from tasks.io.networks import extractors, perceptual
 from tasks.io.networks.weights import FILES
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import CURVE, Signal, points_of
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
 ALPHAS = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]

@@ -17,19 +17,18 @@ import tasks.enhance.enhance
 import tasks.fit.measure
 import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
-from flows.enhance_dataset import _fetch_metric_weights
 from tasks.enhance.rendering import Renderer
-from tasks.enhance.signals import networks_in_use
-from tasks.fit.reduce import find_operator, read_operator
+from tasks.enhance.signals import fetch_metric_weights, networks_in_use
+from tasks.fit.operators import find_operator, read_operator
 from tasks.io.artifacts.moments import load_moments
+from tasks.io.draws import generator_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
+from tasks.io.images.pixels import to_tensor
 from tasks.io.networks import perceptual
 from tasks.io.shards import member_name
-from tasks.io.shards.loader import to_tensor
 from tasks.io.workspace import Signal
-from tasks.jobs.job import generator_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)
@@ -635,7 +634,7 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
     monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
     weights.unlink()
     with pytest.raises(WeightsMissing, match="cannot be fetched; put it at"):
-        _fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.config, operator, run.workspace)
 
 
 def test_tables_without_lpips_are_known_as_such(finished):

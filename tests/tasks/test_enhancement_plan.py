@@ -6,7 +6,7 @@ import pytest
 
 from tasks.enhance.enhance import write_enhanced
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 

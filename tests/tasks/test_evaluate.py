@@ -10,7 +10,7 @@ import pytest
 from dot_kernels import gelbrich_distance
 from tasks.evaluate import summarise
 from tasks.evaluate.summarise import plan_summary, read_summary, write_summary
-from tasks.fit.reduce import find_operator, read_operator
+from tasks.fit.operators import find_operator, read_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
 from tasks.io.images import encode

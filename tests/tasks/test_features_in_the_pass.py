@@ -15,18 +15,18 @@ import tasks.enhance.enhance
 import tasks.evaluate.extract
 import tasks.fit.measure
 from dot_kernels import PixelCodec
-from flows.enhance_dataset import _fetch_metric_weights
-from tasks.enhance.signals import networks_in_use
-from tasks.fit.reduce import find_operator
-from tasks.io.artifacts.features import draw_of
+from tasks.enhance.signals import fetch_metric_weights, networks_in_use
+from tasks.fit.operators import find_operator
 from tasks.io.artifacts.moments import load_moments
+from tasks.io.draws import draw_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
+from tasks.io.images.pixels import to_bytes, to_tensor
 from tasks.io.networks import extractors
-from tasks.io.networks.extractors import Extracted, load_extractor
+from tasks.io.networks.extractors import load_extractor
+from tasks.io.networks.feature_networks import Extracted
 from tasks.io.networks.weights import FILES
-from tasks.io.shards.loader import to_bytes, to_tensor
 from tasks.report.choose import read_results
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -406,7 +406,7 @@ def test_missing_weights_leave_a_gap_and_the_rest_unharmed(featured, weights, wh
     operator = find_operator(run.config, run.workspace)
     assert networks_in_use(run.config, operator, run.workspace) == {}
     with disable_run_logger():  # goes on without
-        _fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.config, operator, run.workspace)
 
 
 def test_weights_that_arrive_later_fill_the_gap(featured, weights, whole, looks):
@@ -425,7 +425,7 @@ def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, w
     assert networks_in_use(run.config, operator, run.workspace) == {"features": "squeezenet"}
     weights.unlink()
     with pytest.raises(WeightsMissing, match=r"feature network squeezenet needs .*put it at"):
-        _fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.config, operator, run.workspace)
 
 
 def test_a_finished_table_can_be_chosen_from_where_the_weights_are_not(changeable, weights):

@@ -19,14 +19,14 @@ from tasks.evaluate.summarise import (
     metric_names,
     plan_summary,
     read_summary,
+    summary_facts,
     write_summary,
 )
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, METRICS, write_scores
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Target
-from tasks.report.results import summary_facts
 
 ENHANCED = Signal("enhanced", 0.0)
 

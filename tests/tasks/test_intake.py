@@ -16,8 +16,8 @@ from tasks.io.errors import StoreRefused
 from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace
-from tasks.shard.corpus import SourceFile, key_digest
+from tasks.io.workspace import Workspace, key_digest
+from tasks.shard.corpus import SourceFile
 from tasks.shard.intake import accept_files, accept_tar
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from tasks.io.draws import generator_of
 from tasks.io.ledger import Record, Survey
 from tasks.jobs import Outcome, aim, count_reasons
-from tasks.jobs.job import generator_of
 from tasks.jobs.progress import advance, reporting_to
 from tasks.shard.corpus import list_files
 from tasks.shard.shard import ShardJob

@@ -14,7 +14,7 @@ from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measure
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
-from tasks.io.shards.loader import to_tensor
+from tasks.io.images.pixels import to_tensor
 from tasks.jobs.progress import reporting_to
 
 

@@ -20,12 +20,11 @@ from torchvision.models import squeezenet1_1
 import tasks.evaluate.fidelity
 from dot_kernels import gelbrich_distance
 from dot_kernels.metrics.fidelity import GROUPS, FrechetEstimate
-from tasks.evaluate.summarise import plan_summary
-from tasks.fit.reduce import find_operator
-from tasks.io.artifacts.features import draw_of
+from tasks.evaluate.summarise import plan_summary, summary_facts
+from tasks.fit.operators import find_operator
+from tasks.io.draws import draw_of
 from tasks.io.networks.extractors import load_extractor
 from tasks.io.networks.weights import FILES
-from tasks.report.results import summary_facts
 
 IMAGES = 2 * GROUPS
 SUBSET = IMAGES // 2

@@ -10,7 +10,8 @@ import torch
 from dot_kernels import GaussianMoments
 from tasks.fit import statistics
 from tasks.fit.measure import WHOLE
-from tasks.fit.reduce import find_operator, plan_reduction, read_operator
+from tasks.fit.operators import find_operator, read_operator
+from tasks.fit.reduce import plan_reduction
 from tasks.fit.statistics import Sides
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from dot_kernels import gelbrich_distance
-from dot_kernels.uncertainty import merge
+from dot_kernels.moments import merge
 from tasks.fit.decide import make_decision, plan_decision
 from tasks.fit.decision import Decision, decision_artifact, decision_facts, read_decision
 from tasks.fit.measure import WHOLE
-from tasks.fit.reduce import find_operator, plan_reduction
+from tasks.fit.operators import find_operator
+from tasks.fit.reduce import plan_reduction
 from tasks.io.artifacts.moments import load_moments, load_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.pipeline import is_finished

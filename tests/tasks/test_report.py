@@ -12,7 +12,7 @@ from tasks.config import Config
 from tasks.enhance.enhance import write_enhanced
 from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
 from tasks.evaluate.summarise import plan_summary, write_summary
-from tasks.fit.reduce import find_operator
+from tasks.fit.operators import find_operator
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
 from tasks.io.networks import perceptual

@@ -13,13 +13,13 @@ from torch.nn import functional
 import tasks.shard.restore
 from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
+from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
+from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
 from tasks.io.shards import read_members
-from tasks.io.shards.loader import to_tensor
-from tasks.jobs.job import generator_of
 from tasks.shard.restore import degrade_and_restore, plan_restoration
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

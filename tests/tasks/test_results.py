@@ -4,17 +4,16 @@ import json
 
 import pytest
 
+from tasks.evaluate.summarise import NAMES, warnings_of
 from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
 from tasks.report.missing_metrics import gaps
 from tasks.report.results import (
-    NAMES,
     curve_in_words,
     curve_table,
     results_markdown,
     results_table,
     results_text,
     results_units,
-    warnings_of,
 )
 
 FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS-alex"}

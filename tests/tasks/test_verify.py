@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.fit.reduce import read_operator
+from tasks.fit.operators import read_operator
 from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
 from tasks.io.store import Store
 from tasks.pipeline import is_finished

@@ -4,10 +4,10 @@ import pytest
 from objects import unconditional, unnamed, well
 
 from tasks.io.errors import StepMissing
-from tasks.io.workspace import Workspace
+from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
 from tasks.pipeline import is_finished
 from tasks.upkeep.verify import verify
-from tasks.upkeep.waste import CLEANING, RUNS, alone, find_waste, remove_waste
+from tasks.upkeep.waste import find_waste, remove_waste
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Features of images: a Parquet table of keys and rows, and sums of class probabilities."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from dot_kernels.metrics import ClassSums, FeatureStatistics
 from tasks.io.artifacts.parquet import opened, present, whole, writer
 from tasks.io.artifacts.tensors import load_tensors, save_tensors
+from tasks.io.draws import draws_of
 from tasks.io.store import Store
 
 _CLASS_SUMS = "class sums"
@@ -51,17 +51,6 @@ class FeatureWriter:
     def close(self) -> None:
         """Write the end of the table; closing again does nothing."""
         self._writer.close()
-
-
-def draw_of(key: str) -> int:
-    """A number from 0 to 2⁶³ − 1 that belongs to a key: its group, and its turn in a sample."""
-    digest = hashlib.sha256(f"features\0{key}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def draws_of(keys: Iterable[str]) -> Tensor:
-    """The draws of keys (n,)."""
-    return torch.tensor([draw_of(key) for key in keys], dtype=torch.int64)
 
 
 def read_statistics(store: Store, paths: Iterable[str], capacity: int) -> FeatureStatistics | None:

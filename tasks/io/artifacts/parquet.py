@@ -5,7 +5,7 @@ error, and no number in a table.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,3 +87,18 @@ def read_schema(store: Store, path: str) -> pa.Schema:
         data = store.read(path)
     with whole(path):
         return pq.read_schema(io.BytesIO(data))
+
+
+def read_table(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file of the store.
+
+    In this thread alone: one of Arrow's that lets go of the bytes, which are Python's,
+    while the interpreter ends, aborts the process.
+
+    Raises:
+        ArtifactDamaged: it is not there, or not whole.
+    """
+    with present(path):
+        data = store.read(path)
+    with whole(path), opened(io.BytesIO(data)) as table:
+        return table.read(columns=columns, use_threads=False)

@@ -2,6 +2,7 @@
 
 from tasks.io.catalogue.catalogue import Catalogue, Known, Place
 from tasks.io.catalogue.join import counterparts
+from tasks.io.catalogue.sampling import by_shard, sample
 from tasks.io.catalogue.shard_list import ShardEntry, read_shards, write_catalogue
 
 __all__ = [
@@ -9,7 +10,9 @@ __all__ = [
     "Known",
     "Place",
     "ShardEntry",
+    "by_shard",
     "counterparts",
     "read_shards",
+    "sample",
     "write_catalogue",
 ]

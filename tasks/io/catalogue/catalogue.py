@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from tasks.io.artifacts.parquet import opened, present, whole
 from tasks.io.catalogue.external_sort import merged
-from tasks.io.catalogue.shard_list import ShardEntry, is_odd, shards_in
+from tasks.io.catalogue.shard_list import ShardEntry, shards_in
 from tasks.io.errors import StepMissing
+from tasks.io.shards.keys import is_odd
 from tasks.io.store import Store
 from tasks.io.store.cache import at_hand
 

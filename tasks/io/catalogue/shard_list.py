@@ -13,12 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.io.artifacts import parquet
-from tasks.io.shards.shard import read_table
+from tasks.io.artifacts.parquet import read_table
+from tasks.io.shards.keys import is_odd
 from tasks.io.store import Store
-
-ODD_NAME = "name "
-"""How reasons begin that refuse a name. Such rows are in no order: names sort before they are
-escaped."""
 
 _FOOTER = "shards"
 
@@ -91,11 +88,6 @@ def write_catalogue(
     rows = [entry._asdict() for entry in entries]
     parquet.write_table(pa.Table.from_pylist(rows, _SHARDS_SCHEMA), shards)
     return entries
-
-
-def is_odd(row: dict[str, Any]) -> bool:
-    """Whether a row of an index is of a file whose name was refused."""
-    return str(row["reason"] or "").startswith(ODD_NAME)
 
 
 def _entry_of(table: pa.Table, shard: str, group: int, tar: str | None) -> ShardEntry:

@@ -28,7 +28,7 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images import files
 from tasks.io.images.decoder import ANSWER, LONGEST_REASON, OUT_OF_MEMORY, READY, REQUEST
 from tasks.io.images.files import Limits, Pixels
-from tasks.io.machine.cores import cores
+from tasks.io.machine.resources import cores
 
 COMMAND = (sys.executable, "-P", "-m", "tasks.io.images.decoder")
 

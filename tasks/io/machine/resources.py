@@ -4,6 +4,7 @@ A cluster's scheduler gives every task its processors and its device; without on
 the process can see is its own.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,3 +36,10 @@ def allotted(share: Allotment) -> Iterator[None]:
         yield
     finally:
         _held.remove(share)
+
+
+def cores() -> int:
+    """Processors that this process may use, or the task that runs in it."""
+    if (share := allotment()) is not None:
+        return share.cores
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

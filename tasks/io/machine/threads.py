@@ -35,3 +35,15 @@ def ordered_map(
     finally:
         for future in pending:
             future.cancel()
+
+
+def read_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``make`` of every item in order, the next one being made while this one is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        pending: deque[Future[R]] = deque()
+        for item in items:
+            pending.append(reader.submit(make, item))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, kept
-from tasks.io.networks.weights import FILES, WeightFile, fetch, find, load_tensors
+from tasks.io.networks.weights import FILES, WeightFile, fetch, find, load_state
 
 LpipsNet = Literal["alex", "vgg", "squeeze"]
 
@@ -97,6 +97,6 @@ def _fill_backbone(backbone: torch.nn.Module, path: Path) -> None:
 
     lpips cuts torchvision's ``features`` into slices and keeps the layers' numbers.
     """
-    weights = load_tensors(path)
+    weights = load_state(path)
     layers = {name: weights[f"features.{name.partition('.')[2]}"] for name in backbone.state_dict()}
     backbone.load_state_dict(layers)

@@ -193,13 +193,13 @@ def require_whole(path: Path, file: WeightFile) -> Path:
 @lru_cache(maxsize=64)
 def _complaint(path: Path, _size: int, _changed: int) -> str | None:
     try:
-        load_tensors(path)
+        load_state(path)
     except WeightsMissing as error:
         return str(error)
     return None
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
+def load_state(path: Path) -> dict[str, Tensor]:
     """Tensors by name, from a file that torch saved; no code in it is run.
 
     Raises:

@@ -6,6 +6,7 @@ outside, and nothing that a terminal, a table or a line of text would obey.
 
 import hashlib
 import re
+from typing import Any
 
 SIDE_EXTENSION = "json"
 """Of the member that tells what is known of an image."""
@@ -71,3 +72,13 @@ def _escaped(letter: str) -> str:
 
 def _utf_8(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
+
+
+ODD_NAME = "name "
+"""How reasons begin that refuse a name. Such rows are in no order: names sort before they are
+escaped."""
+
+
+def is_odd(row: dict[str, Any]) -> bool:
+    """Whether a row of an index is of a file whose name was refused."""
+    return str(row["reason"] or "").startswith(ODD_NAME)

@@ -5,22 +5,16 @@ other threads and child processes, and no more than two windows are in memory, w
 the size of the shard.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
-
-import torch
-from torch import Tensor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Pixels
 from tasks.io.images.decoder_pool import decode
-from tasks.io.shards.shard import Member, read_members
+from tasks.io.shards.reader import read_members
+from tasks.io.shards.shard import Member
 from tasks.io.store import Store
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 PIXELS_PER_IMAGE = 1 << 18
 """A window holds as many pixels as a batch of images of this size (512 × 512)."""
@@ -69,35 +63,6 @@ def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Pictur
         step = max(1, min(batch, largest))
         for start in range(0, len(group), step):
             yield group[start : start + step]
-
-
-def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
-    """Images as one float tensor (b, 3, h, w) in [0, 1]."""
-    stacked = torch.stack([torch.from_numpy(image.copy()) for image in pixels])
-    return stacked.to(device).movedim(-1, 1).float() / 255
-
-
-def to_pixels(image: Tensor) -> Pixels:
-    """One image (3, h, w) in [0, 1], rounded to 8 bits."""
-    pixels: Pixels = to_bytes(image).movedim(0, -1).contiguous().numpy(force=True)
-    return pixels
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [0, 1] rounded to 8 bits, as they will be written."""
-    return (images * 255).round_().clamp_(0, 255).byte()
-
-
-def read_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``make`` of every item in order, the next one being made while this one is used."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
-        pending: deque[Future[R]] = deque()
-        for item in items:
-            pending.append(reader.submit(make, item))
-            if len(pending) > 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
 
 
 def _picture(member: Member, data: bytes, limits: Limits) -> Picture:

@@ -3,8 +3,9 @@
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,16 @@ def _response(error: BaseException) -> dict[str, Any] | None:
 def _first_line(error: BaseException) -> str:
     text = str(getattr(error, "strerror", None) or error)
     return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def temporary_room() -> AbstractContextManager[None]:
+    """Errors of files in the temporary folder in the block, those for good with their remedy.
+
+    What is made into the workspace meanwhile has errors of its own: a full temporary folder
+    is not mended by room in the workspace.
+
+    Raises:
+        StoreRefused: no repetition would help.
+    """
+    folder = Path(tempfile.gettempdir())
+    return written(f"{folder}, where files wait (TMPDIR names it),", folder)

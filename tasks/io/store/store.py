@@ -13,12 +13,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from tasks.io.store.access import FROM_ENVIRONMENT, PART_BYTES, Access, connected, is_s3
 from tasks.io.store.atomic import aside_in, link, make_folder, move, sweep
-from tasks.io.store.attempts import repeated
 from tasks.io.store.errors import translated, written
 from tasks.io.store.listing import Found, contents, scanned, tree, version_of, walk
 from tasks.io.store.ranges import SPAN_BYTES, Chunks, Slice, fetch_ahead, spans
 from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions, pages_of
-from tasks.io.store.transfers import Replaced, create, ranged, upload
+from tasks.io.store.transfers import Replaced, create, ranged, repeated, upload
 
 PARTIAL = ".partial"
 """Folder of files that are being written; nothing in it is ever read."""

@@ -1,12 +1,16 @@
 """Bytes to and from a remote store, each request told by an address when it fails."""
 
+import logging
+import time
 from collections.abc import Callable
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientPayloadError
+from botocore.exceptions import HTTPClientError
 from fsspec.asyn import sync
 
-from tasks.io.store.attempts import repeated
 from tasks.io.store.errors import (
     is_beyond_end,
     is_contested,
@@ -92,3 +96,34 @@ def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
             return None
         raise
     return True
+
+
+BROKEN_OFF = (HTTPClientError, ClientPayloadError, IncompleteRead)
+"""What reading the rest of an answer raises when there is no rest."""
+
+
+_ATTEMPTS = 5
+
+
+_PAUSE_S = 0.2
+
+
+_PATIENCE_S = 60.0
+"""An attempt that ends later is the last: the client has repeated the request by itself."""
+
+
+_log = logging.getLogger(__name__)
+
+
+def repeated(read: Callable[[], bytes]) -> bytes:
+    """What a function reads, called again a few times with growing pauses if that breaks off."""
+    started = time.monotonic()
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return read()
+        except BROKEN_OFF as error:
+            if time.monotonic() - started > _PATIENCE_S:
+                raise
+            _log.debug("reading again, attempt=%d: %s", attempt + 1, error)
+            time.sleep(_PAUSE_S * 2**attempt)
+    return read()

@@ -1,15 +1,13 @@
 """The workspace: one folder or bucket, where everything has its place."""
 
-from tasks.io.workspace.workspace import (
-    CONTROLS,
-    CURVE,
+from tasks.io.workspace.exclusive import CLEANING, RUNS, alone
+from tasks.io.workspace.layout import (
     FORGOTTEN,
-    Signal,
-    Workspace,
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
     features_folder,
+    key_digest,
     matches_folder,
     metrics_folder,
     moments_folder,
@@ -17,21 +15,28 @@ from tasks.io.workspace.workspace import (
     reports_folder,
     signals_folder,
 )
+from tasks.io.workspace.signals import CONTROLS, CURVE, Signal, points_of
+from tasks.io.workspace.workspace import Workspace
 
 __all__ = [
+    "CLEANING",
     "CONTROLS",
     "CURVE",
     "FORGOTTEN",
+    "RUNS",
     "Signal",
     "Workspace",
+    "alone",
     "dataset_features_folder",
     "dataset_folder",
     "enhanced_folder",
     "features_folder",
+    "key_digest",
     "matches_folder",
     "metrics_folder",
     "moments_folder",
     "operator_artifact",
+    "points_of",
     "reports_folder",
     "signals_folder",
 ]

@@ -1,31 +1,10 @@
-"""The workspace: one folder or bucket, where everything has its place.
-
-    datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
-    datasets/<name>/matches/<reference>/shard-000000.parquet
-    moments/<name>/selection.json, in-use/<configuration>.json
-    moments/<name>/<measure>/shard-000000.safetensors
-    operators/<name>/<operator>.safetensors
-    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
-    metrics/<name>/<operator>/<signal>/shard-000000.parquet
-    features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
-    features/<name>/<network>/shard-000000.parquet
-    reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
-    reports/<name>/<operator>/signals/<signal>.json
-    ledger/…    a record for each of them; failures/…, claims/… while there are any
-    forgotten/…      digests of keys that must not come back
-
-A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
-(``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
-alpha as a column; their folders have no ``=``, because readers of Hive-style folders
-would take the folder's text for a second, conflicting column.
-"""
+"""The workspace: its store, its ledger and claims, and what its data sets hold."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -35,37 +14,7 @@ from tasks.io.ledger import Claims, Ledger, Snapshot
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Member, members_of, read_index
 from tasks.io.store import Store
-
-
-class Signal(NamedTuple):
-    """What is scored: the enhanced images at an alpha, the curve, or a control.
-
-    ``curve`` with an alpha is one of its points. The controls are ``input`` (x*, as it
-    came), ``codec`` (D(E(x)) of the reference) and ``codec_input`` (D(E(x*))).
-    """
-
-    name: str
-    alpha: float | None = None
-
-    @property
-    def folder(self) -> str:
-        """The signal's folder name."""
-        if self.alpha is None:
-            return self.name
-        return f"{'curve/' if self.name == 'curve' else ''}alpha{self.alpha:+.2f}"
-
-    @property
-    def label(self) -> str:
-        """What tables call the signal."""
-        return self.name if self.alpha is None else f"alpha {self.alpha:g}"
-
-
-CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
-
-CURVE = Signal("curve")
-
-FORGOTTEN = "forgotten"
-"""What `dotpipe forget` has taken out: a file for each key, named by its digest."""
+from tasks.io.workspace.layout import FORGOTTEN, dataset_folder
 
 
 @dataclass(frozen=True)
@@ -145,53 +94,3 @@ class Workspace:
     def members(self, dataset: str, shard: str) -> list[Member]:
         """The accepted images of one shard."""
         return members_of(self.shard_index(dataset, shard), dataset_folder(dataset))
-
-
-def dataset_folder(name: str) -> str:
-    """Shards and index of a data set."""
-    return f"datasets/{name}"
-
-
-def matches_folder(name: str, reference: str) -> str:
-    """Where each image's ground truth lies, shard by shard."""
-    return f"datasets/{name}/matches/{reference}"
-
-
-def moments_folder(name: str, measure: str) -> str:
-    """Moments of latent patches, by what they were measured with."""
-    return f"moments/{name}/{measure}"
-
-
-def operator_artifact(name: str, operator: str) -> str:
-    """A transport operator."""
-    return f"operators/{name}/{operator}"
-
-
-def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
-    """The enhanced data set at the signal's alpha."""
-    return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
-
-
-def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:
-    """The metric tables of one signal, or of all."""
-    return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
-
-
-def features_folder(name: str, operator: str, signal: Signal) -> str:
-    """The features of one signal, and the moments of its latent patches."""
-    return f"features/{name}/{operator}/{signal.folder}"
-
-
-def dataset_features_folder(name: str, network: str) -> str:
-    """The features of a data set's own images."""
-    return f"features/{name}/{network}"
-
-
-def signals_folder(name: str, operator: str) -> str:
-    """What each signal adds to the fidelity table."""
-    return f"{reports_folder(name, operator)}/signals"
-
-
-def reports_folder(name: str, operator: str) -> str:
-    """The report and its tables."""
-    return f"reports/{name}/{operator}"

@@ -2,9 +2,8 @@
 
 import threading
 
-from tasks.io.machine import cores as module
-from tasks.io.machine.cores import cores
-from tasks.io.machine.resources import Allotment, allotment, allotted
+from tasks.io.machine import resources as module
+from tasks.io.machine.resources import Allotment, allotment, allotted, cores
 
 
 def test_nothing_is_shared_out_by_itself(monkeypatch):

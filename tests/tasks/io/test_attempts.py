@@ -4,15 +4,15 @@ from http.client import IncompleteRead
 
 import pytest
 
-from tasks.io.store import attempts
-from tasks.io.store.attempts import repeated
+from tasks.io.store import transfers
+from tasks.io.store.transfers import repeated
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
     """The pauses, which are not made."""
     made = []
-    monkeypatch.setattr(attempts.time, "sleep", made.append)
+    monkeypatch.setattr(transfers.time, "sleep", made.append)
     return made
 
 
@@ -43,7 +43,7 @@ def test_after_five_times_the_error_is_told():
 
 
 def test_an_error_that_came_late_is_the_last(monkeypatch, pauses):
-    monkeypatch.setattr(attempts, "_PATIENCE_S", -1.0)
+    monkeypatch.setattr(transfers, "_PATIENCE_S", -1.0)
     read, calls = failing(9, IncompleteRead(b"half"))
     with pytest.raises(IncompleteRead):
         repeated(read)

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.io.catalogue import Catalogue, Known, Place, external_sort, read_shards, write_catalogue
-from tasks.io.catalogue.shard_list import ODD_NAME
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.shards import INDEX_SCHEMA
+from tasks.io.shards.keys import ODD_NAME
 from tasks.io.store import Store
 
 ODD = f"{ODD_NAME}is not UTF-8: rename the file"

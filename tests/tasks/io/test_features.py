@@ -13,12 +13,11 @@ from dot_kernels.metrics import ClassSums, FeatureStatistics
 from tasks.io.artifacts import features
 from tasks.io.artifacts.features import (
     FeatureWriter,
-    draw_of,
-    draws_of,
     read_class_sums,
     read_statistics,
     save_class_sums,
 )
+from tasks.io.draws import draw_of, draws_of
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.store import Store
 

@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.io.images.pixels import to_pixels, to_tensor
+from tasks.io.machine.threads import read_ahead
 from tasks.io.shards import Member
-from tasks.io.shards.loader import (
-    PIXELS_PER_IMAGE,
-    Picture,
-    equal_sizes,
-    read_ahead,
-    to_pixels,
-    to_tensor,
-    windows,
-)
+from tasks.io.shards.loader import PIXELS_PER_IMAGE, Picture, equal_sizes, windows
 
 
 def member(key, width=32, height=32):

@@ -2,8 +2,7 @@
 
 import pickle
 
-from tasks.io.errors import ConfigurationError
-from tasks.io.places import keep_place, place_of
+from tasks.io.errors import ConfigurationError, keep_place, place_of
 
 
 def raised():

@@ -11,7 +11,7 @@ from objects import fresh_bucket, sometimes, using
 from safetensors import SafetensorError
 
 from tasks.io.errors import StoreAway, StoreRefused
-from tasks.io.store import Access, Slice, Store, access, attempts
+from tasks.io.store import Access, Slice, Store, access, transfers
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def store(bucket, proxy):
 def _hasty(monkeypatch):
     """Requests are repeated without the pauses between."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    monkeypatch.setattr(attempts, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(transfers, "_PAUSE_S", 0.0)
 
 
 OPERATIONS = {
@@ -159,7 +159,7 @@ def test_an_answer_that_always_breaks_off_is_given_up(store, proxy):
     proxy.choose = lambda _: "cut"
     with pytest.raises(OSError, match=r"s3://\S+a.bin cannot be reached"):
         store.read("a.bin")
-    assert len(proxy.requests) == attempts._ATTEMPTS
+    assert len(proxy.requests) == transfers._ATTEMPTS
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -184,7 +184,7 @@ def test_a_machine_that_is_not_there_is_told_within_seconds_by_its_address(monke
 def test_a_machine_that_says_nothing_is_given_up(monkeypatch):
     monkeypatch.setattr(access, "_ATTEMPTS", 2)
     monkeypatch.setattr(access, "_SILENCE_S", 0.2)
-    monkeypatch.setattr(attempts, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(transfers, "_PATIENCE_S", 0.1)
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.weights import WeightFile, fetch, find, load_tensors, pulled_name
+from tasks.io.networks.weights import WeightFile, fetch, find, load_state, pulled_name
 from tasks.io.networks.weights_folder import MANIFEST, Pulled, read_manifest, take, write_manifest
 from tasks.io.store import Store
 
@@ -185,4 +185,4 @@ def test_a_file_in_the_hub_folder_that_is_no_weights_is_neither_used_nor_overwri
 def test_a_file_without_tensors_by_name_is_told(tmp_path, content):
     torch.save(content, tmp_path / "any.pth")
     with pytest.raises(WeightsMissing, match="must hold tensors by name, got"):
-        load_tensors(tmp_path / "any.pth")
+        load_state(tmp_path / "any.pth")

@@ -1,0 +1,158 @@
+"""The feature networks themselves: how each is built from its weights, and called."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tasks.io.networks.dinov2 import VisionTransformer
+from tasks.io.networks.weights import load_state
+
+
+class Extracted(NamedTuple):
+    """What a network says of a batch, on the CPU."""
+
+    features: Tensor
+    """(b, d) float32."""
+    logits: Tensor | None
+    """(b, classes) float32, for the Inception Score; None where it is not defined."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature network on its device; safe to call from several threads."""
+
+    dimension: int
+    """Features of one image."""
+    classes: int | None
+    """Classes of the logits, or None where there are none."""
+    shortest_side: int
+    """Images with a shorter side have no features."""
+    run: Callable[[Tensor], Extracted] = field(repr=False)
+
+    def __call__(self, images: Tensor) -> Extracted:
+        """Features of images (b, 3, h, w), uint8.
+
+        Raises:
+            TypeError: they are of another kind.
+            ValueError: they have another shape, or a side that is too short.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"images must be uint8, got {images.dtype}")
+        shape = tuple(images.shape)
+        if images.ndim != 4 or shape[1] != 3 or min(shape[2:]) < self.shortest_side:
+            raise ValueError(
+                f"images must be (b, 3, h, w) with sides of {self.shortest_side} pixels or more, "
+                f"got {shape}"
+            )
+        return self.run(images)
+
+
+_IMAGENET = ((255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225))
+"""Mean and deviation of the channels of images in [0, 255]."""
+
+
+def _inception(_: str, path: Path, device: str) -> Extractor:
+    """Inception as FID knows it (Szegedy et al. 2016, Heusel et al. 2017), by torch-fidelity.
+
+    torch-fidelity would unpickle whatever is in the file, so it is handed a copy in memory
+    of the tensors that were in it. Images are brought to 299 × 299 pixels.
+    """
+    from torch_fidelity import FeatureExtractorInceptionV3
+
+    tensors = io.BytesIO()
+    torch.save(load_state(path), tensors)
+    tensors.seek(0)
+    module = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
+    ).to(device)
+    classes, dimension = module.fc.weight.shape
+    return Extractor(dimension, classes, 1, _on(device, module))
+
+
+def _clip(network: str, path: Path, device: str) -> Extractor:
+    """The image tower of CLIP (Radford et al. 2021), by torch-fidelity.
+
+    The file is a TorchScript archive, which can hold code; its digest has been checked.
+    """
+    from torch_fidelity import FeatureExtractorCLIP
+
+    module = FeatureExtractorCLIP(network, ["clip"], feature_extractor_weights_path=str(path)).to(
+        device
+    )
+    return Extractor(module.model.visual.output_dim, None, 1, _on(device, module))
+
+
+def _dinov2(_: str, path: Path, device: str) -> Extractor:
+    """DINOv2 (Oquab et al. 2023), with torch-fidelity's treatment of the images.
+
+    torch-fidelity would have torch.hub fetch and run a repository's code, whichever it holds
+    on that day; the network is short enough to have it here.
+    """
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x,
+    )
+
+    tensors = load_state(path)
+    with torch.device("meta"):
+        network = VisionTransformer(tensors)
+    network.load_state_dict(tensors, assign=True)
+    module = network.float().to(device).eval().requires_grad_(False)
+
+    def forward(images: Tensor) -> tuple[Tensor]:
+        resized = interpolate_bilinear_2d_like_tensorflow1x(
+            images.float(), size=(224, 224), align_corners=False
+        )
+        return (module(_normalised(resized)),)
+
+    return Extractor(network.norm.weight.numel(), None, 1, _on(device, forward))
+
+
+def _squeezenet(_: str, path: Path, device: str) -> Extractor:
+    """The mean over positions of SqueezeNet 1.1 (Iandola et al. 2016) after five layers.
+
+    Small and early on purpose: the covariance of 128 features can be estimated from a few
+    hundred images, where Inception's 2048 want ten thousand; and texture, which restoration
+    changes, is what early layers see. Images keep their size, so detail is not resized away.
+    """
+    from torchvision.models import squeezenet1_1
+
+    with torch.device("meta"):
+        module = squeezenet1_1(weights=None).features[:5]
+    tensors = load_state(path)
+    layers = {name: tensors[f"features.{name}"] for name in module.state_dict()}
+    module.load_state_dict(layers, assign=True)
+    module = module.float().to(device).eval().requires_grad_(False)
+
+    def forward(images: Tensor) -> tuple[Tensor]:
+        return (module(_normalised(images.float())).mean(dim=(2, 3)),)
+
+    return Extractor(128, None, 5, _on(device, forward))
+
+
+def _on(
+    device: str, forward: Callable[[Tensor], tuple[Tensor, ...]]
+) -> Callable[[Tensor], Extracted]:
+    """The forward pass on a device, from the CPU and back."""
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> Extracted:
+        features, *logits = (each.float().cpu() for each in forward(images.to(device)))
+        return Extracted(features, logits[0] if logits else None)
+
+    return run
+
+
+def _normalised(images: Tensor) -> Tensor:
+    """Images in [0, 255] as networks trained on ImageNet want them."""
+    mean, deviation = (images.new_tensor(each)[:, None, None] for each in _IMAGENET)
+    return (images - mean) / deviation
+
+
+BUILDERS = {"inception": _inception, "clip": _clip, "dinov2": _dinov2, "squeezenet": _squeezenet}
+"""What builds a network, from its name, the file of its weights and a device; by the first
+part of its name."""

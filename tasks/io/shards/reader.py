@@ -1,0 +1,95 @@
+"""Reading shards by their index: members, their bytes, and what is known of them."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import pyarrow as pa
+
+from tasks.io.artifacts.parquet import read_table
+from tasks.io.errors import ShardDamaged
+from tasks.io.shards.shard import _ORIGIN, INDEX_SCHEMA, Member
+from tasks.io.store import Slice, Store
+
+_REMEDY = "run `dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
+
+
+def read_index(store: Store, path: str) -> pa.Table:
+    """The index of a shard; columns that an older version did not write are null."""
+    table = read_table(store, path)
+    for field in INDEX_SCHEMA:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
+
+
+def origin_of(index: pa.Table) -> str | None:
+    """The foreign tar that a shard was made from, if it was; as its index tells."""
+    known: bytes | None = (index.schema.metadata or {}).get(_ORIGIN.encode())
+    return None if known is None else known.decode()
+
+
+def members_of(index: pa.Table, folder: str) -> list[Member]:
+    """The accepted images of an index, in its order; tars lie in ``folder``."""
+    columns = [field.name for field in INDEX_SCHEMA if field.name in index.column_names]
+    return [
+        Member(
+            tar=f"{folder}/{row['shard']}.tar",
+            **{name: row[name] for name in Member._fields if name in row},
+        )
+        for row in index.select(columns).to_pylist()
+        if row["status"] == "ok"
+    ]
+
+
+def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:
+    """The bytes of images, tar after tar; sequential where the members are.
+
+    Raises:
+        ShardDamaged: a tar is not there, or does not hold what its index says.
+    """
+    for tar, group in groupby(members, key=lambda member: member.tar):
+        owners = list(group)
+        pieces = [Slice(member.offset, member.size) for member in owners]
+        for member, data in zip(owners, _read(store, tar, pieces), strict=True):
+            if hashlib.sha256(data).hexdigest() != member.sha256:
+                raise ShardDamaged(
+                    f"{tar} must hold the bytes of {member.key!r} that its index tells, but holds "
+                    f"others; {_REMEDY}"
+                )
+            yield member, data
+
+
+def read_sides(store: Store, members: Sequence[Member]) -> dict[str, bytes]:
+    """What is known of images, as JSON, by their keys; without those of which nothing is.
+
+    Raises:
+        ShardDamaged: a tar is not there, or shorter than its index says.
+    """
+    sides = dict[str, bytes]()
+    known = [(member, _side_of(member)) for member in members if member.side_size is not None]
+    for tar, group in groupby(known, key=lambda item: item[0].tar):
+        owners, pieces = zip(*group, strict=True)
+        data = _read(store, tar, pieces)
+        sides |= {member.key: side for member, side in zip(owners, data, strict=True)}
+    return sides
+
+
+def _side_of(member: Member) -> Slice:
+    return Slice(member.side_offset or 0, member.side_size or 0)
+
+
+def _read(store: Store, tar: str, pieces: Sequence[Slice]) -> Iterator[bytes]:
+    """Pieces of a tar that its index vouches for."""
+    try:
+        for piece, data in zip(pieces, store.read_slices(tar, pieces), strict=True):
+            if len(data) != piece.size:
+                raise ShardDamaged(
+                    f"{tar} must hold {piece.size} bytes at {piece.offset}, got {len(data)}; "
+                    f"{_REMEDY}"
+                )
+            yield data
+    except FileNotFoundError as error:
+        raise ShardDamaged(
+            f"{tar} must be there, as the ledger says, but is not; run `dotpipe repair CONFIG`"
+        ) from error

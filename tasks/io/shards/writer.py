@@ -1,0 +1,143 @@
+"""Writing shards: tars of which equal content gives equal bytes, and their indexes."""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from tasks.io.artifacts.parquet import write_table
+from tasks.io.shards.keys import SIDE_EXTENSION
+from tasks.io.shards.shard import _ORIGIN, INDEX_SCHEMA, Accepted, Refused, member_name
+
+_BLOCK = 512
+
+
+class TarWriter:
+    """Appends members to a tar and tells where their bytes begin."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._position = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Write one member; returns the offset of its first byte."""
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        offset = self._position + len(header)
+        padding = -len(data) % _BLOCK
+        self._stream.write(header)
+        self._stream.write(data)
+        self._stream.write(b"\0" * padding)
+        self._position = offset + len(data) + padding
+        return offset
+
+    def close(self) -> None:
+        """Write the end of the archive; without it the tar is not whole."""
+        self._stream.write(b"\0" * (2 * _BLOCK))
+
+
+def write_dali_index(index: pa.Table, path: Path) -> None:
+    """Write the index that DALI's reader of WebDataset takes (version 1.2 of wds2idx).
+
+    A line for each image: ending, offset, size and name of each of its members. Fields
+    are parted by spaces, so those of a name (of no use to DALI but in its messages) are
+    written as %20. DALI refuses an index without images.
+    """
+    lines = []
+    for row in index.to_pylist():
+        if row["status"] == "ok":
+            member = row["member"].replace(" ", "%20")
+            base, _, extension = member.rpartition(".")
+            fields = [extension, row["offset"], row["size"], member]
+            if row["side_offset"] is not None:
+                name = f"{base}.{SIDE_EXTENSION}"
+                fields += [SIDE_EXTENSION, row["side_offset"], row["side_size"], name]
+            lines.append(" ".join(map(str, fields)))
+    text = "\n".join([f"v1.2 {len(lines)}", *lines, ""])
+    path.write_text(text, "utf-8", newline="\n")
+
+
+_BUFFER_BYTES = 1 << 20
+"""Of a tar that is written: few calls of the system, at which threads would change places."""
+
+
+class ShardWriter:
+    """Appends images to a shard's tar, and keeps the rows of its index.
+
+    Args:
+        name: of the shard.
+        stream: takes the tar.
+        origin: the foreign tar that all images come from, if they do.
+    """
+
+    def __init__(self, name: str, stream: BinaryIO, origin: str | None = None) -> None:
+        self._name, self._tar, self._origin = name, TarWriter(stream), origin
+        self._rows: list[dict[str, Any]] = []
+        self._content = hashlib.sha256()
+
+    def add(self, image: Accepted | Refused) -> None:
+        """Append an image with what is known of it, or the row of a refused one."""
+        row: dict[str, Any] = {"shard": self._name, "key": image.key, "source": image.source}
+        content = [image.key, None, image.reason]
+        if isinstance(image, Refused):
+            row |= {"status": "refused", "reason": image.reason}
+        else:
+            row |= {"status": "ok", "reason": image.reason, **self._append(image)}
+            content[1] = image.sha256
+            content += [] if image.side is None else [hashlib.sha256(image.side).hexdigest()]
+        self._rows.append(row)
+        self._content.update(repr(tuple(content)).encode())
+
+    def _append(self, image: Accepted) -> dict[str, Any]:
+        member = member_name(image.key, image.extension)
+        row = {
+            "member": member,
+            "offset": self._tar.add(member, image.data),
+            "size": len(image.data),
+            "width": image.width,
+            "height": image.height,
+            "sha256": image.sha256,
+        }
+        if image.side is not None:
+            name = member_name(image.key, SIDE_EXTENSION)
+            row |= {"side_offset": self._tar.add(name, image.side), "side_size": len(image.side)}
+        return row
+
+    def close(self, index: Path, dali: Path) -> tuple[pa.Table, str]:
+        """Write the end of the tar and both indexes; the index and the content's digest."""
+        self._tar.close()
+        known = None if self._origin is None else {_ORIGIN: self._origin}
+        table = pa.Table.from_pylist(self._rows, INDEX_SCHEMA.with_metadata(known))
+        write_table(table, index)
+        write_dali_index(table, dali)
+        return table, self._content.hexdigest()[:32]
+
+
+def write_shard(
+    name: str,
+    images: Iterator[Accepted | Refused],
+    tar: Path,
+    index: Path,
+    dali: Path,
+    *,
+    origin: str | None = None,
+) -> tuple[pa.Table, str]:
+    """Write a tar and its indexes; returns the index and the digest of the content.
+
+    Args:
+        name: of the shard.
+        images: in the order of their keys.
+        tar: local file to write.
+        index: local file to write, Parquet.
+        dali: local file to write, text.
+        origin: the foreign tar that all images come from, if they do.
+    """
+    with tar.open("wb", _BUFFER_BYTES) as stream:
+        writer = ShardWriter(name, stream, origin)
+        for image in images:
+            writer.add(image)
+        return writer.close(index, dali)

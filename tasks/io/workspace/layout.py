@@ -1,0 +1,83 @@
+"""The layout of a workspace: one folder or bucket, where everything has its place.
+
+    datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
+    datasets/<name>/matches/<reference>/shard-000000.parquet
+    moments/<name>/selection.json, in-use/<configuration>.json
+    moments/<name>/<measure>/shard-000000.safetensors
+    operators/<name>/<operator>.safetensors
+    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
+    metrics/<name>/<operator>/<signal>/shard-000000.parquet
+    features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
+    features/<name>/<network>/shard-000000.parquet
+    reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
+    reports/<name>/<operator>/signals/<signal>.json
+    ledger/…    a record for each of them; failures/…, claims/… while there are any
+    forgotten/…      digests of keys that must not come back
+
+A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
+(``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
+alpha as a column; their folders have no ``=``, because readers of Hive-style folders
+would take the folder's text for a second, conflicting column.
+"""
+
+import hashlib
+
+from tasks.io.workspace.signals import Signal
+
+FORGOTTEN = "forgotten"
+"""What `dotpipe forget` has taken out: a file for each key, named by its digest."""
+
+
+def dataset_folder(name: str) -> str:
+    """Shards and index of a data set."""
+    return f"datasets/{name}"
+
+
+def matches_folder(name: str, reference: str) -> str:
+    """Where each image's ground truth lies, shard by shard."""
+    return f"datasets/{name}/matches/{reference}"
+
+
+def moments_folder(name: str, measure: str) -> str:
+    """Moments of latent patches, by what they were measured with."""
+    return f"moments/{name}/{measure}"
+
+
+def operator_artifact(name: str, operator: str) -> str:
+    """A transport operator."""
+    return f"operators/{name}/{operator}"
+
+
+def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
+    """The enhanced data set at the signal's alpha."""
+    return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
+
+
+def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:
+    """The metric tables of one signal, or of all."""
+    return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
+
+
+def features_folder(name: str, operator: str, signal: Signal) -> str:
+    """The features of one signal, and the moments of its latent patches."""
+    return f"features/{name}/{operator}/{signal.folder}"
+
+
+def dataset_features_folder(name: str, network: str) -> str:
+    """The features of a data set's own images."""
+    return f"features/{name}/{network}"
+
+
+def signals_folder(name: str, operator: str) -> str:
+    """What each signal adds to the fidelity table."""
+    return f"{reports_folder(name, operator)}/signals"
+
+
+def reports_folder(name: str, operator: str) -> str:
+    """The report and its tables."""
+    return f"reports/{name}/{operator}"
+
+
+def key_digest(key: str) -> str:
+    """What a forgotten key is remembered by."""
+    return hashlib.sha256(f"forgotten\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
