@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest_plugins = ["flow_fixtures", "task_fixtures"]
+
 
 @pytest.fixture
 def rng() -> torch.Generator:
@@ -33,7 +35,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The address of a real S3 endpoint over HTTP, on this machine."""
-    from objects import moto_server
+    from servers.s3_server import moto_server
 
     with moto_server() as address:
         yield address
@@ -42,7 +44,7 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_endpoint):
     """An empty bucket there, which the environment leads to."""
-    from objects import fresh_bucket, using
+    from servers.s3_server import fresh_bucket, using
 
     with fresh_bucket(s3_endpoint) as empty, using(s3_endpoint):
         yield empty
@@ -51,7 +53,7 @@ def bucket(s3_endpoint):
 @pytest.fixture
 def proxy(bucket):
     """A proxy before the bucket's endpoint, which the environment leads to; it can fail."""
-    from objects import faulty, using
+    from servers.s3_server import faulty, using
 
     with faulty(bucket.endpoint) as before, using(before.address):
         yield before

@@ -17,7 +17,7 @@ DIMENSION, SHARDS = 2048, 4
 FIDELITY = """
 import resource, sys
 from dot_kernels.metrics import frechet_distance, kernel_distance, precision_recall
-from tasks.io import features
+from tasks.io.artifacts import features
 from tasks.io.artifacts.features import read_statistics
 from tasks.io.store.store import Store
 folder, block, *names = sys.argv[1:]

@@ -9,7 +9,7 @@ from tasks.config.sections import Shards
 
 MEASURE = """
 import resource, sys
-import pipeline
+from workspaces import plain_pipeline as pipeline
 from tasks.config.config import Config
 pipeline.run(Config.model_validate_json(sys.stdin.read()))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

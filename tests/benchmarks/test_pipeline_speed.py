@@ -6,9 +6,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pipeline
 import pytest
 import torch
+from workspaces import plain_pipeline as pipeline
 
 from dot_kernels import transport_latents
 from tasks.config.sections import Curve, Enhance, Patches, Shards

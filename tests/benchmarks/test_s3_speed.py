@@ -1,8 +1,8 @@
 """Reading shards from a bucket against reading them from a disk."""
 
-import pipeline
 import pytest
-from objects import fresh_bucket, moto_process, using
+from servers.s3_server import fresh_bucket, moto_process, using
+from workspaces import plain_pipeline as pipeline
 
 from tasks.config.sections import Shards
 from tasks.io.images.files import decode

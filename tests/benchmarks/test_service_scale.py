@@ -8,11 +8,11 @@ import os
 import time
 
 import pytest
-from children import busy_s
-from empty_shards import on_server
-from history import size_of, wait_until_recorded
-from postgres import postgres
-from service import prefect_service
+from costs.empty_shards import on_server
+from costs.server_history import size_of, wait_until_recorded
+from servers.child_processes import busy_s
+from servers.postgres import postgres
+from servers.prefect_service import prefect_service
 
 from flows.service.service import BATCHED
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 
-import pipeline
 import pytest
 import torch
-from expectations import Claims, Costs, Features, Moments, Plans, tables
-from history_costs import measure_history
-from numerous import OPERATOR, finish, unfinished
-from objects import faulty, fresh_bucket, moto_process, using
+from costs.history_costs import measure_history
+from costs.large_service import Claims, Costs, Features, Moments, Plans, tables
+from servers.s3_server import faulty, fresh_bucket, moto_process, using
+from workspaces import plain_pipeline as pipeline
+from workspaces.many_shards import OPERATOR, finish, unfinished
 
 from dot_kernels import GaussianMoments
 from tasks.config import Config

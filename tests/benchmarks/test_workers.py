@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pipeline
 import pytest
-from children import busy_s
-from service import prefect_service
+from servers.child_processes import busy_s
+from servers.prefect_service import prefect_service
+from workspaces import plain_pipeline as pipeline
 
 from tasks.config.sections import Enhance, Shards
 from tasks.enhance.match import plan_matches, write_matches

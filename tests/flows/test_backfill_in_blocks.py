@@ -72,9 +72,9 @@ def pool(monkeypatch, server):
 
 
 @pytest.fixture
-def done(finished, pool):
+def done(complete, pool):
     """The configuration in blocks, of which nothing is missing; its report tells of blocks."""
-    config = finished.configure(**IN_BLOCKS)
+    config = complete.configure(**IN_BLOCKS)
     report_dataset(config)
     return config
 
@@ -125,36 +125,36 @@ def test_when_nothing_is_missing_nothing_is_run(done, pool):
     )
 
 
-def test_stages_that_have_nothing_to_do_are_not_run(finished, done, pool, undisturbed):
-    forget(finished, "fidelity")
+def test_stages_that_have_nothing_to_do_are_not_run(complete, done, pool, undisturbed):
+    forget(complete, "fidelity")
     backfill_in_blocks(done)
     assert pool.flows == ["evaluate-dataset"]
     pool.sent.clear()
-    forget(finished, "/report$")
+    forget(complete, "/report$")
     backfill_in_blocks(done)
     assert pool.flows == ["report"]
-    assert finished.lasting() == undisturbed
+    assert complete.lasting() == undisturbed
 
 
-def test_only_blocks_that_miss_something_are_run(finished, done, pool, undisturbed):
-    (_,) = forget(finished, r"^metrics/.*alpha\+0.50/shard-000002")
+def test_only_blocks_that_miss_something_are_run(complete, done, pool, undisturbed):
+    (_,) = forget(complete, r"^metrics/.*alpha\+0.50/shard-000002")
     backfill_in_blocks(done)
     assert pool.flows == ["enhance-block"]
     assert pool.sent[0].parameters["shards"] == ["shard-000002"]
-    assert finished.lasting() == undisturbed
+    assert complete.lasting() == undisturbed
 
 
-def test_a_block_is_the_same_whatever_of_it_is_done(finished):
-    config = finished.configure(**IN_BLOCKS)
+def test_a_block_is_the_same_whatever_of_it_is_done(complete):
+    config = complete.configure(**IN_BLOCKS)
     assert blocks_of(config) == ([], [6, 2])
-    enhanced = forget(finished, "^enhanced/")
+    enhanced = forget(complete, "^enhanced/")
     missing, passed = blocks_of(config)
     assert [errand.parameters["shards"] for errand in missing] == [
         ["shard-000000", "shard-000001"],
         ["shard-000002"],
     ]
     assert ([errand.images for errand in missing], passed) == ([6, 2], [0, 0])
-    restore(finished, [record for record in enhanced if "shard-000000" in record.artifact])
+    restore(complete, [record for record in enhanced if "shard-000000" in record.artifact])
     partly, passed = blocks_of(config)
     assert [errand.key for errand in partly] == [errand.key for errand in missing]
     assert [errand.parameters for errand in partly] == [errand.parameters for errand in missing]
@@ -167,9 +167,11 @@ def restore(project, records: list[Record]):
         (project.workspace / record.path).write_text('{"files": {}}')
 
 
-def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_runs(finished):
+def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_runs(
+    complete,
+):
     def keys(**sections):
-        config = finished.configure(**IN_BLOCKS, **sections)
+        config = complete.configure(**IN_BLOCKS, **sections)
         return [errand.key for errand in blocks_of(config)[0]]
 
     wanted = keys(enhance={"alphas": [0, 0.25]})
@@ -178,18 +180,18 @@ def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_ru
     assert keys(enhance={"alphas": [0, 0.25]}, compute={"batch": 1}) == wanted
 
 
-def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(finished, draw):
-    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [0, 0.25]})
+def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, draw):
+    config = complete.configure(**IN_BLOCKS, enhance={"alphas": [0, 0.25]})
     before = [errand.key for errand in blocks_of(config)[0]]
-    draw(finished.folder / "reference" / "b" / "7.png", 99, 21, 17)
+    draw(complete.folder / "reference" / "b" / "7.png", 99, 21, 17)
     shard_corpus(config)
     fit_transport(config)
     after = [errand.key for errand in blocks_of(config)[0]]
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
 
 
-def test_runs_are_tagged_with_data_set_operator_and_alphas(finished):
-    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
+def test_runs_are_tagged_with_data_set_operator_and_alphas(complete):
+    config = complete.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
     operator = find_operator(config, Workspace(config.workspace)).name
     errand, _ = blocks_of(config)[0]
     assert errand.tags == (
@@ -200,8 +202,8 @@ def test_runs_are_tagged_with_data_set_operator_and_alphas(finished):
     )
 
 
-def test_a_second_run_beside_a_living_one_is_skipped(finished, pool):
-    config = finished.configure(enhance={"alphas": [0.25]})
+def test_a_second_run_beside_a_living_one_is_skipped(complete, pool):
+    config = complete.configure(enhance={"alphas": [0.25]})
     with Workspace(config.workspace).claims.held(f"{CONDUCTORS}/tiny"):
         state = backfill_in_blocks(config, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", "Skipped")
@@ -209,15 +211,15 @@ def test_a_second_run_beside_a_living_one_is_skipped(finished, pool):
     assert pool.sent == []
 
 
-def test_the_run_of_another_configuration_is_no_reason_to_skip(finished, pool):
-    config = finished.configure()
+def test_the_run_of_another_configuration_is_no_reason_to_skip(complete, pool):
+    config = complete.configure()
     with Workspace(config.workspace).claims.held(f"{CONDUCTORS}/other"):
         state = backfill_in_blocks(config, return_state=True)
     assert state.name == "Completed"
 
 
-def test_a_run_takes_over_from_one_that_died(finished, pool, monkeypatch):
-    config = finished.configure()
+def test_a_run_takes_over_from_one_that_died(complete, pool, monkeypatch):
+    config = complete.configure()
     claims = Workspace(config.workspace).claims
     dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
     claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
@@ -229,8 +231,8 @@ def test_a_run_takes_over_from_one_that_died(finished, pool, monkeypatch):
     assert claims.names() == []
 
 
-def test_of_two_that_wait_for_a_dead_one_one_takes_over(finished, pool, monkeypatch):
-    config = finished.configure()
+def test_of_two_that_wait_for_a_dead_one_one_takes_over(complete, pool, monkeypatch):
+    config = complete.configure()
     claims = Workspace(config.workspace).claims
     dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
     claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
@@ -259,10 +261,10 @@ def test_of_two_that_wait_for_a_dead_one_one_takes_over(finished, pool, monkeypa
     assert (sorted(said), at_work) == (["Crashed", "Skipped"], [1])
 
 
-def test_a_block_that_stays_incomplete_though_its_runs_end_well_is_an_error(finished, pool):
+def test_a_block_that_stays_incomplete_though_its_runs_end_well_is_an_error(complete, pool):
     pool.do = lambda errand: None
     with pytest.raises(ShardsFailed) as raised:
-        backfill_in_blocks(finished.configure(**IN_BLOCKS, enhance={"alphas": [0.25]}))
+        backfill_in_blocks(complete.configure(**IN_BLOCKS, enhance={"alphas": [0.25]}))
     assert pool.flows == ["enhance-block"] * 4
     assert str(raised.value) == (
         "2 blocks of shards must be whole after their runs have ended well, but miss something; "
@@ -270,8 +272,8 @@ def test_a_block_that_stays_incomplete_though_its_runs_end_well_is_an_error(fini
     )
 
 
-def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(finished, pool):
-    config = finished.configure(**IN_BLOCKS, enhance={"alphas": [0.25]})
+def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(complete, pool):
+    config = complete.configure(**IN_BLOCKS, enhance={"alphas": [0.25]})
     do, adopted = pool.do, []
 
     def sometimes(errand):
@@ -308,8 +310,8 @@ def test_runs_that_are_given_up_stop_it_with_their_reason(project, pool, flow):
     assert pool.flows[-1] == flow
 
 
-def test_its_progress_is_an_artifact_of_its_run(finished, done, pool, artifacts):
-    forget(finished, "^enhanced/")
+def test_its_progress_is_an_artifact_of_its_run(complete, done, pool, artifacts):
+    forget(complete, "^enhanced/")
     state = backfill_in_blocks(done, return_state=True)
     mine = [
         artifact

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import yaml
-from containers import INFRA
+from container_definitions import INFRA
 from prefect.events.schemas.automations import AutomationCore
 from prefect.server.events.schemas.automations import AutomationCore as ServerAutomation
 from prefect.server.schemas.statuses import WorkPoolStatus

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import yaml
-from containers import INFRA
-from service import Service, prefect_service
+from container_definitions import INFRA
+from servers.prefect_service import Service, prefect_service
 
 FILE = INFRA / "automations.yaml"
 PATIENCE_S = 90

@@ -8,7 +8,7 @@ import prefect.logging.clients
 import prefect.server.api.server
 import pytest
 import yaml
-from containers import INFRA, services
+from container_definitions import INFRA, services
 from prometheus_client import REGISTRY
 
 BOARD = json.loads((INFRA / "grafana" / "dashboard.json").read_text("utf-8"))

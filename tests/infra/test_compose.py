@@ -4,7 +4,7 @@ import re
 
 import pytest
 from check_jsonschema.builtin_schemas import get_builtin_schema
-from containers import INFRA, compose, services, stages
+from container_definitions import INFRA, compose, services, stages
 from jsonschema import Draft7Validator
 
 from infra.passwords import files

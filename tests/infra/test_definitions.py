@@ -6,7 +6,15 @@ import tomllib
 
 import prefect.settings
 import pytest
-from containers import INFRA, job, kustomization, pod_containers, services, stages, template
+from container_definitions import (
+    INFRA,
+    job,
+    kustomization,
+    pod_containers,
+    services,
+    stages,
+    template,
+)
 
 from flows.service.service import BATCHED
 from infra.passwords import files

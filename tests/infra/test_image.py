@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from containers import INFRA, stages
+from container_definitions import INFRA, stages
 
 STAGES = stages()
 BUILT = ("server", "store", "worker")

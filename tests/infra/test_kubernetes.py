@@ -4,7 +4,7 @@ import re
 
 import kubernetes_validate
 import pytest
-from containers import (
+from container_definitions import (
     INFRA,
     KUBERNETES,
     job,

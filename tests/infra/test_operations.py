@@ -6,7 +6,15 @@ from importlib.util import find_spec
 from itertools import chain
 
 import pytest
-from containers import INFRA, kustomization, objects, pod_containers, services, stages, template
+from container_definitions import (
+    INFRA,
+    kustomization,
+    objects,
+    pod_containers,
+    services,
+    stages,
+    template,
+)
 from prefect.cli._app import _app
 
 from flows.cli import app

@@ -1,4 +1,4 @@
-"""Whole images and tars, and the damage that is done to them: cases for fuzzing.py."""
+"""Whole images and tars, and the damage that is done to them: cases for fuzz.py."""
 
 import io
 import tarfile

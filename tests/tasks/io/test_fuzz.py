@@ -19,7 +19,7 @@ def fuzz(tmp_path, repository):
     def run(cases, *provoke):
         folder = tmp_path / "folder"
         folder.mkdir()
-        command = [sys.executable, repository / "tests" / "support" / "fuzzing.py", folder]
+        command = [sys.executable, repository / "tests" / "support" / "fuzz.py", folder]
         subprocess.run(
             [*command, str(cases), *provoke],
             check=True,

@@ -1,0 +1,213 @@
+"""The commands for runs that workers do: what they say, and how they exit."""
+
+import _thread
+import socket
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Failed, Running
+from servers.child_processes import free_port, told
+from servers.pool_stand_in import StandIn, give, read, register
+
+from flows.cli import follow as follow_module
+from flows.service import deployments, service
+from tasks.io.errors import StoreRefused
+from tasks.report.report import report_address
+
+FLOWS = {"submit": "backfill", "backfill": "backfill-in-blocks"}
+"""The flow that a command runs."""
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Looks at a run that is followed every moment."""
+    monkeypatch.setattr(follow_module, "_SECONDS_BETWEEN_LOOKS", 0.05)
+
+
+@pytest.fixture
+def registered(monkeypatch, server):
+    """Which configurations were registered, without the requests that it takes."""
+    asked = []
+
+    def deploy(config, *, pool, schedule=None):
+        asked.append((config.name, pool, schedule))
+        register(*FLOWS.values(), name=config.name)
+        return [f"{flow}/{config.name}" for flow in FLOWS.values()]
+
+    monkeypatch.setattr(deployments, "deploy", deploy)
+    return asked
+
+
+def error_of(err):
+    """The error message, apart from what Prefect logs in a process that was not made quiet."""
+    return err[err.index("error: ") :]
+
+
+@pytest.mark.parametrize("verb", FLOWS)
+def test_a_run_that_ends_well_is_followed_and_its_results_are_shown(
+    complete, dotpipe, registered, verb
+):
+    config = complete.configure()
+    address = f"report: {report_address(config)}"
+    with StandIn(FLOWS[verb], lambda run: give(run, Running(), Completed(message=address))) as pool:
+        code, out, err = dotpipe(verb, complete.file, "--pool", "mine")
+    assert code == 0, err
+    assert "alpha 0.5" in out
+    assert out.count("report: ") == 1
+    assert out.splitlines()[-1] == address
+    (run,) = pool.taken
+    assert f"dashboard: http://127.0.0.1:{_port()}/runs/flow-run/{run.id}" in err
+    assert f"{run.name}: completed" in err
+    assert registered == [("tiny", "mine", None)]
+
+
+def _port():
+    return PREFECT_API_URL.value().rpartition(":")[2].partition("/")[0]
+
+
+def test_a_backfill_by_hand_has_its_runs_put_in_the_queue_for_it(complete, dotpipe, registered):
+    with StandIn("backfill-in-blocks", lambda run: give(run, Running(), Completed())) as pool:
+        assert dotpipe("backfill", complete.file)[0] == 0
+    assert pool.taken[0].parameters["queue"] == "backfill"
+
+
+def test_a_run_that_had_nothing_to_do_or_was_skipped_says_so(project, dotpipe, registered):
+    said = Completed(name="Skipped", message="another run of this backfill is at work")
+    with StandIn("backfill-in-blocks", lambda run: give(run, Running(), said)):
+        code, out, _ = dotpipe("backfill", project.file)
+    assert (code, out) == (0, "another run of this backfill is at work\n")
+
+
+def test_results_that_cannot_be_read_here_are_said_to_be_elsewhere(
+    project, dotpipe, registered, monkeypatch
+):
+    def refuse(*_):
+        raise StoreRefused("no credentials")
+
+    monkeypatch.setattr("tasks.pipeline.is_finished", refuse)
+    done = Completed(message="report: s3://elsewhere/report.html")
+    with StandIn(FLOWS["submit"], lambda run: give(run, Running(), done)):
+        code, out, _ = dotpipe("submit", project.file)
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "report: s3://elsewhere/report.html",
+            f"the results are in {project.workspace}, which cannot be read here: no credentials",
+        ],
+    )
+
+
+@pytest.mark.parametrize("verb", FLOWS)
+def test_a_run_that_fails_is_one_sentence_with_its_page_and_exit_code_1(
+    project, dotpipe, registered, verb
+):
+    with StandIn(FLOWS[verb], lambda run: give(run, Running(), Failed(message="no room"))) as pool:
+        code, out, err = dotpipe(verb, project.file)
+    (run,) = pool.taken
+    assert (code, out) == (1, "")
+    assert error_of(err) == (
+        "error: the run must end well, got Failed: no room; see "
+        f"http://127.0.0.1:{_port()}/runs/flow-run/{run.id}\n"
+    )
+
+
+@pytest.mark.parametrize("verb", FLOWS)
+def test_ctrl_c_stops_following_and_not_the_run(project, dotpipe, registered, verb):
+    def do(run):
+        give(run, Running())
+        _thread.interrupt_main()
+
+    with StandIn(FLOWS[verb], do) as pool:
+        code, out, err = dotpipe(verb, project.file)
+    (run,) = pool.taken
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        "following has stopped; the run goes on, watch it there: "
+        f"http://127.0.0.1:{_port()}/runs/flow-run/{run.id}"
+    )
+    assert "Traceback" not in err
+    assert read(run).state_name == "Running"
+    give(run, Completed())
+
+
+def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, registered):
+    code, out, _ = dotpipe("deploy", project.file, "--schedule", "0 1 * * *", "--pool", "mine")
+    assert code == 0
+    assert out.splitlines() == [
+        "backfill/tiny",
+        "backfill-in-blocks/tiny",
+        f"registered for the pool 'mine': http://127.0.0.1:{_port()}/deployments",
+        "schedule of backfill-in-blocks/tiny: 0 1 * * *, UTC",
+    ]
+    assert registered == [("tiny", "mine", "0 1 * * *")]
+
+
+@pytest.mark.parametrize("line", ["at night", "* * * * * *", "0 25 * * *", ""])
+def test_a_schedule_that_is_no_cron_line_is_one_sentence_even_without_a_server(
+    project, dotpipe, alone, line
+):
+    code, out, err = dotpipe("deploy", project.file, "--schedule", line)
+    assert (code, out) == (1, "")
+    assert error_of(err) == (
+        f"error: --schedule must be a cron line as in '0 2 * * *', or 'none', got {line!r}\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["up", "deploy", "submit", "backfill"])
+def test_a_configuration_with_a_mistake_asks_nothing_of_a_server(
+    project, dotpipe, monkeypatch, verb
+):
+    monkeypatch.setattr(service, "served", lambda *_, **__: pytest.fail("asked"))
+    project.file.write_text("name: tiny\nworkspace: here\n", "utf-8")
+    code, out, err = dotpipe(verb, project.file)
+    assert (code, out) == (1, "")
+    assert error_of(err) == f"error: {project.file} breaks 1 rule(s):\n  corpora: Field required\n"
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch, server):
+    """A machine on which no server is known: nothing was started, and none is named."""
+    monkeypatch.setattr("flows.service.daemon._folder", lambda: tmp_path / "home")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield tmp_path / "home"
+
+
+@pytest.mark.parametrize("verb", ["deploy", "submit", "backfill"])
+def test_without_a_server_commands_for_workers_say_what_starts_one(project, dotpipe, alone, verb):
+    code, out, err = dotpipe(verb, project.file)
+    assert (code, out) == (1, "")
+    assert error_of(err) == (
+        "error: a Prefect server must be there, but none is; start one with a worker by `dotpipe "
+        "up`, or set PREFECT_API_URL to that of your cluster\n"
+    )
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(project, dotpipe, server):
+    away = f"http://127.0.0.1:{free_port()}/api"
+    with temporary_settings({PREFECT_API_URL: away}):
+        code, out, err = dotpipe("submit", project.file)
+    assert (code, out) == (1, "")
+    assert error_of(err) == (
+        f"error: the Prefect server at PREFECT_API_URL={away} must answer, but does not; start it, "
+        "or unset the variable (or the setting of the Prefect profile) for one of dotpipe's own\n"
+    )
+
+
+def test_a_port_in_use_is_one_sentence_and_nothing_is_started(dotpipe, alone):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, out, err = dotpipe("up", "--port", port)
+    assert (code, out) == (1, "")
+    assert error_of(err) == (
+        f"error: port {port} of this machine must be free for a Prefect server, got 'Address "
+        "already in use'; name another by --port, or set PREFECT_API_URL="
+        f"http://127.0.0.1:{port}/api to use a Prefect server that is there\n"
+    )
+    assert told("PREFECT_HOME", str(alone)) == []
+
+
+def test_down_without_anything_to_stop_says_so(dotpipe, alone):
+    assert dotpipe("down") == (0, "nothing was running\n", "")

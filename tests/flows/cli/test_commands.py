@@ -1,0 +1,187 @@
+"""The command `dotpipe`: help, one sentence for a mistake, and the verbs one by one."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from servers.s3_server import using
+
+from flows.cli import app
+from tasks.config import Config, load_config
+from tasks.io.store import access
+
+VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
+DOTPIPE = Path(sys.executable).with_name("dotpipe")
+
+
+def error_of(err):
+    """The error message, apart from what Prefect logs in a process that was not made quiet."""
+    return err[err.index("error: ") :]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(dotpipe, verb):
+    code, out, err = dotpipe(verb, "--help")
+    assert code == 0
+    assert err == ""
+    assert f"dotpipe {verb}" in out
+    assert re.search(r"[A-Z][^.]{20,}\.", out)
+
+
+def test_help_takes_less_than_a_second():
+    def timed():
+        start = time.perf_counter()
+        subprocess.run([DOTPIPE, "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(timed() for _ in range(3)) < 1
+
+
+def test_help_loads_neither_torch_nor_prefect():
+    code = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "sys.argv = ['dotpipe', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded:', sorted({'torch', 'prefect', 'pyarrow', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.endswith("loaded: []\n")
+
+
+def test_init_writes_a_configuration_that_can_be_used(dotpipe, tmp_path):
+    file = tmp_path / "mine.yaml"
+    code, out, _ = dotpipe("init", file)
+    assert code == 0
+    assert f"dotpipe run {file}" in out.replace("\n", " ")
+    assert load_config(file).workspace == str(tmp_path / "workspace")
+
+
+def test_what_init_writes_are_the_defaults(dotpipe, tmp_path):
+    file = tmp_path / "mine.yaml"
+    dotpipe("init", file)
+    least = {"name": "my-run", "workspace": "workspace"}
+    least["corpora"] = yaml.safe_load(file.read_text("utf-8"))["corpora"]
+    assert load_config(file) == Config.model_validate(least).anchored(tmp_path)
+
+
+def test_init_refuses_to_overwrite(dotpipe, project):
+    before = project.file.read_bytes()
+    code, _, err = dotpipe("init", project.file)
+    assert code == 1
+    assert error_of(err) == (
+        f"error: {project.file} must not exist yet, got a file; name another\n"
+    )
+    assert project.file.read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", sorted({*VERBS} - {"init", "demo", "down"}))
+def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb):
+    text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
+    project.file.write_text(text, "utf-8")
+    code, out, err = dotpipe(verb, project.file, *(["a/0"] if verb == "forget" else []))
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: {project.file} breaks 1 rule(s):\n  enhance.alphs: no such field; known here: "
+        "alphas, decoding, format, interpolation, seed\n"
+    )
+
+
+def test_a_configuration_that_is_not_there_says_what_writes_one(dotpipe, tmp_path):
+    code, _, err = dotpipe("run", tmp_path / "none.yaml")
+    assert code == 1
+    assert "`dotpipe init` writes one" in err
+
+
+def test_status_before_any_run_shows_all_as_missing(dotpipe, project):
+    code, out, _ = dotpipe("status", project.file)
+    assert code == 0
+    assert units(out) == {
+        "shard reference": (0, 3, 0),
+        "shard natural": (0, 2, 0),
+        "restore tiny.source": (0, 0, 0),
+        "restore tiny": (0, 0, 0),
+        "choose images": (0, 0, 0),
+        "measure latent patches": (0, 0, 0),
+        "solve the operator": (0, 0, 0),
+        "match the reference": (0, 0, 0),
+        "enhance tiny": (0, 0, 0),
+        "fidelity": (0, 0, 0),
+        "summarise": (0, 0, 0),
+        "report": (0, 0, 0),
+    }
+    (waiting,) = (line for line in out.splitlines() if line.endswith(": waits for an earlier step"))
+    assert waiting.startswith("restore tiny.source, restore tiny, choose images, measure")
+    assert not project.workspace.exists()
+
+
+def test_a_store_that_is_away_is_one_sentence(dotpipe, project, monkeypatch):
+    monkeypatch.setattr(access, "_ATTEMPTS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    project.configure(workspace="s3://bucket/workspace")
+    with using(address):
+        code, out, err = dotpipe("status", project.file)
+    assert (code, out) == (1, "")
+    assert "cannot be reached" in error_of(err)
+    assert error_of(err).endswith("what is done is kept: run again when it is there\n")
+
+
+def test_status_after_a_run_shows_all_as_done_and_after_a_change_what_is_out_of_date(
+    dotpipe, complete
+):
+    _, out, _ = dotpipe("status", complete.file)
+    assert units(out) == {
+        "shard reference": (3, 0, 0),
+        "shard natural": (2, 0, 0),
+        "restore tiny.source": (2, 0, 0),
+        "restore tiny": (3, 0, 0),
+        "choose images": (1, 0, 0),
+        "measure latent patches": (4, 0, 0),
+        "solve the operator": (1, 0, 0),
+        "match the reference": (1, 0, 0),
+        "enhance tiny": (3, 0, 0),
+        "fidelity": (6, 0, 0),
+        "summarise": (1, 0, 0),
+        "report": (1, 0, 0),
+    }
+    complete.configure(enhance={"format": "png"})
+    _, out, _ = dotpipe("status", complete.file)
+    assert units(out)["enhance tiny"] == (0, 0, 3)
+    assert units(out)["report"] == (0, 0, 1)
+
+
+def units(table):
+    """Units done, missing and out of date by step, from the table that is shown."""
+    rows = (line.strip("│").split("│") for line in table.splitlines() if line.startswith("│"))
+    return {row[0].strip(): tuple(int(cell) for cell in row[1:4]) for row in rows}
+
+
+def test_verbs_in_their_order_do_what_run_does_and_name_each_other_out_of_order(
+    dotpipe, project, undisturbed, server
+):
+    def refused(*verbs):
+        answers = [dotpipe(verb, project.file) for verb in verbs]
+        assert {code for code, _, _ in answers} == {1}
+        assert not any("Traceback" in error_of(err) for _, _, err in answers)
+        return {re.search(r"run `dotpipe (\w+) CONFIG` first", err)[1] for _, _, err in answers}
+
+    assert refused("fit") == {"shard"}
+    assert dotpipe("shard", project.file)[0] == 0
+    assert refused("enhance", "evaluate", "report") == {"fit"}
+    assert dotpipe("fit", project.file)[0] == 0
+    assert refused("report") == {"evaluate"}
+    assert dotpipe("enhance", project.file)[0] == 0
+    code, table, _ = dotpipe("evaluate", project.file)
+    assert code == 0
+    assert "alpha 0.5" in table
+    code, out, err = dotpipe("report", project.file)
+    assert code == 0
+    assert re.fullmatch(r"report: \S+/report.html", out.replace("\n", "", 1).strip())
+    assert f"dashboard while this runs: {server}" in err
+    assert project.lasting() == undisturbed

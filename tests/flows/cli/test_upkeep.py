@@ -1,0 +1,105 @@
+"""Commands that look after a workspace, as a user runs them."""
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+def enhanced_tar(project):
+    return next(project.workspace.glob("enhanced/*/*/alpha=+0.00/shard-000001.tar"))
+
+
+def test_verify_names_the_damage_and_repair_mends_it(complete, undisturbed, dotpipe):
+    code, out, _ = dotpipe("verify", complete.file)
+    assert (code, "all as they were written" in out) == (0, True)
+    tar = enhanced_tar(complete)
+    tar.write_bytes(tar.read_bytes()[:-1])
+    code, out, _ = dotpipe("verify", complete.file)
+    assert code == 1
+    assert f"{tar.relative_to(finished.workspace)}: " in out
+    assert "1 damaged" in out
+    assert f"`dotpipe repair {finished.file}` makes the shards that hold these again" in out
+    code, out, _ = dotpipe("repair", complete.file)
+    assert code == 0
+    assert complete.lasting() == undisturbed
+
+
+def test_repair_says_what_another_configuration_must_make_again(complete, dotpipe):
+    other = complete.file.with_name("other.yaml")
+    text = complete.file.read_text("utf-8").replace("name: tiny", "name: other")
+    other.write_text(text, "utf-8")
+    assert dotpipe("run", other)[0] == 0
+    tar = next(complete.workspace.glob("enhanced/other/*/alpha=+0.00/shard-000001.tar"))
+    tar.write_bytes(b"")
+    code, out, _ = dotpipe("repair", complete.file)
+    assert code == 0
+    artifact = tar.relative_to(complete.workspace).with_suffix("")
+    assert "1 of the damaged artifacts are of no step of 'tiny' and are not there now" in out
+    assert f"as {artifact}; run the one that makes them: other" in out.replace("\n", " ")
+    assert dotpipe("repair", other)[0] == 0
+    assert dotpipe("verify", complete.file)[0] == 0
+
+
+def test_gc_shows_what_it_would_remove_and_asks_first(complete, dotpipe, monkeypatch):
+    stray = complete.workspace / "enhanced" / "stray.tar"
+    stray.write_bytes(b"1")
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    code, out, _ = dotpipe("gc", complete.file)
+    assert (code, stray.exists()) == (0, True)
+    assert "kept for: tiny" in out
+    assert "enhanced" in out
+    code, out, _ = dotpipe("gc", complete.file, "--yes")
+    assert (code, stray.exists()) == (0, False)
+    assert out.endswith("removed\n")
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+
+
+def test_gc_keeps_what_other_configurations_need_until_they_are_dropped(complete, dotpipe):
+    other = complete.file.with_name("other.yaml")
+    text = complete.file.read_text("utf-8").replace("name: tiny", "name: other")
+    other.write_text(text, "utf-8")
+    assert dotpipe("run", other)[0] == 0
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+    code, out, _ = dotpipe("gc", complete.file, "--drop", "other", "--yes")
+    assert code == 0
+    assert "enhanced/other" in out
+    assert not (complete.workspace / "enhanced" / "other").exists()
+    code, _, err = dotpipe("gc", complete.file, "--drop", "other")
+    assert (code, err.startswith("error: --drop must name one of")) == (1, True)
+
+
+def test_retry_without_refused_images_says_so(complete, dotpipe):
+    code, out, _ = dotpipe("retry", complete.file, "--reason", "unreadable")
+    assert (code, out) == (0, "nothing to try again: no image was refused for 'unreadable'\n")
+
+
+def test_forget_takes_an_image_out_and_run_makes_the_rest_again(complete, dotpipe, monkeypatch):
+    code, out, _ = dotpipe("forget", complete.file, "a/1", "--yes")
+    assert code == 0
+    assert "held by reference/shard-000000\nheld by tiny/shard-000000\n" in out
+    assert f"`dotpipe run {finished.file}` makes again what is left" in out
+    assert dotpipe("run", complete.file)[0] == 0
+    complete.vouch()
+    code, _, err = dotpipe("forget", complete.file, "nobody", "--yes")
+    assert (code, err.startswith("error: a key to forget must be one of a data set")) == (1, True)
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    assert dotpipe("forget", complete.file, "a/2")[0] == 1
+
+
+def test_a_run_tells_what_it_refused_and_what_to_do(project, dotpipe):
+    for name in ("b/8.png", "b/9.png"):
+        (project.folder / "reference" / name).write_bytes(b"no image")
+    project.configure(shards={"max_bad_fraction": 0.5})
+    code, out, _ = dotpipe("run", project.file)
+    assert code == 0
+    assert "refused: 2 × no image in one of the formats" in out
+    assert "`dotpipe retry` tries the others again" in out
+
+
+def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotpipe):
+    project.configure(corpora={"natural": {"path": "phots"}})
+    code, _, err = dotpipe("run", project.file)
+    assert code == 1
+    assert "the corpus of 'natural' must be a folder" in err
+    assert "dashboard" not in err
+    assert not project.workspace.exists()

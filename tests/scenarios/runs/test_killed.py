@@ -1,0 +1,44 @@
+"""A run that is killed and started again ends as if nothing had happened."""
+
+import signal
+import tarfile
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    [
+        pytest.param(
+            "tasks.io.shards.writer:TarWriter.add", 3, id="sharding, inside the first tar"
+        ),
+        pytest.param(
+            "tasks.enhance.outputs:Outputs.close", 2, id="enhancing, inside the second shard"
+        ),
+        pytest.param(
+            "tasks.io.store.store:Store.put", 61, id="enhancing, between a tar and its record"
+        ),
+    ],
+)
+def test_a_killed_run_started_again_gives_the_same_bytes(
+    project, run_in_process, undisturbed, place, count
+):
+    assert run_in_process(project, place, count) == -signal.SIGKILL
+    assert project.partial()
+    project.vouch()
+    assert run_in_process(project) == 0
+    assert project.partial() == []
+    assert project.lasting() == undisturbed
+
+
+def test_no_record_outlives_its_files_when_the_change_of_a_tar_is_cut_short(
+    complete, run_in_process
+):
+    complete.configure(enhance={"alphas": [0], "format": "png"})  # which is put first
+    assert run_in_process(complete, "tasks.io.store.store:Store.put", 3) == -signal.SIGKILL
+    complete.vouch()
+    (tar,) = complete.workspace.glob("enhanced/*/*/alpha=+0.00/shard-000000.tar")
+    with tarfile.open(tar) as archive:
+        assert all(name.endswith(".png") for name in archive.getnames())
+    artifacts = [record.artifact for record in complete.records()]
+    assert not [name for name in artifacts if name.endswith("alpha=+0.00/shard-000000")]

@@ -1,0 +1,142 @@
+"""What no configuration refers to is found, and nothing else goes."""
+
+import pytest
+from servers.s3_server import unconditional, unnamed, well
+
+from tasks.io.errors import StepMissing
+from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
+from tasks.pipeline import is_finished
+from tasks.upkeep.verify import verify
+from tasks.upkeep.waste import find_waste, remove_waste
+
+
+@pytest.fixture
+def corpora(photographs):
+    return {"restored": photographs["restored"], "reference": photographs["natural"]}
+
+
+@pytest.fixture
+def run(tmp_path, steps, corpora):
+    whole = steps(tmp_path / "workspace", corpora)
+    whole.run()
+    return whole
+
+
+def names(run):
+    return set(run.workspace.store.names(""))
+
+
+def test_a_finished_run_has_no_waste(run):
+    waste = find_waste([run.config], run.workspace)
+    assert waste == ([], [], [], {})
+
+
+def test_what_a_dropped_alpha_left_goes_and_all_else_stays(tmp_path, run, steps, corpora):
+    narrow = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0, 0.5]})
+    narrow.run()
+    waste = find_waste([narrow.config], narrow.workspace)
+    before = names(run)
+    remove_waste(waste, [narrow.config], narrow.workspace)
+    gone = before - names(run)
+    assert gone
+    assert all("alpha=+1.00/" in name or "alpha+1.00" in name for name in gone)
+    assert is_finished(narrow.config)
+    assert not [each for each in verify(narrow.workspace.ledger) if each.damage]
+    assert find_waste([narrow.config], narrow.workspace) == ([], [], [], {})
+
+
+def test_what_another_configuration_needs_is_no_waste(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
+    other.run()
+    both = [run.config, other.config]
+    assert find_waste(both, run.workspace) == ([], [], [], {})
+    waste = find_waste([run.config], run.workspace)
+    assert {record.artifact.split("/")[1] for record in waste.records} == {"other"}
+
+
+def test_files_without_a_record_and_notes_of_old_failures_go(run):
+    store = run.workspace.store
+    store.write("enhanced/stray.tar", b"left by a run that was killed")
+    record = next(iter(run.workspace.ledger.survey("datasets").all()))
+    run.workspace.ledger.note_failure(record.artifact, record.fingerprint, {"error": "past"})
+    waste = find_waste([run.config], run.workspace)
+    assert waste.files == ["enhanced/stray.tar"]
+    assert len(waste.notes) == 1
+    remove_waste(waste, [run.config], run.workspace)
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_folders_are_listed_with_what_they_hold(run):
+    run.workspace.store.write("enhanced/old/a.tar", b"1")
+    run.workspace.store.write("enhanced/old/b.tar", b"1")
+    assert find_waste([run.config], run.workspace).folders["enhanced/old"][0] == 2
+
+
+def test_of_an_unfinished_run_nothing_is_taken_for_waste(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, fit={"ridge": 0.1})
+    with pytest.raises(StepMissing, match=r"'run' needs must be known.*--drop run"):
+        find_waste([other.config], run.workspace)
+
+
+def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
+    run.workspace.store.write("enhanced/stray.tar", b"1")
+    waste = find_waste([run.config], run.workspace)
+    with (
+        run.workspace.claims.held("runs/run-1"),
+        pytest.raises(StepMissing, match="runs/run-1 is claimed"),
+    ):
+        remove_waste(waste, [run.config], run.workspace)
+    assert run.workspace.store.exists("enhanced/stray.tar")
+
+
+@pytest.mark.parametrize("server", ["complete", "unnamed", "unconditional"])
+def test_a_run_on_any_server_of_s3_keeps_those_who_clean_up_away(bucket, proxy, server):
+    proxy.edit = unnamed if server == "unnamed" else bytes
+    proxy.choose = unconditional if server == "unconditional" else well
+    workspace = Workspace(f"{bucket.url}/workspace")
+    with (
+        workspace.claims.held(f"{RUNS}/demo-1"),
+        pytest.raises(StepMissing, match=r"runs/demo-1 is claimed; wait for it to end"),
+        alone(workspace),
+    ):
+        pass
+    with alone(workspace), workspace.claims.held(CLEANING) as ours:
+        assert not ours
+
+
+def test_what_was_published_since_it_was_shown_is_kept(tmp_path, run, steps, corpora):
+    narrow = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0, 0.5]})
+    narrow.run()
+    waste = find_waste([narrow.config], narrow.workspace)
+    run.run()
+    remove_waste(waste, [run.config], run.workspace)
+    assert is_finished(run.config)
+    assert not [each for each in verify(run.workspace.ledger) if each.damage]
+
+
+def test_what_is_not_of_this_project_is_never_waste(run, tmp_path):
+    root = run.workspace.store.local()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "photograph.png").write_bytes(b"1")
+    (root / "enhanced" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("photographs/1.png", "my-run.yaml", "weights/manifest.json"):
+        run.workspace.store.write(name, b"1")
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_an_image_that_is_new_makes_no_index_waste(tmp_path, steps, pixels, write_images):
+    folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
+    run = steps(tmp_path / "workspace", {"restored": folder, "reference": folder})
+    run.run()
+    write_images(folder, {"4.png": pixels(4)})
+    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+
+
+def test_without_its_weights_a_configuration_is_not_judged(tmp_path, run, monkeypatch):
+    tree = run.config.model_dump()
+    tree["evaluate"]["features"] = "inception-v3-compat"
+    tree["weights"] = str(tmp_path)
+    config = type(run.config).model_validate(tree)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(StepMissing, match="the weights of inception-v3-compat must be on this"):
+        find_waste([config], run.workspace)
