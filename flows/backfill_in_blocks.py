@@ -13,20 +13,21 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.enhance_dataset import match_shards
 from flows.runs.pool import Lost, Pool, RunRequest
 from flows.runs.presence import at_work
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
-from tasks.config import Config
+from flows.steps.by_verb import FLOWS, do_step
+from tasks.config import Config, Run
+from tasks.enhance.match import require_matches
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.operators import OperatorRef, find_operator
+from tasks.fit.operators import FittedRun, OperatorRef, fitted
 from tasks.io.errors import ShardsFailed
 from tasks.io.ledger import fingerprint
 from tasks.io.workspace import Workspace
 from tasks.jobs import Planned
 from tasks.jobs.events import tell_run
-from tasks.pipeline import is_finished
+from tasks.pipeline import VERBS, Verb, is_finished, steps_of
 from tasks.report.report import report_address
 
 Queue = Literal["nightly", "backfill"]
@@ -61,36 +62,42 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
 def _conduct(config: Config, pool: Pool) -> State[str]:
     if is_finished(config):
         return Completed(message="nothing to do: every shard of every step is done")
-    _stage("shard", "shard-corpus", config, pool)
-    _stage("fit", "fit-transport", config, pool)
-    workspace = Workspace(config.workspace)
-    match_shards(config, workspace)
-    _enhance(config, find_operator(config, workspace), pool)
-    _stage("evaluate", "evaluate-dataset", config, pool)
-    _stage("report", "report", config, pool)
+    for verb in VERBS:
+        if verb == "enhance":
+            _enhance(config, pool)
+        else:
+            _stage(verb, config, pool)
     address = report_address(config)
     tell_run("finished", config.name, {"report": address})
     return Completed(message=f"report: {address}")
 
 
-def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
+def _stage(verb: Verb, config: Config, pool: Pool) -> None:
     """Have one flow run as a whole, if anything is missing that this verb makes."""
     if is_finished(config, verb):
         return
-    key = f"{flow_run.get_id() or uuid4()}-{name}"
-    _require_all(pool.run([RunRequest(name, key, {"config": config.model_dump(mode="json")})]))
+    key = f"{flow_run.get_id() or uuid4()}-{FLOWS[verb]}"
+    wanted = RunRequest(FLOWS[verb], key, {"config": config.model_dump(mode="json")})
+    _require_all(pool.run([wanted]))
 
 
-def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
-    """Have the shards that miss something enhanced, and look again until none does."""
+def _enhance(config: Config, pool: Pool) -> None:
+    """Match the reference, have the shards that miss something enhanced in blocks.
+
+    Looks again until no shard misses anything.
+    """
+    run = fitted(Run.of(config))
+    for step in steps_of(run):
+        if step.verb == "enhance" and step.needs == "nothing":  # what the blocks share
+            do_step(run, step)
+    require_matches(run)
     former: list[str] = []
     watch = BlockWatch(config)
     while True:
         watch.begin()
         sent = list[str]()
-        errands = _blocks(config, operator, watch)
         lost = pool.run(
-            _noting(sent, errands),
+            _noting(sent, _blocks(run, watch)),
             at_once=config.blocks.at_once,
             ended=watch.count,
             waited=watch.wait,
@@ -108,28 +115,28 @@ def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
         former = sent
 
 
-def _noting(keys: list[str], errands: Iterable[RunRequest]) -> Iterator[RunRequest]:
-    for errand in errands:
-        keys.append(errand.key)
-        yield errand
+def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequest]:
+    for request in requests:
+        keys.append(request.key)
+        yield request
 
 
-def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterator[RunRequest]:
-    """An errand for every block of shards of which something is missing, in their order.
+def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
+    """A run for every block of shards of which something is missing, in their order.
 
     Blocks are cut from all shards, done or not, so that a block is the same, and has the
     same key, whatever of it is done.
     """
-    workspace = Workspace(config.workspace)
-    units = plan_enhancement(config, operator, workspace, tars=True)
+    config = run.config
+    units = plan_enhancement(run, tars=True)
     for _, block in groupby(enumerate(units), lambda unit: unit[0] // config.blocks.shards):
         planned = [unit for _, unit in block]
         watch.pass_by(sum(unit.images for unit in planned if unit.job is None))
         if any(unit.job is not None for unit in planned):
-            yield _errand(config, operator, planned)
+            yield _request(config, run.operator, planned)
 
 
-def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
+def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
     wanted = config.model_dump(mode="json", exclude={"compute", "blocks"})
     content = {unit.unit: unit.fingerprint for unit in block}
@@ -147,7 +154,7 @@ def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> RunR
 
 
 def _require_all(lost: list[Lost]) -> None:
-    """Check that no errand was given up.
+    """Check that no run was given up.
 
     Raises:
         ShardsFailed: some were.

@@ -2,11 +2,16 @@
 
 from prefect import flow
 
-from flows.enhance_dataset import enhance_shards
+from flows.runners.choice import computing
 from flows.runs.presence import at_work
-from flows.steps.reports import StepReport, leave_table
+from flows.steps.reports import StepReport, StepRun, leave_table
+from flows.steps.steps import run_step
 from tasks.config import Config
-from tasks.fit.operators import OperatorRef
+from tasks.enhance.enhance import enhance_shard
+from tasks.enhance.plan import plan_enhancement
+from tasks.enhance.signals import fetch_metric_weights
+from tasks.fit.operators import FittedRun, OperatorRef
+from tasks.io.workspace import Workspace
 
 
 @flow(name="enhance-block", flow_run_name="enhance {config.restored_name} {shards[0]}")
@@ -16,6 +21,11 @@ def enhance_block(config: Config, operator: OperatorRef, shards: tuple[str, ...]
 
     The operator is fitted and the reference matched before; see ``backfill_in_blocks``.
     """
-    report = enhance_shards(config, operator, "enhance", tars=True, shards=shards)
+    run = FittedRun(config, Workspace(config.workspace), operator)
+    fetch_metric_weights(run)
+    units = list(plan_enhancement(run, tars=True, shards=shards))
+    step = StepRun.of(config, f"enhance {config.restored_name}")
+    total = sum(unit.images for unit in units)
+    report = run_step(step, enhance_shard, units, computing(config.compute), total)
     leave_table([report], "enhanced-shards")
     return report

@@ -4,47 +4,30 @@ import dataclasses
 
 from prefect import flow
 
-from flows.runners.choice import computing
 from flows.runs.presence import at_work
-from flows.steps.reports import StepReport, StepRun, leave, leave_table
-from flows.steps.steps import run_step
-from tasks.config import Config
-from tasks.fit.decide import decide_refit, plan_decision
+from flows.steps.by_verb import do_steps
+from flows.steps.reports import StepReport, leave, leave_table
+from tasks.config import Config, Run
 from tasks.fit.decision import decision_facts
-from tasks.fit.measure import measure_shard, plan_both_measurements
-from tasks.fit.operators import read_operator
-from tasks.fit.reduce import plan_reduction, reduce_moments
-from tasks.fit.select import plan_selection, read_selection, select_images
-from tasks.io.workspace import Workspace
+from tasks.fit.operators import FittedRun, fitted, read_operator
 
 
 @flow(name="fit-transport", flow_run_name="fit {config.name}")
 @at_work
 def fit_transport(config: Config) -> list[StepReport]:
     """Choose images, measure their latent patches, keep the operator or solve another."""
-    workspace = Workspace(config.workspace)
-    artifact, selection_job = plan_selection(config, workspace)
-    if selection_job is not None:
-        select_images(selection_job)
-    selection = read_selection(workspace, artifact)
-    planned = plan_both_measurements(config, selection, workspace)
-    measured = run_step(
-        StepRun.of(config, "measure latent patches"),
-        measure_shard,
-        planned,
-        computing(config.compute),
-        total=sum(unit.images for unit in planned),
-    )
-    decision_job = plan_decision(config, selection, workspace)
-    if decision_job is not None:
-        decide_refit(decision_job)
-    name, reduction_job = plan_reduction(config, selection, workspace)
-    if reduction_job is not None:
-        reduce_moments(reduction_job)
-    operator, _, provenance = read_operator(workspace, config.restored_name, name)
+    run = Run.of(config)
+    reports = do_steps(run, "fit")
+    _leave_operator(fitted(run))
+    leave_table(reports, "measured-patches")
+    return reports
+
+
+def _leave_operator(run: FittedRun) -> None:
+    """Leave what is known of the operator as an artifact of the run."""
+    name = run.operator.name
+    operator, _, provenance = read_operator(run.workspace, run.config.restored_name, name)
     facts = {"operator": name, **provenance, **dataclasses.asdict(operator.diagnostics)}
-    facts |= decision_facts(config, workspace)
+    facts |= decision_facts(run)
     rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items()]
-    leave(rows, "transport-operator", f"Transport operator {name} of {config.name}")
-    leave_table([measured], "measured-patches")
-    return [measured]
+    leave(rows, "transport-operator", f"Transport operator {name} of {run.config.name}")

@@ -1,66 +1,126 @@
-"""All that a configuration stands for, step by step: what is done, and what is missing."""
+"""The pipeline: every step in order, what it needs, and what does its work.
+
+This is the only place that says the order. The flows do the steps as they stand here, a
+conductor has workers do them, the status counts them, and tests run them without Prefect.
+"""
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple
 
-from tasks.config import Config
-from tasks.enhance.match import match_artifacts, plan_matches
+from prefect import Task
+
+from tasks.config import Config, Run
+from tasks.enhance.enhance import enhance_shard
+from tasks.enhance.match import match_artifacts, match_reference, plan_matches, require_matches
 from tasks.enhance.plan import plan_enhancement
-from tasks.evaluate.extract import plan_extraction
-from tasks.evaluate.fidelity import plan_fidelity
-from tasks.evaluate.summarise import plan_summary
-from tasks.fit.decide import plan_decision
+from tasks.enhance.signals import fetch_metric_weights
+from tasks.evaluate.extract import extract_features, plan_extraction
+from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity
+from tasks.evaluate.summarise import plan_summary, summarise
+from tasks.fit.decide import decide_refit, plan_decision
 from tasks.fit.decision import decision_artifact
-from tasks.fit.measure import plan_both_measurements
-from tasks.fit.operators import find_operator
-from tasks.fit.reduce import plan_reduction
-from tasks.fit.select import Selection, plan_selection, read_selection
+from tasks.fit.measure import measure_shard, plan_both_measurements
+from tasks.fit.operators import FittedRun, fitted
+from tasks.fit.reduce import plan_reduction, reduce_moments
+from tasks.fit.select import Selection, plan_selection, read_selection, select_images
 from tasks.io.errors import StepMissing
-from tasks.io.workspace import Workspace, dataset_folder, operator_artifact, reports_folder
+from tasks.io.workspace import dataset_folder, operator_artifact
 from tasks.jobs import Job, Planned
-from tasks.report.report import plan_report
-from tasks.shard.index import plan_index
-from tasks.shard.restore import plan_restoration
-from tasks.shard.retire import plan_retirement
-from tasks.shard.shard import plan_shards
+from tasks.report.report import plan_report, write_report
+from tasks.shard.index import index_dataset, plan_index
+from tasks.shard.restore import plan_restoration, restore_shard
+from tasks.shard.retire import plan_retirement, retire_shards
+from tasks.shard.shard import plan_shards, shard_images
+
+Verb = Literal["shard", "fit", "enhance", "evaluate", "report"]
+
+VERBS: tuple[Verb, ...] = ("shard", "fit", "enhance", "evaluate", "report")
+"""The commands that do the steps, in the order of the work."""
+
+Needs = Literal["nothing", "files", "network", "memory"]
+
+
+class Closing(NamedTuple):
+    """What is made over all units of a step when the last of them is done.
+
+    ``plan`` takes the fingerprints of the units by their names, and gives the job that is
+    missing; ``work`` does it; ``artifact`` is what it makes.
+    """
+
+    artifact: str
+    plan: Callable[[Mapping[str, str]], Job | None]
+    work: Task[Any, Any]
 
 
 class Step(NamedTuple):
-    """A step: its name, the command that does it, and its units.
+    """A step of the pipeline.
 
-    ``plan`` raises StepMissing while what it stands on is not done.
+    ``plan`` gives its units, and raises StepMissing while what it stands on is not done.
     """
 
     name: str
-    verb: str
+    verb: Verb
+    """The command that does it."""
     plan: Callable[[], Iterable[Planned]]
+    work: Task[Any, Any]
+    """Does the job of one unit."""
+    needs: Needs = "nothing"
+    """Of what its jobs need most: ``files`` read and written, a ``network``, or ``memory`` for
+    statistics, they are done side by side by as many as there is of it. Of a step that needs
+    ``nothing``, the flow itself does the jobs one after the other."""
+    prepare: Callable[[], object] | None = None
+    """What has to be at hand before the plan is made; raises where it cannot be had."""
+    closing: Closing | None = None
+    repeats: bool = False
+    """Whether its units are part of an earlier step, and done here only where that one was
+    passed over; those who look at the whole pipeline leave it out."""
+
+    def units(self) -> Iterator[Planned]:
+        """All units, and what closes the step once they are done."""
+        fingerprints, complete = dict[str, str](), True
+        for unit in self.plan():
+            fingerprints[unit.unit] = unit.fingerprint
+            complete = complete and unit.job is None
+            yield unit
+        if self.closing is not None:  # it is needed, though nothing can be said of it before
+            job = self.closing.plan(fingerprints) if complete else None
+            yield Planned("", 0, job, (self.closing.artifact,))
 
 
-def steps_of(config: Config, workspace: Workspace) -> Iterator[Step]:
+def steps_of(run: Run) -> Iterator[Step]:
     """Every step in its order."""
-    for dataset, plan in _data_sets(config, workspace):
-        made = dataset in config.made_datasets()
-        with_index = partial(_with_index, config, dataset, plan, workspace)
-        yield Step(f"{'restore' if made else 'shard'} {dataset}", "shard", with_index)
-    yield Step("retire shards", "shard", partial(_retirement, config, workspace))
-    yield Step("choose images", "fit", partial(_selection, config, workspace))
-    yield Step("measure latent patches", "fit", partial(_measurement, config, workspace))
+    config, found = run.config, cache(partial(fitted, run))
+    for dataset, corpus in config.given_datasets().items():
+        units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
+        name = f"shard {dataset}"
+        yield Step(name, "shard", units, shard_images, "files", closing=closing)
+    for dataset, clean in config.made_datasets().items():
+        restored, closing = partial(plan_restoration, run, clean, dataset), _index_of(run, dataset)
+        name = f"restore {dataset}"
+        yield Step(name, "shard", restored, restore_shard, "network", closing=closing)
+    yield Step("retire shards", "shard", partial(_retirement, run), retire_shards)
+    yield Step("choose images", "fit", partial(_selection, run), select_images)
+    name = "measure latent patches"
+    yield Step(name, "fit", partial(_measurement, run), measure_shard, "network")
     if config.fit.refit_beyond is not None:
-        yield Step("keep or refit", "fit", partial(_decision, config, workspace))
-    yield Step("solve the operator", "fit", partial(_reduction, config, workspace))
-    if config.reference_name is not None:
-        yield Step("match the reference", "enhance", partial(_matches, config, workspace))
-    name = f"enhance {config.restored_name}"
-    yield Step(name, "enhance", partial(_enhancement, config, workspace))
+        yield Step("keep or refit", "fit", partial(_decision, run), decide_refit)
+    yield Step("solve the operator", "fit", partial(_reduction, run), reduce_moments)
+    yield from _pass_over_shards(run, found, "enhance")
+    yield from _pass_over_shards(run, found, "evaluate")
     if config.evaluate.features is not None:
-        name = f"features of {config.against_name}"
-        yield Step(name, "evaluate", partial(plan_extraction, config, workspace))
-    yield Step("fidelity", "evaluate", partial(_fidelity, config, workspace))
-    yield Step("summarise", "evaluate", partial(_summary, config, workspace))
-    yield Step("report", "report", partial(_report, config, workspace))
+        name, features = f"features of {config.against_name}", partial(plan_extraction, run)
+        yield Step(name, "evaluate", features, extract_features, "network")
+    yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
+    yield Step("summarise", "evaluate", lambda: _summary(found()), summarise)
+    yield Step("report", "report", lambda: _report(found()), write_report)
+
+
+def whole_pipeline(run: Run) -> Iterator[Step]:
+    """Every step in its order, each unit in one of them only."""
+    return (step for step in steps_of(run) if not step.repeats)
 
 
 @contextmanager
@@ -80,20 +140,19 @@ def uncollected() -> Iterator[None]:
 
 
 @uncollected()
-def is_finished(config: Config, verb: str | None = None) -> bool:
+def is_finished(config: Config, verb: Verb | None = None) -> bool:
     """Whether nothing is left to do; asks the last steps first, as they miss the most.
 
     Args:
         config: what is wanted.
         verb: the command whose steps are asked; all by default.
     """
-    workspace = Workspace(config.workspace, still=True)
     try:
         return all(
             unit.job is None
-            for step in reversed(list(steps_of(config, workspace)))
+            for step in reversed(list(whole_pipeline(Run.of(config, still=True))))
             if verb in (None, step.verb)
-            for unit in step.plan()
+            for unit in step.units()
         )
     except StepMissing:
         return False
@@ -105,13 +164,15 @@ def require_shards(config: Config) -> None:
     Raises:
         StepMissing: some shards are missing or out of date.
     """
-    workspace = Workspace(config.workspace, still=True)
-    for dataset, plan in _data_sets(config, workspace):
+    for step in steps_of(Run.of(config, still=True)):
+        if step.closing is None:
+            continue
         shards, missing = dict[str, str](), 0
-        for unit in plan():  # each with its files, which are not held together
+        for unit in step.plan():  # each with its files, which are not held together
             shards[unit.unit] = unit.fingerprint
             missing += unit.job is not None
-        if missing or plan_index(config, dataset, shards, workspace) is not None:
+        if missing or step.closing.plan(shards) is not None:
+            dataset = step.name.partition(" ")[2]
             raise StepMissing(
                 f"the data set {dataset!r} must be that of its images and options now, got "
                 f"{missing} of {len(shards)} shards missing or out of date, or others in its "
@@ -119,84 +180,74 @@ def require_shards(config: Config) -> None:
             )
 
 
-def _data_sets(
-    config: Config, workspace: Workspace
-) -> Iterator[tuple[str, Callable[[], Iterable[Planned]]]]:
-    """Every data set with the function that plans it."""
-    for dataset, corpus in config.given_datasets().items():
-        yield dataset, partial(plan_shards, config, corpus, dataset, workspace)
-    for dataset, clean in config.made_datasets().items():
-        yield dataset, partial(plan_restoration, config, clean, dataset, workspace)
+def _index_of(run: Run, dataset: str) -> Closing:
+    """The index over the shards of a data set."""
+    artifact = f"{dataset_folder(dataset)}/index"
+    return Closing(artifact, partial(plan_index, run, dataset), index_dataset)
 
 
-def _with_index(
-    config: Config, dataset: str, plan: Callable[[], Iterable[Planned]], workspace: Workspace
-) -> Iterator[Planned]:
-    """The shards of a data set, and the index over them once they are done."""
-    shards, complete = dict[str, str](), True
-    for unit in plan():
-        shards[unit.unit] = unit.fingerprint
-        complete = complete and unit.job is None
-        yield unit
-    if not complete:  # the index is still needed, though nothing can be said of it
-        yield Planned("", 0, None, (f"{dataset_folder(dataset)}/index",))
-    else:
-        job = plan_index(config, dataset, shards, workspace)
-        yield from _single(f"{dataset_folder(dataset)}/index", job)
-
-
-def _retirement(config: Config, workspace: Workspace) -> list[Planned]:
+def _retirement(run: Run) -> list[Planned]:
     """What is left of shards that are gone; nothing if there is none."""
-    job = plan_retirement(config, workspace)
+    job = plan_retirement(run if run.workspace.still else Run.of(run.config, still=True))
     return [] if job is None else [Planned("", 0, job)]
 
 
-def _selected(config: Config, workspace: Workspace) -> Selection:
-    artifact, job = plan_selection(config, workspace)
+def _selected(run: Run) -> Selection:
+    artifact, job = plan_selection(run)
     if job is not None:
         raise StepMissing("images are not chosen yet; run `dotpipe fit CONFIG` first")
-    return read_selection(workspace, artifact)
+    return read_selection(run.workspace, artifact)
 
 
-def _selection(config: Config, workspace: Workspace) -> list[Planned]:
-    return _single(*plan_selection(config, workspace))
+def _selection(run: Run) -> list[Planned]:
+    return _single(*plan_selection(run))
 
 
-def _measurement(config: Config, workspace: Workspace) -> list[Planned]:
-    return plan_both_measurements(config, _selected(config, workspace), workspace)
+def _measurement(run: Run) -> list[Planned]:
+    return plan_both_measurements(run, _selected(run))
 
 
-def _decision(config: Config, workspace: Workspace) -> list[Planned]:
-    job = plan_decision(config, _selected(config, workspace), workspace)
-    return _single(decision_artifact(config), job)
+def _decision(run: Run) -> list[Planned]:
+    return _single(decision_artifact(run.config), plan_decision(run, _selected(run)))
 
 
-def _reduction(config: Config, workspace: Workspace) -> list[Planned]:
-    name, job = plan_reduction(config, _selected(config, workspace), workspace)
-    return _single(operator_artifact(config.restored_name, name), job)
+def _reduction(run: Run) -> list[Planned]:
+    name, job = plan_reduction(run, _selected(run))
+    return _single(operator_artifact(run.config.restored_name, name), job)
 
 
-def _matches(config: Config, workspace: Workspace) -> list[Planned]:
-    job = plan_matches(config, workspace)
-    return [Planned("", 0, job, tuple(match_artifacts(config, workspace)))]
+def _matches(run: Run) -> list[Planned]:
+    return [Planned("", 0, plan_matches(run), tuple(match_artifacts(run)))]
 
 
-def _enhancement(config: Config, workspace: Workspace) -> Iterable[Planned]:
-    return plan_enhancement(config, find_operator(config, workspace), workspace, tars=True)
+def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> Iterator[Step]:
+    """The pass of the network over all shards: to enhance and score, or to score what is left."""
+    tars = verb == "enhance"
+
+    def prepare() -> None:
+        require_matches(run)
+        fetch_metric_weights(found())
+
+    if run.config.reference_name is not None:
+        units, name = partial(_matches, run), "match the reference"
+        yield Step(name, verb, units, match_reference, repeats=not tars)
+    yield Step(
+        f"{'enhance' if tars else 'score'} {run.config.restored_name}",
+        verb,
+        lambda: plan_enhancement(found(), tars=tars),
+        enhance_shard,
+        "network",
+        prepare=prepare,
+        repeats=not tars,
+    )
 
 
-def _fidelity(config: Config, workspace: Workspace) -> Iterable[Planned]:
-    return plan_fidelity(config, find_operator(config, workspace), workspace)
+def _summary(run: FittedRun) -> list[Planned]:
+    return _single(*plan_summary(run))
 
 
-def _summary(config: Config, workspace: Workspace) -> list[Planned]:
-    return _single(*plan_summary(config, find_operator(config, workspace), workspace))
-
-
-def _report(config: Config, workspace: Workspace) -> list[Planned]:
-    operator = find_operator(config, workspace)
-    _, job = plan_report(config, operator, workspace)
-    return _single(f"{reports_folder(config.restored_name, operator.name)}/report", job)
+def _report(run: FittedRun) -> list[Planned]:
+    return _single(*plan_report(run))
 
 
 def _single(artifact: str, job: Job | None) -> list[Planned]:

@@ -26,15 +26,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from flows.runs.liveness import Liveness
 from flows.runs.prefect_api import mark_crashed, patiently
+from flows.steps.by_verb import FLOWS
 from tasks.config import Config
 from tasks.io.errors import DotpipeError
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _HINT_S = 20.0
 """Of waiting; a worker looks for work every few seconds."""
-
-_STAGES = ("shard-corpus", "fit-transport", "enhance-dataset", "evaluate-dataset", "report")
-"""Flows whose steps are shown; blocks may be thousands, and their conductor counts them."""
 
 
 def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
@@ -117,7 +115,8 @@ def _in_words(run: FlowRun) -> Iterator[None]:
 def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:
     """The progress of all steps of a run and of the runs below it, oldest first."""
     runs, last = [run], [run]
-    stages = FlowFilter(name=FlowFilterName(any_=list(_STAGES)))
+    # Blocks may be thousands: their conductor counts them.
+    stages = FlowFilter(name=FlowFilterName(any_=[*FLOWS.values()]))
     while last:
         below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=last))
         found_below = client.read_flow_runs(flow_filter=stages, flow_run_filter=below)

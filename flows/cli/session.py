@@ -103,15 +103,15 @@ def show_results(config: "Config") -> None:
     """The table of results, and what must be known of it."""
     from rich.table import Table
 
-    from tasks.evaluate.summarise import plan_summary, read_summary, summary_facts, warnings_of
-    from tasks.fit.operators import find_operator
-    from tasks.io.workspace import Workspace
+    from tasks.config import Run
+    from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
+    from tasks.fit.operators import fitted
     from tasks.report.missing_metrics import gaps
     from tasks.report.results import results_text
 
-    workspace = Workspace(config.workspace)
-    artifact, _ = plan_summary(config, find_operator(config, workspace), workspace)
-    rows, facts = read_summary(workspace, artifact), summary_facts(workspace, artifact)
+    run = fitted(Run.of(config))
+    artifact = summary_artifact(run)
+    rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
     titles, lines = results_text(rows, facts)
     table = Table(*titles, title=config.name)
     for line in lines:

@@ -1,5 +1,6 @@
 """The configuration: one YAML file, parsed once into typed values."""
 
 from tasks.config.config import Config, load_config
+from tasks.config.run import Run
 
-__all__ = ["Config", "load_config"]
+__all__ = ["Config", "Run", "load_config"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prefect import task
 
-from tasks.config import Config
+from tasks.config import Run
 from tasks.io.artifacts.parquet import read_table, write_table
 from tasks.io.catalogue import counterparts
 from tasks.io.errors import CorpusError
@@ -37,32 +37,34 @@ def match_reference(job: MatchJob) -> None:
     settle(job, write_matches)
 
 
-def plan_matches(config: Config, workspace: Workspace) -> MatchJob | None:
+def plan_matches(run: Run) -> MatchJob | None:
     """All shards whose matches are missing; None if there are none, or no reference."""
-    if config.reference_name is None:
+    if run.config.reference_name is None:
         return None
-    dataset, reference = config.restored_name, config.reference_name
+    dataset, reference = run.config.restored_name, run.config.reference_name
     folder = matches_folder(dataset, reference)
-    survey = workspace.ledger.survey(folder)
-    shards = workspace.ledger.survey(dataset_folder(dataset))
-    truth = workspace.ledger.survey(dataset_folder(reference))
+    survey = run.workspace.ledger.survey(folder)
+    shards = run.workspace.ledger.survey(dataset_folder(dataset))
+    truth = run.workspace.ledger.survey(dataset_folder(reference))
     digest = finished_digest(truth, f"{dataset_folder(reference)}/index")
     targets = {}
-    for shard in workspace.shards(dataset):
+    for shard in run.workspace.shards(dataset):
         own = finished_digest(shards, f"{dataset_folder(dataset)}/{shard}")
         inputs = {"shard": own, "reference": digest}
         if target := aim(survey, f"{folder}/{shard}", "match", inputs):
             targets[shard] = target
     if not targets:
         return None
-    return MatchJob(workspace=workspace.url, dataset=dataset, reference=reference, by_shard=targets)
+    return MatchJob(
+        workspace=run.workspace.url, dataset=dataset, reference=reference, by_shard=targets
+    )
 
 
-def match_artifacts(config: Config, workspace: Workspace) -> Iterator[str]:
+def match_artifacts(run: Run) -> Iterator[str]:
     """The matches of every shard, done or not."""
-    if config.reference_name is not None:
-        folder = matches_folder(config.restored_name, config.reference_name)
-        yield from (f"{folder}/{shard}" for shard in workspace.shards(config.restored_name))
+    if run.config.reference_name is not None:
+        folder = matches_folder(run.config.restored_name, run.config.reference_name)
+        yield from (f"{folder}/{shard}" for shard in run.workspace.shards(run.config.restored_name))
 
 
 def read_matches(
@@ -92,17 +94,19 @@ def write_matches(job: MatchJob) -> int:
     return matched
 
 
-def require_matches(config: Config, workspace: Workspace) -> None:
+def require_matches(run: Run) -> None:
     """Check that the reference is the ground truth of anything at all.
 
     Raises:
         CorpusError: no key is shared.
     """
-    if config.reference_name is None:
+    if run.config.reference_name is None:
         return
-    names = config.restored_name, config.reference_name
-    if not any(read_matches(workspace, *names, shard) for shard in workspace.shards(names[0])):
-        ours, theirs = (next(workspace.keys(name), ("nothing", ""))[0] for name in names)
+    names = run.config.restored_name, run.config.reference_name
+    if not any(
+        read_matches(run.workspace, *names, shard) for shard in run.workspace.shards(names[0])
+    ):
+        ours, theirs = (next(run.workspace.keys(name), ("nothing", ""))[0] for name in names)
         raise CorpusError(
             "reference must share keys (paths without extension) with the restored images, got "
             f"none in common: {theirs!r} against {ours!r}; rename the files, or leave out "

@@ -5,18 +5,16 @@ from functools import cache, cached_property, partial
 from os.path import commonprefix
 from typing import Any
 
-from tasks.config import Config
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output
 from tasks.enhance.signals import signals_to_score
-from tasks.fit.operators import OperatorRef
+from tasks.fit.operators import FittedRun
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import lpips_identity
 from tasks.io.workspace import (
     CONTROLS,
     CURVE,
     Signal,
-    Workspace,
     dataset_folder,
     enhanced_folder,
     matches_folder,
@@ -26,9 +24,7 @@ from tasks.jobs import Planned, Recipe, finished_digest
 
 
 def plan_enhancement(
-    config: Config,
-    operator: OperatorRef,
-    workspace: Workspace,
+    run: FittedRun,
     *,
     tars: bool,
     shards: Collection[str] | None = None,
@@ -36,20 +32,18 @@ def plan_enhancement(
     """A unit for every shard of the restored data set, with what is missing of it.
 
     Args:
-        config: says which alphas and metrics.
-        operator: the fitted one.
-        workspace: where to look.
+        run: says which alphas and metrics, of which operator.
         tars: whether enhanced images are wanted, or metrics only.
         shards: only these, if any are named; little more than their records is listed then.
     """
-    dataset = config.restored_name
+    dataset = run.config.restored_name
     start = commonprefix(list(shards or ()))  # noqa: RUF071 - of names, not of paths
-    plan = _Plan(config, operator, workspace, start)
-    wanted = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
-    scored = signals_to_score(config)
-    folders = [enhanced_folder(dataset, operator.name, signal) for signal in wanted]
-    folders += [metrics_folder(dataset, operator.name, signal) for signal in scored]
-    for shard, images in workspace.shards(dataset).items():
+    plan = _Plan(run, start)
+    wanted = [Signal("enhanced", alpha) for alpha in run.config.enhance.alphas] if tars else []
+    scored = signals_to_score(run.config)
+    folders = [enhanced_folder(dataset, run.operator.name, signal) for signal in wanted]
+    folders += [metrics_folder(dataset, run.operator.name, signal) for signal in scored]
+    for shard, images in run.workspace.shards(dataset).items():
         if shards is not None and shard not in shards:
             continue
         own = plan.inputs_of(shard)
@@ -60,24 +54,24 @@ def plan_enhancement(
             yield Planned(shard, images, None, artifacts, own["shard"] or "")
             continue
         job = EnhanceJob(
-            workspace=workspace.url,
+            workspace=run.workspace.url,
             dataset=dataset,
-            reference=config.reference_name,
+            reference=run.config.reference_name,
             shard=shard,
-            operator=operator.name,
+            operator=run.operator.name,
             tars=tuple(filter(None, missing_tars)),
             tables=tuple(filter(None, missing_tables)),
-            codec=config.codec,
-            options=config.enhance,
-            fold=config.patches.fold,
+            codec=run.config.codec,
+            options=run.config.enhance,
+            fold=run.config.patches.fold,
             lpips=plan.lpips_net,
             network=plan.network,
-            weights=config.weights,
+            weights=run.config.weights,
             identities=plan.identities,
-            curve=config.curve_alphas,
+            curve=run.config.curve_alphas,
             curve_networks=plan.on_curve,
-            compute=config.compute,
-            limits=config.shards.limits(),
+            compute=run.config.compute,
+            limits=run.config.shards.limits(),
         )
         yield Planned(shard, images, job, artifacts, own["shard"] or "")
 
@@ -85,22 +79,20 @@ def plan_enhancement(
 class _Plan:
     """The targets of one run, against one survey of the ledger, taken folder by folder."""
 
-    def __init__(
-        self, config: Config, operator: OperatorRef, workspace: Workspace, start: str
-    ) -> None:
-        dataset, reference = config.restored_name, config.reference_name
-        self._survey = cache(partial(workspace.ledger.survey, start=start))
-        self._config, self._operator = config, operator
+    def __init__(self, run: FittedRun, start: str) -> None:
+        dataset, reference = run.config.restored_name, run.config.reference_name
+        self._survey = cache(partial(run.workspace.ledger.survey, start=start))
+        self._config, self._operator = run.config, run.operator
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
-        net, network = config.evaluate.lpips, config.evaluate.features
+        net, network = run.config.evaluate.lpips, run.config.evaluate.features
         net = net if reference is not None else None
-        self._lpips = None if net is None else lpips_identity(net, config.weights)
-        self._seen_by = None if network is None else extractor_identity(network, config.weights)
+        self._lpips = None if net is None else lpips_identity(net, run.config.weights)
+        self._seen_by = None if network is None else extractor_identity(network, run.config.weights)
         self.identities = {"lpips": self._lpips, "features": self._seen_by}
         self.lpips_net = net if self._lpips else None
         self.network = network if self._seen_by else None
-        self.on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
+        self.on_curve = run.config.evaluate.curve is not None and run.config.evaluate.curve.networks
 
     def inputs_of(self, shard: str) -> dict[str, str | None]:
         """The digests of a shard's own images, and of what they are matched with."""

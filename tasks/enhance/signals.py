@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from tasks.config import Config
-from tasks.fit.operators import OperatorRef
+from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.extractors import fetch_extractor
 from tasks.io.networks.perceptual import fetch_lpips
-from tasks.io.workspace import CONTROLS, CURVE, Signal, Workspace, metrics_folder
+from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
 from tasks.jobs.policy import logger
 
 
@@ -20,30 +20,30 @@ def signals_to_score(config: Config) -> tuple[Signal, ...]:
     return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
 
 
-def networks_in_use(config: Config, operator: OperatorRef, workspace: Workspace) -> dict[str, str]:
+def networks_in_use(run: FittedRun) -> dict[str, str]:
     """The networks that the metric tables of this operator were computed with."""
-    folder = metrics_folder(config.restored_name, operator.name)
-    survey = workspace.ledger.survey(folder)
+    folder = metrics_folder(run.config.restored_name, run.operator.name)
+    survey = run.workspace.ledger.survey(folder)
     first = next(iter(survey.artifacts()), None)
-    return {} if first is None else networks_of(workspace.store, f"{first}.parquet")
+    return {} if first is None else networks_of(run.workspace.store, f"{first}.parquet")
 
 
-def fetch_metric_weights(config: Config, operator: OperatorRef, workspace: Workspace) -> None:
+def fetch_metric_weights(run: FittedRun) -> None:
     """Have the metrics' networks at hand, or go on without; the report shows the gap.
 
     Raises:
         WeightsMissing: tables with the metric are there, and would be written again without.
     """
     wanted: dict[str, Callable[[], object]] = {}
-    lpips, features = config.evaluate.lpips, config.evaluate.features
-    if lpips is not None and config.reference_name is not None:
-        wanted["lpips"] = partial(fetch_lpips, lpips, config.weights)
+    lpips, features = run.config.evaluate.lpips, run.config.evaluate.features
+    if lpips is not None and run.config.reference_name is not None:
+        wanted["lpips"] = partial(fetch_lpips, lpips, run.config.weights)
     if features is not None:
-        wanted["features"] = partial(fetch_extractor, features, config.weights)
+        wanted["features"] = partial(fetch_extractor, features, run.config.weights)
     for metric, fetch in wanted.items():
         try:
             fetch()
         except WeightsMissing as error:
-            if metric in networks_in_use(config, operator, workspace):
+            if metric in networks_in_use(run):
                 raise
             logger().info("no %s: %s", metric, error)

@@ -7,7 +7,7 @@ from functools import partial
 from prefect import task
 from torch import Tensor
 
-from tasks.config import Config
+from tasks.config import Run
 from tasks.config.sections import Compute
 from tasks.io.artifacts.features import FeatureWriter
 from tasks.io.images import Limits
@@ -26,7 +26,7 @@ from tasks.io.networks.extractors import (
 )
 from tasks.io.networks.feature_networks import Extractor
 from tasks.io.shards.loader import Picture, equal_sizes, load_pictures, windows
-from tasks.io.workspace import Workspace, dataset_features_folder, dataset_folder
+from tasks.io.workspace import dataset_features_folder, dataset_folder
 from tasks.jobs import (
     Job,
     Outcome,
@@ -70,35 +70,34 @@ def extract_features(job: ExtractJob) -> Outcome:
     return told("extracted", job, carry_out(job, write_features))
 
 
-def plan_extraction(config: Config, workspace: Workspace) -> Iterator[Planned]:
+def plan_extraction(run: Run) -> Iterator[Planned]:
     """A unit for every shard of the data set to compare with; none without a network."""
-    network, dataset = config.evaluate.features, config.against_name
-    identity = None if network is None else extractor_identity(network, config.weights)
+    network, dataset = run.config.evaluate.features, run.config.against_name
+    identity = None if network is None else extractor_identity(network, run.config.weights)
     if network is None or identity is None:
         return
     folder = dataset_features_folder(dataset, feature_folder(identity))
-    survey = workspace.ledger.survey(folder)
-    shards = workspace.ledger.survey(dataset_folder(dataset))
-    for shard, images in workspace.shards(dataset).items():
+    survey = run.workspace.ledger.survey(folder)
+    shards = run.workspace.ledger.survey(dataset_folder(dataset))
+    for shard, images in run.workspace.shards(dataset).items():
         inputs = {
             "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
             "features": identity,
         }
         target = aim(survey, f"{folder}/{shard}", "extract", inputs)
-        job = (
-            None
-            if target is None
-            else ExtractJob(
-                workspace=workspace.url,
-                target=target,
-                dataset=dataset,
-                shard=shard,
-                network=network,
-                weights=config.weights,
-                identity=identity,
-                compute=config.compute,
-                limits=config.shards.limits(),
-            )
+        if target is None:
+            yield Planned(shard, images, None, (f"{folder}/{shard}",))
+            continue
+        job = ExtractJob(
+            workspace=run.workspace.url,
+            target=target,
+            dataset=dataset,
+            shard=shard,
+            network=network,
+            weights=run.config.weights,
+            identity=identity,
+            compute=run.config.compute,
+            limits=run.config.shards.limits(),
         )
         yield Planned(shard, images, job, (f"{folder}/{shard}",))
 

@@ -24,10 +24,10 @@ from dot_kernels.metrics import (
     pairing_bias,
     precision_recall,
 )
-from tasks.config import Config
+from tasks.config import Run
 from tasks.enhance.outputs import LATENT_PATCHES
 from tasks.enhance.signals import signals_to_score
-from tasks.fit.operators import OperatorRef, read_operator
+from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metrics import METRICS
 from tasks.io.artifacts.moments import read_moments
@@ -73,46 +73,45 @@ def measure_fidelity(job: FidelityJob) -> Outcome:
     return outcome
 
 
-def plan_fidelity(config: Config, operator: OperatorRef, workspace: Workspace) -> Iterator[Planned]:
+def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     """A unit for every signal.
 
     Raises:
         StepMissing: some metrics or features have not been computed.
     """
-    dataset = config.restored_name
-    folder = signals_folder(dataset, operator.name)
-    survey = workspace.ledger.survey(folder)
-    tables = workspace.ledger.survey(metrics_folder(dataset, operator.name))
-    shards = workspace.shards(dataset)
-    reference = _reference(config, workspace)
-    for signal in signals_to_score(config):
-        scores = metrics_folder(dataset, operator.name, signal)
+    dataset = run.config.restored_name
+    folder = signals_folder(dataset, run.operator.name)
+    survey = run.workspace.ledger.survey(folder)
+    tables = run.workspace.ledger.survey(metrics_folder(dataset, run.operator.name))
+    shards = run.workspace.shards(dataset)
+    reference = _reference(run)
+    for signal in signals_to_score(run.config):
+        scores = metrics_folder(dataset, run.operator.name, signal)
         inputs = {
-            "operator": operator.digest,
+            "operator": run.operator.digest,
             "scores": [finished_digest(tables, f"{scores}/{s}", "evaluate") for s in shards],
             "reference": list(reference.values()),
-            "sample": config.evaluate.sample,
+            "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
         }
         target = aim(survey, f"{folder}/{signal.folder}", "fidelity", inputs)
-        job = (
-            None
-            if target is None
-            else FidelityJob(
-                workspace=workspace.url,
-                target=target,
-                dataset=dataset,
-                operator=operator.name,
-                signal=signal,
-                points=points_of(signal, config.curve_alphas),
-                shards=tuple(shards),
-                reference=tuple(f"{artifact}.parquet" for artifact in reference),
-                reference_digest=digest_of(list(reference.values())),
-                sample=config.evaluate.sample,
-                images=sum(shards.values()),
-            )
-        )
         artifacts = (f"{folder}/{signal.folder}",)
+        if target is None:
+            yield Planned(signal.label, sum(shards.values()), None, artifacts)
+            continue
+        job = FidelityJob(
+            workspace=run.workspace.url,
+            target=target,
+            dataset=dataset,
+            operator=run.operator.name,
+            signal=signal,
+            points=points_of(signal, run.config.curve_alphas),
+            shards=tuple(shards),
+            reference=tuple(f"{artifact}.parquet" for artifact in reference),
+            reference_digest=digest_of(list(reference.values())),
+            sample=run.config.evaluate.sample,
+            images=sum(shards.values()),
+        )
         yield Planned(signal.label, sum(shards.values()), job, artifacts)
 
 
@@ -149,15 +148,15 @@ def _measure(job: FidelityJob) -> Outcome:
     return Outcome(images=job.images)
 
 
-def _reference(config: Config, workspace: Workspace) -> dict[str, str]:
+def _reference(run: Run) -> dict[str, str]:
     """The feature tables to compare with, and their digests; none without a network."""
-    network = config.evaluate.features
-    identity = None if network is None else extractor_identity(network, config.weights)
+    network = run.config.evaluate.features
+    identity = None if network is None else extractor_identity(network, run.config.weights)
     if identity is None:
         return {}
-    folder = dataset_features_folder(config.against_name, feature_folder(identity))
-    survey = workspace.ledger.survey(folder)
-    shards = workspace.shards(config.against_name)
+    folder = dataset_features_folder(run.config.against_name, feature_folder(identity))
+    survey = run.workspace.ledger.survey(folder)
+    shards = run.workspace.shards(run.config.against_name)
     artifacts = [f"{folder}/{shard}" for shard in shards]
     return {artifact: finished_digest(survey, artifact, "evaluate") for artifact in artifacts}
 

@@ -12,7 +12,7 @@ from prefect import task
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.fidelity import read_fidelity
-from tasks.fit.operators import OperatorRef
+from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
 from tasks.io.machine.threads import side_by_side
@@ -49,44 +49,45 @@ def summarise(job: SummaryJob) -> None:
     logger().info("summarised signals=%d shards=%d", len(job.signals), len(job.shards))
 
 
-def plan_summary(
-    config: Config, operator: OperatorRef, workspace: Workspace
-) -> tuple[str, SummaryJob | None]:
+def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
     """The artifact that holds the table, and the job that makes it if it is missing.
 
     Raises:
         StepMissing: the fidelity of some signals has not been measured.
     """
-    dataset = config.restored_name
-    reports = workspace.ledger.survey(reports_folder(dataset, operator.name))
-    shards = tuple(workspace.shards(dataset))
-    signals = signals_to_score(config)
-    folder = signals_folder(dataset, operator.name)
+    dataset = run.config.restored_name
+    reports = run.workspace.ledger.survey(reports_folder(dataset, run.operator.name))
+    shards = tuple(run.workspace.shards(dataset))
+    signals = signals_to_score(run.config)
+    folder = signals_folder(dataset, run.operator.name)
     inputs: dict[str, Any] = {
         "signals": [
             finished_digest(reports, f"{folder}/{signal.folder}", "evaluate") for signal in signals
         ],
         "shards": shards,
-        "max_bad_fraction": config.shards.max_bad_fraction,
-        "names": metric_names(config),
+        "max_bad_fraction": run.config.shards.max_bad_fraction,
+        "names": metric_names(run.config),
     }
-    artifact = f"{reports_folder(dataset, operator.name)}/fidelity"
+    artifact = summary_artifact(run)
     target = aim(reports, artifact, "summarise", inputs)
-    job = (
-        None
-        if target is None
-        else SummaryJob(
-            workspace=workspace.url,
-            target=target,
-            dataset=dataset,
-            operator=operator.name,
-            signals=signals,
-            shards=shards,
-            max_bad_fraction=config.shards.max_bad_fraction,
-            names=metric_names(config),
-        )
+    if target is None:
+        return artifact, None
+    job = SummaryJob(
+        workspace=run.workspace.url,
+        target=target,
+        dataset=dataset,
+        operator=run.operator.name,
+        signals=signals,
+        shards=shards,
+        max_bad_fraction=run.config.shards.max_bad_fraction,
+        names=metric_names(run.config),
     )
     return artifact, job
+
+
+def summary_artifact(run: FittedRun) -> str:
+    """The artifact that holds the fidelity table."""
+    return f"{reports_folder(run.config.restored_name, run.operator.name)}/fidelity"
 
 
 def metric_names(config: Config) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from prefect import task
 
 from dot_kernels import GaussianMoments, gelbrich_distance
-from tasks.config import Config
+from tasks.config import Run
 from tasks.fit.decision import (
     Decision,
     decision_artifact,
@@ -60,33 +60,33 @@ def decide_refit(job: DecideJob) -> None:
     make_decision(job)
 
 
-def plan_decision(config: Config, selection: Selection, workspace: Workspace) -> DecideJob | None:
+def plan_decision(run: Run, selection: Selection) -> DecideJob | None:
     """The job that decides; None if that is done, or every change means a refit.
 
     Raises:
         StepMissing: the moments have not been measured.
     """
-    if config.fit.refit_beyond is None:
+    if run.config.fit.refit_beyond is None:
         return None
-    sides = Sides.of(config, selection, workspace)
-    if find_decision(config, sides, workspace) is not None:
+    sides = Sides.of(run, selection)
+    if find_decision(run, sides) is not None:
         return None
-    artifact, mark = decision_artifact(config), decision_mark(config, sides)
-    records = survey_beside(artifact, workspace).records(artifact)
+    artifact, mark = decision_artifact(run.config), decision_mark(run.config, sides)
+    records = survey_beside(artifact, run.workspace).records(artifact)
     void = tuple(record for record in records if record.fingerprint == mark)
     return DecideJob(
-        workspace=workspace.url,
+        workspace=run.workspace.url,
         target=Target(
             artifact=artifact,
             fingerprint=mark,
-            inputs=summarised(decision_inputs(config, sides)),
+            inputs=summarised(decision_inputs(run.config, sides)),
             replaces=bool(records) and not void,
         ),
         sides=sides,
-        dataset=config.restored_name,
-        ridge=config.fit.ridge,
-        recipe=recipe_digest(config, sides),
-        refit_beyond=config.fit.refit_beyond,
+        dataset=run.config.restored_name,
+        ridge=run.config.fit.ridge,
+        recipe=recipe_digest(run.config, sides),
+        refit_beyond=run.config.fit.refit_beyond,
         void=void,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.fit.measure import measure_name
 from tasks.fit.statistics import Sides
 from tasks.io.ledger import Survey, digest_of
@@ -80,31 +80,38 @@ def decision_mark(config: Config, sides: Sides) -> str:
     return Recipe("decide", decision_inputs(config, sides)).mark()
 
 
-def find_decision(config: Config, sides: Sides, workspace: Workspace) -> Decision | None:
+def find_decision(run: Run, sides: Sides) -> Decision | None:
     """The decision for these statistics; None without one, or where its operator is gone.
 
     An operator can be forgotten, or withdrawn for damage, and its moments may be gone too;
     only that of just these statistics can be solved again.
     """
-    artifact = decision_artifact(config)
-    if survey_beside(artifact, workspace).digest(artifact, decision_mark(config, sides)) is None:
+    artifact = decision_artifact(run.config)
+    if (
+        survey_beside(artifact, run.workspace).digest(artifact, decision_mark(run.config, sides))
+        is None
+    ):
         return None
-    decision = read_decision(config, workspace)
-    operator = operator_artifact(config.restored_name, decision.operator)
-    is_there = bool(survey_beside(operator, workspace).records(operator))
-    return decision if is_there or decision.operator == sides.operator(config.fit.ridge) else None
+    decision = read_decision(run)
+    operator = operator_artifact(run.config.restored_name, decision.operator)
+    is_there = bool(survey_beside(operator, run.workspace).records(operator))
+    return (
+        decision if is_there or decision.operator == sides.operator(run.config.fit.ridge) else None
+    )
 
 
-def read_decision(config: Config, workspace: Workspace) -> Decision:
+def read_decision(run: Run) -> Decision:
     """The decision as it was made last."""
-    return Decision.model_validate_json(workspace.store.read(f"{decision_artifact(config)}.json"))
+    return Decision.model_validate_json(
+        run.workspace.store.read(f"{decision_artifact(run.config)}.json")
+    )
 
 
-def decision_facts(config: Config, workspace: Workspace) -> dict[str, Any]:
+def decision_facts(run: Run) -> dict[str, Any]:
     """What a report says of the decision; nothing where every change means a refit."""
-    if config.fit.refit_beyond is None:
+    if run.config.fit.refit_beyond is None:
         return {}
-    decision = read_decision(config, workspace)
+    decision = read_decision(run)
     return {
         "kept": decision.keeps,
         "compared_with": decision.compared_with,

@@ -7,7 +7,7 @@ from functools import partial
 from prefect import task
 
 from dot_kernels import GaussianMoments
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.config.sections import Compute
 from tasks.fit.encoding import Encoder
 from tasks.fit.select import Selection
@@ -82,38 +82,35 @@ def measure_name(config: Config) -> str:
     return fingerprint("measure", inputs)[:16]
 
 
-def plan_measurement(
-    config: Config, dataset: str, chosen: dict[str, list[str]], workspace: Workspace
-) -> list[Planned]:
+def plan_measurement(run: Run, dataset: str, chosen: dict[str, list[str]]) -> list[Planned]:
     """A unit for every shard with chosen images."""
-    folder = moments_folder(dataset, measure_name(config))
-    survey = workspace.ledger.survey(folder)
-    shards = workspace.ledger.survey(dataset_folder(dataset))
+    folder = moments_folder(dataset, measure_name(run.config))
+    survey = run.workspace.ledger.survey(folder)
+    shards = run.workspace.ledger.survey(dataset_folder(dataset))
     planned = []
     for shard, keys in chosen.items():
         inputs = {
             "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
             "keys": keys,
-            "by_image": config.fit.images <= KEPT_IMAGES,
-            "measure": measure_name(config),
+            "by_image": run.config.fit.images <= KEPT_IMAGES,
+            "measure": measure_name(run.config),
         }
         target = aim(survey, f"{folder}/{shard}", "measure", inputs)
-        job = (
-            None
-            if target is None
-            else MeasureJob(
-                workspace=workspace.url,
-                target=target,
-                dataset=dataset,
-                shard=shard,
-                chosen=tuple(keys),
-                codec=config.codec,
-                patch_size=config.patches.size,
-                by_image=config.fit.images <= KEPT_IMAGES,
-                weights=config.weights,
-                compute=config.compute,
-                limits=config.shards.limits(),
-            )
+        if target is None:
+            planned.append(Planned(shard, len(keys), None, (f"{folder}/{shard}",)))
+            continue
+        job = MeasureJob(
+            workspace=run.workspace.url,
+            target=target,
+            dataset=dataset,
+            shard=shard,
+            chosen=tuple(keys),
+            codec=run.config.codec,
+            patch_size=run.config.patches.size,
+            by_image=run.config.fit.images <= KEPT_IMAGES,
+            weights=run.config.weights,
+            compute=run.config.compute,
+            limits=run.config.shards.limits(),
         )
         planned.append(Planned(shard, len(keys), job, (f"{folder}/{shard}",)))
     return planned
@@ -124,15 +121,11 @@ def image_name(key: str) -> str:
     return f"image/{key}"
 
 
-def plan_both_measurements(
-    config: Config, selection: Selection, workspace: Workspace
-) -> list[Planned]:
+def plan_both_measurements(run: Run, selection: Selection) -> list[Planned]:
     """The units of both sides of the fit."""
-    sides = {config.source_name: selection.source, config.natural_name: selection.target}
+    sides = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
     return [
-        unit
-        for dataset, chosen in sides.items()
-        for unit in plan_measurement(config, dataset, chosen, workspace)
+        unit for dataset, chosen in sides.items() for unit in plan_measurement(run, dataset, chosen)
     ]
 
 

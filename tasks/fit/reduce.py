@@ -8,14 +8,14 @@ from prefect import task
 
 from dot_kernels import TransportDiagnostics, solve_transport
 from dot_kernels.uncertainty import map_standard_error
-from tasks.config import Config
+from tasks.config import Run
 from tasks.fit.decision import find_decision, recipe_digest
 from tasks.fit.select import Selection
 from tasks.fit.statistics import Side, Sides
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.networks.codecs import codec_identity
-from tasks.io.workspace import Workspace, key_digest, operator_artifact
+from tasks.io.workspace import key_digest, operator_artifact
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 
@@ -42,55 +42,51 @@ def reduce_moments(job: ReduceJob) -> None:
     settle(job, write_operator)
 
 
-def plan_reduction(
-    config: Config, selection: Selection, workspace: Workspace
-) -> tuple[str, ReduceJob | None]:
+def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | None]:
     """The operator's name, and the job that solves it if it is missing.
 
     Raises:
         StepMissing: the moments have not been measured, or it has not been decided whether
             the operator in use stays.
     """
-    sides = Sides.of(config, selection, workspace)
-    operator = _operator_of(config, sides, workspace)
-    if operator != sides.operator(config.fit.ridge):
+    sides = Sides.of(run, selection)
+    operator = _operator_of(run, sides)
+    if operator != sides.operator(run.config.fit.ridge):
         return operator, None
-    inputs = sides.inputs(config.fit.ridge)
-    artifact = operator_artifact(config.restored_name, operator)
-    survey = workspace.ledger.survey(artifact.rpartition("/")[0])
+    inputs = sides.inputs(run.config.fit.ridge)
+    artifact = operator_artifact(run.config.restored_name, operator)
+    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
     if target is not None and survey.artifacts():  # of the same data set, by its own name
         target = target.model_copy(update={"replaces": True})
-    job = (
-        None
-        if target is None
-        else ReduceJob(
-            workspace=workspace.url,
-            target=target,
-            sides=sides,
-            ridge=config.fit.ridge,
-            recipe=recipe_digest(config, sides),
-            fitted_on=_fitted_on(selection),
-            provenance={
-                "pairing": selection.pairing,
-                "pairs": selection.pairs,
-                "source_dataset": config.source_name,
-                "target_dataset": config.natural_name,
-                "images": selection.images,
-                "codec": codec_identity(config.codec, config.weights),
-                "patch_size": config.patches.size,
-                "precision": config.compute.precision,
-            },
-        )
+    if target is None:
+        return operator, None
+    job = ReduceJob(
+        workspace=run.workspace.url,
+        target=target,
+        sides=sides,
+        ridge=run.config.fit.ridge,
+        recipe=recipe_digest(run.config, sides),
+        fitted_on=_fitted_on(selection),
+        provenance={
+            "pairing": selection.pairing,
+            "pairs": selection.pairs,
+            "source_dataset": run.config.source_name,
+            "target_dataset": run.config.natural_name,
+            "images": selection.images,
+            "codec": codec_identity(run.config.codec, run.config.weights),
+            "patch_size": run.config.patches.size,
+            "precision": run.config.compute.precision,
+        },
     )
     return operator, job
 
 
-def _operator_of(config: Config, sides: Sides, workspace: Workspace) -> str:
+def _operator_of(run: Run, sides: Sides) -> str:
     """The operator in use if one was decided on, else that of these statistics."""
-    if config.fit.refit_beyond is None:
-        return sides.operator(config.fit.ridge)
-    decision = find_decision(config, sides, workspace)
+    if run.config.fit.refit_beyond is None:
+        return sides.operator(run.config.fit.ridge)
+    decision = find_decision(run, sides)
     if decision is None:
         raise StepMissing(
             "it must be decided whether the operator in use stays, but is not; run `dotpipe fit "

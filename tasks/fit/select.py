@@ -8,7 +8,7 @@ from typing import Any, Literal
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Config
+from tasks.config import Run
 from tasks.io.catalogue import Place, by_shard, sample
 from tasks.io.catalogue.sampling import _draw
 from tasks.io.errors import CorpusError
@@ -56,31 +56,31 @@ def select_images(job: SelectJob) -> None:
     settle(job, write_selection)
 
 
-def plan_selection(config: Config, workspace: Workspace) -> tuple[str, SelectJob | None]:
+def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
     """The artifact that holds the choice, and the job that makes it if it is missing."""
-    names = config.source_name, config.natural_name
+    names = run.config.source_name, run.config.natural_name
     inputs: dict[str, Any] = {
-        "pairing": config.pairing,
-        "images": config.fit.images,
-        "seed": config.fit.seed,
+        "pairing": run.config.pairing,
+        "images": run.config.fit.images,
+        "seed": run.config.fit.seed,
     }
     for side, name in zip(("source", "target"), names, strict=True):
-        survey = workspace.ledger.survey(dataset_folder(name))
+        survey = run.workspace.ledger.survey(dataset_folder(name))
         inputs[side] = finished_digest(survey, f"{dataset_folder(name)}/index")
-    artifact = f"{moments_folder(config.restored_name, 'selection')}"
-    target = aim(workspace.ledger.survey(artifact.rpartition("/")[0]), artifact, "select", inputs)
-    job = (
-        None
-        if target is None
-        else SelectJob(
-            workspace=workspace.url,
-            target=target,
-            source_dataset=names[0],
-            target_dataset=names[1],
-            images=config.fit.images,
-            pairing=config.pairing,
-            seed=config.fit.seed,
-        )
+    artifact = f"{moments_folder(run.config.restored_name, 'selection')}"
+    target = aim(
+        run.workspace.ledger.survey(artifact.rpartition("/")[0]), artifact, "select", inputs
+    )
+    if target is None:
+        return artifact, None
+    job = SelectJob(
+        workspace=run.workspace.url,
+        target=target,
+        source_dataset=names[0],
+        target_dataset=names[1],
+        images=run.config.fit.images,
+        pairing=run.config.pairing,
+        seed=run.config.fit.seed,
     )
     return artifact, job
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
 from dot_kernels.moments import merge
-from tasks.config import Config
+from tasks.config import Run
 from tasks.fit.measure import WHOLE, measure_name
 from tasks.fit.select import Selection
 from tasks.io.artifacts.moments import read_moments
@@ -28,15 +28,15 @@ class Sides(BaseModel):
     pairing: Literal["paired", "unpaired"]
 
     @classmethod
-    def of(cls, config: Config, selection: Selection, workspace: Workspace) -> "Sides":
+    def of(cls, run: Run, selection: Selection) -> "Sides":
         """The files with the moments of the chosen images.
 
         Raises:
             StepMissing: they have not been measured.
         """
         return cls(
-            source=_files(config, config.source_name, selection.source, workspace),
-            target=_files(config, config.natural_name, selection.target, workspace),
+            source=_files(run, run.config.source_name, selection.source),
+            target=_files(run, run.config.natural_name, selection.target),
             pairing=selection.pairing,
         )
 
@@ -61,11 +61,9 @@ class Side(NamedTuple):
     images: dict[str, GaussianMoments]
 
 
-def _files(
-    config: Config, dataset: str, chosen: dict[str, list[str]], workspace: Workspace
-) -> dict[str, str]:
-    folder = moments_folder(dataset, measure_name(config))
-    survey = workspace.ledger.survey(folder)
+def _files(run: Run, dataset: str, chosen: dict[str, list[str]]) -> dict[str, str]:
+    folder = moments_folder(dataset, measure_name(run.config))
+    survey = run.workspace.ledger.survey(folder)
     return {
         f"{folder}/{shard}": finished_digest(survey, f"{folder}/{shard}", "fit") for shard in chosen
     }

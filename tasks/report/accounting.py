@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.measure import measure_name
+from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import Record, Survey
@@ -56,54 +57,58 @@ class Timing(NamedTuple):
         return self.images / self.seconds if self.images and self.seconds > 0 else None
 
 
-def count_images(config: Config, operator: str, workspace: Workspace) -> list[Count]:
+def count_images(run: FittedRun) -> list[Count]:
     """Images offered and refused, for every data set and for the metrics."""
     counts = []
-    for dataset in config.datasets():
+    for dataset in run.config.datasets():
         artifact = f"{dataset_folder(dataset)}/index"
-        (record, *_) = workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
-        facts = workspace.ledger.facts(record)
+        (record, *_) = run.workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
+        facts = run.workspace.ledger.facts(record)
         counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
-    counts += _fit_counts(config, workspace)
-    signal = signals_to_score(config)[0]
+    counts += _fit_counts(run)
+    signal = signals_to_score(run.config)[0]
     images, reasons = 0, Counter[str]()
-    for shard in workspace.shards(config.restored_name):
-        folder = metrics_folder(config.restored_name, operator, signal)
-        table = read_table(workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+    for shard in run.workspace.shards(run.config.restored_name):
+        folder = metrics_folder(run.config.restored_name, run.operator.name, signal)
+        table = read_table(run.workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
         reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
-    counts.append(Count(f"enhance {config.restored_name}", images, dict(sorted(reasons.items()))))
+    counts.append(
+        Count(f"enhance {run.config.restored_name}", images, dict(sorted(reasons.items())))
+    )
     return counts
 
 
-def time_steps(
-    config: Config, operator: str, workspace: Workspace, facts: Mapping[str, str]
-) -> list[Timing]:
+def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
     """The time of every step, as the records of what it made have it.
 
     ``facts`` of the summary say which network the features are of.
     """
     timings = [
-        _time(f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}", records)
-        for dataset in config.datasets()
-        if (records := _shard_facts(workspace, dataset_folder(dataset)))
+        _time(
+            f"{'restore' if dataset in run.config.made_datasets() else 'shard'} {dataset}", records
+        )
+        for dataset in run.config.datasets()
+        if (records := _shard_facts(run.workspace, dataset_folder(dataset)))
     ]
-    timings += _fit_timings(config, operator, workspace)
-    signal = Signal("enhanced", config.enhance.alphas[0])
-    folder = enhanced_folder(config.restored_name, operator, signal)
-    timings.append(_time(f"enhance {config.restored_name}", _shard_facts(workspace, folder)))
-    if against := _feature_folder(config, facts):
-        records = _shard_facts(workspace, against)
-        timings.append(_time(f"features of {config.against_name}", records))
-    timings.append(_evaluation(config, operator, workspace))
+    timings += _fit_timings(run)
+    signal = Signal("enhanced", run.config.enhance.alphas[0])
+    folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
+    timings.append(
+        _time(f"enhance {run.config.restored_name}", _shard_facts(run.workspace, folder))
+    )
+    if against := _feature_folder(run.config, facts):
+        records = _shard_facts(run.workspace, against)
+        timings.append(_time(f"features of {run.config.against_name}", records))
+    timings.append(_evaluation(run))
     return [timing for timing in timings if timing.seconds > 0]
 
 
-def _fit_counts(config: Config, workspace: Workspace) -> list[Count]:
+def _fit_counts(run: Run) -> list[Count]:
     """Images measured on both sides of the fit, and what could not be decoded or encoded."""
     counts = []
-    for dataset, records in _fit_facts(config, workspace):
+    for dataset, records in _fit_facts(run):
         images, refused = 0, Counter[str]()
         for facts in records:
             images += facts["images"]
@@ -112,37 +117,40 @@ def _fit_counts(config: Config, workspace: Workspace) -> list[Count]:
     return counts
 
 
-def _fit_facts(config: Config, workspace: Workspace) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _fit_facts(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Each side's data set, and what the records of its moments say."""
-    selection = read_selection(workspace, plan_selection(config, workspace)[0])
-    sides = {config.source_name: selection.source, config.natural_name: selection.target}
+    selection = read_selection(run.workspace, plan_selection(run)[0])
+    sides = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
     for dataset, chosen in sides.items():
-        folder = moments_folder(dataset, measure_name(config))
-        survey = workspace.ledger.survey(folder)
+        folder = moments_folder(dataset, measure_name(run.config))
+        survey = run.workspace.ledger.survey(folder)
         yield (
             dataset,
-            [workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1]) for shard in chosen],
+            [
+                run.workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
+                for shard in chosen
+            ],
         )
 
 
-def _fit_timings(config: Config, operator: str, workspace: Workspace) -> list[Timing]:
-    timings = [
-        _time(f"measure {dataset}", records) for dataset, records in _fit_facts(config, workspace)
-    ]
-    artifact = operator_artifact(config.restored_name, operator)
-    survey = workspace.ledger.survey(artifact.rpartition("/")[0])
-    facts = [workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]
+def _fit_timings(run: FittedRun) -> list[Timing]:
+    timings = [_time(f"measure {dataset}", records) for dataset, records in _fit_facts(run)]
+    artifact = operator_artifact(run.config.restored_name, run.operator.name)
+    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
+    facts = [run.workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]
     seconds = sum(fact["seconds"] for fact in facts)
     return [*timings, Timing("reduce", None, seconds, {})]
 
 
-def _evaluation(config: Config, operator: str, workspace: Workspace) -> Timing:
+def _evaluation(run: FittedRun) -> Timing:
     """The summary and what each signal adds to it."""
-    survey = workspace.ledger.survey(reports_folder(config.restored_name, operator))
+    survey = run.workspace.ledger.survey(
+        reports_folder(run.config.restored_name, run.operator.name)
+    )
     artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
-    facts = [workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
+    facts = [run.workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
     return Timing(
-        f"evaluate {config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
+        f"evaluate {run.config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
     )
 
 

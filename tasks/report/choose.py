@@ -4,11 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from tasks.config import Config
-from tasks.evaluate.summarise import plan_summary, read_summary, summary_facts, warnings_of
-from tasks.fit.operators import find_operator
+from tasks.config import Config, Run
+from tasks.evaluate.summarise import (
+    plan_summary,
+    read_summary,
+    summary_artifact,
+    summary_facts,
+    warnings_of,
+)
+from tasks.fit.operators import fitted
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
-from tasks.io.workspace import Workspace, reports_folder
 from tasks.report.results import results_units
 
 Metric = Literal["psnr", "ssim", "lpips", "fid", "kid", "gelbrich"]
@@ -84,13 +89,12 @@ def read_results(config: Config) -> Results:
     Raises:
         StepMissing: there is none.
     """
-    workspace = Workspace(config.workspace)
-    operator = find_operator(config, workspace)
-    artifact = f"{reports_folder(config.restored_name, operator.name)}/fidelity"
+    run = fitted(Run.of(config))
+    workspace, artifact = run.workspace, summary_artifact(run)
     if not workspace.store.exists(f"{artifact}.parquet"):
         raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
     try:
-        is_current = plan_summary(config, operator, workspace)[1] is None
+        is_current = plan_summary(run)[1] is None
     except DotpipeError:
         is_current = False
     note = "the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"

@@ -13,8 +13,8 @@ from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
-from tasks.fit.operators import read_operator
-from tasks.io.workspace import Workspace, reports_folder
+from tasks.fit.operators import FittedRun, read_operator
+from tasks.io.workspace import reports_folder
 from tasks.report.accounting import Count, Timing, count_images, time_steps
 from tasks.report.gallery import Viewer
 from tasks.report.missing_metrics import gaps, line_in_words
@@ -55,21 +55,23 @@ class Findings(NamedTuple):
     timings: list[Timing]
 
     @classmethod
-    def of(cls, config: Config, operator: str, workspace: Workspace) -> "Findings":
+    def of(cls, run: FittedRun) -> "Findings":
         """The findings of one enhanced data set."""
-        summary = f"{reports_folder(config.restored_name, operator)}/fidelity"
-        facts = summary_facts(workspace, summary)
-        fitted, moments, provenance = read_operator(workspace, config.restored_name, operator)
+        summary = f"{reports_folder(run.config.restored_name, run.operator.name)}/fidelity"
+        facts = summary_facts(run.workspace, summary)
+        fitted, moments, provenance = read_operator(
+            run.workspace, run.config.restored_name, run.operator.name
+        )
         return cls(
-            config,
-            operator,
-            read_summary(workspace, summary),
+            run.config,
+            run.operator.name,
+            read_summary(run.workspace, summary),
             facts,
             fitted,
             moments,
-            provenance | decision_facts(config, workspace),
-            count_images(config, operator, workspace),
-            time_steps(config, operator, workspace, facts),
+            provenance | decision_facts(run),
+            count_images(run),
+            time_steps(run, facts),
         )
 
     @property

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.enhance.match import read_matches
+from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
 from tasks.io.images.decoder_pool import decode
@@ -35,26 +36,24 @@ class Viewer(NamedTuple):
     ranks: list[str]
 
 
-def choose(config: Config, workspace: Workspace) -> dict[str, str]:
+def choose(run: Run) -> dict[str, str]:
     """A few keys, spread over the first shard, and that shard."""
-    shard = next(iter(workspace.shards(config.restored_name)))
-    members = workspace.members(config.restored_name, shard)
+    shard = next(iter(run.workspace.shards(run.config.restored_name)))
+    members = run.workspace.members(run.config.restored_name, shard)
     chosen = members[:: max(1, len(members) // PICTURES)][:PICTURES]
     return {member.key: shard for member in chosen}
 
 
-def gallery(
-    config: Config, operator: str, workspace: Workspace, ends: Sequence[Ends]
-) -> tuple[list[Viewer], list[Viewer]]:
+def gallery(run: FittedRun, ends: Sequence[Ends]) -> tuple[list[Viewer], list[Viewer]]:
     """Viewers of a few images, and of those at the ends of metrics that are not among them.
 
     Every image has one viewer, so that it is in the page once, whatever it is shown for.
     """
-    chosen = choose(config, workspace)
+    chosen = choose(run)
     extreme = {e.key: e.shard for end in ends for e in (*end.worst, *end.best)}
     wanted = chosen | extreme
-    strips = _strips(config, operator, workspace, wanted)
-    ranks = _ranks(config, ends)
+    strips = _strips(run, wanted)
+    ranks = _ranks(run.config, ends)
     viewers = [
         Viewer(f"picture-{number}", key, strips[key], ranks.get(key, []))
         for number, key in enumerate(wanted, start=1)
@@ -91,37 +90,33 @@ def _ordinal(place: int) -> str:
     return {2: "second", 3: "third"}.get(place, f"{place}th")
 
 
-def _strips(
-    config: Config, operator: str, workspace: Workspace, wanted: Mapping[str, str]
-) -> dict[str, list[View]]:
+def _strips(run: FittedRun, wanted: Mapping[str, str]) -> dict[str, list[View]]:
     """The pictures of every wanted key, read shard by shard."""
     strips: dict[str, list[View]] = {key: [] for key in wanted}
     for shard in dict.fromkeys(wanted.values()):
         keys = [key for key, place in wanted.items() if place == shard]
-        for key, picture in _shard_pictures(config, operator, workspace, shard, keys):
+        for key, picture in _shard_pictures(run, shard, keys):
             strips[key].append(picture)
     return strips
 
 
-def _shard_pictures(
-    config: Config, operator: str, workspace: Workspace, shard: str, keys: Sequence[str]
-) -> Iterator[tuple[str, View]]:
+def _shard_pictures(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterator[tuple[str, View]]:
     """The states of these images, all of one shard: input, every alpha, reference."""
-    dataset, reference = config.restored_name, config.reference_name
+    dataset, reference = run.config.restored_name, run.config.reference_name
     named = set(keys)
-    members = [m for m in workspace.members(dataset, shard) if m.key in named]
-    knot = 1.0 if input_is_a_knot(config) else None
-    for key, data in _members(members, workspace):
-        yield from _picture(config, key, data, "input x*", "input", knot)
-    for alpha in config.enhance.alphas:
+    members = [m for m in run.workspace.members(dataset, shard) if m.key in named]
+    knot = 1.0 if input_is_a_knot(run.config) else None
+    for key, data in _members(members, run.workspace):
+        yield from _picture(run.config, key, data, "input x*", "input", knot)
+    for alpha in run.config.enhance.alphas:
         signal = Signal("enhanced", alpha)
-        folder = enhanced_folder(dataset, operator, signal)
-        made = members_of(read_table(workspace.store, f"{folder}/{shard}.parquet"), folder)
-        for key, data in _members([m for m in made if m.key in named], workspace):
-            yield from _picture(config, key, data, signal.label, "enhanced", alpha)
-    truths = read_matches(workspace, dataset, reference, shard) if reference else {}
-    for key, data in _members([truths[key] for key in keys if key in truths], workspace):
-        yield from _picture(config, key, data, "reference", "reference", None)
+        folder = enhanced_folder(dataset, run.operator.name, signal)
+        made = members_of(read_table(run.workspace.store, f"{folder}/{shard}.parquet"), folder)
+        for key, data in _members([m for m in made if m.key in named], run.workspace):
+            yield from _picture(run.config, key, data, signal.label, "enhanced", alpha)
+    truths = read_matches(run.workspace, dataset, reference, shard) if reference else {}
+    for key, data in _members([truths[key] for key in keys if key in truths], run.workspace):
+        yield from _picture(run.config, key, data, "reference", "reference", None)
 
 
 def _members(members: Sequence[Member], workspace: Workspace) -> Iterator[tuple[str, bytes]]:

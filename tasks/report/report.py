@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import task
 
-from tasks.config import Config
-from tasks.fit.operators import OperatorRef, find_operator
+from tasks.config import Config, Run
+from tasks.fit.operators import FittedRun, OperatorRef, fitted
 from tasks.io.ledger import digest_of
 from tasks.io.workspace import (
     Signal,
@@ -37,7 +37,7 @@ class ReportJob(Job):
 
     target: Target
     config: Config
-    operator: str
+    operator: OperatorRef
 
 
 @task(name="report", task_run_name="report {job.config.name}", **SHARD_POLICY)
@@ -47,38 +47,41 @@ def write_report(job: ReportJob) -> None:
     logger().info("wrote %s.html", job.target.artifact)
 
 
-def plan_report(
-    config: Config, operator: OperatorRef, workspace: Workspace
-) -> tuple[str, ReportJob | None]:
+def plan_report(run: FittedRun) -> tuple[str, ReportJob | None]:
     """The report's artifact, and the job that writes it if it is missing.
 
     Raises:
         StepMissing: the metrics have not been summarised.
     """
-    folder = reports_folder(config.restored_name, operator.name)
-    survey = workspace.ledger.survey(folder)
+    folder = reports_folder(run.config.restored_name, run.operator.name)
+    survey = run.workspace.ledger.survey(folder)
     finished_digest(survey, f"{folder}/fidelity", "evaluate")
     inputs = {
         "summary": survey.records(f"{folder}/fidelity")[-1].fingerprint,
-        "images": [_index_digest(dataset, workspace) for dataset in config.datasets()],
-        "pictures": _picture_digests(config, operator, workspace),
-        "config": config.model_dump(mode="json", exclude=_WHERE),
+        "images": [_index_digest(dataset, run.workspace) for dataset in run.config.datasets()],
+        "pictures": _picture_digests(run),
+        "config": run.config.model_dump(mode="json", exclude=_WHERE),
         "page": _template_digests(),
     }
-    artifact = f"{folder}/report"
+    artifact = report_artifact(run)
     target = aim(survey, artifact, "report", inputs)
     if target is None:
         return artifact, None
-    job = ReportJob(workspace=workspace.url, target=target, config=config, operator=operator.name)
+    job = ReportJob(
+        workspace=run.workspace.url, target=target, config=run.config, operator=run.operator
+    )
     return artifact, job
+
+
+def report_artifact(run: FittedRun) -> str:
+    """The artifact that is the report."""
+    return f"{reports_folder(run.config.restored_name, run.operator.name)}/report"
 
 
 def report_address(config: Config) -> str:
     """Where the report of a finished run is: a path or a URL."""
-    workspace = Workspace(config.workspace)
-    operator = find_operator(config, workspace)
-    folder = reports_folder(config.restored_name, operator.name)
-    return workspace.store.address(f"{folder}/report.html")
+    run = fitted(Run.of(config))
+    return run.workspace.store.address(f"{report_artifact(run)}.html")
 
 
 def report_markdown(workspace: Workspace, artifact: str) -> str:
@@ -88,19 +91,19 @@ def report_markdown(workspace: Workspace, artifact: str) -> str:
 
 def make_report(job: ReportJob) -> None:
     """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
-    workspace, config = job.opened(), job.config
-    folder = reports_folder(config.restored_name, job.operator)
-    findings = Findings.of(config, job.operator, workspace)
+    run = FittedRun(job.config, job.opened(), job.operator)
+    folder = reports_folder(run.config.restored_name, run.operator.name)
+    findings = Findings.of(run)
     curve = perception_distortion_curve(findings.rows, curve_names(findings.facts))
-    ends = find_extremes(config, job.operator, workspace)
+    ends = find_extremes(run)
     facts: Mapping[str, Any] = page_facts(
         findings,
         ends=ends,
-        viewers=gallery(config, job.operator, workspace, ends),
+        viewers=gallery(run, ends),
         curve=curve,
         spectrum=operator_spectrum(*findings.spectra),
     )
-    with publishing(workspace, job.target) as publication:
+    with publishing(run.workspace, job.target) as publication:
         publication.file(f"{folder}/report.html").write_text(render_report(facts), "utf-8")
         publication.file(f"{folder}/report.md").write_text(report_text(findings), "utf-8")
         publication.file(f"{folder}/run.json").write_text(run_record(findings, ends), "utf-8")
@@ -119,17 +122,19 @@ def _index_digest(dataset: str, workspace: Workspace) -> str:
     return finished_digest(workspace.ledger.survey(folder), f"{folder}/index")
 
 
-def _picture_digests(config: Config, operator: OperatorRef, workspace: Workspace) -> list[str]:
+def _picture_digests(run: FittedRun) -> list[str]:
     """A digest for each alpha over its shards, any of which can have an image that is shown.
 
     Raises:
         StepMissing: they have not been written.
     """
-    shards = list(workspace.shards(config.restored_name))
+    shards = list(run.workspace.shards(run.config.restored_name))
     digests = []
-    for alpha in config.enhance.alphas:
-        folder = enhanced_folder(config.restored_name, operator.name, Signal("enhanced", alpha))
-        survey = workspace.ledger.survey(folder)
+    for alpha in run.config.enhance.alphas:
+        folder = enhanced_folder(
+            run.config.restored_name, run.operator.name, Signal("enhanced", alpha)
+        )
+        survey = run.workspace.ledger.survey(folder)
         parts = [finished_digest(survey, f"{folder}/{shard}", "enhance") for shard in shards]
         digests.append(digest_of(parts))
     return digests

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tasks.config import Config
+from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.workspace import Signal, Workspace, metrics_folder
 
@@ -36,12 +37,12 @@ def signal_to_rank(config: Config) -> Signal:
     return Signal("enhanced", min(config.enhance.alphas, key=abs))
 
 
-def find_extremes(config: Config, operator: str, workspace: Workspace) -> list[Ends]:
+def find_extremes(run: FittedRun) -> list[Ends]:
     """The ends of every metric that has values."""
-    folder = metrics_folder(config.restored_name, operator, signal_to_rank(config))
+    folder = metrics_folder(run.config.restored_name, run.operator.name, signal_to_rank(run.config))
     ends = {metric: _Ends(more) for metric, more in MORE_IS_BETTER.items()}
-    for shard in workspace.shards(config.restored_name):
-        rows = _rows(workspace, f"{folder}/{shard}.parquet")
+    for shard in run.workspace.shards(run.config.restored_name):
+        rows = _rows(run.workspace, f"{folder}/{shard}.parquet")
         for metric, kept in ends.items():
             kept.add(_values(rows, metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from prefect import task
 
-from tasks.config import Config
+from tasks.config import Run
 from tasks.io.artifacts.parquet import opened
 from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ArtifactDamaged, CorpusError, StepMissing
@@ -42,23 +42,20 @@ def index_dataset(job: IndexJob) -> None:
     settle(job, write_index)
 
 
-def plan_index(
-    config: Config, dataset: str, shards: Mapping[str, str], workspace: Workspace
-) -> IndexJob | None:
+def plan_index(run: Run, dataset: str, shards: Mapping[str, str]) -> IndexJob | None:
     """The index over these shards, which must be finished; None if it is there.
 
     Args:
-        config: as it is.
+        run: of which configuration.
         dataset: its name.
         shards: fingerprints by name, as the shards were planned.
-        workspace: where.
 
     Raises:
         CorpusError: there are none.
         StepMissing: one is not finished, or another run has made it from something else.
     """
     folder = dataset_folder(dataset)
-    survey = workspace.ledger.survey(folder)
+    survey = run.workspace.ledger.survey(folder)
     wanted = {f"{folder}/{shard}": shard for shard in sorted(shards)}
     if not wanted:
         raise CorpusError(
@@ -66,18 +63,18 @@ def plan_index(
             "`reason` of the index that it is made from says why"
         )
     digests = {artifact: _digest(survey, artifact, shards[wanted[artifact]]) for artifact in wanted}
-    inputs = {"shards": digests, "max_bad_fraction": config.shards.max_bad_fraction}
+    inputs = {"shards": digests, "max_bad_fraction": run.config.shards.max_bad_fraction}
     target = aim(survey, f"{folder}/index", "index", inputs)
     if target is None:
         return None
     return IndexJob(
-        workspace=workspace.url,
+        workspace=run.workspace.url,
         target=target,
         dataset=dataset,
         shards=tuple(wanted.values()),
-        gone=tuple(_gone(dataset, set(wanted.values()), workspace)),
+        gone=tuple(_gone(dataset, set(wanted.values()), run.workspace)),
         content=digest_of(digests),
-        max_bad_fraction=config.shards.max_bad_fraction,
+        max_bad_fraction=run.config.shards.max_bad_fraction,
     )
 
 

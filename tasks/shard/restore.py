@@ -11,7 +11,7 @@ from torch import Tensor
 from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
-from tasks.config import Config
+from tasks.config import Run
 from tasks.io.catalogue import by_shard, sample
 from tasks.io.draws import generator_of
 from tasks.io.errors import ImageRefused
@@ -33,7 +33,7 @@ from tasks.io.shards import (
 )
 from tasks.io.shards.loader import windows
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace, dataset_folder
+from tasks.io.workspace import dataset_folder
 from tasks.jobs import (
     Job,
     Outcome,
@@ -77,54 +77,49 @@ def restore_shard(job: RestoreJob) -> Outcome:
     return told("restored", job, carry_out(job, write_restored_shard))
 
 
-def plan_restoration(
-    config: Config, clean: str, dataset: str, workspace: Workspace
-) -> list[Planned]:
+def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
     """A unit for every shard of the clean data set, or of the images a fit will choose."""
-    if config.restore is None:
+    if run.config.restore is None:
         return []
-    survey = workspace.ledger.survey(dataset_folder(dataset))
-    clean_survey = workspace.ledger.survey(dataset_folder(clean))
-    restorer = restorer_identity(config.restore, config.weights)
+    survey = run.workspace.ledger.survey(dataset_folder(dataset))
+    clean_survey = run.workspace.ledger.survey(dataset_folder(clean))
+    restorer = restorer_identity(run.config.restore, run.config.weights)
     planned = []
-    for shard, (images, chosen) in _wanted(config, clean, dataset, workspace).items():
+    for shard, (images, chosen) in _wanted(run, clean, dataset).items():
         inputs = {
             "chosen": chosen,
             "clean": finished_digest(clean_survey, f"{dataset_folder(clean)}/{shard}"),
-            "degradations": repr(config.degrade),
+            "degradations": repr(run.config.degrade),
             "restorer": restorer,
         }
         artifact = f"{dataset_folder(dataset)}/{shard}"
         recipe = Recipe("restore", inputs)
         target = recipe.aim(survey, artifact)
-        job = (
-            None
-            if target is None
-            else RestoreJob(
-                workspace=workspace.url,
-                target=target,
-                clean=clean,
-                dataset=dataset,
-                shard=shard,
-                chosen=chosen,
-                degradations=config.degrade,
-                restorer=config.restore,
-                limits=config.shards.limits(),
-                device=config.compute.device,
-                weights=config.weights,
-            )
+        if target is None:
+            planned.append(Planned(shard, images, None, (artifact,), recipe.mark()))
+            continue
+        job = RestoreJob(
+            workspace=run.workspace.url,
+            target=target,
+            clean=clean,
+            dataset=dataset,
+            shard=shard,
+            chosen=chosen,
+            degradations=run.config.degrade,
+            restorer=run.config.restore,
+            limits=run.config.shards.limits(),
+            device=run.config.compute.device,
+            weights=run.config.weights,
         )
         planned.append(Planned(shard, images, job, (artifact,), recipe.mark()))
     return planned
 
 
-def _wanted(
-    config: Config, clean: str, dataset: str, workspace: Workspace
-) -> dict[str, tuple[int, tuple[str, ...] | None]]:
+def _wanted(run: Run, clean: str, dataset: str) -> dict[str, tuple[int, tuple[str, ...] | None]]:
     """How many images of each shard to restore, and which, if not all of them."""
-    if dataset == config.restored_name:
-        return {shard: (images, None) for shard, images in workspace.shards(clean).items()}
-    places = sample(workspace.keys(clean), config.fit.images, config.fit.seed)
+    if dataset == run.config.restored_name:
+        return {shard: (images, None) for shard, images in run.workspace.shards(clean).items()}
+    places = sample(run.workspace.keys(clean), run.config.fit.images, run.config.fit.seed)
     return {shard: (len(keys), tuple(keys)) for shard, keys in by_shard(places).items()}
 
 

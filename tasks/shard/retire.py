@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from prefect import task
 
-from tasks.config import Config
+from tasks.config import Run
 from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Line
@@ -41,18 +41,18 @@ def retire(job: RetireJob) -> None:
                 workspace.store.remove(path)
 
 
-def plan_retirement(config: Config, workspace: Workspace) -> RetireJob | None:
+def plan_retirement(run: Run) -> RetireJob | None:
     """What was made of shards that data sets have lost; None if there is nothing.
 
     Just of those that the index names: shards that are in none may be another run's,
     which is about to write one.
     """
-    lost = {name: gone for name in config.datasets() if (gone := _gone(name, workspace))}
-    records = tuple(record for name in lost for record in _records(name, lost[name], workspace))
-    strays = tuple(path for name in lost for path in _strays(name, lost[name], workspace))
+    lost = {name: gone for name in run.config.datasets() if (gone := _gone(name, run.workspace))}
+    records = tuple(record for name in lost for record in _records(name, lost[name], run.workspace))
+    strays = tuple(path for name in lost for path in _strays(name, lost[name], run.workspace))
     if not records and not strays:
         return None
-    return RetireJob(workspace=workspace.url, records=records, strays=strays)
+    return RetireJob(workspace=run.workspace.url, records=records, strays=strays)
 
 
 def _gone(dataset: str, workspace: Workspace) -> set[str]:

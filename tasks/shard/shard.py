@@ -7,12 +7,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
-from tasks.io.workspace import Workspace, dataset_folder
+from tasks.io.workspace import dataset_folder
 from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out, publishing
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
@@ -47,40 +47,37 @@ def shard_images(job: ShardJob) -> Outcome:
     return told("made", job, carry_out(job, write_corpus_shard))
 
 
-def plan_shards(
-    config: Config, corpus: Corpus, dataset: str, workspace: Workspace
-) -> Iterator[Planned]:
+def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
     """The shards of a corpus, as far as files are listed; done ones without a job.
 
     Raises:
         CorpusError: there are no images.
     """
     folder = dataset_folder(dataset)
-    survey = workspace.ledger.survey(folder)
-    catalogue, known = known_catalogue(dataset, survey, workspace), workspace.forgotten()
-    gone = gone_shards(dataset, survey, workspace)
-    recipe = Recipe("shard", _options(config, corpus))
+    survey = run.workspace.ledger.survey(folder)
+    catalogue, known = known_catalogue(dataset, survey, run.workspace), run.workspace.forgotten()
+    gone = gone_shards(dataset, survey, run.workspace)
+    recipe = Recipe("shard", _options(run.config, corpus))
     empty = True
-    for block in files_by_shard(corpus, catalogue, known, config.shards.images, gone):
+    for block in files_by_shard(corpus, catalogue, known, run.config.shards.images, gone):
         empty = False
         forgotten = _forgotten_in(block, corpus, known)
         artifact = f"{folder}/{block.shard}"
         files = hashlib.sha256(repr(block.files).encode()).hexdigest()
         own = {"files": files, "forgotten": forgotten}
         target = recipe.aim(survey, artifact, **own)
-        job = (
-            None
-            if target is None
-            else ShardJob(
-                workspace=workspace.url,
-                target=target,
-                dataset=dataset,
-                shard=block.shard,
-                corpus=corpus,
-                limits=config.shards.limits(),
-                files=block.files,
-                forgotten=tuple(sorted(known)) if corpus.is_tars else (),
-            )
+        if target is None:
+            yield Planned(block.shard, len(block.files), None, (artifact,), recipe.mark(**own))
+            continue
+        job = ShardJob(
+            workspace=run.workspace.url,
+            target=target,
+            dataset=dataset,
+            shard=block.shard,
+            corpus=corpus,
+            limits=run.config.shards.limits(),
+            files=block.files,
+            forgotten=tuple(sorted(known)) if corpus.is_tars else (),
         )
         yield Planned(block.shard, len(block.files), job, (artifact,), recipe.mark(**own))
     if empty:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.resources import cores
@@ -26,7 +26,7 @@ class Refusals(NamedTuple):
 def find_refusals(config: Config, reason: str = "") -> Iterator[Refusals]:
     """The artifacts of a configuration that left images out for a reason with these words."""
     workspace = Workspace(config.workspace)
-    needed = set(_shards(config, workspace))
+    needed = set(_shards(Run(config, workspace)))
     records = [record for record in workspace.ledger.survey("").all() if record.artifact in needed]
     with ThreadPoolExecutor(4 * cores()) as pool:
         read = partial(_refusals, workspace.ledger)
@@ -36,9 +36,9 @@ def find_refusals(config: Config, reason: str = "") -> Iterator[Refusals]:
                 yield found._replace(reasons=reasons)
 
 
-def _shards(config: Config, workspace: Workspace) -> Iterator[str]:
+def _shards(run: Run) -> Iterator[str]:
     """The artifacts of shards that are known now; what waits for others will be made anyway."""
-    for step in steps_of(config, workspace):
+    for step in steps_of(run):
         with suppress(StepMissing):
             for unit in step.plan():
                 names = unit.artifacts

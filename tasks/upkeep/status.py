@@ -7,12 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.ledger import Ledger, Record
-from tasks.io.workspace import Workspace
 from tasks.jobs import Planned, Target
-from tasks.pipeline import Step, steps_of, uncollected
+from tasks.pipeline import Step, uncollected, whole_pipeline
 
 SAMPLE = 5
 """Records that are read of each step to say why it is out of date: one request each."""
@@ -68,12 +67,12 @@ class StepStatus(BaseModel):
 
 def survey_steps(config: Config) -> Iterator[StepStatus]:
     """The status of every step, in their order."""
-    workspace = Workspace(config.workspace, still=True)
-    failed = workspace.ledger.failures("")
+    run = Run.of(config, still=True)
+    failed = run.workspace.ledger.failures("")
     earlier = ""
-    for step in steps_of(config, workspace):
+    for step in whole_pipeline(run):
         with uncollected():
-            status = _status(step, failed, workspace.ledger)
+            status = _status(step, failed, run.workspace.ledger)
         if earlier and status.done and not status.note and not _is_open(status):
             status = status.model_copy(update={"note": f"as it is before {earlier!r} is done"})
         earlier = earlier or (step.name if _is_open(status) else "")
@@ -85,7 +84,7 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
     """Count the units of a plan; one that cannot be made yet says so in the note."""
     counts, stale, notes = Counter[str](), list[Target](), list[str]()
     try:
-        for unit in step.plan():
+        for unit in step.units():
             targets = [] if unit.job is None else unit.job.targets()
             old = [target for target in targets if target.replaces]
             known = [failed[key] for t in targets if (key := (t.artifact, t.fingerprint)) in failed]

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace, alone
-from tasks.pipeline import steps_of
+from tasks.pipeline import whole_pipeline
 
 KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
 """Folders of the workspace that hold artifacts; nothing else is ever taken for waste."""
@@ -87,9 +87,9 @@ def _artifacts(config: Config) -> Iterator[str]:
             f"{config.name!r} needs, but are not; do this where it runs, or drop it with --drop "
             f"{config.name}"
         )
-    for step in steps_of(config, Workspace(config.workspace)):
+    for step in whole_pipeline(Run.of(config)):
         try:
-            for unit in step.plan():
+            for unit in step.units():
                 yield from unit.artifacts
         except StepMissing as error:
             raise StepMissing(

@@ -12,7 +12,7 @@ import pytest
 from flows.backfill import backfill
 from flows.cli.demo import write_demo
 from flows.service.server import prefect_server
-from tasks.config import Config, load_config
+from tasks.config import Config, Run, load_config
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.ledger import Claims, Ledger, Record, claims, digest_of, ledger
 from tasks.io.shards import Accepted, ShardWriter
@@ -70,7 +70,7 @@ def configure(folder):
 def finish(config):
     """Leave in the ledger what a run leaves there."""
     workspace = Workspace(config.workspace)
-    for step in steps_of(config, workspace):
+    for step in steps_of(Run(config, workspace)):
         jobs = [unit for unit in step.plan() if unit.job is not None]
         while jobs:  # an index is planned when its shards are done
             for unit in jobs:

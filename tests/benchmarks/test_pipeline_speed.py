@@ -11,6 +11,7 @@ import torch
 from workspaces import plain_pipeline as pipeline
 
 from dot_kernels import transport_latents
+from tasks.config import Run
 from tasks.config.sections import Curve, Enhance, Patches, Shards
 from tasks.fit.operators import find_operator, read_operator
 from tasks.io.images import decoder_pool, encode
@@ -70,7 +71,7 @@ def test_a_curve_of_31_alphas_costs_little_more_than_one_alpha(compared, fitted)
 def test_overhead_over_a_bare_loop_is_small(compared, fitted, tmp_path):
     workspace = Workspace(fitted.workspace)
     codec = load_codec(fitted.codec, "cpu", "float32")
-    name = find_operator(fitted, workspace).name
+    name = find_operator(Run(fitted, workspace)).name
     operator = read_operator(workspace, fitted.restored_name, name)[0]
     members = workspace.members(fitted.restored_name, "shard-000000")
     limits = fitted.shards.limits()
@@ -99,7 +100,7 @@ def test_sharding_runs_at_half_the_speed_of_tar(compared, make_config, photograp
         shutil.rmtree(config.workspace, ignore_errors=True)
         workspace = Workspace(config.workspace)
         corpus = config.corpora.reference
-        units = plan_shards(config, corpus, "reference", workspace)
+        units = plan_shards(Run(config, workspace), corpus, "reference")
         with ThreadPoolExecutor(cores()) as pool:
             list(pool.map(lambda unit: write_corpus_shard(unit.job), units))
 

@@ -18,12 +18,12 @@ from workspaces import plain_pipeline as pipeline
 from workspaces.many_shards import OPERATOR, finish, unfinished
 
 from dot_kernels import GaussianMoments
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.config.sections import Blocks
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.match import plan_matches, write_matches
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.operators import find_operator
+from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.artifacts.features import FeatureWriter, read_statistics
 from tasks.io.artifacts.moments import load_moments, save_moments
 from tasks.io.ledger import Claims as Claimed
@@ -62,7 +62,7 @@ def plans(tmp_path_factory):
     """Of 10,000 shards, four alphas, three controls and the curve."""
     config = unfinished(tmp_path_factory.mktemp("numerous"), SHARDS)
     workspace = Workspace(config.workspace)
-    plan = partial(plan_enhancement, config, OPERATOR, workspace, tars=True)
+    plan = partial(plan_enhancement, FittedRun(config, workspace, OPERATOR), tars=True)
     missing_s = seconds(lambda: all(unit.job for unit in plan()), rounds=1)
     with memory() as taken:
         units = plan()
@@ -158,8 +158,10 @@ def requests_of_a_shard(bucket, proxy, photographs):
     workspace = Workspace(config.workspace)
     pipeline.shard(config, workspace)
     pipeline.fit(config, workspace)
-    write_matches(plan_matches(config, workspace))
-    units = [*plan_enhancement(config, find_operator(config, workspace), workspace, tars=True)]
+    write_matches(plan_matches(Run(config, workspace)))
+    units = [
+        *plan_enhancement(FittedRun(config, workspace, find_operator(config, workspace)), tars=True)
+    ]
     enhance_shard.fn(units[0].job)  # reads the operator, once for all of them
     with counted(proxy) as made:
         outcomes = [enhance_shard.fn(unit.job) for unit in units[1:]]

@@ -15,6 +15,7 @@ from servers.child_processes import busy_s
 from servers.prefect_service import prefect_service
 from workspaces import plain_pipeline as pipeline
 
+from tasks.config import Run
 from tasks.config.sections import Enhance, Shards
 from tasks.enhance.match import plan_matches, write_matches
 from tasks.io.workspace import Workspace
@@ -46,7 +47,7 @@ def prepared(make_config, photographs, tmp_path):
     workspace = Workspace(config.workspace)
     pipeline.shard(config, workspace)
     pipeline.fit(config, workspace)
-    write_matches(plan_matches(config, workspace))
+    write_matches(plan_matches(Run(config, workspace)))
     return config
 
 

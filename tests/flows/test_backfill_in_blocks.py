@@ -17,7 +17,8 @@ from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
 from flows.runs.pool import Lost
 from flows.shard_corpus import shard_corpus
-from tasks.fit.operators import find_operator
+from tasks.config import Run
+from tasks.fit.operators import fitted
 from tasks.io.errors import ShardsFailed
 from tasks.io.ledger import Record
 from tasks.io.ledger import claims as claims_module
@@ -91,7 +92,7 @@ def blocks_of(config):
     workspace = Workspace(config.workspace)
     passed = []
     watch = SimpleNamespace(pass_by=passed.append)
-    return list(_blocks(config, find_operator(config, workspace), watch)), passed
+    return list(_blocks(fitted(Run(config, workspace)), watch)), passed
 
 
 def test_the_whole_job_is_done_stage_by_stage_and_block_by_block(project, pool, undisturbed):
@@ -192,7 +193,7 @@ def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, dr
 
 def test_runs_are_tagged_with_data_set_operator_and_alphas(complete):
     config = complete.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
-    operator = find_operator(config, Workspace(config.workspace)).name
+    operator = find_operator(Run(config, Workspace(config.workspace))).name
     errand, _ = blocks_of(config)[0]
     assert errand.tags == (
         "data-set:tiny",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.enhance.enhance import write_enhanced
 from tasks.enhance.match import plan_matches, require_matches, write_matches
 from tasks.enhance.plan import plan_enhancement
@@ -16,7 +16,8 @@ from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
 from tasks.evaluate.summarise import plan_summary, write_summary
 from tasks.fit.decide import make_decision, plan_decision
 from tasks.fit.measure import plan_both_measurements, write_moments
-from tasks.fit.operators import find_operator
+from tasks.fit.operators import FittedRun
+from tasks.fit.operators import fitted as find_fitted
 from tasks.fit.reduce import plan_reduction, write_operator
 from tasks.fit.select import plan_selection, read_selection, write_selection
 from tasks.io.workspace import Workspace
@@ -59,29 +60,29 @@ class Steps:
         config, outcomes = self.config, {}
         for dataset, corpus in config.given_datasets().items():
             units = {}
-            for unit in plan_shards(config, corpus, dataset, self.workspace):
+            for unit in plan_shards(self.opened, corpus, dataset):
                 units[unit.unit] = unit.fingerprint
                 if unit.job is not None:
                     write_corpus_shard(unit.job)
             outcomes[dataset] = self.index(dataset, units)
         for dataset, clean in config.made_datasets().items():
-            planned = plan_restoration(config, clean, dataset, self.workspace)
+            planned = plan_restoration(self.opened, clean, dataset)
             for unit in planned:
                 if unit.job is not None:
                     write_restored_shard(unit.job)
             outcomes[dataset] = self.index(
                 dataset, {unit.unit: unit.fingerprint for unit in planned}
             )
-        if (job := plan_retirement(config, self.workspace)) is not None:
+        if (job := plan_retirement(self.opened)) is not None:
             retire(job)
         return outcomes
 
     def index(self, dataset, shards):
-        job = plan_index(self.config, dataset, shards, self.workspace)
+        job = plan_index(self.opened, dataset, shards)
         return None if job is None else write_index(job)
 
     def select(self):
-        artifact, job = plan_selection(self.config, self.workspace)
+        artifact, job = plan_selection(self.opened)
         if job is not None:
             write_selection(job)
         return read_selection(self.workspace, artifact)
@@ -89,24 +90,23 @@ class Steps:
     def fit(self):
         """Select, measure, reduce; returns the outcomes of the measured shards."""
         selection = self.select()
-        planned = plan_both_measurements(self.config, selection, self.workspace)
+        planned = plan_both_measurements(self.opened, selection)
         outcomes = [write_moments(unit.job) for unit in planned if unit.job is not None]
-        if (decision := plan_decision(self.config, selection, self.workspace)) is not None:
+        if (decision := plan_decision(self.opened, selection)) is not None:
             make_decision(decision)
-        _, job = plan_reduction(self.config, selection, self.workspace)
+        _, job = plan_reduction(self.opened, selection)
         if job is not None:
             write_operator(job)
         return outcomes
 
     def match(self):
-        job = plan_matches(self.config, self.workspace)
+        job = plan_matches(self.opened)
         if job is not None:
             write_matches(job)
-        require_matches(self.config, self.workspace)
+        require_matches(self.opened)
 
     def enhancement_jobs(self, *, tars=True):
-        operator = find_operator(self.config, self.workspace)
-        planned = plan_enhancement(self.config, operator, self.workspace, tars=tars)
+        planned = plan_enhancement(self.fitted, tars=tars)
         return [unit.job for unit in planned if unit.job is not None]
 
     def enhance(self):
@@ -115,23 +115,32 @@ class Steps:
 
     def report(self):
         """Summarise and report; returns the rows of the summary."""
-        operator = find_operator(self.config, self.workspace)
-        for unit in plan_extraction(self.config, self.workspace):
+        for unit in plan_extraction(self.opened):
             if unit.job is not None:
                 write_features(unit.job)
-        for unit in plan_fidelity(self.config, operator, self.workspace):
+        for unit in plan_fidelity(self.fitted):
             if unit.job is not None:
                 write_fidelity(unit.job)
-        _, job = plan_summary(self.config, operator, self.workspace)
+        _, job = plan_summary(self.fitted)
         rows = write_summary(job) if job is not None else None
-        _, job = plan_report(self.config, operator, self.workspace)
+        _, job = plan_report(self.fitted)
         if job is not None:
             make_report(job)
         return rows
 
     @property
+    def opened(self) -> Run:
+        """The configuration and its workspace, opened anew."""
+        return Run.of(self.config)
+
+    @property
+    def fitted(self) -> FittedRun:
+        """The same with its operator."""
+        return find_fitted(self.opened)
+
+    @property
     def operator(self):
-        return find_operator(self.config, self.workspace).name
+        return self.fitted.operator.name
 
     def run(self):
         self.shard()

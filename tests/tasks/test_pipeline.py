@@ -8,7 +8,7 @@ from PIL import Image
 from tasks import pipeline as plan_module
 from tasks.io.errors import StepMissing
 from tasks.jobs import Planned
-from tasks.pipeline import is_finished, require_shards, steps_of
+from tasks.pipeline import is_finished, require_shards, whole_pipeline
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def run(tmp_path, steps, pixels, write_images):
 def test_every_artifact_of_a_finished_run_belongs_to_a_step(finished):
     planned = {
         artifact
-        for step in steps_of(finished.config, finished.workspace)
-        for unit in step.plan()
+        for step in whole_pipeline(finished.opened)
+        for unit in step.units()
         for artifact in unit.artifacts
     }
     made = {record.artifact for record in finished.workspace.ledger.survey("").all()}
@@ -97,7 +97,7 @@ def test_shards_are_required_without_holding_the_files_of_all(finished, monkeypa
             most = max(most, len(alive))
             yield Planned(f"shard-{number:06d}", 1, job)
 
-    monkeypatch.setattr(plan_module, "_data_sets", lambda *_: [("run", planned)])
+    monkeypatch.setattr(plan_module, "plan_shards", lambda *_: planned())
     with pytest.raises(StepMissing, match="got 50 of 50 shards missing"):
         require_shards(finished.config)
     assert most <= 3

@@ -16,9 +16,9 @@ def test_verify_names_the_damage_and_repair_mends_it(complete, undisturbed, dotp
     tar.write_bytes(tar.read_bytes()[:-1])
     code, out, _ = dotpipe("verify", complete.file)
     assert code == 1
-    assert f"{tar.relative_to(finished.workspace)}: " in out
+    assert f"{tar.relative_to(complete.workspace)}: " in out
     assert "1 damaged" in out
-    assert f"`dotpipe repair {finished.file}` makes the shards that hold these again" in out
+    assert f"`dotpipe repair {complete.file}` makes the shards that hold these again" in out
     code, out, _ = dotpipe("repair", complete.file)
     assert code == 0
     assert complete.lasting() == undisturbed
@@ -77,7 +77,7 @@ def test_forget_takes_an_image_out_and_run_makes_the_rest_again(complete, dotpip
     code, out, _ = dotpipe("forget", complete.file, "a/1", "--yes")
     assert code == 0
     assert "held by reference/shard-000000\nheld by tiny/shard-000000\n" in out
-    assert f"`dotpipe run {finished.file}` makes again what is left" in out
+    assert f"`dotpipe run {complete.file}` makes again what is left" in out
     assert dotpipe("run", complete.file)[0] == 0
     complete.vouch()
     code, _, err = dotpipe("forget", complete.file, "nobody", "--yes")

@@ -16,7 +16,6 @@ import tasks.evaluate.extract
 import tasks.fit.measure
 from dot_kernels import PixelCodec
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
-from tasks.fit.operators import find_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import draw_of
 from tasks.io.errors import WeightsMissing
@@ -403,10 +402,9 @@ def test_missing_weights_leave_a_gap_and_the_rest_unharmed(featured, weights, wh
         for name in ("frechet", "kernel", "precision", "recall", "inception_score"):
             assert found[name] is None
     assert files_of(run, "input") == []
-    operator = find_operator(run.config, run.workspace)
-    assert networks_in_use(run.config, operator, run.workspace) == {}
+    assert networks_in_use(run.fitted) == {}
     with disable_run_logger():  # goes on without
-        fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.fitted)
 
 
 def test_weights_that_arrive_later_fill_the_gap(featured, weights, whole, looks):
@@ -421,11 +419,10 @@ def test_weights_that_arrive_later_fill_the_gap(featured, weights, whole, looks)
 
 def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, weights):
     run = changeable
-    operator = find_operator(run.config, run.workspace)
-    assert networks_in_use(run.config, operator, run.workspace) == {"features": "squeezenet"}
+    assert networks_in_use(run.fitted) == {"features": "squeezenet"}
     weights.unlink()
     with pytest.raises(WeightsMissing, match=r"feature network squeezenet needs .*put it at"):
-        fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.fitted)
 
 
 def test_a_finished_table_can_be_chosen_from_where_the_weights_are_not(changeable, weights):

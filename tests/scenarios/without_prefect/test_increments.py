@@ -90,7 +90,7 @@ def test_a_changed_resize_redoes_every_shard_and_moves_no_image(
         run.shard()
     places = list(run.workspace.keys("reference"))
     smaller = run.config.corpora.reference.model_copy(update={"resize": 16})
-    units = list(plan_shards(run.config, smaller, "reference", run.workspace))
+    units = list(plan_shards(run.opened, smaller, "reference"))
     assert all(unit.job is not None for unit in units)
     found = {unit.unit: [file.key for file in unit.job.files] for unit in units}
     assert sorted((key, shard) for shard, keys in found.items() for key in keys) == places

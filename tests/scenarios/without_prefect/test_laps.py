@@ -108,7 +108,7 @@ def test_the_time_of_an_enhanced_shard_is_told_by_what_took_it(project, slow, ow
 def test_the_time_of_a_measured_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()
     run.shard()
-    job = plan_both_measurements(run.config, run.select(), run.workspace)[0].job
+    job = plan_both_measurements(run.opened, run.select())[0].job
     slow(owner, name)
     require_blamed(lap, write_moments, job)
 
@@ -130,7 +130,7 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
     )
     run = project(evaluate={"features": "squeezenet"})
     run.shard()
-    (unit,) = plan_extraction(run.config, run.workspace)
+    (unit,) = plan_extraction(run.opened)
     slow(tasks.evaluate.extract, name)
     require_blamed(lap, write_features, unit.job)
 
@@ -146,10 +146,10 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
 )
 def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, name, lap):
     run = project()
-    for unit in plan_shards(run.config, run.config.corpora.reference, "reference", run.workspace):
+    for unit in plan_shards(run.opened, run.config.corpora.reference, "reference"):
         write_corpus_shard(unit.job)
         run.index("reference", {unit.unit: unit.fingerprint})
-    (unit,) = plan_restoration(run.config, "reference", "run", run.workspace)
+    (unit,) = plan_restoration(run.opened, "reference", "run")
     slow(tasks.shard.restore, name)
     require_blamed(lap, write_restored_shard, unit.job)
 
@@ -161,6 +161,6 @@ def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, nam
 def test_the_time_of_a_corpus_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()
     corpus = run.config.corpora.reference
-    (unit,) = plan_shards(run.config, corpus, "reference", run.workspace)
+    (unit,) = plan_shards(run.opened, corpus, "reference")
     slow(owner, name)
     require_blamed(lap, write_corpus_shard, unit.job)

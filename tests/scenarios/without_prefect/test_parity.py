@@ -21,7 +21,6 @@ import tasks.evaluate.fidelity
 from dot_kernels import gelbrich_distance
 from dot_kernels.metrics.fidelity import GROUPS, FrechetEstimate
 from tasks.evaluate.summarise import plan_summary, summary_facts
-from tasks.fit.operators import find_operator
 from tasks.io.draws import draw_of
 from tasks.io.networks.extractors import load_extractor
 from tasks.io.networks.weights import FILES
@@ -166,7 +165,7 @@ def by_inception(tmp_path_factory, steps, corpora, inception_file):
             samples_shuffle=False,  # in order of keys, so that their ten splits are our ten groups
             feature_extractor_weights_path=str(inception_file),
         )
-    artifact, _ = plan_summary(run.config, find_operator(run.config, run.workspace), run.workspace)
+    artifact, _ = plan_summary(run.fitted)
     return row, theirs, summary_facts(run.workspace, artifact)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.config import Config
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.operators import OperatorRef
+from tasks.fit.operators import FittedRun, OperatorRef
 from tasks.io.catalogue import ShardEntry
 from tasks.io.ledger import Record, digest_of
 from tasks.io.workspace import Workspace, dataset_folder, matches_folder
@@ -44,7 +44,7 @@ def unfinished(folder: Path, shards: int) -> Config:
 
 def finish(config: Config) -> int:
     """Say of all that is missing that it was made; how many artifacts that is."""
-    units = plan_enhancement(config, OPERATOR, Workspace(config.workspace), tars=True)
+    units = plan_enhancement(FittedRun(config, Workspace(config.workspace), OPERATOR), tars=True)
     targets = [target for unit in units if unit.job for target in unit.job.targets()]
     _record(config, ((target.artifact, target.fingerprint) for target in targets))
     return len(targets)

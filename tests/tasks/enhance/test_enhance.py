@@ -19,7 +19,7 @@ import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
-from tasks.fit.operators import find_operator, read_operator
+from tasks.fit.operators import read_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import generator_of
 from tasks.io.errors import WeightsMissing
@@ -625,8 +625,7 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
         corpora=corpora, evaluate={"lpips": "squeeze", "features": None, "controls": False}
     )
     perceptual._load_lpips.cache_clear()
-    operator = find_operator(run.config, run.workspace)
-    assert "lpips" in networks_in_use(run.config, operator, run.workspace)
+    assert "lpips" in networks_in_use(run.fitted)
 
     def closed(*_, **__):
         raise OSError("no route to host")
@@ -634,12 +633,11 @@ def test_tables_with_lpips_are_kept_when_its_weights_go_missing(
     monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
     weights.unlink()
     with pytest.raises(WeightsMissing, match="cannot be fetched; put it at"):
-        fetch_metric_weights(run.config, operator, run.workspace)
+        fetch_metric_weights(run.fitted)
 
 
 def test_tables_without_lpips_are_known_as_such(finished):
-    operator = find_operator(finished.config, finished.workspace)
-    assert networks_in_use(finished.config, operator, finished.workspace) == {}
+    assert networks_in_use(finished.fitted) == {}
 
 
 def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypatch):

@@ -76,9 +76,9 @@ def test_no_key_in_common_is_told_with_examples_and_remedies(matched):
 
 def test_matches_are_made_once_and_again_when_the_reference_changes(matched, tmp_path):
     run = matched(["a.png", "b.png"], ["a.png"])
-    assert plan_matches(run.config, run.workspace) is None
+    assert plan_matches(run.opened) is None
     (tmp_path / "restored" / "a.png").rename(tmp_path / "reference" / "b.png")
     run.shard()
-    assert plan_matches(run.config, run.workspace).by_shard.keys() == {"shard-000000"}
+    assert plan_matches(run.opened).by_shard.keys() == {"shard-000000"}
     run.match()
     assert list(matches(run)) == ["b"]

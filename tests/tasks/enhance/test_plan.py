@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from tasks.config import Run
 from tasks.enhance.enhance import write_enhanced
 from tasks.enhance.plan import plan_enhancement
-from tasks.fit.operators import find_operator
+from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 
@@ -31,8 +32,8 @@ def fitted(tmp_path_factory, steps, pixels, write_images):
 def plan(run, *, workspace=None, **options):
     """The units, against the ledger as it is now."""
     workspace = workspace or run.workspace
-    operator = find_operator(run.config, workspace)
-    return list(plan_enhancement(run.config, operator, workspace, tars=True, **options))
+    operator = find_operator(Run(run.config, workspace))
+    return list(plan_enhancement(FittedRun(run.config, workspace, operator), tars=True, **options))
 
 
 def test_named_shards_are_planned_as_in_the_plan_of_all(fitted):
@@ -54,7 +55,7 @@ def test_named_shards_come_in_the_order_of_the_data_set_and_others_are_none(fitt
 
 
 def test_little_more_than_the_records_of_named_shards_is_listed(fitted, monkeypatch):
-    operator = find_operator(fitted.config, fitted.workspace)
+    operator = find_operator(fitted.opened)
     names, listed = Store.names, []
 
     def noted(store, *args):
@@ -65,7 +66,7 @@ def test_little_more_than_the_records_of_named_shards_is_listed(fitted, monkeypa
     def shards_listed(**options):
         listed.clear()
         workspace = Workspace(fitted.config.workspace)
-        list(plan_enhancement(fitted.config, operator, workspace, tars=True, **options))
+        list(plan_enhancement(FittedRun(fitted.config, workspace, operator), tars=True, **options))
         return {found for name in listed for found in re.findall(r"shard-\d{6}", name)}
 
     monkeypatch.setattr(Store, "names", noted)

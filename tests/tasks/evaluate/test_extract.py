@@ -59,7 +59,7 @@ def sharded(tmp_path, steps, photographs):
 
 
 def planned(run):
-    return list(plan_extraction(run.config, run.workspace))
+    return list(plan_extraction(run.opened))
 
 
 def jobs_of(run):

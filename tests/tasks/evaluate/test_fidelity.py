@@ -22,7 +22,6 @@ from tasks.evaluate.summarise import (
     summary_facts,
     write_summary,
 )
-from tasks.fit.operators import find_operator
 from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, METRICS, write_scores
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
@@ -40,13 +39,8 @@ def measured(finished, tmp_path, steps, photographs):
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     # Another sample: or everything would be done.
     run = steps(tmp_path / "workspace", corpora, evaluate={"sample": 200})
-    operator = find_operator(run.config, run.workspace)
 
-    (job,) = (
-        unit.job
-        for unit in plan_fidelity(run.config, operator, run.workspace)
-        if unit.unit == ENHANCED.label
-    )
+    (job,) = (unit.job for unit in plan_fidelity(run.fitted) if unit.unit == ENHANCED.label)
 
     def average(shards):
         folder = f"metrics/run/{run.operator}/{ENHANCED.folder}"
@@ -184,8 +178,7 @@ def test_an_infinite_ratio_counts_only_where_all_are_infinite(measured, psnr, me
 def test_every_signal_is_measured_once_and_again_when_its_sample_changes(
     finished, steps, photographs
 ):
-    operator = find_operator(finished.config, finished.workspace)
-    units = list(plan_fidelity(finished.config, operator, finished.workspace))
+    units = list(plan_fidelity(finished.fitted))
     assert [unit.unit for unit in units] == [
         "alpha 0",
         "alpha 0.5",
@@ -197,7 +190,7 @@ def test_every_signal_is_measured_once_and_again_when_its_sample_changes(
     assert {(unit.images, unit.job) for unit in units} == {(8, None)}
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     other = steps(finished.config.workspace, corpora, evaluate={"sample": 200})
-    units = list(plan_fidelity(other.config, operator, other.workspace))
+    units = list(plan_fidelity(other.fitted))
     assert all(unit.job.target.replaces for unit in units)
 
 
@@ -205,8 +198,7 @@ def test_the_task_reports_the_images_behind_a_signal(finished, tmp_path, steps, 
     shutil.copytree(finished.config.workspace, tmp_path / "workspace")
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     run = steps(tmp_path / "workspace", corpora, evaluate={"sample": 200})
-    operator = find_operator(run.config, run.workspace)
-    unit = next(iter(plan_fidelity(run.config, operator, run.workspace)))
+    unit = next(iter(plan_fidelity(run.fitted)))
     assert measure_fidelity.fn(unit.job).images == 8
 
 
@@ -394,8 +386,7 @@ def test_a_summary_is_made_again_when_a_signal_is_added(finished, steps, photogr
     shutil.copytree(finished.config.workspace, tmp_path / "workspace")
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     fewer = steps(tmp_path / "workspace", corpora, enhance={"alphas": [0.5]})
-    operator = find_operator(fewer.config, fewer.workspace)
-    artifact, job = plan_summary(fewer.config, operator, fewer.workspace)
+    artifact, job = plan_summary(fewer.fitted)
     assert job.target.replaces
     write_summary(job)
     assert [row["alpha"] for row in read_summary(fewer.workspace, artifact)] == [0.5, *[None] * 3]

@@ -10,7 +10,7 @@ import pytest
 from dot_kernels import gelbrich_distance
 from tasks.evaluate import summarise
 from tasks.evaluate.summarise import plan_summary, read_summary, write_summary
-from tasks.fit.operators import find_operator, read_operator
+from tasks.fit.operators import FittedRun, find_operator, read_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
 from tasks.io.images import encode
@@ -56,16 +56,14 @@ def test_transport_brings_the_patches_to_the_natural_ones(summary):
 
 
 def test_a_summary_is_made_once(finished):
-    operator = find_operator(finished.config, finished.workspace)
-    assert plan_summary(finished.config, operator, finished.workspace)[1] is None
+    assert plan_summary(finished.fitted)[1] is None
 
 
 def test_a_summary_of_missing_metrics_is_told_with_the_command(finished, steps, photographs):
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     more = steps(finished.config.workspace, corpora, enhance={"alphas": [0.75]})
-    operator = find_operator(more.config, more.workspace)
     with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
-        plan_summary(more.config, operator, more.workspace)
+        plan_summary(more.fitted)
 
 
 def test_without_a_reference_distances_are_all_there_is(steps, photographs, tmp_path):
@@ -101,11 +99,11 @@ def test_images_that_are_retired_are_out_of_the_summary(
 
 
 def test_writing_a_summary_again_gives_the_same_rows(finished, summary):
-    operator = find_operator(finished.config, finished.workspace)
+    operator = find_operator(finished.opened)
     other = finished.config.model_copy(
         update={"enhance": finished.config.enhance.model_copy(update={"alphas": (0.5,)})}
     )
-    _, job = plan_summary(other, operator, finished.workspace)
+    _, job = plan_summary(FittedRun(other, finished.workspace, operator))
     unrecorded = job.model_copy(
         update={"target": job.target.model_copy(update={"artifact": "elsewhere/x"})}
     )
@@ -169,16 +167,15 @@ def test_means_have_errors_and_distances_without_a_network_are_null(summary):
 def test_a_summary_of_fidelity_that_was_not_measured_is_told(finished, steps, photographs):
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     curved = steps(finished.config.workspace, corpora, evaluate={"curve": {"step": 1}})
-    operator = find_operator(curved.config, curved.workspace)
     with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
-        plan_summary(curved.config, operator, curved.workspace)
+        plan_summary(curved.fitted)
 
 
 def test_how_many_were_refused_is_read_of_all_shards_side_by_side(finished, monkeypatch):
-    operator = find_operator(finished.config, finished.workspace)
+    operator = find_operator(finished.opened)
     limits = finished.config.shards.model_copy(update={"max_bad_fraction": 0.5})
     other = finished.config.model_copy(update={"shards": limits})
-    _, job = plan_summary(other, operator, finished.workspace)
+    _, job = plan_summary(FittedRun(other, finished.workspace, operator))
     together, read = threading.Barrier(3, timeout=30), Store.read
 
     def meeting(self, path):

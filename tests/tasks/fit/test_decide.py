@@ -60,10 +60,6 @@ def run_with(run, **fit_options):
     return type(run)(run.config.model_copy(update={"fit": fit}))
 
 
-def place(run):
-    return run.config, run.workspace
-
-
 def operators(run):
     survey = run.workspace.ledger.survey("operators")
     return {artifact.rpartition("/")[2] for artifact in survey.artifacts()}
@@ -99,12 +95,12 @@ def test_by_default_every_change_is_a_refit(fitted, corpora, pixels):
     run = fitted(refit_beyond=None)
     assert run.operator != before
     assert not run.workspace.store.exists(f"{decision_artifact(run.config)}.json")
-    assert decision_facts(run.config, run.workspace) == {}
+    assert decision_facts(run.opened) == {}
 
 
 def test_the_first_fit_has_nothing_to_be_compared_with(fitted):
     run = fitted()
-    decision = read_decision(*place(run))
+    decision = read_decision(run.opened)
     assert (decision.operator, decision.compared_with) == (run.operator, None)
     assert (decision.keeps, decision.share) == (False, None)
 
@@ -115,7 +111,7 @@ def test_an_operator_stays_while_the_statistics_are_near(fitted, corpora, pixels
     run = fitted()
     assert run.operator == before
     assert operators(run) == {before}
-    decision = read_decision(*place(run))
+    decision = read_decision(run.opened)
     assert decision.keeps
     assert 0 < decision.share < BEYOND
 
@@ -125,7 +121,7 @@ def test_an_operator_goes_when_the_statistics_have_moved(fitted, corpora, pixels
     corpora(**{f"dark{number}": pixels(20 + number) // 4 for number in range(6)})
     run = fitted()
     assert run.operator != before
-    decision = read_decision(*place(run))
+    decision = read_decision(run.opened)
     assert (decision.compared_with, decision.keeps) == (before, False)
     assert decision.share > BEYOND
     torch.testing.assert_close(
@@ -140,7 +136,7 @@ def test_the_share_is_the_squared_distance_moved_over_that_between_the_sides(
     before = fitted().operator
     corpora(other=pixels(50))
     run = fitted(refit_beyond=refit_beyond)
-    share = read_decision(*place(run)).share
+    share = read_decision(run.opened).share
     assert share == pytest.approx(share_of(run, before), rel=1e-6)
     assert (run.operator == before) == (share <= refit_beyond)
 
@@ -153,7 +149,7 @@ def test_slow_drift_adds_up_to_a_refit(fitted, corpora, pixels):
         darker = (0.75 * pixels(len(moved) % 8)).astype("uint8")
         corpora(**{f"dark{len(moved)}": darker})
         run = fitted()
-        decision, now = read_decision(*place(run)), moments_now(run)
+        decision, now = read_decision(run.opened), moments_now(run)
         apart = decision.apart
         step = sum(gelbrich_distance(now[side], last[side]) for side in now) / apart
         assert step < BEYOND  # each night's own change would never mean a refit
@@ -169,7 +165,7 @@ def test_a_decision_is_made_once(fitted, corpora, pixels):
     corpora(near=pixels(0))
     run = fitted()
     before = run.workspace.ledger.records(decision_artifact(run.config))
-    assert plan_decision(run.config, run.select(), run.workspace) is None
+    assert plan_decision(run.opened, run.select()) is None
     assert fitted().workspace.ledger.records(decision_artifact(run.config)) == before
 
 
@@ -185,8 +181,8 @@ def test_another_threshold_judges_the_operator_in_use(fitted, corpora, pixels):
     "option", [{"ridge": 0.1}, {"seed": 1}, {"images": 7}, {"pairing": "unpaired"}]
 )
 def test_an_option_of_the_fit_means_a_refit_however_near_the_statistics(fitted, option):
-    before = read_decision(*place(fitted(refit_beyond=100, images=4)))
-    after = read_decision(*place(fitted(**{"refit_beyond": 100, "images": 4} | option)))
+    before = read_decision(fitted(refit_beyond=100, images=4).opened)
+    after = read_decision(fitted(**{"refit_beyond": 100, "images": 4} | option).opened)
     assert after.compared_with is None
     assert after.recipe != before.recipe
 
@@ -197,7 +193,7 @@ def test_an_option_of_the_fit_that_comes_back_finds_its_operator(fitted, corpora
     corpora(near=pixels(0))
     run = fitted()
     assert run.operator == before
-    assert read_decision(*place(run)).keeps
+    assert read_decision(run.opened).keeps
 
 
 def test_configurations_with_thresholds_of_their_own_do_not_disturb_one_another(
@@ -211,8 +207,8 @@ def test_configurations_with_thresholds_of_their_own_do_not_disturb_one_another(
     assert patient.operator == before
     assert strict.operator == always.operator != before
     for run in (patient, strict, always):
-        assert plan_decision(run.config, run.select(), run.workspace) is None
-        assert plan_reduction(run.config, run.select(), run.workspace)[1] is None
+        assert plan_decision(run.opened, run.select()) is None
+        assert plan_reduction(run.opened, run.select())[1] is None
     assert operators(patient) == {before, strict.operator}
 
 
@@ -245,10 +241,10 @@ def test_where_the_operator_in_use_is_gone_it_is_decided_again(fitted, corpora, 
     if not again:
         corpora(nearer=pixels(1))
     with pytest.raises(StepMissing, match="run `dotpipe fit CONFIG` first"):
-        find_operator(run.config, run.workspace)
+        find_operator(run.opened)
     run = fitted()
     assert run.operator not in {before}
-    assert read_decision(*place(run)).compared_with is None
+    assert read_decision(run.opened).compared_with is None
 
 
 def test_a_refit_that_was_cut_short_after_the_decision_is_taken_up(fitted, corpora, pixels):
@@ -257,10 +253,10 @@ def test_a_refit_that_was_cut_short_after_the_decision_is_taken_up(fitted, corpo
     run = fitted(refit_beyond=None)  # measures; its operator is taken away again
     run.workspace.ledger.withdraw(run.workspace.ledger.records(f"operators/run/{run.operator}"))
     run = run_with(run, refit_beyond=BEYOND)
-    make_decision(plan_decision(run.config, run.select(), run.workspace))
-    decided = read_decision(*place(run)).operator
+    make_decision(plan_decision(run.opened, run.select()))
+    decided = read_decision(run.opened).operator
     with pytest.raises(StepMissing):
-        find_operator(run.config, run.workspace)
+        find_operator(run.opened)
     run = fitted()
     assert run.operator == decided != before
 
@@ -285,7 +281,7 @@ def test_statistics_that_cannot_be_compared_end_the_run_with_a_reason(
     run.shard()
     with pytest.raises(CorpusError, match=r"no transport can be fitted.*at least 2 samples, got 1"):
         run.fit()
-    assert read_decision(*place(run)).operator == before
+    assert read_decision(run.opened).operator == before
 
 
 def test_a_forgotten_image_takes_the_operator_in_use_along_if_it_was_fitted_on_it(
@@ -339,8 +335,8 @@ def test_what_a_report_says_of_the_decision(fitted, corpora, pixels):
     fitted()
     corpora(near=pixels(0))
     run = fitted()
-    decision = read_decision(*place(run))
-    assert decision_facts(run.config, run.workspace) == {
+    decision = read_decision(run.opened)
+    assert decision_facts(run.opened) == {
         "kept": True,
         "compared_with": run.operator,
         "statistics_moved": decision.share,

@@ -9,7 +9,7 @@ from PIL import Image
 import tasks.fit.measure
 import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, patch_moments
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measurements
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
@@ -133,7 +133,7 @@ def test_a_second_run_measures_nothing_and_a_changed_option_everything(measured)
     assert run.fit() == []
     selection = run.select()
     other = Config.model_validate(run.config.model_dump() | {"patches": {"size": 3}})
-    planned = plan_both_measurements(other, selection, run.workspace)
+    planned = plan_both_measurements(Run(other, run.workspace), selection)
     assert all(unit.job is not None for unit in planned)
     assert sum(unit.images for unit in planned) == 16
 

@@ -80,18 +80,18 @@ def test_a_failed_fit_leaves_no_operator(fitted, tmp_path):
 
 def test_an_operator_is_found_by_its_configuration_only(fitted, steps, photographs, tmp_path):
     run = fitted()
-    assert find_operator(run.config, run.workspace).name == run.operator
+    assert find_operator(run.opened).name == run.operator
     for change in ({"fit": {"ridge": 0.1}}, {"fit": {"images": 3}}, {"patches": {"size": 3}}):
         other = steps(tmp_path / "workspace", photographs, **change)
         with pytest.raises(StepMissing, match="run `dotpipe fit CONFIG` first"):
-            find_operator(other.config, other.workspace)
+            find_operator(other.opened)
 
 
 def test_a_second_run_solves_nothing_and_another_ridge_only_the_operator(
     fitted, steps, photographs, tmp_path
 ):
     run = fitted()
-    assert plan_reduction(run.config, run.select(), run.workspace)[1] is None
+    assert plan_reduction(run.opened, run.select())[1] is None
     other = steps(tmp_path / "workspace", photographs, fit={"ridge": 0.1})
     assert other.fit() == []
     assert other.operator != run.operator

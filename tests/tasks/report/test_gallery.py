@@ -12,20 +12,20 @@ from tasks.report.worst_and_best import find_extremes
 
 
 def viewers(run):
-    ends = find_extremes(run.config, run.operator, run.workspace)
-    return gallery(run.config, run.operator, run.workspace, ends)
+    ends = find_extremes(run.fitted)
+    return gallery(run.fitted, ends)
 
 
 def test_every_image_has_one_viewer_whatever_it_is_shown_for(finished):
     chosen, extremes = viewers(finished)
-    assert [viewer.key for viewer in chosen] == list(choose(finished.config, finished.workspace))
+    assert [viewer.key for viewer in chosen] == list(choose(finished.opened))
     keys = [viewer.key for viewer in (*chosen, *extremes)]
     assert len(keys) == len(set(keys))
     assert len({viewer.name for viewer in (*chosen, *extremes)}) == len(keys)
 
 
 def test_images_at_the_ends_say_so_wherever_they_are_shown(finished):
-    ends = find_extremes(finished.config, finished.operator, finished.workspace)
+    ends = find_extremes(finished.fitted)
     ranks = {viewer.key: viewer.ranks for group in viewers(finished) for viewer in group}
     worst = ends[0].worst[0]
     assert f"worst PSNR at alpha 0: {worst.value:.2f}" in ranks[worst.key]

@@ -12,7 +12,7 @@ from tasks.config import Config
 from tasks.enhance.enhance import write_enhanced
 from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
 from tasks.evaluate.summarise import plan_summary, write_summary
-from tasks.fit.operators import find_operator
+from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
 from tasks.io.networks import perceptual
@@ -219,8 +219,7 @@ def test_the_run_file_times_every_step(finished):
 
 
 def test_the_short_report_has_table_gaps_operator_and_counts(finished):
-    operator = find_operator(finished.config, finished.workspace)
-    artifact, _ = plan_report(finished.config, operator, finished.workspace)
+    artifact, _ = plan_report(finished.fitted)
     text = report_markdown(finished.workspace, artifact)
     assert text == read(finished, "report.md")
     for line in (
@@ -234,22 +233,22 @@ def test_the_short_report_has_table_gaps_operator_and_counts(finished):
 
 
 def test_a_report_is_written_once_and_again_when_the_configuration_changes(finished):
-    operator = find_operator(finished.config, finished.workspace)
-    assert plan_report(finished.config, operator, finished.workspace)[1] is None
+    operator = find_operator(finished.opened)
+    assert plan_report(finished.fitted)[1] is None
     with_lpips = finished.config.evaluate.model_copy(update={"lpips": "alex"})
     changed = finished.config.model_copy(update={"evaluate": with_lpips})
-    job = plan_report(changed, operator, finished.workspace)[1]
+    job = plan_report(FittedRun(changed, finished.workspace, operator))[1]
     assert job.target.replaces
 
 
 def test_where_the_work_is_done_is_nothing_that_a_report_is_made_of(finished):
-    operator = find_operator(finished.config, finished.workspace)
+    operator = find_operator(finished.opened)
     tree = finished.config.model_dump()
     tree["compute"] |= {"runner": {"kind": "ray", "gpus": 0.5}, "shards_at_once": 7}
     tree["blocks"] = {"shards": 3}
     elsewhere = Config.model_validate(tree)
     assert elsewhere != finished.config
-    assert plan_report(elsewhere, operator, finished.workspace)[1] is None
+    assert plan_report(FittedRun(elsewhere, finished.workspace, operator))[1] is None
 
 
 def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photographs, tmp_path):
@@ -258,12 +257,11 @@ def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photog
     run.fit()
     for job in run.enhancement_jobs(tars=False):
         write_enhanced(job)
-    operator = find_operator(run.config, run.workspace)
-    for unit in plan_fidelity(run.config, operator, run.workspace):
+    for unit in plan_fidelity(run.fitted):
         write_fidelity(unit.job)
-    write_summary(plan_summary(run.config, operator, run.workspace)[1])
+    write_summary(plan_summary(run.fitted)[1])
     with pytest.raises(StepMissing, match="run `dotpipe enhance CONFIG` first"):
-        plan_report(run.config, operator, run.workspace)
+        plan_report(run.fitted)
 
 
 def test_a_bad_file_more_is_counted_in_the_report_though_no_mean_changes(
@@ -280,8 +278,7 @@ def test_a_bad_file_more_is_counted_in_the_report_though_no_mean_changes(
     run.shard()
     assert run.fit() == []
     assert run.enhance() == []
-    operator = find_operator(run.config, run.workspace)
-    assert plan_report(run.config, operator, run.workspace)[1].target.replaces
+    assert plan_report(run.fitted)[1].target.replaces
     assert run.report() is None
     after = json.loads(read(run, "run.json"))
     assert after["results"] == before["results"]
@@ -305,9 +302,8 @@ def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
 
 
 def test_other_templates_renew_the_page(finished, monkeypatch):
-    operator = find_operator(finished.config, finished.workspace)
     monkeypatch.setattr("tasks.report.report._template_digests", lambda: {"report.css": "another"})
-    assert plan_report(finished.config, operator, finished.workspace)[1].target.replaces
+    assert plan_report(finished.fitted)[1].target.replaces
 
 
 def test_every_template_is_part_of_what_a_page_was_made_of():

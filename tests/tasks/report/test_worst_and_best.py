@@ -51,7 +51,7 @@ def test_no_more_than_the_ends_are_kept():
 
 def test_the_ends_of_a_run_are_in_its_tables(finished):
     assert signal_to_rank(finished.config).label == "alpha 0"
-    found = find_extremes(finished.config, finished.operator, finished.workspace)
+    found = find_extremes(finished.fitted)
     assert [end.metric for end in found] == ["psnr", "ssim"]  # no LPIPS was asked for
     for end in found:
         assert isinstance(end, Ends)

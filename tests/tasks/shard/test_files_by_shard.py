@@ -21,7 +21,7 @@ def grown(tmp_path, steps, write_images, pixels):
 
 def units(run):
     corpus = run.config.corpora.natural
-    return list(plan_shards(run.config, corpus, "natural", run.workspace))
+    return list(plan_shards(run.opened, corpus, "natural"))
 
 
 def blocks(run, size=3):

@@ -90,7 +90,7 @@ def test_a_retirement_that_was_killed_is_finished_by_the_next_run(tars, monkeypa
     assert shorter.workspace.store.exists("datasets/natural/shard-000002.tar")
     assert made(tars(last=1)) == []
     assert not [n for n in shorter.workspace.store.names("datasets") if "shard-000002" in n]
-    assert plan_retirement(shorter.config, shorter.workspace) is None
+    assert plan_retirement(shorter.opened) is None
     assert made(tars(last=2)) == ["shard-000003"]
 
 
@@ -100,7 +100,7 @@ def test_strays_that_another_run_makes_anew_stay(tars):
     made(shorter := tars(last=1))
     stray = "datasets/natural/shard-000002.tar"
     run.workspace.store.write(stray, b"in the making")
-    job = plan_retirement(shorter.config, shorter.workspace)
+    job = plan_retirement(shorter.opened)
     assert job.strays == (stray,)
     with run.workspace.claims.held("datasets/natural/shard-000002"):
         retire(job)
@@ -149,12 +149,12 @@ def test_the_name_of_a_retired_shard_is_not_used_again(tars):
 def test_an_index_of_no_shards_is_refused(tars):
     run = tars("a")
     with pytest.raises(CorpusError, match="natural must hold at least one image, got none"):
-        plan_index(run.config, "natural", {}, run.workspace)
+        plan_index(run.opened, "natural", {})
 
 
 def units_of(run):
     corpus = run.config.corpora.natural
-    return list(plan_shards(run.config, corpus, "natural", run.workspace))
+    return list(plan_shards(run.opened, corpus, "natural"))
 
 
 def marks(units):
@@ -165,13 +165,13 @@ def test_an_index_over_shards_that_another_run_made_from_other_images_is_refused
     run = tars("a", "b")
     run.shard()
     ours = marks(units_of(run))
-    assert plan_index(run.config, "natural", ours, run.workspace) is None
+    assert plan_index(run.opened, "natural", ours) is None
     other = tars("ac", "b")
     write_corpus_shard(units_of(other)[0].job)
     with pytest.raises(
         StepMissing, match=r"shard-000000 must be as this run planned it.*run again"
     ):
-        plan_index(run.config, "natural", ours, run.workspace)
+        plan_index(run.opened, "natural", ours)
 
 
 def test_shards_of_two_runs_with_other_sizes_never_make_one_index(
@@ -184,7 +184,7 @@ def test_shards_of_two_runs_with_other_sizes_never_make_one_index(
     for unit in (*ours, *theirs):
         write_corpus_shard(unit.job)
     with pytest.raises(StepMissing, match="another run is changing the data set"):
-        plan_index(small.config, "natural", marks(ours), small.workspace)
+        plan_index(small.opened, "natural", marks(ours))
     small.shard()
     assert sum(small.workspace.shards("natural").values()) == 8
     assert len(list(small.workspace.keys("natural"))) == 8
@@ -194,7 +194,7 @@ def test_an_index_whose_shards_change_while_it_is_written_is_none(tars, monkeypa
     run = tars("a", "b")
     for unit in (units := units_of(run)):
         write_corpus_shard(unit.job)
-    job = plan_index(run.config, "natural", marks(units), run.workspace)
+    job = plan_index(run.opened, "natural", marks(units))
     write_corpus_shard(units_of(tars("ac", "b"))[0].job)
     with pytest.raises(StepMissing, match="another run is changing the data set"):
         write_index(job)
@@ -204,4 +204,4 @@ def test_an_index_whose_shards_change_while_it_is_written_is_none(tars, monkeypa
 def test_an_index_over_a_shard_that_is_not_done_is_refused(tars):
     run = tars("a")
     with pytest.raises(StepMissing, match="shard-000007 must be finished"):
-        plan_index(run.config, "natural", {"shard-000007": "f" * 32}, run.workspace)
+        plan_index(run.opened, "natural", {"shard-000007": "f" * 32})

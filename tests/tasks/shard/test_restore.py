@@ -13,6 +13,7 @@ from torch.nn import functional
 import tasks.shard.restore
 from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
+from tasks.config import Run
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits, encode
@@ -166,10 +167,10 @@ def test_an_image_too_long_for_webp_is_a_row(restored, tmp_path, write_images):
 
 def test_a_second_run_restores_nothing_and_another_sigma_everything(restored):
     run = restored()
-    planned = plan_restoration(run.config, "reference", "run", run.workspace)
+    planned = plan_restoration(run.opened, "reference", "run")
     assert [unit.job for unit in planned] == [None, None, None]
     other = run.config.model_copy(update={"degrade": (Noise(sigma=0.2),)})
-    planned = plan_restoration(other, "reference", "run", run.workspace)
+    planned = plan_restoration(Run(other, run.workspace), "reference", "run")
     assert all(unit.job is not None for unit in planned)
 
 

@@ -227,7 +227,7 @@ def test_as_many_bad_images_as_allowed_do_not_stop_the_run(sharded, png):
 def test_a_second_run_has_nothing_to_do(sharded, png):
     run = sharded({f"{i}.png": png(i) for i in range(4)})
     corpus = run.config.corpora.natural
-    units = list(plan_shards(run.config, corpus, "natural", run.workspace))
+    units = list(plan_shards(run.opened, corpus, "natural"))
     assert [(unit.images, unit.job) for unit in units] == [(3, None), (1, None)]
     assert run.shard()["natural"] is None
 
@@ -236,7 +236,7 @@ def test_a_changed_file_redoes_its_shard_only(sharded, png, tmp_path):
     run = sharded({f"{i}.png": png(i) for i in range(6)})
     (tmp_path / "natural" / "4.png").write_bytes(png(40))
     corpus = run.config.corpora.natural
-    units = list(plan_shards(run.config, corpus, "natural", run.workspace))
+    units = list(plan_shards(run.opened, corpus, "natural"))
     assert [unit.job and unit.job.shard for unit in units] == [None, "shard-000001"]
     assert units[1].job.target.replaces
 
@@ -285,7 +285,7 @@ def test_an_image_smaller_than_the_crop_is_a_row_with_its_reason(sharded, png, t
 def test_a_changed_crop_redoes_every_shard(sharded, png, tmp_path):
     run = sharded({f"{i}.png": png(i) for i in range(4)})
     corpus = run.config.corpora.natural.model_copy(update={"crop": 8})
-    units = list(plan_shards(run.config, corpus, "natural", run.workspace))
+    units = list(plan_shards(run.opened, corpus, "natural"))
     assert all(unit.job is not None for unit in units)
 
 
@@ -351,7 +351,7 @@ def test_a_corpus_that_only_moved_is_sharded_again_and_nothing_else(
     corpora = {"restored": tmp_path / "restored", "natural": moved}
     run = steps(tmp_path / "workspace", corpora, shards={"images": 3, "max_bad_fraction": 1})
     corpus = run.config.corpora.natural
-    units = list(plan_shards(run.config, corpus, "natural", run.workspace))
+    units = list(plan_shards(run.opened, corpus, "natural"))
     assert all(unit.job.target.replaces for unit in units)
     before = run.workspace.ledger.survey("datasets/natural").records("datasets/natural/index")
     run.shard()

@@ -134,11 +134,11 @@ def test_a_failure_of_what_all_wait_for_is_shown(tmp_path, steps, pixels, write_
     folder = write_images(tmp_path / "images", images)
     run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
     corpus = run.config.corpora.restored
-    units = list(plan_shards(run.config, corpus, "run", run.workspace))
+    units = list(plan_shards(run.opened, corpus, "run"))
     for unit in units:
         write_corpus_shard(unit.job)
     made = {unit.unit: unit.fingerprint for unit in units}
-    job = plan_index(run.config, "run", made, run.workspace)
+    job = plan_index(run.opened, "run", made)
     with pytest.raises(TooManyBadImages):
         settle(job, write_index)
     found = status_of(run)["shard run"]
@@ -151,7 +151,7 @@ def test_work_that_was_cancelled_has_not_failed(started):
         raise CancelledError
 
     started.shard()
-    _, job = plan_selection(started.config, started.workspace)
+    _, job = plan_selection(started.opened)
     with pytest.raises(CancelledError):
         settle(job, cancelled)
     assert started.workspace.ledger.failures("") == {}
@@ -160,7 +160,7 @@ def test_work_that_was_cancelled_has_not_failed(started):
 def test_a_failure_is_shown_until_the_shard_is_made(tmp_path, steps, pixels, write_images):
     folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
     run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
-    (step,) = (s for s in steps_of(run.config, run.workspace) if s.name == "shard run")
+    (step,) = (s for s in steps_of(run.opened) if s.name == "shard run")
     unit = next(iter(step.plan()))
     note_failure(unit.job, ValueError("no luck"), "here.py:1")
     found = status_of(run)["shard run"]

@@ -1,0 +1,77 @@
+"""The steps of a command, done as the pipeline has them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from prefect import Task
+
+from flows.runners.choice import computing, copying, gathering
+from flows.runners.lanes import Lanes
+from flows.steps.reports import StepReport, StepRun
+from flows.steps.steps import run_step
+from tasks.config import Run
+from tasks.config.sections import Compute
+from tasks.jobs import Job, Planned
+from tasks.pipeline import Needs, Step, Verb, steps_of
+
+FLOWS: dict[Verb, str] = {
+    "shard": "shard-corpus",
+    "fit": "fit-transport",
+    "enhance": "enhance-dataset",
+    "evaluate": "evaluate-dataset",
+    "report": "report",
+}
+"""The flow that does the steps of a command."""
+
+_LANES: dict[Needs, Callable[[Compute], Lanes]] = {
+    "files": copying,
+    "network": computing,
+    "memory": gathering,
+}
+
+
+def do_steps(run: Run, verb: Verb) -> list[StepReport]:
+    """Do what is missing of every step of a command, in order.
+
+    Returns:
+        The reports of the steps that have shards or signals.
+
+    Raises:
+        DotpipeError: a step cannot be done, or some of its shards have failed.
+    """
+    done = (do_step(run, step) for step in steps_of(run) if step.verb == verb)
+    return [report for report in done if report is not None]
+
+
+def do_step(run: Run, step: Step) -> StepReport | None:
+    """Do what is missing of one step; None where it is a single job and has no report."""
+    if step.prepare is not None:
+        step.prepare()
+    if step.needs == "nothing":
+        for unit in step.plan():
+            if unit.job is not None:
+                _do(step.work, unit.job)
+        return None
+    fingerprints = dict[str, str]()
+    units: Iterable[Planned] = _noted(step.plan(), fingerprints)
+    total = None
+    if step.needs != "files":  # of which there may be more than memory holds
+        units = list(units)
+        total = sum(unit.images for unit in units)
+    lanes = _LANES[step.needs](run.config.compute)
+    report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
+    if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
+        _do(step.closing.work, job)
+    return report
+
+
+def _do(work: Task[Any, Any], job: Job) -> None:
+    """Do a job in a task run of its own, and wait for it."""
+    cast(Callable[[Job], object], work)(job)
+
+
+def _noted(units: Iterable[Planned], fingerprints: dict[str, str]) -> Iterator[Planned]:
+    """The units, whose fingerprints are kept by name, without their files."""
+    for unit in units:
+        fingerprints[unit.unit] = unit.fingerprint
+        yield unit
