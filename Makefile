@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check bench service slow clean
+.PHONY: help setup demo test service slow bench check clean
 
-setup: $(READY)
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## .venv with the pinned packages; the targets below make it when they need it
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, got " + sys.version.split()[0] + "; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -21,7 +24,7 @@ demo: setup  ## the whole job on photographs that come with scikit-image
 test: setup  ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow and not benchmark_suite"
 
-service: setup  ## servers, workers and clusters that are killed; PostgreSQL is needed
+service: setup  ## tests with servers, workers and clusters that are killed; PostgreSQL is needed
 	@$(BIN)/python -m pytest -m service
 
 slow: setup  ## tests that need minutes, and the real photographs
@@ -36,5 +39,5 @@ check: setup  ## formatter, linter, types, import rules
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 
-clean:  ## forget the environment and all caches
+clean:  ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .benchmarks

@@ -1,6 +1,6 @@
 """What one of each thing costs, and what a million shards and a thousand workers come to.
 
-The table that the last test prints is that of infra/limits.md.
+The table that the last test prints is that of infra/docs/limits.md.
 """
 
 import time
@@ -260,7 +260,7 @@ def test_the_page_on_limits_has_the_rows_of_this_table(
     )
     table = tables(costs)
     print(f"\n{table}")
-    page = (repository / "infra" / "limits.md").read_text("utf-8")
+    page = (repository / "infra" / "docs" / "limits.md").read_text("utf-8")
     assert rows_of(table) == rows_of(page[page.index("| what |") :].partition("\n\n")[0])
 
 

@@ -20,7 +20,8 @@ RULES = [
     for group in yaml.safe_load((INFRA / "prometheus-alarms.yaml").read_text("utf-8"))["groups"]
     for rule in group["rules"]
 ]
-HEADINGS = re.findall(r"^### (.+)$", (INFRA / "operations.md").read_text("utf-8"), re.MULTILINE)
+PAGE = (INFRA / "docs" / "operations.md").read_text("utf-8")
+HEADINGS = re.findall(r"^### (.+)$", PAGE, re.MULTILINE)
 each_automation = pytest.mark.parametrize("given", AUTOMATIONS, ids=lambda one: one["name"])
 
 

@@ -67,7 +67,7 @@ def test_our_images_have_the_version_of_the_project():
     version = PROJECT["project"]["version"]
     own = [image for _, image in images() if "dotpipe" in image]
     own.append(template()["variables"]["properties"]["image"]["default"])
-    for text in ("operations.md", "Dockerfile"):
+    for text in ("docs/operations.md", "Dockerfile"):
         own += re.findall(r"dotpipe-\w+:[\w.-]+", (INFRA / text).read_text("utf-8"))
     assert {image.rpartition(":")[2].removesuffix("-cpu") for image in own} == {version}
 

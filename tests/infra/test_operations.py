@@ -20,7 +20,7 @@ from prefect.cli._app import _app
 from flows.cli import app
 from infra.passwords import files
 
-PAGE = (INFRA / "operations.md").read_text("utf-8")
+PAGE = (INFRA / "docs" / "operations.md").read_text("utf-8")
 CODE = [
     *re.findall(r"`([^`\n]+)`", PAGE),
     *chain(*(block.splitlines() for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))),
