@@ -193,7 +193,7 @@ def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, dr
 
 def test_runs_are_tagged_with_data_set_operator_and_alphas(complete):
     config = complete.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
-    operator = find_operator(Run(config, Workspace(config.workspace))).name
+    operator = fitted(Run(config, Workspace(config.workspace))).operator.name
     errand, _ = blocks_of(config)[0]
     assert errand.tags == (
         "data-set:tiny",
