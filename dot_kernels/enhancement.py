@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.codecs import Codec
-from dot_kernels.patches import Fold, patch_size_of, transport_latents
+from dot_kernels.latent_transport import transport_latents
+from dot_kernels.patches import Fold, patch_size_of
 from dot_kernels.transport import TransportOperator
 
 Decoding = Literal["residual", "direct"]
