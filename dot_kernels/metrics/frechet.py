@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from dot_kernels.gelbrich import gelbrich_distance
 from dot_kernels.metrics.estimates import FrechetEstimate
 from dot_kernels.metrics.feature_statistics import GROUPS, FeatureStatistics
 from dot_kernels.moments import merge
-from dot_kernels.transport import gelbrich_distance
 
 _ALL = range(GROUPS)
 _LEFT_OUT = [[group for group in _ALL if group != left_out] for left_out in _ALL]
