@@ -1,4 +1,7 @@
-"""Deep Optimal Transport on tensors: statistics, the map, codecs, enhancement.
+"""Deep Optimal Transport (Adrai et al. 2023) on tensors.
+
+Moments of latent patches, the transport map between two Gaussians, codecs between
+images and latents, and the enhancement of images.
 
 Everything here is a function of its arguments: no files, no clock, no logger, no
 global randomness. Images are float tensors (b, 3, h, w) in [0, 1].

@@ -34,9 +34,9 @@ class TransportDiagnostics:
     """What to look at before a map is trusted."""
 
     branch: Literal["deterministic", "stochastic"]
-    """Whether the map adds no noise, or does because Σ₁ cannot be inverted."""
+    """Which map was solved for: the one without noise, or the one that adds noise."""
     ridge: float
-    """The ``ridge`` that the map was solved with."""
+    """The ridge that ``solve_transport`` was given."""
     source_count: int
     """Number of patches behind Σ₁ and μ₁."""
     target_count: int
@@ -60,13 +60,13 @@ class TransportOperator:
     """The map y = T(x − μ₁) + μ₂ + w, w ~ N(0, Σ_w), of latent patches."""
 
     matrix: Float64[Tensor, "d d"]
-    """T; symmetric for the deterministic map."""
+    """The matrix T; symmetric for the deterministic map."""
     source_mean: Float64[Tensor, "d"]
-    """μ₁."""
+    """The mean μ₁ of source patches."""
     target_mean: Float64[Tensor, "d"]
-    """μ₂."""
+    """The mean μ₂ of target patches."""
     noise_covariance: Float64[Tensor, "d d"] | None
-    """Σ_w; None for the deterministic map, which adds no noise."""
+    """The covariance Σ_w of the noise w; None for the deterministic map, which adds none."""
     diagnostics: TransportDiagnostics
 
     @property
