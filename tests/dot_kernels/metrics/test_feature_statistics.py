@@ -110,3 +110,8 @@ def test_features_that_are_not_finite_are_refused(draw_features, statistics):
 def test_features_of_another_network_are_refused(draw_features, statistics):
     with pytest.raises(ValueError, match="must have the same dimension, got 6 and 4"):
         statistics(draw_features(5)) + statistics(draw_features(5, 4))
+
+
+def test_samples_of_different_capacities_are_refused(draw_features, statistics):
+    with pytest.raises(ValueError, match="must have one capacity, got 3 and 4"):
+        statistics(draw_features(5), 3) + statistics(draw_features(5), 4)
