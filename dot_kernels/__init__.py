@@ -1,4 +1,7 @@
-"""Deep Optimal Transport on tensors: statistics, the map, codecs, enhancement.
+"""Deep Optimal Transport (Adrai et al. 2023) on tensors.
+
+Moments of latent patches, the transport map between two Gaussians, codecs between
+images and latents, and the enhancement of images.
 
 Everything here is a function of its arguments: no files, no clock, no logger, no
 global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
@@ -6,12 +9,13 @@ global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
 
 from dot_kernels.codecs import AutoencoderCodec, Codec, PixelCodec
 from dot_kernels.enhancement import Transported, enhance, transport_images
+from dot_kernels.gelbrich import gelbrich_distance
+from dot_kernels.latent_transport import transport_latents
 from dot_kernels.moments import GaussianMoments
-from dot_kernels.patches import patch_moments, transport_latents
+from dot_kernels.patches import patch_moments
 from dot_kernels.transport import (
     TransportDiagnostics,
     TransportOperator,
-    gelbrich_distance,
     solve_transport,
 )
 

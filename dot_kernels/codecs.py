@@ -1,4 +1,4 @@
-"""Image codecs: images to latents and back.
+"""Codecs between images and latents.
 
 Axes: b images, h and w image height and width, c latent channels, y and x latent
 height and width (h / factor, w / factor). Images are float in [0, 1].
@@ -14,28 +14,28 @@ from torch.nn import functional
 
 @runtime_checkable
 class Codec(Protocol):
-    """Turns images into latents and back; sizes must be multiples of ``factor``."""
+    """An encoder and a decoder; image sides must be multiples of ``factor``."""
 
     @property
     def factor(self) -> int:
-        """Image pixels per latent pixel, along each side."""
+        """Number of image pixels for one latent pixel, along each side."""
 
     @property
     def channels(self) -> int:
-        """Latent channels."""
+        """Number c of latent channels."""
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        """Latents of images in [0, 1]."""
+        """The latents of images in [0, 1]."""
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
-        """Images, in [0, 1] up to overshoot."""
+        """The images of latents; a network's may lie a little outside [0, 1]."""
 
 
 class PixelCodec:
-    """Pixel-unshuffle: blocks of factor × factor pixels become channels.
+    """Pixel-unshuffle: the pixels of a factor × factor block become channels.
 
-    Needs no weights and is inverted exactly, so it serves tests, demonstrations and
-    machines without a network.
+    It needs no weights and its decoder is the exact inverse of its encoder, which suits
+    tests, demonstrations, and machines without weights of a network.
 
     >>> PixelCodec(2).encode(torch.zeros(1, 3, 4, 6)).shape
     torch.Size([1, 12, 2, 3])
@@ -59,9 +59,13 @@ class PixelCodec:
 class AutoencoderCodec:
     """A loaded diffusers ``AutoencoderKL`` or ``AutoencoderTiny`` as a codec.
 
-    The module keeps its device and dtype; images go to it and come back as float32
-    on the device. Latents are the mode of the posterior (a sample would make every
-    run different), unscaled: a scaling factor would cancel in the transport.
+    The module stays on its device and in its dtype, and is set to evaluation without
+    gradients. Images and latents are moved to it, and results are float32 on its device.
+    Latents are the mode of the posterior (a sample would differ from run to run), not
+    multiplied by the scaling factor, which would cancel in the transport.
+
+    Raises:
+        TypeError: the module is no such autoencoder.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -78,7 +82,7 @@ class AutoencoderCodec:
 
     @torch.inference_mode()
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        """Posterior modes."""
+        """The modes of the posterior of images in [0, 1], or Tiny's latents, in float32."""
         answer = self._call("encode", images * 2 - 1)
         posterior = getattr(answer, "latent_dist", None)
         latents: Tensor = answer.latents if posterior is None else posterior.mode()
@@ -86,7 +90,7 @@ class AutoencoderCodec:
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
-        """Decoded images; a network may overshoot [0, 1] a little."""
+        """The decoded images in float32; they may lie a little outside [0, 1]."""
         sample: Tensor = self._call("decode", latents).sample
         return (sample.float() + 1) / 2
 

@@ -1,7 +1,8 @@
-"""Degradations of clean images, for controls and reproductions.
+"""Degradations of clean images, to make the inputs of restorers.
 
-Axes: h and w image height and width. Images are single, float, (3, h, w) in [0, 1];
-noise is not clipped, as denoisers are trained on it unclipped.
+Axes: h and w image height and width, h2 and w2 those after downscaling. Images are
+float (3, h, w) in [0, 1]. Noise may leave this range: it is not clipped, because
+denoisers are trained on unclipped noise.
 """
 
 import io
@@ -31,7 +32,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downscale:
-    """Bicubic reduction with anti-aliasing, by a whole factor."""
+    """Bicubic downscaling with anti-aliasing; both sides are divided by ``factor``."""
 
     kind: Literal["downscale"] = "downscale"
     factor: int
@@ -43,7 +44,7 @@ class Downscale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jpeg:
-    """JPEG compression and decompression; ``quality`` as in libjpeg."""
+    """JPEG compression and decompression; ``quality`` is libjpeg's, 1 to 100."""
 
     kind: Literal["jpeg"] = "jpeg"
     quality: int
@@ -61,16 +62,16 @@ def degrade(
     degradations: Sequence[Degradation],
     generator: torch.Generator,
 ) -> Float[Tensor, "3 h2 w2"]:
-    """The image after the degradations, in their order.
+    """The image after all degradations, applied in their order.
 
     Args:
-        image: in [0, 1]; its sides must be multiples of the total downscaling.
-        degradations: what happens to it.
-        generator: source of the noise, on the CPU.
+        image: in [0, 1], on the CPU; its sides must be multiples of the total downscaling.
+        degradations: none leaves the image as it is.
+        generator: draws the noise; on the CPU.
 
     Raises:
         ValueError: a side is no multiple of a downscaling factor.
-        TypeError: something is no degradation.
+        TypeError: a member of ``degradations`` is not a degradation.
     """
     for degradation in degradations:
         match degradation:
@@ -88,7 +89,7 @@ def degrade(
 
 
 def total_downscaling(degradations: Sequence[Degradation]) -> int:
-    """The factor between the sides of a clean image and of its degraded version."""
+    """A side of a clean image, divided by that side of its degraded version."""
     total = 1
     for degradation in degradations:
         if isinstance(degradation, Downscale):

@@ -1,10 +1,11 @@
-"""From restored images to enhanced ones: encode, transport, decode, interpolate.
+"""Enhancement of restored images: encode, transport, decode, interpolate.
 
 Axes: a alphas, b images, h and w image height and width, c latent channels, y and x
 latent height and width. Images are float in [0, 1].
 
-alpha follows Adrai et al. 2023, eq. 4: 0 is the full transport, 1 the image as it
-came; any real number is allowed.
+alpha is that of Adrai et al. 2023, eq. 4: 0 is the full transport, 1 the restored image
+unchanged; any real number is allowed. E and D are the codec's encoder and decoder, T is
+the transport of latents.
 """
 
 from collections.abc import Sequence
@@ -16,38 +17,43 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.codecs import Codec
-from dot_kernels.patches import Fold, patch_size_of, transport_latents
+from dot_kernels.latent_transport import transport_latents
+from dot_kernels.patches import Fold, patch_size_of
 from dot_kernels.transport import TransportOperator
 
 Decoding = Literal["residual", "direct"]
-"""``residual``: x + (1 − alpha)(D(T(E x)) − D(E x)), which takes the codec's own error
-out of the result. ``direct``, the paper's: (1 − alpha) D(T(E x)) + alpha x."""
+"""``residual``: x + (1 − alpha)(D(T(E x)) − D(E x)), in which the codec's own error
+cancels. ``direct``, as in the paper: (1 − alpha) D(T(E x)) + alpha x."""
 
 Interpolation = Literal["image", "latent"]
-"""Where alpha acts: between images (one decode for all alphas), or on the operator,
-which then moves toward the identity (one decode for each alpha)."""
+"""What alpha interpolates: ``image`` decoded images (one decoding for all alphas),
+``latent`` the latents before decoding (one decoding for each alpha)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transported:
-    """A batch of images on both sides of the transport, ready for any alpha.
+    """A batch of images before and after the transport, to be interpolated at any alpha.
 
-    ``latents`` and ``mapped_latents`` cover the padded images; the function
-    ``whole_cells`` cuts them down to cells without padding. ``codec_images`` is D(E x),
-    and is None with direct decoding, which has no use for it.
+    The latents are those of the padded images; ``whole_cells`` leaves the padding out.
     """
 
     images: Float[Tensor, "b 3 h w"]
+    """The restored images x."""
     latents: Float[Tensor, "b c y x"]
+    """E x."""
     mapped_latents: Float[Tensor, "b c y x"]
+    """T(E x)."""
     codec_images: Float[Tensor, "b 3 h w"] | None
+    """D(E x) for residual decoding; None for direct decoding, which does not need it."""
     mapped_images: Float[Tensor, "b 3 h w"] | None
+    """D(T(E x)) for image interpolation; None for latent interpolation."""
     codec: Codec
 
     def at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
-        """The enhanced images in [0, 1]; at alpha = 1 the images, bit for bit.
+        """The enhanced images in [0, 1].
 
-        Only direct decoding with latent interpolation gives D(E x) at alpha = 1.
+        At alpha = 1 these are the restored images, bit for bit, except with direct
+        decoding and latent interpolation, where they are D(E x).
         """
         if self.codec_images is not None:
             if alpha == 1:
@@ -58,9 +64,10 @@ class Transported:
         return within_range(torch.lerp(self.mapped_images, self.images, alpha))
 
     def direction(self) -> Float[Tensor, "b 3 h w"] | None:
-        """The line the alphas lie on: ``at(alpha)`` is images + (1 − alpha)·direction, clipped.
+        """The direction r with ``at(alpha)`` = x + (1 − alpha) r, clipped to [0, 1].
 
-        None for latent interpolation, where alphas lie on no line.
+        D(T(E x)) − D(E x) with residual decoding, D(T(E x)) − x with direct decoding.
+        None for latent interpolation, after which images are not linear in alpha.
         """
         if self.mapped_images is None:
             return None
@@ -70,13 +77,13 @@ class Transported:
     def _difference(
         self, alpha: float, codec_images: Float[Tensor, "b 3 h w"]
     ) -> Float[Tensor, "b 3 h w"]:
-        """What residual decoding adds to the images."""
+        """What residual decoding adds to the images: D(interpolated) − D(E x)."""
         if self.mapped_images is None:
             return self._decode_at(alpha) - codec_images
         return (1 - alpha) * (self.mapped_images - codec_images)
 
     def _decode_at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
-        """Decoding under (1 − alpha)·T + alpha·identity, noise and means included."""
+        """The decoded (1 − alpha) T(E x) + alpha E x, with the noise that T drew."""
         latents = (1 - alpha) * self.mapped_latents + alpha * self.latents
         return decode_as(latents, self.images, self.codec)
 
@@ -98,14 +105,15 @@ def enhance(
         images: restored images in [0, 1], of any size.
         codec: the codec that the operator was fitted with.
         operator: from ``solve_transport``.
-        alphas: 0 is the full transport, 1 the image as it came.
+        alphas: at least one; 0 is the full transport, 1 the restored image unchanged.
         decoding: see ``Decoding``.
         interpolation: see ``Interpolation``.
-        fold: weights of overlapping patches.
-        generators: one per image, for a stochastic operator only.
+        fold: weights of overlapping patches, see ``Fold``.
+        generators: one per image on the CPU; only used by a stochastic operator.
 
     Raises:
-        ValueError: no alphas, or the network's output is not finite.
+        ValueError: there are no alphas, the operator does not fit the codec, a stochastic
+            operator has a wrong number of generators, or an enhanced image is not finite.
     """
     if not alphas:
         raise ValueError("alphas must hold at least one number, got none")
@@ -118,13 +126,7 @@ def enhance(
         fold=fold,
         generators=generators,
     )
-    enhanced = torch.stack([transported.at(alpha) for alpha in alphas])
-    if not bool(torch.isfinite(enhanced).all()):
-        raise ValueError(
-            "enhanced images must be finite, got NaN or infinity; check the input images, "
-            "or run the network in float32"
-        )
-    return enhanced
+    return _finite(torch.stack([transported.at(alpha) for alpha in alphas]))
 
 
 def transport_images(
@@ -137,10 +139,14 @@ def transport_images(
     fold: Fold = "uniform",
     generators: Sequence[torch.Generator] = (),
 ) -> Transported:
-    """Encode, transport and decode once; the result answers for every alpha.
+    """Images encoded, transported and decoded, to be interpolated at any alpha.
 
-    The arguments are those of ``enhance``. Values that are not finite are passed on,
-    so that a caller can tell which image of a batch they belong to.
+    The arguments are those of ``enhance``. Values that are not finite are kept, so that
+    a caller can tell which image of a batch they belong to.
+
+    Raises:
+        ValueError: the operator does not fit the codec, or a stochastic operator has a
+            wrong number of generators.
     """
     size = patch_size_of(operator, codec.channels)
     latents = encode_padded(images, codec, least=size)
@@ -158,7 +164,13 @@ def transport_images(
 def encode_padded(
     images: Float[Tensor, "b 3 h w"], codec: Codec, *, least: int = 1
 ) -> Float[Tensor, "b c y x"]:
-    """Latents of images padded to a multiple of the factor, at least ``least`` cells wide."""
+    """Latents of images that are padded to a multiple of the codec's factor.
+
+    Args:
+        images: of any size.
+        codec: encodes the padded images.
+        least: height and width, in latent pixels, that the latents have at least.
+    """
     height, width = (
         max(-(-side // codec.factor), least) * codec.factor for side in images.shape[2:]
     )
@@ -168,29 +180,34 @@ def encode_padded(
 def decode_as(
     latents: Float[Tensor, "b c y x"], images: Float[Tensor, "b 3 h w"], codec: Codec
 ) -> Float[Tensor, "b 3 h w"]:
-    """Decoded latents, cropped to the size of the images they came from."""
+    """Decoded latents, cropped to the size of the images, in their dtype on their device."""
     return codec.decode(latents)[:, :, : images.shape[2], : images.shape[3]].to(images)
 
 
 def whole_cells(
     latents: Float[Tensor, "b c y x"], images: Float[Tensor, "b 3 h w"], factor: int
 ) -> Float[Tensor, "b c y2 x2"]:
-    """The latents whose factor × factor cell lies inside the images, padding left out."""
+    """The latent pixels whose factor × factor cell of image pixels holds no padding."""
     return latents[:, :, : images.shape[2] // factor, : images.shape[3] // factor]
 
 
 def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """Images clamped to [0, 1]; what is not finite becomes NaN, and is not hidden."""
+    """Images clamped to [0, 1], except that infinity and NaN become NaN."""
     return torch.where(images.isfinite(), images.clamp(0, 1), torch.nan)
 
 
 def pad_by_reflection(
     images: Float[Tensor, "b 3 h w"], height: int, width: int
 ) -> Float[Tensor, "b 3 h2 w2"]:
-    """Images continued to the bottom and the right by mirroring, as often as needed.
+    """Images extended at the bottom and the right by mirroring, as often as needed.
 
-    torch's own reflection padding stops at one mirror image, too few for images of a
-    few pixels.
+    torch's own reflection padding allows one mirror image only, too few for images of
+    a few pixels.
+
+    Args:
+        images: height and width at least 1.
+        height: wanted number of rows, at least that of the images.
+        width: wanted number of columns, at least that of the images.
     """
     if (height, width) == tuple(images.shape[2:]):
         return images
@@ -199,8 +216,22 @@ def pad_by_reflection(
     return images[:, :, rows[:, None], columns]
 
 
+def _finite(enhanced: Float[Tensor, "a b 3 h w"]) -> Float[Tensor, "a b 3 h w"]:
+    """The same images.
+
+    Raises:
+        ValueError: one of them is not finite.
+    """
+    if not bool(torch.isfinite(enhanced).all()):
+        raise ValueError(
+            "enhanced images must be finite, got NaN or infinity; check the input images, "
+            "or run the network in float32"
+        )
+    return enhanced
+
+
 def _mirrored(length: int, wanted: int) -> Tensor:
-    """Indices 0 1 2 … n−1 n−2 … 1 0 1 …, ``wanted`` of them."""
+    """The first ``wanted`` of the indices 0 1 2 … n−1 n−2 … 1 0 1 …, with n = length."""
     period = max(2 * (length - 1), 1)
     phase = torch.arange(wanted) % period
     return torch.minimum(phase, period - phase) if length > 1 else torch.zeros_like(phase)

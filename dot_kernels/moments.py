@@ -1,4 +1,4 @@
-"""Sufficient statistics of Gaussian models, mergeable across shards.
+"""Sufficient statistics of Gaussian models, which add up across shards.
 
 Axes: n samples, d features of one sample (a latent patch: channels * height * width).
 """
@@ -15,15 +15,17 @@ from torch import Tensor
 class GaussianMoments:
     """Count, mean and centred scatter of a set of vectors, in float64.
 
-    A commutative group under ``+`` and ``-``, so shards may finish in any order
-    and one shard can be taken back without touching the others. The scatter is
-    centred before it is summed: subtracting ``n * mean * mean.T`` afterwards
-    loses the small eigenvalues that the transport map divides by.
+    Up to rounding, the order of ``+`` does not matter and ``-`` undoes it, so shards may
+    finish in any order, and one can be taken out without reading the others again. The
+    scatter is centred before it is summed: subtracting ``n * mean * mean.T`` afterwards
+    would lose the small eigenvalues that the transport map divides by.
     """
 
     count: int
+    """Number n of vectors x."""
     mean: Float64[Tensor, "d"]
     scatter: Float64[Tensor, "d d"]
+    """Σ (x − mean)(x − mean)ᵀ over the vectors: n − 1 times their covariance."""
 
     @classmethod
     def zero(cls, dimension: int) -> "GaussianMoments":
@@ -53,12 +55,16 @@ class GaussianMoments:
 
     @property
     def dimension(self) -> int:
-        """Number of features d."""
+        """Number d of features of a sample."""
         return len(self.mean)
 
     def __add__(self, other: "GaussianMoments") -> "GaussianMoments":
-        """Pairwise update of Chan, Golub & LeVeque (1979)."""
-        self._require_same_dimension(other)
+        """Moments of both sets together, by the update of Chan, Golub & LeVeque (1979).
+
+        Raises:
+            ValueError: the dimensions differ.
+        """
+        self.require_same_dimension(other)
         n = self.count + other.count
         if n == 0:
             return self
@@ -68,12 +74,12 @@ class GaussianMoments:
         return GaussianMoments(n, self.mean + shift * (other.count / n), scatter)
 
     def __sub__(self, other: "GaussianMoments") -> "GaussianMoments":
-        """The moments that give ``self`` when ``other`` is added to them.
+        """Moments of this set without the samples of ``other``, which it must contain.
 
         Raises:
-            ValueError: ``other`` holds more samples than ``self``.
+            ValueError: ``other`` has more samples than ``self``, or the dimensions differ.
         """
-        self._require_same_dimension(other)
+        self.require_same_dimension(other)
         n = self.count - other.count
         if n < 0:
             raise ValueError(
@@ -89,10 +95,10 @@ class GaussianMoments:
         return GaussianMoments(n, mean, scatter)
 
     def covariance(self) -> Float64[Tensor, "d d"]:
-        """Unbiased covariance.
+        """Unbiased covariance of the samples.
 
         Raises:
-            ValueError: fewer than two samples were seen.
+            ValueError: there are fewer than two samples.
         """
         if self.count < 2:
             raise ValueError(f"covariance needs at least 2 samples, got {self.count}")
@@ -102,7 +108,12 @@ class GaussianMoments:
         """Sum of the samples and sum of their outer products."""
         return self.mean * self.count, self.scatter + self.count * torch.outer(self.mean, self.mean)
 
-    def _require_same_dimension(self, other: "GaussianMoments") -> None:
+    def require_same_dimension(self, other: "GaussianMoments") -> None:
+        """Return if both moments are of vectors with the same number of features.
+
+        Raises:
+            ValueError: they are not.
+        """
         if self.dimension != other.dimension:
             raise ValueError(
                 f"moments must have the same dimension, got {self.dimension} and {other.dimension}"
@@ -110,10 +121,13 @@ class GaussianMoments:
 
 
 def merge(parts: Iterable[GaussianMoments]) -> GaussianMoments:
-    """The sum of moments, in the order given; takes one after the other.
+    """Moments of all parts together, added in the order given.
+
+    An iterator is advanced one part at a time, so parts that it loads need not fit into
+    memory together.
 
     Raises:
-        ValueError: there are none, so their dimension is unknown.
+        ValueError: there are no parts, so the dimension is unknown, or dimensions differ.
     """
     rest = iter(parts)
     total = next(rest, None)

@@ -10,19 +10,21 @@ from jaxtyping import Float64
 from torch import Tensor
 
 NEGATIVE_TOLERANCE = 1e-9
-"""An eigenvalue below minus this share of the largest one is no rounding error."""
+"""The most, as a share of the largest eigenvalue, that rounding may put one below zero."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """Eigenvalues in ascending order and the matching orthonormal columns."""
+    """The eigen-decomposition of a symmetric positive semi-definite matrix."""
 
     values: Float64[Tensor, "d"]
+    """Eigenvalues in ascending order, none negative."""
     vectors: Float64[Tensor, "d d"]
+    """Orthonormal eigenvectors as columns, in the order of ``values``."""
 
     @property
     def condition(self) -> float:
-        """Largest over smallest eigenvalue; infinity when the smallest is not positive."""
+        """Largest over smallest eigenvalue; infinity when the smallest is zero."""
         smallest, largest = float(self.values[0]), float(self.values[-1])
         return largest / smallest if smallest > 0 else float("inf")
 
@@ -31,13 +33,12 @@ class Spectrum:
         return int((self.values > cutoff * self.values[-1]).sum())
 
     def power(self, exponent: float, cutoff: float = 0.0) -> Float64[Tensor, "d d"]:
-        """The matrix to a power; directions at or below the cutoff are left out.
-
-        A negative exponent gives the power of the pseudo-inverse.
+        """The matrix to a real power; a negative one is that of the pseudo-inverse.
 
         Args:
-            exponent: any real number.
-            cutoff: share of the largest eigenvalue, from which on a direction counts.
+            exponent: the power to which each eigenvalue is raised.
+            cutoff: directions whose eigenvalue is at most this share of the largest one
+                are treated as empty, and are empty in the result.
         """
         kept = self.values > cutoff * self.values[-1]
         vectors = self.vectors[:, kept]  # (d, r)
@@ -50,7 +51,8 @@ def spectrum(matrix: Float64[Tensor, "d d"]) -> Spectrum:
     Eigenvalues that rounding made slightly negative are set to zero.
 
     Raises:
-        ValueError: the matrix is not finite, or has a truly negative eigenvalue.
+        ValueError: the matrix is not finite, or has an eigenvalue that is more negative
+            than rounding explains (``NEGATIVE_TOLERANCE``).
     """
     if not bool(torch.isfinite(matrix).all()):
         raise ValueError("covariance must be finite, got NaN or infinity")
@@ -64,15 +66,20 @@ def spectrum(matrix: Float64[Tensor, "d d"]) -> Spectrum:
 
 
 def square_root(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """The symmetric positive semi-definite square root."""
+    """The symmetric positive semi-definite square root of such a matrix.
+
+    Raises:
+        ValueError: as for ``spectrum``.
+    """
     return spectrum(matrix).power(0.5)
 
 
 def factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:
-    """Some F with F Fᵀ equal to the matrix: Cholesky's, with pivots if it is singular.
+    """A matrix F with F Fᵀ equal to a symmetric positive semi-definite matrix.
 
-    The pivoted one stops at the numerical rank, where what is left is rounding: columns
-    that moments of fewer samples than dimensions do not have, nobody has to multiply.
+    Cholesky's factor, with pivoting where the matrix is singular, so that F then has as
+    many columns as the numerical rank: for moments of fewer samples than dimensions,
+    products of such factors are cheap. The square root where pivoting is inaccurate.
 
     Raises:
         ValueError: as for ``spectrum``.
@@ -88,7 +95,7 @@ def factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:
 
 
 def _pivoted_factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:
-    """Cholesky's factor with complete pivoting (LAPACK's dpstrf), rows put back in order."""
+    """Cholesky's factor by complete pivoting (LAPACK's dpstrf), its rows in the old order."""
     from scipy.linalg.lapack import dpstrf  # torch has none
 
     packed, pivots, rank, _ = dpstrf(matrix.numpy(force=True), lower=1)

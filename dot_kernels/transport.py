@@ -1,4 +1,4 @@
-"""The optimal transport map between two Gaussians, and the distance between them.
+"""The optimal transport map between two Gaussians.
 
 Axes: d features of one latent patch.
 
@@ -13,61 +13,65 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from dot_kernels.gelbrich import gaussian_distance
 from dot_kernels.moments import GaussianMoments
-from dot_kernels.spd import Spectrum, factor, spectrum, square_root
+from dot_kernels.spd import Spectrum, spectrum, square_root
 
 CONDITION_LIMIT = 1e10
-"""Above this condition number of Σ₁ (ridge included) its inverse is not trusted: the
-stochastic operator is used, and directions below 1 / CONDITION_LIMIT count as empty."""
+"""Largest condition number of Σ₁, ridge included, at which it is inverted. Above it the
+stochastic operator is used, and directions whose variance is at most the largest one
+over CONDITION_LIMIT count as empty."""
 
 DEFAULT_RIDGE = 1e-5
-"""Share of the mean variance that is added to every direction of both covariances."""
-
-
-_DOUBT = 1e-9
-"""Share of a nuclear norm that its quick form may be uncertain by."""
+"""Added to the variance of every direction, as a share of the mean variance of its side."""
 
 _ROUNDING = 1e-24
-"""A variance below this share of the squared mean is what rounding leaves of equal values."""
+"""A total variance up to this share of the squared mean is taken for rounding of equal values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportDiagnostics:
-    """What to look at before a map is trusted.
-
-    The distances are squared 2-Wasserstein distances of the fitted Gaussians to the
-    target; ``push_forward_error`` is ‖TΣ₁Tᵀ + Σ_w − Σ₂‖ / ‖Σ₂‖ (Frobenius), on the
-    covariances as measured, without the ridge.
-    """
+    """What to look at before a map is trusted."""
 
     branch: Literal["deterministic", "stochastic"]
+    """Which map was solved for: the one without noise, or the one that adds noise."""
     ridge: float
+    """The ridge that ``solve_transport`` was given."""
     source_count: int
+    """Number of patches behind Σ₁ and μ₁."""
     target_count: int
+    """Number of patches behind Σ₂ and μ₂."""
     source_condition: float
+    """Largest over smallest eigenvalue of Σ₁ with the ridge; infinity if it is singular."""
     source_rank: int
+    """Number of eigenvalues of Σ₁ with the ridge above the largest / CONDITION_LIMIT."""
     largest_gain: float
+    """Spectral norm of T: the most by which the map lengthens a direction."""
     push_forward_error: float
+    """‖TΣ₁Tᵀ + Σ_w − Σ₂‖ / ‖Σ₂‖ (Frobenius), of the covariances without the ridge."""
     gelbrich_before: float
+    """Squared 2-Wasserstein distance of the source's Gaussian to the target's."""
     gelbrich_after: float
+    """The same distance after the map, whose mean is the target's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TransportOperator:
-    """The map y = T(x − μ₁) + μ₂ + w, w ~ N(0, Σ_w), of latent patches.
-
-    ``noise_covariance`` is None for the deterministic map.
-    """
+    """The map y = T(x − μ₁) + μ₂ + w, w ~ N(0, Σ_w), of latent patches."""
 
     matrix: Float64[Tensor, "d d"]
+    """The matrix T; symmetric for the deterministic map."""
     source_mean: Float64[Tensor, "d"]
+    """The mean μ₁ of source patches."""
     target_mean: Float64[Tensor, "d"]
+    """The mean μ₂ of target patches."""
     noise_covariance: Float64[Tensor, "d d"] | None
+    """The covariance Σ_w of the noise w; None for the deterministic map, which adds none."""
     diagnostics: TransportDiagnostics
 
     @property
     def dimension(self) -> int:
-        """Number of features d."""
+        """Number d of features of a patch."""
         return len(self.source_mean)
 
     @property
@@ -76,31 +80,15 @@ class TransportOperator:
         return self.noise_covariance is not None
 
     def offset(self) -> Float64[Tensor, "d"]:
-        """The constant b of y = Tx + b + w: μ₂ − Tμ₁."""
+        """The constant b = μ₂ − Tμ₁ of the map y = Tx + b + w."""
         return self.target_mean - self.matrix @ self.source_mean
 
     def push_forward(
         self, mean: Float64[Tensor, "d"], covariance: Float64[Tensor, "d d"]
     ) -> tuple[Float64[Tensor, "d"], Float64[Tensor, "d d"]]:
         """Mean and covariance of mapped vectors, from those of the vectors."""
-        mapped = self.matrix @ covariance @ self.matrix.mT
-        if self.noise_covariance is not None:
-            mapped = mapped + self.noise_covariance
+        mapped = _mapped_covariance(self.matrix, self.noise_covariance, covariance)
         return self.matrix @ mean + self.offset(), mapped
-
-
-def gelbrich_distance(a: GaussianMoments, b: GaussianMoments) -> float:
-    """Squared 2-Wasserstein distance of the two Gaussians with these moments.
-
-    ‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2(Σ_b^½ Σ_a Σ_b^½)^½), Gelbrich (1990); for moments of
-    Inception features this is the Fréchet Inception Distance. Rounding below zero is
-    set to zero.
-
-    Raises:
-        ValueError: the dimensions differ, or one side has fewer than two samples.
-    """
-    a._require_same_dimension(b)
-    return _gelbrich(a.mean, a.covariance(), b.mean, b.covariance())
 
 
 def solve_transport(
@@ -108,53 +96,37 @@ def solve_transport(
 ) -> TransportOperator:
     """The optimal transport operator from the source's Gaussian to the target's.
 
-    The deterministic map (Adrai et al. 2023, eq. 2) where Σ₁ can be inverted, else
-    the stochastic one (eq. 5; Freirich et al. 2021, eq. 17 and 19). The choice falls
-    on the condition number of Σ₁ against CONDITION_LIMIT and is in the diagnostics.
+    The deterministic map (Adrai et al. 2023, eq. 2) where Σ₁ with its ridge has a
+    condition number of at most CONDITION_LIMIT, else the stochastic one (eq. 5;
+    Freirich et al. 2021, eq. 17 and 19); the diagnostics say which.
 
     Args:
         source: moments of patches of restored images.
         target: moments of patches of natural images.
-        ridge: share of a side's mean variance added to each of its directions; 0 for
-            the covariances as they are.
+        ridge: added to the variance of every direction, as a share of the mean variance
+            of its side; 0 for the covariances as they are.
 
     Raises:
-        ValueError: dimensions differ, too few patches, a side without variance,
-            moments that are not finite, or a negative ridge.
+        ValueError: the dimensions differ, a side has no more patches than dimensions,
+            does not vary or is not finite, or the ridge is negative.
     """
-    source._require_same_dimension(target)
+    source.require_same_dimension(target)
     if ridge < 0:
         raise ValueError(f"ridge must be at least 0, got {ridge}")
-    measured_source = _checked_covariance(source, "source")
-    measured_target = _checked_covariance(target, "target")
-    source_covariance = _with_ridge(measured_source, ridge)
-    target_covariance = _with_ridge(measured_target, ridge)
+    source_covariance = _with_ridge(_checked_covariance(source, "source"), ridge)
+    target_covariance = _with_ridge(_checked_covariance(target, "target"), ridge)
     source_spectrum = spectrum(source_covariance)
     noise: Tensor | None = None
     if source_spectrum.condition <= CONDITION_LIMIT:
         matrix = _deterministic_map(source_spectrum, target_covariance)
     else:
         matrix, noise = _stochastic_map(source_spectrum, target_covariance)
-    mapped = matrix @ measured_source @ matrix.mT
-    mapped = mapped if noise is None else mapped + noise
-    means = source.mean, target.mean
-    diagnostics = TransportDiagnostics(
-        branch="deterministic" if noise is None else "stochastic",
-        ridge=ridge,
-        source_count=source.count,
-        target_count=target.count,
-        source_condition=source_spectrum.condition,
-        source_rank=source_spectrum.rank(1 / CONDITION_LIMIT),
-        largest_gain=float(torch.linalg.matrix_norm(matrix, ord=2)),
-        push_forward_error=float((mapped - measured_target).norm() / measured_target.norm()),
-        gelbrich_before=_gelbrich(means[0], measured_source, means[1], measured_target),
-        gelbrich_after=_gelbrich(means[1], mapped, means[1], measured_target),
-    )
-    return TransportOperator(matrix, *means, noise, diagnostics)
+    diagnostics = _diagnose(source, target, ridge, source_spectrum, matrix, noise)
+    return TransportOperator(matrix, source.mean, target.mean, noise, diagnostics)
 
 
 def _deterministic_map(source: Spectrum, target: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """Σ₁^−½ (Σ₁^½ Σ₂ Σ₁^½)^½ Σ₁^−½ (Adrai et al. 2023, eq. 2)."""
+    """The matrix T = Σ₁^−½ (Σ₁^½ Σ₂ Σ₁^½)^½ Σ₁^−½ (Adrai et al. 2023, eq. 2)."""
     root, inverse_root = source.power(0.5), source.power(-0.5)
     matrix = inverse_root @ square_root(root @ target @ root) @ inverse_root
     return (matrix + matrix.mT) / 2
@@ -163,7 +135,7 @@ def _deterministic_map(source: Spectrum, target: Float64[Tensor, "d d"]) -> Floa
 def _stochastic_map(
     source: Spectrum, target: Float64[Tensor, "d d"]
 ) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"]]:
-    """Matrix and noise covariance for a singular source (Freirich et al. 2021, eq. 17, 19).
+    """T and Σ_w for a singular Σ₁ (Freirich et al. 2021, eq. 17 and 19).
 
     With the singular value decomposition Σ₂^½ Σ₁^½ = L S Rᵀ over its non-zero singular
     values, the matrix of eq. 17 is Σ₂^½ L Rᵀ Σ₁^½⁺ and the covariance of eq. 19 is
@@ -179,39 +151,54 @@ def _stochastic_map(
     return matrix, unexplained @ unexplained.mT
 
 
-def _gelbrich(
-    mean_a: Float64[Tensor, "d"],
-    covariance_a: Float64[Tensor, "d d"],
-    mean_b: Float64[Tensor, "d"],
-    covariance_b: Float64[Tensor, "d d"],
-) -> float:
-    """The distance of two Gaussians; the trace is a nuclear norm of factors."""
-    root_trace = _nuclear_norm(factor(covariance_b).mT @ factor(covariance_a))
-    bures = covariance_a.trace() + covariance_b.trace() - 2 * root_trace
-    return max(float((mean_a - mean_b).square().sum() + bures), 0.0)
+def _diagnose(
+    source: GaussianMoments,
+    target: GaussianMoments,
+    ridge: float,
+    source_spectrum: Spectrum,
+    matrix: Float64[Tensor, "d d"],
+    noise: Float64[Tensor, "d d"] | None,
+) -> TransportDiagnostics:
+    """Diagnostics of a solved map; ``source_spectrum`` is that of Σ₁ with the ridge."""
+    measured_source, measured_target = source.covariance(), target.covariance()
+    mapped = _mapped_covariance(matrix, noise, measured_source)
+    return TransportDiagnostics(
+        branch="deterministic" if noise is None else "stochastic",
+        ridge=ridge,
+        source_count=source.count,
+        target_count=target.count,
+        source_condition=source_spectrum.condition,
+        source_rank=source_spectrum.rank(1 / CONDITION_LIMIT),
+        largest_gain=float(torch.linalg.matrix_norm(matrix, ord=2)),
+        push_forward_error=float((mapped - measured_target).norm() / measured_target.norm()),
+        gelbrich_before=gaussian_distance(
+            source.mean, measured_source, target.mean, measured_target
+        ),
+        gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, measured_target),
+    )
 
 
-def _nuclear_norm(matrix: Float64[Tensor, "r s"]) -> Float64[Tensor, ""]:
-    """The sum of singular values, several times faster than by an SVD where that is exact.
-
-    They are the roots of the eigenvalues of MᵀM, whose rounding, eps times the largest
-    one, a root of a small one magnifies. Where that could be seen, the SVD decides.
-    """
-    if matrix.numel() == 0:
-        return matrix.new_zeros(())
-    smaller = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.mT
-    values = torch.linalg.eigvalsh(smaller.mT @ smaller)
-    rounding = torch.finfo(values.dtype).eps * values[-1]
-    norm: Tensor = values.clamp(min=0).sqrt().sum()
-    doubt = (rounding / values.clamp(min=rounding).sqrt()).sum()
-    if bool(doubt <= _DOUBT * norm):
-        return norm
-    exact: Tensor = torch.linalg.svdvals(matrix).sum()
-    return exact
+def _mapped_covariance(
+    matrix: Float64[Tensor, "d d"],
+    noise: Float64[Tensor, "d d"] | None,
+    covariance: Float64[Tensor, "d d"],
+) -> Float64[Tensor, "d d"]:
+    """Covariance T Σ Tᵀ + Σ_w of mapped vectors."""
+    mapped = matrix @ covariance @ matrix.mT
+    return mapped if noise is None else mapped + noise
 
 
 def _checked_covariance(moments: GaussianMoments, side: str) -> Float64[Tensor, "d d"]:
-    """The covariance, after the refusals that a user can do something about."""
+    """The covariance of moments that a map can be solved for.
+
+    Args:
+        moments: those of one side.
+        side: its name, for messages.
+
+    Raises:
+        ValueError: there are no more patches than dimensions, the patches do not vary,
+            or the moments are not finite.
+    """
     if moments.count <= moments.dimension:
         raise ValueError(
             f"{side} must hold more patches than the {moments.dimension} dimensions of a patch, "

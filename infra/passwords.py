@@ -1,8 +1,8 @@
 """Passwords for a new installation, as files that compose and Kubernetes read.
 
-`python -m infra.passwords FOLDER` makes them up and writes them; what is there already stays.
-They are the only place where a secret of the installation is written down: no file of this
-package holds one, and none is given on a command line.
+`python -m infra.passwords FOLDER` draws random passwords and writes all files; a folder that
+holds them all already stays as it is. Only these files hold secrets of the installation: no
+file of this package does, and no command line.
 """
 
 import secrets
@@ -11,11 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _BYTES = 24
-_OWN, _ANY = 0o600, 0o644
+"""Random bytes in a password."""
+
+_FOR_OWNER, _FOR_EVERYONE = 0o600, 0o644
 
 
 def main(folder: Path) -> int:
-    """0, when the folder holds all files; says what it has written."""
+    """Write all files into a folder, made if it is missing, and print their names.
+
+    Returns:
+        0 if the folder now holds all files. 1, with an error message and nothing written,
+        if it held some of them, because passwords in different files must match.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     missing = {name: text for name, text in files().items() if not (folder / name).exists()}
     if len(missing) not in (0, len(files())):
@@ -31,7 +38,7 @@ def main(folder: Path) -> int:
 
 
 def files() -> Mapping[str, str]:
-    """The text of every file, with passwords that nothing else has."""
+    """The text of every file by its name, with new passwords at each call."""
     database, broker, dashboard, store, grafana = (_password() for _ in range(5))
     login = f"PREFECT_API_AUTH_STRING=admin:{dashboard}"
     return {
@@ -59,19 +66,23 @@ def files() -> Mapping[str, str]:
 
 
 def _password() -> str:
-    """Characters that mean nothing in a URL, a shell, or an env file."""
+    """A random password, without characters special to URLs, shells and env files."""
     return secrets.token_urlsafe(_BYTES)
 
 
-def _lines(*words: str) -> str:
-    return "".join(f"{word}\n" for word in words)
+def _lines(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write for the owner; Prometheus reads its own as another user, past the folder's rights."""
-    path.touch(mode=_OWN)
+    """Write a file that only its owner may read, or everyone if it is Prometheus's.
+
+    Prometheus runs as another user. Its file is mounted alone into the container, so the
+    folder, which is closed to others, does not keep it from reading.
+    """
+    path.touch(mode=_FOR_OWNER)
     path.write_text(text, "utf-8")
-    path.chmod(_ANY if path.name == "prometheus-password" else _OWN)
+    path.chmod(_FOR_EVERYONE if path.name == "prometheus-password" else _FOR_OWNER)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A Prefect worker of type process that lets its flow runs end when it is told to stop.
+"""A Prefect worker of type process whose flow runs shut down gracefully on SIGTERM.
 
-`python -m infra.worker --pool dotpipe` is `prefect worker start --type process --pool dotpipe`
-with another end. Left to itself, that worker answers SIGTERM by killing its flow runs, which
-the server then believes to be running. Here the worker is halted first, so that it takes
-no new run; every flow run gets SIGTERM, ends the shards in hand if that takes seconds, and
-tells the server itself; then the worker goes. How long all that may take is up to whoever sent
-the signal: `stop_grace_period` of a container.
+`python -m infra.worker --pool dotpipe` starts `prefect worker start --type process --pool
+dotpipe` and differs from it on SIGTERM only. That worker kills its flow runs, which the server
+then believes to be running. Here the worker is stopped (SIGSTOP) first, so that it starts no
+new run. Every flow run then gets SIGTERM, finishes its current shards if that takes seconds,
+and reports its state to the server; the worker is terminated last. There is no timeout: the
+sender of the signal decides how long to wait, as a container does by `stop_grace_period`.
 """
 
 import os
@@ -16,11 +16,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
+"""Seconds between two looks at which flow runs are still alive."""
 
 
 def main(words: Sequence[str]) -> int:
-    """The worker's exit code, when it has ended.
+    """Start the worker, wait for its end, and return its exit code.
 
     Args:
         words: options of `prefect worker start`.
@@ -28,33 +29,33 @@ def main(words: Sequence[str]) -> int:
     # The worker ends itself by SIGINT, which it would inherit as ignored from some shells.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", *words]
-    # What whoever began this process gave it to hold is held by the worker too.
+    # The worker inherits open files, such as a lock that the starter of this process gave it.
     worker = subprocess.Popen(command, close_fds=False)  # noqa: S603 - our own interpreter
     signal.signal(signal.SIGTERM, lambda *_: _stop(worker))
     return worker.wait()
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """Halt the worker, let its flow runs end, then let the worker end."""
+    """Stop the worker, terminate its flow runs and wait for them, then terminate the worker."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     worker.send_signal(signal.SIGSTOP)
     for run in _flow_runs(worker.pid):
         os.kill(run, signal.SIGTERM)
     while _flow_runs(worker.pid):
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     worker.send_signal(signal.SIGCONT)
     worker.send_signal(signal.SIGTERM)
 
 
 def _flow_runs(worker: int) -> list[int]:
-    """The flow runs of a worker that have not ended, as process numbers."""
+    """Process ids of a worker's flow runs that have not ended."""
     tasks = Path(f"/proc/{worker}/task").glob("*/children")
     children = [int(word) for path in tasks for word in path.read_text().split()]
     return [child for child in children if _is_flow_run(child)]
 
 
 def _is_flow_run(process: int) -> bool:
-    """Whether a process is one of Prefect's, and at work: who has ended has no command line."""
+    """Whether a process runs Prefect and has not ended; a zombie's command line is empty."""
     try:
         return b"prefect" in Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:

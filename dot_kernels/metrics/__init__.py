@@ -1,23 +1,25 @@
-"""Image quality metrics: distortion of one image, fidelity of a set of them."""
+"""Image quality metrics.
+
+Distortion compares one image with its ground truth; fidelity compares the distribution
+of a set of images, by features of a network, with that of another set.
+"""
 
 from dot_kernels.metrics.distortion import (
     mean_squared_error,
     peak_signal_to_noise_ratio,
     structural_similarity,
 )
-from dot_kernels.metrics.fidelity import (
-    ClassSums,
-    Estimate,
-    FeatureStatistics,
-    FrechetEstimate,
-    frechet_distance,
-    inception_score,
+from dot_kernels.metrics.estimates import Estimate, FrechetEstimate
+from dot_kernels.metrics.feature_statistics import FeatureStatistics
+from dot_kernels.metrics.frechet import frechet_distance
+from dot_kernels.metrics.inception import ClassSums, inception_score
+from dot_kernels.metrics.line import ErrorSums, structural_similarity_along
+from dot_kernels.metrics.maximum_mean_discrepancy import (
     kernel_distance,
     kernel_subset_size,
     pairing_bias,
-    precision_recall,
 )
-from dot_kernels.metrics.line import ErrorSums, structural_similarity_along
+from dot_kernels.metrics.nearest_neighbours import precision_recall
 
 __all__ = [
     "ClassSums",

@@ -18,7 +18,7 @@ def mean_squared_error(image: Float[Tensor, "3 h w"], reference: Float[Tensor, "
 
 
 def peak_signal_to_noise_ratio(mse: float) -> float:
-    """PSNR in dB, for a peak of 1; infinity for equal images.
+    """PSNR in dB of a mean squared error on the [0, 1] scale; infinity for an error of 0.
 
     >>> peak_signal_to_noise_ratio(0.01)
     20.0
@@ -29,10 +29,10 @@ def peak_signal_to_noise_ratio(mse: float) -> float:
 def structural_similarity(
     image: Float[Tensor, "3 h w"], reference: Float[Tensor, "3 h w"]
 ) -> float | None:
-    """SSIM of Wang et al. 2004 (scikit-image), averaged over the colour channels.
+    """SSIM of Wang et al. 2004, at most 1, averaged over pixels and colour channels.
 
-    Gaussian window of sigma 1.5, population covariances, as in the paper. None where
-    a side is shorter than the window, for which SSIM is not defined.
+    scikit-image's, with the Gaussian window of sigma 1.5 and the population covariances
+    of the paper. None where a side is shorter than the window: SSIM is not defined there.
     """
     if min(image.shape[1:]) < SSIM_WINDOW:
         return None

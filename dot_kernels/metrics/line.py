@@ -1,11 +1,12 @@
-"""Distortion along a line of images, x + t·r, for many t at the cost of one.
+"""Distortion of the images x + t·r for many numbers t, at the cost of about one.
 
-Axes: b images, h and w image height and width, t points on the line.
+Axes: b images, h and w image height and width, t points (numbers t), k planes, p
+positions of the SSIM window times channels.
 
-Interpolation between images makes every alpha such a point: t = 1 − alpha, from the
-image as it came (t = 0) in the direction that ``Transported.direction`` gives. Squared
-error is then quadratic in t, and so are the local statistics of SSIM. All of this is
-before clipping to [0, 1].
+Image interpolation gives such a line: with the restored image x and the direction r of
+``Transported.direction``, the enhanced image is that of t = 1 − alpha, before it is
+clipped to [0, 1]. Squared error is quadratic in t, and so are the local statistics that
+SSIM is made of; their coefficients are computed once.
 """
 
 from collections.abc import Sequence
@@ -25,11 +26,17 @@ _STRIP_PIXELS = 1 << 15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ErrorSums:
-    """Three means over pixels and channels: of e², e·r and r², e = x − reference."""
+    """What squared errors along a line are made of, as means over pixels and channels.
+
+    x is the start of the line, r its direction, and e = x − reference.
+    """
 
     error: Float64[Tensor, "b"]
+    """⟨e²⟩."""
     cross: Float64[Tensor, "b"]
+    """⟨e·r⟩."""
     change: Float64[Tensor, "b"]
+    """⟨r²⟩."""
 
     @classmethod
     def of(
@@ -38,14 +45,17 @@ class ErrorSums:
         direction: Float[Tensor, "b 3 h w"],
         reference: Float[Tensor, "b 3 h w"],
     ) -> "ErrorSums":
-        """The sums of the line through ``start``, accumulated in float64."""
+        """The means for lines start + t·direction, accumulated in float64."""
         error, change = (start - reference).double().flatten(1), direction.double().flatten(1)
         return cls(
             error.square().mean(dim=1), (error * change).mean(dim=1), change.square().mean(dim=1)
         )
 
     def mean_squared_error(self, points: Sequence[float]) -> Float64[Tensor, "t b"]:
-        """Of x + t·r at each t: ⟨e²⟩ + 2t⟨e·r⟩ + t²⟨r²⟩."""
+        """The mean squared error ⟨e²⟩ + 2t⟨e·r⟩ + t²⟨r²⟩ of x + t·r for each t in ``points``.
+
+        On the [0, 1] scale; a result that rounding made negative is set to zero.
+        """
         t = torch.tensor(points, dtype=torch.float64, device=self.error.device)[:, None]
         return (self.error + 2 * t * self.cross + t.square() * self.change).clamp(min=0)
 
@@ -56,12 +66,12 @@ def structural_similarity_along(
     reference: Float[Tensor, "b 3 h w"],
     points: Sequence[float],
 ) -> Float64[Tensor, "t b"] | None:
-    """SSIM of x + t·r against the reference at each t, as ``structural_similarity`` has it.
+    """SSIM of start + t·direction against the reference, for each t in ``points``.
 
-    With the local means, variances and covariances of x, r and the reference under the
-    Gaussian window, SSIM (Wang et al. 2004, eq. 13) at t is a quotient of polynomials:
-    (quadratic in t) / (quartic in t) at every pixel. None where a side is shorter than
-    the window.
+    The same number as by ``structural_similarity``: at each position of the Gaussian
+    window, SSIM (Wang et al. 2004, eq. 13) is a polynomial of degree 2 in t over one of
+    degree 4, whose coefficients are local means, variances and covariances of the start
+    x, the direction r and the reference y. None where a side is shorter than the window.
     """
     if min(start.shape[2:]) < SSIM_WINDOW:
         return None
@@ -79,7 +89,7 @@ def _similarity(
     y: Float[Tensor, "3 h w"],
     powers: Float64[Tensor, "t 5"],
 ) -> Float64[Tensor, "t"]:
-    """The line of one image, strip by strip, so that memory does not grow with its height."""
+    """SSIM of one image at each t, summed over strips of bounded memory."""
     height, width = x.shape[1:]
     windows = height - SSIM_WINDOW + 1
     rows = max(_STRIP_PIXELS // width, 2 * SSIM_WINDOW)
@@ -97,7 +107,7 @@ def _sum_of_scores(
     y: Float64[Tensor, "3 h w"],
     powers: Float64[Tensor, "t 5"],
 ) -> Float64[Tensor, "t"]:
-    """SSIM at each t, summed over the places of the window and the channels."""
+    """SSIM at each t, summed over channels and over the positions of the window."""
     blurred = _blur(torch.cat([x, r, y, x * x, x * r, r * r, y * y, x * y, r * y]))
     mx, mr, my, xx, xr, rr, yy, xy, ry = blurred.reshape(9, -1)  # each (p,)
     luminance = [2 * my * mx + _C1, 2 * my * mr]
@@ -110,7 +120,7 @@ def _sum_of_scores(
 
 
 def _product(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
-    """The coefficients of a product of two polynomials, lowest power first."""
+    """Coefficients of the product of two polynomials; all lists have the lowest power first."""
     answer = [torch.zeros_like(a[0]) for _ in range(len(a) + len(b) - 1)]
     for i, left in enumerate(a):
         for j, right in enumerate(b):
@@ -119,7 +129,7 @@ def _product(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
 
 
 def _blur(planes: Float64[Tensor, "k h w"]) -> Float64[Tensor, "k h2 w2"]:
-    """Each plane under the Gaussian window, where the window fits into it."""
+    """Weighted means of each plane under the Gaussian window, where it fits in wholly."""
     reach = SSIM_WINDOW // 2
     offsets = torch.arange(-reach, reach + 1, dtype=planes.dtype, device=planes.device)
     window = torch.exp(-offsets.square() / (2 * _SIGMA**2))

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 
-from dot_kernels import GaussianMoments
-from dot_kernels.transport import gelbrich_distance
+from dot_kernels import GaussianMoments, gelbrich_distance
 from tasks.io.artifacts.features import FeatureWriter
 
 DIMENSION, SHARDS = 2048, 4

@@ -6,15 +6,12 @@ import torch
 from torch.testing import assert_close
 
 from dot_kernels import GaussianMoments
+from dot_kernels.moments import merge
 
 
 def draw_samples(count, dimension, rng, dtype=torch.float64):
     mixing = torch.randn(dimension, dimension, generator=rng, dtype=dtype)
     return torch.randn(count, dimension, generator=rng, dtype=dtype) @ mixing
-
-
-def merge(parts):
-    return sum(parts, GaussianMoments.zero(parts[0].dimension))
 
 
 def assert_same_moments(actual, expected):
@@ -123,3 +120,8 @@ def test_samples_that_are_not_finite_are_refused(value):
     samples[1, 2] = value
     with pytest.raises(ValueError, match="samples must be finite"):
         GaussianMoments.of(samples)
+
+
+def test_no_moments_cannot_be_merged():
+    with pytest.raises(ValueError, match="parts must hold at least one set of moments, got none"):
+        merge([])

@@ -3,9 +3,8 @@ import scipy.linalg
 import torch
 from torch.testing import assert_close
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, gelbrich_distance
 from dot_kernels.spd import factor, spectrum, square_root
-from dot_kernels.transport import gelbrich_distance
 
 
 @pytest.fixture

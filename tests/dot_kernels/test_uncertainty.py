@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from torch.testing import assert_close
 
 from dot_kernels import GaussianMoments
-from dot_kernels.moments import merge
 from dot_kernels.uncertainty import map_standard_error
 
 
@@ -15,20 +13,6 @@ def draw_images(rng, count, patches=40, deviation=1.0, dimension=1):
 
 def moments(images):
     return [GaussianMoments.of(image) for image in images]
-
-
-def test_merged_moments_are_those_of_all_samples(rng):
-    images = draw_images(rng, 4)
-    together = GaussianMoments.of(images.flatten(0, 1))
-    merged = merge(moments(images))
-    assert merged.count == together.count
-    assert_close(merged.mean, together.mean)
-    assert_close(merged.scatter, together.scatter)
-
-
-def test_no_moments_cannot_be_merged():
-    with pytest.raises(ValueError, match="parts must hold at least one set of moments, got none"):
-        merge([])
 
 
 def jackknife(source, target, groups):

@@ -19,7 +19,8 @@ from workspaces import plain_pipeline as pipeline
 
 import tasks.evaluate.fidelity
 from dot_kernels import gelbrich_distance
-from dot_kernels.metrics.fidelity import GROUPS, FrechetEstimate
+from dot_kernels.metrics import FrechetEstimate
+from dot_kernels.metrics.feature_statistics import GROUPS
 from tasks.evaluate.summarise import plan_summary, summary_facts
 from tasks.io.draws import draw_of
 from tasks.io.networks.extractors import load_extractor

@@ -1,0 +1,99 @@
+"""A transport operator applied to all overlapping patches of latents.
+
+Axes: b images, c latent channels, h and w latent height and width, p patch size, n
+patches of one image, d = c * p * p features of one patch.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from dot_kernels.convolution import convolve_patches, shortest_side
+from dot_kernels.patches import Fold, patch_size_of, weighted_average
+from dot_kernels.spd import square_root
+from dot_kernels.transport import TransportOperator
+
+
+def transport_latents(
+    latents: Float[Tensor, "b c h w"],
+    operator: TransportOperator,
+    *,
+    fold: Fold = "uniform",
+    generators: Sequence[torch.Generator] = (),
+) -> Float[Tensor, "b c h w"]:
+    """Latents whose overlapping patches were all mapped and averaged back.
+
+    Equal to unfold, map, weighted fold, division by the folded weights, at every
+    position (Adrai et al. 2023, section 3.2), but computed as convolutions.
+
+    Args:
+        latents: at least one patch high and wide; any floating dtype, which is kept.
+        operator: fitted on patches of latents with as many channels; its dimension
+            gives the patch size p.
+        fold: weights of the overlapping patches in the average.
+        generators: one per image, on the CPU; needed by a stochastic operator, whose
+            noise is independent per patch, and unused by a deterministic one.
+
+    Raises:
+        ValueError: the operator does not fit the channels, latents are smaller than a
+            patch, or a stochastic operator gets a wrong number of generators.
+    """
+    size = patch_size_of(operator, latents.shape[1])
+    height, width = latents.shape[2:]
+    if min(height, width) < size:
+        raise ValueError(
+            f"latents must be at least one patch of {size}×{size}, got {height}×{width}; "
+            "pad the image or fit with a smaller patch size"
+        )
+    is_small = min(height, width) < shortest_side(size)
+    apply = _unfold_and_map if is_small else convolve_patches
+    mapped = apply(latents, operator, size, fold)
+    if operator.is_stochastic:
+        mapped = mapped + _noise(latents, operator, size, fold, generators)
+    return mapped
+
+
+def _unfold_and_map(
+    latents: Float[Tensor, "b c h w"], operator: TransportOperator, size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """The deterministic part, patch by patch: for latents too small for convolutions."""
+    patches = functional.unfold(latents, size)  # (b, d, n)
+    matrix, offset = operator.matrix.to(latents), operator.offset().to(latents)
+    return weighted_average(matrix @ patches + offset[:, None], latents.shape[2:], size, fold)
+
+
+def _noise(
+    latents: Float[Tensor, "b c h w"],
+    operator: TransportOperator,
+    size: int,
+    fold: Fold,
+    generators: Sequence[torch.Generator],
+) -> Float[Tensor, "b c h w"]:
+    """The weighted average of noise drawn independently for every patch.
+
+    Raises:
+        ValueError: the number of generators is not that of the images.
+    """
+    batch, _, height, width = latents.shape
+    if len(generators) != batch:
+        raise ValueError(
+            f"a stochastic operator needs one generator per image, got {len(generators)} "
+            f"for {batch} images"
+        )
+    root = _noise_root(operator)  # (d, d)
+    count = (height - size + 1) * (width - size + 1)
+    draws = [torch.randn(len(root), count, generator=generator) for generator in generators]
+    patches = root @ torch.stack(draws)  # (b, d, n)
+    return weighted_average(patches, latents.shape[2:], size, fold).to(latents)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)  # or gradients would fail later, if the first call was without
+def _noise_root(operator: TransportOperator) -> Float[Tensor, "d d"]:
+    """The square root of the noise covariance, in float32 on the CPU."""
+    assert operator.noise_covariance is not None  # noqa: S101 - only asked for if there is one
+    return square_root(operator.noise_covariance.cpu()).float()

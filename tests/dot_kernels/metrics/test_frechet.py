@@ -1,0 +1,150 @@
+"""The Fréchet distance against torch-fidelity, closed forms and known Gaussians."""
+
+import math
+from functools import reduce
+from operator import add
+
+import pytest
+import scipy.linalg
+import torch
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from dot_kernels import GaussianMoments
+from dot_kernels.metrics import FeatureStatistics, frechet_distance
+
+
+def by_torch_fidelity(a, b):
+    sides = [fid_features_to_statistics(x.double()) for x in (a, b)]
+    return fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"]
+
+
+@pytest.mark.parametrize(("d", "shift"), [(1, 0.5), (2, 0.5), (16, 0.3), (64, 1.0)])
+def test_distance_is_that_of_torch_fidelity(draw_features, statistics, d, shift):
+    a, b = draw_features(300, d), 1.5 * draw_features(500, d, shift)
+    if d == 1:  # np.cov gives torch-fidelity a number, not a matrix
+        expected = float((a.double().mean() - b.double().mean()) ** 2)
+        expected += float((a.double().std() - b.double().std()) ** 2)
+    else:
+        expected = by_torch_fidelity(a, b)
+    value = frechet_distance(statistics(a), statistics(b)).value
+    assert value == pytest.approx(expected, rel=1e-9)  # theirs: eigenvalues of a product
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 30), (20, 400), (400, 30)])
+def test_distance_of_fewer_images_than_features_is_that_of_torch_fidelity(
+    draw_features, statistics, n, m
+):
+    a, b = draw_features(n, 48), draw_features(m, 48, 0.5)
+    value = frechet_distance(statistics(a), statistics(b)).value
+    # Theirs takes roots of eigenvalues that should be zero and are 1e-16 of the largest:
+    # each of some thirty empty directions may add 1e-8 of the largest variance.
+    assert value == pytest.approx(by_torch_fidelity(a, b), rel=1e-6)
+
+
+def test_distance_of_known_moments_is_the_closed_form(draw_draws):
+    """Features on a grid: means 0 and 3, spreads 1 and 2 in each of two directions."""
+    square = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]).repeat(5, 1)
+    scale = 20 / 19  # unbiased covariances
+    a, b = (FeatureStatistics.of(x, draw_draws(20), capacity=0) for x in (square, 2 * square + 3))
+    assert frechet_distance(a, b).value == pytest.approx(2 * 3**2 + 2 * scale * (2 - 1) ** 2)
+
+
+@pytest.mark.parametrize(("n", "d"), [(200, 8), (30, 48)])
+def test_distance_of_equal_sets_is_zero(draw_features, statistics, n, d):
+    features = draw_features(n, d, shift=3.0)
+    estimate = frechet_distance(statistics(features), statistics(features.flip(0)))
+    size = float(features.double().var(dim=0).sum())
+    assert estimate.value == pytest.approx(0, abs=1e-12 * size)  # of traces that cancel
+
+
+def test_distance_is_symmetric_and_does_not_depend_on_sharding(draw_features, draw_draws, in_parts):
+    features, draws = draw_features(200), draw_draws(200)
+    other = FeatureStatistics.of(2 * draw_features(150), draw_draws(150), capacity=5)
+    whole = FeatureStatistics.of(features, draws, capacity=5)
+    merged = reduce(add, in_parts(features, draws, (1, 2, 90, 90), 5))
+    expected = frechet_distance(whole, other)
+    assert frechet_distance(other, whole) == pytest.approx(expected)
+    assert frechet_distance(merged, other) == pytest.approx(expected)
+
+
+def test_distance_of_a_flat_set_is_that_of_means_and_one_spread(draw_features, statistics):
+    features = draw_features(40)
+    flat = statistics(torch.full((30, 6), 2.0))
+    expected = GaussianMoments.of(features)
+    value = (expected.mean - 2).square().sum() + expected.covariance().trace()
+    assert frechet_distance(statistics(features), flat).value == pytest.approx(float(value))
+    assert frechet_distance(flat, flat) == (0, 0, 0)
+
+
+def test_error_is_the_spread_over_independent_draws(draw_features, statistics):
+    estimates = [
+        frechet_distance(
+            statistics(draw_features(300, 5), 0), statistics(1.4 * draw_features(400, 5, 0.4), 0)
+        )
+        for _ in range(24)
+    ]
+    spread = torch.tensor([estimate.value for estimate in estimates]).std()
+    errors = torch.tensor([estimate.error for estimate in estimates])
+    assert 0.5 * spread < errors.square().mean().sqrt() < 2 * spread
+
+
+def test_extrapolated_distance_is_closer_to_the_truth_at_five_images_a_dimension(
+    draw_features, statistics
+):
+    d, seeds = 16, 12
+    mixing = torch.eye(d) + 0.3 * torch.randn(d, d, generator=torch.Generator().manual_seed(d))
+    covariance = (mixing.mT @ mixing).double().numpy()
+    cross = scipy.linalg.sqrtm(covariance @ (1.3**2 * covariance)).real.trace()
+    truth = (1 + 1.3**2) * covariance.trace() - 2 * cross + 0.39**2 * d
+    estimates = [
+        frechet_distance(
+            statistics(draw_features(5 * d, d), 0),
+            statistics(1.3 * draw_features(5 * d, d, 0.3), 0),
+        )
+        for _ in range(seeds)
+    ]
+    away = {
+        name: sum(getattr(estimate, name) - truth for estimate in estimates) / seeds
+        for name in ("value", "extrapolated")
+    }
+    assert away["value"] > 0
+    assert abs(away["extrapolated"]) < away["value"] / 4
+    misses = {
+        name: sum(abs(getattr(estimate, name) - truth) for estimate in estimates)
+        for name in ("value", "extrapolated")
+    }
+    assert misses["extrapolated"] < misses["value"]
+
+
+@pytest.mark.parametrize("side", ["first", "second", "both"])
+def test_errors_are_unknown_where_groups_are_too_empty(draw_features, statistics, side):
+    """Half of the groups hold a single image: the distance stands, its error does not."""
+    draws = torch.tensor([0, 0, 0, 0, 5])  # groups 5 to 9 are one half
+    few = FeatureStatistics.of(draw_features(5), draws, capacity=9)
+    many = statistics(draw_features(200))
+    pair = {"first": (few, many), "second": (many, few), "both": (few, few)}[side]
+    estimate = frechet_distance(*pair)
+    assert math.isfinite(estimate.value)
+    assert estimate.error is None
+    assert estimate.extrapolated is None
+
+
+def test_errors_are_known_as_soon_as_every_half_has_two_images(draw_features):
+    draws = torch.tensor([0, 1, 5, 6, 2, 7])
+    few = FeatureStatistics.of(draw_features(6), draws, capacity=9)
+    estimate = frechet_distance(few, few)
+    assert estimate.error == pytest.approx(0, abs=1e-12)
+    assert estimate.extrapolated == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_distance_of_fewer_than_two_images_is_refused(draw_features, statistics, count):
+    few, many = statistics(draw_features(count)), statistics(draw_features(50))
+    for pair in ((few, many), (many, few)):
+        with pytest.raises(ValueError, match=f"at least 2 samples, got {count}"):
+            frechet_distance(*pair)
+
+
+def test_features_of_different_networks_have_no_distance(draw_features, statistics):
+    with pytest.raises(ValueError, match="must have the same dimension, got 6 and 4"):
+        frechet_distance(statistics(draw_features(5)), statistics(draw_features(5, 4)))
