@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.enhance_dataset import match_shards
-from flows.runs.pool import Lost, Pool, RunRequest
+from flows.runs.pool import FailedRequest, RunRequest, WorkPoolRuns
 from flows.runs.presence import at_work
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
@@ -51,14 +51,14 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
         with claims.held(name) as ours:
             if ours:
                 cancel_late_runs()
-                pool = Pool(config, queue)
+                pool = WorkPoolRuns(config, queue)
                 pool.watch(runs_under_way(config))
                 return _conduct(config, pool)
         if claims.is_alive(name):
             return Completed(name="Skipped", message="another run of this backfill is at work")
 
 
-def _conduct(config: Config, pool: Pool) -> State[str]:
+def _conduct(config: Config, pool: WorkPoolRuns) -> State[str]:
     if is_finished(config):
         return Completed(message="nothing to do: every shard of every step is done")
     _stage("shard", "shard-corpus", config, pool)
@@ -73,7 +73,7 @@ def _conduct(config: Config, pool: Pool) -> State[str]:
     return Completed(message=f"report: {address}")
 
 
-def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
+def _stage(verb: str, name: str, config: Config, pool: WorkPoolRuns) -> None:
     """Have one flow run as a whole, if anything is missing that this verb makes."""
     if is_finished(config, verb):
         return
@@ -81,16 +81,16 @@ def _stage(verb: str, name: str, config: Config, pool: Pool) -> None:
     _require_all(pool.run([RunRequest(name, key, {"config": config.model_dump(mode="json")})]))
 
 
-def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
+def _enhance(config: Config, operator: OperatorRef, pool: WorkPoolRuns) -> None:
     """Have the shards that miss something enhanced, and look again until none does."""
     former: list[str] = []
     watch = BlockWatch(config)
     while True:
         watch.begin()
         sent = list[str]()
-        errands = _blocks(config, operator, watch)
+        requests = _blocks(config, operator, watch)
         lost = pool.run(
-            _noting(sent, errands),
+            _noting(sent, requests),
             at_once=config.blocks.at_once,
             ended=watch.count,
             waited=watch.wait,
@@ -108,14 +108,14 @@ def _enhance(config: Config, operator: OperatorRef, pool: Pool) -> None:
         former = sent
 
 
-def _noting(keys: list[str], errands: Iterable[RunRequest]) -> Iterator[RunRequest]:
-    for errand in errands:
-        keys.append(errand.key)
-        yield errand
+def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequest]:
+    for request in requests:
+        keys.append(request.key)
+        yield request
 
 
 def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterator[RunRequest]:
-    """An errand for every block of shards of which something is missing, in their order.
+    """A request for every block of shards of which something is missing, in their order.
 
     Blocks are cut from all shards, done or not, so that a block is the same, and has the
     same key, whatever of it is done.
@@ -126,10 +126,10 @@ def _blocks(config: Config, operator: OperatorRef, watch: BlockWatch) -> Iterato
         planned = [unit for _, unit in block]
         watch.pass_by(sum(unit.images for unit in planned if unit.job is None))
         if any(unit.job is not None for unit in planned):
-            yield _errand(config, operator, planned)
+            yield _request(config, operator, planned)
 
 
-def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
+def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
     wanted = config.model_dump(mode="json", exclude={"compute", "blocks"})
     content = {unit.unit: unit.fingerprint for unit in block}
@@ -146,8 +146,8 @@ def _errand(config: Config, operator: OperatorRef, block: list[Planned]) -> RunR
     return RunRequest("enhance-block", key, parameters, tuple(tags), images, name)
 
 
-def _require_all(lost: list[Lost]) -> None:
-    """Check that no errand was given up.
+def _require_all(lost: list[FailedRequest]) -> None:
+    """Check that no request was given up.
 
     Raises:
         ShardsFailed: some were.
