@@ -33,7 +33,7 @@ from typing import Any
 
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from servers.child_processes import begin, end, free_port, kill, last_words, told
+from servers.child_processes import begin, end, end_of_log, free_port, kill, with_variable
 
 from flows.cli.commands import QUIET
 
@@ -53,7 +53,7 @@ QUICK: Mapping[str, str] = {
 """Loops that an operator leaves at 2 to 60 s, at a second or two."""
 
 _CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
-_PATIENCE_S = 120
+_START_TIMEOUT_S = 120
 
 
 @dataclass
@@ -71,19 +71,20 @@ class Kept(ABC):
         self.started = datetime.now(UTC)
         program = [sys.executable, "-m", "prefect", *self.words]
         self.process = begin(program, log=self.log, env=self.environment)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while not self.is_at_work():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError(
-                    f"prefect {' '.join(self.words)} must be at work within {_PATIENCE_S} s, but "
-                    f"is not; {self.log} ends with {last_words(self.log)!r}"
+                    f"prefect {' '.join(self.words)} must be at work within "
+                    f"{_START_TIMEOUT_S} s, but is not; {self.log} ends with "
+                    f"{end_of_log(self.log)!r}"
                 )
             time.sleep(0.1)
 
     def kill(self) -> None:
         """End it at once (-9), and all that it has started, then or at another time."""
-        kill(told("PREFECT_HOME", self.environment["PREFECT_HOME"]))
+        kill(with_variable("PREFECT_HOME", self.environment["PREFECT_HOME"]))
         self.process.wait()
 
     def kill_alone(self) -> None:
