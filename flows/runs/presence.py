@@ -26,7 +26,7 @@ def at_work(flow: F) -> F:
 
     The flow's first parameter must be its configuration, which is registered in the
     workspace. The flow begins after any clean-up that is under way, because that would
-    remove the files it publishes. When a worker is told to end, the flow ends in time.
+    remove the files it publishes. After SIGTERM the process ends in time.
 
     Raises:
         ConfigurationError: another configuration makes a data set of the same name otherwise.
@@ -37,7 +37,7 @@ def at_work(flow: F) -> F:
         claims, run = Workspace(config.workspace).claims, flow_run.get_id()
         before_exit = None if run is None else partial(_mark_cut_off, UUID(run))
         ours = claims.held(presence(config, run or uuid.uuid4()), patient=True)
-        with shutdown_deadline(before_exit), ours:  # or a former process of this run holds it
+        with shutdown_deadline(before_exit), ours:  # waits for a former process of this run
             if CLEANING in claims.names():
                 with claims.held(CLEANING, patient=True):  # when it has ended, or its owner has
                     pass

@@ -35,7 +35,7 @@ def graceful_shutdown() -> Iterator[None]:
 
 @contextmanager
 def shutdown_deadline(before_exit: Callable[[], object] | None = None) -> Iterator[None]:
-    """SIGTERM forces the process to exit after ``GRACE_S`` if the block still runs then.
+    """SIGTERM forces the process to exit ``GRACE_S`` later if the block still runs then.
 
     To exit at any moment is safe: what is published is whole, and the rest is made anew.
     Has no effect outside the main thread, where no signal arrives.

@@ -55,7 +55,7 @@ class StepReport:
     images: int = 0
     """Images of all units that are done, by this run or before it."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Images of the units that this run has made and refused an image of, by reason."""
+    """Images that were refused in the units that this run has made, by reason."""
     failures: list[Failure] = field(default_factory=list)
     is_cut_short: bool = False
     """Whether the step was given up because a store was away."""

@@ -58,9 +58,9 @@ class Nodes:
     """The nodes' raylets, in the order of their start; the first one is the head's."""
 
     address: str
-    """Of the head, for processes on its machine."""
+    """The head's address for processes on its machine."""
     client: str
-    """Of the head, for processes anywhere."""
+    """The head's address for processes anywhere, as in ``ray://host:port``."""
     raylets: list[psutil.Process]
 
     def processes(self, node: int) -> list[psutil.Process]:
@@ -68,7 +68,7 @@ class Nodes:
         return [self.raylets[node], *self.raylets[node].children(recursive=True)]
 
     def kill(self, node: int) -> None:
-        """End a node at once, as a cut of its power would."""
+        """Kill a node, as a power cut would."""
         for process in self.processes(node):
             process.kill()
 
