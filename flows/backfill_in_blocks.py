@@ -13,7 +13,7 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.runs.pool import Lost, Pool, RunRequest
+from flows.runs.pool import FailedRequest, RunRequest, WorkPoolRuns
 from flows.runs.presence import at_work
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
@@ -52,36 +52,36 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
         with claims.held(name) as ours:
             if ours:
                 cancel_late_runs()
-                pool = Pool(config, queue)
-                pool.watch(runs_under_way(config))
-                return _conduct(config, pool)
+                runs = WorkPoolRuns(config, queue)
+                runs.watch(runs_under_way(config))
+                return _conduct(config, runs)
         if claims.is_alive(name):
             return Completed(name="Skipped", message="another run of this backfill is at work")
 
 
-def _conduct(config: Config, pool: Pool) -> State[str]:
+def _conduct(config: Config, runs: WorkPoolRuns) -> State[str]:
     if is_finished(config):
         return Completed(message="nothing to do: every shard of every step is done")
     for verb in VERBS:
         if verb == "enhance":
-            _enhance(config, pool)
+            _enhance(config, runs)
         else:
-            _stage(verb, config, pool)
+            _stage(verb, config, runs)
     address = report_address(config)
     tell_run("finished", config.name, {"report": address})
     return Completed(message=f"report: {address}")
 
 
-def _stage(verb: Verb, config: Config, pool: Pool) -> None:
+def _stage(verb: Verb, config: Config, runs: WorkPoolRuns) -> None:
     """Have one flow run as a whole, if anything is missing that this verb makes."""
     if is_finished(config, verb):
         return
     key = f"{flow_run.get_id() or uuid4()}-{FLOWS[verb]}"
     wanted = RunRequest(FLOWS[verb], key, {"config": config.model_dump(mode="json")})
-    _require_all(pool.run([wanted]))
+    _require_all(runs.run([wanted]))
 
 
-def _enhance(config: Config, pool: Pool) -> None:
+def _enhance(config: Config, runs: WorkPoolRuns) -> None:
     """Match the reference, have the shards that miss something enhanced in blocks.
 
     Looks again until no shard misses anything.
@@ -96,14 +96,14 @@ def _enhance(config: Config, pool: Pool) -> None:
     while True:
         watch.begin()
         sent = list[str]()
-        lost = pool.run(
+        failed = runs.run(
             _noting(sent, _blocks(run, watch)),
             at_once=config.blocks.at_once,
             ended=watch.count,
             waited=watch.wait,
         )
         watch.finish()
-        _require_all(lost)
+        _require_all(failed)
         if not sent:
             return
         if sent == former:
@@ -122,7 +122,7 @@ def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequ
 
 
 def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
-    """A run for every block of shards of which something is missing, in their order.
+    """A request for every block of shards of which something is missing, in their order.
 
     Blocks are cut from all shards, done or not, so that a block is the same, and has the
     same key, whatever of it is done.
@@ -153,14 +153,14 @@ def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> Run
     return RunRequest("enhance-block", key, parameters, tuple(tags), images, name)
 
 
-def _require_all(lost: list[Lost]) -> None:
-    """Check that no run was given up.
+def _require_all(failed: list[FailedRequest]) -> None:
+    """Check that no request was given up.
 
     Raises:
         ShardsFailed: some were.
     """
-    if lost:
+    if failed:
         raise ShardsFailed(
-            f"all runs on the pool must end well, got {len(lost)} given up; the first: "
-            f"{lost[0].reason}. The others are done, and running again takes up just these"
+            f"all runs on the pool must end well, got {len(failed)} given up; the first: "
+            f"{failed[0].reason}. The others are done, and running again takes up just these"
         )

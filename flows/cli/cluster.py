@@ -10,14 +10,14 @@ from flows.cli.session import ConfigPath, console, parsed, show_results
 if TYPE_CHECKING:
     from tasks.config import Config
 
-Pool = Annotated[str, typer.Option(help="Work pool whose workers take the runs.")]
+PoolName = Annotated[str, typer.Option(help="Work pool whose workers take the runs.")]
 
 
 def up(
     configs: Annotated[
         list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
     ] = None,
-    pool: Pool = "dotpipe",
+    pool: PoolName = "dotpipe",
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of the server, on this machine only.")
     ] = 4200,
@@ -57,7 +57,7 @@ def deploy(
         str | None,
         typer.Option(help="Cron line, in UTC, of when to do what is missing; 'none' for never."),
     ] = None,
-    pool: Pool = "dotpipe",
+    pool: PoolName = "dotpipe",
 ) -> None:
     """Register the flows of CONFIG with the Prefect server, and the schedule if one is given."""
     from flows.service.deployments import deploy as register
@@ -75,12 +75,12 @@ def deploy(
         typer.echo(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
 
 
-def submit(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+def submit(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
     """Run all of it on a worker, in one run, and follow it; Ctrl-C stops following only."""
     _run("backfill", config, pool, {})
 
 
-def backfill(config: ConfigPath, pool: Pool = "dotpipe") -> None:
+def backfill(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
     """Do what is missing in blocks on all workers of the pool, and follow that.
 
     Run again, it takes up where it stood.
@@ -89,10 +89,10 @@ def backfill(config: ConfigPath, pool: Pool = "dotpipe") -> None:
 
 
 def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None:
-    """Run a flow on the pool, and follow it.
+    """Register and submit a flow of CONFIG, follow its run, and show the results.
 
     Raises:
-        typer.Exit: it did not end well.
+        typer.Exit: the run did not end well (1), or Ctrl-C stopped following it (130).
     """
     from prefect.deployments import run_deployment
 
@@ -124,7 +124,7 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
 
 
 def _conclude(settings: "Config", message: str | None) -> None:
-    """The results of a run that ended well, if there are any yet."""
+    """Print how a run has ended well, and the results if all steps are done."""
     from tasks.io.errors import StoreRefused
     from tasks.pipeline import is_finished
     from tasks.report.report import report_address

@@ -1,4 +1,4 @@
-"""Following a run that workers do: its steps as bars, until it ends or nobody looks any more."""
+"""Following a run that workers do: its steps are shown as bars until it ends."""
 
 import time
 from collections.abc import Iterator
@@ -32,16 +32,16 @@ from tasks.io.errors import DotpipeError
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _HINT_S = 20.0
-"""Of waiting; a worker looks for work every few seconds."""
+"""Seconds until a run that waits is worth a hint; workers look for work every few seconds."""
 
 
 def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
-    """The run as it ended; bars show how far it is.
+    """Show the progress of a run as bars until it ends, and return it as it ended.
 
-    One whose worker has died is told to the server as crashed.
+    The run is marked as crashed if its worker has died.
 
     Raises:
-        DotpipeError: the run was deleted, or the server is away for too long.
+        DotpipeError: the run was deleted, or the server was away for too long.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -51,33 +51,33 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
-    pulse, words = Liveness(config, from_afar=True), _Words(console)
-    with bars, _in_words(run), get_client(sync_client=True) as client:
+    liveness, remarks = Liveness(config, from_afar=True), _Remarks(console)
+    with bars, _explained_errors(run), get_client(sync_client=True) as client:
         state = bars.add_task(run.name, total=None)
         while True:
             now = patiently(lambda: client.read_flow_run(run.id))
             said = now.state_name or "unknown"
             bars.update(state, description=f"{now.name}: {said.lower()}")
-            words.say(now, said.lower(), client)
+            remarks.print(now, said.lower(), client)
             for artifact in patiently(lambda: _progress(client, run.id)):
                 _show(artifact, shown, bars)
             if now.state is not None and now.state.is_final():
                 bars.update(state, total=1, completed=1)
                 return now
-            if complaint := pulse.complaint(now):
-                patiently(partial(mark_crashed, now, complaint))
+            if reason := liveness.why_dead(now):
+                patiently(partial(mark_crashed, now, reason))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-class _Words:
-    """What is said beside the bars: states where there are no bars, and that nobody comes."""
+class _Remarks:
+    """Lines beside the bars: states where a terminal shows no bars, and a hint to start workers."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._begun = console, time.monotonic()
         self._last, self._has_hinted = "", False
 
-    def say(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
-        """Say what is new of the run."""
+    def print(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
+        """Print what is new since the last call."""
         if state != self._last and not self._console.is_terminal:
             self._console.print(f"{run.name}: {state}")
         self._last = state
@@ -97,8 +97,12 @@ class _Words:
 
 
 @contextmanager
-def _in_words(run: FlowRun) -> Iterator[None]:
-    """Why a run can be followed no longer, as sentences."""
+def _explained_errors(run: FlowRun) -> Iterator[None]:
+    """Translate the errors after which a run can no longer be followed.
+
+    Raises:
+        DotpipeError: the run was deleted, or the server is away.
+    """
     try:
         yield
     except ObjectNotFound as error:
@@ -113,7 +117,7 @@ def _in_words(run: FlowRun) -> Iterator[None]:
 
 
 def _progress(client: SyncPrefectClient, run: UUID) -> list[Artifact]:
-    """The progress of all steps of a run and of the runs below it, oldest first."""
+    """The progress artifacts of a run and of the runs below it, the oldest first."""
     runs, last = [run], [run]
     # Blocks may be thousands: their conductor counts them.
     stages = FlowFilter(name=FlowFilterName(any_=[*FLOWS.values()]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.runs.shutdown import in_time
+from flows.runs.shutdown import graceful_shutdown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +84,7 @@ def watched() -> Iterator[None]:
     warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
     terminal = console(stderr=True)
     with ExitStack() as stack:
-        stack.enter_context(in_time())
+        stack.enter_context(graceful_shutdown())
         with terminal.status("starting Prefect"):
             address = stack.enter_context(prefect_server())
         terminal.print(f"dashboard while this runs: {address}")

@@ -1,1 +1,1 @@
-"""Where tasks run: threads of this process, or a Ray cluster."""
+"""Where the tasks of a step run: in threads of this process, or on a Ray cluster."""

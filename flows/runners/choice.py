@@ -1,4 +1,4 @@
-"""Which lanes a configuration asks for, by what its tasks need."""
+"""The lanes of a kind of task: where the configuration has it run, and how many at once."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _STATISTICS_BYTES = 2.0 * 2**30
+"""Memory that a task asks a Ray cluster for when it holds statistics."""
 
 
 def copying(compute: Compute) -> Lanes:
@@ -26,7 +27,7 @@ def copying(compute: Compute) -> Lanes:
 
 
 def computing(compute: Compute) -> Lanes:
-    """Lanes for tasks of which the network is the bottleneck."""
+    """Lanes for tasks that spend most of their time in a neural network."""
     ray = compute.runner
     if isinstance(ray, Ray):
         gpus = 0.0 if compute.device == "cpu" else ray.gpus
@@ -35,21 +36,24 @@ def computing(compute: Compute) -> Lanes:
 
 
 def gathering(compute: Compute) -> Lanes:
-    """Lanes for tasks that hold statistics of up to a gigabyte: in threads, one at a time."""
+    """Lanes for tasks that hold up to a gigabyte of statistics; one at a time in threads."""
     if isinstance(compute.runner, Ray):
         return _on_ray(compute.runner, compute.shards_at_once, cpus=1.0, memory=_STATISTICS_BYTES)
     return Threads(1)
 
 
 def connected(flow: F) -> F:
-    """A flow whose steps use one connection to a cluster, where they need any.
+    """Decorate a flow so that all its steps share one connection to the Ray cluster.
 
-    The processes that they use there, and the networks in those, last as long as it does.
-    The flow takes a configuration first.
+    The cluster's processes, and the networks that they have loaded, then last from step to
+    step. The flow's first parameter must be its configuration. No effect without Ray.
+
+    Raises:
+        ConfigurationError: prefect-ray is not installed, or the cluster cannot be joined.
     """
 
     @wraps(flow)
-    def known(config: Config, *args: Any, **options: Any) -> Any:
+    def joined_once(config: Config, *args: Any, **options: Any) -> Any:
         runner = config.compute.runner
         if not isinstance(runner, Ray):
             return flow(config, *args, **options)
@@ -59,7 +63,7 @@ def connected(flow: F) -> F:
         with joined(runner.address):
             return flow(config, *args, **options)
 
-    return cast(F, known)
+    return cast(F, joined_once)
 
 
 def _on_ray(
@@ -72,10 +76,10 @@ def _on_ray(
 
 
 def _require_ray() -> None:
-    """Check that the extra is installed.
+    """Check that the extra ``ray`` is installed.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: Ray or prefect-ray is missing.
     """
     if find_spec("prefect_ray") is None or find_spec("ray") is None:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Lanes: where the tasks of a step run, and how many side by side."""
+"""Lanes: where the tasks of a step run, and how many of them at once."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,37 +11,40 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 
 class Runner(Protocol):
-    """Takes tasks and runs them when there is room."""
+    """Runs the tasks that are submitted to it, each as soon as there is room."""
 
     def submit(self, work: Task[Any, Any], parameters: dict[str, Any], /) -> PrefectFuture[Any]:
-        """The future of a task with these parameters; its ``result`` need not raise."""
+        """Submit a task with these parameters and return its future.
+
+        Its ``result(raise_on_failure=False)`` returns the error of a task that failed.
+        """
 
 
 class Lanes(Protocol):
-    """Where the tasks of a step run."""
+    """Where the tasks of a step run, and how many of them at once."""
 
     @property
     def at_once(self) -> int:
-        """Tasks to have under way; known while the lanes are open."""
+        """How many tasks to submit before one has ended; to be read while the lanes are open."""
 
     @property
     def reports_progress(self) -> bool:
-        """Whether tasks tell this process of every image, rather than when they end."""
+        """Whether this process learns of every image, rather than of a task's end only."""
 
     def opened(self) -> AbstractContextManager[Runner]:
-        """The runner, ready for tasks; when the block ends, none is under way."""
+        """Yield a runner; when the block has ended, no task is under way."""
 
 
 @dataclass(frozen=True)
 class Threads:
-    """Threads of this process, so many."""
+    """Lanes that are threads of this process."""
 
     at_once: int
     reports_progress: ClassVar[bool] = True
 
     @contextmanager
     def opened(self) -> Iterator[Runner]:
-        """The runner, ready for tasks; when the block ends, none is under way."""
+        """Yield a runner; when the block has ended, no task is under way."""
         pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=self.at_once)
         with pool:
             yield cast(Runner, pool)

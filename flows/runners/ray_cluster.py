@@ -1,4 +1,4 @@
-"""A Ray cluster that is there already: joined, checked, and what it has room for."""
+"""A running Ray cluster: joining it, checking it, and what its machines have room for."""
 
 import ipaddress
 import logging
@@ -21,52 +21,60 @@ from prefect.settings import PREFECT_API_URL
 from tasks.io.errors import ConfigurationError
 
 _ATTEMPTS = 3
+"""How often joining is tried."""
 
-_GLANCE_S = 5.0
-"""Between two looks at what the cluster is made of."""
+_CACHE_S = 5.0
+"""Seconds for which the list of machines is used again."""
 
-_PATIENCE_S = 10.0
-"""For the first answer of a cluster's port; Ray itself would try for minutes."""
+_CONNECT_TIMEOUT_S = 10.0
+"""Seconds to wait for a cluster's port to answer; Ray itself would try for minutes."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What one task asks a machine of the cluster for."""
+    """The resources that one task asks a machine of the cluster for."""
 
     cpus: float = 0.0
     gpus: float = 0.0
-    """At most one: a task computes on one device, or shares it."""
+    """From 0 to 1, because a task computes on one device or shares it."""
     memory: float = 0.0
     """Bytes."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of the cluster, and what it has in all."""
+    """A machine of the cluster with all its resources, in use or not."""
 
     host: str
     cpus: float
     gpus: float
     memory: float
+    """Bytes."""
 
     def fits(self, ask: Ask) -> int:
-        """How many such tasks it runs at once."""
+        """How many tasks with this ask the machine runs at once."""
         by_gpus = math.inf if ask.gpus == 0 else int(self.gpus) * _times(ask.gpus, 1.0)
         by_cpus, by_memory = _times(ask.cpus, self.cpus), _times(ask.memory, self.memory)
         return int(min(by_cpus, by_gpus, by_memory))
 
 
 def _times(part: float, whole: float) -> float:
-    """How often a part goes into the whole; Ray counts in ten thousandths."""
+    """How many parts the whole holds; Ray rounds resources to ten thousandths."""
     return math.inf if part == 0 else math.floor(whole / part + 1e-6)
 
 
 @contextmanager
 def joined(address: str | None) -> Iterator[None]:
-    """This process is part of the cluster in the block; in one that it has joined already.
+    """Have this process be part of a Ray cluster for as long as the block runs.
+
+    Does nothing where this process is part of a cluster already.
+
+    Args:
+        address: of the cluster; by default that of RAY_ADDRESS, or of this machine's cluster.
 
     Raises:
-        ConfigurationError: the cluster does not let it, or cannot reach the Prefect server.
+        ConfigurationError: the cluster does not answer, does not accept this process, or
+            cannot reach the Prefect server.
     """
     if ray.is_initialized():
         yield
@@ -82,7 +90,7 @@ def joined(address: str | None) -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    """Become part of the cluster, without a word."""
+    """Join the cluster, without Ray's output on this terminal."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -98,8 +106,9 @@ def _join(address: str) -> None:
 
 
 def _try_to_join(address: str) -> None:
-    """Join, again where that fails: a head that forks a server for a client may crash it.
+    """Join, and try again where that fails.
 
+    The head forks a server process for each client, and that process may crash:
     https://github.com/grpc/grpc/blob/master/doc/fork_support.md
     """
     for attempt in range(_ATTEMPTS):
@@ -115,7 +124,7 @@ def _try_to_join(address: str) -> None:
 
 
 def machines() -> list[Machine]:
-    """The machines of the cluster that are alive."""
+    """The machines of the cluster that are alive now."""
     return [
         Machine(
             host=node["NodeManagerHostname"],
@@ -129,8 +138,8 @@ def machines() -> list[Machine]:
 
 
 def recent_machines() -> list[Machine]:
-    """The machines that were alive some seconds ago at most; for those who ask often."""
-    return _machines_at(int(time.monotonic() / _GLANCE_S))
+    """The machines that were alive a few seconds ago at most, from a cache."""
+    return _machines_at(int(time.monotonic() / _CACHE_S))
 
 
 @lru_cache(maxsize=1)
@@ -139,9 +148,14 @@ def _machines_at(_moment: int) -> list[Machine]:
 
 
 def fair_cpus(gpus: float, among: list[Machine]) -> float:
-    """Processors for a task with so many GPUs, so that all GPUs of every machine are used.
+    """How many processors each task gets so that no machine's GPU stays idle for want of one.
 
-    One for a task without.
+    Args:
+        gpus: that each task asks for; a task without a GPU gets one processor.
+        among: the machines that the tasks run on.
+
+    Returns:
+        A whole number, or a fraction of one where a machine has fewer processors than tasks.
     """
     if gpus == 0:
         return 1.0
@@ -151,12 +165,16 @@ def fair_cpus(gpus: float, among: list[Machine]) -> float:
 
 
 def _require_answer(address: str) -> None:
-    """Check that somebody listens at an address, where it names a port."""
+    """Check that something listens at an address, if it names a port.
+
+    Raises:
+        ConfigurationError: nothing does.
+    """
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.hostname is None or parts.port is None:
         return
     try:
-        socket.create_connection((parts.hostname, parts.port), _PATIENCE_S).close()
+        socket.create_connection((parts.hostname, parts.port), _CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigurationError(
             f"the Ray cluster at {address} must answer, but does not ({error}); start it, or "
@@ -165,7 +183,11 @@ def _require_answer(address: str) -> None:
 
 
 def _require_reachable_server() -> None:
-    """Check that the tasks of other machines will find the Prefect server."""
+    """Check that tasks on other machines can reach the Prefect server.
+
+    Raises:
+        ConfigurationError: PREFECT_API_URL is not set, or names this machine's loopback.
+    """
     address = PREFECT_API_URL.value()
     others = {machine.host for machine in machines()} - {socket.gethostname()}
     if address is None or (others and _is_loopback(urlsplit(address).hostname or "")):

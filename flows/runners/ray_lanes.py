@@ -1,69 +1,78 @@
-"""Lanes on a Ray cluster: tasks in its processes, each with its share of a machine."""
+"""Lanes on a Ray cluster, whose processes run the tasks, each with its share of a machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, ClassVar
 
-import httpx
 import ray
 from prefect import Task
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
-from prefect.exceptions import ObjectNotFound
-from prefect.futures import PrefectFuture, PrefectWrappedFuture
-from prefect.states import Crashed
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
 from dot_kernels import KERNEL_VERSION
 from flows.runners.lanes import Runner
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined, machines, recent_machines
+from flows.runners.ray_future import RayFuture
 from flows.runners.ray_worker import environment, run_task
 from tasks.config.sections import Ray
 from tasks.io.errors import ConfigurationError, DotpipeError
 
-_ATTEMPTS = 3
-"""Further ones of a task whose process or machine is lost; what it raises itself is for
-Prefect to repeat."""
+_RETRIES = 3
+"""How often Ray repeats a task whose process or machine is lost.
+
+A task that raises is for Prefect to repeat."""
 
 _GRACE_S = 5.0
-"""For tasks that are stopped, to let go of what they claim."""
+"""Seconds in which tasks that are stopped can give up their claims before they are killed."""
 
 _START_S = 300.0
-"""For a first process, which may import torch from a slow disk, or wait for other runs."""
+"""Seconds until a first process answers; it may wait for a slow disk, or for other runs."""
+
+_REPLACED = "_run_prefect_task"
+"""See ``_run_tasks_our_way``."""
 
 
 @dataclass(frozen=True)
 class RayLanes:
-    """Processes of a cluster: as many tasks as it has room for, and a few that wait there."""
+    """Lanes that are processes of a cluster.
+
+    By default as many tasks are submitted as the cluster has room for, and one more for each
+    machine, which waits there.
+    """
 
     runner: Ray
     most: int | None
-    """Tasks at once, if not as many as there is room for."""
+    """Tasks at once; None for as many as the cluster has room for."""
     cpus: float | None
-    """For each task, or its share by its share of the GPUs."""
+    """Processors of each task; None for a share that goes by its share of the GPUs."""
     gpus: float = 0.0
     memory: float = 0.0
+    """Bytes."""
     reports_progress: ClassVar[bool] = False
 
     @property
     def at_once(self) -> int:
-        """Tasks to have under way; a cluster may grow and shrink."""
+        """How many tasks to submit before one has ended; changes as the cluster grows or shrinks.
+
+        Raises:
+            DotpipeError: the connection to the cluster is lost.
+        """
         if self.most is not None:
             return self.most
-        with _loss_told():
+        with _lost_connection_explained():
             among = recent_machines()
         ask = self._ask(among)
         return sum(machine.fits(ask) for machine in among) + len(among)
 
     @contextmanager
     def opened(self) -> Iterator[Runner]:
-        """The runner, ready for tasks; when the block ends, none is under way.
+        """Yield a runner; when the block has ended, no task is under way.
 
         Raises:
-            ConfigurationError: the cluster cannot be joined, has no room, or lacks this
-                software.
+            ConfigurationError: the cluster cannot be joined, has no room for a task, or has
+                another version of this software.
         """
         with joined(self.runner.address):
             among = machines()
@@ -85,10 +94,10 @@ class RayLanes:
 
 
 class _Runner:
-    """Submits tasks that ask for the same, and stops those that are under way."""
+    """Submits tasks that all ask for the same resources, and stops those under way."""
 
     def __init__(self, runner: RayTaskRunner, ask: Ask) -> None:
-        runner._run_prefect_task = run_task
+        _run_tasks_our_way(runner)
         self._runner = runner
         self._where: dict[str, Any] = {
             # Without this a process that had a GPU would end with its first task, and its
@@ -97,24 +106,28 @@ class _Runner:
             "runtime_env": {"env_vars": environment(ask.cpus)},
         }
         self._asked: dict[str, Any] = {
-            "max_retries": _ATTEMPTS,
+            "max_retries": _RETRIES,
             "memory": ask.memory or None,
             "num_cpus": ask.cpus,
             "num_gpus": ask.gpus,
         }
-        self._under_way = set[_Future]()
+        self._under_way = set[RayFuture]()
 
-    def submit(self, work: Task[Any, Any], parameters: dict[str, Any]) -> "_Future":
-        """The future of a task that starts as soon as a machine has room."""
-        with _loss_told(), remote_options(**self._where, **self._asked):
+    def submit(self, work: Task[Any, Any], parameters: dict[str, Any]) -> RayFuture:
+        """Submit a task, which starts as soon as a machine has room, and return its future.
+
+        Raises:
+            DotpipeError: the connection to the cluster is lost.
+        """
+        with _lost_connection_explained(), remote_options(**self._where, **self._asked):
             submitted = self._runner.submit(work, parameters)
-        future = _Future(submitted.task_run_id, submitted.wrapped_future)
+        future = RayFuture(submitted.task_run_id, submitted.wrapped_future)
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)
         return future
 
     def stop(self) -> None:
-        """End what is under way: with an exception in its process, or else with the process."""
+        """Raise an exception in each task under way; kill the processes of those that go on."""
         left = [future.wrapped_future for future in list(self._under_way)]
         with suppress(ConnectionError):  # there is nothing to stop, or nobody to tell
             for reference in left:
@@ -125,7 +138,13 @@ class _Runner:
                 ray.cancel(reference, force=True)
 
     def require_same_software(self) -> None:
-        """Check that the cluster has what this process is made of, if it has room to say so."""
+        """Check that the cluster has this version of the software.
+
+        A cluster without room to answer in time is not checked.
+
+        Raises:
+            ConfigurationError: it has another version, or none.
+        """
 
         def kernels(_needed: object) -> int:
             from dot_kernels import KERNEL_VERSION
@@ -148,51 +167,37 @@ class _Runner:
             )
 
 
-class _Future(PrefectWrappedFuture[Any, "ray.ObjectRef[Any]"]):
-    """A task on the cluster; what Ray itself says of it is a result too, and not raised."""
+def _run_tasks_our_way(runner: RayTaskRunner) -> None:
+    """Have the processes of the cluster run a runner's tasks by ``run_task``.
 
-    def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
-        """Have a function called when the task has ended, in whatever way."""
-        self.wrapped_future._on_completed(lambda _: fn(self))
-
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """What the task returned, or the error that ended it.
-
-        Raises:
-            TimeoutError: it has not ended.
-        """
-        self.wait(timeout)
-        if self._final_state is None:
-            raise TimeoutError(f"the task run {self.task_run_id} must end in {timeout} s")
-        return self._final_state.result(raise_on_failure=raise_on_failure)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the task has ended."""
-        if self._final_state is not None:
-            return
-        try:
-            self._final_state = ray.get(self.wrapped_future, timeout=timeout)
-        except ray.exceptions.GetTimeoutError:
-            return
-        except ray.exceptions.RayTaskError as error:  # its text is a traceback
-            self._crash(error.cause)
-        except (ray.exceptions.RayError, ConnectionError) as error:
-            self._crash(error)
-
-    def _crash(self, error: BaseException) -> None:
-        """Tell Prefect what became of the task, as its process cannot any more."""
-        state: State[Any] = Crashed(message=f"{type(error).__name__}: {error}", data=error)
-        with suppress(httpx.HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-            client.set_task_run_state(self.task_run_id, state, force=True)
-        self._final_state = state
+    Raises:
+        ConfigurationError: the installed prefect-ray has no such method to replace.
+    """
+    # RayTaskRunner.submit sends its private method _run_prefect_task to a process of the
+    # cluster, where it runs one task. prefect-ray 0.6, the version that pyproject.toml
+    # requires, has no public way to do something before and after the task in that process.
+    # run_task calls the method and does this around it; without it
+    # - tasks would not know which processors and devices Ray gave them, and each would take
+    #   the first GPU and all cores of its machine;
+    # - Ray may end a process after any task, with its unsent logs and events: task runs
+    #   would stay RUNNING on the dashboard;
+    # - a workspace folder that this machine does not have would be made there, empty;
+    # - errors would arrive without the file and line that raised them.
+    if not hasattr(RayTaskRunner, _REPLACED):
+        raise ConfigurationError(
+            "compute.runner: ray needs a prefect-ray whose RayTaskRunner has the method "
+            f"{_REPLACED}, got version {version('prefect-ray')} without it; run "
+            "pip install 'dot-pipeline[ray]'"
+        )
+    setattr(runner, _REPLACED, run_task)
 
 
 @contextmanager
-def _loss_told() -> Iterator[None]:
-    """Say what a lost connection means; Ray has tried to mend it by then.
+def _lost_connection_explained() -> Iterator[None]:
+    """Translate the error of a lost connection, which Ray has tried to restore by then.
 
     Raises:
-        DotpipeError: it is lost.
+        DotpipeError: the connection to the cluster is lost.
     """
     try:
         yield
@@ -204,7 +209,11 @@ def _loss_told() -> Iterator[None]:
 
 
 def _require_room(ask: Ask, among: list[Machine]) -> None:
-    """Check that some machine can take a task: Ray would wait for one, without a word."""
+    """Check that some machine is large enough for a task; Ray would wait for one in silence.
+
+    Raises:
+        ConfigurationError: none is.
+    """
     if any(machine.fits(ask) for machine in among):
         return
     largest = max(among, key=lambda machine: (machine.gpus, machine.cpus), default=None)

@@ -1,4 +1,4 @@
-"""What a process of a Ray cluster does with a task: one at a time, with what Ray gave it."""
+"""What a process of a Ray cluster does with each task, of which it runs one at a time."""
 
 import os
 from socket import gethostname
@@ -13,11 +13,12 @@ from tasks.io.errors import ConfigurationError, keep_place
 from tasks.io.machine.resources import Allotment, allotted
 from tasks.jobs import Job
 
-_GOODBYE_S = 10
+_DRAIN_TIMEOUT_S = 10
+"""Seconds to wait until a task's logs and events are with the Prefect server."""
 
 
 def environment(cpus: float) -> dict[str, str]:
-    """For the processes that run tasks with so many processors each.
+    """Environment variables of a process whose tasks get so many processors each.
 
     Such a process sees all devices of its machine, and each task is told which are its own.
     Ray would show a process the devices of one task at a time; but CUDA looks once, so that it
@@ -30,7 +31,13 @@ def environment(cpus: float) -> dict[str, str]:
 
 
 def run_task(*upstream: Any, **told: Any) -> Any:
-    """The state in which a Prefect task ends; its arguments are those of ``RayTaskRunner``."""
+    """Run a Prefect task in this process and return the state in which it ended.
+
+    Takes the place of ``RayTaskRunner._run_prefect_task``, and takes its arguments.
+
+    Raises:
+        ConfigurationError: the workspace is a folder that this machine does not have.
+    """
     _require_workspace(told["parameters"].get("job"))
     with allotted(_share()):
         try:
@@ -40,15 +47,15 @@ def run_task(*upstream: Any, **told: Any) -> Any:
             return state
         finally:
             # Ray may end this process at any time from now on, without a chance to do so.
-            EventsWorker.drain_all(timeout=_GOODBYE_S)
-            APILogWorker.drain_all(timeout=_GOODBYE_S)
+            EventsWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)
+            APILogWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)
 
 
 def _require_workspace(job: object) -> None:
-    """Check that a folder that the run works in is there for this process too.
+    """Check that a workspace which is a folder exists on this machine too.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it does not.
     """
     if not isinstance(job, Job):
         return
@@ -61,13 +68,13 @@ def _require_workspace(job: object) -> None:
 
 
 def _share() -> Allotment:
-    """What Ray gave to the task that this process runs."""
+    """The processors and devices that Ray has assigned to the current task."""
     given = ray.get_runtime_context().get_assigned_resources()
     devices = tuple(_number(device) for device in ray.get_gpu_ids())
     return Allotment(cores=max(1, int(given.get("CPU", 1))), devices=devices)
 
 
 def _number(device: int | str) -> int:
-    """Torch's number of a device, which counts those that the machine's Ray may see."""
+    """Torch's number of a device; torch counts only those in CUDA_VISIBLE_DEVICES."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",").index(str(device)) if visible else int(device)

@@ -1,1 +1,1 @@
-"""Runs among others: pool, claims, liveness, takeover, orderly end."""
+"""Flow runs seen from outside: requested, alive or not, taken over, shut down."""

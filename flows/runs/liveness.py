@@ -1,4 +1,4 @@
-"""The pulse of a run that a worker has taken: whether it will end by itself."""
+"""Liveness of a run that a worker has taken: whether the run can still end by itself."""
 
 import time
 
@@ -10,22 +10,23 @@ from tasks.io.errors import StoreRefused
 from tasks.io.workspace import Workspace
 
 _SILENCE_S = 30.0
-"""A run that says it is running, and holds no claim for so long, has lost its worker."""
-
+"""Seconds after which a run that is RUNNING without a claim is taken to have lost its worker."""
 
 NOT_BEGUN = "its worker took it and did not begin"
 
 
 class Liveness:
-    """Tells whether a run that is under way has lost its worker.
+    """Judges from one look to the next whether a run that is under way has lost its worker.
 
-    A run that says it is running holds a claim in the workspace. Where that cannot be looked
-    at, nobody knows.
+    A run that is RUNNING renews a claim in its workspace. A run is dead if it has held no
+    claim for half a minute, or if it has been PENDING for longer than ``blocks.patience_s``.
+    While the claims cannot be read, no RUNNING run counts as dead.
 
     Args:
-        config: of the run.
-        from_afar: whoever asks may see another workspace under this name, so that only a claim
-            that was there can be missing; and nobody waits for the run to begin.
+        config: the configuration of the run.
+        from_afar: the caller's machine may have another folder under the workspace's name.
+            Then only a claim that has been seen before can be missing, and PENDING runs are
+            never given up.
     """
 
     def __init__(self, config: Config, *, from_afar: bool = False) -> None:
@@ -35,8 +36,12 @@ class Liveness:
         self._since = 0.0
         self._silent_since: float | None = None
 
-    def complaint(self, run: FlowRun) -> str | None:
-        """Why the run, as it is now, will not end by itself; None if it may."""
+    def why_dead(self, run: FlowRun) -> str | None:
+        """Why the run will not end by itself, or None if it may.
+
+        Args:
+            run: the run as the server knows it at this moment.
+        """
         now, state = time.monotonic(), run.state_type
         if state != self._state:
             self._state, self._since, self._silent_since = state, now, None
@@ -57,7 +62,7 @@ class Liveness:
         """Whether the run holds no claim where it must hold one."""
         try:
             silent = self._claims.is_silent(presence(self._config, run.id))
-        except (OSError, StoreRefused):  # the store is away, or not for us
+        except (OSError, StoreRefused):  # the store is away, or refuses this machine
             return False
         self._was_seen |= not silent
         return silent and (self._was_seen or not self._from_afar)

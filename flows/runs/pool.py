@@ -1,8 +1,8 @@
-"""Errands: flow runs of deployments that a pool's workers do, watched until they end.
+"""Requested runs: flow runs that the workers of a work pool do, watched until they end.
 
-A run is found again by its idempotency key, so whoever takes over from a process that
-died adopts what that one submitted. What is done is what the ledger says: a key whose
-run has ended counts for nothing, and the errand is run under the next one.
+A run is found again by its idempotency key, so a process that takes over from one that
+died adopts the runs which that one submitted. Whether work is done is known from the ledger
+alone: where the run of a key has ended, the request is submitted anew under the next key.
 """
 
 import time
@@ -32,7 +32,7 @@ from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
 POLL_S = 2.0
-"""Between two looks at the runs that are under way."""
+"""Seconds between two looks at the runs that are under way."""
 
 
 class RunRequest(NamedTuple):
@@ -40,115 +40,127 @@ class RunRequest(NamedTuple):
 
     flow: str
     key: str
+    """What the idempotency keys of its runs begin with; a number follows."""
     parameters: dict[str, Any]
     tags: tuple[str, ...] = ()
     images: int = 0
+    """Images that the run has yet to process; for the display of progress only."""
     name: str | None = None
-    """What the run is called until it begins and names itself, if not by its flow."""
+    """The run's name until it begins and names itself; by default made from its flow's."""
 
 
-class Lost(NamedTuple):
-    """An errand that was given up, and what its last run said."""
+class FailedRequest(NamedTuple):
+    """A request that was given up, and its last run."""
 
-    errand: RunRequest
+    request: RunRequest
     run: FlowRun
 
     @property
     def reason(self) -> str:
-        """The state of the last run, in words."""
+        """A sentence with the state in which the last run ended."""
         state = self.run.state
         said = "" if state is None else f"{state.name}: {state.message or 'without a word'}"
-        return f"{self.errand.flow} {self.run.name!r} ended {said}"
+        return f"{self.request.flow} {self.run.name!r} ended {said}"
 
 
-class _Trip(NamedTuple):
-    """A run of an errand that is under way."""
+class _Attempt(NamedTuple):
+    """A run that was submitted for a request, and which attempt it is, from 1 on."""
 
-    errand: RunRequest
-    attempt: int
+    request: RunRequest
+    number: int
     run: FlowRun
 
 
-class Pool:
-    """The workers' side of a configuration: its deployments, and the queue they are put in."""
+class WorkPoolRuns:
+    """Runs that one configuration has submitted to its work pool, and the runs it watches.
+
+    Args:
+        config: the configuration whose deployments are run.
+        queue: the work queue that the runs are put in.
+    """
 
     def __init__(self, config: Config, queue: str) -> None:
         self._config, self._queue = config, queue
-        self._trips: dict[UUID, _Trip] = {}
-        self._pulses: dict[UUID, Liveness] = {}
-        """Of the trips, and of the runs of others that are watched."""
+        self._under_way: dict[UUID, _Attempt] = {}
+        self._liveness: dict[UUID, Liveness] = {}
+        """Of the attempts under way, and of the watched runs of others."""
 
     def watch(self, runs: Iterable[FlowRun]) -> None:
-        """Look after runs of others too: dead ones would keep their places in the queue."""
-        self._pulses |= {run.id: Liveness(self._config) for run in runs}
+        """Mark these runs of others as crashed too once they are dead.
+
+        A dead run that still counts as running takes a place in its queue.
+        """
+        self._liveness |= {run.id: Liveness(self._config) for run in runs}
 
     def run(
         self,
-        errands: Iterable[RunRequest],
+        requests: Iterable[RunRequest],
         *,
         at_once: int = 1,
         ended: Callable[[RunRequest], None] = lambda _: None,
         waited: Callable[[float], None] = lambda _: None,
-    ) -> list[Lost]:
-        """Have all errands run, at most ``at_once`` submitted at a time; those given up.
+    ) -> list[FailedRequest]:
+        """Submit all requests, wait for their runs, and return those that were given up.
 
         Args:
-            errands: taken one by one, as there is room.
-            at_once: so many.
-            ended: is told of each that ended well.
-            waited: is told now and then for how many seconds none has ended.
+            requests: taken one by one, as there is room.
+            at_once: the most runs that are submitted and have not ended.
+            ended: called with each request whose run ended well.
+            waited: called after every look with the seconds since a run last ended.
 
         Raises:
             ConfigurationError: a deployment is missing.
             httpx.TransportError: the Prefect server was away for too long.
         """
-        lost, waiting, last = list[Lost](), iter(errands), time.monotonic()
+        failed, waiting, last = list[FailedRequest](), iter(requests), time.monotonic()
         while True:
-            while len(self._trips) < at_once and (errand := next(waiting, None)) is not None:
-                self._send(errand, 1)
-            if not self._trips:
-                return lost
+            while len(self._under_way) < at_once and (request := next(waiting, None)) is not None:
+                self._send(request, 1)
+            if not self._under_way:
+                return failed
             time.sleep(POLL_S)
-            for trip, run in self._arrived():
+            for attempt, run in self._newly_ended():
                 last = time.monotonic()
                 if run.state_type == StateType.COMPLETED:
-                    ended(trip.errand)
-                elif self._is_worth_another(trip, run):
-                    get_run_logger().warning("%s; again", Lost(trip.errand, run).reason)
-                    self._send(trip.errand, trip.attempt + (not _has_only_waited(run)))
+                    ended(attempt.request)
+                elif self._may_try_again(attempt, run):
+                    again = FailedRequest(attempt.request, run)
+                    get_run_logger().warning("%s; again", again.reason)
+                    self._send(attempt.request, attempt.number + (not _never_began(run)))
                 else:
-                    lost.append(Lost(trip.errand, run))
+                    failed.append(FailedRequest(attempt.request, run))
             waited(time.monotonic() - last)
 
-    def _is_worth_another(self, trip: _Trip, run: FlowRun) -> bool:
-        """Whether an errand is tried again; not if a person has cancelled it."""
+    def _may_try_again(self, attempt: _Attempt, run: FlowRun) -> bool:
+        """Whether the request gets another run; not if a person has cancelled this one."""
         if run.state_type == StateType.CANCELLED:
             return False
-        return _has_only_waited(run) or trip.attempt < self._config.blocks.attempts
+        return _never_began(run) or attempt.number < self._config.blocks.attempts
 
-    def _send(self, errand: RunRequest, attempt: int) -> None:
-        """Submit an errand, or adopt a run of it that is under way."""
-        for number in count(1):
-            run = patiently(partial(self._submit, errand, f"{errand.key}-{number}"))
+    def _send(self, request: RunRequest, number: int) -> None:
+        """Submit a run for a request, or adopt one that is under way."""
+        for suffix in count(1):
+            run = patiently(partial(self._submit, request, f"{request.key}-{suffix}"))
             if not _is_over(run):
-                self._trips[run.id] = _Trip(errand, attempt, run)
-                self._pulses.setdefault(run.id, Liveness(self._config))
+                self._under_way[run.id] = _Attempt(request, number, run)
+                self._liveness.setdefault(run.id, Liveness(self._config))
                 return
 
-    def _submit(self, errand: RunRequest, key: str) -> FlowRun:
-        """The run of a key; submitted if there is none.
+    def _submit(self, request: RunRequest, key: str) -> FlowRun:
+        """The run with an idempotency key; it is submitted if there is none.
 
-        Prefect finds it by the key as well, but first notes a run below ours that never ends.
+        ``run_deployment`` would find the run by its key too, but inside a flow it first
+        creates a task run for it below that flow's run, and this task run would never end.
         """
-        if (known := _find(errand.flow, key)) is not None:
+        if (known := _find(request.flow, key)) is not None:
             return known
-        name = f"{errand.flow}/{self._config.name}"
+        name = f"{request.flow}/{self._config.name}"
         try:
             submitted = run_deployment(
                 name,
-                parameters=errand.parameters,
-                flow_run_name=errand.name or f"{errand.flow} {self._config.name}",
-                tags=errand.tags,
+                parameters=request.parameters,
+                flow_run_name=request.name or f"{request.flow} {self._config.name}",
+                tags=request.tags,
                 idempotency_key=key,
                 work_queue_name=self._queue,
                 timeout=0,
@@ -160,21 +172,21 @@ class Pool:
                 "CONFIG` first"
             ) from error
 
-    def _arrived(self) -> Iterator[tuple[_Trip, FlowRun]]:
-        """The runs that have ended since the last look; the dead are told that they are."""
-        found = {run.id: run for run in patiently(partial(_read, list(self._pulses)))}
-        for identity, pulse in list(self._pulses.items()):
+    def _newly_ended(self) -> Iterator[tuple[_Attempt, FlowRun]]:
+        """The attempts that have ended since the last look; dead runs are marked as crashed."""
+        found = {run.id: run for run in patiently(partial(_read, list(self._liveness)))}
+        for identity, liveness in list(self._liveness.items()):
             run = found.get(identity)
             if run is None or _is_over(run):
-                del self._pulses[identity]
-                if (trip := self._trips.pop(identity, None)) is not None:
-                    yield trip, run or _deleted(trip.run)
-            elif complaint := pulse.complaint(run):
-                patiently(partial(mark_crashed, run, complaint))
+                del self._liveness[identity]
+                if (attempt := self._under_way.pop(identity, None)) is not None:
+                    yield attempt, run or _deleted(attempt.run)
+            elif reason := liveness.why_dead(run):
+                patiently(partial(mark_crashed, run, reason))
 
 
 def _find(flow: str, key: str) -> FlowRun | None:
-    """The run of a flow with this key, whatever became of it."""
+    """The run of a flow with this idempotency key in whatever state, or None."""
     wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
     named = FlowFilter(name=FlowFilterName(any_=[flow]))
     with client() as api:
@@ -182,7 +194,7 @@ def _find(flow: str, key: str) -> FlowRun | None:
 
 
 def _read(ids: Sequence[UUID]) -> list[FlowRun]:
-    """Those of some runs that there are."""
+    """The runs with these ids, without those that the server does not know."""
     found: list[FlowRun] = []
     with client() as api:
         for start in range(0, len(ids), PAGE):
@@ -191,8 +203,8 @@ def _read(ids: Sequence[UUID]) -> list[FlowRun]:
     return found
 
 
-def _has_only_waited(run: FlowRun) -> bool:
-    """Whether a run was given up because it did not begin, for want of a machine perhaps."""
+def _never_began(run: FlowRun) -> bool:
+    """Whether a run was given up before it began; it may have waited for a machine."""
     return run.state is not None and run.state.message == NOT_BEGUN
 
 
@@ -201,6 +213,6 @@ def _is_over(run: FlowRun) -> bool:
 
 
 def _deleted(run: FlowRun) -> FlowRun:
-    """A run as it was last known, which somebody has deleted from the server."""
+    """The last known form of a run that was deleted from the server, in the state Crashed."""
     gone: State[None] = Crashed(message="it was deleted from the Prefect server")
     return run.model_copy(update={"state": gone, "state_type": gone.type})

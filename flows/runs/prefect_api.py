@@ -1,4 +1,4 @@
-"""The Prefect server, asked again while it is away; states that it is told of."""
+"""Requests to the Prefect server that outlast an outage, and states that runs are given."""
 
 import time
 from collections.abc import Callable
@@ -15,21 +15,23 @@ from prefect.states import Crashed
 T = TypeVar("T")
 
 _PAUSE_S = 2.0
-"""Before a server that is away is asked again."""
+"""Seconds before a server that is away is asked again."""
 
 OUTAGE_S = 900.0
-"""How long the Prefect server may be away."""
+"""Seconds that the Prefect server may be away."""
 
 PAGE = 100
-"""Runs that the API is asked for at a time; it gives at most 200."""
+"""Runs in one page of an answer; the API gives at most 200."""
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """What the Prefect server answers, asked again while it is away.
+    """What ``ask`` returns; it is called again while the Prefect server is away.
+
+    A server that answers with a status of 500 or more counts as away.
 
     Raises:
-        httpx.TransportError: it was away for too long.
-        PrefectHTTPStatusError: it refuses, or has failed for too long.
+        httpx.TransportError: the server was away for longer than ``OUTAGE_S``.
+        PrefectHTTPStatusError: the server refuses the request, or failed for that long.
     """
     deadline = time.monotonic() + OUTAGE_S
     while True:
@@ -42,21 +44,21 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(_PAUSE_S)
 
 
-def mark_crashed(run: FlowRun, complaint: str) -> None:
-    """Tell the server that a run has lost its worker."""
-    tell(run, Crashed(message=complaint))
+def mark_crashed(run: FlowRun, reason: str) -> None:
+    """Give a run that has lost its worker the state Crashed, with the reason as message."""
+    set_state(run, Crashed(message=reason))
 
 
-def tell(run: FlowRun, state: State[Any]) -> None:
-    """Give a run a state, unless it has ended meanwhile or is there no more.
+def set_state(run: FlowRun, state: State[Any]) -> None:
+    """Give a run a state, unless it has ended meanwhile or was deleted.
 
-    Prefect refuses what comes too late. A worker that was thought dead may still say how its
-    run has ended.
+    The server keeps the state of a run that has ended. It accepts a final state from a
+    worker whose run was marked as crashed by mistake.
     """
     with client() as api, suppress(ObjectNotFound):
         api.set_flow_run_state(run.id, state)
 
 
 def client() -> SyncPrefectClient:
-    """A client of the server that the settings name."""
+    """A client of the Prefect server that the settings name."""
     return get_client(sync_client=True)

@@ -1,4 +1,4 @@
-"""Being at work on a workspace: seen by those who would clean it up meanwhile."""
+"""A run's claim on its workspace, which keeps others from cleaning up there meanwhile."""
 
 import os
 import uuid
@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from flows.runs.shutdown import soon
+from flows.runs.shutdown import shutdown_deadline
 from tasks.config import Config
 from tasks.config.registry import register
 from tasks.io.workspace import CLEANING, RUNS, Workspace
@@ -22,45 +22,46 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def at_work(flow: F) -> F:
-    """A flow that its workspace knows of as long as it lasts; it takes a configuration first.
+    """Decorate a flow so that it holds a claim in its workspace for as long as it runs.
 
-    It waits for a clean-up that is under way, which would take what it publishes for waste,
-    and ends soon when a worker is told to end.
+    The flow's first parameter must be its configuration, which is registered in the
+    workspace. The flow begins after any clean-up that is under way, because that would
+    remove the files it publishes. After SIGTERM the process ends in time.
 
     Raises:
         ConfigurationError: another configuration makes a data set of the same name otherwise.
     """
 
     @wraps(flow)
-    def known(config: Config, *args: Any, **options: Any) -> Any:
+    def claimed(config: Config, *args: Any, **options: Any) -> Any:
         claims, run = Workspace(config.workspace).claims, flow_run.get_id()
-        words = None if run is None else partial(_tell_of_the_end, UUID(run))
+        before_exit = None if run is None else partial(_mark_cut_off, UUID(run))
         ours = claims.held(presence(config, run or uuid.uuid4()), patient=True)
-        with soon(words), ours:  # a former process of this run may have left its claim
+        with shutdown_deadline(before_exit), ours:  # waits for a former process of this run
             if CLEANING in claims.names():
                 with claims.held(CLEANING, patient=True):  # when it has ended, or its owner has
                     pass
             register(config)
             return flow(config, *args, **options)
 
-    return cast(F, known)
+    return cast(F, claimed)
 
 
 def presence(config: Config, run: object) -> str:
-    """The claim that a run of a flow holds as long as it lasts.
+    """The name of the claim that a flow run holds for as long as it runs.
 
     Args:
-        config: of the run.
+        config: the configuration of the run.
         run: the id of the flow run.
     """
     return f"{RUNS}/{config.name}-{str(run).replace('-', '')[:12]}"
 
 
-def _tell_of_the_end(run: UUID) -> None:
-    """Tell the server of a run that is cut off, or it would be running there for ever.
+def _mark_cut_off(run: UUID) -> None:
+    """Mark a run that is cut off as crashed; the server would show it as running for ever.
 
-    Where Prefect plans evicted runs again, it has told by now, and the next process of the
-    run may be at work.
+    Does nothing where Prefect reschedules evicted runs: it has set the run's state by now,
+    and the next process of the run may be at work.
     """
     if os.environ.get("PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR") == "reschedule":
         return

@@ -1,4 +1,4 @@
-"""The end of a process that was told to end: soon, and with nothing half-done."""
+"""Graceful shutdown: a process that gets SIGTERM ends in time and leaves nothing half-done."""
 
 import os
 import signal
@@ -11,83 +11,84 @@ from functools import partial
 from types import FrameType
 
 GRACE_S = 15.0
-"""After SIGTERM; schedulers wait half a minute before they kill."""
+"""Seconds from SIGTERM to a forced exit; schedulers send SIGKILL half a minute after SIGTERM."""
 
-_FAREWELL_S = 3.0
-"""After that, for last words."""
+_CALLBACKS_S = 3.0
+"""Seconds that a forced exit waits for its callbacks."""
 
 _TERMINATED = 128 + signal.SIGTERM
 
 
 @contextmanager
-def in_time() -> Iterator[None]:
-    """SIGTERM ends the block like Ctrl-C does, and the process if that takes too long.
+def graceful_shutdown() -> Iterator[None]:
+    """SIGTERM raises SystemExit in the block; the exit is forced if that takes too long.
 
-    For the main thread.
+    To be used in the main thread.
     """
-    former = signal.signal(signal.SIGTERM, _end)
+    former = signal.signal(signal.SIGTERM, _raise_exit)
     try:
-        with soon():
+        with shutdown_deadline():
             yield
     finally:
         signal.signal(signal.SIGTERM, former)
 
 
 @contextmanager
-def soon(last_words: Callable[[], object] | None = None) -> Iterator[None]:
-    """SIGTERM ends the process after a while, if what heeds it in the block takes longer.
+def shutdown_deadline(before_exit: Callable[[], object] | None = None) -> Iterator[None]:
+    """SIGTERM forces the process to exit ``GRACE_S`` later if the block still runs then.
 
-    Ending at any moment is safe: what is published is whole, and the rest is made anew.
+    To exit at any moment is safe: what is published is whole, and the rest is made anew.
     Has no effect outside the main thread, where no signal arrives.
 
     Args:
-        last_words: called if it comes to that, in a thread, and waited for a few seconds.
+        before_exit: called before a forced exit, in a thread and in the context variables of
+            the caller; the exit waits a few seconds for it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    # Prefect puts handlers of its own over ours; the descriptor tells of signals even so.
+    # Prefect replaces signal handlers by its own; the descriptor gets every signal even so.
     former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reader,), name="ending", daemon=True).start()
-    words = None if last_words is None else partial(copy_context().run, last_words)
-    if words is not None:
-        _last_words.append(words)
+    threading.Thread(target=_watch, args=(reader,), name="shutdown", daemon=True).start()
+    callback = None if before_exit is None else partial(copy_context().run, before_exit)
+    if callback is not None:
+        _callbacks.append(callback)
     try:
         yield
     finally:
-        if words is not None:
-            _last_words.remove(words)
+        if callback is not None:
+            _callbacks.remove(callback)
         signal.set_wakeup_fd(former)
         os.close(writer)
 
 
-_last_words: list[Callable[[], object]] = []
-"""Of all blocks that last."""
+_callbacks: list[Callable[[], object]] = []
+"""Of all blocks that this process is in."""
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _raise_exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(_TERMINATED)
 
 
 def _watch(reader: int) -> None:
-    """Wait for SIGTERM, and then only so long."""
+    """Force an exit ``GRACE_S`` after SIGTERM; return when the pipe's other end is closed."""
     while signals := os.read(reader, 1):
         if signals[0] == signal.SIGTERM:
             time.sleep(GRACE_S)
-            _leave()
+            _exit_now()
     os.close(reader)
 
 
-def _leave() -> None:
-    """End this process now; its claims go, so that others need not wait for them."""
+def _exit_now() -> None:
+    """Give up this process's claims, so that others need not wait for them, and exit."""
     from tasks.io.ledger.claims import abandon
 
-    parting = [threading.Thread(target=words, daemon=True) for words in (abandon, *_last_words)]
-    for thread in parting:
+    threads = [threading.Thread(target=call, daemon=True) for call in (abandon, *_callbacks)]
+    for thread in threads:
         thread.start()
-    deadline = time.monotonic() + _FAREWELL_S
-    for thread in parting:
+    deadline = time.monotonic() + _CALLBACKS_S
+    for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     os._exit(_TERMINATED)

@@ -1,4 +1,4 @@
-"""Taking over from other runs: those that are due, and those that are dead."""
+"""Taking over from other runs: from those that are due, and from those whose process is gone."""
 
 from datetime import UTC
 from functools import partial
@@ -24,15 +24,15 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 from prefect.types import DateTime
 
-from flows.runs.prefect_api import PAGE, mark_crashed, patiently, tell
+from flows.runs.prefect_api import PAGE, mark_crashed, patiently, set_state
 from tasks.config import Config
 from tasks.io.machine.processes import is_dead, place
 
 
 def cancel_late_runs() -> None:
-    """Cancel the runs of this run's schedule that are due by now: this one does their work.
+    """Cancel the scheduled runs of this run's deployment that are due: this run does their work.
 
-    After an outage the schedule has left one for every night.
+    After an outage there is one for every night that was missed.
     """
     if (own := deployment.get_id()) is None:
         return
@@ -42,15 +42,15 @@ def cancel_late_runs() -> None:
         expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)),
     )
     for run in _runs(due):
-        if run.auto_scheduled:  # those that a person wants may be followed by that person
+        if run.auto_scheduled:  # a person may be following a run that they have submitted
             state: State[None] = Cancelled(message=f"done by the run {flow_run.get_name()!r}")
-            patiently(partial(tell, run, state))
+            patiently(partial(set_state, run, state))
 
 
 def runs_under_way(config: Config) -> list[FlowRun]:
-    """Other runs of the configuration's flows, on this workspace, that a worker has taken.
+    """Other runs of the configuration's flows on the same workspace that are under way.
 
-    A run whose worker was killed with all else says for ever that it is running.
+    A run whose worker was killed is among them: the server goes on showing it as running.
     """
     deployed = DeploymentFilter(name=DeploymentFilterName(any_=[config.name]))
     return [
@@ -61,9 +61,10 @@ def runs_under_way(config: Config) -> list[FlowRun]:
 
 
 def crash_orphans(pool: str) -> None:
-    """Tell the server of runs whose processes are gone, of a pool that is this machine's alone.
+    """Mark the runs of a pool as crashed whose processes are gone from this machine.
 
-    They would keep their places in the queues. To be called while the pool has no worker.
+    They would take places in the pool's queues for ever. To be called only while the pool
+    has no worker, and only for a pool that no other machine has workers in.
     """
     of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     for run in _runs(_taken(), work_pool_filter=of_pool):
@@ -73,10 +74,12 @@ def crash_orphans(pool: str) -> None:
 
 
 def _taken() -> FlowRunFilter:
+    """Runs that a worker has taken and that have not ended."""
     return FlowRunFilter(state=_in_state(StateType.PENDING, StateType.RUNNING))
 
 
 def _runs(wanted: FlowRunFilter, **filters: Any) -> list[FlowRun]:
+    """All flow runs that pass the filters, the newest first."""
     found = list[FlowRun]()
     with get_client(sync_client=True) as client:
         ask = partial(client.read_flow_runs, flow_run_filter=wanted, limit=PAGE, **filters)
@@ -92,6 +95,6 @@ def _in_state(*states: StateType) -> FlowRunFilterState:
 
 
 def _workspace_of(run: FlowRun) -> Any:
-    """Where a run is at work; None where it is a run of somebody else's flow."""
+    """The workspace that a run's parameters name; None for a flow without a configuration."""
     config = run.parameters.get("config")
     return config.get("workspace") if isinstance(config, dict) else None

@@ -1,1 +1,1 @@
-"""Runs that go on without a terminal: server, workers, deployments."""
+"""Prefect as this project uses it: servers, a worker that stays, deployments."""

@@ -1,4 +1,4 @@
-"""A process that stays when the command that began it has ended."""
+"""A background process that goes on when the command that started it has ended."""
 
 import fcntl
 import json
@@ -15,48 +15,57 @@ from typing import IO, Any
 
 from prefect.settings import PREFECT_HOME
 
-_GOODBYE_S = 30
-"""A worker has its flow runs end first."""
+_STOP_TIMEOUT_S = 30
+"""Seconds from one signal to the next; a worker waits for its flow runs to end."""
 
-_LAST_WORDS = 2000
-"""Bytes of a log that are shown."""
+_LOG_END_BYTES = 2000
+"""How much of the end of a log is shown."""
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process that stays: its log, and a lock that it holds as long as it lives.
+    """A background process with a log, and with a file lock that it holds until it ends.
 
-    The lock, unlike a number in a file, cannot be mistaken for another process's.
+    Whether it is alive is known by the lock. A process number in a file would not do, because
+    another process may have the number by now.
     """
 
     name: str
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """The file that the process writes its output to."""
         return _folder() / f"{self.name}.log"
 
     def is_alive(self) -> bool:
-        """Whether the process holds its lock."""
+        """Whether the process, or one that it has started, holds the lock."""
         try:
             with self._lock.open("r") as stream:
                 return not _locked(stream)
         except FileNotFoundError:
             return False
 
-    def notes(self) -> list[str]:
-        """What was noted at its start; nothing while it begins."""
-        return [*map(str, self._written()[1:])]
+    def details(self) -> list[str]:
+        """The details that ``start`` was given; empty while the process is being started."""
+        return [*map(str, self._recorded()[1:])]
 
-    def start(self, *words: str, notes: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Begin ``python -m words…`` in a session of its own."""
+    def start(
+        self, *arguments: str, details: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        """Start ``python -m arguments…`` in a session of its own, unless it is alive.
+
+        Args:
+            arguments: the module, and its command line.
+            details: facts about this process that ``details()`` gives to later commands.
+            environment: variables beside those of this process.
+        """
         _folder().mkdir(parents=True, exist_ok=True)
         with self._lock.open("a+") as lock, self.log.open("ab") as log:
             if not _locked(lock):
-                return  # another command has just begun it
+                return  # another command has just started it
             lock.truncate(0)  # the number of a former process may be another's by now
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
-                [sys.executable, "-m", *words],
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
+                [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -64,33 +73,36 @@ class Daemon:
                 pass_fds=[lock.fileno()],
                 env={**os.environ, **environment},
             )
-            lock.write(json.dumps([process.pid, *notes]))
+            lock.write(json.dumps([process.pid, *details]))
 
     def stop(self) -> bool:
-        """End the process and what it has started; whether there was one."""
-        if not self.is_alive() or not (written := self._written()):
+        """End the process and what it has started, and return whether it was alive.
+
+        It gets SIGTERM, then its process group gets SIGTERM, then SIGKILL.
+        """
+        if not self.is_alive() or not (recorded := self._recorded()):
             return False
-        number = int(written[0])
+        number = int(recorded[0])
         steps = (os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGKILL)
         for send, how in steps:
-            with suppress(ProcessLookupError):  # it may be gone, and what it began not
+            with suppress(ProcessLookupError):  # it may have ended before what it has started
                 send(number, how)
                 self._wait_for_end()
         return True
 
     def _wait_for_end(self) -> None:
-        deadline = time.monotonic() + _GOODBYE_S
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def last_words(self) -> str:
-        """The end of its log."""
+    def end_of_log(self) -> str:
+        """The last 2,000 bytes of the log, as text."""
         with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS))
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END_BYTES))
             return log.read().decode(errors="replace")
 
-    def _written(self) -> list[Any]:
-        """The number of the process, which is that of its group too, and the notes."""
+    def _recorded(self) -> list[Any]:
+        """The process id, which is that of its process group too, and then the details."""
         text = self._lock.read_text()
         return [*json.loads(text)] if text else []
 
@@ -100,7 +112,10 @@ class Daemon:
 
 
 def _locked(stream: IO[str]) -> bool:
-    """Whether the lock of a file is free, and ours now until the file is closed everywhere."""
+    """Try to lock an open file, and return whether that succeeded.
+
+    The lock lasts until all processes that share the open file have closed it.
+    """
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

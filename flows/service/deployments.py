@@ -1,6 +1,6 @@
-"""Deployments: a configuration's flows, registered with a Prefect server for a pool's workers.
+"""Deployments: the flows of a configuration, registered for the workers of a work pool.
 
-What is registered is said in ``infra/prefect.yaml``, which ``prefect deploy`` reads as well.
+``infra/prefect.yaml``, which ``prefect deploy`` reads as well, says what is registered.
 """
 
 import asyncio
@@ -22,18 +22,19 @@ from tasks.io.errors import ConfigurationError
 
 POOL = "dotpipe"
 UNSCHEDULED = "none"
-"""What to give for a schedule to have none."""
+"""What to give in place of a cron line to have no schedule."""
 
 
 def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> list[str]:
-    """The names of all deployments of a configuration, registered or brought up to date.
+    """Register all deployments of a configuration, or update them, and return their names.
 
-    The pool is made, for processes of one machine, where it is not there; its queues are.
+    A pool that is missing is made, of the type ``process``, and so are missing queues.
 
     Args:
-        config: whose flows they run.
-        pool: of the workers that take the runs.
-        schedule: cron line in UTC of when to do what is missing; None leaves it as it is.
+        config: the configuration, which becomes a parameter of the deployments.
+        pool: the work pool whose workers take the runs.
+        schedule: when to do what is missing, as a cron line in UTC; None leaves the schedule
+            as it is, and ``UNSCHEDULED`` removes it.
 
     Raises:
         ConfigurationError: the schedule is no cron line.
@@ -43,11 +44,11 @@ def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> 
 
 
 def read_schedule(line: str) -> list[CronSchedule]:
-    """When to run, in UTC; nothing for never.
+    """The schedules that a line stands for, in UTC; none for ``UNSCHEDULED``.
 
     Raises:
-        ConfigurationError: that is no cron line of five fields; with a sixth, of seconds,
-            runs would come faster than any worker takes them.
+        ConfigurationError: the line is no cron line of five fields. A sixth field, of
+            seconds, is refused: runs would come faster than workers take them.
     """
     if line == UNSCHEDULED:
         return []
@@ -62,15 +63,15 @@ def read_schedule(line: str) -> list[CronSchedule]:
 
 
 def prepare(pool: str) -> None:
-    """Have a pool for one machine, if it is not there yet.
+    """Make a work pool with its queues for one machine, where it does not exist yet.
 
-    Each of its queues lets one run compute at a time, which uses all GPUs.
+    Each queue lets one run compute at a time, because a run uses all GPUs.
     """
     asyncio.run(_prepare(pool))
 
 
 def defined() -> dict[str, Any]:
-    """What ``infra/prefect.yaml`` says."""
+    """The content of ``infra/prefect.yaml``."""
     text = (files("infra") / "prefect.yaml").read_text("utf-8")
     tree: dict[str, Any] = yaml.safe_load(text)
     return tree
@@ -98,7 +99,7 @@ async def _deploy(config: Config, pool: str, schedules: list[CronSchedule] | Non
 
 
 async def _require_pool(client: PrefectClient, pool: str, queues: dict[str, Any]) -> None:
-    """Have the pool with its queues; what a person has changed of them stays."""
+    """Make the pool and those of its queues that are missing; change none that exists."""
     try:
         await client.read_work_pool(pool)
     except ObjectNotFound:
@@ -111,7 +112,7 @@ async def _require_pool(client: PrefectClient, pool: str, queues: dict[str, Any]
 
 
 async def _deployment(entry: dict[str, Any], config: Config, pool: str) -> RunnerDeployment:
-    """A deployment that leaves the schedules as they are, if it is there already."""
+    """The deployment of one entry; applying it keeps the schedules that the server has."""
     place, example = entry["work_pool"], entry["parameters"]["config"]["name"]
     deployment = await load_flow_from_entrypoint(entry["entrypoint"]).ato_deployment(
         config.name,

@@ -1,6 +1,7 @@
-"""A Prefect server for runs that have none: started for the run, stopped after it.
+"""The Prefect server of a command: one that is there, or one that ends with the command.
 
-The history is kept in Prefect's own database, so `prefect server start` shows it later.
+The history of a server that ends is kept in Prefect's own database; `prefect server start`
+shows it later.
 """
 
 import ctypes
@@ -19,12 +20,18 @@ from flows.service.health import answers, bypass_proxy
 from flows.service.service import SERVER, served
 from tasks.io.errors import DotpipeError
 
-_PATIENCE_S = 120
-_GOODBYE_S = 10
+_START_TIMEOUT_S = 120
+"""Seconds until a server that was started must answer."""
+
+_STOP_TIMEOUT_S = 10
+"""Seconds until a server that was told to end is killed."""
+
+_DRAIN_TIMEOUT_S = 10
+"""Seconds in which the logs and events of this process can still be sent."""
 
 
 class Server:
-    """A server process of our own, on a free port of this machine."""
+    """A Prefect server in a child process, on a free port of this machine."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:
@@ -35,7 +42,7 @@ class Server:
         port = self.address.rpartition(":")[2]
         command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
         with os.fdopen(handle, "wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed words
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
                 [sys.executable, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -49,24 +56,24 @@ class Server:
         """Return when the server answers.
 
         Raises:
-            DotpipeError: it does not.
+            DotpipeError: it has ended, or does not answer in time.
         """
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if answers(f"{self.address}/api"):
                 return
             time.sleep(0.1)
         tail = self._log.read_text(errors="replace")[-2000:]
         raise DotpipeError(
-            f"the Prefect server must answer within {_PATIENCE_S} s, but does not; its last "
-            f"words: {tail!r}. Start one with `prefect server start` and set PREFECT_API_URL"
+            f"the Prefect server must answer within {_START_TIMEOUT_S} s, but does not; its log "
+            f"ends with {tail!r}. Start one with `prefect server start` and set PREFECT_API_URL"
         )
 
     def stop(self) -> None:
-        """End the process; its log goes too."""
+        """End the server, and remove its log."""
         self._process.terminate()
         try:
-            self._process.wait(_GOODBYE_S)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -75,10 +82,13 @@ class Server:
 
 @contextmanager
 def prefect_server() -> Iterator[str]:
-    """A server for the flows of this process; yields where to watch them.
+    """Have the flows in the block use a Prefect server, and yield its address.
 
-    The one that PREFECT_API_URL or the active Prefect profile names, or that ``dotpipe up``
-    has started, or one of our own.
+    That is the server which PREFECT_API_URL or the active Prefect profile names, or which
+    ``dotpipe up`` has started, or else one that is started here and ends with the block.
+
+    Raises:
+        DotpipeError: the server does not answer.
     """
     from prefect.settings import (
         PREFECT_API_URL,
@@ -94,8 +104,8 @@ def prefect_server() -> Iterator[str]:
     server = Server()
     try:
         server.wait()
-        # A server that goes with this process needs no sign that the process is alive,
-        # and ending the sign costs most of a second for every flow.
+        # Heartbeats tell a server that a process is alive. This server ends with the process
+        # and needs none, and stopping them takes most of a second for every flow.
         api = {PREFECT_API_URL: f"{server.address}/api", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
         with temporary_settings(api):
             try:
@@ -113,9 +123,9 @@ def _end_with_parent() -> None:
 
 
 def _drain() -> None:
-    """Send what Prefect still holds back, while there is somebody to take it."""
+    """Send the logs and events that Prefect still holds, while the server is there."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    EventsWorker.drain_all(timeout=_GOODBYE_S)
-    APILogWorker.drain_all(timeout=_GOODBYE_S)
+    EventsWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)
+    APILogWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The service of one machine: a Prefect server and a worker that stay when the command ends."""
+"""The service of one machine: a Prefect server and a worker that run in the background."""
 
 import os
 import socket
@@ -13,11 +13,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.service.daemon import Daemon
-from flows.service.health import answers, bypass_proxy
+from flows.service.health import answers, bypass_proxy, require_answer
 from tasks.io.errors import DotpipeError
 
 PORT = 4200
-_PATIENCE_S = 120
+_START_TIMEOUT_S = 120
+"""Seconds until a process that was started must be ready."""
 
 SERVER, WORKER = Daemon("server"), Daemon("worker")
 
@@ -27,52 +28,65 @@ BATCHED = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "1000",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
 }
-"""Settings of a server for many shards. By default Prefect records task runs one by one, falls
-behind where there are many, and drops what its queue of 10,000 messages does not take."""
+"""Settings of a server for many shards.
+
+By default Prefect records task runs one by one; with many of them its queue of 10,000 messages
+overflows, and messages are lost."""
 
 
 def up(pool: str, port: int = PORT) -> str:
-    """Start what is not running yet, a server and a worker; the dashboard's address.
+    """Start a server and a worker where they do not run yet; return the dashboard's address.
 
-    A server that PREFECT_API_URL or the active Prefect profile names is used instead of one
-    of our own.
+    Where PREFECT_API_URL or the active Prefect profile names a server, that one is used and
+    none is started.
+
+    Args:
+        pool: the work pool that the worker takes runs from.
+        port: of the server, on this machine.
 
     Raises:
-        DotpipeError: one of them does not start.
+        DotpipeError: the server or the worker does not start, or the worker that runs
+            already is of another pool or server.
     """
     from flows.runs.takeover import crash_orphans
 
     with served(start_on=port) as address:
         if not WORKER.is_alive():
-            if SERVER.is_alive() and SERVER.notes() == [address]:  # nobody else has workers there
+            if SERVER.is_alive() and SERVER.details() == [address]:  # no other machine has workers
                 crash_orphans(pool)
             name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-            words = ("infra.worker", "--pool", pool, "--name", name)
-            WORKER.start(*words, notes=(name, pool, address), environment=_environment(address))
-        _wait(WORKER, lambda: _is_online(*WORKER.notes()))
-        _, *place = WORKER.notes()
-        if place != [pool, address]:
+            WORKER.start(
+                *("infra.worker", "--pool", pool, "--name", name),
+                details=(name, pool, address),
+                environment=_environment(address),
+            )
+        _wait(WORKER, lambda: _is_online(*WORKER.details()))
+        _, *found = WORKER.details()
+        if found != [pool, address]:
             raise DotpipeError(
                 f"the worker of this machine must be of the pool {pool!r} of {address}, got "
-                f"{place[0]!r} of {place[1]}; `dotpipe down` stops that one"
+                f"{found[0]!r} of {found[1]}; `dotpipe down` stops that one"
             )
         return address
 
 
 def down() -> list[str]:
-    """End what ``up`` has started, the worker first; the names of what was running."""
+    """Stop what ``up`` has started, the worker first; return the names of what was running."""
     return [daemon.name for daemon in (WORKER, SERVER) if daemon.stop()]
 
 
 @contextmanager
 def served(start_on: int | None = None) -> Iterator[str]:
-    """The address of the server that lasts, which clients in the block talk to.
+    """Have clients in the block use the lasting Prefect server, and yield its address.
+
+    That is the server which PREFECT_API_URL or the active Prefect profile names, or else the
+    one that ``up`` has started.
 
     Args:
-        start_on: the port to start one on where there is none.
+        start_on: where there is no server, start one on this port; None to raise instead.
 
     Raises:
-        DotpipeError: there is none.
+        DotpipeError: there is no server, or it does not answer or start.
     """
     if given := PREFECT_API_URL.value():
         require_answer(str(given))
@@ -86,38 +100,25 @@ def served(start_on: int | None = None) -> Iterator[str]:
                 "`dotpipe up`, or set PREFECT_API_URL to that of your cluster"
             )
         _start_server(start_on)
-    _wait(SERVER, lambda: answers(f"{SERVER.notes()[0]}/api"))
-    (address,) = SERVER.notes()
+    _wait(SERVER, lambda: answers(f"{SERVER.details()[0]}/api"))
+    (address,) = SERVER.details()
     with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
         yield address
-
-
-def require_answer(api: str) -> None:
-    """Check that the server at an address is well.
-
-    Raises:
-        DotpipeError: it does not answer.
-    """
-    if not answers(api):
-        raise DotpipeError(
-            f"the Prefect server at PREFECT_API_URL={api} must answer, but does not; start it, or "
-            "unset the variable (or the setting of the Prefect profile) for one of dotpipe's own"
-        )
 
 
 def _start_server(port: int) -> None:
     _require_free(port)
     address = f"http://127.0.0.1:{port}"
-    words = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    arguments = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     batched = {name: os.environ.get(name, setting) for name, setting in BATCHED.items()}
-    SERVER.start(*words, notes=(address,), environment=_environment(address) | batched)
+    SERVER.start(*arguments, details=(address,), environment=_environment(address) | batched)
 
 
 def _require_free(port: int) -> None:
-    """Check that nobody listens on a port of this machine.
+    """Check that no process listens on a port of this machine.
 
     Raises:
-        DotpipeError: somebody does, who might be taken for our server.
+        DotpipeError: one does; it would be taken for our server.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,7 +133,7 @@ def _require_free(port: int) -> None:
 
 
 def _environment(address: str) -> dict[str, str]:
-    """Logs go into the file as Prefect writes them; the server is the one at the address."""
+    """Variables of a process that uses the server at an address and logs all it does."""
     return {
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
@@ -140,20 +141,25 @@ def _environment(address: str) -> dict[str, str]:
 
 
 def _wait(daemon: Daemon, is_ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    """Return when a daemon is ready, or stop it.
+
+    Raises:
+        DotpipeError: it has ended, or is not ready in time.
+    """
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while daemon.is_alive() and time.monotonic() < deadline:
-        if daemon.notes() and is_ready():
+        if daemon.details() and is_ready():
             return
         time.sleep(0.2)
     daemon.stop()
     raise DotpipeError(
-        f"the {daemon.name} must be ready within {_PATIENCE_S} s, but is not; the last words of "
-        f"{daemon.log}: {daemon.last_words()!r}"
+        f"the {daemon.name} must be ready within {_START_TIMEOUT_S} s, but is not; "
+        f"{daemon.log} ends with {daemon.end_of_log()!r}"
     )
 
 
 def _is_online(name: str, pool: str, _address: str) -> bool:
-    """Whether a worker polls its pool."""
+    """Whether the server has heard from a worker of this name in the pool lately."""
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     with get_client(sync_client=True) as client:
         try:

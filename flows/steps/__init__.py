@@ -1,1 +1,1 @@
-"""One step of a flow: its units in a window, its progress, what it reports."""
+"""One step of a flow: running its jobs, showing its progress, reporting its outcome."""

@@ -1,4 +1,4 @@
-"""How far a backfill in blocks is, for the dashboard and whoever follows the run."""
+"""The progress of a backfill in blocks, shown on the dashboard and by ``dotpipe backfill``."""
 
 import time
 from typing import cast
@@ -17,7 +17,10 @@ _SECONDS_BETWEEN_UPDATES = 2.0
 
 
 class BlockWatch:
-    """Images of the blocks that have ended, as an artifact of the conductor's run."""
+    """Shows how many images are done, as a progress artifact of the conductor's run.
+
+    The conductor is the run of ``backfill-in-blocks``, which has workers do the blocks.
+    """
 
     def __init__(self, config: Config) -> None:
         self._name = config.name
@@ -33,30 +36,33 @@ class BlockWatch:
         self._artifact = cast(UUID, created)  # awaited by Prefect itself in a synchronous flow
 
     def begin(self) -> None:
-        """All shards are looked at, again perhaps."""
+        """Count from 0 again, because all shards are about to be looked at (again)."""
         self._images = 0
 
     def pass_by(self, images: int) -> None:
-        """So many images were done before."""
+        """Count images that need no run, because they were done before."""
         self._images += images
 
-    def count(self, errand: RunRequest) -> None:
-        """A block has ended well."""
-        self._images += errand.images
+    def count(self, request: RunRequest) -> None:
+        """Count the images of a block whose run has ended well."""
+        self._images += request.images
         self._blocks += 1
         if time.monotonic() - self._shown > _SECONDS_BETWEEN_UPDATES:
             self._show()
 
     def wait(self, seconds: float) -> None:
-        """No block has ended for so long; tells of it once for each time patience ends."""
-        ends = int(seconds / self._patience_s)
-        if ends > self._told:
+        """Warn that no block has ended for so many seconds.
+
+        Warns when the seconds pass a further multiple of ``blocks.patience_s``.
+        """
+        multiples = int(seconds / self._patience_s)
+        if multiples > self._told:
             get_run_logger().warning("%s: no block has ended for %d s", self._step, seconds)
             tell_run("stalled", self._name, {"step": self._step, "seconds": round(seconds)})
-        self._told = ends
+        self._told = multiples
 
     def finish(self) -> None:
-        """Tell how it ended."""
+        """Show the final count."""
         self._show()
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""What a step of a run is, found and did, and the tables that tell it on the dashboard."""
+"""Reports of steps: what a step has counted so far, and the tables of it on the dashboard."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,56 +13,64 @@ from tasks.jobs import Outcome
 from tasks.jobs.stopwatch import LAPS
 
 _MOST_ROWS = 200
-"""Of a table of failures; the ledger has a note of each."""
+"""The most rows in a table of failures; the ledger has a note of every failure."""
 
 _LONGEST_MESSAGE = 1000
+"""Characters of an error message that are shown in such a table."""
 
 
 class StepRun(NamedTuple):
-    """A step: its name, the run's, and what share of its images may be bad."""
+    """One step of one configuration's run, as messages and events name it."""
 
     name: str
     run: str
+    """The name of the configuration."""
     max_bad_fraction: float
+    """The share of images, from 0 to 1, that the step may refuse."""
 
     @classmethod
     def of(cls, config: Config, name: str) -> "StepRun":
-        """A step of a configuration's run."""
+        """The step of this name in a run of the configuration."""
         return cls(name, config.name, config.shards.max_bad_fraction)
 
 
 class Failure(NamedTuple):
-    """A unit that failed after all retries, and why; its frames are let go."""
+    """A unit that failed after all retries; the error holds no traceback."""
 
     unit: str
     error: BaseException
     place: str
+    """The file and line that raised the error, as in ``store.py:7``."""
 
 
 @dataclass
 class StepReport:
-    """What a step found and did."""
+    """What a step has found and done so far; filled in while the step runs."""
 
     step: str
     units: list[str] = field(default_factory=list)
+    """The names of all units that were planned so far, done before or not."""
     made: int = 0
+    """Units that this run has made."""
     images: int = 0
+    """Images of all units that are done, by this run or before it."""
     refused: Counter[str] = field(default_factory=Counter)
+    """Images that were refused in the units that this run has made, by reason."""
     failures: list[Failure] = field(default_factory=list)
     is_cut_short: bool = False
-    """Whether it was given up, as a store was away."""
+    """Whether the step was given up because a store was away."""
     fresh: int = 0
-    """Images of the shards that were made; the others were done before."""
+    """Images of the units that this run has made."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Where the time of all tasks went, by lap of ``Stopwatch``."""
+    """Seconds of all tasks together, by lap of ``Stopwatch``."""
     devices: Counter[str] = field(default_factory=Counter)
-    """Images that went through each device."""
+    """Images that each device has processed."""
     elapsed_s: float = 0.0
-    """From the step's begin to now, or to its end."""
+    """Seconds from the beginning of the step to now, or to its end."""
 
     @property
     def note(self) -> str:
-        """A few words on how it went."""
+        """A short phrase on how the step went, as in '3 of 3 shards made, 6 images refused'."""
         if self.failures:
             return f"{len(self.failures)} of {len(self.units)} shards failed"
         made = f"{self.made} of {len(self.units)} shards made"
@@ -72,11 +80,11 @@ class StepReport:
 
     @property
     def rate(self) -> float:
-        """Images per second of the step's time."""
+        """Images that this run has processed per second of the step, or 0 before it has begun."""
         return self.fresh / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """What an event says of it."""
+        """The payload of an event about this step."""
         return {
             "step": self.step,
             "shards": len(self.units),
@@ -87,7 +95,7 @@ class StepReport:
         }
 
     def count(self, outcome: Outcome) -> None:
-        """Add what a task has made."""
+        """Add the outcome of a task that has made its unit."""
         self.made += 1
         self.images += outcome.images
         self.fresh += outcome.images
@@ -99,12 +107,12 @@ class StepReport:
 
 
 def leave(rows: list[dict[str, Any]], key: str, description: str) -> None:
-    """Leave a table as an artifact of the run, when there is a server to take it."""
+    """Create a table artifact of the current run, as soon as the server can be reached."""
     patiently(lambda: create_table_artifact(rows, key=key, description=description))
 
 
 def leave_table(reports: Sequence[StepReport], key: str) -> None:
-    """Leave what the steps of a flow did as artifacts of its run: a table, one of devices."""
+    """Create table artifacts of the current run: one row for each step, one for each device."""
     rows = [_row(report) for report in reports]
     leave(rows, key, "What each step found and did")
     used = [row for report in reports for row in _device_rows(report)]
@@ -113,7 +121,7 @@ def leave_table(reports: Sequence[StepReport], key: str) -> None:
 
 
 def leave_failures(report: StepReport) -> None:
-    """Leave which shards failed, and why, as an artifact of the run."""
+    """Create a table artifact of the current run that lists the failed units and their errors."""
     rows = [
         {
             "shard": failure.unit,
@@ -129,7 +137,7 @@ def leave_failures(report: StepReport) -> None:
 
 
 def artifact_key(step: str) -> str:
-    """A key of Prefect's: lower case, digits and dashes."""
+    """The key of a step's artifacts, which may hold only lower case, digits and dashes."""
     return "".join(letter if letter.isalnum() else "-" for letter in step.lower()).strip("-")
 
 
@@ -164,12 +172,12 @@ def _device_rows(report: StepReport) -> list[dict[str, Any]]:
 
 
 def _shares(seconds: Mapping[str, float]) -> str:
-    """Every lap in words, as in "read 1.5 s (12%)", in the order of the work."""
+    """The laps with their shares, as in 'read 1.5 s (12%)', in the order of the work."""
     total = sum(seconds.values())
     laps = [(lap, seconds[lap]) for lap in LAPS if seconds.get(lap)]
     return ", ".join(f"{lap} {_brief(spent)} s ({spent / total:.0%})" for lap, spent in laps)
 
 
 def _brief(number: float) -> str:
-    """Three digits, and no exponent."""
+    """A number as text with three digits or more and no exponent."""
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"

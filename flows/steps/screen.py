@@ -1,4 +1,4 @@
-"""The terminal: one progress bar a step, tables, sentences; and silence elsewhere."""
+"""Where a process shows its steps: progress bars on a terminal, or nowhere on a worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,33 +17,36 @@ from rich.progress import (
 
 
 class Screen(Protocol):
-    """Shows steps as they go on; ``advance`` is called from several threads."""
+    """Shows the progress of one step after the other.
+
+    ``advance`` is called from several threads at once.
+    """
 
     def begin(self, step: str, total: int | None) -> None:
-        """A step starts, over so many images where that is known."""
+        """Show that a step starts; ``total`` is its number of images where that is known."""
 
     def advance(self, images: int) -> None:
-        """So many more images are through."""
+        """Show that so many more images are done."""
 
     def finish(self, note: str) -> None:
-        """The step has ended; the note says how."""
+        """Show that the step has ended, with a note on how."""
 
 
 class Silence:
-    """Shows nothing: a worker has no terminal."""
+    """Shows nothing, because a worker has no terminal."""
 
     def begin(self, step: str, total: int | None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, images: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self, note: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Bars:
-    """Progress bars on standard error, one below the other."""
+    """Progress bars on a console, one for each step, one below the other."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -58,7 +61,7 @@ class Bars:
         self._task: TaskID | None = None
 
     def begin(self, step: str, total: int | None) -> None:
-        """A new bar."""
+        """Add a bar for a step."""
         self._task = self._progress.add_task(step, total=total, note="")
 
     def advance(self, images: int) -> None:
@@ -67,7 +70,7 @@ class Bars:
             self._progress.advance(self._task, images)
 
     def finish(self, note: str) -> None:
-        """Leave the newest bar where it stands, and say how the step ended."""
+        """Stop the newest bar where it stands, and show the note beside it."""
         if self._task is None:
             return
         bar = next(task for task in self._progress.tasks if task.id == self._task)
@@ -80,7 +83,7 @@ class Bars:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Bars are drawn while the block runs."""
+        """Draw the bars for as long as the block runs."""
         with self._progress:
             yield
 
@@ -88,4 +91,4 @@ class Bars:
 _SILENCE = Silence()
 
 screen: ContextVar[Screen] = ContextVar("screen", default=_SILENCE)
-"""Where the flows of this process show what they do."""
+"""Where the flows of the current context show their steps; nowhere by default."""

@@ -1,4 +1,4 @@
-"""How far a step is, for the dashboard, and the warning that it refuses many images."""
+"""The progress of a step on the dashboard, and the warning that it refuses many images."""
 
 import time
 from typing import cast
@@ -14,14 +14,19 @@ from tasks.jobs.events import tell_run
 
 _SECONDS_BETWEEN_UPDATES = 2.0
 _SECONDS_WITHOUT_SERVER = 60.0
-"""Before a server that was away is told again: Prefect repeats a request for a minute."""
+"""Seconds without updates after one has failed, because each failure takes Prefect a minute."""
 
 _ENOUGH_IMAGES = 100
-"""To judge the share of refused ones before the step has ended."""
+"""Images after which the share of refused ones is judged before the step has ended."""
 
 
 class StepWatch:
-    """The step's progress as an artifact of the flow run, updated now and then."""
+    """Shows a step's progress as an artifact of the flow run, updated every few seconds.
+
+    Args:
+        step: the step.
+        total: the number of its images, if it is known.
+    """
 
     def __init__(self, step: StepRun, total: int | None) -> None:
         self._step, self._total = step, total
@@ -32,11 +37,11 @@ class StepWatch:
         self._has_warned = False
 
     def show(self, report: StepReport) -> None:
-        """Tell how far the step is, unless that was told a moment ago."""
+        """Update the artifact, unless that was done a moment ago."""
         now = time.monotonic()
         report.elapsed_s = now - self._begun
         if report.fresh >= _ENOUGH_IMAGES:
-            self._heed_refused(report)
+            self._warn_of_refused(report)
         if now - self._shown < _SECONDS_BETWEEN_UPDATES:
             return
         share = 100 * report.images / self._total if self._total else 0.0
@@ -45,20 +50,20 @@ class StepWatch:
             f"{report.step}: {report.images}{of_all} images, {report.made} shards made, "
             f"{report.rate:.1f} images per second, {report.refused.total()} refused"
         )
-        self._tell(min(share, 99.0), description)
+        self._update(min(share, 99.0), description)
 
     def finish(self, report: StepReport) -> None:
-        """Tell how the step ended."""
+        """Update the artifact for the last time."""
         report.elapsed_s = time.monotonic() - self._begun
-        self._heed_refused(report)
+        self._warn_of_refused(report)
         made = len(report.units) - len(report.failures)
         share = 100 * made / len(report.units) if report.units else 100.0
         speed = f", {report.rate:.1f} images per second" if report.fresh else ""
         description = f"{report.step}: {report.images} images, {report.note}{speed}"
-        self._tell(share, description)
+        self._update(share, description)
 
-    def _tell(self, percent: float, description: str) -> None:
-        """Show it, if the server is there: no work is stopped for it."""
+    def _update(self, percent: float, description: str) -> None:
+        """Update the artifact; a server that is away does not stop the step."""
         try:
             update_progress_artifact(self._artifact, percent, description=description)
         except httpx.HTTPError as error:
@@ -67,8 +72,11 @@ class StepWatch:
         else:
             self._shown = time.monotonic()
 
-    def _heed_refused(self, report: StepReport) -> None:
-        """Tell once that more than half of what may be refused is, while one can look into it."""
+    def _warn_of_refused(self, report: StepReport) -> None:
+        """Send one event when more than half the share that may be refused is refused.
+
+        A person can then look into it before the step is over the limit and fails.
+        """
         refused, limit = report.refused.total(), self._step.max_bad_fraction
         if self._has_warned or refused <= limit / 2 * report.fresh:
             return

@@ -1,4 +1,4 @@
-"""One step: units of work, submitted in a window, counted, watched, and failed together."""
+"""Running a step: its jobs are submitted in a window, counted, and fail together."""
 
 from collections.abc import Iterable
 from concurrent.futures import CancelledError
@@ -20,8 +20,9 @@ from tasks.jobs.events import tell_failure
 from tasks.jobs.progress import reporting_to
 
 _AWAY_IN_A_ROW = 2
-"""Shards that find no answer after all retries, which take minutes, before a step is given up;
-more where more are under way."""
+"""Shards in a row that fail because their store is away, after which the step is given up.
+
+Each has been retried for minutes by then. With more shards under way it takes as many of them."""
 
 
 def run_step(
@@ -33,12 +34,21 @@ def run_step(
 ) -> StepReport:
     """Run the jobs of a step, one in each lane at a time, and wait for all of them.
 
-    A shard that fails does not stop the others; a mistake that every shard would
-    share (a DotpipeError, but for a damaged shard) does, and so does a store that stays
-    away for several shards in a row.
+    A shard that fails does not stop the others. What stops the step is an error that every
+    shard would meet (a DotpipeError other than ShardDamaged), and a store that stays away for
+    several shards in a row.
+
+    Args:
+        step: the step, as messages and events name it.
+        work: the task; its one parameter is ``job``.
+        units: planned units; those without a job are done already, and only counted.
+        lanes: where the tasks run, and how many at once.
+        total: the number of images of all units, if it is known.
 
     Raises:
-        DotpipeError: the mistake; or ShardsFailed, after the other shards are done.
+        DotpipeError: the error that every shard would meet.
+        ShardsFailed: some shards failed, after the others were done; or the step was given
+            up because a store was away.
     """
     view, report, watch = screen.get(), StepReport(step.name), StepWatch(step, total)
     view.begin(step.name, total)
@@ -63,7 +73,7 @@ def run_step(
 
 
 class _Window:
-    """Jobs under way, at most so many, and what became of those that were."""
+    """Submits the jobs of a step, as many at once as there are lanes, and counts their outcomes."""
 
     def __init__(
         self,
@@ -79,10 +89,13 @@ class _Window:
         self._pending = 0
         self._busy: list[Planned] = []
         self._away = 0
-        """Shards that found no answer of the store, after the last that did."""
+        """Shards in a row, up to the last one, that failed because their store was away."""
 
     def run(self, units: Iterable[Planned]) -> None:
-        """Submit the jobs in a window, and come back to those that other runs were at."""
+        """Submit the jobs in a window, then again those that other runs were making.
+
+        The second time a job waits until the other run has made the shard or given it up.
+        """
         for unit in units:
             self._report.units.append(unit.unit)
             if unit.job is None:
@@ -99,17 +112,17 @@ class _Window:
                 self._drain()
 
     def _offer(self, unit: Planned) -> bool:
-        """Submit a job when there is room; not after a mistake that all jobs share."""
+        """Submit a job when there is room, and return whether the step goes on."""
         while self._pending >= self._lanes.at_once:
             self._collect()
         if self._is_hopeless():
             return False
         future = self._runner.submit(self._work, {"job": unit.job})
-        future.add_done_callback(partial(self._tell, unit))
+        future.add_done_callback(partial(self._put, unit))
         self._pending += 1
         return True
 
-    def _tell(self, unit: Planned, future: PrefectFuture[Outcome]) -> None:
+    def _put(self, unit: Planned, future: PrefectFuture[Outcome]) -> None:
         self._done.put((unit, future))
 
     def _drain(self) -> None:
@@ -118,16 +131,16 @@ class _Window:
 
     def _is_hopeless(self) -> bool:
         return self._report.is_cut_short or any(
-            _is_of_all(failure.error) for failure in self._report.failures
+            _is_shared(failure.error) for failure in self._report.failures
         )
 
     def _count(self, unit: Planned) -> None:
-        """A unit that is done already."""
+        """Count a unit that was done already."""
         self._report.images += unit.images
         screen.get().advance(unit.images)
 
     def _collect(self) -> None:
-        """Wait for the next job to end, and say what became of it."""
+        """Wait for the next job to end, and count its outcome."""
         unit, future = self._done.get()
         self._pending -= 1
         outcome = future.result(raise_on_failure=False)
@@ -148,7 +161,7 @@ class _Window:
 
     def _fail(self, unit: Planned, error: BaseException) -> None:
         place = place_of(error)
-        # The frames would keep the shard's pictures and tensors in memory.
+        # The traceback would keep the shard's pictures and tensors in memory.
         self._report.failures.append(Failure(unit.unit, error.with_traceback(None), place))
         if unit.job is None:
             return
@@ -157,8 +170,8 @@ class _Window:
         tell_failure(unit.job, error, place)
 
 
-def _is_of_all(error: BaseException) -> bool:
-    """Whether every shard would fail of it."""
+def _is_shared(error: BaseException) -> bool:
+    """Whether every shard would fail with this error."""
     return isinstance(error, DotpipeError) and not isinstance(error, ShardDamaged)
 
 
@@ -167,7 +180,7 @@ def _raise_failures(report: StepReport) -> None:
         return
     leave_failures(report)
     for failure in report.failures:
-        if _is_of_all(failure.error):
+        if _is_shared(failure.error):
             raise failure.error
     if report.is_cut_short:
         last = report.failures[-1]

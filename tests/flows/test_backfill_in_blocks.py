@@ -15,7 +15,7 @@ from flows.backfill_in_blocks import CONDUCTORS, _blocks, backfill_in_blocks
 from flows.enhance_block import enhance_block
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
-from flows.runs.pool import Lost
+from flows.runs.pool import FailedRequest
 from flows.shard_corpus import shard_corpus
 from tasks.config import Run
 from tasks.fit.operators import fitted
@@ -34,11 +34,11 @@ IN_BLOCKS = {"blocks": {"shards": 2, "at_once": 3}}
 
 
 class InProcess:
-    """Stands in for a pool: runs errands at once, with what a worker would read of them."""
+    """Stands in for a pool: runs requests at once, with what a worker would read of them."""
 
     def __init__(self):
         self.sent, self.at_once, self.queue = [], {}, None
-        self.do = lambda errand: FLOWS[errand.flow](**json.loads(json.dumps(errand.parameters)))
+        self.do = lambda request: FLOWS[request.flow](**json.loads(json.dumps(request.parameters)))
 
     def __call__(self, _config, queue):
         self.queue = queue
@@ -47,27 +47,27 @@ class InProcess:
     def watch(self, runs):
         assert runs == []
 
-    def run(self, errands, *, at_once=1, ended=lambda _: None, waited=lambda _: None):
+    def run(self, requests, *, at_once=1, ended=lambda _: None, waited=lambda _: None):
         lost = []
-        for errand in errands:
-            self.sent.append(errand)
-            self.at_once[errand.flow] = at_once
-            if isinstance(failed := self.do(errand), Lost):
+        for request in requests:
+            self.sent.append(request)
+            self.at_once[request.flow] = at_once
+            if isinstance(failed := self.do(request), FailedRequest):
                 lost.append(failed)
             else:
-                ended(errand)
+                ended(request)
             waited(0.0)
         return lost
 
     @property
     def flows(self):
-        return [errand.flow for errand in self.sent]
+        return [request.flow for request in self.sent]
 
 
 @pytest.fixture
 def pool(monkeypatch, server):
     stand_in = InProcess()
-    monkeypatch.setattr(conductor, "Pool", stand_in)
+    monkeypatch.setattr(conductor, "WorkPoolRuns", stand_in)
     monkeypatch.setattr(claims_module, "_GLANCE_S", 0.02)
     return stand_in
 
@@ -106,7 +106,7 @@ def test_the_whole_job_is_done_stage_by_stage_and_block_by_block(project, pool, 
         "evaluate-dataset",
         "report",
     ]
-    assert [errand.parameters["shards"] for errand in pool.sent[2:4]] == [
+    assert [request.parameters["shards"] for request in pool.sent[2:4]] == [
         ["shard-000000", "shard-000001"],
         ["shard-000002"],
     ]
@@ -150,16 +150,16 @@ def test_a_block_is_the_same_whatever_of_it_is_done(complete):
     assert blocks_of(config) == ([], [6, 2])
     enhanced = forget(complete, "^enhanced/")
     missing, passed = blocks_of(config)
-    assert [errand.parameters["shards"] for errand in missing] == [
+    assert [request.parameters["shards"] for request in missing] == [
         ["shard-000000", "shard-000001"],
         ["shard-000002"],
     ]
-    assert ([errand.images for errand in missing], passed) == ([6, 2], [0, 0])
+    assert ([request.images for request in missing], passed) == ([6, 2], [0, 0])
     restore(complete, [record for record in enhanced if "shard-000000" in record.artifact])
     partly, passed = blocks_of(config)
-    assert [errand.key for errand in partly] == [errand.key for errand in missing]
-    assert [errand.parameters for errand in partly] == [errand.parameters for errand in missing]
-    assert ([errand.images for errand in partly], passed) == ([3, 2], [3, 0])
+    assert [request.key for request in partly] == [request.key for request in missing]
+    assert [request.parameters for request in partly] == [request.parameters for request in missing]
+    assert ([request.images for request in partly], passed) == ([3, 2], [3, 0])
 
 
 def restore(project, records: list[Record]):
@@ -173,7 +173,7 @@ def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_ru
 ):
     def keys(**sections):
         config = complete.configure(**IN_BLOCKS, **sections)
-        return [errand.key for errand in blocks_of(config)[0]]
+        return [request.key for request in blocks_of(config)[0]]
 
     wanted = keys(enhance={"alphas": [0, 0.25]})
     assert len(set(wanted)) == 2
@@ -183,19 +183,19 @@ def test_a_blocks_key_changes_with_what_is_wanted_of_it_and_not_with_where_it_ru
 
 def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, draw):
     config = complete.configure(**IN_BLOCKS, enhance={"alphas": [0, 0.25]})
-    before = [errand.key for errand in blocks_of(config)[0]]
+    before = [request.key for request in blocks_of(config)[0]]
     draw(complete.folder / "reference" / "b" / "7.png", 99, 21, 17)
     shard_corpus(config)
     fit_transport(config)
-    after = [errand.key for errand in blocks_of(config)[0]]
+    after = [request.key for request in blocks_of(config)[0]]
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
 
 
 def test_runs_are_tagged_with_data_set_operator_and_alphas(complete):
     config = complete.configure(**IN_BLOCKS, enhance={"alphas": [-0.5, 0.25]})
     operator = fitted(Run(config, Workspace(config.workspace))).operator.name
-    errand, _ = blocks_of(config)[0]
-    assert errand.tags == (
+    request, _ = blocks_of(config)[0]
+    assert request.tags == (
         "data-set:tiny",
         f"operator:{operator}",
         "alpha:-0.50",
@@ -263,7 +263,7 @@ def test_of_two_that_wait_for_a_dead_one_one_takes_over(complete, pool, monkeypa
 
 
 def test_a_block_that_stays_incomplete_though_its_runs_end_well_is_an_error(complete, pool):
-    pool.do = lambda errand: None
+    pool.do = lambda request: None
     with pytest.raises(ShardsFailed) as raised:
         backfill_in_blocks(complete.configure(**IN_BLOCKS, enhance={"alphas": [0.25]}))
     assert pool.flows == ["enhance-block"] * 4
@@ -277,11 +277,11 @@ def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(compl
     config = complete.configure(**IN_BLOCKS, enhance={"alphas": [0.25]})
     do, adopted = pool.do, []
 
-    def sometimes(errand):
-        if errand.flow == "enhance-block" and not adopted:
-            adopted.append(errand)
+    def sometimes(request):
+        if request.flow == "enhance-block" and not adopted:
+            adopted.append(request)
         else:
-            do(errand)
+            do(request)
 
     pool.do = sometimes
     backfill_in_blocks(config)
@@ -294,10 +294,10 @@ def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(compl
 def test_runs_that_are_given_up_stop_it_with_their_reason(project, pool, flow):
     do, crashed = pool.do, Crashed(message="the GPU fell off the bus")
 
-    def fail(errand):
-        if errand.flow != flow:
-            return do(errand)
-        return Lost(errand, FlowRun.model_construct(name="ant", state=crashed))
+    def fail(request):
+        if request.flow != flow:
+            return do(request)
+        return FailedRequest(request, FlowRun.model_construct(name="ant", state=crashed))
 
     pool.do = fail
     with pytest.raises(ShardsFailed) as raised:

@@ -6,7 +6,7 @@ import socket
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
-from servers.child_processes import free_port, told
+from servers.child_processes import free_port, with_variable
 from servers.pool_stand_in import StandIn, give, read, register
 
 from flows.cli import follow as follow_module
@@ -206,7 +206,7 @@ def test_a_port_in_use_is_one_sentence_and_nothing_is_started(dotpipe, alone):
         "already in use'; name another by --port, or set PREFECT_API_URL="
         f"http://127.0.0.1:{port}/api to use a Prefect server that is there\n"
     )
-    assert told("PREFECT_HOME", str(alone)) == []
+    assert with_variable("PREFECT_HOME", str(alone)) == []
 
 
 def test_down_without_anything_to_stop_says_so(dotpipe, alone):

@@ -14,6 +14,7 @@ from flows.runners import choice, ray_cluster, ray_lanes
 from flows.runners.choice import computing, connected, copying, gathering
 from flows.runners.lanes import Threads
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined
+from flows.runners.ray_worker import run_task
 from tasks.config import Config
 from tasks.config.sections import Compute
 from tasks.io.errors import ConfigurationError
@@ -159,6 +160,23 @@ def test_ray_that_is_not_installed_is_told_with_the_command(monkeypatch):
     told = r"needs prefect-ray, which is not installed; run pip install 'dot-pipeline\[ray\]'"
     with pytest.raises(ConfigurationError, match=told):
         computing(compute(runner="ray"))
+
+
+def test_what_is_replaced_in_prefect_ray_is_what_it_sends_to_the_cluster():
+    assert ray_lanes._REPLACED in ray_lanes.RayTaskRunner.submit.__code__.co_names
+    runner = ray_lanes.RayTaskRunner()
+    ray_lanes._run_tasks_our_way(runner)
+    assert getattr(runner, ray_lanes._REPLACED) is run_task
+
+
+def test_a_prefect_ray_without_what_is_replaced_is_told_with_the_command(monkeypatch):
+    monkeypatch.delattr(ray_lanes.RayTaskRunner, ray_lanes._REPLACED)
+    told = (
+        r"needs a prefect-ray whose RayTaskRunner has the method _run_prefect_task, got version "
+        r"[\d.]+ without it; run pip install 'dot-pipeline\[ray\]'"
+    )
+    with pytest.raises(ConfigurationError, match=told):
+        ray_lanes._run_tasks_our_way(ray_lanes.RayTaskRunner())
 
 
 @pytest.mark.parametrize("form", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])

@@ -1,4 +1,4 @@
-"""Errands on a pool: in a window, again after a failure, and taken from workers that died."""
+"""Requested runs of a work pool: in a window, tried again, and taken from dead workers."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from servers.pool_stand_in import StandIn, give, read, register, runs_of
 
 from flows.runs import liveness, prefect_api
 from flows.runs import pool as pool_module
-from flows.runs.pool import Pool, RunRequest
+from flows.runs.pool import RunRequest, WorkPoolRuns
 from flows.runs.prefect_api import patiently
 from flows.runs.presence import presence
 from tasks.io.errors import ConfigurationError, StoreRefused
@@ -56,7 +56,7 @@ def name(config):
 
 @pytest.fixture
 def pool(config):
-    return Pool(config, "backfill")
+    return WorkPoolRuns(config, "backfill")
 
 
 def well(run):
@@ -67,26 +67,26 @@ def states_of(name):
     return [run.state_name for run in runs_of(name)]
 
 
-def test_errands_are_run_with_their_parameters_tags_and_queue(name, pool):
-    errand = RunRequest(name, "key", {"door": [1, "two"]}, ("alpha:+0.00",), images=5)
+def test_requests_are_run_with_their_parameters_tags_and_queue(name, pool):
+    request = RunRequest(name, "key", {"door": [1, "two"]}, ("alpha:+0.00",), images=5)
     ended = []
     with StandIn(name, do=well):
-        assert pool.run([errand], ended=ended.append) == []
+        assert pool.run([request], ended=ended.append) == []
     (run,) = runs_of(name)
     assert (run.parameters, run.tags) == ({"door": [1, "two"]}, ["alpha:+0.00"])
     assert (run.work_queue_name, run.idempotency_key) == ("backfill", "key-1")
-    assert ended == [errand]
+    assert ended == [request]
 
 
-def test_without_errands_nothing_is_asked_of_the_server(pool, monkeypatch):
+def test_without_requests_nothing_is_asked_of_the_server(pool, monkeypatch):
     monkeypatch.setattr(pool_module, "client", lambda: pytest.fail("asked"))
     assert pool.run([]) == []
 
 
-def test_no_more_errands_are_taken_than_there_is_room_for(name, pool):
+def test_no_more_requests_are_taken_than_there_is_room_for(name, pool):
     asked, under_way = [], []
 
-    def errands():
+    def requests():
         for number in range(5):
             asked.append(number)
             yield RunRequest(name, f"{number}", {})
@@ -96,7 +96,7 @@ def test_no_more_errands_are_taken_than_there_is_room_for(name, pool):
         well(run)
 
     with StandIn(name, do=do) as workers:
-        pool.run(errands(), at_once=2)
+        pool.run(requests(), at_once=2)
     assert max(under_way) == 2
     assert [run.idempotency_key for run in workers.taken] == [f"{n}-1" for n in range(5)]
 
@@ -109,28 +109,28 @@ def test_a_run_that_does_not_end_well_is_submitted_again_under_the_next_key(name
     assert [run.idempotency_key for run in workers.taken] == ["key-1", "key-2"]
 
 
-def test_after_all_attempts_an_errand_is_given_up_with_the_reason_and_others_go_on(
+def test_after_all_attempts_a_request_is_given_up_with_the_reason_and_others_go_on(
     name, project, server
 ):
-    pool = Pool(project.configure(blocks={"attempts": 2}), "backfill")
+    pool = WorkPoolRuns(project.configure(blocks={"attempts": 2}), "backfill")
 
     def do(run):
         bad = run.idempotency_key.startswith("bad")
         give(run, Running(), Failed(message="no room") if bad else Completed())
 
-    ended, errands = [], [RunRequest(name, key, {}) for key in ("bad", "good")]
+    ended, requests = [], [RunRequest(name, key, {}) for key in ("bad", "good")]
     with StandIn(name, do=do) as workers:
-        (lost,) = pool.run(errands, ended=ended.append)
-    assert ended == errands[1:]
-    assert lost.errand == errands[0]
+        (failed,) = pool.run(requests, ended=ended.append)
+    assert ended == requests[1:]
+    assert failed.request == requests[0]
     assert [run.idempotency_key for run in workers.taken] == ["bad-1", "bad-2", "good-1"]
-    assert lost.reason == f"{name} {workers.taken[1].name!r} ended Failed: no room"
+    assert failed.reason == f"{name} {workers.taken[1].name!r} ended Failed: no room"
 
 
 def test_a_run_that_a_person_cancels_is_not_submitted_again(name, pool):
     with StandIn(name, do=lambda run: give(run, Running(), Cancelled(message="enough"))):
-        (lost,) = pool.run([RunRequest(name, "key", {})])
-    assert lost.reason.endswith("ended Cancelled: enough")
+        (failed,) = pool.run([RunRequest(name, "key", {})])
+    assert failed.reason.endswith("ended Cancelled: enough")
     assert states_of(name) == ["Cancelled"]
 
 
@@ -149,13 +149,13 @@ def test_a_run_that_somebody_deletes_is_submitted_again(name, pool):
 
 
 def test_a_run_under_way_is_adopted_and_one_that_has_ended_counts_for_nothing(name, config):
-    errand = RunRequest(name, "key", {})
+    request = RunRequest(name, "key", {})
     with StandIn(name, do=well):
-        assert Pool(config, "backfill").run([errand]) == []
-    abandoned = Pool(config, "backfill")
-    abandoned._send(errand, 1)
+        assert WorkPoolRuns(config, "backfill").run([request]) == []
+    abandoned = WorkPoolRuns(config, "backfill")
+    abandoned._send(request, 1)
     with StandIn(name, do=well) as workers:
-        assert Pool(config, "backfill").run([errand]) == []
+        assert WorkPoolRuns(config, "backfill").run([request]) == []
     assert [run.idempotency_key for run in workers.taken] == ["key-2"]
     assert states_of(name) == ["Completed", "Completed"]
 
@@ -174,10 +174,10 @@ def test_a_run_is_found_after_an_answer_that_got_lost(name, pool, monkeypatch):
     assert len(calls) == len(runs_of(name)) == 1
 
 
-def test_below_the_run_of_a_flow_every_errand_is_one_run_that_ends(name, config):
+def test_below_the_run_of_a_flow_every_request_is_one_run_that_ends(name, config):
     @flow
     def conduct():
-        return Pool(config, "backfill").run([RunRequest(name, "key", {})])
+        return WorkPoolRuns(config, "backfill").run([RunRequest(name, "key", {})])
 
     for _ in range(3):  # the keys of the first runs are walked over
         with StandIn(name, do=well):
@@ -192,7 +192,7 @@ def test_below_the_run_of_a_flow_every_errand_is_one_run_that_ends(name, config)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_run_whose_worker_died_is_crashed_and_its_errand_goes_to_another(name, config, pool):
+def test_a_run_whose_worker_died_is_crashed_and_its_request_goes_to_another(name, config, pool):
     def do(run):
         if len(workers.taken) == 1:
             give(run, Running())
@@ -243,7 +243,7 @@ def test_a_run_that_lets_its_claim_go_has_time_to_say_how_it_ended(name, config,
 
 
 def test_a_run_that_a_worker_takes_and_does_not_begin_is_given_to_another(name, project, server):
-    pool = Pool(project.configure(blocks={"patience_s": 0.3}), "backfill")
+    pool = WorkPoolRuns(project.configure(blocks={"patience_s": 0.3}), "backfill")
     with StandIn(name, do=lambda run: len(workers.taken) > 1 and well(run)) as workers:
         assert pool.run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Crashed", "Completed"]
@@ -254,7 +254,7 @@ def test_runs_that_did_not_begin_count_as_no_attempt(name, project, server):
     """They may have waited for a GPU that others have."""
     config = project.configure(blocks={"patience_s": 0.2, "attempts": 1})
     with StandIn(name, do=lambda run: len(workers.taken) > 3 and well(run)) as workers:
-        assert Pool(config, "backfill").run([RunRequest(name, "key", {})]) == []
+        assert WorkPoolRuns(config, "backfill").run([RunRequest(name, "key", {})]) == []
     assert states_of(name) == ["Crashed"] * 3 + ["Completed"]
 
 
@@ -275,7 +275,7 @@ def test_a_store_that_cannot_be_looked_at_kills_nobody(name, config, pool, monke
 
 
 def test_a_run_that_no_worker_takes_is_waited_for(name, project, server):
-    pool = Pool(project.configure(blocks={"patience_s": 0.1}), "backfill")
+    pool = WorkPoolRuns(project.configure(blocks={"patience_s": 0.1}), "backfill")
     late = []
 
     def waited(seconds):
@@ -332,7 +332,7 @@ def test_dead_runs_of_others_are_crashed_while_a_pool_waits(name, config, pool):
         "Completed",
         "Running",
     ]
-    assert [errand.flow for errand in told] == [other]
+    assert [request.flow for request in told] == [other]
 
 
 def test_more_runs_than_the_server_gives_at_a_time_are_watched(name, pool, monkeypatch):
@@ -396,14 +396,14 @@ def test_a_deployment_that_is_missing_is_one_sentence_with_the_remedy(pool, conf
 
 def test_pending_is_looked_at_from_when_it_began(name, config, pool):
     """A run that waited long for a worker has not spent the worker's time."""
-    pulse = liveness.Liveness(config.model_copy(update={"blocks": _patient(0.2)}))
+    watched = liveness.Liveness(config.model_copy(update={"blocks": _patient(0.2)}))
     run = pool._submit(RunRequest(name, "key", {}), "key-1")
-    assert pulse.complaint(run) is None
+    assert watched.why_dead(run) is None
     time.sleep(0.3)
     give(run, Pending())
-    assert pulse.complaint(read(run)) is None
+    assert watched.why_dead(read(run)) is None
     time.sleep(0.3)
-    assert pulse.complaint(read(run)) == "its worker took it and did not begin"
+    assert watched.why_dead(read(run)) == "its worker took it and did not begin"
 
 
 def _patient(seconds):

@@ -31,7 +31,7 @@ from tasks.io.store.store import Store
 from tasks.io.workspace.workspace import Workspace
 
 shutdown.GRACE_S = 1.0
-with shutdown.in_time(), Workspace(sys.argv[1]).claims.held("work") as ours:
+with shutdown.graceful_shutdown(), Workspace(sys.argv[1]).claims.held("work") as ours:
     Path(sys.argv[1], "ready").touch()
     while True:
         try:
@@ -53,7 +53,7 @@ from tasks.config.config import load_config
 
 shutdown.GRACE_S = 1.0
 
-def deaf(config):
+def ignore(config):
     Path(config.workspace, "ready").touch()
     while True:
         try:
@@ -61,9 +61,9 @@ def deaf(config):
         except BaseException:
             pass
 
-inner = flow(name="inner-deaf")(at_work(deaf))
+inner = flow(name="inner-ignores")(at_work(ignore))
 
-@flow(name="outer-deaf")
+@flow(name="outer-ignores")
 @at_work
 def outer(config):
     inner(config)
@@ -128,7 +128,7 @@ def test_runs_that_are_cut_off_say_so_to_the_server_unless_prefect_plans_them_ag
     with subprocess.Popen(command, env=known) as process, get_client(sync_client=True) as client:
         wait_for(project.workspace / "ready", process)
         under_way = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-        named = FlowFilter(name=FlowFilterName(any_=["inner-deaf", "outer-deaf"]))
+        named = FlowFilter(name=FlowFilterName(any_=["inner-ignores", "outer-ignores"]))
         runs = client.read_flow_runs(
             flow_filter=named, flow_run_filter=FlowRunFilter(state=under_way)
         )

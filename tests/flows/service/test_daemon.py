@@ -54,31 +54,31 @@ def test_the_number_of_a_process_that_is_gone_is_not_taken_for_it(daemon, tmp_pa
         bystander.kill()
 
 
-def test_a_daemon_is_alive_until_it_is_stopped_and_keeps_notes(daemon, tmp_path, monkeypatch):
+def test_a_daemon_is_alive_until_it_is_stopped_and_keeps_its_details(daemon, tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, 'echo "$NAME begins: $*"; exec sleep 60')
     (tmp_path / "server.lock").write_text('[1, "a former one"]')
-    daemon.start("prefect", "start", notes=("a b", "c"), environment={"NAME": "ant"})
-    wait_for(daemon.last_words)
+    daemon.start("prefect", "start", details=("a b", "c"), environment={"NAME": "ant"})
+    wait_for(daemon.end_of_log)
     assert daemon.is_alive()
-    assert daemon.notes() == ["a b", "c"]
+    assert daemon.details() == ["a b", "c"]
     assert daemon.stop()
     assert not daemon.is_alive()
-    assert daemon.last_words() == "ant begins: -m prefect start\n"
+    assert daemon.end_of_log() == "ant begins: -m prefect start\n"
 
 
 def test_a_daemon_that_is_alive_is_not_begun_again(daemon, tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "exec sleep 60")
-    daemon.start(notes=("first",), environment={})
-    daemon.start(notes=("second",), environment={})
-    assert daemon.notes() == ["first"]
+    daemon.start(details=("first",), environment={})
+    daemon.start(details=("second",), environment={})
+    assert daemon.details() == ["first"]
     assert daemon.stop()
 
 
 def test_a_daemon_that_does_not_heed_is_killed_with_its_children(daemon, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.service.daemon._GOODBYE_S", 0.5)
+    monkeypatch.setattr("flows.service.daemon._STOP_TIMEOUT_S", 0.5)
     child = tmp_path / "child"
     program(tmp_path, monkeypatch, f"trap '' TERM; sleep 61 & echo $! > {child}; wait; sleep 60")
-    daemon.start(notes=(), environment={})
+    daemon.start(details=(), environment={})
     wait_for(lambda: child.exists() and child.read_text().strip())
     assert daemon.stop()
     assert not daemon.is_alive()
@@ -90,7 +90,7 @@ def test_what_a_daemon_has_begun_is_ended_though_the_daemon_was_killed(
 ):
     child = tmp_path / "child"
     program(tmp_path, monkeypatch, f"sleep 61 & echo $$ $! > {child}; wait")
-    daemon.start(notes=(), environment={})
+    daemon.start(details=(), environment={})
     wait_for(lambda: child.exists() and child.read_text().strip())
     first, second = map(int, child.read_text().split())
     os.kill(first, signal.SIGKILL)
@@ -100,13 +100,13 @@ def test_what_a_daemon_has_begun_is_ended_though_the_daemon_was_killed(
     wait_for(lambda: not psutil.pid_exists(second))
 
 
-def test_a_daemon_that_ends_at_once_is_told_with_its_last_words(daemon, tmp_path, monkeypatch):
+def test_a_daemon_that_ends_at_once_is_told_with_the_end_of_its_log(daemon, tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "echo the database is locked; exit 3")
-    daemon.start(notes=("x",), environment={})
+    daemon.start(details=("x",), environment={})
     with pytest.raises(DotpipeError, match=r"the server must be ready .*the database is locked"):
         service._wait(daemon, lambda: False)
 
 
-def test_the_last_words_are_the_end_of_a_long_log(daemon, tmp_path):
+def test_of_a_long_log_the_end_is_shown(daemon, tmp_path):
     daemon.log.write_bytes(b"x" * 100_000 + "é".encode() * 500)
-    assert daemon.last_words() == "x" * 1000 + "é" * 500
+    assert daemon.end_of_log() == "x" * 1000 + "é" * 500

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx
 import psutil
 import pytest
-from servers.child_processes import free_port, kill, told
+from servers.child_processes import free_port, kill, with_variable
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
@@ -60,7 +60,7 @@ class Machine(NamedTuple):
 def machine(tmp_path_factory, shell):
     home = tmp_path_factory.mktemp("home")
     yield Machine(home, free_port(), shell(home))
-    kill(told("PREFECT_HOME", str(home)))
+    kill(with_variable("PREFECT_HOME", str(home)))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_down_ends_all_of_it_and_up_frees_the_places_of_runs_that_were_under_way
     assert machine.runs("backfill interrupted")[0]["state_name"] == "Running"
     done = machine.dotpipe("down")
     assert (done.returncode, done.stdout) == (0, "stopped the worker\nstopped the server\n")
-    assert told("PREFECT_HOME", str(machine.home)) == []
+    assert with_variable("PREFECT_HOME", str(machine.home)) == []
     assert [*claims()] == []
     again = machine.dotpipe("down")
     assert (again.returncode, again.stdout) == (0, "nothing was running\n")

@@ -1,4 +1,13 @@
-"""One step: its window, its failures, and what is told while it goes on."""
+"""One step: its window, its failures, and what is told while it goes on.
+
+Now and then one of these tests takes a minute, another one each time. It waits for an answer of
+the Prefect server, whose event loop stands still meanwhile: stack samples 25 s apart show it at
+one line of its task run recorder, without any use of the processor, while a thread of the server
+is in a call of SQLite. That call ends after the 60 s for which Prefect lets SQLite wait for a
+lock (``PRAGMA busy_timeout``), and then all goes on. Prefect has no setting for it. Nothing else
+of it is known to be special to these tests: likely they meet it because they have many task
+runs in a short time. Seven times over in one session, they met it once.
+"""
 
 import gc
 import json
@@ -36,8 +45,8 @@ class Unit(Job):
     number: int
 
 
-class Notes:
-    """A screen that keeps what it is told."""
+class RecordingScreen:
+    """A screen that keeps what it is called with."""
 
     def __init__(self):
         self.begun, self.images, self.notes = [], 0, []
@@ -124,7 +133,7 @@ def test_a_shard_that_fails_stops_no_other_and_the_error_names_the_remedy():
             raise RuntimeError("the second shard is cursed")
         done.append(number)
 
-    with pytest.raises(ShardsFailed) as failure, shown_on(Notes()) as view:
+    with pytest.raises(ShardsFailed) as failure, shown_on(RecordingScreen()) as view:
         run(work, units(5), step="curse")
     assert sorted(done) == [0, 2, 3, 4]
     sentence = str(failure.value)
@@ -199,7 +208,7 @@ def test_images_reach_the_screen_while_their_shard_is_under_way():
             advance(1)
             seen.append(view.images)
 
-    with shown_on(Notes()) as view:
+    with shown_on(RecordingScreen()) as view:
         run(work, [Planned("done", 4, None), *units(2)], at_once=1, total=10)
     assert seen == [5, 6, 7, 8, 9, 10]
     assert view.begun == [("try", 10)]
@@ -210,14 +219,14 @@ def test_refused_images_are_counted_by_reason_and_told():
     def work(number):
         return Outcome(images=3, refused={"damaged": 1, "empty file": number})
 
-    with shown_on(Notes()) as view:
+    with shown_on(RecordingScreen()) as view:
         report = run(work, units(3))
     assert report.refused == {"damaged": 3, "empty file": 3}
     assert view.notes == ["3 of 3 shards made, 6 images refused"]
 
 
 def test_a_step_without_missing_units_says_so_and_submits_nothing():
-    with shown_on(Notes()) as view:
+    with shown_on(RecordingScreen()) as view:
         report = run(lambda number: pytest.fail("submitted"), [Planned("done", 4, None)] * 2)
     assert (len(report.units), report.made, report.images) == (2, 0, 8)
     assert view.notes == ["nothing to do"]
@@ -334,7 +343,7 @@ def test_images_of_tasks_elsewhere_reach_the_screen_when_their_shard_is_done():
         seen.append(view.images)
 
     seen = []
-    with shown_on(Notes()) as view:
+    with shown_on(RecordingScreen()) as view:
         run(work, units(3), lanes=Elsewhere(1))
     assert (seen, view.images) == ([0, 3, 6], 9)
 
@@ -348,7 +357,7 @@ def test_units_that_another_run_is_at_are_come_back_to_and_waited_for():
             return Outcome(images=0, state="busy")
         return Outcome(images=0, state="found") if number == 1 else None
 
-    with shown_on(Notes()) as view:
+    with shown_on(RecordingScreen()) as view:
         report = run(work, units(4), at_once=1, tell_patience=True)
     assert asked == [(0, False), (1, False), (2, False), (3, False), (1, True)]
     assert (report.made, report.images) == (3, 12)
@@ -432,7 +441,7 @@ def test_a_step_that_is_stopped_stops_the_shards_under_way():
         assert begun.wait(10)
         raise ZeroDivisionError("stop")
 
-    with pytest.raises(ZeroDivisionError), shown_on(Notes()) as view:
+    with pytest.raises(ZeroDivisionError), shown_on(RecordingScreen()) as view:
         run(work, plan())
     assert ended == ["the step 'try' was stopped; run again to go on"]  # and is not tried again
     assert view.images < 500

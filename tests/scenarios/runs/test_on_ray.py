@@ -14,7 +14,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from ray_tasks import Unit, die, fail, in_a_flow, linger, load
-from servers.child_processes import begin, last_words
+from servers.child_processes import begin, end_of_log
 from servers.ray_nodes import ON_LOOPBACK, ray_nodes
 
 from flows.backfill import backfill
@@ -268,11 +268,11 @@ def test_a_run_that_is_told_to_end_leaves_nothing_at_work_on_the_cluster(
     claims, log = project.workspace / "claims", tmp_path / "log"
     process = begin(command, log=log, env=shell(prefect_home, server) | ON_LOOPBACK)
     while not list(claims.rglob("enhanced/**/*.json")):
-        assert process.poll() is None, last_words(log)
+        assert process.poll() is None, end_of_log(log)
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 128 + signal.SIGTERM
     assert not list(claims.rglob("*.json"))
-    words = last_words(log)
+    words = end_of_log(log)
     assert "stopped; what is done is kept" in words
     assert "ray" not in words.lower()

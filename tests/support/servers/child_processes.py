@@ -2,8 +2,8 @@
 
     process = begin(["postgres", …], log=folder / "postgres.log")
     kill(family(process))                           # -9, it and its children
-    kill(told("PREFECT_HOME", str(folder)))         # -9, and those who lost their parent
-    end(process)                                    # SIGTERM, and -9 if it does not heed it
+    kill(with_variable("PREFECT_HOME", str(folder)))  # -9, orphans as well
+    end(process)                                    # SIGTERM, and -9 if it does not end
 
 Begin them from the main thread: the kernel ends them with the thread that began them.
 """
@@ -28,16 +28,16 @@ def begin(
     log: Path,
     env: Mapping[str, str] | None = None,
     user: str | None = None,
-    parting: signal.Signals = signal.SIGTERM,
+    death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """A process in a group of its own, whose output is appended to a file.
+    """Start a process in a group of its own, whose output is appended to a file.
 
     Args:
         command: the program and its words.
         log: the file.
         env: the whole environment; this process's by default.
         user: another user to run it as; for root only.
-        parting: what the kernel sends it when this process is no more.
+        death_signal: what the kernel sends it when this process has ended.
     """
     rights: dict[str, Any] = (
         {} if user is None else {"user": user, "group": _group(user), "extra_groups": []}
@@ -50,7 +50,7 @@ def begin(
             stderr=subprocess.STDOUT,
             env=env,
             start_new_session=True,
-            preexec_fn=_parting(parting) if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_death_signal(death_signal) if sys.platform == "linux" else None,  # noqa: PLW1509
             **rights,
         )
 
@@ -58,13 +58,13 @@ def begin(
 def end(
     process: subprocess.Popen[bytes],
     how: signal.Signals = signal.SIGTERM,
-    patience_s: float = 15,
+    timeout_s: float = 15,
 ) -> None:
-    """Tell a process to end, and kill it and its children if it does not."""
+    """Send a process a signal, and kill it and its children if it does not end in time."""
     with suppress(ProcessLookupError):
         process.send_signal(how)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(patience_s)
+        process.wait(timeout_s)
         return
     kill(family(process))
     process.wait()
@@ -89,7 +89,7 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def busy_s(process: subprocess.Popen[bytes]) -> float:
-    """Processor seconds that a process and its children have taken, those that ended too."""
+    """Processor seconds of a process and its children, including children that have ended."""
     spent = 0.0
     for member in family(process):
         with suppress(psutil.NoSuchProcess):
@@ -98,7 +98,7 @@ def busy_s(process: subprocess.Popen[bytes]) -> float:
     return spent
 
 
-def told(name: str, text: str) -> list[psutil.Process]:
+def with_variable(name: str, text: str) -> list[psutil.Process]:
     """All processes with this variable in their environment, orphans as well."""
     found = []
     for process in psutil.process_iter():
@@ -115,8 +115,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def last_words(log: Path, characters: int = 2000) -> str:
-    """The end of a log, for the text of an error."""
+def end_of_log(log: Path, characters: int = 2000) -> str:
+    """The end of a log, for the message of an error; empty where there is no log."""
     return log.read_text(errors="replace")[-characters:] if log.exists() else ""
 
 
@@ -126,14 +126,14 @@ def _group(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _parting(number: signal.Signals) -> Callable[[], object]:
-    """Has the kernel send a signal to this process when its parent is no more."""
+def _death_signal(number: signal.Signals) -> Callable[[], object]:
+    """Has the kernel send a signal to the child process when this one has ended."""
     library, ours = ctypes.CDLL(None), os.getpid()
 
     def ask() -> None:
         prctl_set_parent_death_signal = 1
         library.prctl(prctl_set_parent_death_signal, int(number))
-        if os.getppid() != ours:  # it went before it was asked for
+        if os.getppid() != ours:  # it ended before the signal was asked for
             os.kill(os.getpid(), number)
 
     return ask

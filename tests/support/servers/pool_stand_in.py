@@ -1,6 +1,6 @@
-"""A stand-in for a pool's workers: takes runs as they come, and gives them states.
+"""A stand-in for a pool's workers, which takes runs as they come and sets their states.
 
-with StandIn("enhance-block", do=lambda run: stand_in.tell(run, Completed())) as stand_in:
+with StandIn("enhance-block", do=lambda run: give(run, Completed())) as stand_in:
     ...                         # runs of this flow are taken, one after the other
 stand_in.taken                  # in the order in which they came
 """
@@ -34,8 +34,8 @@ class StandIn:
     """Takes the runs of a flow that are submitted while the block runs.
 
     Args:
-        flow: its name.
-        do: is told of each; what it does not end goes on.
+        flow: the name of the flow.
+        do: called with each run that is taken; a run stays PENDING unless it sets a state.
     """
 
     def __init__(self, flow: str, do: Callable[[FlowRun], object]) -> None:
@@ -68,7 +68,7 @@ class StandIn:
 
 
 def register(*flows: str, name: str, pool: str = "stand-in", **options: Any) -> list[UUID]:
-    """The ids of deployments of this name, of flows that nobody has written."""
+    """Register a deployment of this name for each flow, which need not exist; return their ids."""
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=pool, type="process"))

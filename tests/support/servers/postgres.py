@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers.child_processes import begin, end, free_port, last_words
+from servers.child_processes import begin, end, end_of_log, free_port
 
 QUICK: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """Settings for data that need not outlive the machine; {} are those of a fresh installation."""
 
-_PATIENCE_S = 60
+_START_TIMEOUT_S = 60
 _USER = "prefect"
 
 
@@ -76,7 +76,7 @@ def postgres(folder: Path, settings: Mapping[str, str] = QUICK) -> Iterator[Data
             [str(binaries / "postgres"), "-D", str(data), "-h", "127.0.0.1", *told],
             log=log,
             user=user,
-            parting=signal.SIGINT,
+            death_signal=signal.SIGINT,
         )
         try:
             place = f"{_USER}:{password}@127.0.0.1:{port}/postgres"
@@ -130,15 +130,15 @@ def _initialise(binaries: Path, data: Path, user: str | None, password: str) -> 
     words = ["-D", str(data), *options, "--encoding", "UTF8", "--locale", "C", "--no-sync"]
     log = data.parent / "initdb.log"
     making = begin([str(binaries / "initdb"), *words], log=log, user=user)
-    assert making.wait(_PATIENCE_S) == 0, last_words(log)
+    assert making.wait(_START_TIMEOUT_S) == 0, end_of_log(log)
     word.unlink()
 
 
 def _wait(server: "subprocess.Popen[bytes]", database: Database) -> None:
     """Return when the server takes connections."""
     ready = [str(database.binaries / "pg_isready"), "-q", "-d", database.psql_url]
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while subprocess.run(ready, check=False, capture_output=True).returncode != 0:
-        assert server.poll() is None, f"PostgreSQL ended: {last_words(database.log)}"
-        assert time.monotonic() < deadline, f"no answer: {last_words(database.log)}"
+        assert server.poll() is None, f"PostgreSQL ended: {end_of_log(database.log)}"
+        assert time.monotonic() < deadline, f"no answer: {end_of_log(database.log)}"
         time.sleep(0.1)

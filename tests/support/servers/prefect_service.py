@@ -15,8 +15,8 @@ folder: ``server.log``, ``<worker's name>.log`` (with the output of its flow run
 
 What is given as ``settings`` are variables of the environment; ``QUICK`` has the server and
 the workers look for work every second or two, {} leaves them as Prefect has them. Flow runs
-cannot be told to give a sign of life more often than every 30 s, so nothing that waits for
-a missing one (three of them) is quick.
+cannot be told to send a heartbeat more often than every 30 s, so nothing that waits for missing
+ones (three of them) is quick.
 """
 
 import os
@@ -33,7 +33,7 @@ from typing import Any
 
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from servers.child_processes import begin, end, free_port, kill, last_words, told
+from servers.child_processes import begin, end, end_of_log, free_port, kill, with_variable
 
 from flows.cli.commands import QUIET
 
@@ -53,12 +53,12 @@ QUICK: Mapping[str, str] = {
 """Loops that an operator leaves at 2 to 60 s, at a second or two."""
 
 _CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
-_PATIENCE_S = 120
+_START_TIMEOUT_S = 120
 
 
 @dataclass
-class Kept(ABC):
-    """A process of Prefect that can be started, killed, and started again."""
+class PrefectProcess(ABC):
+    """A Prefect server or worker that can be started, killed, and started again."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
@@ -67,66 +67,67 @@ class Kept(ABC):
     started: datetime = field(init=False)
 
     def start(self) -> None:
-        """Start it, and return when it is at work."""
+        """Start the process, and return when it is at work."""
         self.started = datetime.now(UTC)
         program = [sys.executable, "-m", "prefect", *self.words]
         self.process = begin(program, log=self.log, env=self.environment)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while not self.is_at_work():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError(
-                    f"prefect {' '.join(self.words)} must be at work within {_PATIENCE_S} s, but "
-                    f"is not; {self.log} ends with {last_words(self.log)!r}"
+                    f"prefect {' '.join(self.words)} must be at work within "
+                    f"{_START_TIMEOUT_S} s, but is not; {self.log} ends with "
+                    f"{end_of_log(self.log)!r}"
                 )
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """End it at once (-9), and all that it has started, then or at another time."""
-        kill(told("PREFECT_HOME", self.environment["PREFECT_HOME"]))
+        """Kill (-9) the process and all processes that it or a former one has started."""
+        kill(with_variable("PREFECT_HOME", self.environment["PREFECT_HOME"]))
         self.process.wait()
 
     def kill_alone(self) -> None:
-        """End it at once (-9); what it has started goes on."""
+        """Kill (-9) the process alone; the processes that it has started go on."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, and see to it that all that it has started is gone as well."""
+        """Have the process end, and kill all that it has started."""
         end(self.process)
         self.kill()
 
     @abstractmethod
     def is_at_work(self) -> bool:
-        """Whether it does what it is there for, since it was last started."""
+        """Whether the process does its work since it was last started."""
 
 
 @dataclass
-class Service(Kept):
+class Service(PrefectProcess):
     """A Prefect server; ``address`` is the dashboard's."""
 
     address: str
 
     @property
     def api(self) -> str:
-        """What PREFECT_API_URL says."""
+        """The address of the API, as in PREFECT_API_URL."""
         return f"{self.address}/api"
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of a user of this server."""
+        """The environment variables of a user of this server."""
         home = {"PREFECT_HOME": f"{self.environment['PREFECT_HOME']}-user"}
         return {**self.environment, **home, _CONSOLE: QUIET[_CONSOLE]}
 
     def ask(self, path: str, **body: Any) -> Any:
-        """What the API answers: to a POST with this body, or to a GET where there is none."""
+        """The API's answer to a POST with this body, or to a GET where there is no body."""
         url = f"{self.api}/{path.lstrip('/')}"
         answer = httpx.post(url, json=body, timeout=60) if body else httpx.get(url, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
     def is_at_work(self) -> bool:
-        """Whether it says that it is well."""
+        """Whether the server reports that it is healthy."""
         try:
             return httpx.get(f"{self.api}/health", timeout=5).is_success
         except httpx.HTTPError:
@@ -134,7 +135,7 @@ class Service(Kept):
 
 
 @dataclass
-class Worker(Kept):
+class Worker(PrefectProcess):
     """A worker that starts flow runs as processes of this machine."""
 
     name: str
@@ -142,7 +143,7 @@ class Worker(Kept):
     service: Service
 
     def is_at_work(self) -> bool:
-        """Whether the server has heard of it since it was started."""
+        """Whether the server has had a heartbeat of the worker since it was started."""
         try:
             known = self.service.ask(f"work_pools/{self.pool}/workers/filter", limit=200)
         except httpx.HTTPError:  # the worker makes the pool, if there is none
@@ -216,16 +217,16 @@ def pointed_at(service: Service) -> Iterator[None]:
 
 
 @contextmanager
-def _running(kept: Kept) -> Iterator[None]:
-    kept.start()
+def _running(process: PrefectProcess) -> Iterator[None]:
+    process.start()
     try:
         yield
     finally:
-        kept.stop()
+        process.stop()
 
 
 def _environment(home: Path, api: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's, without what it says of Prefect, and with this."""
+    """This process's environment with its Prefect variables replaced by these."""
     known = {name: text for name, text in os.environ.items() if not name.startswith("PREFECT_")}
     direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "COLUMNS": "120"}
     ours = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api, _CONSOLE: "INFO"}

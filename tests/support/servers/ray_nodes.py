@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from servers.child_processes import begin, end, free_port, kill, last_words, told
+from servers.child_processes import begin, end, end_of_log, free_port, kill, with_variable
 
 STARTER = """
 import json, signal, sys
@@ -50,7 +50,7 @@ ENVIRONMENT = ON_LOOPBACK | {
     "RAY_health_check_period_ms": "1000",
 }
 
-_PATIENCE_S = 300
+_START_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Nodes:
     """The nodes' raylets, in the order of their start; the first one is the head's."""
 
     address: str
-    """Of the head, for processes on its machine."""
+    """The head's address for processes on its machine."""
     client: str
-    """Of the head, for processes anywhere."""
+    """The head's address for processes anywhere, as in ``ray://host:port``."""
     raylets: list[psutil.Process]
 
     def processes(self, node: int) -> list[psutil.Process]:
@@ -68,7 +68,7 @@ class Nodes:
         return [self.raylets[node], *self.raylets[node].children(recursive=True)]
 
     def kill(self, node: int) -> None:
-        """End a node at once, as a cut of its power would."""
+        """Kill a node, as a power cut would."""
         for process in self.processes(node):
             process.kill()
 
@@ -81,14 +81,14 @@ def ray_nodes(folder: Path, *resources: dict[str, float]) -> Iterator[Nodes]:
     command = [sys.executable, "-c", STARTER, str(folder), json.dumps(resources), str(port)]
     process = begin(command, log=log, env=os.environ | ENVIRONMENT | {"RAY_TMPDIR": str(folder)})
     try:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while not (folder / "told.json").exists():
-            assert process.poll() is None, last_words(log)
-            assert time.monotonic() < deadline, last_words(log)
+            assert process.poll() is None, end_of_log(log)
+            assert time.monotonic() < deadline, end_of_log(log)
             time.sleep(0.1)
         started = json.loads((folder / "told.json").read_text())
         raylets = [psutil.Process(number) for number in started["raylets"]]
         yield Nodes(started["address"], f"ray://127.0.0.1:{port}", raylets)
     finally:
         end(process)
-        kill(told("RAY_TMPDIR", str(folder)))
+        kill(with_variable("RAY_TMPDIR", str(folder)))
