@@ -82,9 +82,9 @@ def _watch(reader: int) -> None:
 
 def _leave() -> None:
     """End this process now; its claims go, so that others need not wait for them."""
-    from tasks.io.ledger.claims import abandon
+    from tasks.io.ledger.owner import release_all
 
-    parting = [threading.Thread(target=words, daemon=True) for words in (abandon, *_last_words)]
+    parting = [threading.Thread(target=words, daemon=True) for words in (release_all, *_last_words)]
     for thread in parting:
         thread.start()
     deadline = time.monotonic() + _FAREWELL_S
