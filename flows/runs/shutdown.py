@@ -83,9 +83,9 @@ def _watch(reader: int) -> None:
 
 def _exit_now() -> None:
     """Give up this process's claims, so that others need not wait for them, and exit."""
-    from tasks.io.ledger.claims import abandon
+    from tasks.io.ledger.owner import release_all
 
-    threads = [threading.Thread(target=call, daemon=True) for call in (abandon, *_callbacks)]
+    threads = [threading.Thread(target=call, daemon=True) for call in (release_all, *_callbacks)]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + _CALLBACKS_S

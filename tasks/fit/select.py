@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Run
 from tasks.io.catalogue import Place, by_shard, sample
-from tasks.io.catalogue.sampling import _draw
+from tasks.io.catalogue.sampling import hash_of
 from tasks.io.errors import CorpusError
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
@@ -133,7 +133,7 @@ def choose(source: Any, target: Any, job: SelectJob) -> Selection:
         )
     else:
         shared = (both for both in _joined(source(), target()) if both[1] is not None)
-        drawn = heapq.nsmallest(job.images, shared, key=lambda both: _draw(both[0].key, job.seed))
+        drawn = heapq.nsmallest(job.images, shared, key=lambda both: hash_of(both[0].key, job.seed))
         ordered = sorted(drawn)
         chosen = [[both[1] for both in ordered if both[1]], [both[0] for both in ordered]]
     return Selection(

@@ -1,1 +1,1 @@
-"""The edge to the world: files, stores, networks, machines. Works without Prefect."""
+"""The edge to the world: files, stores, networks, machines. It works without Prefect."""

@@ -1,4 +1,4 @@
-"""What goes wrong at the edge, as far as a caller branches on it.
+"""The errors that callers tell apart, and where an error was raised.
 
 DotpipeError                 something a user can mend; shown as one sentence
 ├── ConfigurationError       the configuration file cannot be used
@@ -6,8 +6,8 @@ DotpipeError                 something a user can mend; shown as one sentence
 │   └── TooManyBadImages     more images were refused than max_bad_fraction allows
 ├── ImageRefused             one image cannot be used; becomes a row with its reason
 ├── TarDamaged               a tar from outside cannot be read further; becomes a row
-├── ArtifactDamaged          what the ledger vouches for is not there, or is not whole
-│   └── ShardDamaged         one shard's tar; those that do not read it can be made
+├── ArtifactDamaged          a file that the ledger names is not there, or is not whole
+│   └── ShardDamaged         one shard's tar is; artifacts that do not read it can be made
 ├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
 ├── StepMissing              an earlier step has not been run
 ├── WeightsMissing           a network's weights cannot be had
@@ -45,7 +45,7 @@ class TarDamaged(DotpipeError):
 
 
 class ArtifactDamaged(DotpipeError):
-    """A file that the ledger vouches for is not there, or is not whole."""
+    """A file that the ledger names is not there, or is not whole."""
 
 
 class ShardDamaged(ArtifactDamaged):
@@ -73,7 +73,7 @@ class ShardsFailed(DotpipeError):
 
 
 def place_of(error: BaseException) -> str:
-    """File and line that raised it."""
+    """Return the file and line that raised an error, also after ``keep_place``."""
     if error.__traceback__ is None:
         return str(error.__dict__.get(_KEPT, "an unknown place"))
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -81,8 +81,9 @@ def place_of(error: BaseException) -> str:
 
 
 def keep_place(error: BaseException) -> None:
-    """Have an error say where it was raised after it has been pickled, which drops its frames."""
+    """Note in an error where it was raised: pickling drops its frames, but keeps the note."""
     error.__dict__[_KEPT] = place_of(error)
 
 
 _KEPT = "raised_at"
+"""Attribute of an error that holds the note."""

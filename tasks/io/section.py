@@ -1,14 +1,17 @@
-"""What every section of the configuration has in common."""
+"""The base of every section of the configuration."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A file's sha256 in hexadecimal digits."""
+
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+"""A commit of a repository in hexadecimal digits; no branch or tag, as those may move."""
 
 
 class Section(BaseModel):
-    """Values that do not change, from fields that are all known."""
+    """A section of the configuration: unknown fields are refused, and no value can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

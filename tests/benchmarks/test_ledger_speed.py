@@ -14,7 +14,7 @@ from flows.cli.demo import write_demo
 from flows.service.server import prefect_server
 from tasks.config import Config, Run, load_config
 from tasks.fit.select import SelectJob, write_selection
-from tasks.io.ledger import Claims, Ledger, Record, claims, digest_of, ledger
+from tasks.io.ledger import Claims, Ledger, Record, digest_of, ledger, owner
 from tasks.io.shards import Accepted, ShardWriter
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
@@ -120,8 +120,8 @@ PARTS = {
     Ledger: ("survey", "records", "facts", "_replace", "withdraw"),
     Store: ("write", "put", "sweep"),
     Claims: ("_take",),
-    claims._Keeper: ("let_go",),
-    ledger: ("_describe", "summarised"),
+    owner.Owner: ("release",),
+    ledger: ("describe", "summarised"),
 }
 """All that the ledger, the claims and the commit of files consist of."""
 

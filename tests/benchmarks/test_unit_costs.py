@@ -27,9 +27,9 @@ from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.artifacts.features import FeatureWriter, read_statistics
 from tasks.io.artifacts.moments import load_moments, save_moments
 from tasks.io.ledger import Claims as Claimed
-from tasks.io.ledger import claims as claims_module
-from tasks.io.ledger.claims import BEAT_S
-from tasks.io.ledger.ledger import LEDGER
+from tasks.io.ledger import owner
+from tasks.io.ledger.owner import HEARTBEAT_S
+from tasks.io.ledger.records import LEDGER
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 
@@ -126,14 +126,14 @@ def claims(bucket, photographs):
     with counted(proxy) as taking, claimed.held("a"):
         pass
     with pytest.MonkeyPatch.context() as patch, counted(proxy) as beating:
-        patch.setattr(claims_module, "BEAT_S", 0.25)
+        patch.setattr(owner, "HEARTBEAT_S", 0.25)
         with claimed.held("b"):  # a thread that looked after others may sleep for a beat yet
             while (touches := sum(request.method == "PUT" for request in proxy.requests) - 2) < 9:
                 time.sleep(0.1)
     return Claims(
         taken=len(taking),
         beat=(len(beating) - len(taking)) / touches,
-        beat_s=BEAT_S,
+        beat_s=HEARTBEAT_S,
         shard=requests_of_a_shard(empty, proxy, photographs),
     )
 

@@ -20,7 +20,7 @@ from flows.shard_corpus import shard_corpus
 from tasks.config import Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ShardsFailed
-from tasks.io.ledger import Record
+from tasks.io.ledger import Record, owner
 from tasks.io.ledger import claims as claims_module
 from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished
@@ -68,7 +68,7 @@ class InProcess:
 def pool(monkeypatch, server):
     stand_in = InProcess()
     monkeypatch.setattr(conductor, "WorkPoolRuns", stand_in)
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.02)
+    monkeypatch.setattr(claims_module, "_POLL_S", 0.02)
     return stand_in
 
 
@@ -224,7 +224,7 @@ def test_a_run_takes_over_from_one_that_died(complete, pool, monkeypatch):
     claims = Workspace(config.workspace).claims
     dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
     claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.3)
     started = time.monotonic()
     state = backfill_in_blocks(config, return_state=True)
     assert state.name == "Completed"
@@ -237,7 +237,7 @@ def test_of_two_that_wait_for_a_dead_one_one_takes_over(complete, pool, monkeypa
     claims = Workspace(config.workspace).claims
     dead = json.dumps({"place": "elsewhere", "process": 1, "owner": "x", "beat": 1})
     claims.store.write(f"claims/{CONDUCTORS}/tiny.json", dead.encode())
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.3)
     at_work, both_looked = [], threading.Event()
 
     def conduct(config, pool):

@@ -25,7 +25,7 @@ from flows.service.server import prefect_server
 from flows.steps.reports import StepReport
 from tasks.config import Config, load_config
 from tasks.io.ledger import Record
-from tasks.io.store.store import PARTIAL
+from tasks.io.store.spool import PARTIAL
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Files of results: Parquet tables, and tensors as safetensors."""
+"""Files that hold results: Parquet tables, and tensors as safetensors."""

@@ -1,4 +1,4 @@
-"""Features of images: a Parquet table of keys and rows, and sums of class probabilities."""
+"""Features of images: a Parquet table with a row for each, and sums of class probabilities."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,11 +17,18 @@ from tasks.io.store import Store
 _CLASS_SUMS = "class sums"
 
 BLOCK = 4096
-"""Images whose statistics are taken at once; cut in the order of keys, whatever the shards."""
+"""Images whose statistics are taken together. Blocks are cut in the order of keys, whatever the
+shards, so that sums of floats do not depend on them."""
 
 
 class FeatureWriter:
-    """Writes rows of features as they come, so that a shard's never lie in memory at once."""
+    """Writes a table of features as they come, so that they never lie in memory all at once.
+
+    Args:
+        path: local file to write.
+        dimension: features of one image.
+        network: that computed them, for the table's metadata.
+    """
 
     def __init__(self, path: Path, dimension: int, network: str) -> None:
         kind = pa.list_(pa.float32(), dimension)
@@ -36,8 +43,8 @@ class FeatureWriter:
         """Append images.
 
         Args:
-            keys: in order.
-            rows: (d,) float32 for each key.
+            keys: of the images, in order.
+            rows: features (d,) float32 for each key.
         """
         if not keys:
             return
@@ -54,12 +61,15 @@ class FeatureWriter:
 
 
 def read_statistics(store: Store, paths: Iterable[str], capacity: int) -> FeatureStatistics | None:
-    """Statistics of all features in some tables; None if there is no image in them.
+    """Return the statistics of all features in some tables; None if they hold no image.
 
     Args:
-        store: where they lie.
-        paths: in the order of keys.
+        store: where the tables lie.
+        paths: of the tables, in the order of their keys.
         capacity: images in the sample for kernel distance, precision and recall.
+
+    Raises:
+        ArtifactDamaged: a table is not there, or not whole.
     """
     total: FeatureStatistics | None = None
     for keys, rows in _blocks(_batches(store, paths)):
@@ -69,7 +79,7 @@ def read_statistics(store: Store, paths: Iterable[str], capacity: int) -> Featur
 
 
 def save_class_sums(sums: ClassSums, path: Path) -> None:
-    """Write sums of class probabilities."""
+    """Write sums of class probabilities to a local file."""
     tensors = {
         "counts": sums.counts,
         "probabilities": sums.probabilities,
@@ -79,7 +89,12 @@ def save_class_sums(sums: ClassSums, path: Path) -> None:
 
 
 def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
-    """The sums of some files together; None if there are none."""
+    """Return the sums of some files together; None if there are no files.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ArtifactDamaged: a file does not hold what was written.
+    """
     total: ClassSums | None = None
     for path in paths:
         with store.fetched(path) as local:
@@ -89,7 +104,7 @@ def read_class_sums(store: Store, paths: Iterable[str]) -> ClassSums | None:
 
 
 def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Tensor]]:
-    """The tables piece by piece, as keys and rows (n, d)."""
+    """Yield tables piece by piece: n keys, and features (n, d) float32."""
     for path in paths:
         with (
             present(path),
@@ -107,7 +122,7 @@ def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Te
 def _blocks(
     batches: Iterable[tuple[list[str], Tensor]],
 ) -> Iterator[tuple[list[str], Tensor]]:
-    """The same rows in pieces of BLOCK, the last one shorter."""
+    """Yield the same rows in pieces of ``BLOCK``, of which the last may be shorter."""
     keys, parts = list[str](), list[Tensor]()
     for new_keys, rows in batches:
         keys, parts = keys + new_keys, [*parts, rows]

@@ -1,4 +1,4 @@
-"""Moments and operators as files of tensors, with what they are in the header."""
+"""Moments and transport operators as files of tensors; facts about them in the header."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ from tasks.io.store import Store
 
 
 def save_moments(parts: Mapping[str, GaussianMoments], path: Path, **facts: Any) -> None:
-    """Write named moments; ``facts`` go into the header."""
+    """Write named moments to a local file; ``facts``, as JSON can say them, go into the header."""
     tensors: dict[str, Tensor] = {}
     for name, moments in parts.items():
         tensors |= _moments_tensors(moments, name)
@@ -23,7 +23,7 @@ def save_moments(parts: Mapping[str, GaussianMoments], path: Path, **facts: Any)
 
 
 def digest_moments(parts: Mapping[str, GaussianMoments]) -> str:
-    """A digest of named moments alone, whatever facts their file's header has."""
+    """Return a digest, 32 hexadecimal digits, of named moments without any facts."""
     content = hashlib.sha256()
     for name, moments in parts.items():
         content.update(repr((name, moments.count, moments.dimension)).encode())
@@ -35,9 +35,9 @@ def digest_moments(parts: Mapping[str, GaussianMoments]) -> str:
 def load_moments(
     path: Path, artifact: str | None = None
 ) -> tuple[dict[str, GaussianMoments], dict[str, Any]]:
-    """Named moments, in the order they were saved in, and the facts of the header.
+    """Return named moments, in the order in which they were saved, and the header's facts.
 
-    See ``load_tensors``.
+    Arguments and errors are those of ``load_tensors``.
     """
     tensors, header = load_tensors(path, "moments", artifact)
     names = header.pop("names")
@@ -45,7 +45,12 @@ def load_moments(
 
 
 def read_moments(store: Store, path: str) -> dict[str, GaussianMoments]:
-    """Named moments from a store, in the order they were saved in."""
+    """Return named moments from a store, in the order in which they were saved.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ArtifactDamaged: the file does not hold what was written.
+    """
     with store.fetched(path) as local:
         return load_moments(local, path)[0]
 
@@ -56,7 +61,14 @@ def save_operator(
     path: Path,
     **facts: Any,
 ) -> None:
-    """Write an operator with the moments of both sides; ``facts`` go into the header."""
+    """Write a transport operator and the moments that it was solved from to a local file.
+
+    Args:
+        operator: to write.
+        moments: of its ``source`` and its ``target``, by these names.
+        path: local file to write.
+        facts: values for the header, as JSON can say them.
+    """
     tensors = {
         "matrix": operator.matrix,
         "source_mean": operator.source_mean,
@@ -73,9 +85,9 @@ def save_operator(
 def load_operator(
     path: Path, artifact: str | None = None
 ) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
-    """An operator, the moments of its ``source`` and ``target``, and the header's facts.
+    """Return an operator, the moments of its ``source`` and ``target``, and the header's facts.
 
-    See ``load_tensors``.
+    Arguments and errors are those of ``load_tensors``.
     """
     tensors, header = load_tensors(path, "gaussian-operator", artifact)
     operator = TransportOperator(

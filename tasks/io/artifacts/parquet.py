@@ -1,7 +1,7 @@
-"""Parquet files that the ledger vouches for: what reading them finds missing or damaged.
+"""Parquet files: written with checksums, and read with errors that name the remedy.
 
-Each page is written with a checksum, and checked when it is read: a bit that turned is an
-error, and no number in a table.
+Each page has a checksum, which is compared when the page is read: a bit that flipped is an
+error, and never a number in a table.
 """
 
 import io
@@ -29,26 +29,32 @@ _DECODING = (
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a local file in one piece."""
+    """Write a table to a local file in one piece."""
     pq.write_table(table, path, write_page_checksum=True)
 
 
 def writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
-    """Writes a local file piece by piece."""
+    """Return a writer of a local file, which takes a table piece by piece.
+
+    Args:
+        path: local file to write.
+        schema: of all pieces.
+        options: further arguments of Arrow's ``ParquetWriter``.
+    """
     return pq.ParquetWriter(path, schema, write_page_checksum=True, **options)
 
 
 def opened(source: Any) -> pq.ParquetFile:
-    """Reads a local file, or what Arrow takes for one."""
+    """Return a reader of a local file, a buffer, or what else Arrow takes for a file."""
     return pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
 
 
 @contextmanager
 def present(path: str) -> Iterator[None]:
-    """The block opens a file that the ledger vouches for.
+    """Translate the error of opening a file in the block, of which the ledger has a record.
 
     Raises:
-        ArtifactDamaged: it is not there.
+        ArtifactDamaged: the file is not there.
     """
     try:
         yield
@@ -60,7 +66,7 @@ def present(path: str) -> Iterator[None]:
 
 @contextmanager
 def whole(path: str) -> Iterator[None]:
-    """The block decodes a Parquet file; no store is asked in it.
+    """Translate errors of decoding a Parquet file in the block, which must ask no store.
 
     Raises:
         ArtifactDamaged: the file is cut short, or holds other bytes than were written.
@@ -78,10 +84,10 @@ def whole(path: str) -> Iterator[None]:
 
 
 def read_schema(store: Store, path: str) -> pa.Schema:
-    """The columns and metadata of a Parquet file.
+    """Return the columns and metadata of a Parquet file.
 
     Raises:
-        ArtifactDamaged: it is not there, or not whole.
+        ArtifactDamaged: the file is not there, or not whole.
     """
     with present(path):
         data = store.read(path)
@@ -90,13 +96,13 @@ def read_schema(store: Store, path: str) -> pa.Schema:
 
 
 def read_table(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file of the store.
+    """Return a Parquet file of a store as a table, with all columns or some.
 
-    In this thread alone: one of Arrow's that lets go of the bytes, which are Python's,
-    while the interpreter ends, aborts the process.
+    It is read in this thread alone: a thread of Arrow's that frees the file's bytes, which
+    are Python's, while the interpreter ends, would abort the process.
 
     Raises:
-        ArtifactDamaged: it is not there, or not whole.
+        ArtifactDamaged: the file is not there, or not whole.
     """
     with present(path):
         data = store.read(path)

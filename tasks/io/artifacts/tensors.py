@@ -1,8 +1,8 @@
-"""Named tensors as a safetensors file that can tell its own damage.
+"""Named tensors as a safetensors file with a digest, by which damage is found on reading.
 
-The header has one entry, ``dotpipe``, holding JSON: with several, their order, and so
-the bytes of the file, would change from run to run. In it stands a digest of the rest,
-so that a bit that turned is found by whoever reads the file, before it is part of a sum.
+The header has one entry, ``dotpipe``, that holds JSON: with several, their order, and so
+the bytes of the file, would change from run to run. The JSON has a digest of all the rest.
+Reading the file compares it, so that a bit that flipped never becomes part of a result.
 """
 
 import hashlib
@@ -23,7 +23,14 @@ _DIGEST = "digest"
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, kind: str, **facts: Any) -> None:
-    """Write tensors; ``kind`` and ``facts``, as JSON, go into the header."""
+    """Write tensors to a local file; equal arguments give equal bytes.
+
+    Args:
+        tensors: by name.
+        path: local file to write.
+        kind: of the file, which reading it will ask for.
+        facts: values for the header, as JSON can say them.
+    """
     whole = {
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -36,16 +43,16 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, kind: str, **facts: 
 def load_tensors(
     path: Path, kind: str, artifact: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by name, and the facts of the header.
+    """Return tensors by name, and the facts of the header.
 
     Args:
-        path: of the file on this machine.
-        kind: that it must be of.
+        path: local file to read.
+        kind: that the file must be of.
         artifact: the file's path in the workspace, for errors.
 
     Raises:
-        ArtifactDamaged: it is not what was written.
-        ValueError: it is of another kind.
+        ArtifactDamaged: the file does not hold what was written.
+        ValueError: the file is of another kind.
     """
     try:
         tensors, header = _read(path)
@@ -66,7 +73,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
-    """Of the tensors in the order of their names, and of what the header says."""
+    """Return a digest of all tensors with names, types and shapes, and of the header's facts."""
     content = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         content.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())

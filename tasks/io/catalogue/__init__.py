@@ -1,4 +1,4 @@
-"""The catalogue of a data set: its images and shards, larger than memory."""
+"""The catalogue of a data set: its shards, and its images in order, more than fit in memory."""
 
 from tasks.io.catalogue.catalogue import Catalogue, Known, Place
 from tasks.io.catalogue.join import counterparts

@@ -1,16 +1,16 @@
 """The catalogue of a data set: its shards, and its images in the order of their keys.
 
-Every shard is in the order of its keys, but shards that came later lie between those
-that were there before. Shards that follow each other make a run; there is one for every
-time that images were added, or for every foreign tar if their keys are in no order.
-Reading in the order of keys merges the runs, with a shard of a few of them in memory.
+The images of one shard are in the order of their keys, but keys of shards that came later lie
+between those of shards that were there before. Shards that follow each other make a run:
+about one for every time that images were added, or for every foreign tar if the keys of tars
+are in no order. Reading a data set in the order of keys merges its runs, and holds one shard
+of each of a few runs in memory.
 """
 
-import bisect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from tasks.io.artifacts.parquet import opened, present, whole
 from tasks.io.catalogue.external_sort import merged
+from tasks.io.catalogue.key_ranges import Run, meeting, overlapping, ranges_of, runs_of
 from tasks.io.catalogue.shard_list import ShardEntry, shards_in
 from tasks.io.errors import StepMissing
 from tasks.io.shards.keys import is_odd
@@ -25,43 +26,42 @@ from tasks.io.store import Store
 from tasks.io.store.cache import at_hand
 
 _ROWS_AT_ONCE = 4096
-"""Rows of small shards that are read together."""
+"""Rows of consecutive small shards that are read together, at most."""
 
 _TEXTS_AT_ONCE = 256
-"""Rows of one shard that are written as JSON together."""
+"""Rows of one shard that become JSON together."""
 
 
 class Place(NamedTuple):
-    """An image by its key, and the shard it lies in."""
+    """The key of an image, and the name of the shard that it lies in."""
 
     key: str
     shard: str
 
 
 class Row(NamedTuple):
-    """An image by its key, and all that the index says of it, as JSON."""
+    """The key of an image, and its row in the index as JSON."""
 
     key: str
     text: str
 
 
 class Known(NamedTuple):
-    """A file that was offered before: its key, its path in the corpus, and its shard."""
+    """A file that was offered as an image: its key, its path in the corpus, and its shard."""
 
     key: str
     source: str
     shard: str
 
 
-class _Run(NamedTuple):
-    """Shards that follow each other, and the last key of each."""
-
-    entries: list[ShardEntry]
-    lasts: list[str]
-
-
 class Catalogue:
-    """What the index of a data set holds; read shard by shard."""
+    """What the index of a data set holds; its rows are read when they are asked for.
+
+    Args:
+        index: the opened index, with one row group for each shard that has rows.
+        shards: those of its shards that the catalogue is of.
+        path: of the index, for errors.
+    """
 
     def __init__(
         self, index: pq.ParquetFile, shards: Sequence[ShardEntry], path: str = "the index"
@@ -71,11 +71,11 @@ class Catalogue:
 
     @classmethod
     def of(cls, store: Store, folder: str) -> "Catalogue":
-        """The catalogue of the data set in a folder; one in a bucket is read from a copy.
+        """Open the catalogue of the data set in a folder; an index in a bucket is copied first.
 
         Raises:
             StepMissing: the data set was sharded by an older version.
-            ArtifactDamaged: its index is not there, or not whole.
+            ArtifactDamaged: the index is not there, or not whole.
         """
         path = f"{folder}/index.parquet"
         with present(path):
@@ -92,108 +92,84 @@ class Catalogue:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the index's rows."""
+        """The columns of the index's rows."""
         return self._index.schema_arrow.remove_metadata()
 
     def keys(self) -> Iterator[Place]:
-        """Every accepted image in the order of keys."""
+        """Yield every accepted image, in the order of keys."""
         return merged(self._keys_of(run) for run in self._runs)
 
     def offered(self) -> Iterator[Known]:
-        """Every file that was offered, accepted or not, by key and path; odd names left out."""
+        """Yield every file that was offered, in the order of keys and paths.
+
+        Refused ones are among them, but not those that were refused for their names.
+        """
         return merged(self._offered_by(run) for run in self._runs)
 
     def odd(self) -> Iterator[tuple[str, str]]:
-        """The escaped paths of files whose names were refused, and their shards."""
+        """Yield the escaped path and the shard of every file that was refused for its name."""
         for entry in self.shards:
             if entry.rows > entry.accepted:
-                for row in self._rows(entry, ("source", "reason")):
+                for row in self.table(entry, ("source", "reason")).to_pylist():
                     if is_odd(row):
                         yield row["source"], entry.shard
 
     def table(self, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of one shard."""
+        """Return all rows of one shard, accepted and refused, with all columns or some."""
         names = self.schema.names if columns is None else list(columns)
         if not entry.rows:
             return self.schema.empty_table().select(names)
         return self._read([entry.group], names).replace_schema_metadata(None)
 
     def accepted(self, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of one shard's accepted images, in the order of keys."""
+        """Return the rows of one shard's accepted images, in the order of keys."""
         names = self.schema.names if columns is None else list(columns)
         table = self.table(entry, [*names, *{"status"}.difference(names)])
         return table.filter(pc.equal(table["status"], "ok")).select(names)
 
     def rows(self) -> Iterator[Row]:
-        """The whole row of every accepted image, in the order of keys."""
+        """Yield the whole row of every accepted image, in the order of keys."""
         return merged(self._rows_of(run) for run in self._runs)
 
     def only(self, shards: Sequence[ShardEntry]) -> "Catalogue":
-        """The catalogue of some of the shards."""
+        """Return the catalogue of some of the shards."""
         return Catalogue(self._index, shards, self._path)
 
     def near(self, other: "Catalogue") -> "Catalogue":
-        """The catalogue of those shards that may have a key of another one's."""
-        starts, ends = list[str](), list[str]()  # of the other's ranges, put together
-        for entry in _with_keys(other.shards):
-            if ends and str(entry.first) <= ends[-1]:
-                ends[-1] = max(ends[-1], str(entry.last))
-            else:
-                starts.append(str(entry.first))
-                ends.append(str(entry.last))
-        places = [(bisect.bisect_left(ends, str(e.first)), e) for e in _with_keys(self.shards)]
-        found = [e for at, e in places if at < len(ends) and starts[at] <= str(e.last)]
-        return self.only(found)
+        """Return the catalogue of those shards whose range of keys overlaps one of another's."""
+        return self.only(meeting(ranges_of(self.shards), ranges_of(other.shards)))
 
     def holding(self, key: str) -> list[ShardEntry]:
-        """The shards that were offered an image of this key, accepted or not."""
+        """Return the shards that were offered an image of this key, accepted or not.
+
+        Only those whose range the key falls into are read.
+        """
         return [
             entry
-            for entry in self._around(key, key)
+            for run in self._runs
+            for entry in overlapping(run, key, key)
             if pc.any(pc.equal(self.table(entry, ("key",))["key"], key)).as_py()
         ]
 
     @cached_property
-    def _runs(self) -> list[_Run]:
-        """The shards with keys, in as few sequences as follow the order of keys.
+    def _runs(self) -> list[Run]:
+        return runs_of(ranges_of(self.shards))
 
-        Keys of one sequence rise: shards that share one are in two.
-        """
-        runs: list[_Run] = []
-        ends: list[tuple[str, int]] = []  # last key and number of each run, in order
-        for entry in _with_keys(self.shards):
-            place = bisect.bisect_left(ends, (str(entry.first), -1)) - 1
-            number = ends.pop(place)[1] if place >= 0 else len(runs)
-            if number == len(runs):
-                runs.append(_Run([], []))
-            runs[number].entries.append(entry)
-            runs[number].lasts.append(str(entry.last))
-            bisect.insort(ends, (str(entry.last), number))
-        return runs
-
-    def _around(self, first: str, last: str) -> Iterator[ShardEntry]:
-        """The shards whose range meets another one."""
-        for entries, lasts in self._runs:
-            for place in range(bisect.bisect_left(lasts, first), len(entries)):
-                if str(entries[place].first) > last:
-                    break
-                yield entries[place]
-
-    def _keys_of(self, run: _Run) -> Iterator[Place]:
-        for entry in run.entries:
+    def _keys_of(self, run: Run) -> Iterator[Place]:
+        for _, _, entry in run:
             accepted = self.accepted(entry, ("key",))["key"]
             yield from (Place(key, entry.shard) for key in accepted.to_pylist())
 
-    def _rows_of(self, run: _Run) -> Iterator[Row]:
-        for entry in run.entries:
+    def _rows_of(self, run: Run) -> Iterator[Row]:
+        for _, _, entry in run:
             for batch in self.accepted(entry).to_batches(_TEXTS_AT_ONCE):
                 yield from (Row(row["key"], json.dumps(row)) for row in batch.to_pylist())
 
-    def _offered_by(self, run: _Run) -> Iterator[Known]:
-        for group in _gathered(run.entries):
-            columns = ["shard", "key", "source", "reason"]
-            numbers = [entry.group for entry in group]
-            for row in self._read(numbers, columns).to_pylist():
+    def _offered_by(self, run: Run) -> Iterator[Known]:
+        columns = ("shard", "key", "source", "reason")
+        for shards in _batched(entry for _, _, entry in run):
+            groups = [entry.group for entry in shards]
+            for row in self._read(groups, columns).to_pylist():
                 if not is_odd(row):
                     yield Known(row["key"], row["source"], row["shard"])
 
@@ -201,25 +177,18 @@ class Catalogue:
         with whole(self._path):
             return self._index.read_row_groups(list(groups), list(columns), use_threads=False)
 
-    def _rows(self, entry: ShardEntry, columns: Sequence[str]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.table(entry, columns).to_pylist()
-        return rows
 
+def _batched(entries: Iterable[ShardEntry]) -> Iterator[list[ShardEntry]]:
+    """Yield consecutive shards in batches of ``_ROWS_AT_ONCE`` rows at most.
 
-def _gathered(entries: Sequence[ShardEntry]) -> Iterator[list[ShardEntry]]:
-    """Consecutive shards that have a few thousand rows together, or a large one."""
-    group, rows = list[ShardEntry](), 0
+    A shard with more rows is a batch by itself.
+    """
+    batch, rows = list[ShardEntry](), 0
     for entry in entries:
-        if group and rows + entry.rows > _ROWS_AT_ONCE:
-            yield group
-            group, rows = [], 0
-        group.append(entry)
+        if batch and rows + entry.rows > _ROWS_AT_ONCE:
+            yield batch
+            batch, rows = [], 0
+        batch.append(entry)
         rows += entry.rows
-    if group:
-        yield group
-
-
-def _with_keys(shards: Sequence[ShardEntry]) -> list[ShardEntry]:
-    """The shards that were offered anything but odd names, by their first keys."""
-    found = (entry for entry in shards if entry.first is not None)
-    return sorted(found, key=lambda entry: (str(entry.first), entry.shard))
+    if batch:
+        yield batch

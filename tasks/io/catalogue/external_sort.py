@@ -1,4 +1,4 @@
-"""Merging any number of sorted streams with a few of them in memory."""
+"""External sorting: any number of tuples of strings in order, with few of them in memory."""
 
 import heapq
 import tempfile
@@ -12,21 +12,22 @@ import pyarrow as pa
 from tasks.io.store import temporary_room
 
 WIDTH = 64
-"""Streams that are merged at once; more are merged into files first."""
+"""Sorted streams that are merged at once; of more, groups are merged into files first."""
 
 ROWS = 1 << 16
-"""Tuples in no order that are sorted in memory; more are by way of this machine's disk."""
+"""Tuples that are sorted in memory; of more, sorted pieces wait on this machine's disk."""
 
 _BATCH = 1024
+"""Tuples that are written to a file together."""
 
 T = TypeVar("T", bound=tuple[str, ...])
 
 
 def merged(streams: Iterable[Iterator[T]], width: int = WIDTH) -> Iterator[T]:
-    """The tuples of sorted streams in their order.
+    """Yield the tuples of sorted streams in order.
 
-    Holds what ``width`` streams hold, whatever their number: where there are more, the
-    rest waits on this machine's disk. No stream is begun before its turn.
+    In memory is what ``width`` streams hold, whatever their number: where there are more,
+    the rest waits on this machine's disk. No stream is begun before its turn.
     """
     level = list(streams)
     if len(level) <= width:
@@ -44,7 +45,7 @@ def merged(streams: Iterable[Iterator[T]], width: int = WIDTH) -> Iterator[T]:
 
 
 def in_order(rows: Iterator[T], most: int = ROWS) -> Iterator[T]:
-    """Tuples that come in any order, sorted, with at most ``most`` of them in memory."""
+    """Yield tuples that come in any order in their order, with at most ``most`` in memory."""
     with temporary_room(), tempfile.TemporaryDirectory() as folder:
         batches = iter(lambda: sorted(islice(rows, most)), [])
         pieces = [
@@ -55,7 +56,7 @@ def in_order(rows: Iterator[T], most: int = ROWS) -> Iterator[T]:
 
 
 def _spilled(rows: Iterator[T], path: Path) -> Iterator[T]:
-    """The same tuples, by way of a file."""
+    """Write tuples to a file, and return an iterator that reads them from there."""
     first = next(rows, None)
     if first is None:
         return iter(())

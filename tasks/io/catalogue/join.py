@@ -1,4 +1,4 @@
-"""Rows of one catalogue by the keys of another, whatever shards these lie in."""
+"""A join of two catalogues: the rows of one for the keys of another, whatever their shards."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tasks.io.catalogue.shard_list import ShardEntry
 
 
 class _Found(NamedTuple):
-    """The row, as JSON, of a key that a shard asks for."""
+    """A key of a shard of ours, and the row, as JSON, that theirs has for it."""
 
     shard: str
     key: str
@@ -22,11 +22,12 @@ class _Found(NamedTuple):
 
 
 def counterparts(ours: Catalogue, theirs: Catalogue) -> Iterator[tuple[ShardEntry, pa.Table]]:
-    """Each shard of ours, in no order, and the rows of theirs with its accepted keys.
+    """Yield each shard of ours, in no order, with the rows of theirs for its accepted keys.
 
-    Rows are in the order of keys. A shard that has its counterparts in the one of the
-    same name costs one row group. For all others together, each shard of theirs whose
-    keys lie among them is read once, however the keys are spread.
+    Rows are in the order of keys; a key that theirs lacks has none. Where a shard of theirs
+    has the same name and holds all keys of ours, only that one is read. For the other shards
+    of ours together, each shard of theirs whose range of keys overlaps that of one
+    is read once, however the keys are spread.
     """
     same, rest = {entry.shard: entry for entry in theirs.shards}, list[ShardEntry]()
     for entry in ours.shards:
@@ -45,7 +46,10 @@ def counterparts(ours: Catalogue, theirs: Catalogue) -> Iterator[tuple[ShardEntr
 
 
 def _spread(ours: Catalogue, theirs: Catalogue) -> Iterator[tuple[ShardEntry, pa.Table]]:
-    """The same, by reading both in the order of keys and sorting what they share by shard."""
+    """Do what ``counterparts`` does for shards whose keys are spread over shards of theirs.
+
+    Both catalogues are read in the order of keys, and what they share is sorted by shard.
+    """
     waiting = {entry.shard: entry for entry in ours.shards}
     found = in_order(_shared(ours, theirs.near(ours)))
     for shard, group in groupby(found, key=lambda found: found.shard):
@@ -56,7 +60,7 @@ def _spread(ours: Catalogue, theirs: Catalogue) -> Iterator[tuple[ShardEntry, pa
 
 
 def _shared(ours: Catalogue, theirs: Catalogue) -> Iterator[_Found]:
-    """The keys that both have, with the shard of ours and the row of theirs, in order."""
+    """Yield the keys that both have, in order, with the shard of ours and the row of theirs."""
     places = ours.keys()
     place = next(places, None)
     for key, row in theirs.rows():

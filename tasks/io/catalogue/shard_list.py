@@ -1,7 +1,7 @@
-"""The shards of a data set as a list: written into its index, and as a table beside it.
+"""The list of a data set's shards: in the footer of its index, and as a table beside it.
 
-The index is one file so that it changes as a whole: what it says of its shards stands in
-its footer. The table beside it says the same to those who need no images.
+The list stands in the index so that both change together, as one file. The table beside it
+says the same to readers that need no images.
 """
 
 import json
@@ -18,6 +18,7 @@ from tasks.io.shards.keys import is_odd
 from tasks.io.store import Store
 
 _FOOTER = "shards"
+"""Key of the list in the index's metadata."""
 
 _SHARDS_SCHEMA = pa.schema(
     [
@@ -33,32 +34,36 @@ _SHARDS_SCHEMA = pa.schema(
 
 
 class ShardEntry(NamedTuple):
-    """A shard: its row group in the index, how many images it has, and its keys' range.
-
-    ``tar`` is the foreign tar that it was made from, if it was.
-    """
+    """One shard of a data set."""
 
     shard: str
+    """The shard's name."""
     group: int
+    """Number of its row group in the index; without meaning if it has no rows."""
     rows: int
+    """Images that were offered to it, refused ones included."""
     accepted: int
+    """Images that it holds."""
     first: str | None
+    """First key of the offered images but for refused names; None if there is none."""
     last: str | None
+    """Last key of the same images."""
     tar: str | None
+    """Path of the foreign tar that the shard was made from; None if it was not."""
 
 
 def read_shards(store: Store, folder: str) -> list[ShardEntry]:
-    """The shards of the data set in a folder.
+    """Return the shards of the data set in a folder, from the table beside its index.
 
     Raises:
-        ArtifactDamaged: their table is not there, or not whole.
+        ArtifactDamaged: the table is not there, or not whole.
     """
     columns = read_table(store, f"{folder}/shards.parquet").select(ShardEntry._fields)
     return list(map(ShardEntry._make, zip(*columns.to_pydict().values(), strict=True)))
 
 
 def shards_in(index: pq.ParquetFile) -> list[ShardEntry] | None:
-    """The shards that an index says it has; None if it is of a version that did not say."""
+    """Return the shards in an index's footer; None if an older version wrote it without them."""
     text = (index.metadata.metadata or {}).get(_FOOTER.encode())
     return None if text is None else [ShardEntry(*entry) for entry in json.loads(text)]
 
@@ -66,17 +71,23 @@ def shards_in(index: pq.ParquetFile) -> list[ShardEntry] | None:
 def write_catalogue(
     tables: Iterable[tuple[str, str | None, pa.Table]], index: Path, shards: Path
 ) -> list[ShardEntry]:
-    """Write the index of a data set, a row group a shard, and the list of its shards.
+    """Write the index of a data set, one row group for each shard, and the list of its shards.
 
     Args:
         tables: name, foreign tar and rows of every shard, in the order of names; at least one.
-        index: local file to write.
-        shards: local file to write.
+        index: local file to write, the index.
+        shards: local file to write, the table of shards.
+
+    Returns:
+        The list of shards.
+
+    Raises:
+        ValueError: a shard comes twice.
     """
     entries, writer, group = list[ShardEntry](), None, 0
     for shard, tar, table in tables:
         writer = writer or parquet.writer(index, table.schema.remove_metadata())
-        if any(entry.shard == shard for entry in entries[-1:]):
+        if entries and entries[-1].shard == shard:
             raise ValueError(f"a shard must be in a catalogue once, got {shard} twice")
         entries.append(_entry_of(table, shard, group, tar))
         if table.num_rows:
@@ -91,7 +102,7 @@ def write_catalogue(
 
 
 def _entry_of(table: pa.Table, shard: str, group: int, tar: str | None) -> ShardEntry:
-    """What is said of a shard with these rows of the index."""
+    """Return the entry of a shard that has these rows in the index."""
     rows: list[dict[str, Any]] = table.select(["key", "status", "reason"]).to_pylist()
     keys = [row["key"] for row in rows if not is_odd(row)]
     accepted = sum(row["status"] == "ok" for row in rows)

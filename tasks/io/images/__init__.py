@@ -1,6 +1,6 @@
-"""Image files: accepted formats, headers that are safe to parse, decoding.
+"""Image files: which are accepted, and how they become pixels and pixels become files.
 
-Decoding child processes import this room, so it does without torch.
+The child processes that decode images import this room, so it must not import torch.
 """
 
 from tasks.io.images.files import (

@@ -1,12 +1,13 @@
 """The child process that decodes images for another one: ``python -m tasks.io.images.decoder``.
 
-It answers requests from its standard input until that ends, with its parent if need be.
-A request is ``REQUEST`` (the limits, and how many bytes follow) and an image file; an
-answer is ``ANSWER`` and either the pixels (their height and width), or the reason why the
-image is refused (zero, and how many bytes it has). ``READY`` comes before the first answer.
+It answers requests from its standard input until that closes, as it does when the parent
+ends. A request is ``REQUEST`` (the limits, and the size of what follows) and an image file.
+An answer is ``ANSWER`` (height and width) and the pixels; or, where the image is refused,
+``ANSWER`` (zero, and the size of what follows) and the reason. ``READY`` comes before the
+first answer.
 
-It imports nothing but NumPy and Pillow, so that it is there in a fifth of a second, and
-small.
+Of large libraries it imports only NumPy and Pillow, so that it starts in a fifth of a second
+and takes little memory.
 """
 
 import os
@@ -21,20 +22,25 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images.files import Limits, decode
 
 REQUEST = struct.Struct("<QQQ")
+"""Before an image file: max_pixels, max_bytes, and the file's size in bytes."""
+
 ANSWER = struct.Struct("<QQ")
+"""Before pixels: height and width; before a reason: zero, and the reason's size in bytes."""
+
 READY = b"\1"
+"""What a child that has started writes first."""
 
 LONGEST_REASON = 1 << 12
-"""Bytes of a reason, which is cut there."""
+"""Bytes of a reason; a longer one is cut."""
 
 OUT_OF_MEMORY = 77
-"""Exit status of a child that was refused memory."""
+"""Exit status of a child that could not get the memory it asked for."""
 
 BYTES_PER_PIXEL, SPARE_BYTES = 32, 1 << 27
 
 
 def main() -> None:
-    """Decode images until the requests end, or memory does."""
+    """Answer requests until there are no more; exit with OUT_OF_MEMORY where memory ends."""
     try:
         _serve()
     except MemoryError:
@@ -42,6 +48,7 @@ def main() -> None:
 
 
 def _serve() -> None:
+    """Answer requests one after the other, with the memory that their limits allow."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -59,16 +66,16 @@ def _serve() -> None:
 
 
 def memory_for(limits: Limits) -> int:
-    """Bytes that decoding may take: 32 for a pixel, the file twice, and 128 MiB.
+    """Return how many bytes decoding may take: 32 a pixel, the file twice, and 128 MiB.
 
-    Of the accepted images WebP takes the most, 23 bytes a pixel, and others 11 to 17, with
-    all the copies on the way to RGB. What is spare is for tables, text and colour profiles.
+    Of the accepted formats WebP takes most, 23 bytes a pixel, and the others 11 to 17, with
+    all copies on the way to RGB. The rest is for tables, text and colour profiles.
     """
     return BYTES_PER_PIXEL * limits.max_pixels + 2 * limits.max_bytes + SPARE_BYTES
 
 
 def mapped_bytes() -> int | None:
-    """The address space in use, which RLIMIT_AS counts; None where only Linux would know."""
+    """Return the bytes of address space in use, as RLIMIT_AS counts; None but on Linux."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     except FileNotFoundError:
@@ -77,6 +84,11 @@ def mapped_bytes() -> int | None:
 
 
 def _answer(data: bytes, limits: Limits) -> tuple[bytes, bytes | memoryview]:
+    """Decode one image; return the head of the answer, and its pixels or reason.
+
+    Raises:
+        MemoryError: decoding takes more memory than this process may have.
+    """
     try:
         pixels = np.ascontiguousarray(decode(data, limits))
     except ImageRefused as refusal:

@@ -1,6 +1,6 @@
-"""Image files: what is accepted, pixels in and bytes out. All input is untrusted.
+"""Image files: which are accepted, their pixels, and new files. All input is untrusted.
 
-Rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
+The rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
 palettes and CMYK become RGB (without colour management), 16-bit grey is rounded to 8
 bits, an alpha channel is dropped if it is opaque everywhere, and EXIF orientation is
 applied. Everything else is refused with a reason.
@@ -19,16 +19,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tasks.io.errors import ImageRefused
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
+"""Endings of the names of files that are offered as images, in small letters."""
+
 SHORTEST_SIDE = 8
 """Smaller images are refused: a latent pixel of the usual codecs is 8 pixels wide."""
 
 Pixels = NDArray[np.uint8]
-"""(h, w, 3), 8 bits."""
+"""Pixels of an RGB image: (h, w, 3), 8 bits."""
 
 Format = Literal["webp", "png", "jpeg"]
 
 LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_500}
-"""What the formats, and the libraries that write them, can hold."""
+"""Pixels of a side that the formats, and the libraries that write them, can hold."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
@@ -38,7 +40,7 @@ _ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an image may ask of this machine."""
+    """The largest image that is accepted: its width times height, and its file."""
 
     max_pixels: int
     max_bytes: int
@@ -46,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself; width and height as shown, orientation applied."""
+    """Format and size of an image file; width and height as shown, orientation applied."""
 
     extension: str
     width: int
@@ -54,10 +56,10 @@ class Header:
 
 
 def read_header(data: bytes, limits: Limits) -> Header:
-    """Format and size, without decoding the pixels.
+    """Return format and size of an image file, without decoding the pixels.
 
-    Only for a plain file (``structure``): another may take hours and gigabytes, or be shown
-    in another size, as metadata say that only the decoder comes by.
+    Only for files that ``headers.is_plain`` accepts: any other may take hours and gigabytes,
+    or be shown in another size, by metadata that only a decoder comes by.
 
     Raises:
         ImageRefused: the rules of this module exclude the file.
@@ -74,7 +76,7 @@ def read_header(data: bytes, limits: Limits) -> Header:
 
 
 def decode(data: bytes, limits: Limits) -> Pixels:
-    """The pixels of an image file.
+    """Return the pixels (h, w, 3) of an image file.
 
     Raises:
         ImageRefused: the rules of this module exclude the file, or it is damaged.
@@ -85,7 +87,7 @@ def decode(data: bytes, limits: Limits) -> Pixels:
 
 
 def encode(pixels: Pixels, file_format: Format) -> bytes:
-    """An image file: WebP and PNG without loss, JPEG with quality 95.
+    """Return pixels as an image file: WebP and PNG without loss, JPEG with quality 95.
 
     Raises:
         ImageRefused: a side is longer than the format can hold.
@@ -103,7 +105,7 @@ def encode(pixels: Pixels, file_format: Format) -> bytes:
 
 
 def too_long(pixels: Pixels, file_format: Format) -> str | None:
-    """Why an image cannot be written in a format; None if it can."""
+    """Return why a side is too long for a format; None if the format can hold the image."""
     longest = LONGEST_SIDE[file_format]
     if max(pixels.shape) <= longest:
         return None
@@ -112,12 +114,18 @@ def too_long(pixels: Pixels, file_format: Format) -> str | None:
 
 
 def extension_of(file_format: Format) -> str:
-    """The file name's ending for a format."""
+    """Return the ending of file names for a format, without the dot."""
     return "jpg" if file_format == "jpeg" else file_format
 
 
 def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits) -> Pixels:
-    """The image with its shorter side resized, then its central square.
+    """Return an image with its shorter side resized, and then cropped to a central square.
+
+    Args:
+        pixels: of the image.
+        resize: pixels of the shorter side afterwards; None to leave the size.
+        crop: pixels of the square's sides; None for no crop.
+        limits: on the size after resizing.
 
     Raises:
         ImageRefused: the image is smaller than the square, or resizing makes it enormous.
@@ -141,9 +149,9 @@ def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits)
 
 @contextmanager
 def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
-    """A lazily opened image that passed all checks that need no decoding.
+    """Open an image for the block, after all checks that need no decoding.
 
-    Whatever else a parser raises, here and in the block, refuses the image.
+    Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
     """
     if not data:
         raise ImageRefused("empty file")
@@ -164,7 +172,7 @@ def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
 
 
 def _require_acceptable(image: Image.Image, limits: Limits) -> None:
-    """Check what the header tells of size and frames."""
+    """Raise ImageRefused if the header tells a size or a number of frames that is excluded."""
     if image.width * image.height > limits.max_pixels:
         raise ImageRefused(
             f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
@@ -178,7 +186,10 @@ def _require_acceptable(image: Image.Image, limits: Limits) -> None:
 
 
 def _has_second_frame(image: Image.Image) -> bool:
-    """Whether it has; Pillow counts the pages of a TIFF in the square of their number."""
+    """Whether an image has a second frame or page.
+
+    A TIFF is not asked for their number: Pillow takes time in its square to count them.
+    """
     if image.format != "TIFF":
         return getattr(image, "n_frames", 1) > 1
     try:
@@ -189,7 +200,7 @@ def _has_second_frame(image: Image.Image) -> bool:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Three channels of 8 bits, by the rules of this module."""
+    """Return an image with three channels of 8 bits, by the rules of this module."""
     if image.mode in ("I", "F"):
         raise ImageRefused("32-bit samples, whose range is unknown")
     if image.mode.startswith("I;16"):

@@ -1,10 +1,11 @@
-"""The structure of image files, looked at without Pillow.
+"""Whether the header of an image file is safe to parse, found out without Pillow.
 
-Pillow reads a header piece by piece, in Python: one of millions of pieces, or of pieces that
-mean more than they measure, takes it hours and gigabytes, before any pixel. And how an image
-is shown may stand where only a decoder comes by. A file is plain if neither is the case, as
-of nearly all that cameras and programs write; of any other the header is not read, but the
-image is decoded, in a child process with limits (``decoders``).
+Pillow reads a header piece by piece, in Python: a header of millions of pieces, or of pieces
+that unpack to much more than their size, takes it hours and gigabytes before any pixel. And
+the orientation of an image may stand where only a decoder comes by. A file is called plain if
+neither is the case, as with nearly all that cameras and programs write. The header of any
+other file is not parsed here: the image is decoded at once, in a child process with limits
+(``decoder_pool``).
 """
 
 import struct
@@ -12,29 +13,28 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 MOST_CHUNKS = 1 << 17
-"""Of a PNG: writers cut pixels into pieces of 8 kB or more."""
+"""Chunks of a PNG; writers cut pixels into pieces of 8 kB or more."""
 
 MOST_EARLY_CHUNKS = 100
-"""Before the pixels of a PNG: each may unpack to 1 MiB, which Pillow does with profiles and
-text."""
+"""Chunks before the pixels of a PNG. Pillow unpacks profiles and text, each to 1 MiB at most."""
 
 MOST_PIECES = 1000
-"""Segments of a JPEG, chunks of a WebP, entries of a directory. A colour profile, or a depth
-map, is cut into some hundred at most."""
+"""Segments of a JPEG, chunks of a WebP, or entries of a TIFF's directory. A colour profile or
+a depth map is cut into some hundred at most."""
 
 MOST_PARSED_BYTES = 1 << 20
-"""Of Exif, and of what else Pillow parses in a JPEG: Photoshop's resources and tables."""
+"""Bytes of Exif, or of what else Pillow parses in a JPEG: Photoshop's resources and tables."""
 
 MOST_VALUES = 1 << 16
-"""Of an entry of a directory: a number of a file becomes an object in memory."""
+"""Values of an entry of a directory, each of which becomes an object in memory."""
 
 _EXIF = b"Exif\0\0"
 _SCAN, _APP1 = 0xDA, 0xE1
 _TABLES = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)} - {0xC8})
 _PHOTOSHOP = 0xED
 _SEGMENTS = _TABLES | {*range(0xE0, 0xF0), 0xFE}
-"""Markers of a JPEG's header that a segment follows; Pillow goes on byte by byte after any
-other."""
+"""Markers in a JPEG's header that are followed by a segment; after any other marker Pillow
+goes on byte by byte."""
 
 _TEXT = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _PIXELS = frozenset({b"IDAT", b"fdAT"})
@@ -45,19 +45,19 @@ the pixels, where ImageMagick puts dates."""
 
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
-"""Bytes of a value, by its type; Pillow leaves entries of other types out."""
+"""Bytes of a value by its TIFF type; Pillow leaves entries of other types out."""
 
 _BLOBS = frozenset({1, 2, 7})
-"""Types whose values Pillow keeps together, as bytes or text: of the tags from XMP on, that
-is; it goes over those of the image one by one."""
+"""TIFF types whose values Pillow keeps together, as bytes or text. It does so for tags from XMP
+on; the values of lower tags, which describe the image, it goes over one by one."""
 
 _XMP = 700
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether a header is cheap to read, and says how the image is shown.
+    """Whether a file's header is cheap to parse, and says how the image is shown.
 
-    A file of no known format is plain: Pillow goes by the first bytes, and refuses it.
+    True for a file of no known format: Pillow refuses it by its first bytes.
     """
     try:
         return all(rule(data) for signature, _, rule in _FORMATS if data.startswith(signature))
@@ -66,12 +66,12 @@ def is_plain(data: bytes) -> bool:
 
 
 def extension_in(data: bytes) -> str:
-    """The file name's ending for the format of an image that is not plain."""
+    """Return the ending of file names, without the dot, for an image that is not plain."""
     return next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-    """Whether few segments, with nothing between them, lead to the pixels."""
+    """Whether few segments, with nothing between them, lead to the pixels of a JPEG."""
     exif, parsed_bytes = bytearray(), 0
     for marker, start, end in _segments(data):
         if marker == _SCAN:
@@ -86,7 +86,7 @@ def _is_plain_jpeg(data: bytes) -> bool:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of the segments, as long as they are in order."""
+    """Yield marker, start and end of a JPEG's segments, up to the first thing that is none."""
     place = 2
     for _ in range(MOST_PIECES):
         lead, marker, size = struct.unpack_from(">BBH", data, place)
@@ -97,7 +97,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _is_plain_png(data: bytes) -> bool:
-    """Whether all metadata stand before the pixels, and are cheap."""
+    """Whether all metadata of a PNG stand before its pixels, and are cheap to parse."""
     place, has_pixels = 8, False
     for number in range(MOST_CHUNKS):
         if place + 8 > len(data):
@@ -115,7 +115,15 @@ def _is_plain_png(data: bytes) -> bool:
 
 
 def _is_plain_chunk(kind: bytes, data: bytes, start: int, size: int, is_late: bool) -> bool:
-    """Whether a chunk of a PNG is, of so many bytes from there on; late is behind pixels."""
+    """Whether one chunk of a PNG is cheap to parse, and where a reader of headers looks for it.
+
+    Args:
+        kind: the four letters of the chunk.
+        data: the whole file.
+        start: of the chunk's content in the file.
+        size: of the chunk's content, in bytes.
+        is_late: whether pixels came before it.
+    """
     if kind == b"eXIf":
         return not is_late and _is_plain_exif(data[start : start + size])
     keywords = _TEXT_AS_METADATA if is_late else _TEXT_AS_EXIF
@@ -123,7 +131,7 @@ def _is_plain_chunk(kind: bytes, data: bytes, start: int, size: int, is_late: bo
 
 
 def _is_plain_webp(data: bytes) -> bool:
-    """Whether it has few chunks, and plain Exif."""
+    """Whether a WebP has few chunks, and Exif that is cheap to parse."""
     (size,) = struct.unpack_from("<L", data, 4)
     place, end = 12, min(len(data), 8 + size)
     for _ in range(MOST_PIECES):
@@ -137,7 +145,7 @@ def _is_plain_webp(data: bytes) -> bool:
 
 
 def _is_plain_tiff(data: bytes) -> bool:
-    """Whether it has one page, plain, whose orientation is not left to its XMP."""
+    """Whether a TIFF has one page with few entries, and no orientation in its XMP."""
     if (directory := _Directory.of(data)) is None:
         return False
     return (
@@ -152,7 +160,7 @@ def _is_plain_tiff(data: bytes) -> bool:
 
 
 def _is_plain_exif(data: bytes) -> bool:
-    """Whether Exif is, with its prefix or without; only its first directory is read."""
+    """Whether Exif, with its prefix or without, is cheap to parse: its first directory is small."""
     if len(data) > MOST_PARSED_BYTES:
         return False
     data = data.removeprefix(_EXIF).removeprefix(_EXIF)
@@ -161,7 +169,7 @@ def _is_plain_exif(data: bytes) -> bool:
 
 
 class _Entry(NamedTuple):
-    """An entry of a TIFF's directory; its values stand at the place unless they are short."""
+    """An entry of a TIFF's directory; its values stand at ``place`` unless they are short."""
 
     tag: int
     kind: int
@@ -174,17 +182,17 @@ class _Entry(NamedTuple):
 
 
 class _Directory(NamedTuple):
-    """The first directory of a TIFF, and where the next one stands; nowhere is zero."""
+    """The first directory of a TIFF, and the offset of the next one, zero if there is none."""
 
     entries: Sequence[_Entry]
     next_place: int
 
     @classmethod
     def of(cls, data: bytes) -> "_Directory | None":
-        """The first one; None if it is no classic TIFF, or has too many entries.
+        """Return the first directory; None if there are too many entries, or it is no TIFF.
 
         Raises:
-            struct.error: it lies outside of the data.
+            struct.error: the directory lies outside of the data.
         """
         if (order := _ORDERS.get(data[:4])) is None:
             return None
@@ -198,7 +206,7 @@ class _Directory(NamedTuple):
         return cls([_Entry(*entry) for entry in found], next_place)
 
     def is_light(self, size_bytes: int) -> bool:
-        """Whether its values may all stand side by side in so many bytes, and are few."""
+        """Whether all values together fit into so many bytes, and no entry has many of them."""
         return sum(entry.size_bytes for entry in self.entries) <= size_bytes and all(
             entry.values <= MOST_VALUES or (entry.kind in _BLOBS and entry.tag >= _XMP)
             for entry in self.entries

@@ -1,8 +1,10 @@
-"""What is done, who is at work on what, and the fingerprints that tell."""
+"""What is finished (the ledger), and who is at work on what (claims)."""
 
 from tasks.io.ledger.claims import Claims
 from tasks.io.ledger.fingerprints import digest_of, fingerprint, summarised
-from tasks.io.ledger.ledger import Ledger, Publication, Record, Snapshot, Survey
+from tasks.io.ledger.ledger import Ledger, Snapshot
+from tasks.io.ledger.publication import Publication
+from tasks.io.ledger.records import Record, Survey
 
 __all__ = [
     "Claims",

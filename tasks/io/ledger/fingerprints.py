@@ -8,25 +8,31 @@ from typing import Any
 from dot_kernels import KERNEL_VERSION
 
 _DIGITS = 32
-_SHORT = 200
-"""Longer inputs, as JSON, are kept as digests."""
+"""Hexadecimal digits of a digest: 128 bits."""
+
+_LONGEST_KEPT = 200
+"""Characters of JSON; a record keeps a longer input as its digest."""
 
 
 def digest_of(content: Any) -> str:
-    """A digest of anything JSON can say, the same for equal content."""
+    """Return a digest, 32 hexadecimal digits, of anything that JSON can say."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def fingerprint(step: str, inputs: Mapping[str, Any]) -> str:
-    """What an artifact is made from: the step, its inputs and options, the kernels."""
+    """Return a digest of what an artifact is made from.
+
+    It changes with the step's name, its inputs and options, and the version of the kernels.
+    """
     return digest_of({"step": step, "inputs": inputs, "kernels": KERNEL_VERSION})
 
 
 def summarised(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs of a fingerprint with long ones as digests: what a record keeps."""
+    """Return the inputs of a fingerprint as a record keeps them: long ones as digests."""
     short = {}
     for name, value in inputs.items():
         text = json.dumps(value, sort_keys=True)
-        short[name] = json.loads(text) if len(text) <= _SHORT else {"digest": digest_of(value)}
+        is_short = len(text) <= _LONGEST_KEPT
+        short[name] = json.loads(text) if is_short else {"digest": digest_of(value)}
     return short

@@ -1,117 +1,32 @@
-"""What is done: one record per artifact, written after it.
+"""The ledger of a workspace: what is finished, one record per artifact, written after it.
 
-A record's name holds everything a plan asks for, so that a listing of names answers
-for thousands of shards without opening one file:
-
-    ledger/<artifact>@<fingerprint>=<digest>.json
-
-The fingerprint names what went in (step, inputs, options, kernel version), the digest
-what came out. The next step's fingerprint takes this digest: if an input changes and
-the output does not, nothing further is redone.
+The fingerprint of an artifact takes the digests of those that it is made from. So where an
+input of the first step changes and what it makes does not, nothing further is made again. The
+names of records are explained in ``tasks.io.ledger.records``.
 """
 
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.ledger.fingerprints import digest_of, summarised
+from tasks.io.ledger.publication import Publication, describe, is_there
+from tasks.io.ledger.records import LEDGER, Record, Survey
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
 
-LEDGER = "ledger"
 FAILURES = "failures"
+"""Folder of the workspace in which notes of failed attempts lie."""
+
 _log = logging.getLogger(__name__)
-
-
-class Record(NamedTuple):
-    """A line of the ledger, as its name tells it."""
-
-    artifact: str
-    fingerprint: str
-    digest: str
-
-    @property
-    def path(self) -> str:
-        """Where the record lies in the store."""
-        return f"{LEDGER}/{self.artifact}@{self.fingerprint}={self.digest}.json"
-
-    @classmethod
-    def parse(cls, path: str) -> "Record":
-        """The record with this path."""
-        artifact, _, marks = path.removeprefix(f"{LEDGER}/").rpartition("@")
-        fingerprint, _, digest = marks.removesuffix(".json").partition("=")
-        return cls(artifact, fingerprint, digest)
-
-
-class Survey:
-    """The records below a folder, as they were when it was taken."""
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._records: dict[str, list[Record]] = {}
-        for record in records:
-            self._records.setdefault(record.artifact, []).append(record)
-
-    def digest(self, artifact: str, fingerprint: str) -> str | None:
-        """The digest of the artifact, if it was made from just these inputs.
-
-        None where it has several records: of two that made it at once, one was killed before
-        it could tell whose files are there.
-        """
-        records = self._records.get(artifact, [])
-        marks = [record.fingerprint for record in records]
-        return records[0].digest if marks == [fingerprint] else None
-
-    def of_shards(self, shards: Collection[str]) -> list[Record]:
-        """The records of all artifacts of some shards."""
-        return [
-            record
-            for artifact, records in sorted(self._records.items())
-            if artifact.rpartition("/")[2] in shards
-            for record in records
-        ]
-
-    def artifacts(self) -> list[str]:
-        """All artifacts with a record, in order."""
-        return sorted(self._records)
-
-    def all(self) -> Iterator[Record]:
-        """All records."""
-        for records in self._records.values():
-            yield from records
-
-    def records(self, artifact: str) -> list[Record]:
-        """All records of one artifact, in order."""
-        found = self._records.get(artifact, [])
-        return sorted(found) if len(found) > 1 else list(found)
-
-
-@dataclass
-class Publication:
-    """An artifact in the making: files in scratch space, and what its record will say."""
-
-    artifact: str
-    fingerprint: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    digest: str | None = None
-    """Digest of the content; by default that of the bytes of all files."""
-    _files: dict[str, Path] = field(default_factory=dict)
-    _store: Store = field(repr=False, kw_only=True)
-    _stack: ExitStack = field(repr=False, kw_only=True)
-
-    def file(self, path: str) -> Path:
-        """A local file to write; it becomes ``path`` when the publication ends well."""
-        self._files[path] = self._stack.enter_context(self._store.scratch())
-        return self._files[path]
 
 
 class Ledger:
@@ -121,20 +36,20 @@ class Ledger:
         self.store = store
 
     def survey(self, prefix: str, start: str = "") -> Survey:
-        """The records of all artifacts below a folder: one listing.
+        """Return the records of all artifacts below a folder, by one listing.
 
         Args:
-            prefix: the folder.
+            prefix: the folder; empty for the whole workspace.
             start: only artifacts whose path continues the folder's with this.
         """
         return Survey(map(Record.parse, self.store.names(_below(LEDGER, prefix), start)))
 
     def facts(self, record: Record) -> dict[str, Any]:
-        """The body of a record.
+        """Return the body of a record: files with sizes and digests, times, and facts.
 
         Raises:
-            FileNotFoundError: it has been withdrawn.
-            ArtifactDamaged: it cannot be read.
+            FileNotFoundError: the record has been withdrawn.
+            ArtifactDamaged: the record cannot be read.
         """
         try:
             body: dict[str, Any] = json.loads(self.store.read(record.path))
@@ -149,26 +64,29 @@ class Ledger:
     def publishing(
         self, artifact: str, fingerprint: str, inputs: Mapping[str, Any] | None = None
     ) -> Iterator[Publication]:
-        """Publish an artifact: files first, record last; nothing if the block raises.
+        """Publish an artifact: its files first, its record last; nothing if the block raises.
 
-        Records of what the artifact was before are withdrawn before its files change,
-        so at no time does a record vouch for files that are not there. Where another run
-        makes the artifact from something else meanwhile, one record is left, or none.
+        Records of what the artifact was before are withdrawn before its files change, so at
+        no time does a record name files that are not there. Where another run makes the
+        artifact from something else meanwhile, one record is left, or none.
 
         Args:
-            artifact: its name.
+            artifact: path of the artifact, without the endings of its files.
             fingerprint: of what it is made from.
             inputs: what the fingerprint was taken of, for those who ask why it changed.
+
+        Yields:
+            The publication, whose files the block writes. Its digest is set afterwards.
         """
         started = time.monotonic()
         with ExitStack() as stack, self.store.writing(artifact):
             publication = Publication(artifact, fingerprint, _store=self.store, _stack=stack)
             yield publication
-            files = {path: _describe(aside) for path, aside in publication._files.items()}
+            files = {path: describe(file) for path, file in publication.files.items()}
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
             publication.digest = digest
             record = Record(artifact, fingerprint, digest)
-            self._replace(record, publication._files)
+            self._replace(record, publication.files)
             body = {
                 "artifact": artifact,
                 "files": files,
@@ -182,7 +100,7 @@ class Ledger:
             self._make_sole(record, files)
 
     def _replace(self, record: Record, files: Mapping[str, Path]) -> None:
-        """Put new files where those of other records of the artifact are."""
+        """Put new files in the place of those that other records of the artifact name."""
         others = self._others(record)
         before = {path for other in others for path in self.facts(other)["files"]}
         self.withdraw(others)
@@ -192,33 +110,40 @@ class Ledger:
             self.store.remove(path)
 
     def _others(self, record: Record) -> list[Record]:
-        """The records of the same artifact, but for this one."""
+        """Return all other records of the same artifact."""
         return [other for other in self.records(record.artifact) if other != record]
 
     def _make_sole(self, record: Record, files: Mapping[str, dict[str, Any]]) -> None:
-        """Withdraw what others wrote at once; the record too, if the files are not its own."""
+        """Withdraw records that other runs wrote meanwhile, so that at most this one is left.
+
+        It is withdrawn too if the files in the store are not its own.
+        """
         others = self._others(record)
         if not others:
             return
         _log.warning("another run made %s at once, from something else", record.artifact)
         self.withdraw(others)
-        if not all(_is_at(self.store, path, described) for path, described in files.items()):
-            self.withdraw([record])  # nobody vouches, so the next run makes it again
+        if not all(is_there(self.store, path, described) for path, described in files.items()):
+            self.withdraw([record])  # without a record, the next run makes the artifact again
 
     def records(self, artifact: str) -> list[Record]:
-        """All records of one artifact as they are now."""
+        """Return all records of one artifact as they are now, in order."""
         folder, _, name = artifact.rpartition("/")
         paths = self.store.names(f"{LEDGER}/{folder}" if folder else LEDGER, f"{name}@")
         return sorted(map(Record.parse, paths))
 
     def note_failure(self, artifact: str, fingerprint: str, facts: Mapping[str, Any]) -> None:
-        """Leave a note that an artifact could not be made; a later record outdoes it."""
+        """Note that an artifact could not be made; a record of it makes the note waste."""
         path = f"{FAILURES}/{artifact}@{fingerprint}.json"
         known = {**facts, "when": datetime.now(UTC).isoformat(timespec="seconds")}
         self.store.write(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
     def failures(self, prefix: str) -> dict[tuple[str, str], str]:
-        """The notes below a folder: their paths by artifact and fingerprint."""
+        """Return the paths of all notes of failures below a folder.
+
+        Returns:
+            The path of each note, by artifact and fingerprint.
+        """
         found = {}
         for path in self.store.names(_below(FAILURES, prefix)):
             artifact, _, mark = path.removeprefix(f"{FAILURES}/").rpartition("@")
@@ -226,15 +151,15 @@ class Ledger:
         return found
 
     def read_note(self, path: str) -> dict[str, Any]:
-        """What a note of a failure says."""
+        """Return the facts of a note that ``failures`` has found, and ``when`` it was written."""
         note: dict[str, Any] = json.loads(self.store.read(path))
         return note
 
     def retire(self, records: Iterable[Record]) -> None:
         """Remove artifacts that nothing is made from any more; safe to repeat.
 
-        The record goes first, as its inputs may come back and it would vouch for files
-        that are gone. Files that are left where this is cut short are found as waste.
+        The record goes first: its inputs may come back, and then it would name files that
+        are gone. Files that are left where this is cut short are found as waste.
         """
         for _ in side_by_side(self._retire, records):
             pass
@@ -249,13 +174,13 @@ class Ledger:
             self.store.remove(path)
 
     def withdraw(self, records: Iterable[Record]) -> None:
-        """Remove records; the artifacts they vouched for count as missing."""
+        """Remove records, but no files; their artifacts count as missing from then on."""
         for _ in side_by_side(self.store.remove, (record.path for record in records)):
             pass
 
 
 class Snapshot(Ledger):
-    """A ledger as it was when it was first asked: one listing answers all surveys."""
+    """A ledger whose surveys all tell what was there at the first one: one listing for all."""
 
     @cached_property
     def _folders(self) -> dict[str, list[Record]]:
@@ -270,7 +195,7 @@ class Snapshot(Ledger):
         return {}
 
     def survey(self, prefix: str, start: str = "") -> Survey:
-        """The records of all artifacts below a folder."""
+        """Return the records of all artifacts below a folder; ``start`` has no effect."""
         if prefix not in self._surveys:
             below = f"{prefix}/" if prefix else ""
             found = (
@@ -283,21 +208,5 @@ class Snapshot(Ledger):
 
 
 def _below(root: str, prefix: str) -> str:
-    """A folder of the ledger; of all of it where the prefix is empty."""
+    """Return the folder below a root, or the root itself where the prefix is empty."""
     return f"{root}/{prefix}" if prefix else root
-
-
-def _describe(aside: Path) -> dict[str, Any]:
-    """Size and digest of a finished file."""
-    with aside.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"sha256": digest, "size": aside.stat().st_size}
-
-
-def _is_at(store: Store, path: str, described: Mapping[str, Any]) -> bool:
-    """Whether just this file is in the store."""
-    try:
-        with store.fetched(path) as copy:
-            return _describe(copy) == described
-    except FileNotFoundError:
-        return False

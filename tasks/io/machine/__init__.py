@@ -1,1 +1,1 @@
-"""The machine: its share for a task, devices, threads, processes."""
+"""The machine: what a task may use of it, its devices, threads and processes."""

@@ -1,4 +1,4 @@
-"""Devices that networks run on, and how exactly they compute there."""
+"""The devices that networks run on, and the precision that they compute with there."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,13 +13,14 @@ from tasks.io.machine.resources import allotment
 
 
 def pick_device(name: str) -> str:
-    """The device that ``auto`` stands for, or the named one; without TF32 from then on.
+    """Return the device that ``auto`` stands for, or the named one, and turn TF32 off.
 
-    TF32's ten bits are too few for a map with gains of tens. It is a setting of the
-    process, so that no thread turns it on again under another; bfloat16 is not affected.
+    TF32's ten bits are too few for a map with gains of tens. The setting is the whole
+    process's and is left so: no thread turns TF32 on while another computes. bfloat16 is not
+    affected.
 
     Raises:
-        ConfigurationError: it is not there.
+        ConfigurationError: there is no such device.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -36,9 +37,9 @@ def pick_device(name: str) -> str:
 
 
 def device_label(device: str) -> str:
-    """What tables call a device: no two of a cluster have the same name.
+    """Return what tables call a device; no two devices of a cluster have the same label.
 
-    A GPU is known by its own number, as a scheduler may call each GPU of a machine the first.
+    A GPU's label holds its UUID, as a scheduler may show each task another GPU as the first.
     """
     if not device.startswith("cuda"):
         return f"{device} of {gethostname()}"
@@ -47,10 +48,10 @@ def device_label(device: str) -> str:
 
 
 def devices(name: str) -> tuple[str, ...]:
-    """The devices that ``auto`` or ``cuda`` stand for here, or the named one.
+    """Return all devices that ``auto`` or ``cuda`` stand for here, or the named one alone.
 
-    A task that a cluster has given devices to has those and no other; ``auto`` is the
-    processor where it has asked for none.
+    Where a cluster shares the machine out, these are the devices that it gave to this task;
+    ``auto`` is the processor if the task asked for none.
 
     Raises:
         ConfigurationError: there is no such device.
@@ -66,15 +67,15 @@ def devices(name: str) -> tuple[str, ...]:
 
 
 def count_devices(name: str) -> int:
-    """How many devices the name stands for on this machine, and one where there is none."""
+    """Return how many devices the name stands for on this machine, at least one."""
     return max(1, torch.cuda.device_count()) if name in ("auto", "cuda") else 1
 
 
 @contextmanager
 def leased(name: str) -> Iterator[str]:
-    """A device for the block: the least used of those that the name stands for.
+    """Give the block a device: the least used by this process of those that the name stands for.
 
-    Nobody waits: where there are more threads than devices, some share one.
+    It never waits: where there are more blocks than devices, some share one.
 
     Raises:
         ConfigurationError: there is no such device.
@@ -91,6 +92,6 @@ def leased(name: str) -> Iterator[str]:
 
 
 _leases = Counter[str]()
-"""How many blocks of this process have each device."""
+"""How many blocks of this process use each device at present."""
 
 _leasing = Lock()

@@ -1,4 +1,4 @@
-"""Processes by name: where this one runs, and whether another one of this place still does."""
+"""Where this process runs, and whether another process of the same place has ended."""
 
 import hashlib
 import os
@@ -9,9 +9,10 @@ from pathlib import Path
 
 @cache
 def place() -> str:
-    """Where process numbers mean what they mean here: this host and its process namespace.
+    """Return a name for all processes that see the same process numbers as this one does.
 
-    Containers can share a host name; their namespaces differ.
+    It tells apart hosts, containers that share a host name, and times before and after a
+    restart of the machine.
     """
     try:
         inside = str(Path("/proc/self/ns/pid").readlink())
@@ -23,7 +24,12 @@ def place() -> str:
 
 
 def is_dead(where: str, process: int) -> bool:
-    """Whether a process is known to have ended; of another place nothing is known."""
+    """Whether a process is known to have ended; False for one of another place.
+
+    Args:
+        where: the ``place`` of the process.
+        process: its number there.
+    """
     return where == place() and not _is_alive(process)
 
 

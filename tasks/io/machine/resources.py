@@ -1,7 +1,7 @@
-"""What the work of this process may use, where something else shares a machine out.
+"""The processors and devices that the work of this process may use.
 
-A cluster's scheduler gives every task its processors and its device; without one, all that
-the process can see is its own.
+Where a cluster's scheduler shares a machine out, each task has an allotment; elsewhere, all
+that this process can see is its own.
 """
 
 import os
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Allotment:
-    """The share of a machine that one task has."""
+    """The share of a machine that one task may use."""
 
     cores: int
-    """Processors, at least one."""
+    """Number of processors, at least one."""
     devices: tuple[int, ...]
-    """CUDA devices by torch's numbers; none where the task asked for none."""
+    """CUDA devices by torch's numbers; empty where the task asked for none."""
 
 
 _held: list[Allotment] = []
 
 
 def allotment() -> Allotment | None:
-    """The share of the task that runs; None where nothing shares the machine out."""
+    """Return the allotment of the task that runs; None where nothing shares the machine out."""
     return _held[-1] if _held else None
 
 
 @contextmanager
 def allotted(share: Allotment) -> Iterator[None]:
-    """Everything that this process does in the block has this share, in all its threads."""
+    """Make this the allotment of everything that this process does in the block, in all threads."""
     _held.append(share)
     try:
         yield
@@ -39,7 +39,7 @@ def allotted(share: Allotment) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Processors that this process may use, or the task that runs in it."""
+    """Return how many processors the task that runs, or else this process, may use."""
     if (share := allotment()) is not None:
         return share.cores
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

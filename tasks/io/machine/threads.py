@@ -1,4 +1,4 @@
-"""Threads for what waits for a disk or a network more than it computes."""
+"""Threads for work that waits for a disk or a network more than it computes."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SIDE_BY_SIDE = 16
-"""Requests for small files that are under way at once; S3's client has 32 connections."""
+"""Requests for small files that are made at once; S3's client has 32 connections."""
 
 
 def side_by_side(
     function: Callable[[T], R], items: Iterable[T], threads: int = SIDE_BY_SIDE
 ) -> Iterator[R]:
-    """``function`` of every item in order, made by threads, at most twice as many ahead."""
+    """Yield ``function`` of every item in the items' order, computed by a pool of threads.
+
+    At most twice as many items as there are threads are taken ahead of what was used.
+    """
     with ThreadPoolExecutor(threads, thread_name_prefix="side-by-side") as pool:
         yield from ordered_map(pool, function, items, ahead=2 * threads)
 
@@ -23,7 +26,14 @@ def side_by_side(
 def ordered_map(
     pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
 ) -> Iterator[R]:
-    """``function`` of every item in order, at most ``ahead`` of them under way."""
+    """Yield ``function`` of every item in the items' order, computed by a pool.
+
+    Args:
+        pool: computes the results.
+        function: of one item.
+        items: taken as they are needed.
+        ahead: items that are taken and whose results were not used yet, at most.
+    """
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -38,7 +48,7 @@ def ordered_map(
 
 
 def read_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``make`` of every item in order, the next one being made while this one is used."""
+    """Yield ``make`` of every item in order; the next one is made while this one is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         pending: deque[Future[R]] = deque()
         for item in items:

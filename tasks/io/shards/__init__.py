@@ -1,6 +1,6 @@
-"""Shards: WebDataset tars with an index, written and read; tars of somebody else.
+"""Shards: WebDataset tars with an index, as they are written and read; tars of others.
 
-The loader needs torch and is imported from its module.
+The loader and the reader of others' tars are imported from their modules.
 """
 
 from tasks.io.shards.reader import members_of, origin_of, read_index, read_members, read_sides

@@ -1,10 +1,10 @@
-"""Somebody else's WebDataset tars: samples from a stream, whatever the stream holds.
+"""Foreign tars, WebDataset tars that others wrote: their samples, whatever the tar holds.
 
 A sample's key is the path up to the first dot of its last part, and members of one key
 that stand side by side are one sample, as in WebDataset: an image (``key.jpg``), what is
-known of it (``key.json``), and members of other kinds, which are left alone, as hidden
-ones are. Nothing is extracted to disk, no link is followed, nothing is unpickled. All
-that is offered as an image ends as a sample, with its bytes or with the reason why not.
+known of it (``key.json``, the side), and members of other kinds, which are left alone, as
+hidden ones are. Nothing is extracted to disk, no link is followed, nothing is unpickled.
+All that is offered as an image becomes a sample, with its bytes or with the reason why not.
 """
 
 import hashlib
@@ -22,38 +22,41 @@ from tasks.io.shards.tar_stream import Entry, TarBlocks
 from tasks.io.store import stem
 
 LARGEST_SIDE = 1 << 20
-"""Bytes of a JSON member."""
+"""Bytes that a JSON member may have."""
 
 MOST_REFUSED = 10_000
-"""Refused members of a tar that have rows of their own, the others are counted: a member
-without bytes takes 512 of the tar, and several kilobytes of memory until its row is written."""
+"""Refused members of a tar that get a row each; further ones are only counted. A member without
+content takes 512 bytes of the tar, but several kilobytes of memory until its row is written."""
 
 LONGEST_SHOWN = 1000
-"""Letters of a refused member's key, and of its source."""
+"""Letters of a refused member's key, and of its source, that are shown."""
 
 _HERE = re.compile(r"\A(?:\./++)++")  # possessive: a repetition that is taken back takes memory
 _INTEGERS = range(-(1 << 63), 1 << 64)
+"""Integers of JSON that readers with 64 bits, signed or not, can hold."""
 
 
 class Sample(NamedTuple):
-    """An image of a tar, or the reason why there is none.
-
-    ``source`` is the tar's path and the member's name; ``reason`` beside an image says
-    why what is known of it (``side``, JSON) is left out.
-    """
+    """An image of a tar, or the reason why there is none."""
 
     key: str
     source: str
+    """The tar's path, a slash, and the member's name."""
     image: bytes | None
     reason: str | None = None
+    """Why there is no image; beside an image, why there is no ``side``."""
     side: bytes | None = None
+    """What is known of the image, as JSON."""
 
 
 def read_samples(stream: BinaryIO, limits: Limits, source: str) -> Iterator[Sample]:
-    """The samples of a tar in its order, one in memory at a time; the stream never seeks.
+    """Yield the samples of a tar in its order, one in memory at a time.
+
+    A last sample without an image tells where a tar is damaged, one before it how many refused
+    members have no sample of their own.
 
     Args:
-        stream: an uncompressed tar, from its first byte.
+        stream: an uncompressed tar, from its first byte; it is only read, never sought.
         limits: larger images are refused and not read into memory.
         source: path of the tar, for reasons and for names.
     """
@@ -73,19 +76,21 @@ def read_samples(stream: BinaryIO, limits: Limits, source: str) -> Iterator[Samp
 
 @dataclass
 class _Group:
-    """The members of one key that stand side by side."""
+    """What was read so far of the members of one key that stand side by side."""
 
     key: str
     source: str = ""
     image: bytes | None = None
     refusal: str | None = None
+    """Why the image is refused, if there is one."""
     others: str | None = None
-    """An image of several endings, which is another field than the sample's image."""
+    """Ending of an image with several, as ``mask.png``: another field than the image."""
     side: bytes | None = None
     note: str | None = None
+    """Why there is no side, if a JSON member was there."""
 
     def sample(self) -> Sample | None:
-        """The whole, if an image was offered."""
+        """Return the members as a sample; None if no image was offered."""
         if self.image is not None:
             return Sample(self.key, self.source, self.image, self.note, self.side)
         reason = self.refusal
@@ -95,7 +100,10 @@ class _Group:
 
 
 class _Reading:
-    """Members in, samples out."""
+    """Puts the members of one tar together into samples.
+
+    ``damage`` says after ``samples`` has ended why it ended before the tar did, if so.
+    """
 
     def __init__(self, blocks: TarBlocks, limits: Limits, source: str) -> None:
         self._blocks, self._limits, self._source = blocks, limits, source
@@ -104,7 +112,7 @@ class _Reading:
         self.damage: str | None = None
 
     def samples(self) -> Iterator[Sample]:
-        """All that come before the end of the tar, or before its ``damage``."""
+        """Yield all samples that come before the end of the tar, or before its damage."""
         try:
             for entry in self._blocks:
                 yield from self._take(entry)
@@ -113,7 +121,7 @@ class _Reading:
         yield from self._finish()
 
     def _take(self, entry: Entry) -> Iterator[Sample]:
-        """Add one member; yields what it refuses or completes."""
+        """Add one member; yield it if it is refused, and the sample that it completes."""
         name = _HERE.sub("", entry.name)
         key, ending = _cut(name)
         complaint = _complaint(entry, name)
@@ -132,7 +140,7 @@ class _Reading:
                 self._group.source = self._group.source or self._place(name)
 
     def _finish(self) -> Iterator[Sample]:
-        """The sample that is under way, if there is one."""
+        """Yield the sample of the present group, if it has one, and begin an empty group."""
         sample = self._group.sample()
         self._group = _Group("")
         if sample is not None:
@@ -144,6 +152,7 @@ class _Reading:
         return Sample(printable(key, LONGEST_SHOWN), place, None, reason)
 
     def _image(self, entry: Entry, name: str) -> Iterator[Sample]:
+        """Add an image to the group; yield a refusal if an earlier image has the key."""
         group, mark = self._group, hashlib.blake2b(self._group.key.encode(), digest_size=16)
         if mark.digest() in self._taken:
             reason = "key taken: another member has it; rename one"
@@ -157,6 +166,7 @@ class _Reading:
             group.image = self._blocks.read(entry)
 
     def _side(self, entry: Entry) -> None:
+        """Add a JSON member to the group, or the note why it is left out."""
         group = self._group
         if group.side is not None or group.note is not None:
             group.side, group.note = None, "side left out: the sample has several JSON members"
@@ -174,7 +184,7 @@ class _Reading:
 
 
 def _complaint(entry: Entry, name: str) -> str | None:
-    """Why a member is refused for what it is, or for its name if it is offered."""
+    """Return why a member is refused: what it is, or its name if it may be an image; or None."""
     if entry.kind == "folder":
         return None
     if entry.complaint is not None:
@@ -189,7 +199,7 @@ def _complaint(entry: Entry, name: str) -> str | None:
 
 
 def _cut(name: str) -> tuple[str, str]:
-    """Key and ending, in small letters: cut at the first dot of the last part."""
+    """Return key and ending, cut at the first dot of the last part; the ending in small letters."""
     folder, slash, base = name.rpartition("/")
     base, _, ending = base.partition(".")
     return f"{folder}{slash}{base}" if base else "", ending.lower()
@@ -200,9 +210,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_json(data: bytes) -> bool:
-    """Whether readers of JSON take the bytes: numbers of 64 bits, whole letters, not too deep.
+    """Whether any reader of JSON takes the bytes.
 
-    Python's own reader takes more: NaN, halves of surrogate pairs, integers of any length.
+    Python's own takes more: NaN, halves of surrogate pairs, integers of more than 64 bits.
     """
     try:
         value = json.loads(data.decode(), parse_constant=_refuse, parse_int=_integer)

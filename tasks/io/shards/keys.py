@@ -1,7 +1,7 @@
-"""Names from outside: what may be a key, and how to show what may not.
+"""Keys: which names from outside may be one, and how to show a name that may not.
 
-Keys become names in tars that others unpack, so a key says nothing about folders
-outside, and nothing that a terminal, a table or a line of text would obey.
+Keys become names in tars that others unpack, so no key may lead outside of the folder where
+it is unpacked, or hold what a terminal, a table or a line of text would obey.
 """
 
 import hashlib
@@ -9,10 +9,10 @@ import re
 from typing import Any
 
 SIDE_EXTENSION = "json"
-"""Of the member that tells what is known of an image."""
+"""Ending of the member that holds what is known of an image, without the dot."""
 
 LONGEST_NAME = 4096
-"""Bytes of UTF-8; what Linux takes for a path."""
+"""Bytes of UTF-8 that a name may have: the longest path that Linux takes."""
 
 TOO_LONG = f"name too long: more than {LONGEST_NAME} bytes"
 
@@ -25,10 +25,11 @@ _ABSOLUTE = re.compile(r"/|\\|[A-Za-z]:")  # `C:name` leaves the folder on Windo
 
 
 def key_complaint(key: str) -> str | None:
-    """Why a name can be no key, None if it can: any script, any marks, up to 4,096 bytes.
+    """Return why a name cannot be a key, or None if it can.
 
-    Backslashes are letters, as on the systems that write them, except where they would
-    lead outside on a system that takes them for slashes.
+    Letters of any script and any marks are accepted, up to 4,096 bytes. Backslashes count as
+    letters, as on the systems that write them, except where they would lead outside on a
+    system that takes them for slashes.
     """
     if is_too_long(key):
         return TOO_LONG
@@ -45,14 +46,14 @@ def key_complaint(key: str) -> str | None:
 
 
 def is_too_long(name: str) -> bool:
-    """Whether a name is of more bytes than any may have; takes no time for an endless one."""
+    """Whether a name has more bytes than it may; a very long one is not encoded to find out."""
     return len(name) > LONGEST_NAME or len(_utf_8(name)) > LONGEST_NAME
 
 
 def printable(name: str, longest: int = LONGEST_NAME) -> str:
-    """The name with all that cannot be shown written as escapes.
+    """Return a name with all that cannot be shown written as escapes.
 
-    Of one that takes more than ``longest`` letters (at least 14) the beginning, and a
+    A name that would take more than ``longest`` letters (at least 14) is cut, and ends with a
     digest that tells it from others.
     """
     shown = _NOT_SHOWN.sub(lambda found: _escaped(found[0]), name[: longest + 1])
@@ -63,7 +64,7 @@ def printable(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def _escaped(letter: str) -> str:
-    """A byte that is no UTF-8 as itself, another letter by its number."""
+    """Return the escape of one letter: the byte where it stands for one, else its number."""
     code = ord(letter)
     if 0xDC80 <= code <= 0xDCFF:  # Python's mark for such a byte
         return f"\\x{code - 0xDC00:02x}"
@@ -75,10 +76,10 @@ def _utf_8(name: str) -> bytes:
 
 
 ODD_NAME = "name "
-"""How reasons begin that refuse a name. Such rows are in no order: names sort before they are
-escaped."""
+"""How every reason begins for which a name is refused. Rows with such names are in no order:
+images are sorted by their names before these are escaped."""
 
 
 def is_odd(row: dict[str, Any]) -> bool:
-    """Whether a row of an index is of a file whose name was refused."""
+    """Whether a row of an index, which has a ``reason``, is of a file refused for its name."""
     return str(row["reason"] or "").startswith(ODD_NAME)

@@ -17,11 +17,11 @@ from tasks.io.shards.shard import Member
 from tasks.io.store import Store
 
 PIXELS_PER_IMAGE = 1 << 18
-"""A window holds as many pixels as a batch of images of this size (512 × 512)."""
+"""Pixels of a typical image (512 × 512): a window holds at most a batch of as many pixels."""
 
 
 class Picture(NamedTuple):
-    """A decoded image, or the reason why there is none."""
+    """A decoded image (h, w, 3), or the reason why it could not be decoded."""
 
     member: Member
     pixels: Pixels | None
@@ -29,7 +29,10 @@ class Picture(NamedTuple):
 
 
 def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
-    """Consecutive members, up to four batches of small images, one of 512 × 512."""
+    """Yield consecutive members in windows: four batches of small images, or one of 512 × 512.
+
+    An image that is larger than a whole window is one by itself.
+    """
     window: list[Member] = []
     pixels = 0
     for member in members:
@@ -45,7 +48,15 @@ def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
 def load_pictures(
     store: Store, members: Sequence[Member], limits: Limits, pool: Executor
 ) -> list[Picture]:
-    """The images, read in order by this thread and decoded for the threads of the pool."""
+    """Read images in this thread, and decode them by way of the threads of a pool.
+
+    Returns:
+        The images in the order of members, those that are refused with their reason.
+
+    Raises:
+        ShardDamaged: a tar is not there, or does not hold what its index says.
+        OSError: no image can be decoded here; see ``decoder_pool.decode``.
+    """
     futures = [
         pool.submit(_picture, member, data, limits) for member, data in read_members(store, members)
     ]
@@ -53,7 +64,11 @@ def load_pictures(
 
 
 def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Picture]]:
-    """The decoded pictures in groups of one size, each at most a batch."""
+    """Yield the decoded pictures in groups of equal height and width, each at most a batch.
+
+    Groups of large images are smaller: they have at most four times the pixels of a batch of
+    512 × 512, but always one image.
+    """
     groups: dict[tuple[int, ...], list[Picture]] = {}
     for picture in pictures:
         if picture.pixels is not None:

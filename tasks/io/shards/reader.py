@@ -1,4 +1,4 @@
-"""Reading shards by their index: members, their bytes, and what is known of them."""
+"""Reading shards by their index: where images lie, their bytes, and what is known of them."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,18 @@ import pyarrow as pa
 
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ShardDamaged
-from tasks.io.shards.shard import _ORIGIN, INDEX_SCHEMA, Member
+from tasks.io.shards.shard import INDEX_SCHEMA, ORIGIN, Member
 from tasks.io.store import Slice, Store
 
 _REMEDY = "run `dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
 
 
 def read_index(store: Store, path: str) -> pa.Table:
-    """The index of a shard; columns that an older version did not write are null."""
+    """Return the index of a shard; columns that an older version did not write are null.
+
+    Raises:
+        ArtifactDamaged: it is not there, or not whole.
+    """
     table = read_table(store, path)
     for field in INDEX_SCHEMA:
         if field.name not in table.column_names:
@@ -24,13 +28,13 @@ def read_index(store: Store, path: str) -> pa.Table:
 
 
 def origin_of(index: pa.Table) -> str | None:
-    """The foreign tar that a shard was made from, if it was; as its index tells."""
-    known: bytes | None = (index.schema.metadata or {}).get(_ORIGIN.encode())
+    """Return the foreign tar that a shard was made from, as its index tells; None if it was not."""
+    known: bytes | None = (index.schema.metadata or {}).get(ORIGIN.encode())
     return None if known is None else known.decode()
 
 
 def members_of(index: pa.Table, folder: str) -> list[Member]:
-    """The accepted images of an index, in its order; tars lie in ``folder``."""
+    """Return where the accepted images of an index lie, in its order; tars lie in ``folder``."""
     columns = [field.name for field in INDEX_SCHEMA if field.name in index.column_names]
     return [
         Member(
@@ -43,7 +47,9 @@ def members_of(index: pa.Table, folder: str) -> list[Member]:
 
 
 def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:
-    """The bytes of images, tar after tar; sequential where the members are.
+    """Yield each image with its bytes, in the order given.
+
+    Members of one tar that follow each other in it are read sequentially.
 
     Raises:
         ShardDamaged: a tar is not there, or does not hold what its index says.
@@ -61,7 +67,7 @@ def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Memb
 
 
 def read_sides(store: Store, members: Sequence[Member]) -> dict[str, bytes]:
-    """What is known of images, as JSON, by their keys; without those of which nothing is.
+    """Return what is known of images, as JSON, by their keys; others have no entry.
 
     Raises:
         ShardDamaged: a tar is not there, or shorter than its index says.
@@ -80,7 +86,11 @@ def _side_of(member: Member) -> Slice:
 
 
 def _read(store: Store, tar: str, pieces: Sequence[Slice]) -> Iterator[bytes]:
-    """Pieces of a tar that its index vouches for."""
+    """Yield pieces of a tar, which its index says it has.
+
+    Raises:
+        ShardDamaged: the tar is not there, or too short.
+    """
     try:
         for piece, data in zip(pieces, store.read_slices(tar, pieces), strict=True):
             if len(data) != piece.size:

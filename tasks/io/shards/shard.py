@@ -1,4 +1,4 @@
-"""Shards: WebDataset tars with an index of their members, and reading by that index.
+"""Shards: WebDataset tars with an index of their members; names, columns and rows.
 
 A shard is ``shard-000000.tar`` beside ``shard-000000.parquet`` and ``shard-000000.idx``,
 DALI's index. The tar is plain USTAR (a PAX header only for names that are long or not
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 SHARD_ENDINGS = ("tar", "parquet", "idx")
-"""The files of a shard."""
+"""Endings of the three files of a shard."""
 
-
-_ORIGIN = "tar"
+ORIGIN = "tar"
+"""Key of the foreign tar's path in the metadata of an index."""
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -43,7 +43,7 @@ INDEX_SCHEMA = pa.schema(
 
 
 class Member(NamedTuple):
-    """Where one image lies."""
+    """Where one accepted image lies: the tar, offset and size in bytes, and its digest and size."""
 
     key: str
     tar: str
@@ -58,10 +58,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An image on its way into a shard; ``side`` is what is known of it, as JSON.
-
-    ``reason`` says why there is no ``side`` where the source had one.
-    """
+    """An image on its way into a shard."""
 
     key: str
     source: str
@@ -71,12 +68,14 @@ class Accepted:
     width: int
     height: int
     side: bytes | None = None
+    """What is known of the image, as JSON."""
     reason: str | None = None
+    """Why there is no ``side`` where the source had one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An image that stays out, and why."""
+    """An image that is left out of a shard, and why; it has a row in the index."""
 
     key: str
     source: str
@@ -84,15 +83,15 @@ class Refused:
 
 
 def shard_name(number: int) -> str:
-    """The name of a shard: shard-000000 and so on."""
+    """Return the name of a shard by its number: shard-000000 and so on."""
     return f"shard-{number:06d}"
 
 
 def member_name(key: str, extension: str) -> str:
-    """A tar member whose WebDataset key, up to the first dot, is the whole key.
+    """Return the name of the tar member for a key: WebDataset will read the same key from it.
 
-    Dots in the last part of the key are percent-encoded, as WebDataset would cut the
-    key there; percent signs too, so the key can be read back.
+    Dots in the last part of the key are percent-encoded, as WebDataset would cut the key at
+    the first one; percent signs too, so that the key can be decoded again.
     """
     folder, slash, base = key.rpartition("/")
     base = base.replace("%", "%25").replace(".", "%2E")

@@ -1,4 +1,4 @@
-"""The members of a tar that somebody else wrote, one after the other, from a stream.
+"""A reader of foreign tars: the members of a stream, one by one, in bounded memory.
 
 Python's tarfile takes extended headers and maps of sparse files of any size into memory,
 follows chains of headers by recursion and remembers every member. Here at most one
@@ -13,8 +13,10 @@ from typing import BinaryIO, Literal, NamedTuple
 from tasks.io.errors import TarDamaged
 
 BLOCK = 512
+"""Bytes of a tar's blocks: of headers, and what contents are padded to."""
+
 LARGEST_HEADER = 1 << 20
-"""Bytes of an extended header: a name, and what systems add of attributes."""
+"""Bytes that an extended header may have, which holds a name and what systems add to it."""
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(BLOCK)
@@ -42,26 +44,32 @@ _WITHOUT_DATA = ("link", "device", "folder", "fifo")
 
 
 class Entry(NamedTuple):
-    """A member as its headers have it; bytes of the name that are no UTF-8 are surrogates."""
+    """A member of a tar, as its headers tell it."""
 
     number: int
+    """The member's turn in the tar, from 1 on."""
     name: str
+    """Bytes that are no UTF-8 stand in it as surrogates."""
     kind: Kind
     size: int
+    """Bytes of content."""
     complaint: str | None = None
+    """Why the member is to be refused, if its headers are reason enough."""
 
 
 class _Header(NamedTuple):
-    """One block; ``flag`` is the letter for the kind of the member."""
+    """The fields of a header that matter here."""
 
     name: bytes
     flag: int
+    """The letter for the kind of the member."""
     size: int
     has_more_map: bool
+    """Whether blocks with more of a sparse file's map follow."""
 
 
 class _Extension(NamedTuple):
-    """What extended headers say of the member after them."""
+    """What extended headers say of the member that follows them."""
 
     name: bytes | None = None
     size: int | None = None
@@ -70,7 +78,7 @@ class _Extension(NamedTuple):
 
 
 class TarBlocks:
-    """Iterates over the members; ``read`` gives the bytes of the last one."""
+    """The members of a tar, to be iterated over once; ``read`` gives the bytes of the last one."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -78,10 +86,10 @@ class TarBlocks:
         self.members = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """All members in order.
+        """Yield all members in order.
 
         Raises:
-            TarDamaged: the stream ends before the tar does, or is none.
+            TarDamaged: the stream ends before the tar does, or is no tar.
         """
         extension = _Extension()
         while (header := self._header()) is not None:
@@ -93,17 +101,21 @@ class TarBlocks:
             extension = _Extension()
 
     def read(self, entry: Entry) -> bytes:
-        """The bytes of the member that came last.
+        """Return the content of the member that came last; only once for each member.
 
         Raises:
-            TarDamaged: the stream ends before they do.
+            TarDamaged: the stream ends before the content does.
         """
         data = self._exactly(entry.size)
         self._ahead -= entry.size
         return data
 
     def _header(self) -> _Header | None:
-        """The next header; None at the end of the archive."""
+        """Return the next header; None at the end of the archive.
+
+        Raises:
+            TarDamaged: there is neither.
+        """
         self._skip()
         block = self._up_to(BLOCK)
         if block == _ZEROS:
@@ -117,7 +129,10 @@ class TarBlocks:
         return _parsed(block)
 
     def _extended(self, header: _Header, extension: _Extension) -> _Extension:
-        """What one more extended header adds; a global one (of no use here) is skipped."""
+        """Return an extension with what one more extended header says.
+
+        Global headers and names of links' targets are skipped, as nothing here needs them.
+        """
         if header.flag in b"gK":
             return extension
         if header.size > LARGEST_HEADER:
@@ -165,7 +180,10 @@ class TarBlocks:
         return data
 
     def _up_to(self, size: int) -> bytes:
-        """Bytes until there are enough or none left; never room for what is only promised."""
+        """Return as many bytes, or fewer at the stream's end.
+
+        Memory is taken as bytes come, so a header that lies about a size costs nothing.
+        """
         parts: list[bytes] = []
         while size and (part := self._stream.read(min(_CHUNK, size))):
             parts.append(part)
@@ -178,7 +196,7 @@ def _padded(size: int) -> int:
 
 
 def _require_plain(block: bytes) -> None:
-    """Check the first block for what is no tar at all."""
+    """Raise TarDamaged if the first block is that of an empty or a compressed file."""
     if not block:
         raise TarDamaged("empty file")
     for magic, name in _COMPRESSED.items():
@@ -187,7 +205,7 @@ def _require_plain(block: bytes) -> None:
 
 
 def _parsed(block: bytes) -> _Header:
-    """The fields of a header that matter here.
+    """Return the fields of a header block that matter here.
 
     Raises:
         TarDamaged: its checksum, or a number in it, is wrong.
@@ -204,7 +222,7 @@ def _parsed(block: bytes) -> _Header:
 
 
 def _number(field: bytes) -> int:
-    """A number in octal digits, or with the first bit set in base 256."""
+    """Return the number in a header's field: octal digits, or base 256 after a first byte 0x80."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     text = field.partition(b"\0")[0].strip(b" ")
@@ -220,7 +238,7 @@ def _decimal(text: bytes) -> int:
 
 
 def _records(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keywords and values of an extended header: ``length keyword=value`` in lines."""
+    """Yield keywords and values of an extended header, whose lines are ``length keyword=value``."""
     start = 0
     while start < len(payload) and payload[start]:
         space = payload.find(b" ", start, start + 20)

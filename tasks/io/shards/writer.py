@@ -1,4 +1,4 @@
-"""Writing shards: tars of which equal content gives equal bytes, and their indexes."""
+"""Writing shards: tars and their indexes; equal content gives equal bytes."""
 
 import hashlib
 import tarfile
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.io.artifacts.parquet import write_table
 from tasks.io.shards.keys import SIDE_EXTENSION
-from tasks.io.shards.shard import _ORIGIN, INDEX_SCHEMA, Accepted, Refused, member_name
+from tasks.io.shards.shard import INDEX_SCHEMA, ORIGIN, Accepted, Refused, member_name
 
 _BLOCK = 512
 
@@ -23,7 +23,7 @@ class TarWriter:
         self._position = 0
 
     def add(self, name: str, data: bytes) -> int:
-        """Write one member; returns the offset of its first byte."""
+        """Write one member; return the offset of its content's first byte."""
         info = tarfile.TarInfo(name)
         info.size = len(data)
         header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
@@ -43,9 +43,13 @@ class TarWriter:
 def write_dali_index(index: pa.Table, path: Path) -> None:
     """Write the index that DALI's reader of WebDataset takes (version 1.2 of wds2idx).
 
-    A line for each image: ending, offset, size and name of each of its members. Fields
-    are parted by spaces, so those of a name (of no use to DALI but in its messages) are
-    written as %20. DALI refuses an index without images.
+    It has a line for each image: ending, offset, size and name of each of its members. Spaces
+    part these fields, so spaces of a name (which DALI only uses in its messages) are written
+    as %20. DALI refuses an index without images.
+
+    Args:
+        index: the rows of the shard's own index.
+        path: local file to write.
     """
     lines = []
     for row in index.to_pylist():
@@ -62,7 +66,7 @@ def write_dali_index(index: pa.Table, path: Path) -> None:
 
 
 _BUFFER_BYTES = 1 << 20
-"""Of a tar that is written: few calls of the system, at which threads would change places."""
+"""Buffer of a tar that is written: it saves system calls, at each of which threads switch."""
 
 
 class ShardWriter:
@@ -80,7 +84,7 @@ class ShardWriter:
         self._content = hashlib.sha256()
 
     def add(self, image: Accepted | Refused) -> None:
-        """Append an image with what is known of it, or the row of a refused one."""
+        """Append an image with what is known of it; of a refused one, only the row of the index."""
         row: dict[str, Any] = {"shard": self._name, "key": image.key, "source": image.source}
         content = [image.key, None, image.reason]
         if isinstance(image, Refused):
@@ -108,9 +112,13 @@ class ShardWriter:
         return row
 
     def close(self, index: Path, dali: Path) -> tuple[pa.Table, str]:
-        """Write the end of the tar and both indexes; the index and the content's digest."""
+        """Write the end of the tar and both indexes.
+
+        Returns:
+            The index, and the digest of the shard's content.
+        """
         self._tar.close()
-        known = None if self._origin is None else {_ORIGIN: self._origin}
+        known = None if self._origin is None else {ORIGIN: self._origin}
         table = pa.Table.from_pylist(self._rows, INDEX_SCHEMA.with_metadata(known))
         write_table(table, index)
         write_dali_index(table, dali)
@@ -126,14 +134,14 @@ def write_shard(
     *,
     origin: str | None = None,
 ) -> tuple[pa.Table, str]:
-    """Write a tar and its indexes; returns the index and the digest of the content.
+    """Write a tar and its indexes; return the index and the digest of the content.
 
     Args:
         name: of the shard.
         images: in the order of their keys.
         tar: local file to write.
-        index: local file to write, Parquet.
-        dali: local file to write, text.
+        index: local file to write, in Parquet.
+        dali: local file to write, DALI's index, in text.
         origin: the foreign tar that all images come from, if they do.
     """
     with tar.open("wb", _BUFFER_BYTES) as stream:

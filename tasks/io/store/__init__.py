@@ -2,9 +2,9 @@
 
 from tasks.io.store.access import FROM_ENVIRONMENT, Access, is_s3, require_location
 from tasks.io.store.errors import temporary_room
-from tasks.io.store.listing import stem
+from tasks.io.store.listing import Entry, stem
 from tasks.io.store.ranges import Slice
-from tasks.io.store.store import Entry, Store
+from tasks.io.store.store import Store
 
 __all__ = [
     "FROM_ENVIRONMENT",

@@ -1,4 +1,4 @@
-"""How a store is reached: allowed schemes, credentials by name, and S3's settings."""
+"""How a store is reached: which URLs are allowed, and the settings of S3's client."""
 
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -10,14 +10,17 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.section import Section
 
 S3 = ("s3", "s3a")
+"""Schemes of S3, and of services that speak its protocol."""
 
 SCHEMES = {"", "file", "local", "memory", "gs", "gcs", "az", "abfs", "abfss", *S3}
-"""What a location may begin with. Schemes that run commands or chain others are not among
+"""Schemes that a location may have. Those that run commands or chain others are not among
 them: `pipe:` would execute what a configuration says."""
 
 PART_BYTES = 16 << 20
+"""Size of the parts in which a large file is uploaded."""
+
 PARTS_AT_ONCE = 4
-"""An upload reads this many parts of this size at a time."""
+"""Parts of an upload that are read and sent at a time."""
 
 _CONNECT_S = 10.0
 _SILENCE_S = 20.0
@@ -47,10 +50,10 @@ FROM_ENVIRONMENT = Access()
 
 
 def require_location(url: str) -> str:
-    """The URL, which must be one that may be opened.
+    """Return the URL if it may be opened.
 
     Raises:
-        ConfigurationError: its scheme is not allowed, or it holds credentials.
+        ConfigurationError: the URL's scheme is not allowed, or the URL holds credentials.
     """
     parts = urlsplit(url)
     named = ":" in url and not url.startswith(("/", "."))
@@ -76,10 +79,10 @@ def is_s3(url: str) -> bool:
 
 
 def connected(url: str, access: Access) -> tuple[Any, str]:
-    """The file system of a URL, and the path there.
+    """Return fsspec's file system for a URL, and the path there.
 
     Raises:
-        ConfigurationError: nothing can open it.
+        ConfigurationError: the URL is not allowed, or nothing here can open it.
     """
     try:
         system, root = fsspec.core.url_to_fs(require_location(url), **options(url, access))
@@ -93,7 +96,7 @@ def connected(url: str, access: Access) -> tuple[Any, str]:
 
 
 def options(url: str, access: Access) -> dict[str, Any]:
-    """What fsspec is told to open a URL."""
+    """Return the arguments with which fsspec opens a URL."""
     if not is_s3(url):
         return {}
     named = {"profile": access.profile, "endpoint_url": access.endpoint}

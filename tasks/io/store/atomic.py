@@ -1,4 +1,4 @@
-"""Files in the making on this machine's disk: their names, their durable end, their remains."""
+"""Files in the making on this machine's disk: named, moved to their places, or swept away."""
 
 import errno
 import os
@@ -12,24 +12,24 @@ from pathlib import Path
 from tasks.io.machine.processes import is_dead, place
 
 _OURS = "dotpipe-"
-"""How they are called; those for a remote store lie in the system's temporary folder."""
+"""How the names of files in the making begin, also in the system's temporary folder."""
 
 _NAME = re.compile(rf"{_OURS}(?P<place>.+~[0-9a-f]{{8}})-(?P<process>\d+)-[0-9a-f]+")
 
 _AGE_S = 24 * 3600
-"""Nothing of ours is written for so long; what is younger may be of a process elsewhere."""
+"""Seconds; no file is being made for so long, but a younger one may be, by a process elsewhere."""
 
 
 def aside_in(folder: Path) -> Path:
-    """A name that no other process has in a folder, and that tells whose it is."""
+    """Return a new name in a folder, which tells the process that it belongs to."""
     return folder / f"{_OURS}{place()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes left in a folder.
+    """Remove from a folder what processes have left there that ended before they were done.
 
-    Those of this place are known to be dead; those of others, as a container or this
-    machine before it was started again, by the age of what they left.
+    Whether a process of this place has ended is known. Processes of other places, as another
+    container or this machine before it was restarted, have ended if the file is a day old.
     """
     now: float | None = None
     for aside in folder.glob(f"{_OURS}*"):
@@ -47,7 +47,7 @@ def sweep(folder: Path) -> None:
 
 
 def _clock(folder: Path) -> float:
-    """The time by the clock of a folder's file system, which may be another machine's."""
+    """Return the time by the clock of a folder's file system, which may be another machine's."""
     probe = aside_in(folder)
     try:
         probe.touch()
@@ -57,10 +57,10 @@ def _clock(folder: Path) -> float:
 
 
 def move(files: Iterable[tuple[Path, Path]]) -> None:
-    """Give finished files their places; when this returns, a power cut does not undo it.
+    """Move finished files to their places; when this returns, a power cut does not undo it.
 
-    Each folder is synced once, after the last file: of an artifact's files none counts
-    before its record.
+    Each folder is synced once, after the last file. That is enough, as no file of an artifact
+    counts before the artifact's record is written.
 
     Args:
         files: pairs of where a file lies and where it belongs, on one disk.
@@ -77,7 +77,7 @@ def move(files: Iterable[tuple[Path, Path]]) -> None:
 
 
 def link(aside: Path, path: Path) -> bool:
-    """Give a finished file a second name unless something has it; whether it was free.
+    """Give a finished file a second name unless that is taken; return whether it was free.
 
     It is done in one step: nobody sees half of the file under its new name.
     """
@@ -92,7 +92,7 @@ def link(aside: Path, path: Path) -> bool:
 
 
 def _copy(aside: Path, path: Path) -> bool:
-    """The same for disks without links; a process that is killed here leaves a part."""
+    """Do what ``link`` does on a disk without links, in more than one step."""
     try:
         with path.open("xb") as stream:
             stream.write(aside.read_bytes())
@@ -111,6 +111,14 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(folder)) from error
+
+
+def remove_empty_folders(root: Path) -> None:
+    """Remove all folders below a folder that hold no file; only while nobody else writes."""
+    folders = [path for path in root.rglob("*") if path.is_dir()]
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Copies of remote files on this machine's disk, kept while the files stay what they are."""
+"""A cache of remote files: copies on this machine's disk, used while the files do not change."""
 
 import threading
 from pathlib import Path
@@ -8,17 +8,19 @@ import pyarrow as pa
 from tasks.io.store.store import Store
 
 _MOST = 8
-"""Copies that a process keeps; the oldest goes first."""
+"""Copies that a process keeps; the one that was not used for longest goes first."""
 
 _kept: dict[tuple[Store, str], tuple[str, pa.MemoryMappedFile]] = {}
 _lock = threading.Lock()
 
 
 def at_hand(store: Store, path: str) -> Path | pa.MemoryMappedFile:
-    """The file on this machine's disk; a remote one is fetched when its version is new.
+    """Return a file as something on this machine's disk that Arrow can open.
 
-    A copy has no name any more, so the disk's room is free again when nobody reads it and
-    another has come in its place, or the process has ended, in whatever way.
+    A local file is returned as its path. A remote one is copied, unless there is a copy of its
+    present version. A copy has no name in its folder any more: its room on the disk is free
+    again when the cache has dropped it and nobody reads it, or when the process has ended, in
+    whatever way.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""Errors of stores: those that pass by themselves, and those that a person must mend."""
+"""Errors of stores, translated into those that may pass and those that a person must mend."""
 
 import errno
 import os
@@ -66,9 +66,10 @@ _REMEDIES = {
 """Error codes that no repetition mends, and what does; numbers where an answer has no code."""
 
 _AWAY = (500, 502, 503, 504)
+"""HTTP statuses by which a service says that it has no answer now."""
 
 _AS_THEY_ARE = (FileExistsError, NotADirectoryError)
-"""What callers branch on."""
+"""Errors that are not translated, because callers branch on them."""
 
 _LOCAL_REMEDIES = {
     errno.ENOSPC: "make room there and run again; what is done is kept",
@@ -81,19 +82,23 @@ _LOCAL_REMEDIES = {
 }
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How libraries that are written in Rust tell the system's errors."""
+"""How libraries that are written in Rust name an error of the operating system."""
 
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
-    """Errors of a remote store in the block, as OSError or as a refusal with its remedy.
+    """Translate errors of a remote store in the block into those below.
+
+    Args:
+        address: what was being read or written, for the errors' texts.
 
     Raises:
         FileNotFoundError: there is no such object.
         FileExistsError: there is one, and there must not be.
-        PermissionError: it is archived, and has to be restored before it can be read.
-        StoreRefused: no repetition would help.
-        StoreAway: it gave no answer, or that it has none now, however often it was asked.
+        PermissionError: the object is archived, and must be restored before it can be read.
+        StoreRefused: no repetition would help; the text says what would.
+        StoreAway: the store gave no answer, or said that it has none now, however often it
+            was asked.
         OSError: another error, which may pass.
     """
     try:
@@ -113,13 +118,17 @@ def translated(address: str) -> Iterator[None]:
 
 @contextmanager
 def written(address: str, folder: Path) -> Iterator[None]:
-    """Errors of writing to a local folder in the block, those for good with their remedy.
+    """Translate errors of writing to a local folder in the block into those below.
 
     Errors of files that lie elsewhere stay as they are.
 
+    Args:
+        address: what was being written, for the errors' texts.
+        folder: where it was being written.
+
     Raises:
-        StoreRefused: no repetition would help.
-        OSError: one may.
+        StoreRefused: no repetition would help; the text says what would.
+        OSError: another error, which may pass.
     """
     try:
         yield
@@ -135,14 +144,14 @@ def written(address: str, folder: Path) -> Iterator[None]:
 
 
 def _opening(error: BaseException) -> str:
-    """What mends an error that comes before any request."""
+    """Return the remedy of an error that comes before any request."""
     if isinstance(error, ParamValidationError):
         return "correct the bucket's name"
     return _RENEW if isinstance(error, _STALE_CREDENTIALS) else _CREDENTIALS
 
 
 def _answer(address: str, error: Exception) -> Exception:
-    """What the callers of a store are told of an error, whatever the library made of it."""
+    """Return the error that callers of a store get for one that a library has raised."""
     code, text = _code(error), _first_line(error)
     if code in _REMEDIES:
         return StoreRefused(f"{address} was refused with {code}: {text}; {_REMEDIES[code]}")
@@ -162,7 +171,10 @@ def _answer(address: str, error: Exception) -> Exception:
 
 
 def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
-    """What a person is told of an error for good, unless it is of a file that lies elsewhere."""
+    """Return the refusal for an error that no repetition mends; None for any other.
+
+    None also for errors of files that lie elsewhere than in the folder.
+    """
     elsewhere = error.filename and not Path(str(error.filename)).is_relative_to(folder)
     if error.errno not in _LOCAL_REMEDIES or elsewhere:
         return None
@@ -171,43 +183,44 @@ def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
 
 
 def is_unsupported(error: OSError) -> bool:
-    """Whether a store says that it does not know what it was asked to do."""
+    """Whether an error says that the store does not support the request."""
     return error.errno in (errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def is_contested(error: OSError) -> bool:
-    """Whether a store says that somebody else makes the same file in this moment."""
+    """Whether an error says that somebody else writes the same file in this moment."""
     return _code(error) == "ConditionalRequestConflict"
 
 
 def is_replaced(error: OSError) -> bool:
-    """Whether a store says that a file is not what the request asks it to be.
+    """Whether an error says that a file does not meet the condition of a request.
 
-    Of a file that must be absent fsspec tells so itself, but only where the answer names
-    the condition, as AWS's does.
+    For the condition that there must be no file, fsspec raises FileExistsError itself, but
+    only where the answer names the condition, as AWS's does.
     """
     return _code(error) in ("PreconditionFailed", "412")
 
 
 def is_beyond_end(error: OSError) -> bool:
-    """Whether a store was asked for bytes behind a file's last."""
+    """Whether an error says that only bytes behind a file's last were asked for."""
     return _code(error) in ("InvalidRange", "416")
 
 
 def _code(error: BaseException) -> str | None:
-    """The error code of the service's answer, if one is behind an error."""
+    """Return the error code of the service's answer; None if no answer is behind the error."""
     response = _response(error)
     return None if response is None else str(response.get("Error", {}).get("Code"))
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status of the service's answer, if one is behind an error."""
+    """Return the HTTP status of the service's answer; None if no answer is behind the error."""
     status: int | None
     status = (_response(error) or {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 
 
 def _response(error: BaseException) -> dict[str, Any] | None:
+    """Return the service's answer as botocore has it, if one is behind an error."""
     cause: BaseException | None = error
     while cause is not None:
         response = getattr(cause, "response", None)
@@ -223,13 +236,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def temporary_room() -> AbstractContextManager[None]:
-    """Errors of files in the temporary folder in the block, those for good with their remedy.
+    """Translate errors of files in the temporary folder in the block, as ``written`` does.
 
-    What is made into the workspace meanwhile has errors of its own: a full temporary folder
-    is not mended by room in the workspace.
+    Their text names that folder, because making room in the workspace would not mend them.
 
     Raises:
-        StoreRefused: no repetition would help.
+        StoreRefused: no repetition would help; the text says what would.
     """
     folder = Path(tempfile.gettempdir())
     return written(f"{folder}, where files wait (TMPDIR names it),", folder)

@@ -1,4 +1,4 @@
-"""Listings: what a file is called and known by, and the order of keys."""
+"""Listings of folders: what is found there, and in which order."""
 
 import logging
 import os
@@ -11,15 +11,48 @@ from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
+from tasks.io.store.errors import translated
+from tasks.io.store.s3 import pages_of
+
 MOST_LINKS = 3
-"""Links to folders, one in the other, that a listing follows: a few dozen that name each
-other would lead to millions of paths."""
+"""Links to folders that a listing follows on one path: a few dozen links that name each other
+would lead to millions of paths."""
 
 _log = logging.getLogger(__name__)
 
 
+class Entry(NamedTuple):
+    """A file: its path below the root, its size in bytes, and a mark of its version."""
+
+    path: str
+    size: int
+    version: str
+    """Changes when the file does, but in stores that tell nothing of the kind; then empty."""
+
+
+def entry_at(system: Any, full: str, path: str) -> Entry:
+    """Return the entry of one file.
+
+    Args:
+        system: a file system of fsspec.
+        full: the file's path there.
+        path: what the entry shall call it.
+
+    Raises:
+        FileNotFoundError: there is no such file, or a folder in its place.
+    """
+    info = system.info(full)
+    if info["type"] == "directory":
+        raise FileNotFoundError(path)
+    return Entry(path, int(info["size"]), version_of(info))
+
+
 def walk(folder: Path, start: str) -> Iterator[str]:
-    """Paths of files below a local folder that begin with some text; no file is looked at."""
+    """Yield the paths of all files below a local folder that begin with ``start``.
+
+    Paths are relative to the folder, in no order. Only names are read, of no more folders
+    than may hold such a path; a folder that is not there holds nothing.
+    """
     inside, _, beginning = start.rpartition("/")
     try:
         with os.scandir(folder / inside) as entries:
@@ -36,6 +69,27 @@ def walk(folder: Path, start: str) -> Iterator[str]:
             yield f"{base}{name}"
 
 
+def found_below(system: Any, full: str, address: str, start: str, **asked: Any) -> Iterator[str]:
+    """Yield what ``walk`` does of a remote folder, by one listing.
+
+    Args:
+        system: a file system of fsspec.
+        full: the folder's path there.
+        address: the folder, for errors.
+        start: only paths that begin with this.
+        asked: further arguments of the file system's ``find``.
+    """
+    try:
+        with translated(address):
+            found = system.find(full, **asked)
+    except FileNotFoundError:
+        return
+    base = f"{full}/" if full else ""
+    for path in found:
+        if path.startswith(f"{base}{start}") and not path.endswith("/"):
+            yield path.removeprefix(base)
+
+
 class Found(NamedTuple):
     """A file or folder as a listing tells it, in a fifth of the room that the answer takes.
 
@@ -50,19 +104,35 @@ class Found(NamedTuple):
 
     @property
     def order(self) -> tuple[str, str]:
-        """Folders sort by their name and a slash, files by their name without extension."""
+        """What it is sorted by: a folder's name and a slash, or a file's without extension."""
         if self.kind in ("directory", "link"):
             return f"{self.name}/", ""
         return stem(self.name), self.name
 
 
+def found_in(system: Any, full: str, address: str, *, is_s3: bool) -> list[Found]:
+    """Return what lies right in a folder, in no order; nothing if it is not there.
+
+    Args:
+        system: a file system of fsspec.
+        full: the folder's path there.
+        address: the folder, for errors.
+        is_s3: whether the file system is S3's, which is asked page by page.
+    """
+    try:
+        with translated(address):
+            return contents(pages_of(system, full) if is_s3 else _scanned(system, full))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def contents(infos: Iterable[dict[str, Any]]) -> list[Found]:
-    """What a folder holds, of a listing that is packed as it comes."""
+    """Return what a folder holds; fsspec's answers are packed one by one as they come."""
     return [_packed(info) for info in infos]
 
 
-def scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
-    """What a folder holds; one file after the other where it is local.
+def _scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
+    """Yield fsspec's answers on what lies in a folder; one by one if it is local.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -77,7 +147,7 @@ def scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
 
 
 def tree(contents_of: Callable[[str], Iterable[Found]], top: str) -> Iterator[tuple[str, Found]]:
-    """The files below a folder with their paths, in order; hidden ones are left out.
+    """Yield the files below a folder with their paths, in order; hidden ones are left out.
 
     Args:
         contents_of: gives what lies right in a folder, in no order.
@@ -101,7 +171,10 @@ def tree(contents_of: Callable[[str], Iterable[Found]], top: str) -> Iterator[tu
 
 
 def _in_order(inside: Iterable[Found]) -> Iterator[Found]:
-    """What lies in a folder, but for what is hidden, no file, or S3's marker of the folder."""
+    """Return what lies in a folder, in order of keys.
+
+    What is hidden, neither file nor folder, or S3's marker of the folder itself is left out.
+    """
     seen = (
         found
         for found in inside
@@ -118,7 +191,7 @@ def _packed(info: dict[str, Any]) -> Found:
 
 
 def _name_of(info: dict[str, Any]) -> str:
-    """The name of a file or folder in its folder; nothing for a bucket's folder marker."""
+    """Return the name of a file or folder in its folder; empty for a bucket's folder marker."""
     name: str = info["name"]
     if info["type"] == "directory":
         name = name.removesuffix("/")  # one: S3 has folders without a name
@@ -126,19 +199,19 @@ def _name_of(info: dict[str, Any]) -> str:
 
 
 def stem(name: str) -> str:
-    """A path without its last extension."""
+    """Return a path without its last extension; a hidden file's name is no extension."""
     head, dot, extension = name.rpartition(".")
     return head if dot and "/" not in extension and not head.endswith("/") and head else name
 
 
 def version_of(info: dict[str, Any]) -> str:
-    """Something that changes when the file does: an ETag, or the time of its change."""
+    """Return what changes when a file does: its ETag or time of change; empty without either."""
     mark = info.get("ETag") or info.get("mtime") or info.get("created") or ""
     return str(mark)
 
 
 def _followed(info: dict[str, Any]) -> dict[str, Any]:
-    """What a local symbolic link points to."""
+    """Return fsspec's answer with type, size and time of what a local symbolic link points to."""
     if not info.get("islink"):
         return info
     path = Path(info["name"])

@@ -1,4 +1,4 @@
-"""Pieces of remote files: gathered into few requests, and fetched one request ahead."""
+"""Pieces of remote files: gathered into few requests, each sent while the last is used."""
 
 import io
 from collections import deque
@@ -7,21 +7,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 SPAN_BYTES = 4 << 20
-"""Remote files are read in ranges of about this size, one of them ahead."""
+"""Bytes of a range; remote files are read in ranges of about this size, one of them ahead."""
 
 _GAP_BYTES = 1 << 16
-"""Bytes that are cheaper to read along than to ask again."""
+"""Bytes between two slices that are cheaper to read along than to ask again."""
 
 
 class Slice(NamedTuple):
-    """A piece of a file, in bytes."""
+    """A piece of a file: its first byte's offset, and how many bytes it has."""
 
     offset: int
     size: int
 
 
 class Span(NamedTuple):
-    """The bytes of a file from ``start`` on, which hold some slices."""
+    """One range of a file: its bytes from the offset ``start`` on, and the slices in it."""
 
     start: int
     slices: list[Slice]
@@ -31,11 +31,11 @@ class Span(NamedTuple):
 def fetch_ahead(
     fetch: Callable[[int, int], bytes], groups: Iterable[list[Slice]]
 ) -> Iterator[Span]:
-    """The bytes around each group of slices, the next ones being fetched meanwhile.
+    """Yield the range around each group of slices; the next one is being fetched meanwhile.
 
     Args:
         fetch: gives the bytes from a start to before an end.
-        groups: as ``spans`` makes them.
+        groups: slices that one request shall bring, as ``spans`` makes them.
     """
 
     def span(group: list[Slice]) -> Span:
@@ -58,18 +58,18 @@ def fetch_ahead(
 
 
 class Chunks(io.RawIOBase):
-    """A file made of pieces that come one after the other."""
+    """A readable file whose content comes in pieces, one after the other."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True: the file can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the piece at hand goes; how many bytes that were."""
+        """Fill a buffer as far as the present piece goes; return how many bytes that were."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -82,7 +82,11 @@ class Chunks(io.RawIOBase):
 
 
 def spans(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
-    """Slices in groups that one request should bring: in order, close together, not too much."""
+    """Yield consecutive slices in groups that one request should bring.
+
+    In a group offsets rise, gaps are below 64 KiB, and all is at most ``SPAN_BYTES`` long,
+    but for a single slice that is longer.
+    """
     group: list[Slice] = []
     for piece in slices:
         if group:

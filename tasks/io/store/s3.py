@@ -1,4 +1,4 @@
-"""What S3 is asked that fsspec does not ask: first objects, single pages, old uploads."""
+"""Requests to S3 that fsspec has no call for: first objects, single pages, old uploads."""
 
 import logging
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from tasks.io.errors import StoreRefused
 from tasks.io.store.errors import translated
 
 _AGE = timedelta(days=1)
-"""No upload of ours takes this long; a younger one may be another run's."""
+"""No upload takes this long; a younger one may still be going on, by another run."""
 
 _PAGE = 1000
-"""Objects and folders that one answer lists; S3 gives no more."""
+"""Objects and folders that one answer lists: the most that S3 gives."""
 
 _log = logging.getLogger(__name__)
 
 
 def holds_objects(system: Any, root: str) -> bool:
-    """Whether anything lies below a folder; a bucket is one even when it is empty."""
+    """Whether there is such a folder: anything below it, or a bucket, even an empty one."""
     bucket, key, _ = system.split_path(root)
     prefix = f"{key}/" if key else ""
     found = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
@@ -27,7 +27,7 @@ def holds_objects(system: Any, root: str) -> bool:
 
 
 def pages_of(system: Any, folder: str) -> Iterator[dict[str, Any]]:
-    """What lies right in a folder, as fsspec tells it, but page after page.
+    """Yield what lies right in a folder, in fsspec's form, but asked for page by page.
 
     Args:
         system: an S3 file system of fsspec.
@@ -50,7 +50,7 @@ def pages_of(system: Any, folder: str) -> Iterator[dict[str, Any]]:
 
 
 def keeps_versions(system: Any, root: str) -> bool | None:
-    """Whether what is removed stays as an old version; None if the bucket does not say."""
+    """Whether what is removed stays as an old version; None if the bucket does not tell."""
     bucket, _, _ = system.split_path(root)
     try:
         with translated(f"s3://{bucket}"):
@@ -61,11 +61,10 @@ def keeps_versions(system: Any, root: str) -> bool | None:
 
 
 def abort_orphans(system: Any, root: str) -> None:
-    """Abort uploads below a folder that nobody will finish, whose parts are paid for.
+    """Abort uploads below a folder that nobody will finish, as their parts cost money.
 
-    They began over a day ago by the server's own clock: their processes were killed.
-
-    A store that does not let us look, or does not know how, is left as it is.
+    These are uploads that began over a day ago by the server's own clock. Where the store does
+    not allow or support this, a warning is logged.
 
     Args:
         system: an S3 file system of fsspec.
@@ -83,7 +82,7 @@ def abort_orphans(system: Any, root: str) -> None:
 
 
 def _orphans(system: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
-    """Key and id of every old upload, page by page."""
+    """Yield key and id of every upload that began over a day ago; asked for page by page."""
     marker: dict[str, str] = {}
     while True:
         page = system.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker)
@@ -99,6 +98,6 @@ def _orphans(system: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
 
 
 def _date_of(answer: dict[str, Any]) -> datetime | None:
-    """When the server answered, by its clock, if it says so."""
+    """Return when the server answered, by its own clock; None if it does not tell."""
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return None if date is None else parsedate_to_datetime(date)

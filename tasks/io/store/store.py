@@ -1,43 +1,32 @@
 """A folder or bucket under one URL: reading, listing, and writing that is never partial."""
 
-import io
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks.io.store.access import FROM_ENVIRONMENT, PART_BYTES, Access, connected, is_s3
-from tasks.io.store.atomic import aside_in, link, make_folder, move, sweep
-from tasks.io.store.errors import translated, written
-from tasks.io.store.listing import Found, contents, scanned, tree, version_of, walk
-from tasks.io.store.ranges import SPAN_BYTES, Chunks, Slice, fetch_ahead, spans
-from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions, pages_of
-from tasks.io.store.transfers import Replaced, create, ranged, repeated, upload
-
-PARTIAL = ".partial"
-"""Folder of files that are being written; nothing in it is ever read."""
-
-
-class Entry(NamedTuple):
-    """A file: its path below the root, its size in bytes, and a mark of its version."""
-
-    path: str
-    size: int
-    version: str
+from tasks.io.store.access import FROM_ENVIRONMENT, Access, connected, is_s3
+from tasks.io.store.atomic import link, move, remove_empty_folders
+from tasks.io.store.errors import translated
+from tasks.io.store.listing import Entry, Found, entry_at, found_below, found_in, tree, walk
+from tasks.io.store.ranges import Slice
+from tasks.io.store.remote_file import RemoteFile
+from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions
+from tasks.io.store.spool import PARTIAL, Spool
 
 
 @dataclass(frozen=True)
 class Store:
     """Files below one URL, named by relative paths with forward slashes.
 
-    A file that is published is whole: locally it is written aside, synced and renamed;
-    elsewhere it is spooled to disk, uploaded and its size is checked. An exception in
-    between leaves nothing. (``fs.open(url, "wb")`` would complete a truncated upload.)
+    A file that is published is whole: locally it is written in the spool, synced and renamed;
+    elsewhere it is written to this machine's disk, uploaded, and its size is checked. An
+    exception in between leaves nothing. (``fs.open(url, "wb")`` would complete a truncated
+    upload.)
 
     Reading a remote file holds two ranges of ``SPAN_BYTES``, or of the largest slice, in
     memory; writing one holds ``PARTS_AT_ONCE`` parts of ``PART_BYTES`` twice, while the
@@ -58,53 +47,45 @@ class Store:
         object.__setattr__(self, "_root", root)
 
     def local(self, path: str = "") -> Path | None:
-        """The path on this machine's disk, or None where the store is remote."""
+        """Return the path on this machine's disk, or None where the store is remote."""
         return Path(self._full(path)) if isinstance(self._fs, LocalFileSystem) else None
 
     def address(self, path: str = "") -> str:
-        """What a person types to open the file: a local path or a URL."""
+        """Return what a person types to open the file: a local path or a URL."""
         return str(self.local(path) or self._fs.unstrip_protocol(self._full(path)))
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or folder."""
+        """Whether there is a file or folder at this path."""
         with translated(self.address(path)):
             return bool(self._fs.exists(self._full(path)))
 
     def is_folder(self) -> bool:
-        """Whether the store itself is there, as a folder."""
+        """Whether the store itself is there: as a folder, or as a bucket or a prefix with files."""
         with translated(self.address()):
             if is_s3(self.url):
                 return holds_objects(self._fs, self._root)
             return bool(self._fs.isdir(self._root))
 
     def entry(self, path: str) -> Entry:
-        """One file.
+        """Return size and version of one file.
 
         Raises:
             FileNotFoundError: there is none.
         """
         with translated(self.address(path)):
-            info = self._fs.info(self._full(path))
-            if info["type"] == "directory":
-                raise FileNotFoundError(path)
-            return Entry(path, int(info["size"]), version_of(info))
+            return entry_at(self._fs, self._full(path), path)
 
     def read(self, path: str) -> bytes:
-        """The whole file.
+        """Return the whole content of a file.
 
         Raises:
             FileNotFoundError: there is none.
         """
         local = self.local(path)
-        if local is not None:
-            return local.read_bytes()
-        with translated(self.address(path)):
-            one_request = {"max_concurrency": 1} if is_s3(self.url) else {}
-            full = self._full(path)
-            return repeated(lambda: bytes(self._fs.cat_file(full, **one_request)))
+        return self._remote(path).read() if local is None else local.read_bytes()
 
     def read_slices(self, path: str, slices: Iterable[Slice]) -> Iterator[bytes]:
-        """Pieces of a file in the given order; a piece beyond its end is short.
+        """Yield pieces of a file in the given order; a piece beyond its end is short.
 
         Remote pieces that lie close together come in one request, and the next request
         is under way while this one's pieces are used.
@@ -113,95 +94,76 @@ class Store:
             FileNotFoundError: there is no such file.
         """
         local = self.local(path)
-        if local is not None:
-            with local.open("rb") as stream:
-                for piece in slices:
-                    stream.seek(piece.offset)
-                    yield stream.read(piece.size)
+        if local is None:
+            yield from self._remote(path).slices(slices)
             return
-        for span in fetch_ahead(self._range(path), spans(slices)):
-            for piece in span.slices:
-                first = piece.offset - span.start
-                yield span.data[first : first + piece.size]
+        with local.open("rb") as stream:
+            for piece in slices:
+                stream.seek(piece.offset)
+                yield stream.read(piece.size)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[BinaryIO]:
-        """A reader from the first byte to the last, which cannot seek.
+        """Give the block a reader from the first byte to the last, which cannot seek.
 
         Raises:
             FileNotFoundError: there is no such file.
             OSError: it was replaced in S3 before the last byte was read.
         """
         local = self.local(path)
-        if local is not None:
-            with local.open("rb") as stream:
-                yield stream
-            return
-        entry = self.entry(path)
-        size, version = entry.size, (is_s3(self.url) and entry.version) or None
-        whole = (
-            [Slice(start, min(SPAN_BYTES, size - start))] for start in range(0, size, SPAN_BYTES)
-        )
-        chunks = (span.data for span in fetch_ahead(self._range(path, version), whole))
-        with io.BufferedReader(Chunks(chunks), SPAN_BYTES) as reader:
-            yield reader
+        with self._remote(path).stream() if local is None else local.open("rb") as stream:
+            yield stream
 
     @contextmanager
     def fetched(self, path: str) -> Iterator[Path]:
-        """The file on this machine's disk; a remote one is a copy that goes afterwards."""
+        """Give the block a file on this machine's disk; of a remote one, a temporary copy.
+
+        Raises:
+            FileNotFoundError: there is no such file, and the store is remote.
+        """
         local = self.local(path)
         if local is not None:
             yield local
             return
         with self.scratch() as copy:
-            self._copy(path, copy)
+            self._remote(path).copy_to(copy)
             yield copy
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """All files below a folder, none if it is not there; hidden ones are left out.
+        """Yield all files below a folder, none if it is not there; hidden ones are left out.
 
-        Links to folders are followed, ``MOST_LINKS`` of them on one path, but for those to a
-        folder around them.
-
-        Their paths without extension come in the order of strings over the whole tree,
-        so two listings can be merged without sorting them. Held at a time are the names,
-        sizes and versions of all that lies in the folders on the way to one file: a flat
-        folder of a million files takes some 400 MiB, as a listing is in another order.
+        Links to folders are followed, ``MOST_LINKS`` of them on one path, but none to a folder
+        around it. Paths without extension come in the order of strings over the whole tree, so
+        two listings can be merged without sorting. In memory is what lies in the folders on the
+        way to one file: a flat folder of a million files takes some 400 MiB.
         """
         for path, found in tree(self._contents, f"{prefix}/" if prefix else ""):
             yield Entry(path, found.size, found.version)
 
     def files(self, prefix: str) -> dict[str, Entry]:
-        """The files right in a folder by their paths, hidden ones too: one listing."""
+        """Return the files right in a folder by their paths, hidden ones too: one listing."""
         folder = f"{prefix}/" if prefix else ""
         paths = ((f"{folder}{f.name}", f) for f in self._contents(folder) if f.kind == "file")
         return {path: Entry(path, found.size, found.version) for path, found in paths}
 
     def names(self, prefix: str, start: str = "") -> Iterator[str]:
-        """The paths of all files below a folder, in no order: one listing, nothing opened.
+        """Yield the paths of all files below a folder, in no order: one listing, none opened.
 
         Args:
             prefix: the folder; one that is not there holds nothing.
             start: only paths that continue the folder's with this.
         """
-        local = self.local(prefix)
-        folder = f"{prefix}/" if prefix else ""
+        folder, local = f"{prefix}/" if prefix else "", self.local(prefix)
         if local is not None:
-            yield from (f"{folder}{name}" for name in walk(local, start))
-            return
-        try:
-            with translated(self.address(prefix)):
-                asked = {"prefix": start} if is_s3(self.url) and start else {}
-                found = self._fs.find(self._full(prefix), **asked)
-        except FileNotFoundError:
-            return
-        below = len(self._root) + 1 if self._root else 0
-        paths = (full[below:] for full in found if not full.endswith("/"))
-        yield from (path for path in paths if path.startswith(f"{folder}{start}"))
+            names = walk(local, start)
+        else:
+            asked = {"prefix": start} if is_s3(self.url) and start else {}
+            names = found_below(self._fs, self._full(prefix), self.address(prefix), start, **asked)
+        yield from (f"{folder}{name}" for name in names)
 
     @contextmanager
     def publish(self, path: str) -> Iterator[Path]:
-        """A local file to write; it takes its place, whole, when the block ends well.
+        """Give the block a local file to write, and publish it if the block ends well.
 
         Raises:
             OSError: the store took another number of bytes than were written.
@@ -210,21 +172,12 @@ class Store:
             yield aside
             self.put({path: aside})
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A name for a file that is gone after the block, unless ``put`` has moved it."""
-        folder = self._spool()
-        with self.writing(PARTIAL):
-            make_folder(folder)
-        aside = aside_in(folder)
-        try:
-            yield aside
-        finally:
-            with suppress(OSError):  # gone already, or a disk that takes nothing any more
-                aside.unlink()
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Give the block a name for a local file, which is gone afterwards unless ``put``."""
+        return self._spool().scratch(self.address(PARTIAL))
 
     def put(self, files: Mapping[str, Path]) -> None:
-        """Move finished files from ``scratch`` to their places, in a block of ``writing``.
+        """Publish files of ``scratch`` under these paths; called in a block of ``writing``.
 
         Raises:
             OSError: the store took another number of bytes than were written.
@@ -233,34 +186,30 @@ class Store:
         if root is not None:
             move((aside, root / path) for path, aside in files.items())
             return
-        parts = {"chunksize": PART_BYTES} if is_s3(self.url) else {}
         for path, aside in files.items():
-            upload(self._fs, aside, self._full(path), self.address(path), **parts)
+            self._remote(path).upload(aside)
 
     def create(self, path: str, data: bytes) -> bool | None:
-        """Write a small file unless there is one already; whether this call wrote it.
+        """Write a small file unless there is one already; return whether this call wrote it.
 
-        None means that the store has no conditional writes, and nothing was written.
+        None means that the store has no conditional writes, and that nothing was written.
         """
         local = self.local(path)
         if local is None:
-            return create(self._fs, self._full(path), data, self.address(path))
+            return self._remote(path).create(data)
         with self.scratch() as aside, self.writing(path):
             aside.write_bytes(data)
             return link(aside, local)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a small file whole, over one that is there."""
+        """Write a small file whole, in the place of one that is there."""
         with self.publish(path) as aside:
             aside.write_bytes(data)
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is not there is as good as removed."""
-        try:
-            with translated(self.address(path)), self.writing(path):
-                self._fs.rm_file(self._full(path))
-        except FileNotFoundError:
-            return
+        """Remove a file; does nothing if there is none."""
+        with suppress(FileNotFoundError), translated(self.address(path)), self.writing(path):
+            self._fs.rm_file(self._full(path))
 
     def keeps_versions(self) -> bool | None:
         """Whether a bucket keeps what is removed as an old version; None if it does not say."""
@@ -269,58 +218,33 @@ class Store:
     def prune(self) -> None:
         """Remove empty folders of a local disk; only while nobody else writes."""
         root = self.local()
-        folders = [] if root is None else [path for path in root.rglob("*") if path.is_dir()]
-        for folder in sorted(folders, reverse=True):
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+        if root is not None:
+            remove_empty_folders(root)
 
     def clear(self) -> None:
         """Remove all half-written files of a local disk; only while nobody else writes."""
-        folder = self.local(PARTIAL)
-        for aside in folder.glob("*") if folder is not None else ():
-            aside.unlink(missing_ok=True)
+        self._spool().clear()
 
     def sweep(self) -> None:
-        """Remove what dead processes left half-written: files of this machine, old uploads."""
-        sweep(self._spool())
+        """Remove half-written files of processes that have ended, and old unfinished uploads."""
+        self._spool().sweep()
         if is_s3(self.url):
             abort_orphans(self._fs, self._root)
 
     def writing(self, path: str) -> AbstractContextManager[None]:
-        """Errors of writing what becomes a file in the block, those for good with their remedy."""
-        root = self.local()
-        if root is not None:
-            return written(self.address(path), root)
-        return written(f"{self._spool()}, where {self.address(path)} is made,", self._spool())
+        """Translate errors of writing this file in the block: those for good name their remedy."""
+        return self._spool().writing(self.address(path))
 
     def _contents(self, folder: str) -> Sequence[Found]:
-        """What lies right in a folder, in no order; nothing if it is not there."""
-        full = self._full(folder)
-        try:
-            with translated(self.address(folder)):
-                paged = is_s3(self.url)
-                return contents(pages_of(self._fs, full) if paged else scanned(self._fs, full))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        """Return what lies right in a folder, in no order; nothing if it is not there."""
+        full, address = self._full(folder), self.address(folder)
+        return found_in(self._fs, full, address, is_s3=is_s3(self.url))
 
-    def _copy(self, path: str, copy: Path) -> None:
-        """Copy a remote file to this machine's disk, anew where it is replaced meanwhile."""
-        for attempts_left in (2, 1, 0):
-            try:
-                with self.stream(path) as source, copy.open("wb") as target:
-                    shutil.copyfileobj(source, target, SPAN_BYTES)
-                return
-            except Replaced:
-                if not attempts_left:
-                    raise
+    def _remote(self, path: str) -> RemoteFile:
+        return RemoteFile(self._fs, self._full(path), self.address(path), is_s3(self.url))
 
-    def _spool(self) -> Path:
-        """Where files are written before they are published."""
-        return self.local(PARTIAL) or Path(tempfile.gettempdir())
+    def _spool(self) -> Spool:
+        return Spool(self.local(PARTIAL) or Path(tempfile.gettempdir()), self.local())
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
-
-    def _range(self, path: str, version: str | None = None) -> Callable[[int, int], bytes]:
-        """Gives the bytes of a remote file from a start to before an end."""
-        return ranged(self._fs, self._full(path), self.address(path), version)

@@ -1,4 +1,4 @@
-"""Bytes to and from a remote store, each request told by an address when it fails."""
+"""Requests that bring bytes to and from a remote store; errors name the file's address."""
 
 import logging
 import time
@@ -21,13 +21,15 @@ from tasks.io.store.errors import (
 
 
 class Replaced(OSError):
-    """A file is another one than when its reading began."""
+    """A file was replaced by another one while it was read."""
 
 
 def ranged(
     system: Any, full: str, address: str, version: str | None = None
 ) -> Callable[[int, int], bytes]:
-    """Gives the bytes of a file from a start to before an end; none behind its last.
+    """Return a function that gives a file's bytes from a start to before an end.
+
+    It gives fewer bytes, or none, where the file ends before.
 
     Args:
         system: a file system of fsspec.
@@ -56,7 +58,7 @@ def ranged(
 
 
 def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
-    """A range of one version of an object, which fsspec's own request does not name."""
+    """Return a range of one version of an object; fsspec's own request cannot name a version."""
     bucket, key, _ = system.split_path(full)
     asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
     body = system.call_s3("get_object", Bucket=bucket, Key=key, **asked)["Body"]
@@ -67,11 +69,11 @@ def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
 
 
 def upload(system: Any, aside: Path, full: str, address: str, **options: Any) -> None:
-    """Copy a local file to its place.
+    """Copy a local file to a remote store, and check its size there.
 
     Raises:
-        OSError: there is another number of bytes than were sent. They are left: nothing
-            vouches for them yet, and they may be another run's.
+        OSError: the store has another number of bytes than were sent. They are left there:
+            no record names the file yet, and it may be another run's.
     """
     size = aside.stat().st_size
     with translated(address):
@@ -83,7 +85,10 @@ def upload(system: Any, aside: Path, full: str, address: str, **options: Any) ->
 
 
 def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
-    """Write a file unless there is one, or one is being made; None if it cannot be asked so."""
+    """Write a file unless there is one, or another is being written; return whether it was.
+
+    None means that the store has no conditional writes, and that nothing was written.
+    """
     try:
         with translated(address):
             system.pipe_file(full, data, mode="create")
@@ -99,24 +104,21 @@ def create(system: Any, full: str, data: bytes, address: str) -> bool | None:
 
 
 BROKEN_OFF = (HTTPClientError, ClientPayloadError, IncompleteRead)
-"""What reading the rest of an answer raises when there is no rest."""
-
+"""What libraries raise when a connection ends before the whole answer was read."""
 
 _ATTEMPTS = 5
 
-
 _PAUSE_S = 0.2
-
+"""Seconds of the first pause, times two; each further pause is twice as long."""
 
 _PATIENCE_S = 60.0
-"""An attempt that ends later is the last: the client has repeated the request by itself."""
-
+"""Seconds after which no further attempt is made: the client has repeated requests by itself."""
 
 _log = logging.getLogger(__name__)
 
 
 def repeated(read: Callable[[], bytes]) -> bytes:
-    """What a function reads, called again a few times with growing pauses if that breaks off."""
+    """Return what a function reads; call it again, a few times, if the connection breaks off."""
     started = time.monotonic()
     for attempt in range(1, _ATTEMPTS):
         try:

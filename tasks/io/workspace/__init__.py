@@ -1,4 +1,4 @@
-"""The workspace: one folder or bucket, where everything has its place."""
+"""The workspace: one folder or bucket for all that is made, and what lies where in it."""
 
 from tasks.io.workspace.exclusive import CLEANING, RUNS, alone
 from tasks.io.workspace.layout import (

@@ -1,4 +1,4 @@
-"""Runs and clean-ups of one workspace keep out of each other's way."""
+"""Keeping runs and clean-ups of one workspace apart, by claims."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +7,21 @@ from tasks.io.errors import StepMissing
 from tasks.io.workspace.workspace import Workspace
 
 CLEANING = "cleaning"
-"""Claim of whoever removes things; runs wait while it is held."""
+"""Name of the claim that a clean-up holds; runs wait while there is one."""
 
 
 RUNS = "runs"
-"""Folder of the claims that runs hold as long as they last."""
+"""Folder of the claims that runs hold as long as they last, by their names."""
 
 
 @contextmanager
 def alone(workspace: Workspace) -> Iterator[None]:
-    """No run is at work on the workspace while the block runs; those that come wait.
+    """Hold the claim of a clean-up during the block, in which no run is at work.
+
+    Runs that begin meanwhile wait for its end.
 
     Raises:
-        StepMissing: one is at work.
+        StepMissing: a run, or another clean-up, is at work.
     """
     claims = workspace.claims
     with claims.held(CLEANING) as ours:

@@ -1,4 +1,4 @@
-"""The layout of a workspace: one folder or bucket, where everything has its place.
+"""The layout of a workspace: the folders and files of one folder or bucket.
 
     datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
@@ -25,59 +25,64 @@ import hashlib
 from tasks.io.workspace.signals import Signal
 
 FORGOTTEN = "forgotten"
-"""What `dotpipe forget` has taken out: a file for each key, named by its digest."""
+"""Folder of what `dotpipe forget` has taken out: a file for each key, named by its digest."""
 
 
 def dataset_folder(name: str) -> str:
-    """Shards and index of a data set."""
+    """Return the folder of a data set's shards and index."""
     return f"datasets/{name}"
 
 
 def matches_folder(name: str, reference: str) -> str:
-    """Where each image's ground truth lies, shard by shard."""
+    """Return the folder of tables that tell where each image's ground truth lies."""
     return f"datasets/{name}/matches/{reference}"
 
 
 def moments_folder(name: str, measure: str) -> str:
-    """Moments of latent patches, by what they were measured with."""
+    """Return the folder of a data set's moments of latent patches.
+
+    Args:
+        name: of the data set.
+        measure: names what they were measured with.
+    """
     return f"moments/{name}/{measure}"
 
 
 def operator_artifact(name: str, operator: str) -> str:
-    """A transport operator."""
+    """Return the artifact, a path without ending, of a transport operator."""
     return f"operators/{name}/{operator}"
 
 
 def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
-    """The enhanced data set at the signal's alpha."""
+    """Return the folder of the enhanced data set at the signal's alpha."""
     return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
 
 
 def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:
-    """The metric tables of one signal, or of all."""
+    """Return the folder of the metric tables of one signal, or of those of all signals."""
     return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
 
 
 def features_folder(name: str, operator: str, signal: Signal) -> str:
-    """The features of one signal, and the moments of its latent patches."""
+    """Return the folder of one signal's features and moments of latent patches."""
     return f"features/{name}/{operator}/{signal.folder}"
 
 
 def dataset_features_folder(name: str, network: str) -> str:
-    """The features of a data set's own images."""
+    """Return the folder of the features of a data set's own images, by their network."""
     return f"features/{name}/{network}"
 
 
 def signals_folder(name: str, operator: str) -> str:
-    """What each signal adds to the fidelity table."""
+    """Return the folder of files that hold each signal's rows of the fidelity table."""
     return f"{reports_folder(name, operator)}/signals"
 
 
 def reports_folder(name: str, operator: str) -> str:
-    """The report and its tables."""
+    """Return the folder of the report and its tables."""
     return f"reports/{name}/{operator}"
 
 
 def key_digest(key: str) -> str:
-    """What a forgotten key is remembered by."""
+    """Return the digest of a forgotten key: it is remembered without saying what it was."""
     return hashlib.sha256(f"forgotten\0{key}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""The workspace: its store, its ledger and claims, and what its data sets hold."""
+"""The workspace: its store, its ledger and claims, and the contents of its data sets."""
 
 import json
 from collections.abc import Iterator
@@ -19,29 +19,29 @@ from tasks.io.workspace.layout import FORGOTTEN, dataset_folder
 
 @dataclass(frozen=True)
 class Workspace:
-    """Names in the workspace, and what lies there."""
+    """A workspace by its URL; everything else is opened when it is first asked for."""
 
     url: str
     still: bool = False
-    """Answer from what the ledger was when it was first asked; for those who only look."""
+    """Whether the ledger tells what was there when it was first asked; for those who only look."""
 
     @cached_property
     def store(self) -> Store:
-        """The folder or bucket."""
+        """The workspace's folder or bucket."""
         return Store(self.url)
 
     @cached_property
     def ledger(self) -> Ledger:
-        """What is done."""
+        """The records of what is finished."""
         return Snapshot(self.store) if self.still else Ledger(self.store)
 
     @cached_property
     def claims(self) -> Claims:
-        """Who is at work on what."""
+        """The claims of those who are at work."""
         return Claims(self.store)
 
     def catalogue(self, dataset: str) -> Catalogue:
-        """The catalogue of a data set.
+        """Open the catalogue of a data set.
 
         Raises:
             StepMissing: the data set has not been sharded.
@@ -51,7 +51,7 @@ class Workspace:
             return Catalogue.of(self.store, dataset_folder(dataset))
 
     def shards(self, dataset: str) -> dict[str, int]:
-        """The shards of a data set that have rows, and how many images each accepted.
+        """Return the shards of a data set that have rows, and how many images each accepted.
 
         Raises:
             StepMissing: the data set has not been sharded.
@@ -63,7 +63,12 @@ class Workspace:
 
     @contextmanager
     def _indexed(self, dataset: str) -> Iterator[None]:
-        """The block reads what an index has written; without its record that counts as absent."""
+        """Translate errors of reading an index: one without a record has not been made.
+
+        Raises:
+            StepMissing: the index is not there or not whole, and has no record.
+            ArtifactDamaged: it is not there or not whole, but has one.
+        """
         folder = dataset_folder(dataset)
         try:
             yield
@@ -76,11 +81,16 @@ class Workspace:
             ) from error
 
     def keys(self, dataset: str) -> Iterator[Place]:
-        """Key and shard of every accepted image, in the order of keys."""
+        """Yield key and shard of every accepted image, in the order of keys.
+
+        Raises:
+            StepMissing: the data set has not been sharded.
+            ArtifactDamaged: its index is not there, though the ledger says so, or not whole.
+        """
         return self.catalogue(dataset).keys()
 
     def forgotten(self) -> dict[str, list[str]]:
-        """Digests of the keys that must not come back, and the foreign tars that hold them."""
+        """Return the digests of forgotten keys, and for each the foreign tars that hold the key."""
         paths = sorted(self.store.names(FORGOTTEN))
         found = zip(paths, side_by_side(self.store.read, paths), strict=True)
         return {
@@ -88,9 +98,17 @@ class Workspace:
         }
 
     def shard_index(self, dataset: str, shard: str) -> pa.Table:
-        """The index of one shard."""
+        """Return the index of one shard, a row for each image that was offered.
+
+        Raises:
+            ArtifactDamaged: it is not there, or not whole.
+        """
         return read_index(self.store, f"{dataset_folder(dataset)}/{shard}.parquet")
 
     def members(self, dataset: str, shard: str) -> list[Member]:
-        """The accepted images of one shard."""
+        """Return where the accepted images of one shard lie, in the order of its index.
+
+        Raises:
+            ArtifactDamaged: the shard's index is not there, or not whole.
+        """
         return members_of(self.shard_index(dataset, shard), dataset_folder(dataset))

@@ -21,8 +21,7 @@ from flows.runs.pool import RunRequest, WorkPoolRuns
 from flows.runs.prefect_api import patiently
 from flows.runs.presence import presence
 from tasks.io.errors import ConfigurationError, StoreRefused
-from tasks.io.ledger import Claims
-from tasks.io.ledger import claims as claims_module
+from tasks.io.ledger import Claims, owner
 from tasks.io.workspace import Workspace
 
 
@@ -204,7 +203,7 @@ def test_a_run_whose_worker_died_is_crashed_and_its_request_goes_to_another(name
             well(run)
 
     with pytest.MonkeyPatch.context() as patch, StandIn(name, do=do) as workers:
-        patch.setattr(claims_module, "PATIENCE_S", 0.2)
+        patch.setattr(owner, "EXPIRY_S", 0.2)
         assert pool.run([RunRequest(name, "key", {})]) == []
     first, _ = workers.taken
     assert states_of(name) == ["Crashed", "Completed"]

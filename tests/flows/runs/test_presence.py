@@ -10,12 +10,13 @@ from prefect import flow
 from flows.runs.presence import at_work, presence
 from tasks.config.registry import registered
 from tasks.io.ledger import claims as claims_module
+from tasks.io.ledger import owner
 from tasks.io.workspace import CLEANING, Workspace, alone
 
 
 @pytest.fixture
 def config(project, monkeypatch):
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.05)
+    monkeypatch.setattr(claims_module, "_POLL_S", 0.05)
     return project.configure()
 
 
@@ -80,7 +81,7 @@ def test_the_id_of_a_run_leads_to_its_claim(config):
 def test_a_run_waits_until_the_claim_of_its_former_process_has_faded(
     config, workspace, monkeypatch
 ):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.3)
     monkeypatch.setattr("flows.runs.presence.presence", lambda *_: "runs/again")
     said = {"place": "another machine", "process": 1, "owner": "x", "beat": "y"}
     workspace.store.write("claims/runs/again.json", json.dumps(said).encode())

@@ -201,7 +201,7 @@ def states(server, number):
 def test_a_process_that_dies_over_a_unit_is_replaced_and_after_so_many_the_unit_has_failed(
     on_ray, units, told, server, monkeypatch
 ):
-    monkeypatch.setattr(ray_lanes, "_ATTEMPTS", 1)
+    monkeypatch.setattr(ray_lanes, "_RETRIES", 1)
     fails = pytest.raises(ShardsFailed, match=r"1 of 3 .*unit-0, with WorkerCrashedError")
     with fails, counted() as view:
         on_ray(die, units(3), gpus=0)

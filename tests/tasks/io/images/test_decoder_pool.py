@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decoder_pool, encode, files
+from tasks.io.images import Limits, decoder_pool, decoder_process, encode, files
 from tasks.io.images.decoder_pool import Pool
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 21)
@@ -147,7 +147,7 @@ def test_decoders_that_are_killed_from_outside_are_no_fault_of_an_image(make_poo
 
 
 def test_an_image_is_refused_whose_decoder_closes_its_line_and_goes_on(make_pool, monkeypatch):
-    monkeypatch.setattr(decoder_pool, "_LAST_BREATH_S", 0.2)
+    monkeypatch.setattr(decoder_process, "_EXIT_LIMIT_S", 0.2)
     pool = make_pool("os.closerange(0, 64); time.sleep(60)")
     assert refusal(pool.decode, b"bad") == "killed its decoder: SIGKILL"
 
@@ -238,7 +238,7 @@ def test_an_answer_that_finds_no_room_here_is_not_taken_for_the_next(
 
     pool, large = make_pool(), encode(pixels(1, 300, 400), "png")
     with monkeypatch.context() as patch:
-        patch.setattr(decoder_pool.np, "empty", no_room)
+        patch.setattr(decoder_process.np, "empty", no_room)
         with pytest.raises(MemoryError):
             pool.decode(large, LIMITS)
     np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))

@@ -13,9 +13,9 @@ import fsspec
 import pytest
 from servers.s3_server import unconditional, unnamed, well
 
-from tasks.io.ledger import Claims
+from tasks.io.ledger import Claims, owner
 from tasks.io.ledger import claims as claims_module
-from tasks.io.ledger.claims import _Keeper, abandon
+from tasks.io.ledger.owner import release_all
 from tasks.io.machine.processes import place
 from tasks.io.store import Store
 
@@ -24,9 +24,9 @@ PATH = f"claims/{NAME}.json"
 
 
 @pytest.fixture(autouse=True)
-def keepers(monkeypatch):
-    """A keeper that is not in the middle of an earlier test's beat."""
-    monkeypatch.setattr(claims_module, "_keepers", {})
+def owners(monkeypatch):
+    """An owner that is not in the middle of an earlier test's heartbeat."""
+    monkeypatch.setattr(owner, "_owners", {})
 
 
 @pytest.fixture(params=["local", "memory", "s3", "unnamed", "unconditional"])
@@ -45,9 +45,9 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def claims(store, monkeypatch):
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 0.01)
+    monkeypatch.setattr(claims_module, "_POLL_S", 0.01)
     yield Claims(store)
-    abandon()
+    release_all()
 
 
 def of_another_run(store, *, process=None, where="elsewhere", beat=1):
@@ -151,7 +151,7 @@ def test_the_claim_of_a_process_that_died_here_is_broken_at_once(claims):
 
 def test_the_claim_of_a_silent_run_elsewhere_is_broken_after_a_while(claims, monkeypatch):
     of_another_run(claims.store)
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.2)
     started = time.monotonic()
     with claims.held(NAME, patient=True) as ours:
         assert ours
@@ -159,7 +159,7 @@ def test_the_claim_of_a_silent_run_elsewhere_is_broken_after_a_while(claims, mon
 
 
 def test_the_claim_of_a_run_that_goes_on_is_kept_however_long(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.1)
     for beat in range(6):
         of_another_run(claims.store, beat=beat)
         with claims.held(NAME) as ours:
@@ -168,7 +168,7 @@ def test_the_claim_of_a_run_that_goes_on_is_kept_however_long(claims, monkeypatc
 
 
 def test_a_claim_that_says_nothing_sensible_fades_like_others(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.1)
     for words in (b"", b"[]", b'{"place": 1}', b"\xff"):
         claims.store.write(PATH, words)
         with claims.held(NAME) as ours:
@@ -196,7 +196,7 @@ def test_a_claim_whose_answer_got_lost_is_known_as_ours(bucket, proxy):
 
 
 def test_a_live_claim_that_was_taken_for_dead_comes_back_with_the_next_beat(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    monkeypatch.setattr(owner, "HEARTBEAT_S", 0.01)
     with claims.held(NAME):
         claims.store.remove(PATH)
         deadline = time.monotonic() + 10
@@ -230,41 +230,15 @@ def test_a_claim_that_could_not_be_removed_does_not_keep_its_own_process_waiting
     assert bucket.keys() == []
 
 
-def test_claims_are_touched_while_they_are_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
-    store, keeper = Store(str(tmp_path)), _Keeper("me")
-    store.write("claims/a.json", first := keeper.words())
-    keeper.keep(store, "claims/a.json", first)
-    deadline = time.monotonic() + 10
-    while store.read("claims/a.json") == first and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert store.read("claims/a.json") != first
-    keeper.let_go(store, "claims/a.json")
-    time.sleep(0.1)
-    assert not store.exists("claims/a.json")
-
-
-def test_a_claim_let_go_while_it_is_touched_does_not_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.0)
-    store, keeper = Store(str(tmp_path)), _Keeper("me")
-    for number in range(50):
-        path = f"claims/{number}.json"
-        store.write(path, words := keeper.words())
-        keeper.keep(store, path, words)
-        time.sleep(0.002)
-        keeper.let_go(store, path)
-    assert list(store.names("claims")) == []
-
-
 def test_a_run_that_ends_lets_everything_go(claims):
     held = claims.held(NAME)
     assert held.__enter__()
-    abandon()
+    release_all()
     assert list(claims.store.names("claims")) == []
 
 
 def test_a_claim_that_another_run_took_over_is_neither_touched_nor_removed(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    monkeypatch.setattr(owner, "HEARTBEAT_S", 0.01)
     with claims.held(NAME):
         of_another_run(claims.store)
         time.sleep(0.1)  # a beat that was under way may overwrite it: claims save work only
@@ -276,7 +250,7 @@ def test_a_claim_that_another_run_took_over_is_neither_touched_nor_removed(claim
 
 
 def test_a_touch_whose_answer_got_lost_leaves_the_claim_ours(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    monkeypatch.setattr(owner, "HEARTBEAT_S", 0.01)
     write, touched = Store.write, threading.Event()
 
     def lost(store, path, data):
@@ -292,7 +266,7 @@ def test_a_touch_whose_answer_got_lost_leaves_the_claim_ours(tmp_path, monkeypat
 
 
 def test_a_slow_upload_keeps_no_other_claim_waiting(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims_module, "BEAT_S", 0.01)
+    monkeypatch.setattr(owner, "HEARTBEAT_S", 0.01)
     write, stuck, go_on = Store.write, threading.Event(), threading.Event()
 
     def slow(store, path, data):
@@ -317,14 +291,14 @@ def test_a_slow_upload_keeps_no_other_claim_waiting(tmp_path, monkeypatch):
 
 
 def test_claims_of_this_place_are_known_to_be_alive_at_once(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    monkeypatch.setattr(claims_module, "_POLL_S", 60)
     assert claims.alive() == []
     with claims.held(NAME), claims.held("runs/x"):
         assert claims.alive() == [NAME, "runs/x"]
 
 
 def test_claims_of_runs_that_died_elsewhere_are_removed_after_a_while(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.2)
     of_another_run(claims.store)
     claims.store.write("claims/odd.json", b"[]")
     started = time.monotonic()
@@ -335,7 +309,7 @@ def test_claims_of_runs_that_died_elsewhere_are_removed_after_a_while(claims, mo
 
 
 def test_a_claim_from_elsewhere_that_is_renewed_is_alive(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
+    monkeypatch.setattr(owner, "EXPIRY_S", 30)
     of_another_run(claims.store)
     with touched(claims.store):
         assert claims.alive() == [NAME]
@@ -348,7 +322,7 @@ def test_work_that_nobody_has_claimed_is_silent_and_nobody_is_at_it(claims):
 
 
 def test_work_that_somebody_of_this_place_is_at_is_alive_and_not_silent(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    monkeypatch.setattr(claims_module, "_POLL_S", 60)
     with claims.held(NAME):
         assert claims.is_alive(NAME)
         assert not claims.is_silent(NAME)
@@ -368,7 +342,7 @@ def test_the_claim_of_a_process_that_died_here_is_silent_at_once_and_removed(cla
 def test_a_claim_from_elsewhere_is_silent_when_it_has_not_been_touched_for_a_while(
     claims, monkeypatch
 ):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.2)
     of_another_run(claims.store, beat=1)
     assert not claims.is_silent(NAME)
     of_another_run(claims.store, beat=2)
@@ -386,11 +360,11 @@ def test_asking_whether_a_claim_is_silent_never_waits(claims, monkeypatch):
 
 
 def test_whether_somebody_elsewhere_is_at_work_is_seen_by_waiting(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(owner, "EXPIRY_S", 0.2)
     of_another_run(claims.store)
     assert not claims.is_alive(NAME)
     assert list(claims.store.names("claims")) == []
-    monkeypatch.setattr(claims_module, "PATIENCE_S", 30)
+    monkeypatch.setattr(owner, "EXPIRY_S", 30)
     of_another_run(claims.store)
     with touched(claims.store):
         assert claims.is_alive(NAME)
@@ -398,7 +372,7 @@ def test_whether_somebody_elsewhere_is_at_work_is_seen_by_waiting(claims, monkey
 
 
 def test_asking_for_one_claim_looks_at_no_other(claims, monkeypatch):
-    monkeypatch.setattr(claims_module, "_GLANCE_S", 60)
+    monkeypatch.setattr(claims_module, "_POLL_S", 60)
     claims.store.write("claims/conductors/other.json", b"[]")
     with claims.held(NAME):
         assert claims.is_alive(NAME)  # the other would be watched for a minute

@@ -284,7 +284,7 @@ def test_a_file_that_somebody_else_makes_in_this_moment_is_not_ours(store, proxy
 
 def test_an_upload_that_is_cut_in_the_middle_leaves_nothing(store, proxy, bucket, monkeypatch):
     monkeypatch.setattr(access, "_ATTEMPTS", 1)
-    monkeypatch.setattr("tasks.io.store.store.PART_BYTES", 5 << 20)
+    monkeypatch.setattr("tasks.io.store.remote_file.PART_BYTES", 5 << 20)
     with fresh_bucket(bucket.endpoint) as other, using(proxy.address):
         # of the second batch: moto stumbles over parts that are under way while it aborts
         proxy.choose = lambda request: "upload" if "partNumber=5" in request.path else None

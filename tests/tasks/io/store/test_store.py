@@ -19,7 +19,7 @@ from tasks.io.machine import processes
 from tasks.io.machine.processes import place
 from tasks.io.store import Slice, Store, access, ranges, stem
 from tasks.io.store.listing import contents
-from tasks.io.store.store import PARTIAL
+from tasks.io.store.spool import PARTIAL
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -418,7 +418,7 @@ def test_markers_that_consoles_leave_for_folders_are_no_files(bucket, on_s3):
 
 
 def test_a_large_file_goes_up_in_parts_and_comes_back_in_ranges(on_s3, bucket, proxy, monkeypatch):
-    monkeypatch.setattr("tasks.io.store.store.PART_BYTES", 5 << 20)
+    monkeypatch.setattr("tasks.io.store.remote_file.PART_BYTES", 5 << 20)
     data = os.urandom(1 << 20) * 21
     put(Store(f"{bucket.url}/root"), "a.bin", data)
     assert sum("partNumber" in request.path for request in proxy.requests) == 5
