@@ -146,9 +146,9 @@ def protocol(monkeypatch):
 
         return measured
 
-    for owner, names in PARTS.items():
+    for place, names in PARTS.items():
         for name in names:
-            monkeypatch.setattr(owner, name, timed(getattr(owner, name)))
+            monkeypatch.setattr(place, name, timed(getattr(owner, name)))
     return spent
 
 

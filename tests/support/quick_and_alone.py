@@ -8,21 +8,20 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import torch
+from threadpoolctl import threadpool_limits
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """Run a test with its fixtures in one thread, and sync no file.
+    """Run a test with its fixtures in one thread of OpenMP, and sync no file.
 
     On images of a few hundred pixels threads wait for each other more than they work, and no
     test pulls the plug: syncing hundreds of tiny files would take half of the time.
+
+    Not by ``torch.set_num_threads``, which cannot be undone: with whatever number it was
+    called once, torch's matrix library works otherwise in all threads to come, and the last
+    digits of later tests would be others than those of processes that never called it.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", lambda descriptor: None)
-            return (yield)
-    finally:
-        torch.set_num_threads(threads)
+    with threadpool_limits(1, user_api="openmp"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        return (yield)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-import torch
 from diffusers import AutoencoderTiny
 from ray_tasks import Unit, die, fail, in_a_flow, linger, load
 from servers.child_processes import begin, end_of_log
@@ -43,13 +43,12 @@ def nodes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, new_project, server):
-    """What a run in threads of this process leaves; some sums depend on how torch divides them."""
+def alone(tmp_path_factory, new_project, shell, prefect_home, server):
+    """What a run leaves whose torch has one thread, as Ray's processes have it for a processor."""
     project = new_project(tmp_path_factory.mktemp("alone") / "project")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    backfill(project.configure())
-    torch.set_num_threads(threads)
+    dotpipe = Path(sys.executable).with_name("dotpipe")
+    one_thread = shell(prefect_home, server) | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([dotpipe, "run", project.file], env=one_thread, check=True, capture_output=True)
     return project.lasting()
 
 
