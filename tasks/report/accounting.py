@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from tasks.config import Config, Run
 from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.measure import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
-from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import Record, Survey
 from tasks.io.networks.extractors import feature_folder
 from tasks.io.workspace import (
@@ -20,7 +20,6 @@ from tasks.io.workspace import (
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
-    metrics_folder,
     moments_folder,
     operator_artifact,
     reports_folder,
@@ -66,17 +65,15 @@ def count_images(run: FittedRun) -> list[Count]:
         facts = run.workspace.ledger.facts(record)
         counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
     counts += _fit_counts(run)
-    signal = signals_to_score(run.config)[0]
+    dataset, signal = run.config.restored_name, signals_to_score(run.config)[0]
+    shards = run.workspace.shards(dataset)
     images, reasons = 0, Counter[str]()
-    for shard in run.workspace.shards(run.config.restored_name):
-        folder = metrics_folder(run.config.restored_name, run.operator.name, signal)
-        table = read_table(run.workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+    tables = ScoreTables(run.workspace, dataset, run.operator.name, signal, shards)
+    for table in tables.read(["status", "reason"]):  # the records do not count the unscored
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
         reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
-    counts.append(
-        Count(f"enhance {run.config.restored_name}", images, dict(sorted(reasons.items())))
-    )
+    counts.append(Count(f"enhance {dataset}", images, dict(sorted(reasons.items()))))
     return counts
 
 

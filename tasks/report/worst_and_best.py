@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tasks.config import Config
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
-from tasks.io.artifacts.parquet import read_table
-from tasks.io.workspace import Signal, Workspace, metrics_folder
+from tasks.io.artifacts.metric_registry import ranked_metrics
+from tasks.io.workspace import Signal
 
 SHOWN = 3
 """So many images at each end."""
-
-MORE_IS_BETTER = {"psnr": True, "ssim": True, "lpips": False}
 
 
 class Extreme(NamedTuple):
@@ -38,20 +37,22 @@ def signal_to_rank(config: Config) -> Signal:
 
 
 def find_extremes(run: FittedRun) -> list[Ends]:
-    """The ends of every metric that has values."""
-    folder = metrics_folder(run.config.restored_name, run.operator.name, signal_to_rank(run.config))
-    ends = {metric: _Ends(more) for metric, more in MORE_IS_BETTER.items()}
-    for shard in run.workspace.shards(run.config.restored_name):
-        rows = _rows(run.workspace, f"{folder}/{shard}.parquet")
+    """The ends of every metric of single images that has values, at ``signal_to_rank``.
+
+    Raises:
+        ArtifactDamaged: a metric table is not there, or not whole.
+    """
+    ends = {m.column: _Ends(more_is_better=m.better == "more") for m in ranked_metrics()}
+    shards = list(run.workspace.shards(run.config.restored_name))
+    signal = signal_to_rank(run.config)
+    tables = ScoreTables(
+        run.workspace, run.config.restored_name, run.operator.name, signal, shards
+    ).read(["key", "status", *ends])
+    for shard, table in zip(shards, tables, strict=True):
+        rows = [row for row in table.to_pylist() if row["status"] == "ok"]
         for metric, kept in ends.items():
             kept.add(_values(rows, metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
-
-
-def _rows(workspace: Workspace, path: str) -> list[dict[str, Any]]:
-    columns = ["key", "status", *MORE_IS_BETTER]
-    rows: list[dict[str, Any]] = read_table(workspace.store, path, columns).to_pylist()
-    return [row for row in rows if row["status"] == "ok"]
 
 
 def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Iterator[Extreme]:
@@ -63,7 +64,7 @@ def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Itera
 class _Ends:
     """At most ``SHOWN`` images of each end, whatever the number of images seen."""
 
-    def __init__(self, more_is_better: bool) -> None:
+    def __init__(self, *, more_is_better: bool) -> None:
         self.count = 0
         self._sign = 1 if more_is_better else -1
         self._worst: list[Extreme] = []
