@@ -87,6 +87,27 @@ def results_markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     return render_table(titles, [[_marked(cell) for cell in line] for line in lines])
 
 
+def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """Sentences on how the numbers of the results table are to be read."""
+    present = {name for row in rows for name, value in row.items() if value is not None}
+    sentences = [
+        "Means over the images that have the metric; ± is the standard error of one row. All rows "
+        "share the same images, so differences between alphas are known better than ± suggests."
+    ]
+    if present & {"kernel_spread", "inception_score_spread"}:
+        sentences.append(
+            "For kernel distance and Inception Score ± is the spread over subsets or splits."
+        )
+    if "kernel_corrected" in present:
+        sentences.append(
+            f"{facts['kernel_name']} corrected leaves out the comparison of an image with its own "
+            "reference, which makes the plain one too small."
+        )
+    if "frechet_extrapolated" in present:
+        sentences.append("A name with ∞ is extrapolated to infinitely many images.")
+    return " ".join(sentences)
+
+
 def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """What each column is called, its unit, which values are better, and its error's column."""
     return {

@@ -10,13 +10,14 @@ from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import ranked_metrics
 from tasks.io.workspace import Signal
+from tasks.report.results import number, ranked_digits, ranked_title
 
 SHOWN = 3
-"""So many images at each end."""
+"""So many images are named at each end."""
 
 
 class Extreme(NamedTuple):
-    """An image, where it lies, and the value of its metric."""
+    """An image by its key, the name of its shard, and its value of a metric."""
 
     key: str
     shard: str
@@ -24,15 +25,43 @@ class Extreme(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The images at both ends of a metric, from the outermost inward; none in both."""
+    """The images with the worst and the best values of a metric, the outermost first.
+
+    No image is in both.
+    """
 
     metric: str
     worst: list[Extreme]
     best: list[Extreme]
 
+    def in_words(self, facts: Mapping[str, str], anchors: Mapping[str, str]) -> dict[str, Any]:
+        """A line of the page's table of best and worst images.
+
+        Args:
+            facts: the fidelity table's metadata.
+            anchors: where in the page the images are shown, by their keys.
+        """
+        digits = ranked_digits(self.metric)
+        images = {
+            end: [
+                {"key": e.key, "value": number(e.value, digits), "viewer": anchors.get(e.key)}
+                for e in extremes
+            ]
+            for end, extremes in (("worst", self.worst), ("best", self.best))
+        }
+        return {"title": ranked_title(self.metric, facts), **images}
+
+    def in_numbers(self) -> dict[str, Any]:
+        """The same for the JSON record."""
+        return {
+            "metric": self.metric,
+            "worst": [extreme._asdict() for extreme in self.worst],
+            "best": [extreme._asdict() for extreme in self.best],
+        }
+
 
 def signal_to_rank(config: Config) -> Signal:
-    """The written alpha that is nearest to the full transport; the first of these."""
+    """The images that are ranked: those at the written alpha nearest to the full transport."""
     return Signal("enhanced", min(config.enhance.alphas, key=abs))
 
 
@@ -82,7 +111,7 @@ class _Ends:
         )
 
     def ends(self, metric: str) -> Ends:
-        """Both ends; of few images, the better half is best and the rest is worst."""
+        """Both ends; if there are few images, the better half is best and the rest is worst."""
         best = self._best[: (self.count + 1) // 2]
         named = {extreme.key for extreme in best}
         return Ends(metric, [e for e in self._worst if e.key not in named], best)
