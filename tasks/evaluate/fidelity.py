@@ -88,10 +88,10 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             "torch-fidelity": version("torch-fidelity"),
             **versions_of("patches", "features"),
         }
-        target = aim(survey, f"{folder}/{signal.folder}", "fidelity", inputs)
-        artifacts = (f"{folder}/{signal.folder}",)
+        artifact = f"{folder}/{signal.folder}"
+        target = aim(survey, artifact, "fidelity", inputs)
         if target is None:
-            yield Planned(signal.label, sum(shards.values()), None, artifacts)
+            yield Planned(signal.label, sum(shards.values()), None, (artifact,))
             continue
         job = FidelityJob(
             workspace=run.workspace.url,
@@ -106,7 +106,7 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             sample=run.config.evaluate.sample,
             images=sum(shards.values()),
         )
-        yield Planned(signal.label, sum(shards.values()), job, artifacts)
+        yield Planned(signal.label, sum(shards.values()), job, (artifact,))
 
 
 def read_fidelity(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:

@@ -200,7 +200,7 @@ def _words(bounds: Sequence[Bound]) -> str:
 
 
 def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
-    """How far the bounds are out of reach, one by one."""
+    """A sentence that no alpha keeps the bounds, with the best value of each bounded metric."""
     reach = []
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}

@@ -1,4 +1,4 @@
-"""Figures of a report, drawn without a screen; equal input gives equal bytes."""
+"""Figures of the report as PNG, drawn without a screen; equal input gives equal bytes."""
 
 import io
 import math
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 """A row of the fidelity table."""
 
 _WIDTH, _DPI = 5.0, 166
-"""Inches, and pixels in one: narrow, for the letters to be large enough on a phone."""
+"""Width in inches, and pixels per inch: narrow, so that letters are large on a phone."""
 
 # Apart for colour-blind readers (Okabe & Ito), and different in shape too.
 _BLUE, _VERMILION, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#5A6470"
@@ -66,7 +66,7 @@ def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -
 
 
 def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
-    """The figure of ``perception_distortion_curve``, before it becomes bytes."""
+    """The figure of ``perception_distortion_curve``, before it is encoded as PNG."""
     metric = curve_metric(rows)
     if metric is None:
         return None
@@ -166,7 +166,7 @@ def _shade_theory(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
-    """The curve: solid within the theory's range, dashed outside."""
+    """Draw the curve: solid within the theory's range of alpha, dashed outside."""
     inside = [point for point in points if _in_theory(point)]
     if len(inside) < len(points):
         outer = [p.psnr for p in points], [p.value for p in points]
@@ -178,7 +178,7 @@ def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
 def _draw_marks(
     axes: Axes, points: Sequence[Point], shape: str, colour: str, label: str, *, size: int
 ) -> None:
-    """Marks with the error bars that are known."""
+    """Draw marks, with the error bars that are known."""
     if not points:
         return
     axes.errorbar(
@@ -225,7 +225,7 @@ def _label_marks(
 def _draw_spectrum(
     axes: Axes, values: Sequence[float], shape: str, colour: str, label: str
 ) -> None:
-    """Positive values on a logarithmic axis; marks where they are few."""
+    """Draw positive values on a logarithmic axis, with marks where they are few."""
     shown = [value if value > 0 else math.nan for value in values]
     marker = shape if len(values) <= 48 else ""
     style = "--" if shape == "s" else "-"

@@ -26,7 +26,7 @@ _IMAGES = Metric(
     title="images",
     digits=0,
 )
-"""The first column: how many images the means of the others are over."""
+"""The first column is no metric, but how many images the means of the others are over."""
 
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
 
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Titles of the columns, and the lines; the first cell of a line names it."""
+    """Titles of the columns, and the lines; the first cell of a line says which row it is."""
 
     titles: list[str]
     lines: list[list[Cell]]
@@ -170,7 +170,7 @@ def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]
 
 
 def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
-    """Whether the best value of a metric can be told at all."""
+    """Whether a best value of a metric may be marked: not where too few images distort it."""
     if metric.column == "frechet_extrapolated":
         counts = [row["featured"] for row in rivals if row.get("featured")]
         counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
@@ -182,7 +182,7 @@ def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) 
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number as the tables show it: a dash where it is unknown, and ∞."""
+    """A number as the tables show it: a dash where it is unknown, ∞ where it is infinite."""
     return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
 
 

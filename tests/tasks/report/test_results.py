@@ -25,8 +25,8 @@ def row(signal="enhanced", alpha=0.0, **values):
 
 
 def column(table, title):
-    place = table.titles.index(title)
-    return [line[place] for line in table.lines]
+    index = table.titles.index(title)
+    return [line[index] for line in table.lines]
 
 
 def test_the_best_enhanced_value_of_a_column_is_marked_and_no_control():
