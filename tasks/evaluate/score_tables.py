@@ -1,4 +1,4 @@
-"""The metric tables of a signal, one per shard, and their records: the one place that reads them.
+"""How evaluation and report read the metric tables of a signal, one per shard, and their records.
 
 What the records hold already is taken from there: how many images were offered and refused, and
 which files were published with a table. Values of metrics, keys, and the reasons of images
