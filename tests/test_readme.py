@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from flows.cli import app
 from tasks.config import Config
 from tasks.config.sections import Corpora, Corpus
-from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, SCORE_SCHEMA
+from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -178,7 +178,7 @@ def test_every_picture_is_shown():
 
 @pytest.mark.parametrize(
     ("heading", "schema"),
-    [("The metric table", SCORE_SCHEMA), ("The fidelity table", FIDELITY_SCHEMA)],
+    [("The metric table", score_schema()), ("The fidelity table", fidelity_schema())],
 )
 def test_the_tables_have_the_columns_and_units_of_the_files(heading, schema):
     text = section(DOCS / "tables.md", heading)

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from flows.cli import cluster, upkeep
+from flows.cli.bounds import bounded_metrics, either, with_bounds
 from flows.cli.session import ConfigPath, console, notes, parsed, run_all, show_results, watched
+from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -133,34 +135,32 @@ def report(config: ConfigPath) -> None:
 
 
 @app.command()
+@with_bounds
 def choose(
     config: ConfigPath,
-    min_psnr: Annotated[float | None, typer.Option(help="At least so many dB.")] = None,
-    min_ssim: Annotated[float | None, typer.Option(help="At least so much.")] = None,
-    max_lpips: Annotated[float | None, typer.Option(help="At most so much.")] = None,
-    max_fid: Annotated[
-        float | None, typer.Option(help="At most so much FID, or FD of the network in use.")
-    ] = None,
+    *,
     best: Annotated[
-        str | None, typer.Option(help="Be best in psnr, ssim, lpips, fid, kid or gelbrich.")
+        str | None, typer.Option(help=f"Be best in {either(metrics_to_choose_by())}.")
     ] = None,
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Also alphas outside [0, 1], the theory's range.")
     ] = False,
+    **limits: float | None,
 ) -> None:
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     from tasks.io.errors import ConfigurationError
     from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
 
     settings = parsed(config)
-    limits = {"psnr": min_psnr, "ssim": min_ssim, "lpips": max_lpips, "fid": max_fid}
+    metrics = bounded_metrics()
     bounds = [
-        Bound(metric_named(name), value) for name, value in limits.items() if value is not None
+        Bound(metrics[name].option, limit) for name, limit in limits.items() if limit is not None
     ]
     if not bounds and best is None:
+        options = either(f"--{name.replace('_', '-')}" for name in metrics)
         raise ConfigurationError(
-            "choose must know what you want, got no option; give --min-psnr, --min-ssim, "
-            "--max-lpips or --max-fid, or --best with a metric"
+            f"choose must know what you want, got no option; give {options}, or --best with a "
+            "metric"
         )
     wanted = None if best is None else metric_named(best)
     results = read_results(settings)

@@ -9,6 +9,7 @@ from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
+from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import lpips_identity
 from tasks.io.workspace import (
@@ -141,7 +142,8 @@ class _Plan:
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """What looks at the images of a signal."""
         alphas = {"alphas": self._config.curve_alphas} if signal == CURVE else {}
-        return alphas | (self.identities if signal != CURVE or self.on_curve else {})
+        networks = self.identities if signal != CURVE or self.on_curve else {}
+        return alphas | networks | versions_of("image")
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:
         """What the images of a signal are made from, in every shard."""

@@ -48,7 +48,10 @@ TOO_SMALL = "no features: the image is too small for the network"
 
 
 class ExtractJob(Job):
-    """Features of the images of one shard."""
+    """Extract the features of the images of one shard.
+
+    ``identity`` is that of the network, which must still be the one that was planned with.
+    """
 
     target: Target
     dataset: str
@@ -60,18 +63,21 @@ class ExtractJob(Job):
     limits: Limits
 
     def subject(self) -> Subject:
-        """The shard whose images are looked at."""
+        """The shard whose images the features are of."""
         return Subject(self.dataset, self.shard)
 
 
 @task(name="extract", task_run_name="extract {job.dataset} {job.shard}", **SHARD_POLICY)
 def extract_features(job: ExtractJob) -> Outcome:
-    """Write the features of one shard; safe to repeat."""
+    """Write the features of one shard, unless they are there already."""
     return told("extracted", job, carry_out(job, write_features))
 
 
 def plan_extraction(run: Run) -> Iterator[Planned]:
-    """A unit for every shard of the data set to compare with; none without a network."""
+    """A unit for every shard of the data set to compare with, with its job if that is missing.
+
+    There are none where no network is configured, or its weights are not at hand.
+    """
     network, dataset = run.config.evaluate.features, run.config.against_name
     identity = None if network is None else extractor_identity(network, run.config.weights)
     if network is None or identity is None:
@@ -103,7 +109,7 @@ def plan_extraction(run: Run) -> Iterator[Planned]:
 
 
 def write_features(job: ExtractJob) -> Outcome:
-    """Extract the features of one shard."""
+    """Extract the features of one shard, and publish them as a table."""
     with leased(job.compute.device) as device:
         return timed(device, partial(_write, job, device))
 

@@ -1,37 +1,25 @@
 """The fidelity of each signal: means with errors, and distances of features to a reference."""
 
 import json
-import math
 from collections.abc import Collection, Iterator
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import torch
 from prefect import task
 
 from dot_kernels import GaussianMoments, gelbrich_distance
-from dot_kernels.metrics import (
-    ClassSums,
-    FeatureStatistics,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    kernel_subset_size,
-    pairing_bias,
-    precision_recall,
-)
+from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
 from tasks.enhance.outputs import LATENT_PATCHES
 from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.feature_distances import distances_between, inception_scores
+from tasks.evaluate.means import means_of
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
-from tasks.io.artifacts.metrics import METRICS
+from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.artifacts.moments import read_moments
-from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, feature_folder
@@ -51,7 +39,12 @@ from tasks.jobs.progress import advance
 
 
 class FidelityJob(Job):
-    """The fidelity of one signal, or of all points of the curve."""
+    """The fidelity of one signal, or of all points of the curve.
+
+    ``shards`` are those of the restored data set, ``reference`` the paths of the feature tables
+    to compare with, and ``reference_digest`` a digest over their contents. ``sample`` is how many
+    images' features are kept for the metrics that need single ones.
+    """
 
     target: Target
     dataset: str
@@ -67,14 +60,14 @@ class FidelityJob(Job):
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
 def measure_fidelity(job: FidelityJob) -> Outcome:
-    """Write the rows of one signal; safe to repeat."""
+    """Write the rows of one signal, unless they are there already."""
     outcome = carry_out(job, _measure)
     logger().info("fidelity of %s %s", job.signal.folder, outcome)
     return outcome
 
 
 def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
-    """A unit for every signal.
+    """A unit for every signal that is scored, with the job that measures it if that is missing.
 
     Raises:
         StepMissing: some metrics or features have not been computed.
@@ -93,11 +86,12 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             "reference": list(reference.values()),
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
+            **versions_of("patches", "features"),
         }
-        target = aim(survey, f"{folder}/{signal.folder}", "fidelity", inputs)
-        artifacts = (f"{folder}/{signal.folder}",)
+        artifact = f"{folder}/{signal.folder}"
+        target = aim(survey, artifact, "fidelity", inputs)
         if target is None:
-            yield Planned(signal.label, sum(shards.values()), None, artifacts)
+            yield Planned(signal.label, sum(shards.values()), None, (artifact,))
             continue
         job = FidelityJob(
             workspace=run.workspace.url,
@@ -112,21 +106,27 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             sample=run.config.evaluate.sample,
             images=sum(shards.values()),
         )
-        yield Planned(signal.label, sum(shards.values()), job, artifacts)
+        yield Planned(signal.label, sum(shards.values()), job, (artifact,))
 
 
 def read_fidelity(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
-    """The rows of one signal."""
+    """The rows of one signal, as ``write_fidelity`` left them at this artifact."""
     rows: list[dict[str, Any]] = json.loads(workspace.store.read(f"{artifact}.json"))
     return rows
 
 
 def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
-    """Average the tables of a signal, and compare its features with the reference's."""
+    """Write and return the rows of a signal: one, or of the curve one for each of its points.
+
+    A row has the columns of the fidelity table that are known, and the sizes that the summary
+    puts into that table's metadata.
+    """
     workspace = job.opened()
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
-        means, files = _means(job, workspace), _vouched(job, workspace)
+        tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
+        means = means_of(tables, job.points)
+        files = frozenset(path for facts in tables.records() for path in facts["files"])
         rows = [
             {
                 "signal": point.name,
@@ -161,63 +161,8 @@ def _reference(run: Run) -> dict[str, str]:
     return {artifact: finished_digest(survey, artifact, "evaluate") for artifact in artifacts}
 
 
-def _means(job: FidelityJob, workspace: Workspace) -> dict[float | None, dict[str, Any]]:
-    """Of each alpha in the tables of the signal: images, means of metrics, their errors."""
-    totals = {point.alpha: _Means() for point in job.points}
-    folder = metrics_folder(job.dataset, job.operator, job.signal)
-    columns = ["alpha", "status", *METRICS]
-    paths = (f"{folder}/{shard}.parquet" for shard in job.shards)
-    for table in side_by_side(partial(read_table, workspace.store, columns=columns), paths):
-        for alpha, total in totals.items():
-            own = pc.equal(table["alpha"], alpha) if job.signal == CURVE else None
-            total.add(table if own is None else table.filter(own))
-    return {alpha: total.row() for alpha, total in totals.items()}
-
-
-class _Means:
-    """Means of the metrics over images, with the bootstrap's standard error.
-
-    The standard deviation of a bootstrapped mean has a closed form, that of the images
-    over √n; no replicates are drawn. Images equal to their reference have an infinite
-    PSNR; they count only where all do.
-    """
-
-    def __init__(self) -> None:
-        self._images = 0
-        self._moments = {name: GaussianMoments.zero(1) for name in METRICS}
-        self._infinite = dict.fromkeys(METRICS, 0)
-
-    def add(self, table: pa.Table) -> None:
-        self._images += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
-        for name in METRICS:
-            column = pc.drop_null(table[name]).to_numpy()
-            finite = column[np.isfinite(column)]
-            self._infinite[name] += len(column) - len(finite)
-            part = GaussianMoments.of(torch.from_numpy(np.array(finite))[:, None])
-            self._moments[name] = self._moments[name] + part
-
-    def row(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"images": self._images}
-        for name, moments in self._moments.items():
-            row[name] = float(moments.mean) if moments.count else None
-            if not moments.count and self._infinite[name]:
-                row[name] = math.inf
-            several = moments.count > 1
-            row[f"{name}_error"] = math.sqrt(moments.scatter) / moments.count if several else None
-        return row
-
-
-def _vouched(job: FidelityJob, workspace: Workspace) -> frozenset[str]:
-    """The files that belong to the tables of a signal as they are now."""
-    folder = metrics_folder(job.dataset, job.operator, job.signal)
-    survey = workspace.ledger.survey(folder)
-    records = (survey.records(f"{folder}/{shard}")[-1] for shard in job.shards)
-    bodies = side_by_side(workspace.ledger.facts, records)
-    return frozenset(path for facts in bodies for path in facts["files"])
-
-
 class _Paths(NamedTuple):
-    """The files of one signal, in the order of shards."""
+    """The paths of features, class probabilities and moments of one signal, shard by shard."""
 
     features: list[str]
     classes: list[str]
@@ -225,7 +170,10 @@ class _Paths(NamedTuple):
 
 
 def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
-    """What there is of a signal; earlier runs may have left files of more."""
+    """The files of a signal that were published with its metric tables.
+
+    Earlier runs with other options may have left more files in the folder.
+    """
     folder = features_folder(job.dataset, job.operator, point)
     return _Paths(
         *(
@@ -236,7 +184,10 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
 
 
 def _gelbrich(paths: _Paths, natural: GaussianMoments, workspace: Workspace) -> float | None:
-    """The distance of a signal's latent patches to the natural ones, if they were kept."""
+    """The squared Gelbrich distance of a signal's latent patches to the natural ones.
+
+    None where the moments of its patches were not kept.
+    """
     total = GaussianMoments.zero(natural.dimension)
     for parts in side_by_side(partial(read_moments, workspace.store), paths.latents):
         total = total + parts[LATENT_PATCHES]
@@ -244,7 +195,11 @@ def _gelbrich(paths: _Paths, natural: GaussianMoments, workspace: Workspace) -> 
 
 
 def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str, Any]:
-    """What the features of a signal say; nothing where there are none."""
+    """The columns that are computed from the features of a signal.
+
+    It is only ``featured``, the number of images with features, where there are too few of them
+    or nothing to compare them with.
+    """
     images = read_statistics(workspace.store, paths.features, job.sample)
     if images is None or not job.reference:
         return {"featured": images.count if images else 0}
@@ -259,38 +214,15 @@ def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str
     if job.signal == CURVE:  # the other metrics would cost minutes for each of its points
         return facts | {"frechet": gelbrich_distance(images.moments, reference.moments)}
     sums = read_class_sums(workspace.store, paths.classes)
-    return facts | _distances(images, reference) | _inception(sums)
-
-
-def _distances(images: FeatureStatistics, reference: FeatureStatistics) -> dict[str, Any]:
-    """Of the features of a signal to the reference's."""
-    frechet = frechet_distance(images, reference)
-    row: dict[str, Any] = {
-        "frechet": frechet.value,
-        "frechet_error": frechet.error,
-        "frechet_extrapolated": frechet.extrapolated,
-    }
-    size = kernel_subset_size(len(images.features), len(reference.features))
-    if kernel := kernel_distance(images.features, reference.features, subset_size=size):
-        row |= {"kernel": kernel.value, "kernel_spread": kernel.error, "subset_size": size}
-        if (bias := pairing_bias(images, reference)) is not None:
-            row["kernel_corrected"] = kernel.value - bias
-    if shares := precision_recall(images.features, reference.features):
-        row |= {"precision": shares[0], "recall": shares[1]}
-    return row
-
-
-def _inception(sums: ClassSums | None) -> dict[str, Any]:
-    """The Inception Score, where the network has classes."""
-    score = None if sums is None else inception_score(sums)
-    if score is None:
-        return {}
-    return {"inception_score": score.value, "inception_score_spread": score.error}
+    return facts | distances_between(images, reference) | inception_scores(sums)
 
 
 @lru_cache(maxsize=1)
 def _reference_statistics(
     workspace: Workspace, paths: tuple[str, ...], _digest: str, capacity: int
 ) -> FeatureStatistics | None:
-    """Of the images to compare with; read once per process."""
+    """The statistics of the images to compare with, read once per process.
+
+    The digest is not used, but other contents at the same paths are read again.
+    """
     return read_statistics(workspace.store, paths, capacity)

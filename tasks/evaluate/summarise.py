@@ -1,9 +1,8 @@
-"""Summarise: the fidelity of every signal in one table, with what a reader must know of it."""
+"""Gather the fidelity of every signal in one table, with what a reader must know of it."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -12,26 +11,28 @@ from prefect import task
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.fidelity import read_fidelity
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
-from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
+from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
-from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, extractor_names
 from tasks.io.networks.perceptual import lpips_identity, lpips_name
 from tasks.io.workspace import (
     Signal,
     Workspace,
-    metrics_folder,
     reports_folder,
     signals_folder,
 )
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.shard.bad_images import refused_in, require_few_bad
+from tasks.shard.bad_images import require_few_bad
 
 
 class SummaryJob(Job):
-    """Gather the fidelity of all signals."""
+    """Gather the fidelity of all signals.
+
+    ``names`` are those of the metrics, as ``metric_names`` gives them.
+    """
 
     target: Target
     dataset: str
@@ -44,7 +45,7 @@ class SummaryJob(Job):
 
 @task(name="summarise", task_run_name="summarise {job.dataset}", **SHARD_POLICY)
 def summarise(job: SummaryJob) -> None:
-    """Write the fidelity table."""
+    """Write the fidelity table, unless it is there already."""
     settle(job, write_summary)
     logger().info("summarised signals=%d shards=%d", len(job.signals), len(job.shards))
 
@@ -105,18 +106,26 @@ def metric_names(config: Config) -> dict[str, str]:
 
 
 def _digest(metric: str, identity: Mapping[str, str] | None) -> dict[str, str]:
-    """The digest of a network's weights, where they are."""
+    """The digest of a network's weights, if they are at hand."""
     return {} if identity is None else {f"{metric}_sha256": identity["sha256"]}
 
 
 def read_summary(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
-    """The rows of the fidelity table."""
+    """The rows of the fidelity table.
+
+    Raises:
+        ArtifactDamaged: the table is not there, or not whole.
+    """
     rows: list[dict[str, Any]] = read_table(workspace.store, f"{artifact}.parquet").to_pylist()
     return rows
 
 
 def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
-    """Gather the rows of all signals; what they are called and warn of is metadata."""
+    """Write and return the fidelity table, with names, sizes and warnings as its metadata.
+
+    Raises:
+        TooManyBadImages: more images were refused than the configuration allows.
+    """
     workspace = job.opened()
     _require_good(job, workspace)
     folder = signals_folder(job.dataset, job.operator)
@@ -127,7 +136,7 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     ]
     metadata = job.names | _sizes(rows) | {"warnings": json.dumps(_warnings(rows, job.names))}
     with publishing(workspace, job.target) as publication:
-        table = pa.Table.from_pylist(rows, FIDELITY_SCHEMA.with_metadata(metadata))
+        table = pa.Table.from_pylist(rows, fidelity_schema().with_metadata(metadata))
         write_table(table, publication.file(f"{job.target.artifact}.parquet"))
     return read_summary(workspace, job.target.artifact)
 
@@ -142,7 +151,7 @@ _SIZES = ("dimension", "reference_images", "subset_size")
 
 
 def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str]:
-    """What makes the numbers less than they seem."""
+    """Sentences about what makes the numbers less reliable than they seem."""
     sizes = {name: int(value) for name, value in _sizes(rows).items()}
     if "dimension" not in sizes:
         return []
@@ -165,7 +174,7 @@ def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str
 
 
 def _few(rows: Sequence[dict[str, Any]], reference: int) -> list[str]:
-    """What few images do to the metrics that are not distances."""
+    """Sentences about metrics, other than distances, that there are too few images for."""
     found = []
     split = (_fewest(rows, "inception_score") or 5000) // 10
     if split < 500:
@@ -189,31 +198,34 @@ def _fewest(rows: Sequence[dict[str, Any]], metric: str) -> int | None:
 
 
 def _require_good(job: SummaryJob, workspace: Workspace) -> None:
-    """Check how many images the enhancement refused.
+    """Check, by the records of the metric tables, how many images the enhancement refused.
 
     Raises:
         TooManyBadImages: more than the configuration allows.
     """
-    folder = metrics_folder(job.dataset, job.operator, job.signals[0])
+    tables = ScoreTables(workspace, job.dataset, job.operator, job.signals[0], job.shards)
     images, refused = 0, Counter[str]()
-    read = partial(read_table, workspace.store, columns=["status", "reason"])
-    for table in side_by_side(read, (f"{folder}/{shard}.parquet" for shard in job.shards)):
-        images += table.num_rows
-        refused.update(refused_in(table))
+    for facts in tables.records():
+        images += facts["images"]
+        refused.update(facts["refused"])
     require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
 
 
 NAMES = {"frechet_name": "FD", "kernel_name": "KD", "lpips_name": "LPIPS"}
-"""What metrics are called where the summary does not say which network they had."""
+"""What metrics are called where the summary does not name the networks that they are by."""
 
 
 def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
-    """What the summary says of its networks: names of metrics, sizes, warnings."""
+    """The metadata of the fidelity table: names of metrics, digests, sizes, warnings.
+
+    Raises:
+        ArtifactDamaged: the table is not there, or not whole.
+    """
     schema = read_schema(workspace.store, f"{artifact}.parquet")
     found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     return NAMES | found
 
 
 def warnings_of(facts: Mapping[str, str]) -> list[str]:
-    """What a reader must know before the numbers are believed."""
+    """What a reader must know before relying on the numbers; empty if nothing."""
     return [str(warning) for warning in json.loads(facts.get("warnings", "[]"))]

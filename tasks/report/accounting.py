@@ -1,4 +1,4 @@
-"""What a run counted and timed, read back from its records and tables for the report."""
+"""What a run counted and how long it took, from its records and tables, for the report."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from tasks.config import Config, Run
 from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.measure import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
-from tasks.io.artifacts.parquet import read_table
 from tasks.io.ledger import Record, Survey
 from tasks.io.networks.extractors import feature_folder
 from tasks.io.workspace import (
@@ -20,7 +20,6 @@ from tasks.io.workspace import (
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
-    metrics_folder,
     moments_folder,
     operator_artifact,
     reports_folder,
@@ -29,14 +28,14 @@ from tasks.jobs import count_reasons
 
 
 class Count(NamedTuple):
-    """Images that a step was offered, and those it refused, by reason."""
+    """How many images a step was given, and how many of them it refused, by kind of reason."""
 
     step: str
     images: int
     refused: dict[str, int]
 
     def refused_in_words(self) -> str:
-        """The reasons, or "none"."""
+        """How many were refused for each reason, or "none"."""
         return ", ".join(f"{n} × {reason}" for reason, n in self.refused.items()) or "none"
 
 
@@ -53,12 +52,24 @@ class Timing(NamedTuple):
 
     @property
     def rate(self) -> float | None:
-        """Images per second of one worker."""
+        """Images per second of one worker; None where it is not known."""
         return self.images / self.seconds if self.images and self.seconds > 0 else None
+
+    def in_words(self) -> dict[str, str]:
+        """A line of the page's table of times, by column."""
+        return {
+            "step": self.step,
+            "seconds": _brief(self.seconds),
+            "rate": "–" if self.rate is None else _brief(self.rate),
+            "parts": ", ".join(f"{name} {_brief(spent)} s" for name, spent in self.parts.items()),
+        }
 
 
 def count_images(run: FittedRun) -> list[Count]:
-    """Images offered and refused, for every data set and for the metrics."""
+    """Images given and refused: of every data set, of the fit, and of the enhancement.
+
+    Those of the enhancement that were refused include the ones without metrics.
+    """
     counts = []
     for dataset in run.config.datasets():
         artifact = f"{dataset_folder(dataset)}/index"
@@ -66,24 +77,24 @@ def count_images(run: FittedRun) -> list[Count]:
         facts = run.workspace.ledger.facts(record)
         counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
     counts += _fit_counts(run)
-    signal = signals_to_score(run.config)[0]
+    dataset, signal = run.config.restored_name, signals_to_score(run.config)[0]
+    shards = run.workspace.shards(dataset)
     images, reasons = 0, Counter[str]()
-    for shard in run.workspace.shards(run.config.restored_name):
-        folder = metrics_folder(run.config.restored_name, run.operator.name, signal)
-        table = read_table(run.workspace.store, f"{folder}/{shard}.parquet", ["status", "reason"])
+    tables = ScoreTables(run.workspace, dataset, run.operator.name, signal, shards)
+    for table in tables.read(["status", "reason"]):  # the records do not count the unscored
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
         reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
-    counts.append(
-        Count(f"enhance {run.config.restored_name}", images, dict(sorted(reasons.items())))
-    )
+    counts.append(Count(f"enhance {dataset}", images, dict(sorted(reasons.items()))))
     return counts
 
 
 def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
-    """The time of every step, as the records of what it made have it.
+    """The time that every step took, by the records of what it made.
 
-    ``facts`` of the summary say which network the features are of.
+    Args:
+        run: a finished run.
+        facts: the fidelity table's metadata, which say which network the features are by.
     """
     timings = [
         _time(
@@ -106,7 +117,7 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
 
 
 def _fit_counts(run: Run) -> list[Count]:
-    """Images measured on both sides of the fit, and what could not be decoded or encoded."""
+    """Images measured for the fit, source and target, and what could not be decoded or encoded."""
     counts = []
     for dataset, records in _fit_facts(run):
         images, refused = 0, Counter[str]()
@@ -118,17 +129,17 @@ def _fit_counts(run: Run) -> list[Count]:
 
 
 def _fit_facts(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Each side's data set, and what the records of its moments say."""
+    """The source's and the target's data set, each with the records of its moments."""
     selection = read_selection(run.workspace, plan_selection(run)[0])
-    sides = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
-    for dataset, chosen in sides.items():
+    chosen = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
+    for dataset, shards in chosen.items():
         folder = moments_folder(dataset, measure_name(run.config))
         survey = run.workspace.ledger.survey(folder)
         yield (
             dataset,
             [
                 run.workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
-                for shard in chosen
+                for shard in shards
             ],
         )
 
@@ -143,7 +154,7 @@ def _fit_timings(run: FittedRun) -> list[Timing]:
 
 
 def _evaluation(run: FittedRun) -> Timing:
-    """The summary and what each signal adds to it."""
+    """The time of the fidelity of each signal and of the summary."""
     survey = run.workspace.ledger.survey(
         reports_folder(run.config.restored_name, run.operator.name)
     )
@@ -155,7 +166,7 @@ def _evaluation(run: FittedRun) -> Timing:
 
 
 def _feature_folder(config: Config, facts: Mapping[str, str]) -> str | None:
-    """Where the reference's own features by this run's network lie."""
+    """The folder of the features that this run was compared with; None without a network."""
     network, sha256 = facts.get("network"), facts.get("features_sha256")
     if network is None or sha256 is None:
         return None
@@ -164,7 +175,7 @@ def _feature_folder(config: Config, facts: Mapping[str, str]) -> str | None:
 
 
 def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:
-    """What the records of the shards in a folder say."""
+    """The bodies of the records of the shards in a folder."""
     survey = workspace.ledger.survey(folder)
     return [workspace.ledger.facts(record) for record in _shard_records(survey, folder)]
 
@@ -176,7 +187,7 @@ def _shard_records(survey: Survey, folder: str) -> Iterable[Record]:
 
 
 def _time(step: str, records: Iterable[Mapping[str, Any]]) -> Timing:
-    """Add up what records say; laps, where a step has them, are its time."""
+    """The sum over records; of a step that was timed in parts, its time is their sum."""
     images, seconds, parts = 0, 0.0, Counter[str]()
     for facts in records:
         images += facts.get("images", 0)
@@ -184,3 +195,8 @@ def _time(step: str, records: Iterable[Mapping[str, Any]]) -> Timing:
         parts.update(laps)
         seconds += sum(laps.values()) if laps else facts["seconds"]
     return Timing(step, images, seconds, dict(parts))
+
+
+def _brief(value: float) -> str:
+    """Three significant digits, without a power of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

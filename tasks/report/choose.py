@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.evaluate.summarise import (
@@ -13,53 +13,44 @@ from tasks.evaluate.summarise import (
     warnings_of,
 )
 from tasks.fit.operators import fitted
+from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
 from tasks.report.results import results_units
 
-Metric = Literal["psnr", "ssim", "lpips", "fid", "kid", "gelbrich"]
-
-COLUMNS: dict[Metric, str] = {
-    "psnr": "psnr",
-    "ssim": "ssim",
-    "lpips": "lpips",
-    "fid": "frechet",
-    "kid": "kernel",
-    "gelbrich": "gelbrich",
-}
-"""The column of the fidelity table; ``fid`` and ``kid`` are those of whatever network."""
-
-MORE_IS_BETTER = frozenset({"psnr", "ssim"})
-
-_PERCEPTION: tuple[Metric, ...] = ("fid", "lpips", "gelbrich")
+Points = Mapping[float, Mapping[str, float]]
+"""The numbers of each alpha by metric; those that are not known are left out."""
 
 
 class Bound(NamedTuple):
-    """A limit that the choice must keep: at least, or at most, by what is better."""
+    """A limit that the choice must keep: at least so much where more is better, else at most.
 
-    metric: Metric
+    ``metric`` is one of ``metrics_to_choose_by``.
+    """
+
+    metric: str
     limit: float
 
     def keeps(self, value: float | None) -> bool:
-        """Whether a value is within the limit."""
+        """Whether a value is within the limit; one that is not known is not."""
         if value is None:
             return False
-        return value >= self.limit if self.metric in MORE_IS_BETTER else value <= self.limit
+        return value >= self.limit if _is_more_better(self.metric) else value <= self.limit
 
     def __str__(self) -> str:
-        return f"{self.metric} {'≥' if self.metric in MORE_IS_BETTER else '≤'} {self.limit:g}"
+        return f"{self.metric} {'≥' if _is_more_better(self.metric) else '≤'} {self.limit:g}"
 
 
 class Choice(NamedTuple):
-    """An alpha, its numbers, those of the input, and what it is the best in.
+    """An alpha, its numbers and those of the input by metric, and what it is the best in.
 
     ``best`` is None where it is the nearest to the full transport among all that keep
     the bounds, because no perceptual metric is known for each of them.
     """
 
     alpha: float
-    numbers: dict[Metric, float]
-    input: dict[Metric, float]
-    best: Metric | None
+    numbers: Mapping[str, float]
+    input: Mapping[str, float]
+    best: str | None
     is_written: bool
 
 
@@ -67,20 +58,20 @@ class Results(NamedTuple):
     """Rows of the fidelity table, what it calls the metrics, and what to know of it."""
 
     rows: list[dict[str, Any]]
-    titles: dict[Metric, str]
+    titles: dict[str, str]
     notes: list[str]
 
 
-def metric_named(name: str) -> Metric:
-    """The metric of this name.
+def metric_named(name: str) -> str:
+    """The metric of this name, in letters of either case.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: alpha cannot be chosen by a metric of this name.
     """
-    found = next((metric for metric in COLUMNS if metric == name.lower()), None)
-    if found is None:
-        raise ConfigurationError(f"best must be one of {', '.join(COLUMNS)}, got {name!r}")
-    return found
+    metrics = metrics_to_choose_by()
+    if name.lower() not in metrics:
+        raise ConfigurationError(f"best must be one of {', '.join(metrics)}, got {name!r}")
+    return name.lower()
 
 
 def read_results(config: Config) -> Results:
@@ -100,7 +91,7 @@ def read_results(config: Config) -> Results:
     note = "the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"
     facts = summary_facts(workspace, artifact)
     units = results_units(facts)
-    titles = {metric: units[column]["title"] for metric, column in COLUMNS.items()}
+    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by().items()}
     notes = [*warnings_of(facts), *([] if is_current else [note])]
     return Results(read_summary(workspace, artifact), titles, notes)
 
@@ -108,13 +99,14 @@ def read_results(config: Config) -> Results:
 def choose_alpha(
     rows: Sequence[Mapping[str, Any]],
     bounds: Sequence[Bound],
-    best: Metric | None = None,
+    best: str | None = None,
     *,
     beyond: bool = False,
 ) -> Choice:
     """The alpha that is best in one metric among those that keep all bounds.
 
-    Where an alpha is written, its measured numbers count, else those of the curve.
+    Where an alpha is written, its measured numbers count, else those of the curve. Of alphas
+    that are equally good the smallest is taken.
 
     Args:
         rows: of the fidelity table.
@@ -130,13 +122,7 @@ def choose_alpha(
     points = _points(rows, beyond=beyond)
     for metric in (*(bound.metric for bound in bounds), *([best] if best else [])):
         _require_known(metric, points)
-    kept = {
-        alpha: numbers
-        for alpha, numbers in points.items()
-        if all(bound.keeps(numbers.get(bound.metric)) for bound in bounds)
-    }
-    if not kept:
-        raise CorpusError(_out_of_reach(points, bounds))
+    kept = _within(bounds, points)
     best = best or _objective(kept, bounds)
     known = kept if best is None else {a: n for a, n in kept.items() if best in n}
     if not known:
@@ -150,9 +136,25 @@ def choose_alpha(
     return Choice(alpha, known[alpha], came, best, alpha in written)
 
 
-def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> dict[float, dict[Metric, float]]:
-    """The numbers of every alpha: of the curve, but where they are measured, measured ones."""
-    points: dict[float, dict[Metric, float]] = {}
+def _within(bounds: Sequence[Bound], points: Points) -> Points:
+    """The alphas that keep all bounds.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    kept = {
+        alpha: numbers
+        for alpha, numbers in points.items()
+        if all(bound.keeps(numbers.get(bound.metric)) for bound in bounds)
+    }
+    if not kept:
+        raise CorpusError(_out_of_reach(points, bounds))
+    return kept
+
+
+def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> Points:
+    """The numbers of every alpha: those of its written images before those of the curve."""
+    points: dict[float, dict[str, float]] = {}
     for signal in ("curve", "input", "enhanced"):
         for row in rows:
             alpha = 1.0 if signal == "input" else row["alpha"]
@@ -163,21 +165,20 @@ def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> dict[float, d
     return dict(sorted(points.items()))
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[Metric, float]:
-    return {metric: row[name] for metric, name in COLUMNS.items() if row.get(name) is not None}
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    metrics = metrics_to_choose_by()
+    return {n: row[m.column] for n, m in metrics.items() if row.get(m.column) is not None}
 
 
-def _objective(
-    kept: Mapping[float, Mapping[Metric, float]], bounds: Sequence[Bound]
-) -> Metric | None:
-    """What bounds leave to be wished for."""
-    if any(bound.metric not in MORE_IS_BETTER for bound in bounds):
+def _objective(kept: Points, bounds: Sequence[Bound]) -> str | None:
+    """What to be best in where only bounds are given; None for the nearest to the transport."""
+    if any(not _is_more_better(bound.metric) for bound in bounds):
         return "psnr"
-    everywhere = (m for m in _PERCEPTION if all(m in numbers for numbers in kept.values()))
-    return next(everywhere, None)
+    names = [metric.option for metric in perceptual_distances() if metric.option]
+    return next((n for n in names if all(n in numbers for numbers in kept.values())), None)
 
 
-def _require_known(metric: Metric, points: Mapping[float, Mapping[Metric, float]]) -> None:
+def _require_known(metric: str, points: Points) -> None:
     if not any(metric in numbers for numbers in points.values()):
         raise CorpusError(
             f"{metric} must be in the fidelity table, but no alpha has it; the report says why, "
@@ -185,16 +186,21 @@ def _require_known(metric: Metric, points: Mapping[float, Mapping[Metric, float]
         )
 
 
-def _cost(metric: Metric, value: float) -> float:
-    return -value if metric in MORE_IS_BETTER else value
+def _is_more_better(metric: str) -> bool:
+    return metrics_to_choose_by()[metric].better == "more"
+
+
+def _cost(metric: str, value: float) -> float:
+    """A number that is smaller the better the metric's value is."""
+    return -value if _is_more_better(metric) else value
 
 
 def _words(bounds: Sequence[Bound]) -> str:
     return " and ".join(map(str, bounds))
 
 
-def _out_of_reach(points: Mapping[float, Mapping[Metric, float]], bounds: Sequence[Bound]) -> str:
-    """How far the bounds are out of reach, one by one."""
+def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
+    """A sentence that no alpha keeps the bounds, with the best value of each bounded metric."""
     reach = []
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
@@ -203,18 +209,19 @@ def _out_of_reach(points: Mapping[float, Mapping[Metric, float]], bounds: Sequen
     return f"no alpha of the curve has {_words(bounds)}: {', '.join(reach)}; loosen a bound"
 
 
-def describe(choice: Choice, names: Mapping[Metric, str]) -> list[str]:
+def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
     """The choice in words: its numbers, and what it costs and gains against the input.
 
     Args:
-        choice: the choice.
+        choice: what ``choose_alpha`` gave.
         names: what the report calls the metrics.
     """
     why = "the nearest to the full transport, where perception is best in theory,"
     why = why if choice.best is None else f"the best {names[choice.best]}"
     lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
     for metric, value in choice.numbers.items():
-        unit = " dB" if metric == "psnr" else ""
+        unit = metrics_to_choose_by()[metric].unit
+        unit = f" {unit}" if unit != "1" else ""
         line = f"  {names[metric]}: {value:.4g}{unit}"
         came = choice.input.get(metric)
         if came is not None and math.isfinite(came) and math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Labels of a figure: beside their marks, inside the axes, and off everything else."""
+"""Labels of a figure: beside their marks, inside the axes, and clear of everything else."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,12 +9,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import BboxBase
 
 Position = tuple[float, float]
-"""In the units of the axes."""
+"""A point in the units of the axes."""
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right and top, in pixels."""
 
-_PLACES = (
+_ANCHORS = (
     ((7, 5), "left", "bottom"),
     ((7, -5), "left", "top"),
     ((-7, 5), "right", "bottom"),
@@ -24,20 +24,20 @@ _PLACES = (
     ((11, 0), "left", "center"),
     ((-11, 0), "right", "center"),
 )
-"""Where a label may stand around its mark, in points, the best first."""
+"""Offsets of a label from its mark, in points, with its alignment; the best first."""
 
 _MARK, _LINE, _STEP = 7, 4, 8
 """Half the width of marks and lines, and from one box on a line to the next, in pixels."""
 
 
-def place_labels(
+def write_labels(
     axes: Axes,
     labels: Sequence[tuple[str, float, float]],
     *,
     marks: Iterable[Position],
     lines: Iterable[Sequence[Position]],
 ) -> None:
-    """Write texts beside their positions; what is drawn later can move them off their place.
+    """Write texts beside their positions; what is drawn later can shift the layout under them.
 
     Args:
         axes: with everything else drawn.
@@ -52,7 +52,7 @@ def place_labels(
     taken = [_around(axes, mark) for mark in marks]
     taken += [box for line in lines for box in _along(axes, line)]
     for text, x, y in labels:
-        taken.append(_place(axes, text, (x, y), taken))
+        taken.append(_put(axes, text, (x, y), taken))
 
 
 def _around(axes: Axes, position: Position) -> Box:
@@ -61,7 +61,7 @@ def _around(axes: Axes, position: Position) -> Box:
 
 
 def _along(axes: Axes, line: Sequence[Position]) -> Iterator[Box]:
-    """Small boxes on the way of a line."""
+    """Small boxes along a line, a few pixels apart."""
     for (x, y), (to_x, to_y) in pairwise(axes.transData.transform(list(line)) if line else []):
         steps = max(1, round(math.hypot(to_x - x, to_y - y) / _STEP))
         for step in range(steps):
@@ -70,8 +70,11 @@ def _along(axes: Axes, line: Sequence[Position]) -> Iterator[Box]:
             yield at_x - _LINE, at_y - _LINE, at_x + _LINE, at_y + _LINE
 
 
-def _place(axes: Axes, text: str, position: Position, taken: Sequence[Box]) -> Box:
-    """Put a label at the first place where it fits, or where it does the least harm."""
+def _put(axes: Axes, text: str, position: Position, taken: Sequence[Box]) -> Box:
+    """Write a label at the first offset where it covers nothing, or else at that of least overlap.
+
+    Returns the box that it takes.
+    """
     label = axes.annotate(text, position, (0, 0), textcoords="offset points", fontsize=9)
     label.set_in_layout(False)
     label.set_path_effects([withStroke(linewidth=3, foreground="white")])
@@ -79,16 +82,16 @@ def _place(axes: Axes, text: str, position: Position, taken: Sequence[Box]) -> B
     inside = _extents(axes.bbox.padded(-2))
 
     def box_at(number: int) -> Box:
-        offset, horizontal, vertical = _PLACES[number]
+        offset, horizontal, vertical = _ANCHORS[number]
         label.set(position=offset, horizontalalignment=horizontal, verticalalignment=vertical)
         return _extents(label.get_window_extent())
 
-    def harm(number: int) -> float:
+    def overlap_at(number: int) -> float:
         box = box_at(number)
         outside = _area(box) - _overlap(box, inside)
         return 100 * outside + sum(_overlap(box, other) for other in taken)
 
-    return box_at(min(range(len(_PLACES)), key=harm))
+    return box_at(min(range(len(_ANCHORS)), key=overlap_at))
 
 
 def _extents(box: BboxBase) -> Box:

@@ -1,4 +1,4 @@
-"""Figures of a report, drawn without a screen; equal input gives equal bytes."""
+"""Figures of the report as PNG, drawn without a screen; equal input gives equal bytes."""
 
 import io
 import math
@@ -10,18 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tasks.report.figure_labels import place_labels
+from tasks.io.artifacts.metric_registry import Metric, perceptual_distances
+from tasks.report.figure_labels import write_labels
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
 
-PERCEPTION = ("frechet", "lpips", "gelbrich")
-"""What the curve's vertical axis can show: the first of these that was measured."""
-
 _WIDTH, _DPI = 5.0, 166
-"""Inches, and pixels in one: narrow, for the letters to be large enough on a phone."""
-
-_ERRORS = {"frechet": "frechet_error", "lpips": "lpips_error"}
+"""Width in inches, and pixels per inch: narrow, so that letters are large on a phone."""
 
 # Apart for colour-blind readers (Okabe & Ito), and different in shape too.
 _BLUE, _VERMILION, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#5A6470"
@@ -39,20 +35,20 @@ class Point(NamedTuple):
     value_error: float | None
 
 
-def perception_column(rows: Iterable[Row]) -> str | None:
+def curve_metric(rows: Iterable[Row]) -> Metric | None:
     """The perceptual distance to draw PSNR against, or None where nothing can be drawn."""
     known = list(rows)
-    for column in PERCEPTION:
-        if any(_points(known, signal, column) for signal in ("enhanced", "curve")):
-            return column
+    for metric in perceptual_distances():
+        if any(_points(known, signal, metric) for signal in ("enhanced", "curve")):
+            return metric
     return None
 
 
 def is_curve_measured(rows: Iterable[Row]) -> bool:
     """Whether the line goes through the curve's points, or else through written alphas only."""
     known = list(rows)
-    column = perception_column(known)
-    return column is not None and len(_points(known, "curve", column)) > 1
+    metric = curve_metric(known)
+    return metric is not None and len(_points(known, "curve", metric)) > 1
 
 
 def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -> bytes | None:
@@ -60,7 +56,7 @@ def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -
 
     Args:
         rows: of the summary, the curve's included.
-        names: what to call the columns of ``PERCEPTION``.
+        names: what to call the perceptual distances, by their columns.
 
     Returns:
         The picture, or None where there is no PSNR, or no distance to show it against.
@@ -70,23 +66,25 @@ def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -
 
 
 def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
-    """The figure of ``perception_distortion_curve``, before it becomes bytes."""
-    column = perception_column(rows)
-    if column is None:
+    """The figure of ``perception_distortion_curve``, before it is encoded as PNG."""
+    metric = curve_metric(rows)
+    if metric is None:
         return None
-    written, grid = _points(rows, "enhanced", column), _points(rows, "curve", column)
+    written, grid = _points(rows, "enhanced", metric), _points(rows, "curve", metric)
     line = grid if is_curve_measured(rows) else written
     figure, axes = _figure()
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
-    controls = {signal: _points(rows, signal, column) for signal in _CONTROLS}
+    controls = {signal: _points(rows, signal, metric) for signal in _CONTROLS}
     for signal, points in controls.items():
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
     _draw_marks(axes, written, "o", _BLUE, "written alphas", size=6)
     axes.margins(0.1)
     axes.set_xlabel("PSNR in dB (more is better)")
-    name = names.get(column, column).replace(" (", "\n(")  # of weights, which make it long
+    name = names.get(metric.column, metric.column).replace(
+        " (", "\n("
+    )  # of weights, which make it long
     axes.set_ylabel(f"{name}\n(less is better)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     marks = [*written, *(point for points in controls.values() for point in points)]
@@ -121,18 +119,20 @@ def operator_spectrum(
     return _png(figure)
 
 
-def _points(rows: Iterable[Row], signal: str, column: str) -> list[Point]:
-    """The rows of a signal that have both numbers, by alpha."""
+def _points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
+    """The rows of a signal that have both PSNR and the metric as finite numbers, by alpha."""
     found = [
         Point(
             row.get("alpha"),
             row["psnr"],
-            row[column],
+            row[metric.column],
             row.get("psnr_error"),
-            row.get(_ERRORS.get(column, "")),
+            row.get(metric.error.column) if metric.error else None,
         )
         for row in rows
-        if row["signal"] == signal and _is_number(row.get("psnr")) and _is_number(row.get(column))
+        if row["signal"] == signal
+        and _is_number(row.get("psnr"))
+        and _is_number(row.get(metric.column))
     ]
     return sorted(found, key=lambda point: point.alpha or 0.0)
 
@@ -166,7 +166,7 @@ def _shade_theory(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
-    """The curve: solid within the theory's range, dashed outside."""
+    """Draw the curve: solid within the theory's range of alpha, dashed outside."""
     inside = [point for point in points if _in_theory(point)]
     if len(inside) < len(points):
         outer = [p.psnr for p in points], [p.value for p in points]
@@ -178,7 +178,7 @@ def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
 def _draw_marks(
     axes: Axes, points: Sequence[Point], shape: str, colour: str, label: str, *, size: int
 ) -> None:
-    """Marks with the error bars that are known."""
+    """Draw marks, with the error bars that are known."""
     if not points:
         return
     axes.errorbar(
@@ -207,7 +207,7 @@ def _label_marks(
     axes: Axes, points: Sequence[Point], marks: Sequence[Point], line: Sequence[Point]
 ) -> None:
     """Write each alpha beside its mark, off the line, error bars and other marks."""
-    place_labels(
+    write_labels(
         axes,
         [(f"α = {point.alpha:g}", point.psnr, point.value) for point in points],
         marks=[(mark.psnr, mark.value) for mark in marks],
@@ -225,7 +225,7 @@ def _label_marks(
 def _draw_spectrum(
     axes: Axes, values: Sequence[float], shape: str, colour: str, label: str
 ) -> None:
-    """Positive values on a logarithmic axis; marks where they are few."""
+    """Draw positive values on a logarithmic axis, with marks where they are few."""
     shown = [value if value > 0 else math.nan for value in values]
     marker = shape if len(values) <= 48 else ""
     style = "--" if shape == "s" else "-"

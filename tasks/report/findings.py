@@ -1,13 +1,11 @@
-"""All that is known of a run, as the report's page, as Markdown, and as JSON."""
+"""All that is known of a finished run, as the report's page, as Markdown, and as JSON."""
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
-from PIL import Image
 
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
@@ -16,13 +14,11 @@ from tasks.fit.decision import decision_facts
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.workspace import reports_folder
 from tasks.report.accounting import Count, Timing, count_images, time_steps
-from tasks.report.gallery import Viewer
+from tasks.report.gallery import Comparison
 from tasks.report.missing_metrics import gaps, line_in_words
-from tasks.report.pages import data_address, render_table
+from tasks.report.pages import Fact, counted, data_address, render_table, size_of
 from tasks.report.provenance import (
-    Fact,
     Spectra,
-    counted,
     operator_facts,
     operator_lines,
     run_facts,
@@ -31,9 +27,7 @@ from tasks.report.provenance import (
 from tasks.report.results import (
     curve_in_words,
     curve_table,
-    number,
-    ranked_digits,
-    ranked_title,
+    results_legend,
     results_markdown,
     results_table,
     results_units,
@@ -42,7 +36,10 @@ from tasks.report.worst_and_best import Ends, signal_to_rank
 
 
 class Findings(NamedTuple):
-    """What a run has left in its workspace, read once."""
+    """What a finished run has left in its workspace, read once.
+
+    ``rows`` and ``facts`` are the fidelity table's and its metadata.
+    """
 
     config: Config
     operator_name: str
@@ -56,7 +53,11 @@ class Findings(NamedTuple):
 
     @classmethod
     def of(cls, run: FittedRun) -> "Findings":
-        """The findings of one enhanced data set."""
+        """The findings of one enhanced data set.
+
+        Raises:
+            ArtifactDamaged: a table or record is not there, or not whole.
+        """
         summary = f"{reports_folder(run.config.restored_name, run.operator.name)}/fidelity"
         facts = summary_facts(run.workspace, summary)
         fitted, moments, provenance = read_operator(
@@ -76,17 +77,17 @@ class Findings(NamedTuple):
 
     @property
     def gaps(self) -> list[str]:
-        """What is not in the table, and why."""
+        """Sentences about what is not in the results table, and why."""
         return gaps(self.config, self.rows, self.facts)
 
     @property
     def spectra(self) -> Spectra:
-        """What the operator's figure shows."""
+        """The eigenvalues and gains that the operator's figure shows."""
         return Spectra.of(self.operator, self.moments)
 
     @property
     def operator_numbers(self) -> dict[str, Any]:
-        """What to look at before the map is trusted."""
+        """Numbers of the operator that say how far its map can be relied on."""
         return operator_facts(self.operator, self.provenance)
 
 
@@ -94,14 +95,20 @@ def page_facts(
     findings: Findings,
     *,
     ends: Sequence[Ends],
-    viewers: tuple[list[Viewer], list[Viewer]],
+    comparisons: tuple[list[Comparison], list[Comparison]],
     curve: bytes | None,
     spectrum: bytes,
 ) -> dict[str, Any]:
-    """What the page's template asks for."""
+    """What the page's template asks for.
+
+    Args:
+        findings: of the run.
+        ends: the worst and the best images.
+        comparisons: a few images, and those at the ends, in all their versions.
+        curve: the figure of the curve as PNG, if there is one.
+        spectrum: the figure of the operator as PNG.
+    """
     config, facts = findings.config, findings.facts
-    names = {viewer.key: viewer.name for group in viewers for viewer in group}
-    snaps = config.enhance.interpolation == "latent"
     return {
         "title": f"{config.name}: deep optimal transport",
         "subtitle": f"Data set {config.restored_name}, operator {findings.operator_name}",
@@ -109,39 +116,64 @@ def page_facts(
         "gaps": findings.gaps,
         "warnings": warnings_of(facts),
         "results": results_table(findings.rows, facts),
-        "legend": _legend(findings.rows, facts),
-        "points": curve_table(findings.rows, facts),
-        "curve": data_address(curve, "image/png") if curve else None,
-        "curve_size": _size(curve) if curve else None,
-        "curve_alt": curve_in_words(findings.rows, facts),
-        "curve_note": line_in_words(findings.rows),
-        "gallery": viewers[0],
-        "extremes": viewers[1],
-        "snaps": snaps,
-        "how_to": _how_to(snaps),
-        "ranked": signal_to_rank(config).label,
-        "ends": [_ends(end, facts, names) for end in ends],
+        "legend": results_legend(findings.rows, facts),
+        **_curve_section(findings, curve),
+        **_image_sections(findings, ends, comparisons),
         "run": run_facts(config, findings.provenance, facts),
-        "operator_name": f"Operator {findings.operator_name} of {config.restored_name}",
-        "operator": operator_lines(findings.operator_numbers),
-        "spectrum": data_address(spectrum, "image/png"),
-        "spectrum_size": _size(spectrum),
-        "spectrum_alt": findings.spectra.in_words(),
+        **_operator_section(findings, spectrum),
         "counts": findings.counts,
-        "timings": [_timing(timing) for timing in findings.timings],
+        "timings": [timing.in_words() for timing in findings.timings],
         "configuration": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     }
 
 
+def _curve_section(findings: Findings, curve: bytes | None) -> dict[str, Any]:
+    return {
+        "points": curve_table(findings.rows, findings.facts),
+        "curve": data_address(curve, "image/png") if curve else None,
+        "curve_size": size_of(curve) if curve else None,
+        "curve_alt": curve_in_words(findings.rows, findings.facts),
+        "curve_note": line_in_words(findings.rows),
+    }
+
+
+def _image_sections(
+    findings: Findings,
+    ends: Sequence[Ends],
+    comparisons: tuple[list[Comparison], list[Comparison]],
+) -> dict[str, Any]:
+    names = {comparison.key: comparison.name for group in comparisons for comparison in group}
+    snaps = findings.config.enhance.interpolation == "latent"
+    return {
+        "gallery": comparisons[0],
+        "extremes": comparisons[1],
+        "snaps": snaps,
+        "how_to": _how_to(snaps),
+        "ranked": signal_to_rank(findings.config).label,
+        "ends": [end.in_words(findings.facts, names) for end in ends],
+    }
+
+
+def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
+    return {
+        "operator_name": f"Operator {findings.operator_name} of {findings.config.restored_name}",
+        "operator": operator_lines(findings.operator_numbers),
+        "spectrum": data_address(spectrum, "image/png"),
+        "spectrum_size": size_of(spectrum),
+        "spectrum_alt": findings.spectra.in_words(),
+    }
+
+
 def report_text(findings: Findings) -> str:
-    """The report in Markdown; it has no times, so that equal runs give equal bytes."""
+    """The report in Markdown; without times, so that equal runs give equal bytes."""
     notes = [f"- {text}" for text in (*warnings_of(findings.facts), *findings.gaps)]
+    legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
     counts = [[c.step, str(c.images), c.refused_in_words()] for c in findings.counts]
     parts = [
         f"# {findings.config.name}: deep optimal transport",
         results_markdown(findings.rows, findings.facts),
-        f"{_legend(findings.rows, findings.facts)} Bold marks the best enhanced value of a column.",
+        f"{legend} Bold marks the best enhanced value of a column.",
         *(["\n".join(notes) + "\n"] if notes else []),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
@@ -152,7 +184,7 @@ def report_text(findings: Findings) -> str:
 
 
 def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
-    """Everything in numbers, as strict JSON; infinity, the PSNR of equal images, is a word."""
+    """All findings as strict JSON, in which infinity, the PSNR of equal images, is "inf"."""
     config = findings.config
     record = {
         "name": config.name,
@@ -168,7 +200,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "warnings": warnings_of(findings.facts),
         "extremes": {
             "signal": signal_to_rank(config).label,
-            "metrics": [_listed(end) for end in ends],
+            "metrics": [end.in_numbers() for end in ends],
         },
         "spectra": findings.spectra._asdict(),
         "counts": [count._asdict() for count in findings.counts],
@@ -179,7 +211,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON has."""
+    """The value with numbers that JSON lacks as words, and tuples as lists."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -189,29 +221,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _legend(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, str]) -> str:
-    """How the numbers of the results table are to be read."""
-    present = {name for row in rows for name, value in row.items() if value is not None}
-    sentences = [
-        "Means over the images that have the metric; ± is the standard error of one row. All rows "
-        "share the same images, so differences between alphas are known better than ± suggests."
-    ]
-    if present & {"kernel_spread", "inception_score_spread"}:
-        sentences.append(
-            "For kernel distance and Inception Score ± is the spread over subsets or splits."
-        )
-    if "kernel_corrected" in present:
-        sentences.append(
-            f"{facts['kernel_name']} corrected leaves out the comparison of an image with its own "
-            "reference, which makes the plain one too small."
-        )
-    if "frechet_extrapolated" in present:
-        sentences.append("A name with ∞ is extrapolated to infinitely many images.")
-    return " ".join(sentences)
-
-
 def _tiles(findings: Findings) -> list[Fact]:
-    """What a reader wants to know first."""
+    """The few facts at the head of the page."""
     config, provenance = findings.config, findings.provenance
     codec = config.codec
     size = f"factor {codec.factor}" if codec.kind == "pixel" else ""
@@ -231,44 +242,3 @@ def _how_to(snaps: bool) -> str:
         "Between images, x̂ is linear in alpha, so between two written alphas the page blends their "
         "pictures."
     )
-
-
-def _ends(end: Ends, facts: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
-    """A line of the table of best and worst images, with links to their viewers."""
-    digits = ranked_digits(end.metric)
-    sides = {
-        side: [
-            {"key": e.key, "value": number(e.value, digits), "viewer": names.get(e.key)}
-            for e in extremes
-        ]
-        for side, extremes in (("worst", end.worst), ("best", end.best))
-    }
-    return {"title": ranked_title(end.metric, facts), **sides}
-
-
-def _listed(end: Ends) -> dict[str, Any]:
-    return {
-        "metric": end.metric,
-        "worst": [extreme._asdict() for extreme in end.worst],
-        "best": [extreme._asdict() for extreme in end.best],
-    }
-
-
-def _timing(timing: Timing) -> dict[str, str]:
-    return {
-        "step": timing.step,
-        "seconds": _brief(timing.seconds),
-        "rate": "–" if timing.rate is None else _brief(timing.rate),
-        "parts": ", ".join(f"{name} {_brief(seconds)} s" for name, seconds in timing.parts.items()),
-    }
-
-
-def _brief(value: float) -> str:
-    """Three digits that count, and no power of ten."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _size(picture: bytes) -> tuple[int, int]:
-    """Width and height of a figure, in pixels."""
-    with Image.open(io.BytesIO(picture)) as image:
-        return image.size

@@ -1,67 +1,80 @@
-"""Pictures for the report: the same few images as they came, enhanced, and in truth."""
+"""Images for the report: the same few as they came, enhanced, and as their references have them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.enhance.match import read_matches
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
+from tasks.io.images import Limits
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
-from tasks.io.workspace import Signal, Workspace, enhanced_folder
+from tasks.io.workspace import Signal, enhanced_folder
 from tasks.report.pages import Thumbnail, thumbnail
 from tasks.report.results import number, ranked_digits
 from tasks.report.worst_and_best import Ends, signal_to_rank
 
-PICTURES = 6
+SAMPLES = 6
+"""So many images are shown whatever their metrics are."""
+
+Role = Literal["input", "enhanced", "reference"]
 
 
-class View(NamedTuple):
-    """One state of an image; ``alpha`` if it is a knot of the alpha slider."""
+class ImageVersion(NamedTuple):
+    """One version of an image; ``alpha`` is its value on the alpha slider, None if it has none."""
 
     name: str
-    side: str
+    role: Role
     alpha: float | None
     thumbnail: Thumbnail
 
+    @property
+    def side(self) -> Role:
+        """The role, by the name that the page's template has for it."""
+        return self.role
 
-class Viewer(NamedTuple):
-    """An image in all its states, and why it is shown."""
+
+class Comparison(NamedTuple):
+    """An image in all its versions, which the page lays over each other, and why it is shown.
+
+    ``name`` is its anchor in the page; ``ranks`` says which metrics it is among the best or worst
+    in.
+    """
 
     name: str
     key: str
-    pictures: list[View]
+    pictures: list[ImageVersion]
     ranks: list[str]
 
 
-def choose(run: Run) -> dict[str, str]:
-    """A few keys, spread over the first shard, and that shard."""
+def sample_keys(run: Run) -> dict[str, str]:
+    """The keys of a few images, spread over the first shard, and that shard's name for each."""
     shard = next(iter(run.workspace.shards(run.config.restored_name)))
     members = run.workspace.members(run.config.restored_name, shard)
-    chosen = members[:: max(1, len(members) // PICTURES)][:PICTURES]
-    return {member.key: shard for member in chosen}
+    sampled = members[:: max(1, len(members) // SAMPLES)][:SAMPLES]
+    return {member.key: shard for member in sampled}
 
 
-def gallery(run: FittedRun, ends: Sequence[Ends]) -> tuple[list[Viewer], list[Viewer]]:
-    """Viewers of a few images, and of those at the ends of metrics that are not among them.
+def gallery(run: FittedRun, ends: Sequence[Ends]) -> tuple[list[Comparison], list[Comparison]]:
+    """A few images, and those at the ends of metrics that are not among them.
 
-    Every image has one viewer, so that it is in the page once, whatever it is shown for.
+    Every image is in one comparison, so that it is in the page once, whatever it is shown for.
     """
-    chosen = choose(run)
+    sampled = sample_keys(run)
     extreme = {e.key: e.shard for end in ends for e in (*end.worst, *end.best)}
-    wanted = chosen | extreme
-    strips = _strips(run, wanted)
+    shards = sampled | extreme
+    versions = _versions(run, shards)
     ranks = _ranks(run.config, ends)
-    viewers = [
-        Viewer(f"picture-{number}", key, strips[key], ranks.get(key, []))
-        for number, key in enumerate(wanted, start=1)
-        if strips[key]
+    comparisons = [
+        Comparison(f"picture-{number}", key, versions[key], ranks.get(key, []))
+        for number, key in enumerate(shards, start=1)
+        if versions[key]
     ]
     return (
-        [viewer for viewer in viewers if viewer.key in chosen],
-        [viewer for viewer in viewers if viewer.key not in chosen],
+        [comparison for comparison in comparisons if comparison.key in sampled],
+        [comparison for comparison in comparisons if comparison.key not in sampled],
     )
 
 
@@ -73,63 +86,70 @@ def input_is_a_knot(config: Config) -> bool:
 
 
 def _ranks(config: Config, ends: Iterable[Ends]) -> dict[str, list[str]]:
-    """What each key stands out for, in words."""
+    """For each key at an end of a metric: which end, and its value there, in words."""
     label = signal_to_rank(config).label
     ranks: dict[str, list[str]] = {}
     for end in ends:
         for kind, extremes in (("worst", end.worst), ("best", end.best)):
-            for place, extreme in enumerate(extremes, start=1):
-                which = kind if place == 1 else f"{_ordinal(place)} {kind}"
+            for rank, extreme in enumerate(extremes, start=1):
+                which = kind if rank == 1 else f"{_ordinal(rank)} {kind}"
                 value = number(extreme.value, ranked_digits(end.metric))
                 words = f"{which} {end.metric.upper()} at {label}: {value}"
                 ranks.setdefault(extreme.key, []).append(words)
     return ranks
 
 
-def _ordinal(place: int) -> str:
-    return {2: "second", 3: "third"}.get(place, f"{place}th")
+def _ordinal(rank: int) -> str:
+    return {2: "second", 3: "third"}.get(rank, f"{rank}th")
 
 
-def _strips(run: FittedRun, wanted: Mapping[str, str]) -> dict[str, list[View]]:
-    """The pictures of every wanted key, read shard by shard."""
-    strips: dict[str, list[View]] = {key: [] for key in wanted}
-    for shard in dict.fromkeys(wanted.values()):
-        keys = [key for key, place in wanted.items() if place == shard]
-        for key, picture in _shard_pictures(run, shard, keys):
-            strips[key].append(picture)
-    return strips
+def _versions(run: FittedRun, shards: Mapping[str, str]) -> dict[str, list[ImageVersion]]:
+    """The versions of the image of every key, read shard by shard.
+
+    One that cannot be decoded is left out; the tables say why.
+    """
+    versions: dict[str, list[ImageVersion]] = {key: [] for key in shards}
+    limits = run.config.shards.limits()
+    for shard in dict.fromkeys(shards.values()):
+        keys = [key for key, own in shards.items() if own == shard]
+        for stored in _stored_versions(run, shard, keys):
+            for member, data in read_members(run.workspace.store, stored.members):
+                small = _decoded_small(data, limits)
+                if small is not None:
+                    version = ImageVersion(stored.name, stored.role, stored.alpha, small)
+                    versions[member.key].append(version)
+    return versions
 
 
-def _shard_pictures(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterator[tuple[str, View]]:
-    """The states of these images, all of one shard: input, every alpha, reference."""
-    dataset, reference = run.config.restored_name, run.config.reference_name
-    named = set(keys)
-    members = [m for m in run.workspace.members(dataset, shard) if m.key in named]
+class _StoredVersions(NamedTuple):
+    """Where one version of some images is stored."""
+
+    name: str
+    role: Role
+    alpha: float | None
+    members: list[Member]
+
+
+def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterator[_StoredVersions]:
+    """Every version of these images, all of one shard: input, each alpha, reference."""
+    dataset, reference, wanted = run.config.restored_name, run.config.reference_name, set(keys)
+    inputs = [m for m in run.workspace.members(dataset, shard) if m.key in wanted]
     knot = 1.0 if input_is_a_knot(run.config) else None
-    for key, data in _members(members, run.workspace):
-        yield from _picture(run.config, key, data, "input x*", "input", knot)
+    yield _StoredVersions("input x*", "input", knot, inputs)
     for alpha in run.config.enhance.alphas:
         signal = Signal("enhanced", alpha)
         folder = enhanced_folder(dataset, run.operator.name, signal)
         made = members_of(read_table(run.workspace.store, f"{folder}/{shard}.parquet"), folder)
-        for key, data in _members([m for m in made if m.key in named], run.workspace):
-            yield from _picture(run.config, key, data, signal.label, "enhanced", alpha)
-    truths = read_matches(run.workspace, dataset, reference, shard) if reference else {}
-    for key, data in _members([truths[key] for key in keys if key in truths], run.workspace):
-        yield from _picture(run.config, key, data, "reference", "reference", None)
+        yield _StoredVersions(signal.label, "enhanced", alpha, [m for m in made if m.key in wanted])
+    matches = read_matches(run.workspace, dataset, reference, shard) if reference else {}
+    references = [matches[key] for key in keys if key in matches]
+    yield _StoredVersions("reference", "reference", None, references)
 
 
-def _members(members: Sequence[Member], workspace: Workspace) -> Iterator[tuple[str, bytes]]:
-    for member, data in read_members(workspace.store, members):
-        yield member.key, data
-
-
-def _picture(
-    config: Config, key: str, data: bytes, name: str, side: str, alpha: float | None
-) -> Iterator[tuple[str, View]]:
-    """The picture, if it can be decoded; one that cannot has its row in the tables already."""
+def _decoded_small(data: bytes, limits: Limits) -> Thumbnail | None:
+    """A thumbnail of an encoded image; None if it cannot be decoded within the limits."""
     try:
-        pixels: Any = decode(data, config.shards.limits())
+        pixels: Any = decode(data, limits)
     except ImageRefused:
-        return
-    yield key, View(name, side, alpha, thumbnail(pixels))
+        return None
+    return thumbnail(pixels)

@@ -1,17 +1,24 @@
-"""What a reader would miss in the results, and why it is not there."""
+"""Sentences about the metrics that a reader would miss in the results, and why they miss."""
 
 from collections.abc import Mapping, Sequence
 
 from tasks.config import Config
+from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.workspace import CURVE
-from tasks.report.figures import is_curve_measured, perception_column
+from tasks.report.figures import curve_metric, is_curve_measured
 from tasks.report.results import Row, has_values
 
 
 def gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
-    """What a reader would miss in the table, and why it is not there."""
+    """Sentences about what a reader would miss in the results table, and why it is not there.
+
+    Args:
+        config: what was asked for.
+        rows: of the fidelity table.
+        facts: its metadata.
+    """
     shown = [row for row in rows if row["signal"] != CURVE.name]
     found = []
     if config.natural_name == config.reference_name:
@@ -27,18 +34,19 @@ def gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, str]) -> list[
 
 
 def line_in_words(rows: Sequence[Row]) -> str:
-    """What the line of the curve's figure leaves out, if it does."""
-    if perception_column(rows) is None or is_curve_measured(rows):
+    """A sentence that the curve's figure has only the written alphas; empty where it has more."""
+    if curve_metric(rows) is None or is_curve_measured(rows):
         return ""
     return "The line of the curve's figure joins the enhanced alphas, and knows no others."
 
 
 def _curve_gaps(config: Config, rows: Sequence[Row]) -> list[str]:
-    """Points of the curve that have no perceptual distance, though they could have one."""
+    """A sentence if points of the curve have no perceptual distance, and how they get one."""
     curve, note = config.evaluate.curve, line_in_words(rows)
     if not note or curve is None or not config.curve_alphas:
         return []
-    if curve.networks or perception_column(rows) == "gelbrich":
+    metric = curve_metric(rows)
+    if curve.networks or (metric is not None and metric.basis == "patches"):
         return [note]
     return [f"{note} evaluate.curve.networks: true measures all points of the curve."]
 
@@ -68,24 +76,20 @@ def _distortion_gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, st
 
 def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[str]:
     network = config.evaluate.features
-    metrics = "The metrics of features (Fréchet and kernel distance, Inception Score, precision, "
-    metrics += "recall)"
     if network is None:
-        return [f"{metrics} were not asked for (evaluate.features is null)."]
+        return [f"{METRICS_OF_FEATURES} were not asked for (evaluate.features is null)."]
     if not has_values(rows, "frechet"):
         if extractor_identity(network, config.weights) is None:
             return [
-                f"{metrics} are missing: the weights of their network ({network}) could not be "
-                "had. `dotpipe weights pull CONFIG DEST` fetches them on a machine with a "
-                "connection; run `dotpipe run` again when they are there."
+                f"{METRICS_OF_FEATURES} are missing: the weights of their network ({network}) "
+                "could not be had. `dotpipe weights pull CONFIG DEST` fetches them on a machine "
+                "with a connection; run `dotpipe run` again when they are there."
             ]
-        return [f"{metrics} are missing: too few images are large enough for {network}."]
-    lacking = {
-        "frechet_extrapolated": "the extrapolated Fréchet distance",
-        "kernel": "the kernel distance",
-        "precision": "precision and recall",
-    }
-    few = [words for name, words in lacking.items() if not has_values(rows, name)]
+        return [
+            f"{METRICS_OF_FEATURES} are missing: too few images are large enough for {network}."
+        ]
+    features = metrics_of("features")
+    few = [m.scarce for m in features if m.scarce and not has_values(rows, m.column)]
     found = [f"There are too few images for {' and '.join(few)}."] if few else []
     if not has_values(rows, "inception_score"):
         found.append(f"There is no Inception Score: {network} has no classes, or images are few.")

@@ -1,4 +1,4 @@
-"""The report's pages: HTML that needs nothing but itself, and Markdown."""
+"""Pages and their parts: HTML that needs no other file, tables in Markdown, pictures."""
 
 import base64
 import hashlib
@@ -18,8 +18,16 @@ _PARTS = {"style": "report.css", "script": "report.js"}
 """Written into the page; a browser runs no other script than the one with this digest."""
 
 
+class Fact(NamedTuple):
+    """A line of the page: what, its value, and what that means."""
+
+    name: str
+    value: str
+    meaning: str = ""
+
+
 class Thumbnail(NamedTuple):
-    """A small picture as an address that a page can carry in itself."""
+    """A small picture as a `data:` address; width and height are in pixels."""
 
     address: str
     width: int
@@ -27,7 +35,7 @@ class Thumbnail(NamedTuple):
 
 
 def render_report(facts: Mapping[str, Any]) -> str:
-    """The report as one HTML file; every text is escaped."""
+    """The report as one HTML file, made of what its template asks for; every text is escaped."""
     environment = Environment(
         loader=PackageLoader("tasks.report"),
         autoescape=True,
@@ -48,7 +56,7 @@ def render_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def thumbnail(pixels: Pixels) -> Thumbnail:
-    """A picture made smaller if it is large."""
+    """An image (h, w, 3) as WebP, made smaller if a side has more than 320 pixels."""
     image = Image.fromarray(pixels)
     image.thumbnail((_LARGEST_THUMBNAIL, _LARGEST_THUMBNAIL), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -56,8 +64,26 @@ def thumbnail(pixels: Pixels) -> Thumbnail:
     return Thumbnail(data_address(out.getvalue(), "image/webp"), image.width, image.height)
 
 
+def size_of(picture: bytes) -> tuple[int, int]:
+    """Width and height of an encoded picture, in pixels."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return image.size
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in singular or plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def as_text(value: Any) -> str:
+    """A value as the page writes it: floats with four significant digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def data_address(data: bytes, kind: str) -> str:
-    """Bytes as an address that a page can carry in itself."""
+    """Bytes of a media type as a `data:` address, so that the page needs no other file."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
@@ -68,7 +94,7 @@ def _source(environment: Environment, name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """As a content security policy names what a page may run."""
+    """The digest of a text as a content security policy writes it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""What a run was made of, in words for people and in values for machines."""
+"""What a run was made of: lines of words for the page, values for the JSON record."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from tasks.config.sections import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec
 from tasks.io.networks.restorers import restorer_identity
+from tasks.report.pages import Fact, as_text, counted
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
@@ -31,14 +32,6 @@ _MEANINGS = {
 }
 
 
-class Fact(NamedTuple):
-    """A line of a page: what, which, and what that means."""
-
-    name: str
-    value: str
-    meaning: str = ""
-
-
 class Spectra(NamedTuple):
     """Eigenvalues of both covariances and singular values of the map, largest first."""
 
@@ -56,21 +49,22 @@ class Spectra(NamedTuple):
         return cls(source, target, torch.linalg.svdvals(operator.matrix).tolist())
 
     def in_words(self) -> str:
-        """The figure for those who do not see it."""
+        """The operator's figure in words, for those who do not see it."""
         parts = zip(("source variances", "target variances", "gains of the map"), self, strict=True)
         listed = (f"{name} from {values[0]:.3g} down to {values[-1]:.3g}" for name, values in parts)
         return "Spectra on a logarithmic axis: " + ", ".join(listed) + "."
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, in singular or plural."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def run_facts(
     config: Config, provenance: Mapping[str, Any], facts: Mapping[str, str]
 ) -> list[Fact]:
-    """What was run, line by line."""
+    """What was run, line by line: corpora, fit, options, networks.
+
+    Args:
+        config: of the run.
+        provenance: of the operator, as it was fitted.
+        facts: the fidelity table's metadata.
+    """
     return [
         *_corpus_facts(config),
         *_fit_facts(config, provenance),
@@ -82,16 +76,16 @@ def run_facts(
 def operator_facts(
     operator: TransportOperator, provenance: Mapping[str, Any]
 ) -> dict[str, str | int | float | None]:
-    """Numbers to look at before the map is trusted."""
+    """Numbers of the operator that say how far its map can be relied on, by name."""
     known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
     names = ("map_standard_error", "statistics_moved", "refit_beyond")
     return known | {name: provenance.get(name) for name in names}
 
 
 def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
-    """The operator's numbers as lines of a page."""
+    """The operator's numbers as lines of the page; those that are not known are left out."""
     return [
-        Fact(name.replace("_", " "), _text(value), _MEANINGS.get(name, ""))
+        Fact(name.replace("_", " "), as_text(value), _MEANINGS.get(name, ""))
         for name, value in known.items()
         if value is not None
     ]
@@ -117,7 +111,7 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
 
 
 def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
-    """A codec and what pins it down.
+    """A codec in words, with what identifies its weights.
 
     Args:
         spec: of the configuration.
@@ -132,30 +126,25 @@ def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
     return f"{spec.kind} from {spec.weights}, weights with sha256 {weights}"
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _corpus_facts(config: Config) -> list[Fact]:
     corpora = config.corpora
     natural = "what images should look like; the operator aims at them"
     reference = "ground truth of the restored images"
     facts = [_restored_fact(config)]
     if corpora.natural is not None:
-        facts.append(Fact(f"natural: {config.natural_name}", _place(corpora.natural), natural))
+        words = _corpus_in_words(corpora.natural)
+        facts.append(Fact(f"natural: {config.natural_name}", words, natural))
     if corpora.reference is not None:
         meaning = reference if corpora.natural else f"{reference}, and {natural}"
-        place = _place(corpora.reference)
-        facts.append(Fact(f"reference: {config.reference_name}", place, meaning))
+        words = _corpus_in_words(corpora.reference)
+        facts.append(Fact(f"reference: {config.reference_name}", words, meaning))
     return facts
 
 
 def _restored_fact(config: Config) -> Fact:
     name, corpus = f"restored: {config.restored_name}", config.corpora.restored
     if corpus is not None or config.restore is None:
-        return Fact(name, _place(corpus) if corpus else "", "what is enhanced")
+        return Fact(name, _corpus_in_words(corpus) if corpus else "", "what is enhanced")
     steps = [_step(step.kind, dataclasses.asdict(step)) for step in config.degrade]
     steps.append(_step(config.restore.kind, config.restore.model_dump()))
     made = f"made from {config.reference_name}: {', then '.join(steps)}"
@@ -164,11 +153,11 @@ def _restored_fact(config: Config) -> Fact:
 
 def _step(kind: str, options: Mapping[str, Any]) -> str:
     values = {name: value for name, value in options.items() if name != "kind"}
-    listed = ", ".join(f"{name} {_text(value)}" for name, value in values.items() if value)
+    listed = ", ".join(f"{name} {as_text(value)}" for name, value in values.items() if value)
     return f"{kind} ({listed})" if listed else kind
 
 
-def _place(corpus: Corpus) -> str:
+def _corpus_in_words(corpus: Corpus) -> str:
     size = f", shorter side {corpus.resize} pixels" if corpus.resize else ""
     crop = f", central {corpus.crop} × {corpus.crop} pixels" if corpus.crop else ""
     limit = f", the first {counted(corpus.limit, 'image')}" if corpus.limit else ""
@@ -176,7 +165,7 @@ def _place(corpus: Corpus) -> str:
 
 
 def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
-    sides = provenance.get("source_dataset"), provenance.get("target_dataset")
+    datasets = provenance.get("source_dataset"), provenance.get("target_dataset")
     images = counted(provenance.get("images") or 0, "image")
     pairing = {
         "paired": f"paired: both sides of the fit come from the same {images}",
@@ -185,7 +174,7 @@ def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
     weighting = {"uniform": "overlaps averaged", "gaussian": "overlaps weighted by a Gaussian"}
     patch = provenance.get("patch_size", config.patches.size)
     return [
-        Fact("fit", f"from {sides[0]} to {sides[1]}"),
+        Fact("fit", f"from {datasets[0]} to {datasets[1]}"),
         Fact("pairing", pairing.get(str(provenance.get("pairing")), "unknown")),
         *_refit_facts(provenance),
         Fact("codec", codec_in_words(config.codec, provenance.get("codec", {}))),
@@ -194,7 +183,7 @@ def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
 
 
 def _refit_facts(provenance: Mapping[str, Any]) -> list[Fact]:
-    """Whether the operator stayed; nothing where every change of the images means a refit."""
+    """Whether the operator was kept; nothing where every change of the images means a refit."""
     if "refit_beyond" not in provenance:
         return []
     moved, limit = provenance["statistics_moved"], f"refit beyond {provenance['refit_beyond']:g}"
@@ -243,7 +232,7 @@ def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
 
 
 def _restorer_facts(config: Config) -> list[Fact]:
-    """The checkpoint of the restorer, if it has one; the report does not need it any more."""
+    """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
     if config.restore is None:
         return []
     meaning = "network that made the restored images"

@@ -1,4 +1,4 @@
-"""Write the report: tables, figures, pictures, and what was run, in files that open anywhere."""
+"""Write the report: tables, figures, images, and what was run, as HTML, Markdown and JSON."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -29,7 +29,7 @@ from tasks.report.worst_and_best import find_extremes
 _TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
 
 _WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"}}
-"""Where the work was done is nothing that a report is made of."""
+"""What is left out of the report's inputs: where the work was done changes nothing in it."""
 
 
 class ReportJob(Job):
@@ -42,7 +42,7 @@ class ReportJob(Job):
 
 @task(name="report", task_run_name="report {job.config.name}", **SHARD_POLICY)
 def write_report(job: ReportJob) -> None:
-    """Write the report's files; safe to repeat."""
+    """Write the report's files, unless they are there already."""
     settle(job, make_report)
     logger().info("wrote %s.html", job.target.artifact)
 
@@ -79,7 +79,11 @@ def report_artifact(run: FittedRun) -> str:
 
 
 def report_address(config: Config) -> str:
-    """Where the report of a finished run is: a path or a URL."""
+    """The path or URL of the report of a finished run.
+
+    Raises:
+        StepMissing: the operator has not been fitted.
+    """
     run = fitted(Run.of(config))
     return run.workspace.store.address(f"{report_artifact(run)}.html")
 
@@ -99,7 +103,7 @@ def make_report(job: ReportJob) -> None:
     facts: Mapping[str, Any] = page_facts(
         findings,
         ends=ends,
-        viewers=gallery(run, ends),
+        comparisons=gallery(run, ends),
         curve=curve,
         spectrum=operator_spectrum(*findings.spectra),
     )

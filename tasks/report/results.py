@@ -1,54 +1,38 @@
-"""The results as a table: values with errors, and the best ones marked."""
+"""The results of a run as tables: values with their errors, the best ones marked."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tasks.io.artifacts.metric_registry import (
+    Metric,
+    metrics_to_choose_by,
+    perceptual_distances,
+    shown_metrics,
+)
 from tasks.io.workspace import CURVE, Signal
-from tasks.report.figures import perception_column
+from tasks.report.figures import curve_metric
 from tasks.report.pages import render_table
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
 
 
-class Column(NamedTuple):
-    """A column of the results table.
-
-    ``better`` is the arrow's direction; ``digits`` after the point, None for four that
-    count in the column's largest value.
-    """
-
-    name: str
-    title: str
-    better: str = ""
-    unit: str = ""
-    digits: int | None = None
-    error: str = ""
-
-
-COLUMNS = (
-    Column("images", "images", digits=0),
-    Column("psnr", "PSNR", "↑", "dB", 2, "psnr_error"),
-    Column("ssim", "SSIM", "↑", "", 4, "ssim_error"),
-    Column("lpips", "{lpips_name}", "↓", "", 4, "lpips_error"),
-    Column("frechet", "{frechet_name}", "↓", "", None, "frechet_error"),
-    Column("frechet_extrapolated", "{frechet_limit}", "↓"),
-    Column("kernel", "{kernel_name}", "↓", "", None, "kernel_spread"),
-    Column("kernel_corrected", "{kernel_name} corrected", "↓"),
-    Column("inception_score", "IS", "↑", "", 2, "inception_score_spread"),
-    Column("precision", "precision", "↑", "", 3),
-    Column("recall", "recall", "↑", "", 3),
-    Column("gelbrich", "Gelbrich", "↓"),
+_IMAGES = Metric(
+    column="images",
+    basis="image",
+    better=None,
+    meaning="images with distortion metrics",
+    title="images",
+    digits=0,
 )
+"""The first column is no metric, but how many images the means of the others are over."""
 
-
-_MAIN = ("psnr", "ssim", "lpips", "frechet", "kernel", "gelbrich")
-"""What is shown where all of the columns have no room."""
+_ARROWS = {"more": "↑", "less": "↓", None: ""}
 
 
 class Cell(NamedTuple):
-    """A value of the table as text, with its error or without."""
+    """A value of the table as text, its error if it has one, and whether it is marked as best."""
 
     text: str
     error: str = ""
@@ -56,20 +40,27 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Titles of the columns, and the lines; the first cell of a line names it."""
+    """Titles of the columns, and the lines; the first cell of a line says which row it is."""
 
     titles: list[str]
     lines: list[list[Cell]]
 
 
 def results_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
-    """Every signal that is a data set or a control; columns without a value are left out."""
+    """The table of every written alpha and control, the best enhanced values marked.
+
+    Columns without a value are left out.
+
+    Args:
+        rows: of the fidelity table.
+        facts: its metadata, which say what the metrics are called.
+    """
     shown = [row for row in rows if row["signal"] != CURVE.name]
     return _table(shown, facts, [row for row in shown if row["signal"] == "enhanced"])
 
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
-    """The points of the curve, none of them marked."""
+    """The table of the curve's points, no value of which is marked."""
     return _table([row for row in rows if row["signal"] == CURVE.name], facts, [])
 
 
@@ -78,11 +69,13 @@ def results_text(
 ) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of the results table for a terminal.
 
-    There is no room for errors, nor for more than the main columns if there are many.
+    There is no room for errors. If there are many columns, only those that alpha can be chosen
+    by are shown.
     """
     shown = [row for row in rows if row["signal"] != CURVE.name]
-    if sum(has_values(shown, column.name) for column in COLUMNS) > len(_MAIN):
-        kept = ("signal", "alpha", *_MAIN)
+    main = [metric.column for metric in metrics_to_choose_by().values()]
+    if sum(has_values(shown, metric.column) for metric in _columns()) > len(main):
+        kept = ("signal", "alpha", *main)
         shown = [{name: row[name] for name in kept} for row in shown]
     titles, lines = results_table(shown, facts)
     return titles, [[cell.text for cell in line] for line in lines]
@@ -94,102 +87,125 @@ def results_markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     return render_table(titles, [[_marked(cell) for cell in line] for line in lines])
 
 
+def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """Sentences on how the numbers of the results table are to be read."""
+    present = {name for row in rows for name, value in row.items() if value is not None}
+    sentences = [
+        "Means over the images that have the metric; ± is the standard error of one row. All rows "
+        "share the same images, so differences between alphas are known better than ± suggests."
+    ]
+    if present & {"kernel_spread", "inception_score_spread"}:
+        sentences.append(
+            "For kernel distance and Inception Score ± is the spread over subsets or splits."
+        )
+    if "kernel_corrected" in present:
+        sentences.append(
+            f"{facts['kernel_name']} corrected leaves out the comparison of an image with its own "
+            "reference, which makes the plain one too small."
+        )
+    if "frechet_extrapolated" in present:
+        sentences.append("A name with ∞ is extrapolated to infinitely many images.")
+    return " ".join(sentences)
+
+
 def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What each column is called, its unit, and where the better values are."""
-    better = {"↑": "more", "↓": "less", "": ""}
+    """What each column is called, its unit, which values are better, and its error's column."""
     return {
-        column.name: {
-            "title": _title(column, facts),
-            "unit": column.unit or "1",
-            "better": better[column.better],
-            "error": column.error,
+        metric.column: {
+            "title": _title(metric, facts),
+            "unit": metric.unit,
+            "better": metric.better or "",
+            "error": metric.error.column if metric.error else "",
         }
-        for column in COLUMNS
+        for metric in _columns()
     }
 
 
 def curve_names(facts: Mapping[str, str]) -> dict[str, str]:
-    """What the curve's figure calls its distances."""
+    """What the curve's figure calls the distances that it can show, by their columns."""
     return {
-        "frechet": facts["frechet_name"],
-        "lpips": facts["lpips_name"],
-        "gelbrich": "Gelbrich distance of latent patches",
+        metric.column: metric.axis.label.format_map(facts)
+        for metric in perceptual_distances()
+        if metric.axis is not None
     }
 
 
 def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
-    """The curve for those who do not see it."""
-    drawn = perception_column(rows)
-    column = next((each for each in COLUMNS if each.name == drawn), None)
-    if column is None:
+    """The curve's figure in words, for those who do not see it; empty if there is no figure."""
+    drawn = curve_metric(rows)
+    if drawn is None:
         return ""
-    digits = digits_of(column, (row.get(column.name) for row in rows))
+    digits = digits_of(drawn, (row.get(drawn.column) for row in rows))
     points = [
         f"{Signal(row['signal'], row['alpha']).label}: {number(row['psnr'], 2)} dB, "
-        f"{number(row[column.name], digits)}"
+        f"{number(row[drawn.column], digits)}"
         for row in rows
-        if row["signal"] in ("enhanced", "input") and row.get(column.name) is not None
+        if row["signal"] in ("enhanced", "input") and row.get(drawn.column) is not None
     ]
     return (
-        f"Perception-distortion curve, PSNR and {curve_names(facts)[column.name]}. "
+        f"Perception-distortion curve, PSNR and {curve_names(facts)[drawn.column]}. "
         + "; ".join(points)
         + "."
     )
 
 
-def ranked_title(metric: str, facts: Mapping[str, str]) -> str:
-    """A metric of single images, as the tables call it."""
-    column = _column(metric)
-    unit = f" ({column.unit})" if column.unit else ""
-    return f"{_title(column, facts)} {column.better}{unit}"
+def ranked_title(column: str, facts: Mapping[str, str]) -> str:
+    """What the table of best and worst images calls the metric of a column."""
+    metric = _metric(column)
+    unit = f" ({metric.unit})" if metric.unit != "1" else ""
+    return f"{_title(metric, facts)} {_ARROWS[metric.better]}{unit}"
 
 
-def ranked_digits(metric: str) -> int:
-    """How many digits follow the point in a metric of single images."""
-    return _column(metric).digits or 0
+def ranked_digits(column: str) -> int:
+    """How many digits follow the point where images are ranked by the metric of a column."""
+    return _metric(column).digits or 0
 
 
-def _is_best(column: Column, value: float | None, values: Iterable[float | None]) -> bool:
+def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]) -> bool:
     """Whether a value is the best of these."""
     known = [v for v in values if v is not None and not math.isnan(v)]
-    if not column.better or value is None or not known:
+    if metric.better is None or value is None or not known:
         return False
-    return value == (max(known) if column.better == "↑" else min(known))
+    return value == (max(known) if metric.better == "more" else min(known))
 
 
-def _is_ranked(column: Column, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
-    """Whether the best value of a column can be told at all."""
-    if column.name == "frechet_extrapolated":
+def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
+    """Whether a best value of a metric may be marked: not where too few images distort it."""
+    if metric.column == "frechet_extrapolated":
         counts = [row["featured"] for row in rivals if row.get("featured")]
         counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
         return min(counts, default=0) >= int(facts.get("dimension", 0))
-    if column.name == "kernel":
+    if metric.column == "kernel":
         known = [row["kernel"] for row in rivals if row.get("kernel") is not None]
         return not has_values(rivals, "kernel_corrected") and min(known, default=0) >= 0
     return True
 
 
 def number(value: float | None, digits: int) -> str:
-    """A number as the tables show it."""
+    """A number as the tables show it: a dash where it is unknown, ∞ where it is infinite."""
     return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
 
 
-def digits_of(column: Column, values: Iterable[float | None]) -> int:
-    """How many digits follow the point in a column."""
-    if column.digits is not None:
-        return column.digits
+def digits_of(metric: Metric, values: Iterable[float | None]) -> int:
+    """How many digits follow the point in the column of a metric that has these values."""
+    if metric.digits is not None:
+        return metric.digits
     sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
     return min(5, max(0, 3 - math.floor(math.log10(max(sizes))))) if sizes else 4
 
 
-def _title(column: Column, facts: Mapping[str, str]) -> str:
-    """A column's title, the sign of the limit behind the name and before what is in brackets."""
+def _columns() -> tuple[Metric, ...]:
+    return (_IMAGES, *shown_metrics())
+
+
+def _metric(column: str) -> Metric:
+    return next(metric for metric in shown_metrics() if metric.column == column)
+
+
+def _title(metric: Metric, facts: Mapping[str, str]) -> str:
+    """A metric's title, the sign of the limit behind the name and before what is in brackets."""
     name, bracket, rest = facts["frechet_name"].partition(" (")
-    return column.title.format_map({**facts, "frechet_limit": f"{name}∞{bracket}{rest}"})
-
-
-def _column(name: str) -> Column:
-    return next(column for column in COLUMNS if column.name == name)
+    return metric.title.format_map({**facts, "frechet_limit": f"{name}∞{bracket}{rest}"})
 
 
 def has_values(rows: Iterable[Row], name: str) -> bool:
@@ -198,20 +214,22 @@ def has_values(rows: Iterable[Row], name: str) -> bool:
 
 
 def _table(rows: Sequence[Row], facts: Mapping[str, str], rivals: Sequence[Row]) -> Table:
-    columns = [column for column in COLUMNS if has_values(rows, column.name)]
+    """The table of these rows; the best values among the rivals, which are some of them, marked."""
+    metrics = [metric for metric in _columns() if has_values(rows, metric.column)]
     titles = [""]
-    for column in columns:
-        unit = f" ({column.unit})" if column.unit else ""
-        titles.append(f"{_title(column, facts)} {column.better}".rstrip() + unit)
+    for metric in metrics:
+        unit = f" ({metric.unit})" if metric.unit != "1" else ""
+        titles.append(f"{_title(metric, facts)} {_ARROWS[metric.better]}".rstrip() + unit)
     lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
-    for column in columns:
-        digits = digits_of(column, (row.get(column.name) for row in rows))
-        values = [row.get(column.name) for row in rivals]
-        ranked = rivals if _is_ranked(column, rivals, facts) else []
+    for metric in metrics:
+        digits = digits_of(metric, (row.get(metric.column) for row in rows))
+        values = [row.get(metric.column) for row in rivals]
+        ranked = rivals if _is_ranked(metric, rivals, facts) else []
         for line, row in zip(lines, rows, strict=True):
-            value, error = row.get(column.name), row.get(column.error)
+            value = row.get(metric.column)
+            error = row.get(metric.error.column) if metric.error else None
             text = "" if error is None else f"± {number(error, digits)}"
-            best = any(row is rival for rival in ranked) and _is_best(column, value, values)
+            best = any(row is rival for rival in ranked) and _is_best(metric, value, values)
             line.append(Cell(number(value, digits), text, best))
     return Table(titles, lines)
 

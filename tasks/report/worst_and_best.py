@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tasks.config import Config
+from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
-from tasks.io.artifacts.parquet import read_table
-from tasks.io.workspace import Signal, Workspace, metrics_folder
+from tasks.io.artifacts.metric_registry import ranked_metrics
+from tasks.io.workspace import Signal
+from tasks.report.results import number, ranked_digits, ranked_title
 
 SHOWN = 3
-"""So many images at each end."""
-
-MORE_IS_BETTER = {"psnr": True, "ssim": True, "lpips": False}
+"""So many images are named at each end."""
 
 
 class Extreme(NamedTuple):
-    """An image, where it lies, and the value of its metric."""
+    """An image by its key, the name of its shard, and its value of a metric."""
 
     key: str
     shard: str
@@ -25,33 +25,63 @@ class Extreme(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The images at both ends of a metric, from the outermost inward; none in both."""
+    """The images with the worst and the best values of a metric, the outermost first.
+
+    No image is in both.
+    """
 
     metric: str
     worst: list[Extreme]
     best: list[Extreme]
 
+    def in_words(self, facts: Mapping[str, str], anchors: Mapping[str, str]) -> dict[str, Any]:
+        """A line of the page's table of best and worst images.
+
+        Args:
+            facts: the fidelity table's metadata.
+            anchors: where in the page the images are shown, by their keys.
+        """
+        digits = ranked_digits(self.metric)
+        images = {
+            end: [
+                {"key": e.key, "value": number(e.value, digits), "viewer": anchors.get(e.key)}
+                for e in extremes
+            ]
+            for end, extremes in (("worst", self.worst), ("best", self.best))
+        }
+        return {"title": ranked_title(self.metric, facts), **images}
+
+    def in_numbers(self) -> dict[str, Any]:
+        """The same for the JSON record."""
+        return {
+            "metric": self.metric,
+            "worst": [extreme._asdict() for extreme in self.worst],
+            "best": [extreme._asdict() for extreme in self.best],
+        }
+
 
 def signal_to_rank(config: Config) -> Signal:
-    """The written alpha that is nearest to the full transport; the first of these."""
+    """The images that are ranked: those at the written alpha nearest to the full transport."""
     return Signal("enhanced", min(config.enhance.alphas, key=abs))
 
 
 def find_extremes(run: FittedRun) -> list[Ends]:
-    """The ends of every metric that has values."""
-    folder = metrics_folder(run.config.restored_name, run.operator.name, signal_to_rank(run.config))
-    ends = {metric: _Ends(more) for metric, more in MORE_IS_BETTER.items()}
-    for shard in run.workspace.shards(run.config.restored_name):
-        rows = _rows(run.workspace, f"{folder}/{shard}.parquet")
+    """The ends of every metric of single images that has values, at ``signal_to_rank``.
+
+    Raises:
+        ArtifactDamaged: a metric table is not there, or not whole.
+    """
+    ends = {m.column: _Ends(more_is_better=m.better == "more") for m in ranked_metrics()}
+    shards = list(run.workspace.shards(run.config.restored_name))
+    signal = signal_to_rank(run.config)
+    tables = ScoreTables(
+        run.workspace, run.config.restored_name, run.operator.name, signal, shards
+    ).read(["key", "status", *ends])
+    for shard, table in zip(shards, tables, strict=True):
+        rows = [row for row in table.to_pylist() if row["status"] == "ok"]
         for metric, kept in ends.items():
             kept.add(_values(rows, metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
-
-
-def _rows(workspace: Workspace, path: str) -> list[dict[str, Any]]:
-    columns = ["key", "status", *MORE_IS_BETTER]
-    rows: list[dict[str, Any]] = read_table(workspace.store, path, columns).to_pylist()
-    return [row for row in rows if row["status"] == "ok"]
 
 
 def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Iterator[Extreme]:
@@ -63,7 +93,7 @@ def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Itera
 class _Ends:
     """At most ``SHOWN`` images of each end, whatever the number of images seen."""
 
-    def __init__(self, more_is_better: bool) -> None:
+    def __init__(self, *, more_is_better: bool) -> None:
         self.count = 0
         self._sign = 1 if more_is_better else -1
         self._worst: list[Extreme] = []
@@ -81,7 +111,7 @@ class _Ends:
         )
 
     def ends(self, metric: str) -> Ends:
-        """Both ends; of few images, the better half is best and the rest is worst."""
+        """Both ends; if there are few images, the better half is best and the rest is worst."""
         best = self._best[: (self.count + 1) // 2]
         named = {extreme.key for extreme in best}
         return Ends(metric, [e for e in self._worst if e.key not in named], best)

@@ -16,7 +16,7 @@ def outcome_of(index: pa.Table) -> Outcome:
 
 
 def refused_in(table: pa.Table) -> Counter[str]:
-    """How many images of an index, or of a table of metrics, were refused, by kind."""
+    """How many images of an index were refused, by kind of reason."""
     refused = table.filter(pc.equal(table["status"], "refused"))["reason"]
     return Counter(count_reasons([str(reason) for reason in refused.to_pylist()]))
 

@@ -17,7 +17,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
-import tasks.evaluate.fidelity
+import tasks.evaluate.feature_distances
 from dot_kernels import gelbrich_distance
 from dot_kernels.metrics import FrechetEstimate
 from dot_kernels.metrics.feature_statistics import GROUPS
@@ -156,7 +156,7 @@ def by_inception(tmp_path_factory, steps, corpora, inception_file):
     with pytest.MonkeyPatch.context() as patch:
         # Both sides: the network costs a seventh of what it does at 299 pixels.
         patch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
-        patch.setattr(tasks.evaluate.fidelity, "frechet_distance", alone)
+        patch.setattr(tasks.evaluate.feature_distances, "frechet_distance", alone)
         (row,) = pipeline.run(run.config)
         theirs = by_torch_fidelity(
             unpacked(run, "alpha=+0.50", tmp_path_factory.mktemp("enhanced")),

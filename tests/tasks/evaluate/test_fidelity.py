@@ -22,7 +22,8 @@ from tasks.evaluate.summarise import (
     summary_facts,
     write_summary,
 )
-from tasks.io.artifacts.metrics import FIDELITY_SCHEMA, METRICS, write_scores
+from tasks.io.artifacts.metric_registry import metrics_of
+from tasks.io.artifacts.metrics import fidelity_schema, write_scores
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Target
@@ -102,7 +103,7 @@ def test_an_error_is_what_a_bootstrap_finds(measured, numbers):
 def test_means_and_errors_do_not_depend_on_sharding(measured, numbers):
     rows = rows_with(numbers)
     one, other = measured(in_three(rows)), measured([rows[:20], [], rows[20:]])
-    for name in METRICS:
+    for name in (metric.column for metric in metrics_of("image")):
         assert other[name] == pytest.approx(one[name], rel=1e-12)
         assert other[f"{name}_error"] == pytest.approx(one[f"{name}_error"], rel=1e-9)
 
@@ -331,7 +332,7 @@ def table(finished):
 
 def test_every_column_of_the_fidelity_table_says_its_unit_and_meaning(table):
     schema = pq.read_schema(table)
-    assert schema.names == FIDELITY_SCHEMA.names
+    assert schema.names == fidelity_schema().names
     for field in schema:
         assert field.metadata[b"meaning"]
         assert b"unit" in field.metadata
@@ -344,7 +345,7 @@ def test_every_column_of_the_fidelity_table_says_its_unit_and_meaning(table):
 
 def test_every_row_has_every_column(table):
     assert pq.read_table(table).num_rows == 6
-    assert pq.read_schema(table).types == FIDELITY_SCHEMA.types
+    assert pq.read_schema(table).types == fidelity_schema().types
 
 
 def test_pyarrow_duckdb_and_polars_read_the_same_fidelity_table(table):

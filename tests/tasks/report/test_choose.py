@@ -4,10 +4,9 @@ import math
 
 import pytest
 
+from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
-    COLUMNS,
-    MORE_IS_BETTER,
     Bound,
     choose_alpha,
     describe,
@@ -15,9 +14,12 @@ from tasks.report.choose import (
     read_results,
 )
 
+METRICS = metrics_to_choose_by()
+COLUMNS = [metric.column for metric in METRICS.values()]
+
 
 def row(signal, alpha, **numbers):
-    return {"signal": signal, "alpha": alpha, **dict.fromkeys(COLUMNS.values()), **numbers}
+    return {"signal": signal, "alpha": alpha, **dict.fromkeys(COLUMNS), **numbers}
 
 
 CURVE = [
@@ -61,10 +63,10 @@ def test_a_bound_keeps_its_limit_and_what_is_better():
     ]
 
 
-@pytest.mark.parametrize("metric", COLUMNS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_what_is_not_a_number_keeps_no_bound(metric):
     assert not Bound(metric, 1).keeps(math.nan)
-    assert Bound(metric, 1).keeps(math.inf) == (metric in MORE_IS_BETTER)
+    assert Bound(metric, 1).keeps(math.inf) == (METRICS[metric].better == "more")
 
 
 def test_a_bound_reads_as_what_it_asks_for():

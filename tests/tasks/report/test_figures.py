@@ -7,9 +7,9 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from tasks.report.figures import (
+    curve_metric,
     draw_curve,
     operator_spectrum,
-    perception_column,
     perception_distortion_curve,
 )
 
@@ -45,9 +45,9 @@ def test_infinite_psnr_is_left_out_of_the_curve():
 
 
 def test_the_curve_shows_the_best_distance_that_was_measured():
-    assert perception_column([row()]) == "gelbrich"
-    assert perception_column([row(lpips=0.1)]) == "lpips"
-    assert perception_column([row(lpips=0.1), row("curve", frechet=3.0)]) == "frechet"
+    assert curve_metric([row()]).column == "gelbrich"
+    assert curve_metric([row(lpips=0.1)]).column == "lpips"
+    assert curve_metric([row(lpips=0.1), row("curve", frechet=3.0)]).column == "frechet"
     (axes,) = draw_curve([row(frechet=3.0), row(alpha=1.0, frechet=4.0)], NAMES).axes
     assert axes.get_ylabel().startswith("FID")
 

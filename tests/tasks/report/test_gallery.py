@@ -7,47 +7,47 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.report.gallery import choose, gallery, input_is_a_knot
+from tasks.report.gallery import gallery, input_is_a_knot, sample_keys
 from tasks.report.worst_and_best import find_extremes
 
 
-def viewers(run):
+def comparisons(run):
     ends = find_extremes(run.fitted)
     return gallery(run.fitted, ends)
 
 
-def test_every_image_has_one_viewer_whatever_it_is_shown_for(finished):
-    chosen, extremes = viewers(finished)
-    assert [viewer.key for viewer in chosen] == list(choose(finished.opened))
-    keys = [viewer.key for viewer in (*chosen, *extremes)]
+def test_every_image_is_in_one_comparison_whatever_it_is_shown_for(finished):
+    chosen, extremes = comparisons(finished)
+    assert [comparison.key for comparison in chosen] == list(sample_keys(finished.opened))
+    keys = [comparison.key for comparison in (*chosen, *extremes)]
     assert len(keys) == len(set(keys))
-    assert len({viewer.name for viewer in (*chosen, *extremes)}) == len(keys)
+    assert len({comparison.name for comparison in (*chosen, *extremes)}) == len(keys)
 
 
 def test_images_at_the_ends_say_so_wherever_they_are_shown(finished):
     ends = find_extremes(finished.fitted)
-    ranks = {viewer.key: viewer.ranks for group in viewers(finished) for viewer in group}
+    ranks = {shown.key: shown.ranks for group in comparisons(finished) for shown in group}
     worst = ends[0].worst[0]
     assert f"worst PSNR at alpha 0: {worst.value:.2f}" in ranks[worst.key]
     assert any("second best SSIM" in rank for rank in ranks[ends[1].best[1].key])
 
 
-def test_a_viewer_has_every_state_and_the_knots_of_its_slider(finished):
-    for viewer in viewers(finished)[0]:
-        assert [(p.name, p.side, p.alpha) for p in viewer.pictures] == [
+def test_a_comparison_has_every_version_and_the_knots_of_its_slider(finished):
+    for comparison in comparisons(finished)[0]:
+        assert [(p.name, p.role, p.alpha) for p in comparison.pictures] == [
             ("input x*", "input", None),
             ("alpha 0", "enhanced", 0.0),
             ("alpha 0.5", "enhanced", 0.5),
             ("alpha 1", "enhanced", 1.0),
             ("reference", "reference", None),
         ]
-        sizes = {(p.thumbnail.width, p.thumbnail.height) for p in viewer.pictures}
+        sizes = {(p.thumbnail.width, p.thumbnail.height) for p in comparison.pictures}
         assert len(sizes) == 1
 
 
 def test_pictures_are_those_of_their_keys(finished, pixels):
-    (viewer,) = (v for group in viewers(finished) for v in group if v.key == "a/4")
-    (reference,) = (p for p in viewer.pictures if p.side == "reference")
+    (comparison,) = (c for group in comparisons(finished) for c in group if c.key == "a/4")
+    (reference,) = (p for p in comparison.pictures if p.role == "reference")
     data = base64.b64decode(reference.thumbnail.address.partition(",")[2])
     with Image.open(io.BytesIO(data)) as image:
         shown = np.asarray(image.convert("RGB")).astype(float)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.report.pages import render_table, thumbnail
+from tasks.report.pages import counted, render_table, thumbnail
 
 
 def test_a_table_is_markdown():
@@ -22,3 +22,12 @@ def test_a_thumbnail_is_an_address_that_holds_a_small_picture(shape, size):
     assert found.address.startswith("data:image/webp;base64,")
     assert len(found.address) < 2000
     assert (found.width, found.height) == size
+
+
+def test_one_is_singular():
+    assert [counted(n, "image") for n in (0, 1, 2, 1234)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "1,234 images",
+    ]

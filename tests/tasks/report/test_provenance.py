@@ -10,7 +10,6 @@ from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.report.provenance import (
     Spectra,
     codec_in_words,
-    counted,
     operator_lines,
     run_facts,
     weights_of,
@@ -41,15 +40,6 @@ REVISION, DIGEST = "1" * 40, "a" * 64
 )
 def test_a_codec_is_told_in_words_with_its_digest(codec, identity, words):
     assert codec_in_words(codec, identity) == words
-
-
-def test_one_is_singular():
-    assert [counted(n, "image") for n in (0, 1, 2, 1234)] == [
-        "0 images",
-        "1 image",
-        "2 images",
-        "1,234 images",
-    ]
 
 
 def test_spectra_are_those_of_covariances_and_map(rng):

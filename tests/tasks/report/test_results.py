@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tasks.evaluate.summarise import NAMES, warnings_of
-from tasks.io.artifacts.metrics import FIDELITY_SCHEMA
+from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.report.missing_metrics import gaps
 from tasks.report.results import (
     curve_in_words,
@@ -20,13 +20,13 @@ FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS
 
 
 def row(signal="enhanced", alpha=0.0, **values):
-    empty = dict.fromkeys(FIDELITY_SCHEMA.names)
+    empty = dict.fromkeys(fidelity_schema().names)
     return {**empty, "signal": signal, "alpha": alpha, "images": 3, **values}
 
 
 def column(table, title):
-    place = table.titles.index(title)
-    return [line[place] for line in table.lines]
+    index = table.titles.index(title)
+    return [line[index] for line in table.lines]
 
 
 def test_the_best_enhanced_value_of_a_column_is_marked_and_no_control():
@@ -79,7 +79,7 @@ def test_values_stand_with_their_errors_on_as_many_digits():
 
 
 def test_a_terminal_gets_the_main_columns_if_there_are_many():
-    whole = dict.fromkeys(FIDELITY_SCHEMA.names, 0.5) | {"signal": "enhanced"}
+    whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
     titles, _ = results_text([whole], FID)
     main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
     assert titles == ["", *main]
@@ -108,8 +108,8 @@ def test_every_column_says_its_unit_and_its_better_side():
     assert units["frechet"]["title"] == "FID"
     assert units["psnr"]["unit"] == "dB"
     assert {facts["better"] for facts in units.values()} == {"more", "less", ""}
-    assert set(units) <= set(FIDELITY_SCHEMA.names)
-    assert {facts["error"] for facts in units.values()} - {""} <= set(FIDELITY_SCHEMA.names)
+    assert set(units) <= set(fidelity_schema().names)
+    assert {facts["error"] for facts in units.values()} - {""} <= set(fidelity_schema().names)
 
 
 def test_the_sign_of_the_limit_stands_behind_the_name():
@@ -134,7 +134,7 @@ def config(steps):
 
 def test_a_whole_table_has_no_gaps(config, monkeypatch):
     monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: {"net": "alex"})
-    whole = dict.fromkeys(FIDELITY_SCHEMA.names, 0.5) | {"signal": "enhanced"}
+    whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
     assert gaps(config(lpips="alex", features="inception-v3-compat"), [whole], FID) == []
 
 

@@ -10,7 +10,7 @@ def rows(values):
 
 
 def ends(found, *, more=True, cut=None):
-    kept = _Ends(more)
+    kept = _Ends(more_is_better=more)
     for start in range(0, len(found), cut or len(found)):
         kept.add(found[start : start + (cut or len(found))])
     return kept.ends("psnr")
@@ -43,7 +43,7 @@ def test_of_few_images_none_is_both_best_and_worst(count, worst, best):
 
 
 def test_no_more_than_the_ends_are_kept():
-    kept = _Ends(True)
+    kept = _Ends(more_is_better=True)
     for _ in range(5):
         kept.add(rows([float(i) for i in range(100)]))
         assert max(len(kept._worst), len(kept._best)) == SHOWN

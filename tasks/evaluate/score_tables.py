@@ -1,0 +1,50 @@
+"""How evaluation and report read the metric tables of a signal, one per shard, and their records.
+
+What the records hold already is taken from there: how many images were offered and refused, and
+which files were published with a table. Values of metrics, keys, and the reasons of images
+without metrics are in the tables only.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tasks.io.artifacts.parquet import read_table
+from tasks.io.machine.threads import side_by_side
+from tasks.io.workspace import Signal, Workspace, metrics_folder
+
+
+class ScoreTables(NamedTuple):
+    """The metric tables of one signal of an enhanced data set."""
+
+    workspace: Workspace
+    dataset: str
+    operator: str
+    signal: Signal
+    shards: Iterable[str]
+
+    @property
+    def folder(self) -> str:
+        """The folder that has a table of every shard."""
+        return metrics_folder(self.dataset, self.operator, self.signal)
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of the tables, in the order of the shards; several are read at once.
+
+        Raises:
+            ArtifactDamaged: a table is not there, or not whole.
+        """
+        read = partial(read_table, self.workspace.store, columns=columns)
+        return side_by_side(read, (f"{self.folder}/{shard}.parquet" for shard in self.shards))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The bodies of the tables' records, in the order of the shards; several are read at once.
+
+        Each has ``images``, how many the shard has; ``refused``, how many of them could not be
+        enhanced, by kind of reason; and ``files``, the paths published with the table.
+        """
+        survey = self.workspace.ledger.survey(self.folder)
+        records = (survey.records(f"{self.folder}/{shard}")[-1] for shard in self.shards)
+        return side_by_side(self.workspace.ledger.facts, records)
