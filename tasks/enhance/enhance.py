@@ -11,9 +11,9 @@ from dot_kernels import Codec, GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.config.sections import Compute, Enhance
 from tasks.enhance.match import read_matches
-from tasks.enhance.outputs import Features, Finished, Output, Outputs
+from tasks.enhance.outputs import Features, Finished, Output, open_outputs
 from tasks.enhance.perception import Networks
-from tasks.enhance.rendering import CODEC_INPUT, Rendered, Renderer
+from tasks.enhance.rendering import CODEC_INPUT, Gathered, Rendered, Renderer
 from tasks.enhance.scoring import score
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK
@@ -104,7 +104,8 @@ def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
         missing = "no reference corpus"
     with ExitStack() as stack:
         features = _features(job, renderer)
-        outputs = Outputs(workspace, job.tars, job.tables, features, job.options.format, stack)
+        opening = open_outputs(workspace, job.tars, job.tables, features, job.options.format)
+        outputs = stack.enter_context(opening)
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
         finishers = stack.enter_context(ThreadPoolExecutor(cores()))
 
@@ -137,6 +138,7 @@ def _renderer(job: EnhanceJob, workspace: Workspace, device: str, watch: Stopwat
     operator, _, _ = read_operator(workspace, job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
+    measured = scored - {CODEC_INPUT}
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=load(job.compute.precision),
@@ -152,11 +154,7 @@ def _renderer(job: EnhanceJob, workspace: Workspace, device: str, watch: Stopwat
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
-        moments={
-            signal: GaussianMoments.zero(operator.dimension)
-            for signal in scored
-            if signal != CODEC_INPUT
-        },
+        gathered=Gathered(moments={s: GaussianMoments.zero(operator.dimension) for s in measured}),
     )
 
 
@@ -192,7 +190,7 @@ def _features(job: EnhanceJob, renderer: Renderer) -> Features:
         },
         dimension=None if extractor is None else extractor.dimension,
         networks=networks,
-        moments=renderer.moments,
+        moments=renderer.gathered.moments,
     )
 
 

@@ -1,8 +1,8 @@
 """The artifacts of one pass over a shard, open side by side and published together."""
 
 import hashlib
-from collections.abc import Collection, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,6 +19,7 @@ from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
+from tasks.io.store import Store
 from tasks.io.workspace import CURVE, Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
 from tasks.jobs.progress import advance
@@ -59,45 +60,75 @@ class Features:
     moments: dict[Signal, GaussianMoments]
 
 
+@contextmanager
+def open_outputs(
+    workspace: Workspace,
+    tars: Iterable[Output],
+    tables: Iterable[Output],
+    features: Features,
+    file_format: Format,
+) -> Iterator["Outputs"]:
+    """The artifacts of a shard, open for writing; published when the block ends well.
+
+    If the block raises, nothing becomes visible.
+
+    Args:
+        workspace: where they are published.
+        tars: enhanced images, a tar for each alpha.
+        tables: metrics, a table for each signal or for the whole curve.
+        features: what is gathered beside the tables.
+        file_format: of the images in the tars.
+    """
+    with ExitStack() as stack:
+        yield Outputs(
+            workspace.store,
+            _published(tars, workspace, stack),
+            _published(tables, workspace, stack),
+            features,
+            extension_of(file_format),
+            stack.enter_context,
+        )
+
+
+def _published(
+    outputs: Iterable[Output], workspace: Workspace, stack: ExitStack
+) -> dict[Signal, Publication]:
+    """The publication of each output, which ends with the stack."""
+    return {
+        output.signal: stack.enter_context(publishing(workspace, output.target))
+        for output in outputs
+    }
+
+
 class Outputs:
-    """Tars, tables and features of a shard; nothing is visible until the stack closes well."""
+    """Tars, tables and features of a shard, which ``open_outputs`` opens and publishes."""
 
     def __init__(
         self,
-        workspace: Workspace,
-        tars: Iterable[Output],
-        tables: Iterable[Output],
+        store: Store,
+        tars: Mapping[Signal, Publication],
+        tables: Mapping[Signal, Publication],
         features: Features,
-        file_format: Format,
-        stack: ExitStack,
+        extension: str,
+        opened: Callable[[AbstractContextManager[Any]], Any],
     ) -> None:
-        self._extension, self._features = extension_of(file_format), features
-        self._store = workspace.store
-
-        def publication(output: Output) -> Publication:
-            return stack.enter_context(publishing(workspace, output.target))
-
-        self._tars = {output.signal: publication(output) for output in tars}
-        self._tables = {output.signal: publication(output) for output in tables}
-        self._streams = {
-            signal: stack.enter_context(tar.file(f"{tar.artifact}.tar").open("wb"))
-            for signal, tar in self._tars.items()
-        }
+        self._store, self._tars, self._tables = store, tars, tables
+        self._features, self._extension = features, extension
         self._writers = {
-            signal: ShardWriter(tar.artifact.rpartition("/")[2], self._streams[signal])
-            for signal, tar in self._tars.items()
+            signal: ShardWriter(
+                tar.artifact.rpartition("/")[2],
+                opened(tar.file(f"{tar.artifact}.tar").open("wb")),
+            )
+            for signal, tar in tars.items()
         }
-        self._seen = (
-            {}
-            if features.dimension is None
-            else {
-                signal: stack.enter_context(
-                    _Sight(path, features.dimension, features.networks["features"], signal)
+        self._seen: dict[Signal, _FeatureTable] = {}
+        if features.dimension is not None:
+            for signal, path in self._feature_files("parquet").items():
+                network = features.networks["features"]
+                self._seen[signal] = opened(
+                    _FeatureTable(path, features.dimension, network, signal)
                 )
-                for signal, path in self._feature_files("parquet").items()
-            }
-        )
-        self._rows: dict[Signal, list[dict[str, Any]]] = {signal: [] for signal in self._tables}
+        self._rows: dict[Signal, list[dict[str, Any]]] = {signal: [] for signal in tables}
         self._reasons: list[str] = []
         self._images = 0
 
@@ -108,14 +139,14 @@ class Outputs:
         for item in items:
             self._images += 1
             self._reasons += [item.reason] if item.reason is not None else []
-            for signal, rows in item.rows.items():
-                self._rows[signal] += rows
+            for signal, scores in item.rows.items():
+                self._rows[signal] += scores
             for signal, writer in self._writers.items():
                 side = sides.get(item.member.key)
                 writer.add(_image(item, item.files.get(signal), self._extension, side))
-        for signal, sight in self._seen.items():
-            seen = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
-            sight.add([key for key, _ in seen], [row for _, row in seen])
+        for signal, seen in self._seen.items():
+            rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
+            seen.add([key for key, _ in rows], [row for _, row in rows])
         advance(len(items))
 
     def close(self, watch: Stopwatch, remarks: dict[str, int]) -> Outcome:
@@ -129,9 +160,9 @@ class Outputs:
         for signal, table in self._tables.items():
             path = table.file(f"{table.artifact}.parquet")
             write_scores(self._rows[signal], path, self._features.networks)
-        for sight in self._seen.values():
-            sight.close()
-        sums = {s: sight.sums for s, sight in self._seen.items() if sight.sums is not None}
+        for seen in self._seen.values():
+            seen.close()
+        sums = {s: seen.sums for s, seen in self._seen.items() if seen.sums is not None}
         for signal, path in self._feature_files("classes.safetensors", sums).items():
             save_class_sums(sums[signal], path)
         for signal, path in self._feature_files("safetensors", self._features.moments).items():
@@ -173,7 +204,7 @@ def _image(
     )
 
 
-class _Sight:
+class _FeatureTable:
     """The features of one signal, being written, and the sums of its class probabilities."""
 
     def __init__(self, path: Path, dimension: int, network: str, signal: Signal) -> None:

@@ -39,18 +39,18 @@ class Networks:
 
 
 def distortions_along(
-    transported: Transported, references: Tensor, signals: Sequence[Signal]
+    transported: Transported, references: Tensor | None, signals: Sequence[Signal]
 ) -> list[dict[Signal, dict[str, float | None]]]:
     """For each image, its distortions at every alpha of the curve, before clipping.
 
     Args:
         transported: with image interpolation.
-        references: ground truth (b, 3, h, w).
+        references: ground truth (b, 3, h, w); without it no image has any.
         signals: points of the curve.
     """
     direction = transported.direction()
-    if direction is None or not signals:
-        return [{} for _ in references]
+    if direction is None or references is None or not signals:
+        return [{} for _ in transported.images]
     points = [1 - signal.alpha for signal in signals if signal.alpha is not None]
     start = transported.images
     errors = ErrorSums.of(start, direction, references).mean_squared_error(points).T.tolist()

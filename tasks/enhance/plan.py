@@ -1,6 +1,6 @@
 """The plan of an enhancement: which tars and metrics of which shards are missing."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, cached_property, partial
 from os.path import commonprefix
 from typing import Any
@@ -54,26 +54,7 @@ def plan_enhancement(
         if not any(missing_tars) and not any(missing_tables):
             yield Planned(shard, images, None, artifacts, own["shard"] or "")
             continue
-        job = EnhanceJob(
-            workspace=run.workspace.url,
-            dataset=dataset,
-            reference=run.config.reference_name,
-            shard=shard,
-            operator=run.operator.name,
-            tars=tuple(filter(None, missing_tars)),
-            tables=tuple(filter(None, missing_tables)),
-            codec=run.config.codec,
-            options=run.config.enhance,
-            fold=run.config.patches.fold,
-            lpips=plan.lpips_net,
-            network=plan.network,
-            weights=run.config.weights,
-            identities=plan.identities,
-            curve=run.config.curve_alphas,
-            curve_networks=plan.on_curve,
-            compute=run.config.compute,
-            limits=run.config.shards.limits(),
-        )
+        job = plan.job(shard, missing_tars, missing_tables)
         yield Planned(shard, images, job, artifacts, own["shard"] or "")
 
 
@@ -83,17 +64,19 @@ class _Plan:
     def __init__(self, run: FittedRun, start: str) -> None:
         dataset, reference = run.config.restored_name, run.config.reference_name
         self._survey = cache(partial(run.workspace.ledger.survey, start=start))
-        self._config, self._operator = run.config, run.operator
+        self._config, self._operator, self._workspace = run.config, run.operator, run.workspace.url
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
         net, network = run.config.evaluate.lpips, run.config.evaluate.features
         net = net if reference is not None else None
         self._lpips = None if net is None else lpips_identity(net, run.config.weights)
         self._seen_by = None if network is None else extractor_identity(network, run.config.weights)
-        self.identities = {"lpips": self._lpips, "features": self._seen_by}
-        self.lpips_net = net if self._lpips else None
-        self.network = network if self._seen_by else None
-        self.on_curve = run.config.evaluate.curve is not None and run.config.evaluate.curve.networks
+        self._identities = {"lpips": self._lpips, "features": self._seen_by}
+        self._lpips_net = net if self._lpips else None
+        self._network = network if self._seen_by else None
+        self._on_curve = (
+            run.config.evaluate.curve is not None and run.config.evaluate.curve.networks
+        )
 
     def inputs_of(self, shard: str) -> dict[str, str | None]:
         """The digests of a shard's own images, and of what they are matched with."""
@@ -103,6 +86,32 @@ class _Plan:
             match = finished_digest(matches, f"{self._truths}/{shard}", "enhance")
         shards = self._survey(self._dataset)
         return {"shard": finished_digest(shards, f"{self._dataset}/{shard}"), "match": match}
+
+    def job(
+        self, shard: str, tars: Sequence[Output | None], tables: Sequence[Output | None]
+    ) -> EnhanceJob:
+        """The job that makes what is missing of a shard."""
+        config = self._config
+        return EnhanceJob(
+            workspace=self._workspace,
+            dataset=config.restored_name,
+            reference=config.reference_name,
+            shard=shard,
+            operator=self._operator.name,
+            tars=tuple(filter(None, tars)),
+            tables=tuple(filter(None, tables)),
+            codec=config.codec,
+            options=config.enhance,
+            fold=config.patches.fold,
+            lpips=self._lpips_net,
+            network=self._network,
+            weights=config.weights,
+            identities=self._identities,
+            curve=config.curve_alphas,
+            curve_networks=self._on_curve,
+            compute=config.compute,
+            limits=config.shards.limits(),
+        )
 
     def tar(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
         """The enhanced shard at one alpha, if it is missing."""
@@ -142,7 +151,7 @@ class _Plan:
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """What looks at the images of a signal."""
         alphas = {"alphas": self._config.curve_alphas} if signal == CURVE else {}
-        networks = self.identities if signal != CURVE or self.on_curve else {}
+        networks = self._identities if signal != CURVE or self._on_curve else {}
         return alphas | networks | versions_of("image")
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:

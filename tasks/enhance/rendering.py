@@ -18,22 +18,19 @@ from dot_kernels import (
 from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
+from tasks.enhance.pairs import Pair, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along
 from tasks.io.draws import generator_of
-from tasks.io.images.files import too_long
 from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.extractors import Seen
-from tasks.io.shards.loader import Picture, equal_sizes
+from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CONTROLS, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 INPUT, CODEC, CODEC_INPUT = CONTROLS
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
-
-Pair = tuple[Picture, tuple[Picture | None, str | None]]
-"""A picture with its usable ground truth, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +51,24 @@ class Rendered:
     unscored: str | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """What a pass over a shard has gathered so far; grows with every batch."""
+
+    moments: dict[Signal, GaussianMoments]
+    """Of the latent patches of every scored signal: of the latents before decoding for the
+    enhanced images, of E(x*) for the input, and of E(D(E(x))) for the codec."""
+    again: Counter[str] = field(default_factory=Counter)
+    """How many pictures were rendered a second time, by the manner of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renderer:
     """Runs the codec and the transport on pictures, for the wanted signals.
 
-    ``moments`` grows by the latent patches of every scored signal: of the latents
-    before decoding for the enhanced images, of E(x*) for the input, and of
-    E(D(E(x))) for the codec. ``curve`` holds the points of the curve that are wanted;
-    with ``on_curve`` the networks see each of them too. Pictures whose output is not finite
-    are rendered again with the codec that ``precise`` loads, if there is one.
+    ``curve`` holds the points of the curve that are wanted; with ``on_curve`` the networks
+    see each of them too. Pictures whose output is not finite are rendered again with the
+    codec that ``precise`` loads, if there is one.
     """
 
     codec: Codec
@@ -75,16 +81,15 @@ class Renderer:
     batches: Batches
     networks: Networks
     watch: Stopwatch
+    gathered: Gathered
     precise: Callable[[], Codec] | None = None
     curve: tuple[Signal, ...] = ()
     on_curve: bool = False
-    moments: dict[Signal, GaussianMoments] = field(default_factory=dict)
-    again: Counter[str] = field(default_factory=Counter)
 
     @property
     def remarks(self) -> dict[str, int]:
         """What a record should say of how it went."""
-        return self.batches.remarks | self.again
+        return self.batches.remarks | self.gathered.again
 
     def render(
         self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
@@ -96,41 +101,31 @@ class Renderer:
             references: ground truth by key, refused ones included.
             missing: what to say of a picture whose key has no reference.
         """
-        usable = [self._usable(picture) for picture in pictures]
+        usable = without_oversized(pictures, self.options.format)
         for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
-        for group in equal_sizes(usable, self.batch):
-            partners = [_partner(p, references.get(p.member.key), missing) for p in group]
-            pairs = list(zip(group, partners, strict=True))
-            with_truth = [pair for pair in pairs if pair[1][0] is not None]
-            without = [pair for pair in pairs if pair[1][0] is None]
-            for part in filter(None, (with_truth, without)):
-                yield from self._render_pairs(part)
-
-    def _usable(self, picture: Picture) -> Picture:
-        """The picture, without its pixels where they could not be written afterwards."""
-        reason = picture.pixels is not None and too_long(picture.pixels, self.options.format)
-        return picture._replace(pixels=None, reason=reason) if reason else picture
+        for pairs in paired_groups(usable, references, missing, self.batch):
+            yield from self._render_pairs(pairs)
 
     def _render_pairs(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
         """Pictures of one size, that all have a reference or all have none."""
-        again, member = list[Pair](), pairs[0][0].member
+        again, member = list[Pair](), pairs[0].picture.member
         made = self.batches.run(self._render_batch, pairs, member.width * member.height)
         for pair, rendered in zip(pairs, made, strict=True):
             if rendered is None:
-                yield Rendered(picture=pair[0], reason=no_room(pair[0]))
+                yield Rendered(picture=pair.picture, reason=no_room(pair.picture))
             elif rendered.reason == NOT_FINITE and self.precise is not None:
                 again.append(pair)
             else:
                 yield rendered
         if again and self.precise is not None:
-            self.again["again_in_float32"] += len(again)
+            self.gathered.again["again_in_float32"] += len(again)
             yield from replace(self, codec=self.precise(), precise=None)._render_pairs(again)
 
     @torch.inference_mode()
     def _render_batch(self, pairs: Sequence[Pair]) -> list[Rendered]:
-        """The pictures of a batch; ``moments`` grow at the end, when nothing can fail.
+        """The pictures of a batch; what is gathered grows at the end, when nothing can fail.
 
         Not a generator: ``inference_mode`` would end before its body begins.
         """
@@ -142,32 +137,31 @@ class Renderer:
             usable = _all_finite(transported, found.values())
             moments = self._measure(found, transported, usable)
             lpips, features = self._look(found, transported, references)
-            curve = self._distortions(transported, references)
+            curve = distortions_along(transported, references, self.curve)
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
-        rendered_group = []
-        for index, (picture, (_, unscored)) in enumerate(pairs):
-            if not bool(usable[index]):
-                rendered_group.append(Rendered(picture=picture, reason=NOT_FINITE))
-                continue
-            rendered_group.append(
-                Rendered(
-                    picture=picture,
-                    images={signal: tensor[index] for signal, tensor in on_cpu.items()},
-                    reference=None if truth is None else truth[index],
-                    lpips={signal: values[index] for signal, values in lpips.items()},
-                    features={signal: seen[index] for signal, seen in features.items()},
-                    curve=curve[index],
-                    unscored=unscored,
-                )
+        rendered_group = [
+            Rendered(
+                picture=pair.picture,
+                images={signal: tensor[index] for signal, tensor in on_cpu.items()},
+                reference=None if truth is None else truth[index],
+                lpips={signal: values[index] for signal, values in lpips.items()},
+                features={signal: seen[index] for signal, seen in features.items()},
+                curve=curve[index],
+                unscored=pair.unscored,
             )
-        self.moments.update(moments)
+            if bool(usable[index])
+            else Rendered(picture=pair.picture, reason=NOT_FINITE)
+            for index, pair in enumerate(pairs)
+        ]
+        self.gathered.moments.update(moments)
         return rendered_group
 
     def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
         """A batch on both sides of the transport, and its references if it has any."""
-        group, device = [picture for picture, _ in pairs], self.batches.device
-        truths = [p.pixels for _, (p, _) in pairs if p is not None and p.pixels is not None]
+        group, device = [pair.picture for pair in pairs], self.batches.device
+        found = [pair.reference for pair in pairs if pair.reference is not None]
+        truths = [reference.pixels for reference in found if reference.pixels is not None]
         with self.watch.lap("read"):
             images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
         transported = transport_images(
@@ -198,14 +192,6 @@ class Renderer:
             if (seen := self.networks.features(images)) is not None:
                 features[signal] = seen
         return lpips, features
-
-    def _distortions(
-        self, transported: Transported, references: Tensor | None
-    ) -> list[dict[Signal, dict[str, float | None]]]:
-        """The metrics of the curve's points for each picture; none without references."""
-        if references is None:
-            return [{} for _ in transported.images]
-        return distortions_along(transported, references, self.curve)
 
     def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
         if not self.operator.is_stochastic:
@@ -248,7 +234,7 @@ class Renderer:
             else:
                 latents = encode_padded(found[signal], self.codec)
             cells = whole_cells(latents, transported.images, self.codec.factor)
-            grown[signal] = self.moments[signal] + patch_moments(cells[finite], size)
+            grown[signal] = self.gathered.moments[signal] + patch_moments(cells[finite], size)
         return grown
 
 
@@ -257,15 +243,3 @@ def _all_finite(transported: Transported, images: Iterable[Tensor]) -> Tensor:
     made = [*images, transported.latents, transported.mapped_latents]
     decoded = (transported.codec_images, transported.mapped_images)
     return torch.stack([finite(t) for t in (*made, *decoded) if t is not None]).all(dim=0)
-
-
-def _partner(
-    picture: Picture, reference: Picture | None, missing: str
-) -> tuple[Picture | None, str | None]:
-    """The usable ground truth of a picture, or why there is none."""
-    if reference is None or reference.pixels is None:
-        return None, f"reference refused: {reference.reason}" if reference else missing
-    if picture.pixels is not None and reference.pixels.shape != picture.pixels.shape:
-        ours, theirs = (f"{s[1]}×{s[0]}" for s in (picture.pixels.shape, reference.pixels.shape))
-        return None, f"reference of another size: {theirs} against {ours}"
-    return reference, None

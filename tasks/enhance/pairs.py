@@ -1,0 +1,56 @@
+"""Pictures to enhance, each with its ground truth where there is any."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tasks.io.images import Format
+from tasks.io.images.files import too_long
+from tasks.io.shards.loader import Picture, equal_sizes
+
+
+class Pair(NamedTuple):
+    """A decoded picture with its usable ground truth, or with the reason why there is none."""
+
+    picture: Picture
+    reference: Picture | None
+    unscored: str | None
+    """Why the picture cannot be scored; None where there is a reference."""
+
+
+def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
+    """The pictures; those that a file format could not hold lose their pixels for a reason."""
+    return [_checked(picture, file_format) for picture in pictures]
+
+
+def paired_groups(
+    pictures: Sequence[Picture], references: Mapping[str, Picture], missing: str, batch: int
+) -> Iterator[list[Pair]]:
+    """Decoded pictures in groups of one size, that all have a reference or all have none.
+
+    Args:
+        pictures: of one window; those without pixels are left out.
+        references: ground truth by key, refused ones included.
+        missing: what to say of a picture whose key has no reference.
+        batch: pictures in a group, at most.
+    """
+    for group in equal_sizes(pictures, batch):
+        pairs = [_pair(picture, references.get(picture.member.key), missing) for picture in group]
+        with_reference = [pair for pair in pairs if pair.reference is not None]
+        without = [pair for pair in pairs if pair.reference is None]
+        yield from filter(None, (with_reference, without))
+
+
+def _checked(picture: Picture, file_format: Format) -> Picture:
+    reason = picture.pixels is not None and too_long(picture.pixels, file_format)
+    return picture._replace(pixels=None, reason=reason) if reason else picture
+
+
+def _pair(picture: Picture, reference: Picture | None, missing: str) -> Pair:
+    if reference is None:
+        return Pair(picture, None, missing)
+    if reference.pixels is None:
+        return Pair(picture, None, f"reference refused: {reference.reason}")
+    if picture.pixels is not None and reference.pixels.shape != picture.pixels.shape:
+        ours, theirs = (f"{s[1]}×{s[0]}" for s in (picture.pixels.shape, reference.pixels.shape))
+        return Pair(picture, None, f"reference of another size: {theirs} against {ours}")
+    return Pair(picture, reference, None)
