@@ -20,7 +20,7 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import FORGOTTEN, Workspace, alone, dataset_folder, key_digest
-from tasks.shard.index import known_catalogue
+from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.waste import KINDS, by_folder, size_of
 
 
