@@ -175,9 +175,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Show for every step what is done, missing, out of date and why, and failed."""
-    from tasks.upkeep.status import survey_steps
+    from tasks.upkeep.status import status_of_steps
 
-    steps = list(survey_steps(parsed(config)))
+    steps = list(status_of_steps(parsed(config)))
     if as_json:
         typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
