@@ -22,7 +22,7 @@ class OperatorRef(BaseModel):
 
     name: str
     digest: str
-    """Of the bytes of its file."""
+    """Digest of its file, as its record has it."""
     is_stochastic: bool
     """Whether it adds noise: that of a source with a nearly singular covariance does."""
 

@@ -20,7 +20,7 @@ from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 
 _MOST_DIGESTS, _DIGITS = 20_000, 16
-"""Of up to so many keys, an operator's record holds so many hex digits of each digest."""
+"""Up to how many keys an operator's record holds their digests, and hex digits held of each."""
 
 
 class ReduceJob(Job):

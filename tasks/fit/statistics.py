@@ -25,9 +25,9 @@ class Statistics(NamedTuple):
     """The moments of the latent patches of source or target."""
 
     whole: GaussianMoments
-    """Of all images together."""
+    """Moments of all images together."""
     images: dict[str, GaussianMoments]
-    """Of each image by its key; empty if these were not kept."""
+    """Moments of each image by its key; empty if these were not kept."""
 
 
 class MomentFiles(BaseModel):

@@ -117,7 +117,7 @@ class TimedCodec:
 
     @property
     def factor(self) -> int:
-        """Image pixels per latent pixel, along each side."""
+        """Image pixels per latent pixel, along height and width."""
         return self.codec.factor
 
     @property

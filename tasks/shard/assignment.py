@@ -95,7 +95,7 @@ class _KnownShards:
     """The shards of a catalogue, which get back those of their files that still come.
 
     Files come in the order in which the catalogue lists what it was offered, by key and path,
-    so both are read side by side. A shard is complete once each of its listed files has
+    so both are read in one pass. A shard is complete once each of its listed files has
     come, or been skipped because it comes no more. Odd names are in no order that both share;
     they are looked up by their paths, and a shard that misses one is complete at the end.
     """

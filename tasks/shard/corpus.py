@@ -31,7 +31,7 @@ class SourceFile(NamedTuple):
     path: str
     """Path below the corpus's folder."""
     size: int
-    """Of the file, in bytes."""
+    """Size of the file in bytes."""
     version: str
     """What the store says of the file that differs once it is changed."""
     refusal: str = ""

@@ -86,15 +86,11 @@ def restore_shard(job: RestoreJob) -> Outcome:
 
 
 def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
-    """Return a unit for every shard to restore: done ones have no job.
+    """Return a unit for every shard to restore; done ones have no job.
 
     For the data set that is to be enhanced these are all clean shards; for one that is only
-    fitted on, those with images that the fit will choose.
-
-    Args:
-        run: the configuration and its workspace.
-        clean: name of the data set of clean images.
-        dataset: name of the data set of restored images.
+    fitted on, those with images that the fit will select. ``clean`` and ``dataset`` name the
+    data sets of clean and of restored images.
 
     Raises:
         StepMissing: the clean data set is not finished.
@@ -105,6 +101,17 @@ def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
     survey = run.workspace.ledger.survey(dataset_folder(dataset))
     clean_survey = run.workspace.ledger.survey(dataset_folder(clean))
     restorer = restorer_identity(run.config.restore, run.config.weights)
+    job_of = partial(
+        RestoreJob,
+        workspace=run.workspace.url,
+        clean=clean,
+        dataset=dataset,
+        degradations=run.config.degrade,
+        restorer=run.config.restore,
+        limits=run.config.shards.limits(),
+        device=run.config.compute.device,
+        weights=run.config.weights,
+    )
     planned = []
     for shard, (images, chosen) in _wanted(run, clean, dataset).items():
         inputs = {
@@ -113,25 +120,9 @@ def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
             "degradations": repr(run.config.degrade),
             "restorer": restorer,
         }
-        artifact = f"{dataset_folder(dataset)}/{shard}"
-        recipe = Recipe("restore", inputs)
+        recipe, artifact = Recipe("restore", inputs), f"{dataset_folder(dataset)}/{shard}"
         target = recipe.aim(survey, artifact)
-        if target is None:
-            planned.append(Planned(shard, images, None, (artifact,), recipe.mark()))
-            continue
-        job = RestoreJob(
-            workspace=run.workspace.url,
-            target=target,
-            clean=clean,
-            dataset=dataset,
-            shard=shard,
-            chosen=chosen,
-            degradations=run.config.degrade,
-            restorer=run.config.restore,
-            limits=run.config.shards.limits(),
-            device=run.config.compute.device,
-            weights=run.config.weights,
-        )
+        job = None if target is None else job_of(target=target, shard=shard, chosen=chosen)
         planned.append(Planned(shard, images, job, (artifact,), recipe.mark()))
     return planned
 

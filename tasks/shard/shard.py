@@ -65,25 +65,20 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
     catalogue, known = known_catalogue(dataset, survey, run.workspace), run.workspace.forgotten()
     gone = gone_shards(dataset, survey, run.workspace)
     recipe = Recipe("shard", _options(run.config, corpus))
+    job_of = partial(
+        ShardJob,
+        workspace=run.workspace.url,
+        dataset=dataset,
+        corpus=corpus,
+        limits=run.config.shards.limits(),
+        forgotten=tuple(sorted(known)) if corpus.is_tars else (),
+    )
     empty = True
     for shard, files in files_by_shard(corpus, catalogue, known, run.config.shards.images, gone):
         empty = False
-        artifact = f"{folder}/{shard}"
-        own = _own_inputs(files, corpus, known)
+        artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
         target = recipe.aim(survey, artifact, **own)
-        if target is None:
-            yield Planned(shard, len(files), None, (artifact,), recipe.mark(**own))
-            continue
-        job = ShardJob(
-            workspace=run.workspace.url,
-            target=target,
-            dataset=dataset,
-            shard=shard,
-            corpus=corpus,
-            limits=run.config.shards.limits(),
-            files=files,
-            forgotten=tuple(sorted(known)) if corpus.is_tars else (),
-        )
+        job = None if target is None else job_of(target=target, shard=shard, files=files)
         yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
     if empty:
         raise CorpusError(

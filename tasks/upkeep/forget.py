@@ -48,7 +48,7 @@ class _Holder(NamedTuple):
 
 
 class _Reach(NamedTuple):
-    """What keys have gone into."""
+    """The shards, operators and data sets that some keys have gone into."""
 
     shards: dict[str, list[str]]
     """Names of the shards that hold them, by data set, in order."""

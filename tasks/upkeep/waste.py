@@ -24,7 +24,7 @@ class Waste(NamedTuple):
     """What may be removed from a workspace."""
 
     records: list[Record]
-    """Of artifacts that no configuration refers to; their files are removed with them."""
+    """Records of artifacts that no configuration refers to; their files are removed too."""
     files: list[str]
     """Paths of files that no record lists."""
     notes: list[str]

@@ -82,7 +82,7 @@ def moments_of(run, operator):
 
 
 def share_of(run, operator):
-    """How far the statistics are from an operator's own, relative to its sides' distance."""
+    """How far the statistics are from an operator's own, by how far these are apart."""
     now, then = moments_now(run), moments_of(run, operator)
     moved = sum(gelbrich_distance(now[side], then[side]) for side in ("source", "target"))
     return moved / gelbrich_distance(then["source"], then["target"])
