@@ -1,7 +1,8 @@
-"""The conductor: has a pool's workers do what is missing, stage by stage and block by block.
+"""The whole job on many workers: one run submits others, and waits until all is done.
 
-It computes nothing itself, and needs no GPU. All that it knows is the ledger: killed and
-started again it takes up where it stood, and adopts the blocks that it had submitted.
+This run, the conductor, computes nothing itself and needs no GPU. It submits a run for each
+verb, and to enhance, one for each block of shards. It reads from the ledger what is missing, so
+after a crash it goes on where it was, and takes over the runs that it had submitted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ from tasks.report.report import report_address
 Queue = Literal["nightly", "backfill"]
 
 CONDUCTORS = "conductors"
-"""Folder of the claims of conductors: one at a time for a configuration."""
+"""Folder of the claims of conductors, of which a configuration has one at a time."""
 
 
 @flow(name="backfill-in-blocks", flow_run_name="backfill {config.name} in blocks")
@@ -46,6 +47,12 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
     Args:
         config: what is wanted.
         queue: the work queue that the runs are put in.
+
+    Returns:
+        a state whose message says where the report is, or why nothing was done.
+
+    Raises:
+        ShardsFailed: a run was given up, or shards miss something after all have ended well.
     """
     claims, name = Workspace(config.workspace).claims, f"{CONDUCTORS}/{config.name}"
     while True:
@@ -73,7 +80,11 @@ def _conduct(config: Config, pool: Pool) -> State[str]:
 
 
 def _stage(verb: Verb, config: Config, pool: Pool) -> None:
-    """Have one flow run as a whole, if anything is missing that this verb makes."""
+    """Have a worker do one verb as a whole, if anything is missing that it makes.
+
+    Raises:
+        ShardsFailed: its run was given up.
+    """
     if is_finished(config, verb):
         return
     key = f"{flow_run.get_id() or uuid4()}-{FLOWS[verb]}"
@@ -82,9 +93,12 @@ def _stage(verb: Verb, config: Config, pool: Pool) -> None:
 
 
 def _enhance(config: Config, pool: Pool) -> None:
-    """Match the reference, have the shards that miss something enhanced in blocks.
+    """Match the reference here, and have workers enhance the shards that miss something.
 
-    Looks again until no shard misses anything.
+    The ledger is read again after that, until no shard misses anything.
+
+    Raises:
+        ShardsFailed: a run was given up, or the same shards miss something twice.
     """
     run = fitted(Run.of(config))
     for step in steps_of(run):
@@ -122,10 +136,10 @@ def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequ
 
 
 def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
-    """A run for every block of shards of which something is missing, in their order.
+    """Yield a run to request for every block of shards that misses something, in their order.
 
-    Blocks are cut from all shards, done or not, so that a block is the same, and has the
-    same key, whatever of it is done.
+    Blocks are cut from all shards, done or not, so a block holds the same shards and has the
+    same key whatever of it is done.
     """
     config = run.config
     units = plan_enhancement(run, tars=True)
