@@ -80,11 +80,7 @@ def _conduct(config: Config, pool: Pool) -> State[str]:
 
 
 def _stage(verb: Verb, config: Config, pool: Pool) -> None:
-    """Have a worker do one verb as a whole, if anything is missing that it makes.
-
-    Raises:
-        ShardsFailed: its run was given up.
-    """
+    """Have one flow run as a whole, if anything is missing that this verb makes."""
     if is_finished(config, verb):
         return
     key = f"{flow_run.get_id() or uuid4()}-{FLOWS[verb]}"
@@ -93,12 +89,9 @@ def _stage(verb: Verb, config: Config, pool: Pool) -> None:
 
 
 def _enhance(config: Config, pool: Pool) -> None:
-    """Match the reference here, and have workers enhance the shards that miss something.
+    """Match the reference, have the shards that miss something enhanced in blocks.
 
-    The ledger is read again after that, until no shard misses anything.
-
-    Raises:
-        ShardsFailed: a run was given up, or the same shards miss something twice.
+    Looks again until no shard misses anything.
     """
     run = fitted(Run.of(config))
     for step in steps_of(run):
@@ -136,10 +129,10 @@ def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequ
 
 
 def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
-    """Yield a run to request for every block of shards that misses something, in their order.
+    """A run for every block of shards of which something is missing, in their order.
 
-    Blocks are cut from all shards, done or not, so a block holds the same shards and has the
-    same key whatever of it is done.
+    Blocks are cut from all shards, done or not, so that a block is the same, and has the
+    same key, whatever of it is done.
     """
     config = run.config
     units = plan_enhancement(run, tars=True)
