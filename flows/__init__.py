@@ -1,1 +1,1 @@
-"""Prefect flows: the order of the work, and the command line."""
+"""Prefect flows, which do the steps of ``tasks/pipeline.py`` in their order, and the command."""

@@ -1,4 +1,4 @@
-"""The whole job in order; what is done is not done again."""
+"""The whole job in one run: a configuration goes in, the report's address comes out."""
 
 from prefect import flow
 
@@ -17,7 +17,11 @@ from tasks.jobs.events import tell_run
 @at_work
 @connected
 def backfill(config: Config) -> tuple[list[StepReport], str]:
-    """Shard, fit, enhance, evaluate, report; returns the steps and the report's address."""
+    """Shard, fit, enhance, evaluate and report; what is done is not done again.
+
+    Returns:
+        what each step did, and the address of the report.
+    """
     reports = [
         *shard_corpus(config),
         *fit_transport(config),

@@ -1,7 +1,8 @@
-"""The conductor: has a pool's workers do what is missing, stage by stage and block by block.
+"""The whole job on many workers: one run submits others, and waits until all is done.
 
-It computes nothing itself, and needs no GPU. All that it knows is the ledger: killed and
-started again it takes up where it stood, and adopts the blocks that it had submitted.
+This run, the conductor, computes nothing itself and needs no GPU. It submits a run for each
+verb, and to enhance, one for each block of shards. It reads from the ledger what is missing, so
+after a crash it goes on where it was, and takes over the runs that it had submitted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ from tasks.report.report import report_address
 Queue = Literal["nightly", "backfill"]
 
 CONDUCTORS = "conductors"
-"""Folder of the claims of conductors: one at a time for a configuration."""
+"""Folder of the claims of conductors, of which a configuration has one at a time."""
 
 
 @flow(name="backfill-in-blocks", flow_run_name="backfill {config.name} in blocks")
@@ -46,6 +47,12 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
     Args:
         config: what is wanted.
         queue: the work queue that the runs are put in.
+
+    Returns:
+        a state whose message says where the report is, or why nothing was done.
+
+    Raises:
+        ShardsFailed: a run was given up, or shards miss something after all have ended well.
     """
     claims, name = Workspace(config.workspace).claims, f"{CONDUCTORS}/{config.name}"
     while True:

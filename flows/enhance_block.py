@@ -1,4 +1,4 @@
-"""Enhance some shards: what a worker of the pool is given of a large data set."""
+"""Enhance a block of shards: the part of a large data set that one worker is given."""
 
 from prefect import flow
 
@@ -19,7 +19,15 @@ from tasks.io.workspace import Workspace
 def enhance_block(config: Config, operator: OperatorRef, shards: tuple[str, ...]) -> StepReport:
     """Enhance these shards at every alpha, and score them in the same pass.
 
-    The operator is fitted and the reference matched before; see ``backfill_in_blocks``.
+    The operator must be fitted, and the reference matched; see ``backfill_in_blocks``.
+
+    Args:
+        config: what is wanted.
+        operator: that the shards are enhanced with.
+        shards: names of the shards.
+
+    Raises:
+        ShardsFailed: some shards could not be done.
     """
     run = FittedRun(config, Workspace(config.workspace), operator)
     fetch_metric_weights(run)

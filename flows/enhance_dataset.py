@@ -1,4 +1,4 @@
-"""From restored shards and an operator to enhanced shards, one set per alpha."""
+"""Enhance: restored shards and an operator go in, a set of enhanced shards per alpha comes out."""
 
 from prefect import flow
 
@@ -11,7 +11,7 @@ from tasks.config import Config, Run
 @flow(name="enhance-dataset", flow_run_name="enhance {config.name}")
 @at_work
 def enhance_dataset(config: Config) -> list[StepReport]:
-    """Enhance every shard at every alpha, and score it in the same pass."""
+    """Enhance every shard at every alpha, and score it in the same pass; return what was done."""
     reports = do_steps(Run.of(config), "enhance")
     leave_table(reports, "enhanced-data-sets")
     return reports

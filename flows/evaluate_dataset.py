@@ -1,4 +1,4 @@
-"""From enhanced shards to one table of metrics and the report over it."""
+"""Evaluate and report: enhanced shards go in, one table of metrics and a report come out."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tasks.report.report import report_artifact, report_markdown
 @at_work
 @connected
 def evaluate_dataset(config: Config) -> list[StepReport]:
-    """Score what has not been scored, compare features, and summarise."""
+    """Score what has not been scored, compare features, and summarise; return what was done."""
     run = Run.of(config)
     reports = do_steps(run, "evaluate")
     rows = [_plain(row) for row in read_summary(run.workspace, summary_artifact(fitted(run)))]
@@ -32,7 +32,7 @@ def evaluate_dataset(config: Config) -> list[StepReport]:
 @flow(name="report", flow_run_name="report {config.name}")
 @at_work
 def report_dataset(config: Config) -> str:
-    """Write the report; returns its address."""
+    """Write the report; return its address."""
     run = Run.of(config)
     do_steps(run, "report")
     artifact, store = report_artifact(fitted(run)), run.workspace.store
@@ -46,7 +46,7 @@ def report_dataset(config: Config) -> str:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for the dashboard, which shows no null and knows no infinity."""
+    """Return a row with texts instead of nulls and floats, which the dashboard cannot all show."""
     return {
         name: "" if value is None else f"{value:.4g}" if isinstance(value, float) else value
         for name, value in row.items()

@@ -1,4 +1,4 @@
-"""From natural and restored shards to the transport operator between them."""
+"""Fit: natural and restored shards go in, the transport operator between them comes out."""
 
 import dataclasses
 
@@ -15,7 +15,11 @@ from tasks.fit.operators import FittedRun, fitted, read_operator
 @flow(name="fit-transport", flow_run_name="fit {config.name}")
 @at_work
 def fit_transport(config: Config) -> list[StepReport]:
-    """Choose images, measure their latent patches, keep the operator or solve another."""
+    """Select images, measure their latent patches, keep the operator or solve another.
+
+    Returns:
+        what each step did.
+    """
     run = Run.of(config)
     reports = do_steps(run, "fit")
     _leave_operator(fitted(run))
@@ -24,7 +28,7 @@ def fit_transport(config: Config) -> list[StepReport]:
 
 
 def _leave_operator(run: FittedRun) -> None:
-    """Leave what is known of the operator as an artifact of the run."""
+    """Show what is known of the operator in an artifact of the flow run."""
     name = run.operator.name
     operator, _, provenance = read_operator(run.workspace, run.config.restored_name, name)
     facts = {"operator": name, **provenance, **dataclasses.asdict(operator.diagnostics)}

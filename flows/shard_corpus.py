@@ -1,4 +1,4 @@
-"""From folders of images to data sets of shards, restored ones made where asked for."""
+"""Shard: folders of images go in, data sets of shards come out, restored ones if asked for."""
 
 from prefect import flow
 
@@ -13,7 +13,11 @@ from tasks.config import Config, Run
 @at_work
 @connected
 def shard_corpus(config: Config) -> list[StepReport]:
-    """Shard every corpus of the configuration, and make the restored ones."""
+    """Shard every corpus of the configuration, and restore clean images where it says so.
+
+    Returns:
+        what each step did.
+    """
     run = Run.of(config)
     run.workspace.store.sweep()
     run.workspace.claims.sweep()

@@ -1,7 +1,7 @@
-"""The pipeline: every step in order, what it needs, and what does its work.
+"""The pipeline: a run goes in, its steps come out in order, each with its plan and its task.
 
-This is the only place that says the order. The flows do the steps as they stand here, a
-conductor has workers do them, the status counts them, and tests run them without Prefect.
+Only this module says the order. The flows do the steps as they stand here, a conductor has
+workers do them, the status counts them, and tests run them without Prefect.
 """
 
 import gc
@@ -44,54 +44,50 @@ Needs = Literal["nothing", "files", "network", "memory"]
 
 
 class Closing(NamedTuple):
-    """What is made over all units of a step when the last of them is done.
-
-    ``plan`` takes the fingerprints of the units by their names, and gives the job that is
-    missing; ``work`` does it; ``artifact`` is what it makes.
-    """
+    """What is made over all units of a step when the last of them is done."""
 
     artifact: str
+    """Its name."""
     plan: Callable[[Mapping[str, str]], Job | None]
+    """Takes the units' fingerprints by name; returns the job, or None if it is done."""
     work: Task[Any, Any]
 
 
 class Step(NamedTuple):
-    """A step of the pipeline.
-
-    ``plan`` gives its units, and raises StepMissing while what it stands on is not done.
-    """
+    """A step of the pipeline."""
 
     name: str
     verb: Verb
     """The command that does it."""
     plan: Callable[[], Iterable[Planned]]
+    """Returns its units; raises StepMissing while a step that it needs is not done."""
     work: Task[Any, Any]
     """Does the job of one unit."""
     needs: Needs = "nothing"
-    """Of what its jobs need most: ``files`` read and written, a ``network``, or ``memory`` for
-    statistics, they are done side by side by as many as there is of it. Of a step that needs
-    ``nothing``, the flow itself does the jobs one after the other."""
+    """What its jobs need most: ``files`` read and written, a ``network``, or ``memory`` for
+    statistics. This limits how many are done at once. Of a step that needs ``nothing``, the
+    flow itself does the jobs one after the other."""
     prepare: Callable[[], object] | None = None
-    """What has to be at hand before the plan is made; raises where it cannot be had."""
+    """Fetches what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
     repeats: bool = False
-    """Whether its units are part of an earlier step, and done here only where that one was
-    passed over; those who look at the whole pipeline leave it out."""
+    """Whether its units are part of an earlier step, and are done here only if that one was
+    not run; ``whole_pipeline`` leaves it out."""
 
     def units(self) -> Iterator[Planned]:
-        """All units, and what closes the step once they are done."""
+        """Yield all units, and what is made over them when they are done."""
         fingerprints, complete = dict[str, str](), True
         for unit in self.plan():
             fingerprints[unit.unit] = unit.fingerprint
             complete = complete and unit.job is None
             yield unit
-        if self.closing is not None:  # it is needed, though nothing can be said of it before
+        if self.closing is not None:  # counted always, but planned only then
             job = self.closing.plan(fingerprints) if complete else None
             yield Planned("", 0, job, (self.closing.artifact,))
 
 
 def steps_of(run: Run) -> Iterator[Step]:
-    """Every step in its order."""
+    """Yield every step in its order."""
     config, found = run.config, cache(partial(fitted, run))
     for dataset, corpus in config.given_datasets().items():
         units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
@@ -119,16 +115,16 @@ def steps_of(run: Run) -> Iterator[Step]:
 
 
 def whole_pipeline(run: Run) -> Iterator[Step]:
-    """Every step in its order, each unit in one of them only."""
+    """Yield every step in its order, without those whose units are part of an earlier one."""
     return (step for step in steps_of(run) if not step.repeats)
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Python's search for cycles rests while the block runs.
+    """Switch Python's garbage collector for cycles off while the block runs.
 
-    A plan of a large data set is hundreds of thousands of small values without one, and
-    looking at all of them again and again takes a quarter of the time.
+    A plan of a large data set is hundreds of thousands of small values without cycles, and
+    going through all of them again and again takes a quarter of the time.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -141,11 +137,11 @@ def uncollected() -> Iterator[None]:
 
 @uncollected()
 def is_finished(config: Config, verb: Verb | None = None) -> bool:
-    """Whether nothing is left to do; asks the last steps first, as they miss the most.
+    """Return whether nothing is left to do; plans the last steps first, as they miss the most.
 
     Args:
         config: what is wanted.
-        verb: the command whose steps are asked; all by default.
+        verb: the command whose steps are planned; all by default.
     """
     try:
         return all(
@@ -181,13 +177,13 @@ def require_shards(config: Config) -> None:
 
 
 def _index_of(run: Run, dataset: str) -> Closing:
-    """The index over the shards of a data set."""
+    """Return what writes the index over the shards of a data set."""
     artifact = f"{dataset_folder(dataset)}/index"
     return Closing(artifact, partial(plan_index, run, dataset), index_dataset)
 
 
 def _retirement(run: Run) -> list[Planned]:
-    """What is left of shards that are gone; nothing if there is none."""
+    """Return the one unit that removes what is left of gone shards; none if nothing is."""
     job = plan_retirement(run if run.workspace.still else Run.of(run.config, still=True))
     return [] if job is None else [Planned("", 0, job)]
 
@@ -221,7 +217,7 @@ def _matches(run: Run) -> list[Planned]:
 
 
 def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> Iterator[Step]:
-    """The pass of the network over all shards: to enhance and score, or to score what is left."""
+    """Yield the steps of the pass over all shards that enhances and scores, or that only scores."""
     tars = verb == "enhance"
 
     def prepare() -> None:

@@ -1,4 +1,4 @@
-"""The command ``dotpipe``. Starts without Prefect, so that help comes at once."""
+"""The command ``dotpipe``. It loads no Prefect before it is needed, so that help comes at once."""
 
 from flows.cli.commands import app, main
 

@@ -1,4 +1,4 @@
-"""The command `dotpipe`: one verb a step, one configuration for all of them."""
+"""The command `dotpipe`: its verbs, nearly all of which take one configuration."""
 
 import json
 import os
@@ -20,7 +20,9 @@ QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
-"""No telemetry. Logs go to the Prefect server; the terminal has the bars and sentences."""
+"""Settings of Prefect unless the user has others: no telemetry, and no logs on the terminal.
+
+The logs go to the Prefect server; the terminal shows bars and sentences."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +36,7 @@ app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one sentence and exit code 1."""
+    """Run the command line; for an error that a user can mend, print a sentence and exit with 1."""
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
@@ -175,9 +177,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Show for every step what is done, missing, out of date and why, and failed."""
-    from tasks.upkeep.status import survey_steps
+    from tasks.upkeep.status import status_of_steps
 
-    steps = list(survey_steps(parsed(config)))
+    steps = list(status_of_steps(parsed(config)))
     if as_json:
         typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
@@ -214,9 +216,9 @@ def pull(
         raise typer.Exit(1)
 
 
-VERBS: tuple[Callable[..., None], ...] = (
+_OTHERS: tuple[Callable[..., None], ...] = (
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
     *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
 )
-for verb in VERBS:
-    app.command()(verb)
+for _command in _OTHERS:
+    app.command()(_command)

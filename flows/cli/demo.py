@@ -1,4 +1,4 @@
-"""The demonstration: photographs that come with scikit-image, cut into tiles."""
+"""The demonstration: photographs of scikit-image, cut into tiles, and a configuration for them."""
 
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -8,13 +8,15 @@ from PIL import Image
 from tasks.io.errors import ConfigurationError
 
 TILE = 128
+"""Height and width of a tile in pixels."""
+
 NATURAL = ("camera.png", "coffee.png", "motorcycle_left.png")
 REFERENCE = ("astronaut.png", "chelsea.png", "rocket.jpg")
-"""Photographs to fit on, and others to enhance."""
+"""Names of photographs to fit on, and of others to enhance, among scikit-image's data."""
 
 
 def write_demo(folder: Path) -> Path:
-    """Write the tiles and a configuration; returns its path. What is there is kept.
+    """Write the tiles and a configuration, except those that are there; return its path.
 
     Raises:
         ConfigurationError: the folder is a file.
@@ -31,11 +33,11 @@ def write_demo(folder: Path) -> Path:
 
 
 def _cut(name: str, folder: Path) -> None:
-    """The whole tiles of one photograph, as PNG files in a folder of its name."""
+    """Write the whole tiles of one photograph as PNG files, in a folder of its name."""
     tiles = folder / Path(name).stem
     if tiles.exists():
         return
-    aside = folder / f".{tiles.name}"  # whole under its name, or not there at all
+    aside = folder / f".{tiles.name}"  # renamed at the end, so that the folder is whole
     aside.mkdir(parents=True, exist_ok=True)
     with as_file(files("skimage.data") / name) as path, Image.open(path) as opened:
         image = opened.convert("RGB")

@@ -1,4 +1,4 @@
-"""What the commands share: the configuration, Prefect and the bars, the table at the end."""
+"""What the commands share: reading the configuration, Prefect and the bars, the results."""
 
 import warnings
 from collections import Counter
@@ -25,7 +25,15 @@ ConfigPath = Annotated[
 
 
 def run_all(config: Path) -> None:
-    """Do all that is left to do, and show the results; without Prefect if nothing is."""
+    """Do all that is missing, and show the results; Prefect is not started if nothing is.
+
+    Args:
+        config: path of the configuration.
+
+    Raises:
+        CorpusError: the folder of a corpus is not there.
+        ShardsFailed: some shards could not be done.
+    """
     from tasks.pipeline import is_finished
     from tasks.report.report import report_address
     from tasks.shard.corpus import require_sources
@@ -46,7 +54,7 @@ def run_all(config: Path) -> None:
 
 
 def tell_refused(steps: "list[StepReport]") -> None:
-    """Which images a run refused, and what can be done."""
+    """Print how many images a run refused, for which reasons, and what can be done."""
     refused = sum((step.refused for step in steps), Counter[str]())
     if refused:
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
@@ -58,7 +66,16 @@ def tell_refused(steps: "list[StepReport]") -> None:
 
 
 def parsed(config: Path, *, shards: bool = False) -> "Config":
-    """The configuration; with ``shards``, its data sets must be there and up to date."""
+    """Read a configuration.
+
+    Args:
+        config: path of the YAML file.
+        shards: whether its data sets must be there and up to date.
+
+    Raises:
+        ConfigurationError: the file, or the folder of weights that it names, is not right.
+        StepMissing: shards are asked for, and some are missing or out of date.
+    """
     from tasks.config import load_config
     from tasks.upkeep.pull import require_pulled
 
@@ -73,7 +90,10 @@ def parsed(config: Path, *, shards: bool = False) -> "Config":
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """A Prefect server for the flows of the block, and bars on the terminal."""
+    """Run a Prefect server and draw bars on the terminal while the block runs its flows.
+
+    SIGTERM ends the block like Ctrl-C does.
+    """
     from PIL import Image
 
     from flows.service.server import prefect_server
@@ -100,7 +120,11 @@ def watched() -> Iterator[None]:
 
 
 def show_results(config: "Config") -> None:
-    """The table of results, and what must be known of it."""
+    """Print the table of results, and notes on it.
+
+    Raises:
+        StepMissing: there are no results yet.
+    """
     from rich.table import Table
 
     from tasks.config import Run
@@ -122,7 +146,7 @@ def show_results(config: "Config") -> None:
 
 
 def notes(step: "StepStatus") -> Iterator[str]:
-    """What there is to say of a step beside its counts."""
+    """Yield what there is to say of a step beside its counts, a sentence each."""
     if step.note:
         yield step.note
     for reason, count in step.reasons.items():
@@ -135,7 +159,7 @@ def notes(step: "StepStatus") -> Iterator[str]:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """The terminal, or whatever output goes to."""
+    """Return a console that writes to standard output, or to standard error."""
     from rich.console import Console
 
     return Console(stderr=stderr)

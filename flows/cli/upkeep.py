@@ -126,7 +126,7 @@ def forget(
 
 
 def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
-    """All configurations that a workspace serves; the given one as it is now."""
+    """Return all configurations that a workspace serves: the given one first, as it is now."""
     from tasks.config.registry import registered
 
     others = [each for each in registered(workspace.store) if each.name != config.name]
@@ -134,7 +134,7 @@ def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
 
 
 def _damaged(config: "Config") -> "list[Checked]":
-    """Verify a workspace, tell what is damaged, and return it."""
+    """Verify a workspace, print what is damaged, and return it."""
     from tasks.io.workspace import Workspace
     from tasks.upkeep.verify import verify as read_again
 
@@ -166,7 +166,7 @@ def _listed(reasons: Mapping[str, int]) -> str:
 
 
 def _bytes(size: float) -> str:
-    """A size as people read it."""
+    """Return a size with a unit, in steps of 1000."""
     for unit in _UNITS:
         if size < 1000 or unit == _UNITS[-1]:
             break

@@ -1,7 +1,8 @@
 """Decide whether the operator in use stays, or one is fitted to what was measured.
 
-An operator stays as long as the statistics are near those that it was itself fitted on,
-so slow drift adds up and ends in a refit.
+The measured moments and all operators go in; the name of the one to use comes out. An operator
+stays as long as the statistics are near those that it was itself fitted to, so slow drift adds
+up and ends in a refit.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tasks.fit.decision import (
     survey_beside,
 )
 from tasks.fit.select import Selection
-from tasks.fit.statistics import Sides
+from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import CorpusError
 from tasks.io.ledger import Record, summarised
@@ -31,47 +32,52 @@ from tasks.jobs.policy import SHARD_POLICY, logger
 
 
 class DecideJob(Job):
-    """Compare what was measured with the operators that there are."""
+    """Compare the measured moments with the operators that there are."""
 
     target: Target
-    sides: Sides
+    files: MomentFiles
     dataset: str
+    """Name of the data set that is enhanced."""
     ridge: float
     recipe: str
+    """Digest of what operators must share to stand for one another."""
     refit_beyond: float
     void: tuple[Line, ...] = ()
-    """Records of this very decision, whose operator is gone."""
+    """Records of this decision from the same inputs, to be withdrawn, as its operator is gone."""
 
 
 class _Comparison(NamedTuple):
-    """How far the statistics are from an operator's own; the nearest first."""
+    """How far the statistics are from an operator's own; sorts by distance."""
 
     moved: float
+    """Squared Gelbrich distances of source and target from what it was fitted to, added up."""
     apart: float
+    """Squared Gelbrich distance between the source and target that it was fitted to."""
     operator: str
 
     def is_near(self, refit_beyond: float) -> bool:
+        """Return whether the operator may be used for the statistics."""
         return self.moved <= refit_beyond * self.apart
 
 
 @task(name="decide", task_run_name="decide on the operator of {job.dataset}", **SHARD_POLICY)
 def decide_refit(job: DecideJob) -> None:
-    """Write the decision; safe to repeat."""
+    """Write the decision, unless another run has; safe to repeat."""
     make_decision(job)
 
 
 def plan_decision(run: Run, selection: Selection) -> DecideJob | None:
-    """The job that decides; None if that is done, or every change means a refit.
+    """Return the job that decides; None if that is done, or if every change means a refit.
 
     Raises:
         StepMissing: the moments have not been measured.
     """
     if run.config.fit.refit_beyond is None:
         return None
-    sides = Sides.of(run, selection)
-    if find_decision(run, sides) is not None:
+    files = MomentFiles.of(run, selection)
+    if find_decision(run, files) is not None:
         return None
-    artifact, mark = decision_artifact(run.config), decision_mark(run.config, sides)
+    artifact, mark = decision_artifact(run.config), decision_mark(run.config, files)
     records = survey_beside(artifact, run.workspace).records(artifact)
     void = tuple(record for record in records if record.fingerprint == mark)
     return DecideJob(
@@ -79,20 +85,20 @@ def plan_decision(run: Run, selection: Selection) -> DecideJob | None:
         target=Target(
             artifact=artifact,
             fingerprint=mark,
-            inputs=summarised(decision_inputs(run.config, sides)),
+            inputs=summarised(decision_inputs(run.config, files)),
             replaces=bool(records) and not void,
         ),
-        sides=sides,
+        files=files,
         dataset=run.config.restored_name,
         ridge=run.config.fit.ridge,
-        recipe=recipe_digest(run.config, sides),
+        recipe=recipe_digest(run.config, files),
         refit_beyond=run.config.fit.refit_beyond,
         void=void,
     )
 
 
 def make_decision(job: DecideJob) -> None:
-    """Decide, unless another run has; a decision whose operator is gone is withdrawn first."""
+    """Withdraw the decision if its operator is gone, and decide, unless another run has."""
     job.opened().ledger.withdraw(map(Record._make, job.void))
     settle(job, write_decision)
 
@@ -101,7 +107,8 @@ def write_decision(job: DecideJob) -> Decision:
     """Write which operator is used from now on.
 
     Raises:
-        CorpusError: what was measured cannot be compared, nor could it be fitted to.
+        CorpusError: the moments are of too few patches, or of other dimensions than an
+            operator's, so that no transport can be fitted to them.
     """
     workspace = job.opened()
     with publishing(workspace, job.target) as publication:
@@ -113,8 +120,11 @@ def write_decision(job: DecideJob) -> Decision:
 
 
 def _decide(job: DecideJob, workspace: Workspace) -> Decision:
-    """For the operator in use if it is near, else the nearest that is, else a new one."""
-    source, target = (side.whole for side in job.sides.read(workspace))
+    """Return the decision: the operator in use if it is near, else the nearest that is near.
+
+    If none is near, an operator is to be fitted to these statistics.
+    """
+    source, target = (statistics.whole for statistics in job.files.read(workspace))
 
     def compare(operator: str) -> _Comparison:
         return _compared(source, target, operator, job.dataset, workspace)
@@ -124,7 +134,7 @@ def _decide(job: DecideJob, workspace: Workspace) -> Decision:
     if found is None or not found.is_near(job.refit_beyond):
         others = map(compare, (name for name in _comparable(job, workspace) if name != former))
         found = min((each for each in others if each.is_near(job.refit_beyond)), default=found)
-    own = job.sides.operator(job.ridge)
+    own = job.files.operator(job.ridge)
     if found is None:
         return Decision(operator=own, recipe=job.recipe, refit_beyond=job.refit_beyond)
     return Decision(
@@ -138,7 +148,7 @@ def _decide(job: DecideJob, workspace: Workspace) -> Decision:
 
 
 def _in_use(job: DecideJob, workspace: Workspace) -> str | None:
-    """The operator of the last decision, if it is there and the recipe is still the same."""
+    """Return the operator of the last decision; None if it is gone or of another recipe."""
     if not workspace.ledger.records(job.target.artifact):
         return None
     former = Decision.model_validate_json(workspace.store.read(f"{job.target.artifact}.json"))
@@ -147,7 +157,7 @@ def _in_use(job: DecideJob, workspace: Workspace) -> str | None:
 
 
 def _comparable(job: DecideJob, workspace: Workspace) -> Iterator[str]:
-    """The operators of this recipe, whoever has fitted them."""
+    """Yield the names of the operators of this recipe, whichever configuration fitted them."""
     artifact = operator_artifact(job.dataset, "any")
     for record in sorted(survey_beside(artifact, workspace).all()):
         if workspace.ledger.facts(record).get("recipe") == job.recipe:
@@ -161,13 +171,17 @@ def _compared(
     dataset: str,
     workspace: Workspace,
 ) -> _Comparison:
-    """The statistics against those that an operator was fitted on, which its file holds."""
+    """Compare statistics with those that an operator was fitted to, which its file holds.
+
+    Raises:
+        CorpusError: the moments are of too few patches, or of other dimensions.
+    """
     path = f"{operator_artifact(dataset, operator)}.safetensors"
     with workspace.store.fetched(path) as file:
-        _, fitted, _ = load_operator(file, path)
-    pairs = (source, fitted["source"]), (target, fitted["target"])
+        _, own, _ = load_operator(file, path)
+    pairs = (source, own["source"]), (target, own["target"])
     try:
         moved = sum(gelbrich_distance(now, then) for now, then in pairs)
     except ValueError as error:
         raise CorpusError(f"no transport can be fitted: {error}") from error
-    return _Comparison(moved, gelbrich_distance(*fitted.values()), operator)
+    return _Comparison(moved, gelbrich_distance(*own.values()), operator)

@@ -1,8 +1,8 @@
-"""Which operator a configuration uses, where it does not refit at every change.
+"""The decision which operator a configuration uses, if it does not refit at every change.
 
-The decision is an artifact like others: it has a record under a fingerprint of what it was
-made from, so a plan sees whether it is the one for the statistics of now. It names an
-operator, and whoever asks for the operator is told that one.
+A configuration and its moment files go in; the decision for just these comes out, if it has
+been made. It is an artifact like others: its record has the fingerprint of what it was made
+from, so a plan sees whether it is up to date.
 """
 
 import math
@@ -12,103 +12,104 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config, Run
 from tasks.fit.measure import measure_name
-from tasks.fit.statistics import Sides
+from tasks.fit.statistics import MomentFiles
 from tasks.io.ledger import Survey, digest_of
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
 from tasks.jobs import Recipe
 
 
 class Decision(BaseModel):
-    """The operator that is used, and what that rests on."""
+    """The operator that is used, and the comparison that led to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     operator: str
+    """Its name."""
     recipe: str
-    """A digest of what operators must share to stand for one another."""
+    """Digest of what operators must share to stand for one another; see ``recipe_of``."""
     refit_beyond: float
     compared_with: str | None = None
-    """The operator that was in use, or another that is near enough; None without any."""
+    """The operator that was in use, or another that is near enough; None if there is none."""
     moved: float | None = None
-    """Squared Gelbrich distance of the statistics, both sides', from those it was fitted on."""
+    """Squared Gelbrich distances of source and target from those it was fitted to, added up."""
     apart: float | None = None
-    """Squared Gelbrich distance between its own two sides, the unit of ``refit_beyond``."""
+    """Squared Gelbrich distance between the source and target that it was fitted to.
+
+    This is the unit of ``refit_beyond``."""
 
     @property
     def keeps(self) -> bool:
-        """Whether the operator is one from before, rather than of these statistics."""
+        """Whether an operator that was there is used, rather than one fitted to the new moments."""
         return self.operator == self.compared_with
 
     @property
     def share(self) -> float | None:
-        """How far the statistics have moved, in the unit of ``refit_beyond``."""
+        """How far the statistics have moved, in the unit of ``refit_beyond``; None if unknown."""
         if self.moved is None or self.apart is None:
             return None
         return self.moved / self.apart if self.apart else (math.inf if self.moved else 0.0)
 
 
 def decision_artifact(config: Config) -> str:
-    """The decision's name; configurations of other names have their own."""
+    """Return the name of the decision's artifact; each configuration has its own."""
     return f"{moments_folder(config.restored_name, 'in-use')}/{config.name}"
 
 
-def recipe_of(config: Config, sides: Sides) -> dict[str, Any]:
-    """What operators must share to stand for one another, whichever images come and go."""
+def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
+    """Return what operators must share to stand for one another, whichever images come and go."""
     return {
         "measure": measure_name(config),
         "datasets": [config.source_name, config.natural_name],
-        "pairing": sides.pairing,
+        "pairing": files.pairing,
         "ridge": config.fit.ridge,
         "images": config.fit.images,
         "seed": config.fit.seed,
     }
 
 
-def recipe_digest(config: Config, sides: Sides) -> str:
-    """The recipe, as decisions and the records of operators have it."""
-    return digest_of(recipe_of(config, sides))
+def recipe_digest(config: Config, files: MomentFiles) -> str:
+    """Return the digest of the recipe, as decisions and the records of operators hold it."""
+    return digest_of(recipe_of(config, files))
 
 
-def decision_inputs(config: Config, sides: Sides) -> dict[str, Any]:
-    """What a decision is made from."""
-    fitted = sides.inputs(config.fit.ridge)
-    return {**recipe_of(config, sides), **fitted, "refit_beyond": config.fit.refit_beyond}
+def decision_inputs(config: Config, files: MomentFiles) -> dict[str, Any]:
+    """Return what a decision is made from, by name."""
+    own = files.inputs(config.fit.ridge)
+    return {**recipe_of(config, files), **own, "refit_beyond": config.fit.refit_beyond}
 
 
-def decision_mark(config: Config, sides: Sides) -> str:
-    """The fingerprint of a decision."""
-    return Recipe("decide", decision_inputs(config, sides)).mark()
+def decision_mark(config: Config, files: MomentFiles) -> str:
+    """Return the fingerprint of a decision."""
+    return Recipe("decide", decision_inputs(config, files)).mark()
 
 
-def find_decision(run: Run, sides: Sides) -> Decision | None:
-    """The decision for these statistics; None without one, or where its operator is gone.
+def find_decision(run: Run, files: MomentFiles) -> Decision | None:
+    """Return the decision for these moments; None if there is none, or its operator is gone.
 
-    An operator can be forgotten, or withdrawn for damage, and its moments may be gone too;
-    only that of just these statistics can be solved again.
+    An operator can be forgotten, or withdrawn for damage, and the moments that it was fitted to
+    may be gone too. Only one that is fitted to just these moments can be solved again, so a
+    decision for that one holds even if it is not there.
     """
     artifact = decision_artifact(run.config)
-    if (
-        survey_beside(artifact, run.workspace).digest(artifact, decision_mark(run.config, sides))
-        is None
-    ):
+    decisions = survey_beside(artifact, run.workspace)
+    if decisions.digest(artifact, decision_mark(run.config, files)) is None:
         return None
     decision = read_decision(run)
     operator = operator_artifact(run.config.restored_name, decision.operator)
     is_there = bool(survey_beside(operator, run.workspace).records(operator))
-    return (
-        decision if is_there or decision.operator == sides.operator(run.config.fit.ridge) else None
-    )
+    can_be_solved = decision.operator == files.operator(run.config.fit.ridge)
+    return decision if is_there or can_be_solved else None
 
 
 def read_decision(run: Run) -> Decision:
-    """The decision as it was made last."""
+    """Return the decision as it was made last, whether it is up to date or not."""
     return Decision.model_validate_json(
         run.workspace.store.read(f"{decision_artifact(run.config)}.json")
     )
 
 
 def decision_facts(run: Run) -> dict[str, Any]:
-    """What a report says of the decision; nothing where every change means a refit."""
+    """Return what a report says of the decision; empty if every change means a refit."""
     if run.config.fit.refit_beyond is None:
         return {}
     decision = read_decision(run)
@@ -121,5 +122,5 @@ def decision_facts(run: Run) -> dict[str, Any]:
 
 
 def survey_beside(artifact: str, workspace: Workspace) -> Survey:
-    """The records of an artifact's folder."""
+    """Return the ledger's records of all artifacts in the folder of this one."""
     return workspace.ledger.survey(artifact.rpartition("/")[0])

@@ -1,4 +1,4 @@
-"""The network's part of measuring: pictures in, the moments of their latent patches out."""
+"""Encoding: decoded images go in, the moments of their latent patches come out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,18 +20,21 @@ NOT_FINITE = "latents are not finite: use float32, or check the codec"
 
 @dataclass
 class Encoder:
-    """Encodes pictures in batches that fit; loads the codec when the first one comes.
+    """Encodes images in batches that fit into memory; loads the codec when it is first needed.
 
-    What is not finite in a lower precision is encoded again in float32.
+    An image whose latents are not finite in a lower precision is encoded again in float32.
     """
 
     load: Callable[[Precision], Codec]
+    """Returns the codec in a precision."""
     precision: Precision
     batch: int
+    """Images that are encoded together at most."""
     batches: Batches
+    """Runs the codec on batches that fit into memory."""
     watch: Stopwatch
     again: int = field(default=0, init=False)
-    """Pictures that were encoded again in float32."""
+    """Images that were encoded again in float32."""
 
     @cached_property
     def codec(self) -> Codec:
@@ -40,13 +43,18 @@ class Encoder:
 
     @property
     def remarks(self) -> dict[str, int]:
-        """What a record should say of how it went."""
+        """What was out of the ordinary, for the record; see ``Outcome``."""
         return self.batches.remarks | ({"again_in_float32": self.again} if self.again else {})
 
     def measure(
         self, pictures: Sequence[Picture], patch_size: int
     ) -> Iterator[GaussianMoments | str]:
-        """For each picture the moments of its latent patches, or why it has none."""
+        """Yield for each image the moments of its latent patches, or why it has none.
+
+        Args:
+            pictures: of any sizes, in any order, which is kept.
+            patch_size: height and width of a patch in latent pixels.
+        """
         latents: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
         for group in equal_sizes(pictures, self.batch):
             latents |= self._encode(group, self.codec)
@@ -63,7 +71,10 @@ class Encoder:
             return TimedCodec(self.load(precision), self.watch)
 
     def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
-        """Latents (1, c, y, x) of the whole cells of pictures of one size, by key."""
+        """Return the latents of images of one size by key, or why an image has none.
+
+        Latents are (1, c, y, x) of those cells that lie within the image.
+        """
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [picture.pixels for picture in part if picture.pixels is not None]

@@ -1,4 +1,4 @@
-"""Measure the latent patches of a shard: encode its chosen images, take their moments."""
+"""Measure: selected images of a shard go in, the moments of their latent patches come out."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,39 +41,43 @@ from tasks.jobs.progress import advance
 from tasks.jobs.stopwatch import Stopwatch, timed
 
 KEPT_IMAGES, KEPT_DIMENSION = 1000, 512
-"""Up to these, moments are also kept image by image, for error bars."""
+"""Up to so many images of such a dimension, moments are also kept by image, for error bars."""
 
 WHOLE = "all"
-"""Name of a shard's moments in its file; those of an image are named by ``image_name``."""
+"""Name of the moments of all images in a shard's file; ``image_name`` names those of one."""
 
 
 class MeasureJob(Job):
-    """Moments of the latent patches of some images of one shard."""
+    """Measure the moments of the latent patches of some images of one shard."""
 
     target: Target
     dataset: str
     shard: str
     chosen: tuple[str, ...]
+    """Keys of the images, in order."""
     codec: CodecSpec
     patch_size: int
+    """Height and width of a patch in latent pixels."""
     by_image: bool
+    """Whether to keep the moments of each image too."""
     weights: str | None
+    """Folder or bucket of pulled weights; None for this machine's own."""
     compute: Compute
     limits: Limits
 
     def subject(self) -> Subject:
-        """The shard that is measured."""
+        """Return the shard that is measured."""
         return Subject(self.dataset, self.shard)
 
 
 @task(name="measure", task_run_name="measure {job.dataset} {job.shard}", **SHARD_POLICY)
 def measure_shard(job: MeasureJob) -> Outcome:
-    """Write the moments of one shard; safe to repeat."""
+    """Write the moments of one shard, unless another run has; safe to repeat."""
     return told("measured", job, carry_out(job, write_moments))
 
 
 def measure_name(config: Config) -> str:
-    """What moments are measured with; those of other codecs lie beside them."""
+    """Return 16 hex digits that name codec, patch size and precision: a folder's name."""
     inputs = {
         "codec": codec_identity(config.codec, config.weights),
         "patch_size": config.patches.size,
@@ -83,54 +87,67 @@ def measure_name(config: Config) -> str:
 
 
 def plan_measurement(run: Run, dataset: str, chosen: dict[str, list[str]]) -> list[Planned]:
-    """A unit for every shard with chosen images."""
-    folder = moments_folder(dataset, measure_name(run.config))
+    """Return a unit for every shard with selected images; done ones have no job.
+
+    Args:
+        run: the configuration and its workspace.
+        dataset: name of the data set.
+        chosen: keys of the selected images, by shard.
+
+    Raises:
+        StepMissing: a shard is not finished.
+        WeightsMissing: those of the codec are not at hand.
+    """
+    name, by_image = measure_name(run.config), run.config.fit.images <= KEPT_IMAGES
+    folder, images_folder = moments_folder(dataset, name), dataset_folder(dataset)
     survey = run.workspace.ledger.survey(folder)
-    shards = run.workspace.ledger.survey(dataset_folder(dataset))
+    shards = run.workspace.ledger.survey(images_folder)
     planned = []
     for shard, keys in chosen.items():
+        artifact = f"{folder}/{shard}"
         inputs = {
-            "shard": finished_digest(shards, f"{dataset_folder(dataset)}/{shard}"),
+            "shard": finished_digest(shards, f"{images_folder}/{shard}"),
             "keys": keys,
-            "by_image": run.config.fit.images <= KEPT_IMAGES,
-            "measure": measure_name(run.config),
+            "by_image": by_image,
+            "measure": name,
         }
-        target = aim(survey, f"{folder}/{shard}", "measure", inputs)
-        if target is None:
-            planned.append(Planned(shard, len(keys), None, (f"{folder}/{shard}",)))
-            continue
-        job = MeasureJob(
-            workspace=run.workspace.url,
-            target=target,
-            dataset=dataset,
-            shard=shard,
-            chosen=tuple(keys),
-            codec=run.config.codec,
-            patch_size=run.config.patches.size,
-            by_image=run.config.fit.images <= KEPT_IMAGES,
-            weights=run.config.weights,
-            compute=run.config.compute,
-            limits=run.config.shards.limits(),
-        )
-        planned.append(Planned(shard, len(keys), job, (f"{folder}/{shard}",)))
+        target = aim(survey, artifact, "measure", inputs)
+        job = None if target is None else _job_of(run, target, dataset, shard, keys)
+        planned.append(Planned(shard, len(keys), job, (artifact,)))
     return planned
 
 
+def _job_of(run: Run, target: Target, dataset: str, shard: str, keys: list[str]) -> MeasureJob:
+    return MeasureJob(
+        workspace=run.workspace.url,
+        target=target,
+        dataset=dataset,
+        shard=shard,
+        chosen=tuple(keys),
+        codec=run.config.codec,
+        patch_size=run.config.patches.size,
+        by_image=run.config.fit.images <= KEPT_IMAGES,
+        weights=run.config.weights,
+        compute=run.config.compute,
+        limits=run.config.shards.limits(),
+    )
+
+
 def image_name(key: str) -> str:
-    """Name of one image's moments in the file of its shard."""
+    """Return the name of one image's moments in the file of its shard."""
     return f"image/{key}"
 
 
 def plan_both_measurements(run: Run, selection: Selection) -> list[Planned]:
-    """The units of both sides of the fit."""
-    sides = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
+    """Return the units of source and target; see ``plan_measurement``."""
+    both = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
     return [
-        unit for dataset, chosen in sides.items() for unit in plan_measurement(run, dataset, chosen)
+        unit for dataset, chosen in both.items() for unit in plan_measurement(run, dataset, chosen)
     ]
 
 
 def write_moments(job: MeasureJob) -> Outcome:
-    """Measure the chosen images of one shard; not again those that an earlier file has."""
+    """Measure the selected images of one shard, except those that an earlier file holds."""
     with leased(job.compute.device) as device:
         return timed(device, partial(_write, job, device))
 
@@ -176,7 +193,7 @@ def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
 
 
 def _dimension(job: MeasureJob, known: dict[str, GaussianMoments], encoder: Encoder) -> int:
-    """Of the latent patches; the codec is asked only where no moments tell it."""
+    """Return the dimension of a latent patch; loads the codec only if no moments are known."""
     for moments in known.values():
         return moments.dimension
     return encoder.codec.channels * job.patch_size**2
@@ -185,10 +202,9 @@ def _dimension(job: MeasureJob, known: dict[str, GaussianMoments], encoder: Enco
 def _known(
     job: MeasureJob, members: list[Member], workspace: Workspace
 ) -> dict[str, GaussianMoments]:
-    """The moments of images, by key, that an earlier measurement kept and that still hold.
+    """Return the moments by key that an earlier measurement kept of images with the same bytes.
 
-    Its file lies in a folder for just this codec, precision and patch size, and says of
-    which bytes each image was; it counts as long as the ledger vouches for it.
+    Its file was made with this codec, precision and patch size, and holds each image's digest.
     """
     if not job.target.replaces:
         return {}
@@ -208,7 +224,7 @@ def _measured(
     known: dict[str, GaussianMoments],
     encoder: Encoder,
 ) -> Iterator[tuple[Member, GaussianMoments | str]]:
-    """The moments of every image in the order of keys, or why it has none."""
+    """Yield the moments of every image in the order of keys, or why it has none."""
     fresh = _encoded(job, [member for member in members if member.key not in known], encoder)
     for member in members:
         if member.key in known:
@@ -221,7 +237,7 @@ def _measured(
 def _encoded(
     job: MeasureJob, members: list[Member], encoder: Encoder
 ) -> Iterator[GaussianMoments | str]:
-    """The moments of images, encoded window by window, or why there are none."""
+    """Yield the moments of images that are encoded now, or why there are none, in their order."""
     store = job.opened().store
     with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(

@@ -1,4 +1,4 @@
-"""Fitted operators: which one a configuration uses, and reading it."""
+"""Fitted operators: a configuration goes in, the operator that it uses comes out."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,18 +22,20 @@ class OperatorRef(BaseModel):
 
     name: str
     digest: str
+    """Digest of its file, as its record has it."""
     is_stochastic: bool
+    """Whether it adds noise: that of a source with a nearly singular covariance does."""
 
 
 @dataclass(frozen=True)
 class FittedRun(Run):
-    """A run whose operator is known; what every step after the fit is planned from."""
+    """A run whose operator is known: what every step after the fit is planned from."""
 
     operator: OperatorRef
 
 
 def fitted(run: Run) -> FittedRun:
-    """The run with its operator, which is looked for once.
+    """Return the run with its operator, which is looked for here once.
 
     Raises:
         StepMissing: it has not been fitted, or not with these options and images.
@@ -42,7 +44,7 @@ def fitted(run: Run) -> FittedRun:
 
 
 def find_operator(run: Run) -> OperatorRef:
-    """The operator of this configuration.
+    """Return the operator of the run's configuration.
 
     Raises:
         StepMissing: it has not been fitted, or not with these options and images.
@@ -68,7 +70,18 @@ def find_operator(run: Run) -> OperatorRef:
 def read_operator(
     workspace: Workspace, dataset: str, name: str
 ) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
-    """An operator, the moments of both sides, and its provenance; read once per process."""
+    """Return an operator, the moments that it was fitted to, and where these come from.
+
+    The file is read once per process.
+
+    Args:
+        workspace: where it lies.
+        dataset: name of the data set that is enhanced.
+        name: of the operator.
+
+    Returns:
+        the operator; moments by ``source`` and ``target``; facts of the fit by name.
+    """
     path = f"{operator_artifact(dataset, name)}.safetensors"
     with workspace.store.fetched(path) as file:
         return load_operator(file, path)

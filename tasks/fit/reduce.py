@@ -1,4 +1,4 @@
-"""Reduce the moments of both sides to a transport operator."""
+"""Reduce: the moments of source and target go in, a transport operator comes out."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Run
 from tasks.fit.decision import find_decision, recipe_digest
 from tasks.fit.select import Selection
-from tasks.fit.statistics import Side, Sides
+from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.networks.codecs import codec_identity
@@ -20,53 +20,54 @@ from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 
 _MOST_DIGESTS, _DIGITS = 20_000, 16
-"""Up to so many keys an operator's record says what it was fitted on, in so many digits each."""
+"""Up to how many keys an operator's record holds their digests, and hex digits held of each."""
 
 
 class ReduceJob(Job):
     """Solve the operator from these moment files."""
 
     target: Target
-    sides: Sides
+    files: MomentFiles
     ridge: float
     recipe: str
-    """By which later fits tell what they may be compared with."""
+    """Digest of what operators must share to stand for one another, for later decisions."""
     provenance: dict[str, Any]
+    """Facts of the fit by name, which the operator's file holds."""
     fitted_on: tuple[str, ...] | None
-    """Digests of the chosen keys, unless they are too many to be kept."""
+    """First hex digits of the selected keys' digests; None if they are too many to be kept."""
 
 
 @task(name="reduce", task_run_name="reduce to {job.target.artifact}", **SHARD_POLICY)
 def reduce_moments(job: ReduceJob) -> None:
-    """Write the operator; safe to repeat."""
+    """Write the operator, unless another run has; safe to repeat."""
     settle(job, write_operator)
 
 
 def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | None]:
-    """The operator's name, and the job that solves it if it is missing.
+    """Return the operator's name, and the job that solves it; None if it is there.
 
     Raises:
         StepMissing: the moments have not been measured, or it has not been decided whether
             the operator in use stays.
     """
-    sides = Sides.of(run, selection)
-    operator = _operator_of(run, sides)
-    if operator != sides.operator(run.config.fit.ridge):
+    files = MomentFiles.of(run, selection)
+    operator = _operator_of(run, files)
+    if operator != files.operator(run.config.fit.ridge):
         return operator, None
-    inputs = sides.inputs(run.config.fit.ridge)
+    inputs = files.inputs(run.config.fit.ridge)
     artifact = operator_artifact(run.config.restored_name, operator)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
-    if target is not None and survey.artifacts():  # of the same data set, by its own name
-        target = target.model_copy(update={"replaces": True})
     if target is None:
         return operator, None
+    if survey.artifacts():  # other operators of the data set, which have other names
+        target = target.model_copy(update={"replaces": True})
     job = ReduceJob(
         workspace=run.workspace.url,
         target=target,
-        sides=sides,
+        files=files,
         ridge=run.config.fit.ridge,
-        recipe=recipe_digest(run.config, sides),
+        recipe=recipe_digest(run.config, files),
         fitted_on=_fitted_on(selection),
         provenance={
             "pairing": selection.pairing,
@@ -82,11 +83,15 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
     return operator, job
 
 
-def _operator_of(run: Run, sides: Sides) -> str:
-    """The operator in use if one was decided on, else that of these statistics."""
+def _operator_of(run: Run, files: MomentFiles) -> str:
+    """Return the name of the operator that was decided on, or that is fitted to these files.
+
+    Raises:
+        StepMissing: it has not been decided.
+    """
     if run.config.fit.refit_beyond is None:
-        return sides.operator(run.config.fit.ridge)
-    decision = find_decision(run, sides)
+        return files.operator(run.config.fit.ridge)
+    decision = find_decision(run, files)
     if decision is None:
         raise StepMissing(
             "it must be decided whether the operator in use stays, but is not; run `dotpipe fit "
@@ -96,31 +101,36 @@ def _operator_of(run: Run, sides: Sides) -> str:
 
 
 def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
-    """Whether an operator with these facts in its record may know one of the keys."""
+    """Return whether an operator may have been fitted with an image that has one of the keys.
+
+    Args:
+        keys: of images.
+        facts: of the operator's record; without the digests of its keys the answer is yes.
+    """
     digests = facts.get("fitted_on")
     return digests is None or not {key_digest(key)[:_DIGITS] for key in keys}.isdisjoint(digests)
 
 
 def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
-    sides = (selection.source, selection.target)
-    keys = {key for side in sides for chosen in side.values() for key in chosen}
+    shards = (*selection.source.values(), *selection.target.values())
+    keys = {key for selected in shards for key in selected}
     if len(keys) > _MOST_DIGESTS:
         return None
     return tuple(sorted(key_digest(key)[:_DIGITS] for key in keys))
 
 
 def write_operator(job: ReduceJob) -> TransportDiagnostics:
-    """Merge, solve, and write the operator with both moments and its provenance.
+    """Merge the moments, solve the operator, and write it with these moments and its provenance.
 
     Raises:
-        CorpusError: the images do not give a transport; says why.
+        CorpusError: no transport can be fitted to the moments; the message says why.
     """
     workspace = job.opened()
     with publishing(workspace, job.target) as publication:
-        source, target = job.sides.read(workspace)
+        source, target = job.files.read(workspace)
         totals = {"source": source.whole, "target": target.whole}
         try:
-            operator = solve_transport(totals["source"], totals["target"], ridge=job.ridge)
+            operator = solve_transport(source.whole, target.whole, ridge=job.ridge)
         except ValueError as error:
             raise CorpusError(f"no transport can be fitted: {error}") from error
         spread = _standard_error(source, target, job.ridge)
@@ -133,9 +143,9 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
     return operator.diagnostics
 
 
-def _standard_error(source: Side, target: Side, ridge: float) -> float | None:
-    """Of the map, by the images on both sides; None where theirs were not kept."""
+def _standard_error(source: Statistics, target: Statistics, ridge: float) -> float | None:
+    """Return the map's standard error; None if moments were not kept image by image."""
     if not source.images or not target.images:
         return None
-    sides = list(source.images.values()), list(target.images.values())
-    return map_standard_error(*sides, ridge=ridge)
+    images = list(source.images.values()), list(target.images.values())
+    return map_standard_error(*images, ridge=ridge)

@@ -1,8 +1,11 @@
-"""Choose the images an operator is fitted on: a seeded sample, in pairs where there are."""
+"""Select: two data sets go in, the images that an operator is fitted on come out.
+
+They are a seeded sample, in pairs of restored and natural images if the data sets share keys.
+"""
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from prefect import task
@@ -21,63 +24,72 @@ Pairing = Literal["auto", "paired", "unpaired"]
 ENOUGH_PAIRS = 10
 """From so many shared keys on, ``auto`` fits on pairs even if most images have none."""
 
+Listing = Callable[[], Iterable[tuple[str, str]]]
+"""Lists the key and shard of every image of a data set, in the order of keys."""
+
 
 class Selection(BaseModel):
-    """The chosen keys of both sides by shard, and how they were chosen."""
+    """The selected images of source and target, and how they were selected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pairing: Literal["paired", "unpaired"]
     pairs: int
-    """Keys that the corpora share."""
+    """How many keys the data sets share."""
     source: dict[str, list[str]]
+    """Keys of the selected restored images, by shard."""
     target: dict[str, list[str]]
+    """Keys of the selected natural images, by shard."""
 
     @property
     def images(self) -> int:
-        """Images on the source's side."""
+        """How many images were selected of the source."""
         return sum(len(keys) for keys in self.source.values())
 
 
 class SelectJob(Job):
-    """Choose images from two data sets."""
+    """Select images of two data sets."""
 
     target: Target
     source_dataset: str
     target_dataset: str
     images: int
+    """How many to select of each, at most."""
     pairing: Pairing
     seed: int
 
 
 @task(name="select", task_run_name="select of {job.source_dataset}", **SHARD_POLICY)
 def select_images(job: SelectJob) -> None:
-    """Write the choice of images."""
+    """Write the selection, unless another run has; safe to repeat."""
     settle(job, write_selection)
 
 
 def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
-    """The artifact that holds the choice, and the job that makes it if it is missing."""
-    names = run.config.source_name, run.config.natural_name
+    """Return the selection's artifact, and the job that makes it; None if it is there.
+
+    Raises:
+        StepMissing: the index of a data set is not finished.
+    """
+    datasets = {"source": run.config.source_name, "target": run.config.natural_name}
     inputs: dict[str, Any] = {
         "pairing": run.config.pairing,
         "images": run.config.fit.images,
         "seed": run.config.fit.seed,
     }
-    for side, name in zip(("source", "target"), names, strict=True):
-        survey = run.workspace.ledger.survey(dataset_folder(name))
-        inputs[side] = finished_digest(survey, f"{dataset_folder(name)}/index")
-    artifact = f"{moments_folder(run.config.restored_name, 'selection')}"
-    target = aim(
-        run.workspace.ledger.survey(artifact.rpartition("/")[0]), artifact, "select", inputs
-    )
+    for role, dataset in datasets.items():
+        survey = run.workspace.ledger.survey(dataset_folder(dataset))
+        inputs[role] = finished_digest(survey, f"{dataset_folder(dataset)}/index")
+    artifact = moments_folder(run.config.restored_name, "selection")
+    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
+    target = aim(survey, artifact, "select", inputs)
     if target is None:
         return artifact, None
     job = SelectJob(
         workspace=run.workspace.url,
         target=target,
-        source_dataset=names[0],
-        target_dataset=names[1],
+        source_dataset=datasets["source"],
+        target_dataset=datasets["target"],
         images=run.config.fit.images,
         pairing=run.config.pairing,
         seed=run.config.fit.seed,
@@ -86,18 +98,18 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
 
 
 def read_selection(workspace: Workspace, artifact: str) -> Selection:
-    """The choice of images."""
+    """Return the selection that an artifact holds."""
     return Selection.model_validate_json(workspace.store.read(f"{artifact}.json"))
 
 
 def write_selection(job: SelectJob) -> Selection:
-    """Choose, and write the choice.
+    """Select images, and write which.
 
     Raises:
-        CorpusError: a side is empty, or pairs are asked for and there are none.
+        CorpusError: a data set is empty, or pairs are asked for and there are none.
     """
     workspace = job.opened()
-    selection = choose(
+    selection = draw_selection(
         lambda: workspace.keys(job.source_dataset),
         lambda: workspace.keys(job.target_dataset),
         job,
@@ -109,53 +121,89 @@ def write_selection(job: SelectJob) -> Selection:
     return selection
 
 
-def choose(source: Any, target: Any, job: SelectJob) -> Selection:
-    """The choice between two sides, each a function that lists keys and shards in order."""
-    pairs = total = 0
-    for _, partner in _joined(source(), target()):
+def draw_selection(source: Listing, target: Listing, job: SelectJob) -> Selection:
+    """Return the images that are drawn by a hash of their keys, whatever shards they lie in.
+
+    Args:
+        source: lists the restored images.
+        target: lists the natural images.
+        job: how many to draw, with which seed, and whether in pairs.
+
+    Raises:
+        CorpusError: a data set is empty, or pairs are asked for and there are none.
+    """
+    targets = pairs = 0
+    for _, partner in _partners(source(), target()):
+        targets += 1
         pairs += partner is not None
-        total += 1
     paired = job.pairing == "paired" or (
-        job.pairing == "auto" and pairs > 0 and (pairs >= ENOUGH_PAIRS or pairs == total)
+        job.pairing == "auto" and pairs > 0 and (pairs >= ENOUGH_PAIRS or pairs == targets)
     )
-    if not paired:
-        chosen = [sample(side(), job.images, job.seed) for side in (source, target)]
-        if not all(chosen):
-            raise CorpusError(
-                "fit needs images on both sides, got none of "
-                f"{job.target_dataset if chosen[0] else job.source_dataset}; the column `reason` "
-                "of its index says why they were refused"
-            )
-    elif pairs == 0:
+    drawn = _draw_pairs(source, target, job) if paired else _draw_apart(source, target, job)
+    return Selection(
+        pairing="paired" if paired else "unpaired",
+        pairs=pairs,
+        source=by_shard(drawn[0]),
+        target=by_shard(drawn[1]),
+    )
+
+
+def _draw_apart(
+    source: Listing, target: Listing, job: SelectJob
+) -> tuple[list[Place], list[Place]]:
+    """Return images of source and target, drawn from each for itself, in the order of keys.
+
+    Raises:
+        CorpusError: one of them is empty.
+    """
+    sources, targets = (sample(listing(), job.images, job.seed) for listing in (source, target))
+    if not sources or not targets:
+        raise CorpusError(
+            "fit needs images on both sides, got none of "
+            f"{job.target_dataset if sources else job.source_dataset}; the column `reason` "
+            "of its index says why they were refused"
+        )
+    return sources, targets
+
+
+def _draw_pairs(
+    source: Listing, target: Listing, job: SelectJob
+) -> tuple[list[Place], list[Place]]:
+    """Return images of source and target with the same keys, in the order of keys.
+
+    Raises:
+        CorpusError: there are no pairs.
+    """
+    found = _partners(source(), target())
+    shared = ((place, partner) for place, partner in found if partner is not None)
+    drawn = heapq.nsmallest(job.images, shared, key=lambda both: hash_of(both[0].key, job.seed))
+    if not drawn:
         raise CorpusError(
             "fit.pairing is paired, so natural and restored images must share keys (paths "
             f"without extension), got none in common: {_examples(source(), target())}"
         )
-    else:
-        shared = (both for both in _joined(source(), target()) if both[1] is not None)
-        drawn = heapq.nsmallest(job.images, shared, key=lambda both: hash_of(both[0].key, job.seed))
-        ordered = sorted(drawn)
-        chosen = [[both[1] for both in ordered if both[1]], [both[0] for both in ordered]]
-    return Selection(
-        pairing="paired" if paired else "unpaired",
-        pairs=pairs,
-        source=by_shard(chosen[0]),
-        target=by_shard(chosen[1]),
-    )
+    targets, sources = zip(*sorted(drawn), strict=True)
+    return list(sources), list(targets)
 
 
-def _joined(
+def _partners(
     source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[Place, Place | None]]:
-    """Every target with the source of the same key; both sides are in order of keys."""
-    sources = iter(source)
-    here = next(sources, None)
+    """Yield every image of the target, with that of the source that has its key, if one has.
+
+    Args:
+        source: key and shard of every image, in the order of keys.
+        target: the same.
+    """
+    sources = map(Place._make, source)
+    candidate = next(sources, None)
     for place in map(Place._make, target):
-        while here is not None and here[0] < place.key:
-            here = next(sources, None)
-        yield place, Place(*here) if here is not None and here[0] == place.key else None
+        while candidate is not None and candidate.key < place.key:
+            candidate = next(sources, None)
+        is_partner = candidate is not None and candidate.key == place.key
+        yield place, candidate if is_partner else None
 
 
 def _examples(source: Iterable[tuple[str, str]], target: Iterable[tuple[str, str]]) -> str:
-    first = [next(iter(side), ("nothing", ""))[0] for side in (source, target)]
+    first = [next(iter(listed), ("nothing", ""))[0] for listed in (source, target)]
     return f"{first[0]!r} against {first[1]!r}"

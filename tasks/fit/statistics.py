@@ -1,6 +1,9 @@
-"""Both sides of a fit: the files that their moments lie in, and what these add up to."""
+"""Statistics of a fit: the moment files of source and target go in, what they add up to comes out.
 
-from collections.abc import Iterator
+The source is the distribution of restored images, the target that of natural ones.
+"""
+
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -18,59 +21,71 @@ from tasks.io.workspace import Workspace, moments_folder
 from tasks.jobs import finished_digest
 
 
-class Sides(BaseModel):
-    """The moment files of both sides with their digests, in the order of shards."""
+class Statistics(NamedTuple):
+    """The moments of the latent patches of source or target."""
+
+    whole: GaussianMoments
+    """Moments of all images together."""
+    images: dict[str, GaussianMoments]
+    """Moments of each image by its key; empty if these were not kept."""
+
+
+class MomentFiles(BaseModel):
+    """The files that hold the moments of source and target."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: dict[str, str]
+    """Digests of the source's artifacts by their names, in the order of shards."""
     target: dict[str, str]
+    """Digests of the target's artifacts by their names, in the order of shards."""
     pairing: Literal["paired", "unpaired"]
 
     @classmethod
-    def of(cls, run: Run, selection: Selection) -> "Sides":
-        """The files with the moments of the chosen images.
+    def of(cls, run: Run, selection: Selection) -> "MomentFiles":
+        """Return the files with the moments of the selected images.
 
         Raises:
             StepMissing: they have not been measured.
         """
         return cls(
-            source=_files(run, run.config.source_name, selection.source),
-            target=_files(run, run.config.natural_name, selection.target),
+            source=_digests(run, run.config.source_name, selection.source),
+            target=_digests(run, run.config.natural_name, selection.target),
             pairing=selection.pairing,
         )
 
     def inputs(self, ridge: float) -> dict[str, Any]:
-        """What an operator that is fitted on just these is made from."""
+        """Return what an operator that is fitted to just these files is made from."""
         return {"source": self.source, "target": self.target, "ridge": ridge}
 
     def operator(self, ridge: float) -> str:
-        """The name of that operator."""
+        """Return the name of that operator: 16 hex digits."""
         return fingerprint("reduce", self.inputs(ridge))[:16]
 
-    def read(self, workspace: Workspace) -> "tuple[Side, Side]":
-        """What the files of source and target add up to; of pairs, only whole ones."""
+    def read(self, workspace: Workspace) -> tuple[Statistics, Statistics]:
+        """Return the statistics of source and target.
+
+        Of a paired fit, images that were refused in one of the two are left out of both, where
+        moments were kept image by image.
+        """
         source, target = (_added_up(files, workspace) for files in (self.source, self.target))
         return _complete_pairs(source, target) if self.pairing == "paired" else (source, target)
 
 
-class Side(NamedTuple):
-    """The moments of one side, and those of its images by key if they were kept."""
+def _digests(run: Run, dataset: str, selected: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the digests of the moments of a data set's shards, by artifact.
 
-    whole: GaussianMoments
-    images: dict[str, GaussianMoments]
-
-
-def _files(run: Run, dataset: str, chosen: dict[str, list[str]]) -> dict[str, str]:
+    Raises:
+        StepMissing: those of a shard have not been measured.
+    """
     folder = moments_folder(dataset, measure_name(run.config))
     survey = run.workspace.ledger.survey(folder)
-    return {
-        f"{folder}/{shard}": finished_digest(survey, f"{folder}/{shard}", "fit") for shard in chosen
-    }
+    artifacts = [f"{folder}/{shard}" for shard in selected]
+    return {artifact: finished_digest(survey, artifact, "fit") for artifact in artifacts}
 
 
-def _added_up(artifacts: dict[str, str], workspace: Workspace) -> Side:
-    """Merge the moment files of one side in the order of shards, a few in memory at a time."""
+def _added_up(artifacts: Mapping[str, str], workspace: Workspace) -> Statistics:
+    """Merge moment files in the order of shards, a few of them in memory at a time."""
     images = dict[str, GaussianMoments]()
     paths = (f"{artifact}.safetensors" for artifact in artifacts)
 
@@ -79,18 +94,18 @@ def _added_up(artifacts: dict[str, str], workspace: Workspace) -> Side:
             yield parts.pop(WHOLE)
             images.update(parts)
 
-    return Side(merge(wholes()), images)
+    return Statistics(merge(wholes()), images)
 
 
-def _complete_pairs(source: Side, target: Side) -> tuple[Side, Side]:
-    """Both sides without the images that were refused on the other one."""
+def _complete_pairs(source: Statistics, target: Statistics) -> tuple[Statistics, Statistics]:
+    """Return both without the images that were refused in the other one."""
     shared = [key for key in source.images if key in target.images]
     if not shared or len(shared) == len(source.images) == len(target.images):
         return source, target
     source_images, target_images = (
-        {key: side.images[key] for key in shared} for side in (source, target)
+        {key: each.images[key] for key in shared} for each in (source, target)
     )
     return (
-        Side(merge(source_images.values()), source_images),
-        Side(merge(target_images.values()), target_images),
+        Statistics(merge(source_images.values()), source_images),
+        Statistics(merge(target_images.values()), target_images),
     )

@@ -1,4 +1,7 @@
-"""What a task is: the job it is told, how it is carried out, what it reports.
+"""What a task is: the job that it is told, how that is carried out, and what it reports.
+
+Inputs go into a recipe, which gives a target if there is something to make. A job with targets
+goes into ``carry_out`` or ``settle``, and an outcome comes out.
 
 The policy, events and progress of tasks need Prefect and are imported from their modules.
 """

@@ -17,18 +17,24 @@ from tasks.jobs.job import Job, Outcome, Subject
 from tasks.jobs.policy import logger
 
 ShardVerb = Literal["made", "restored", "measured", "enhanced", "extracted"]
-"""What became of a shard: written from files, or from clean images; its latent patches
-measured; its images enhanced and scored; its features extracted."""
+"""What was done with a shard: made from files, restored from clean images, its latent patches
+measured, its images enhanced and scored, or its features extracted."""
 
 RunVerb = Literal["refusing", "stalled", "finished"]
-"""What became of a run: it refuses more than half of what ``shards.max_bad_fraction`` allows;
-nothing has ended for ``blocks.patience_s``; it has done all there was to do."""
+"""What happened to a run: it has refused more than half of what ``shards.max_bad_fraction``
+allows; nothing of it has ended for ``blocks.patience_s``; or all is done."""
 
 _LONGEST_MESSAGE = 1000
 
 
 def told(verb: ShardVerb, job: Job, outcome: Outcome) -> Outcome:
-    """The outcome of a job, told in the log, and as an event if the job has made something."""
+    """Return the outcome, after telling it in the log, and as an event if something was made.
+
+    Args:
+        verb: what was done with the shard.
+        job: that was carried out; one that is about no single shard is not told.
+        outcome: of the job.
+    """
     subject = job.subject()
     if subject is not None and outcome.state == "made":
         _tell_shard(verb, subject, _numbers(outcome))
@@ -38,17 +44,29 @@ def told(verb: ShardVerb, job: Job, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def tell_failure(job: Job, error: BaseException, place: str) -> None:
-    """Tell that a shard has failed for good, and why."""
+def tell_failure(job: Job, error: BaseException, line: str) -> None:
+    """Send an event that a shard has failed after all retries, and why.
+
+    Args:
+        job: that has failed; one that is about no single shard is not told.
+        error: what was raised.
+        line: the file and line that it comes from, as ``store.py:7``.
+    """
     subject = job.subject()
     if subject is not None:
         message = str(error)[:_LONGEST_MESSAGE]
-        facts = {"error": type(error).__name__, "message": message, "place": place}
+        facts = {"error": type(error).__name__, "message": message, "place": line}
         _tell_shard("failed", subject, facts)
 
 
 def tell_run(verb: RunVerb, name: str, facts: Mapping[str, Any]) -> None:
-    """Tell of the run of a configuration, by its name."""
+    """Send an event of the run of a configuration.
+
+    Args:
+        verb: what happened to the run.
+        name: of the configuration.
+        facts: numbers and texts that the event carries.
+    """
     resource = {"prefect.resource.id": f"dotpipe.run.{name}", "prefect.resource.name": name}
     _tell(f"dotpipe.run.{verb}", resource, [], facts)
 

@@ -1,4 +1,4 @@
-"""What a task is told: plain values that fit into a parameter of a Prefect run."""
+"""What a task is told and reports: plain values that fit into a parameter of a Prefect run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,24 +9,25 @@ from pydantic import BaseModel, ConfigDict
 from tasks.io.workspace import Workspace
 
 Line = tuple[str, str, str]
-"""A record of the ledger as a plain tuple, which a parameter can hold."""
+"""A record of the ledger as a plain tuple: artifact, fingerprint and digest."""
 
 
 class Target(BaseModel):
-    """An artifact to make."""
+    """An artifact that is to be made, because there is none from these inputs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     artifact: str
+    """Its name: the path of its files below the workspace, without their ending."""
     fingerprint: str
     inputs: dict[str, Any] = {}
-    """What the fingerprint was taken of; long values as digests."""
+    """The inputs that the fingerprint was taken of; long values as digests."""
     replaces: bool = False
     """Whether it has been made before, from other inputs."""
 
 
 class Subject(NamedTuple):
-    """The shard that a job is about; its operator and alphas, where those matter."""
+    """The shard that a job is about, and the operator and alphas that it is enhanced with."""
 
     dataset: str
     shard: str
@@ -35,75 +36,85 @@ class Subject(NamedTuple):
 
 
 class Job(BaseModel):
-    """One task's work; everything it needs, by name."""
+    """All that one task needs to know for its work.
+
+    Jobs of each kind have their own fields; those of type ``Target`` are what the job makes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workspace: str
+    """Folder or bucket."""
     patient: bool = False
-    """Whether to wait for another run that is at this work, rather than to come back."""
+    """Whether to wait for another run that is at this work; if not, the outcome is ``busy``."""
 
     def opened(self) -> Workspace:
-        """The workspace."""
+        """Return the workspace, opened."""
         return Workspace(self.workspace)
 
     def targets(self) -> list[Target]:
-        """The artifacts that the job makes."""
+        """Return the artifacts that the job makes."""
         return [value for value in self.__dict__.values() if isinstance(value, Target)]
 
     def claim(self) -> str:
-        """What is claimed while the job is done; jobs that write the same files share it."""
+        """Return the name that is claimed while the job is done.
+
+        Jobs that write the same files have the same name.
+        """
         return self.targets()[0].artifact
 
     def subject(self) -> Subject | None:
-        """The shard that it makes or reads; None where it is about none or all of them."""
+        """Return the shard that it makes or reads; None if it is about none or several."""
         return None
 
 
 class Planned(NamedTuple):
-    """One unit of a step, and its job unless it is done.
-
-    ``images`` is how many it has; ``artifacts`` names what it consists of, done or not;
-    ``fingerprint`` is that of a data set's shard, as it is or will be; of a shard to be
-    enhanced, the digest of its images.
-    """
+    """One unit of a step, and its job unless it is done."""
 
     unit: str
+    """Its name, such as that of a shard; empty if the step makes one thing only."""
     images: int
+    """How many images it has; 0 if it is not about images."""
     job: Job | None
+    """What is still to be done; None if nothing is."""
     artifacts: tuple[str, ...] = ()
+    """Names of all artifacts that it consists of, done or not."""
     fingerprint: str = ""
+    """Of a data set's shard: that of its inputs. Of a shard to be enhanced: the digest of its
+    images. Otherwise empty."""
 
 
 class Outcome(BaseModel):
-    """What a task reports: how many images went through, and which were refused."""
+    """What a task reports of its work."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int
+    """How many images went through, refused ones included."""
     refused: dict[str, int] = {}
+    """How many images were refused, by kind of reason."""
     remarks: dict[str, int] = {}
-    """What was out of the ordinary: ``batch_reduced_to`` so many images, for want of memory;
-    so many images ``again_in_float32``."""
+    """What was out of the ordinary: to how many images the batch was reduced for want of memory
+    (``batch_reduced_to``), how many images were encoded ``again_in_float32``."""
     state: Literal["made", "found", "busy"] = "made"
-    """Made by this task; found made by another run; or another run is at it."""
+    """``made`` by this task; ``found``, as another run had made it; ``busy``: another is at it."""
     seconds: dict[str, float] = {}
-    """Where the time went, by lap of ``Stopwatch``; no lap holds another's time."""
+    """Seconds that each lap of ``Stopwatch`` took; they add up to the whole time."""
     device: str | None = None
-    """What the networks ran on; None where there was none."""
+    """Name of the device that the networks ran on; None if there was none."""
 
     @property
     def rate(self) -> float:
-        """Images per second; 0 where nobody looked at the clock."""
+        """Images per second; 0 if no time was taken."""
         spent = sum(self.seconds.values())
         return self.images / spent if spent > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """What a record keeps of it."""
+        """Return what a record keeps of it: images, refused, and remarks."""
         return {"images": self.images, "refused": self.refused, **self.remarks}
 
 
 def count_reasons(reasons: Sequence[str]) -> dict[str, int]:
-    """How often each kind of reason was given; the kind is the text before a colon."""
+    """Return how often each kind of reason was given; a kind is a reason up to its first colon."""
     counts = Counter(reason.partition(":")[0] for reason in reasons)
     return dict(sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""How tasks are run: what is retried and what is not, said once."""
+"""How tasks are run: which failures are retried, and where they log, said once for all tasks."""
 
 import logging
 from typing import Any
@@ -9,7 +9,7 @@ from prefect.exceptions import MissingContextError
 
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
-    """Disks and networks mend by themselves; a mistake is the same the next time."""
+    """Return whether a task may succeed if repeated: disks and networks may come back."""
     return isinstance(state.result(raise_on_failure=False), OSError)
 
 
@@ -20,12 +20,12 @@ SHARD_POLICY: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
-"""One shard: repeated when a file cannot be read or written. Prefect's own cache is off:
-done is what the ledger says."""
+"""Options of a Prefect task that does one shard: it is repeated if a file or store cannot be read
+or written. Prefect's own cache is off, because the ledger says what is done."""
 
 
 def logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-    """The run's logger, or the module's where a task's function is called directly."""
+    """Return the logger of the run; outside a run, the standard logger ``tasks``."""
     try:
         return get_run_logger()
     except MissingContextError:

@@ -1,4 +1,4 @@
-"""How far the running step is, told to whoever listens: a terminal, or nobody."""
+"""Progress: a task says how many images are done, and a listener, such as a terminal, is told."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,23 +6,26 @@ from contextvars import ContextVar
 
 
 def _nobody(images: int) -> None:
-    """Nobody listens."""
+    """Do nothing: the listener where there is no other."""
 
 
 _listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=_nobody)
 
 
 def advance(images: int) -> None:
-    """So many more images are through the running step."""
+    """Tell the listener that so many more images are done."""
     _listener.get()(images)
 
 
 @contextmanager
 def reporting_to(listener: Callable[[int], None]) -> Iterator[None]:
-    """Tasks started in the block report to the listener, from their own threads.
+    """Have tasks that start while the block runs tell the listener, from their own threads.
 
-    Prefect's thread runner gives tasks a copy of this context; a task in another
-    process has no listener, and its images are counted when it is done.
+    Prefect's thread runner gives tasks a copy of this context. A task in another process has
+    no listener, and its images are counted when it is done.
+
+    Args:
+        listener: called with how many more images are done.
     """
     token = _listener.set(listener)
     try:

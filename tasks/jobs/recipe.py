@@ -1,4 +1,4 @@
-"""Recipes: the inputs of a step as a fingerprint, and what is still to be made from them."""
+"""Recipes: the inputs of an artifact go in; its fingerprint, or what is to be made, comes out."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,20 +10,29 @@ from tasks.jobs.job import Target
 
 
 class Recipe:
-    """A step with the inputs that all its shards share, digested once for all of them."""
+    """What the artifacts of a step are made from: the inputs that all of them share.
+
+    These are digested once; each artifact's own inputs are then added to a copy.
+    """
 
     def __init__(self, step: str, shared: Mapping[str, Any]) -> None:
         self._shared = dict(shared)
         self._start = hashlib.sha256(fingerprint(step, self._shared).encode())
 
     def mark(self, **own: Any) -> str:
-        """The fingerprint with a shard's own inputs too."""
+        """Return the fingerprint of the shared inputs and an artifact's own, 32 hex digits."""
         key = self._start.copy()
         key.update(repr(sorted(own.items())).encode("utf-8", "surrogatepass"))
         return key.hexdigest()[:32]
 
     def aim(self, survey: Survey, artifact: str, **own: Any) -> Target | None:
-        """The target with a shard's own inputs too, or None if it has been made from them."""
+        """Return the target of an artifact; None if it has been made from just these inputs.
+
+        Args:
+            survey: of the records of the artifact's folder.
+            artifact: its name.
+            own: its own inputs, beside those that all share.
+        """
         mark = self.mark(**own)
         if survey.digest(artifact, mark) is not None:
             return None
@@ -36,12 +45,19 @@ class Recipe:
 
 
 def aim(survey: Survey, artifact: str, step: str, inputs: Mapping[str, Any]) -> Target | None:
-    """The target of a step with these inputs, or None if it has been made from them."""
+    """Return the target of one artifact; None if it has been made from just these inputs.
+
+    Args:
+        survey: of the records of the artifact's folder.
+        artifact: its name.
+        step: that makes it; part of the fingerprint.
+        inputs: all that it is made from, by name.
+    """
     return Recipe(step, inputs).aim(survey, artifact)
 
 
 def finished_digest(survey: Survey, artifact: str, verb: str = "shard") -> str:
-    """The digest of a finished artifact; ``verb`` is the command that makes it.
+    """Return the digest of a finished artifact; ``verb`` is the command that makes it.
 
     Raises:
         StepMissing: it has no record.

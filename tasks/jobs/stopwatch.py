@@ -1,4 +1,4 @@
-"""Where the time of a shard goes, as the thread that makes it sees it."""
+"""Where the time of a shard goes: laps of the thread that makes it go in, seconds come out."""
 
 import time
 from collections import defaultdict
@@ -27,27 +27,31 @@ Lap = Literal[
     "metrics",
     "write",
 ]
-"""What a shard's thread is busy with, or waits for, in the order of the work.
+"""What the thread of a shard does, or waits for, in the order of the work.
 
-``read`` is waiting for pictures, and bringing them to the device; ``metrics`` are the networks
-of the metrics, and waiting for the threads that score; ``write`` is waiting for the threads
-that encode, writing, publishing, and whatever is left."""
+``read`` is waiting for images, and copying them to the device. ``metrics`` is running the
+networks of the metrics, and waiting for the threads that score. ``write`` is waiting for the
+threads that encode images, writing, publishing, and all that is in no other lap."""
 
 LAPS: tuple[Lap, ...] = get_args(Lap)
 
 
 class Stopwatch:
-    """Tells where the time of one thread goes; every second counts for one lap only.
+    """Measures the laps of one thread; every second counts for one lap only.
 
-    Laps may hold others: the inner one counts then, and the outer one goes on after it.
+    A lap may run inside another: then the inner one counts, and the outer one goes on after it.
 
-    A lap on a CUDA device ends when the device has done what it was given, or the next one
-    would be blamed for it. The device then idles until the next kernel arrives: some ten times
-    a batch, for tens of microseconds, which is below 1 % of a batch of 100 ms.
+    A lap on a CUDA device ends when the device has done all that it was given; otherwise its
+    time would count for the next lap. The device then idles until the next kernel arrives: some
+    ten times a batch, for tens of microseconds, which is below 1 % of a batch of 100 ms.
     """
 
     def __init__(self, device: str | None = None) -> None:
-        """A watch for a thread that gives the device work; None if it gives it none."""
+        """Start with no lap.
+
+        Args:
+            device: that the thread runs networks on, which is waited for; None if it runs none.
+        """
         self._device = device
         self._seconds = defaultdict[Lap, float](float)
         self._laps: list[Lap] = []
@@ -55,7 +59,7 @@ class Stopwatch:
 
     @contextmanager
     def lap(self, part: Lap) -> Iterator[None]:
-        """Count the time of a block under a name."""
+        """Count the time while the block runs for a lap."""
         self._turn()
         self._laps.append(part)
         try:
@@ -65,7 +69,7 @@ class Stopwatch:
             self._laps.pop()
 
     def each(self, part: Lap, items: Iterable[T]) -> Iterator[T]:
-        """The items; the time that each takes to come counts under a name."""
+        """Yield the items; the time that each of them takes to come counts for a lap."""
         iterator = iter(items)
         while True:
             with self.lap(part):
@@ -76,7 +80,7 @@ class Stopwatch:
             yield item
 
     def so_far(self) -> dict[str, float]:
-        """Seconds by lap up to now, to the millisecond."""
+        """Return the seconds of each lap up to now, to the millisecond."""
         self._turn()
         return {part: round(self._seconds[part], 3) for part in LAPS if part in self._seconds}
 
@@ -91,29 +95,29 @@ class Stopwatch:
 
 
 def timed(device: str | None, work: Callable[[Stopwatch], Outcome]) -> Outcome:
-    """The outcome of some work with its times, and where it came about.
+    """Return the outcome of some work with the seconds of its laps, and the device's name.
 
     Args:
-        device: that the work's thread gives networks to run; None if it gives it none.
-        work: told the watch; what it does in no lap counts as ``write``.
+        device: that the work's thread runs networks on; None if it runs none.
+        work: is given the stopwatch; what it does in no lap counts as ``write``.
     """
     watch = Stopwatch(device)
     with watch.lap("write"):
         outcome = work(watch)
-    place = {} if device is None else {"device": device_label(device)}
-    return outcome.model_copy(update={"seconds": watch.so_far(), **place})
+    ran_on = {} if device is None else {"device": device_label(device)}
+    return outcome.model_copy(update={"seconds": watch.so_far(), **ran_on})
 
 
 @dataclass(frozen=True, slots=True)
 class TimedCodec:
-    """A codec whose two networks are laps of their own."""
+    """A codec that counts the time of its two networks as laps of a stopwatch."""
 
     codec: Codec
     watch: Stopwatch
 
     @property
     def factor(self) -> int:
-        """Image pixels per latent pixel, along each side."""
+        """Image pixels per latent pixel, along height and width."""
         return self.codec.factor
 
     @property
@@ -122,11 +126,11 @@ class TimedCodec:
         return self.codec.channels
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latents of images in [0, 1]."""
+        """Return the latents of images (b, 3, h, w) in [0, 1]."""
         with self.watch.lap("encode network"):
             return self.codec.encode(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images, in [0, 1] up to overshoot."""
+        """Return the images of latents, (b, 3, h, w) in [0, 1] up to overshoot."""
         with self.watch.lap("decode network"):
             return self.codec.decode(latents)

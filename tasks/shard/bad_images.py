@@ -1,4 +1,4 @@
-"""Bad images: how many of a table were refused, for which reasons, and whether that may be."""
+"""Bad images: how many of a table were refused, for which reasons, and whether too many."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,12 +11,16 @@ from tasks.jobs import Outcome, count_reasons
 
 
 def outcome_of(index: pa.Table) -> Outcome:
-    """How many images an index has, and why some are not in the shard."""
+    """Return how many images an index lists, and how many of them were refused, by kind."""
     return Outcome(images=index.num_rows, refused=refused_in(index))
 
 
 def refused_in(table: pa.Table) -> Counter[str]:
-    """How many images of an index were refused, by kind of reason."""
+    """Return how many images of an index, or of a table of metrics, were refused, by kind.
+
+    Args:
+        table: with the columns ``status`` and ``reason``; a kind is a reason up to its colon.
+    """
     refused = table.filter(pc.equal(table["status"], "refused"))["reason"]
     return Counter(count_reasons([str(reason) for reason in refused.to_pylist()]))
 
@@ -24,10 +28,16 @@ def refused_in(table: pa.Table) -> Counter[str]:
 def require_few_bad(
     dataset: str, images: int, refused: Mapping[str, int], max_bad_fraction: float
 ) -> None:
-    """Check the share of refused images against the configuration's limit.
+    """Check that no more images were refused than the configuration allows.
+
+    Args:
+        dataset: name of the data set, for the message.
+        images: how many there were, accepted or not.
+        refused: how many were refused, by kind.
+        max_bad_fraction: share of the images, in [0, 1], that may be refused.
 
     Raises:
-        TooManyBadImages: it is larger.
+        TooManyBadImages: the share is larger.
     """
     bad = sum(refused.values())
     if images and bad / images > max_bad_fraction:

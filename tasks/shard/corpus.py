@@ -1,4 +1,8 @@
-"""The files of a corpus: image files of a folder, or foreign WebDataset tars."""
+"""The files of a corpus: image files of a folder, or foreign WebDataset tars.
+
+The configuration's corpus goes in; its files come out in the order of their keys, each with the
+reason for which it is refused by its name, if there is one.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +20,29 @@ from tasks.io.workspace import key_digest
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS = 1_000_000
 _FEW = 8
-"""So many tars of a bucket of S3 are asked for one by one; the folder of more is listed."""
+"""Up to so many tars of a bucket are asked for one by one; for more, their folder is listed."""
 
 
 class SourceFile(NamedTuple):
-    """A file of a corpus; ``refusal`` says why it is not even opened."""
+    """A file of a corpus, as it was listed; fingerprints hold the names of class and fields."""
 
     key: str
+    """Path below the corpus's folder, without the extension."""
     path: str
+    """Path below the corpus's folder."""
     size: int
+    """Size of the file in bytes."""
     version: str
+    """What the store says of the file that differs once it is changed."""
     refusal: str = ""
+    """Why it is refused without being opened; empty for a file that is opened."""
 
 
 def source_of(corpus: Corpus) -> Store:
-    """Where the files of a corpus lie; tars are named from the last folder without braces."""
+    """Return the folder or bucket that the paths of a corpus's files start from.
+
+    For tars it is the folder before the first braces of their pattern.
+    """
     if not corpus.is_tars:
         return Store(corpus.path, corpus.access)
     return Store(_folder_and_pattern(corpus)[0], corpus.access)
@@ -40,7 +52,7 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
     """Check that every corpus is there, before work begins on any.
 
     Raises:
-        CorpusError: one is not; names the data set that it is for.
+        CorpusError: one is not; the message names its data set.
     """
     for dataset, corpus in corpora.items():
         if not corpus.is_tars and not source_of(corpus).is_folder():
@@ -51,7 +63,12 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
 
 
 def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterator[SourceFile]:
-    """The image files of a folder, or the tars, without those that must be forgotten.
+    """Yield the image files of a folder without forgotten ones, or the tars.
+
+    Args:
+        corpus: where they lie.
+        forgotten: digests of keys that must not come back. In tars they are found as these
+            are read.
 
     Raises:
         CorpusError: there is no such folder, or a tar is missing.
@@ -63,7 +80,7 @@ def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterat
 
 
 def list_images(store: Store) -> Iterator[SourceFile]:
-    """The image files of a folder in the order of their keys.
+    """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
     on, and so are names that no table can hold or no tar should have.
@@ -89,10 +106,10 @@ def list_images(store: Store) -> Iterator[SourceFile]:
 
 
 def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
-    """The tars that a pattern with braces names, in its order; a folder is listed once.
+    """Yield the tars that a pattern with braces names, in its order; a folder is listed once.
 
     Raises:
-        CorpusError: one of them is not there.
+        CorpusError: one of them is not there, or the braces hold no range.
     """
     folder, pattern = _folder_and_pattern(corpus)
     store = Store(folder, corpus.access)
@@ -103,7 +120,7 @@ def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
 def _tars_in(
     folder: str, paths: Sequence[str], store: Store, corpus: Corpus
 ) -> Iterator[SourceFile]:
-    """The tars with these paths, all in one folder.
+    """Yield the tars with these paths, all in one folder.
 
     Raises:
         CorpusError: one of them is not there.
@@ -124,14 +141,14 @@ def _tars_in(
 
 
 def _folder_and_pattern(corpus: Corpus) -> tuple[str, str]:
-    """A pattern cut at the last slash before its first brace."""
+    """Return a pattern in two: cut at the last slash before its first brace."""
     brace = corpus.path.find("{")
     cut = corpus.path.rfind("/", 0, brace if brace >= 0 else None) + 1
     return corpus.path[:cut], corpus.path[cut:]
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """What a pattern with ranges like {000000..000123} stands for.
+    """Yield the paths that a pattern with ranges like {000000..000123} stands for.
 
     Raises:
         CorpusError: a range runs backwards or is enormous, or braces hold something else.

@@ -1,4 +1,4 @@
-"""What comes into a shard: images of a corpus, checked, or the reasons why not."""
+"""What comes into a shard: files of a corpus go in, checked images or reasons come out."""
 
 import dataclasses
 import errno
@@ -21,13 +21,23 @@ from tasks.shard.corpus import SourceFile
 
 _UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}
-"""Errors that one file has by itself, and will have again."""
+"""Errors of both kinds are those of one file, which is refused; any others are the store's."""
 
 
 def accept_files(
     source: Store, files: Sequence[SourceFile], corpus: Corpus, limits: Limits
 ) -> Iterator[Accepted | Refused]:
-    """The image files in their order."""
+    """Yield every image file in the given order: accepted, or refused with the reason.
+
+    Args:
+        source: the folder or bucket that the paths start from.
+        files: as they were listed.
+        corpus: whether and how images are resized.
+        limits: of the bytes and pixels of an image.
+
+    Raises:
+        OSError: the whole corpus is gone, or the store failed.
+    """
     for file in files:
         try:
             if file.refusal:
@@ -43,45 +53,59 @@ def accept_files(
 def accept_tar(
     source: Store, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
 ) -> Iterator[Accepted | Refused]:
-    """The images of a foreign tar in the order of their keys, without forgotten ones.
+    """Yield the images of a foreign tar in the order of their keys, without forgotten ones.
 
-    The tar is read as a stream. What it brings waits in a file on this machine's disk
-    until its place is known, as a tar is in any order.
+    A tar is in any order. It is read as a stream, and its images wait in a temporary file
+    until all their keys are known.
+
+    Args:
+        source: the folder or bucket that the tar's path starts from.
+        tar: the tar, as it was listed.
+        corpus: whether and how images are resized.
+        limits: of the bytes and pixels of an image.
+        forgotten: digests of keys to leave out.
+
+    Raises:
+        OSError: the tar cannot be read.
     """
     with temporary_room(), tempfile.TemporaryFile() as spool:
         waiting = []
         with source.stream(tar.path) as stream:
             for image in _samples(stream, tar, corpus, limits, forgotten):
-                waiting.append(_Waiting.of(image, spool))
+                waiting.append(_Waiting.put(image, spool))
                 advance(1)
-        for one in sorted(waiting, key=lambda one: (one.image.key, one.image.source)):
-            yield one.whole(spool)
+        for each in sorted(waiting, key=lambda each: (each.image.key, each.image.source)):
+            yield each.whole(spool)
 
 
 class _Waiting(NamedTuple):
-    """An image of a tar whose bytes wait in a file."""
+    """An image of a tar whose bytes wait in a temporary file."""
 
     image: Accepted | Refused
-    place: int = 0
+    """All of it but the bytes."""
+    offset: int = 0
+    """Where its bytes begin in the file; the JSON that stands beside it follows them."""
     size: int = 0
+    """Bytes of the image."""
     side_size: int | None = None
+    """Bytes of the JSON; None if there is none."""
 
     @classmethod
-    def of(cls, image: Accepted | Refused, spool: IO[bytes]) -> "_Waiting":
-        """Put an image's bytes aside, and what is known of it."""
+    def put(cls, image: Accepted | Refused, spool: IO[bytes]) -> "_Waiting":
+        """Write an image's bytes to the end of the file."""
         if isinstance(image, Refused):
             return cls(image)
-        place = spool.tell()
+        offset = spool.tell()
         spool.write(image.data + (image.side or b""))
         side_size = None if image.side is None else len(image.side)
         bare = dataclasses.replace(image, data=b"", side=None)
-        return cls(bare, place, len(image.data), side_size)
+        return cls(bare, offset, len(image.data), side_size)
 
     def whole(self, spool: IO[bytes]) -> Accepted | Refused:
-        """The image with its bytes again."""
+        """Return the image with its bytes, read from the file."""
         if isinstance(self.image, Refused):
             return self.image
-        spool.seek(self.place)
+        spool.seek(self.offset)
         data = spool.read(self.size)
         side = None if self.side_size is None else spool.read(self.side_size)
         return dataclasses.replace(self.image, data=data, side=side)
@@ -90,7 +114,7 @@ class _Waiting(NamedTuple):
 def _samples(
     stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
 ) -> Iterator[Accepted | Refused]:
-    """The samples of a tar in its order."""
+    """Yield the samples of a tar, in the order of the tar."""
     for sample in read_samples(stream, limits, tar.path):
         if forgotten and key_digest(sample.key) in forgotten:
             continue
@@ -105,11 +129,11 @@ def _samples(
 
 
 def _read(source: Store, file: SourceFile) -> bytes:
-    """A file that may have gone, grown, or be another's, since it was listed.
+    """Return the bytes of a file, which may have changed since it was listed.
 
     Raises:
-        ImageRefused: it cannot be read.
-        OSError: the whole corpus is gone, perhaps for a moment.
+        ImageRefused: it is gone, has grown, or cannot be read.
+        OSError: the whole corpus is gone, perhaps for a moment, or the store failed.
     """
     try:
         (data,) = source.read_slices(file.path, [Slice(0, file.size + 1)])
@@ -129,16 +153,16 @@ def _read(source: Store, file: SourceFile) -> bytes:
 
 
 def _is_there(source: Store) -> bool:
-    """Whether a corpus has anything; the place of a disk that is not mounted is empty."""
+    """Return whether a corpus has anything; the folder of an unmounted disk is empty."""
     folder = source.local()
     return source.is_folder() and (folder is None or any(folder.iterdir()))
 
 
 def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:
-    """An image as a member of the shard; its bytes are kept unless it is resized.
+    """Return an image as a member of the shard; its bytes are kept unless it is resized.
 
     Raises:
-        ImageRefused: the rules exclude it.
+        ImageRefused: it cannot be decoded, or is over the limits.
     """
     if corpus.resize is not None or corpus.crop is not None:
         fitted = fit_to(decode(data, limits), corpus.resize, corpus.crop, limits)

@@ -1,4 +1,7 @@
-"""Make restored images out of clean ones: degrade, seeded by key, then restore."""
+"""Restore: shards of clean images go in; they are degraded, restored, and written as shards.
+
+The noise of an image is seeded by its key, so it does not depend on the shard.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -57,33 +60,58 @@ class RestoreJob(Job):
 
     target: Target
     clean: str
+    """Name of the data set of clean images."""
     dataset: str
+    """Name of the data set of restored images."""
     shard: str
+    """Name of the shard, in both."""
     chosen: tuple[str, ...] | None
+    """Keys of the images to restore; None for all."""
     degradations: tuple[Degradation, ...]
     restorer: RestorerSpec
     limits: Limits
     device: str
     weights: str | None
+    """Folder or bucket of pulled weights; None for this machine's own."""
 
     def subject(self) -> Subject:
-        """The shard of restored images."""
+        """Return the shard of restored images."""
         return Subject(self.dataset, self.shard)
 
 
 @task(name="restore", task_run_name="restore {job.dataset} {job.shard}", **SHARD_POLICY)
 def restore_shard(job: RestoreJob) -> Outcome:
-    """Write one shard of restored images; safe to repeat."""
+    """Write one shard of restored images, unless another run has; safe to repeat."""
     return told("restored", job, carry_out(job, write_restored_shard))
 
 
 def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
-    """A unit for every shard of the clean data set, or of the images a fit will choose."""
+    """Return a unit for every shard to restore; done ones have no job.
+
+    For the data set that is to be enhanced these are all clean shards; for one that is only
+    fitted on, those with images that the fit will select. ``clean`` and ``dataset`` name the
+    data sets of clean and of restored images.
+
+    Raises:
+        StepMissing: the clean data set is not finished.
+        WeightsMissing: the restorer's checkpoint is not at hand.
+    """
     if run.config.restore is None:
         return []
     survey = run.workspace.ledger.survey(dataset_folder(dataset))
     clean_survey = run.workspace.ledger.survey(dataset_folder(clean))
     restorer = restorer_identity(run.config.restore, run.config.weights)
+    job_of = partial(
+        RestoreJob,
+        workspace=run.workspace.url,
+        clean=clean,
+        dataset=dataset,
+        degradations=run.config.degrade,
+        restorer=run.config.restore,
+        limits=run.config.shards.limits(),
+        device=run.config.compute.device,
+        weights=run.config.weights,
+    )
     planned = []
     for shard, (images, chosen) in _wanted(run, clean, dataset).items():
         inputs = {
@@ -92,31 +120,15 @@ def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
             "degradations": repr(run.config.degrade),
             "restorer": restorer,
         }
-        artifact = f"{dataset_folder(dataset)}/{shard}"
-        recipe = Recipe("restore", inputs)
+        recipe, artifact = Recipe("restore", inputs), f"{dataset_folder(dataset)}/{shard}"
         target = recipe.aim(survey, artifact)
-        if target is None:
-            planned.append(Planned(shard, images, None, (artifact,), recipe.mark()))
-            continue
-        job = RestoreJob(
-            workspace=run.workspace.url,
-            target=target,
-            clean=clean,
-            dataset=dataset,
-            shard=shard,
-            chosen=chosen,
-            degradations=run.config.degrade,
-            restorer=run.config.restore,
-            limits=run.config.shards.limits(),
-            device=run.config.compute.device,
-            weights=run.config.weights,
-        )
+        job = None if target is None else job_of(target=target, shard=shard, chosen=chosen)
         planned.append(Planned(shard, images, job, (artifact,), recipe.mark()))
     return planned
 
 
 def _wanted(run: Run, clean: str, dataset: str) -> dict[str, tuple[int, tuple[str, ...] | None]]:
-    """How many images of each shard to restore, and which, if not all of them."""
+    """Return for every shard how many images to restore, and their keys if not all of them."""
     if dataset == run.config.restored_name:
         return {shard: (images, None) for shard, images in run.workspace.shards(clean).items()}
     places = sample(run.workspace.keys(clean), run.config.fit.images, run.config.fit.seed)
@@ -124,7 +136,11 @@ def _wanted(run: Run, clean: str, dataset: str) -> dict[str, tuple[int, tuple[st
 
 
 def write_restored_shard(job: RestoreJob) -> Outcome:
-    """Degrade and restore the images of one shard, and write them without loss."""
+    """Degrade and restore the images of one shard, and write them without loss.
+
+    Raises:
+        WeightsMissing: the restorer's checkpoint is not at hand.
+    """
     with leased(job.device) as device:
         return timed(None, partial(_write, job, device))  # threads of the pool use the device
 
@@ -161,20 +177,27 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
 def degrade_and_restore(
     clean: Tensor, degradations: tuple[Degradation, ...], restorer: Restorer, key: str
 ) -> Tensor:
-    """One restored image, of the size of the clean one.
+    """Return one restored image, of the size of the clean one.
 
-    Sides that no whole factor divides are continued by reflection and cut back.
+    If the degradations' factor of downscaling does not divide height or width, the image is
+    continued by reflection, and the result cut back.
+
+    Args:
+        clean: image (c, h, w), float in [0, 1].
+        degradations: applied one after the other.
+        restorer: undoes them; takes and returns images in [0, 1].
+        key: of the image; seeds the noise.
     """
     factor = total_downscaling(degradations)
     height, width = clean.shape[1:]
-    padded_sides = (-(-side // factor) * factor for side in (height, width))
-    padded = pad_by_reflection(clean[None], *padded_sides)[0]
+    multiples = (-(-length // factor) * factor for length in (height, width))
+    padded = pad_by_reflection(clean[None], *multiples)[0]
     degraded = degrade(padded, degradations, generator_of("degrade", 0, key))
     return restorer(degraded, degradations)[:, :height, :width]
 
 
 def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, bytes | None]]:
-    """Images, and what is known of them."""
+    """Yield images with their bytes, and the JSON that stands beside each, if any does."""
     for window in windows(members, batch=16):
         sides = read_sides(store, window)
         for member, data in read_members(store, window):
@@ -182,7 +205,7 @@ def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, 
 
 
 def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
-    """The images, each of which moves the screen on."""
+    """Yield the images, and report each of them as progress."""
     for image in images:
         advance(1)
         yield image
@@ -191,6 +214,7 @@ def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refuse
 def _restored(
     member: Member, data: bytes, side: bytes | None, job: RestoreJob, restorer: Restorer
 ) -> Accepted | Refused:
+    """Return one image restored, or why that cannot be done."""
     try:
         clean = to_tensor([decode(data, job.limits)])[0]
         restored = degrade_and_restore(clean, job.degradations, restorer, member.key)

@@ -1,4 +1,8 @@
-"""Retire shards: remove all that was made of those that a data set has no more."""
+"""Retire shards: remove all that was made of those that a data set has no more.
+
+The index of a data set names the shards that are gone; their artifacts, records and left-over
+files are removed.
+"""
 
 from collections.abc import Collection, Iterator
 
@@ -9,17 +13,19 @@ from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Job, Line
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.shard.index import gone_shards
+from tasks.shard.dataset import gone_shards
 
 KINDS = ("datasets", "moments", "enhanced", "metrics", "features")
 """Folders of the workspace that have something of every shard, under the data set's name."""
 
 
 class RetireJob(Job):
-    """Remove these artifacts, and files whose records a killed retirement has removed."""
+    """Remove artifacts of shards that are gone, and files that are left of such ones."""
 
     records: tuple[Line, ...]
+    """Records of the artifacts."""
     strays: tuple[str, ...] = ()
+    """Paths of files without a record, as a retirement that was killed leaves them."""
 
 
 @task(name="retire", task_run_name="retire what is gone", **SHARD_POLICY)
@@ -42,10 +48,13 @@ def retire(job: RetireJob) -> None:
 
 
 def plan_retirement(run: Run) -> RetireJob | None:
-    """What was made of shards that data sets have lost; None if there is nothing.
+    """Return the job that removes what was made of shards that are gone; None if nothing is.
 
-    Just of those that the index names: shards that are in none may be another run's,
-    which is about to write one.
+    Only shards that an index names as gone are removed. A shard that is in no index may be
+    that of another run, which is about to write one.
+
+    Raises:
+        StepMissing: another run is writing an index at this moment.
     """
     lost = {name: gone for name in run.config.datasets() if (gone := _gone(name, run.workspace))}
     records = tuple(record for name in lost for record in _records(name, lost[name], run.workspace))
@@ -56,7 +65,7 @@ def plan_retirement(run: Run) -> RetireJob | None:
 
 
 def _gone(dataset: str, workspace: Workspace) -> set[str]:
-    """The shards that a data set had, as its index says."""
+    """Return the shards that a data set had and has no more, as its index says."""
     return gone_shards(dataset, workspace.ledger.survey(dataset_folder(dataset)), workspace)
 
 
@@ -66,10 +75,10 @@ def _records(dataset: str, gone: Collection[str], workspace: Workspace) -> Itera
 
 
 def _strays(dataset: str, gone: Collection[str], workspace: Workspace) -> Iterator[str]:
-    """Files of such shards in the data set's folder that no record vouches for."""
+    """Yield the files of gone shards in the data set's folder that no record lists."""
     folder = dataset_folder(dataset)
-    vouched = set(workspace.ledger.survey(folder).artifacts())
+    recorded = set(workspace.ledger.survey(folder).artifacts())
     for path in sorted(workspace.store.names(folder)):
         artifact = path.rpartition(".")[0]
-        if artifact.rpartition("/")[2] in gone and artifact not in vouched:
+        if artifact.rpartition("/")[2] in gone and artifact not in recorded:
             yield path

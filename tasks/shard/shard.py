@@ -1,4 +1,4 @@
-"""Shard one corpus: image files or foreign tars into WebDataset tars with an index."""
+"""Shard a corpus: image files or foreign tars go in, WebDataset tars with an index come out."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.stopwatch import Stopwatch, timed
-from tasks.shard.assignment import ShardFiles, files_by_shard
+from tasks.shard.assignment import files_by_shard
 from tasks.shard.bad_images import outcome_of
 from tasks.shard.corpus import SourceFile, source_of
-from tasks.shard.index import gone_shards, known_catalogue
+from tasks.shard.dataset import gone_shards, known_catalogue
 from tasks.shard.intake import accept_files, accept_tar
 
 
@@ -33,53 +33,53 @@ class ShardJob(Job):
     corpus: Corpus
     limits: Limits
     files: tuple[SourceFile, ...]
+    """The files, as they were when they were listed; or one tar."""
     forgotten: tuple[str, ...] = ()
     """Digests of all keys that a tar must not bring back."""
 
     def subject(self) -> Subject:
-        """The shard of the corpus."""
+        """Return the shard that it writes."""
         return Subject(self.dataset, self.shard)
 
 
 @task(name="shard", task_run_name="shard {job.dataset} {job.shard}", **SHARD_POLICY)
 def shard_images(job: ShardJob) -> Outcome:
-    """Write one shard; safe to repeat."""
+    """Write one shard, unless another run has; safe to repeat."""
     return told("made", job, carry_out(job, write_corpus_shard))
 
 
 def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
-    """The shards of a corpus, as far as files are listed; done ones without a job.
+    """Yield every shard of a corpus while its files are listed; done ones have no job.
+
+    Args:
+        run: the configuration and its workspace.
+        corpus: where the files lie.
+        dataset: name of the data set that they make.
 
     Raises:
-        CorpusError: there are no images.
+        CorpusError: the corpus is not there, or has no images.
+        StepMissing: another run is writing the index of the data set at this moment.
     """
     folder = dataset_folder(dataset)
     survey = run.workspace.ledger.survey(folder)
     catalogue, known = known_catalogue(dataset, survey, run.workspace), run.workspace.forgotten()
     gone = gone_shards(dataset, survey, run.workspace)
     recipe = Recipe("shard", _options(run.config, corpus))
+    job_of = partial(
+        ShardJob,
+        workspace=run.workspace.url,
+        dataset=dataset,
+        corpus=corpus,
+        limits=run.config.shards.limits(),
+        forgotten=tuple(sorted(known)) if corpus.is_tars else (),
+    )
     empty = True
-    for block in files_by_shard(corpus, catalogue, known, run.config.shards.images, gone):
+    for shard, files in files_by_shard(corpus, catalogue, known, run.config.shards.images, gone):
         empty = False
-        forgotten = _forgotten_in(block, corpus, known)
-        artifact = f"{folder}/{block.shard}"
-        files = hashlib.sha256(repr(block.files).encode()).hexdigest()
-        own = {"files": files, "forgotten": forgotten}
+        artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
         target = recipe.aim(survey, artifact, **own)
-        if target is None:
-            yield Planned(block.shard, len(block.files), None, (artifact,), recipe.mark(**own))
-            continue
-        job = ShardJob(
-            workspace=run.workspace.url,
-            target=target,
-            dataset=dataset,
-            shard=block.shard,
-            corpus=corpus,
-            limits=run.config.shards.limits(),
-            files=block.files,
-            forgotten=tuple(sorted(known)) if corpus.is_tars else (),
-        )
-        yield Planned(block.shard, len(block.files), job, (artifact,), recipe.mark(**own))
+        job = None if target is None else job_of(target=target, shard=shard, files=files)
+        yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
     if empty:
         raise CorpusError(
             f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
@@ -88,7 +88,7 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
 
 
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
-    """What all shards of a corpus are made with."""
+    """Return the inputs of the fingerprint that all shards of a corpus share."""
     return {
         "path": source_of(corpus).url,
         "resize": corpus.resize,
@@ -97,11 +97,24 @@ def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     }
 
 
+def _own_inputs(
+    files: Sequence[SourceFile], corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return the inputs of the fingerprint that a shard has for itself.
+
+    Of a tar, these include the digests of the keys that it held when they were forgotten;
+    files of a folder whose keys are forgotten are not even listed.
+    """
+    held = (key for key, tars in forgotten.items() if corpus.is_tars and files[0].path in tars)
+    listed = hashlib.sha256(repr(files).encode()).hexdigest()
+    return {"files": listed, "forgotten": tuple(sorted(held))}
+
+
 def write_corpus_shard(job: ShardJob) -> Outcome:
     """Read, check and copy the files of one shard; bytes are kept unless resized.
 
-    In one thread: shards side by side keep all cores busy, with less waiting for the
-    interpreter's lock than several threads for each.
+    This takes one thread: several shards at once keep all cores busy, with less waiting for
+    the interpreter's lock than several threads for each shard.
     """
     return timed(None, partial(_write, job))
 
@@ -121,18 +134,9 @@ def _write(job: ShardJob, watch: Stopwatch) -> Outcome:
 
 
 def _images(job: ShardJob) -> Iterator[Accepted | Refused]:
-    """What goes into a shard, in the order of keys."""
+    """Yield what goes into a shard, accepted or refused, in the order of keys."""
     source = source_of(job.corpus)
     if job.corpus.is_tars:
         (tar,) = job.files
         return accept_tar(source, tar, job.corpus, job.limits, job.forgotten)
     return accept_files(source, job.files, job.corpus, job.limits)
-
-
-def _forgotten_in(
-    block: ShardFiles, corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
-    """The digests of keys that the block's tar held when they were forgotten."""
-    if not corpus.is_tars:
-        return ()  # such files are not even listed
-    return tuple(sorted(key for key, tars in forgotten.items() if block.files[0].path in tars))

@@ -1,13 +1,14 @@
 """Forget images: take them out of everything that was made of them, for good.
 
-What a shard with such an image holds goes as a whole, and so do operators that it may
-have been fitted with and reports that may show it; the next run makes again what is
-left, without the image, whatever the corpus still holds.
+Keys go in; what comes out says where they were, and what was removed. A shard that holds a
+forgotten image is removed as a whole, and so are operators that it may have been fitted with
+and reports that may show it. The next run makes again what is left, without the image,
+whatever the corpus still holds.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,148 +21,168 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import FORGOTTEN, Workspace, alone, dataset_folder, key_digest
-from tasks.shard.index import known_catalogue
-from tasks.upkeep.waste import KINDS, by_folder, size_of
+from tasks.shard.dataset import known_catalogue
+from tasks.upkeep.waste import KINDS, by_folder, remove_files, sizes_of
 
 
 class Forgotten(NamedTuple):
-    """Where the keys were, and how many files of how many bytes went from each folder.
-
-    ``kept`` tells whether the store keeps what was removed as old versions; None if it
-    does not say.
-    """
+    """Where the forgotten keys were, and what was removed because of them."""
 
     shards: dict[str, list[str]]
+    """Names of the shards that held them, by data set."""
     operators: list[str]
+    """Operators that may have been fitted with them, as ``<data set>/<operator>``."""
     folders: dict[str, tuple[int, int]]
+    """How many files of how many bytes were removed from each folder."""
     kept: bool | None
+    """Whether the store keeps old versions of removed files; None if it does not say."""
+
+
+class _Holder(NamedTuple):
+    """A shard that was offered an image with a certain key, accepted or not."""
+
+    dataset: str
+    shard: str
+    tar: str | None
+    """The foreign tar that the shard was made from, if it was."""
+
+
+class _Reach(NamedTuple):
+    """The shards, operators and data sets that some keys have gone into."""
+
+    shards: dict[str, list[str]]
+    """Names of the shards that hold them, by data set, in order."""
+    operators: frozenset[str]
+    """Operators that may have been fitted with them, as ``<data set>/<operator>``."""
+    enhanced: frozenset[str]
+    """Data sets that hold them, or that are enhanced with the help of one that does."""
+
+    def holds(self, path: str) -> bool:
+        """Return whether an artifact, or a file of one, is made of such a shard or operator.
+
+        Args:
+            path: below the workspace: ``<kind>/<data set>``, and mostly parts below these.
+        """
+        kind, dataset, *below = path.split("/")
+        name = _without_ending(path.rpartition("/")[2])
+        if name in self.shards.get(dataset, ()):
+            return True
+        if below and f"{dataset}/{_without_ending(below[0])}" in self.operators:
+            return True
+        tells_of_images = kind == "reports" or (kind == "moments" and name == "selection")
+        return tells_of_images and dataset in self.enhanced
 
 
 def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspace) -> Forgotten:
     """Take keys out of a workspace; safe to repeat, also after it was killed.
 
     Args:
-        configs: all that the workspace serves.
-        keys: of the images, the same in every data set.
+        configs: all configurations that the workspace serves.
+        keys: of the images; the same key is forgotten in every data set.
         workspace: where.
 
     Raises:
         ConfigurationError: no data set holds one of the keys.
-        StepMissing: a run is at work.
+        StepMissing: a run is at work on the workspace.
     """
     with alone(workspace):
-        catalogues = dict(_catalogues(workspace))
-        places = {key: _places(key, catalogues) for key in keys}
-        _remember(places, workspace)
-        shards: dict[str, list[str]] = {}
-        for found in places.values():
-            for dataset, shard, _ in found:
-                shards.setdefault(dataset, []).append(shard)
-        reach = _Reach(
-            {dataset: sorted(set(names)) for dataset, names in shards.items()},
-            frozenset(_operators(keys, shards.keys(), configs, workspace)),
-            _enhanced(configs, shards.keys()),
-        )
-        gone = _remove(reach, workspace)
-        for dataset in shards:  # last: until then a repetition finds the keys in it
+        catalogues = _catalogues(workspace)
+        holders = {key: _holders(key, catalogues) for key in keys}
+        _remember(holders, workspace)
+        reach = _reach_of(holders, configs, workspace)
+        removed = _remove(reach, workspace)
+        for dataset in reach.shards:  # last: until then a repetition finds the keys in it
             _rewrite_index(dataset, catalogues[dataset], keys, workspace)
         workspace.store.clear()
     kept = workspace.store.keeps_versions()
-    return Forgotten(reach.shards, sorted(reach.operators), by_folder(gone), kept)
+    return Forgotten(reach.shards, sorted(reach.operators), by_folder(removed), kept)
 
 
-class _Reach(NamedTuple):
-    """How far keys reach: shards by data set, operators, and data sets that are enhanced."""
-
-    shards: dict[str, list[str]]
-    operators: frozenset[str]
-    enhanced: frozenset[str]
-
-    def holds(self, path: str) -> bool:
-        """Whether an artifact, or a file of one, is made of such a shard or operator."""
-        kind, dataset, *rest = path.split("/")
-        name, operator = path.rpartition("/")[2].partition(".")[0], (rest or [""])[0]
-        if name in self.shards.get(dataset, ()):
-            return True
-        if f"{dataset}/{operator.partition('.')[0]}" in self.operators:
-            return True
-        summary = kind == "reports" or (kind == "moments" and name == "selection")
-        return summary and dataset in self.enhanced
-
-
-def _catalogues(workspace: Workspace) -> Iterator[tuple[str, Catalogue]]:
-    """What is known of every data set of the workspace, whoever made it."""
-    datasets = {
-        artifact.split("/")[1] for artifact in workspace.ledger.survey("datasets").artifacts()
-    }
-    for dataset in sorted(datasets):
+def _catalogues(workspace: Workspace) -> dict[str, Catalogue]:
+    """Return the catalogue of every data set of the workspace that has shards, by name."""
+    artifacts = workspace.ledger.survey("datasets").artifacts()
+    catalogues: dict[str, Catalogue] = {}
+    for dataset in sorted({artifact.split("/")[1] for artifact in artifacts}):
         survey = workspace.ledger.survey(dataset_folder(dataset))
         catalogue = known_catalogue(dataset, survey, workspace)
         if catalogue is not None:
-            yield dataset, catalogue
+            catalogues[dataset] = catalogue
+    return catalogues
 
 
-def _places(key: str, catalogues: dict[str, Catalogue]) -> list[tuple[str, str, str | None]]:
-    """The data sets, shards and foreign tars that hold a key."""
+def _holders(key: str, catalogues: Mapping[str, Catalogue]) -> list[_Holder]:
     return [
-        (dataset, entry.shard, entry.tar)
+        _Holder(dataset, entry.shard, entry.tar)
         for dataset, catalogue in catalogues.items()
         for entry in catalogue.holding(key)
     ]
 
 
-def _remember(places: dict[str, list[tuple[str, str, str | None]]], workspace: Workspace) -> None:
-    """Have keys not come back, by their digests alone.
+def _remember(holders: Mapping[str, Collection[_Holder]], workspace: Workspace) -> None:
+    """Write down that keys must not come back: their digests, with the tars that held them.
 
     Raises:
-        ConfigurationError: one is in no data set, and was in none.
+        ConfigurationError: a key is in no data set, and was in none.
     """
     known = workspace.forgotten()
-    for key, found in places.items():
+    for key, found in holders.items():
         if not found and key_digest(key) not in known:
             raise ConfigurationError(
                 f"a key to forget must be one of a data set of {workspace.url}, got {key!r}; the "
                 "column `key` of datasets/<name>/index.parquet has them"
             )
-    for key, found in places.items():
+    for key, found in holders.items():
         digest = key_digest(key)
-        tars = sorted({*known.get(digest, ()), *(tar for _, _, tar in found if tar is not None)})
-        workspace.store.write(f"{FORGOTTEN}/{digest}.json", json.dumps(tars).encode())
+        tars = {holder.tar for holder in found if holder.tar is not None}
+        text = json.dumps(sorted(tars.union(known.get(digest, ()))))
+        workspace.store.write(f"{FORGOTTEN}/{digest}.json", text.encode())
+
+
+def _reach_of(
+    holders: Mapping[str, Collection[_Holder]], configs: Iterable[Config], workspace: Workspace
+) -> _Reach:
+    """Return what keys have gone into, from the shards that hold each of them."""
+    shards: dict[str, set[str]] = {}
+    for holder in chain.from_iterable(holders.values()):
+        shards.setdefault(holder.dataset, set()).add(holder.shard)
+    enhanced = _enhanced(configs, shards.keys())
+    return _Reach(
+        {dataset: sorted(names) for dataset, names in shards.items()},
+        frozenset(_operators(holders.keys(), enhanced, workspace)),
+        enhanced,
+    )
+
+
+def _enhanced(configs: Iterable[Config], held: Collection[str]) -> frozenset[str]:
+    """Return these data sets, and those that are enhanced with the help of one of them."""
+    touched = (config for config in configs if not set(held).isdisjoint(config.datasets()))
+    return frozenset({config.restored_name for config in touched} | set(held))
 
 
 def _operators(
-    keys: Collection[str], held: Collection[str], configs: Iterable[Config], workspace: Workspace
+    keys: Collection[str], enhanced: Collection[str], workspace: Workspace
 ) -> Iterator[str]:
-    """Operators that may have been fitted with one of the keys, as ``<name>/<operator>``."""
-    enhanced = _enhanced(configs, held) | set(held)
+    """Yield the operators of data sets that may have been fitted with one of the keys."""
     for record in workspace.ledger.survey("operators").all():
         _, dataset, operator = record.artifact.split("/")
         if dataset in enhanced and may_be_fitted_on(keys, workspace.ledger.facts(record)):
             yield f"{dataset}/{operator}"
 
 
-def _enhanced(configs: Iterable[Config], held: Collection[str]) -> frozenset[str]:
-    """The data sets that are enhanced with the help of these."""
-    touched = (config for config in configs if not set(held).isdisjoint(config.datasets()))
-    return frozenset({config.restored_name for config in touched} | set(held))
-
-
 def _remove(reach: _Reach, workspace: Workspace) -> dict[str, int]:
-    """Remove all that keys reach; the files and their sizes.
+    """Remove all that keys have gone into; return the sizes of the files in bytes, by path.
 
-    Files whose records are gone too, as those of a run that was killed or of a repair.
+    Files without a record go too, such as those of a run that was killed or of a repair.
     """
     store, ledger = workspace.store, workspace.ledger
     paths = {path for kind in KINDS for path in store.names(kind) if reach.holds(path)}
     records = [record for record in ledger.survey("").all() if reach.holds(record.artifact)]
-    paths |= {path for facts in side_by_side(ledger.facts, records) for path in facts["files"]}
-    there = sorted(paths)
-    sizes = side_by_side(partial(size_of, store=store), there)
-    gone = {path: size for path, size in zip(there, sizes, strict=True) if size is not None}
+    for facts in side_by_side(ledger.facts, records):
+        paths.update(facts["files"])
+    sizes = sizes_of(sorted(paths), store)
     ledger.retire(records)
-    for _ in side_by_side(store.remove, gone):
-        pass
-    return gone
+    remove_files(sizes, store)
+    return sizes
 
 
 def _rewrite_index(
@@ -171,17 +192,23 @@ def _rewrite_index(
 
     Its record has a fingerprint that no plan asks for, so the next run writes it again.
     """
-    folder = dataset_folder(dataset)
+    folder, forgotten = dataset_folder(dataset), pa.array(sorted(keys), pa.string())
     mark = fingerprint("forget", {"keys": sorted(map(key_digest, keys))})
+    tables = (
+        (entry.shard, entry.tar, _without(catalogue.table(entry), forgotten))
+        for entry in catalogue.shards
+    )
     with workspace.ledger.publishing(f"{folder}/index", mark) as publication:
-        tables = (
-            (entry.shard, entry.tar, table.filter(pc.invert(pc.is_in(table["key"], wanted))))
-            for wanted in (pa.array(sorted(keys), pa.string()),)
-            for entry in catalogue.shards
-            for table in (catalogue.table(entry),)
-        )
         write_catalogue(
             tables,
             publication.file(f"{folder}/index.parquet"),
             publication.file(f"{folder}/shards.parquet"),
         )
+
+
+def _without(rows: pa.Table, keys: pa.Array) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["key"], keys)))
+
+
+def _without_ending(name: str) -> str:
+    return name.partition(".")[0]

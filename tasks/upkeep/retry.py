@@ -1,4 +1,8 @@
-"""Retry: have refused images tried again."""
+"""Retry: have refused images tried again.
+
+A configuration goes in; its artifacts that left images out come out. Once their records are
+withdrawn, the next run makes them again.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,14 +21,20 @@ from tasks.pipeline import steps_of
 
 
 class Refusals(NamedTuple):
-    """An artifact that left images out: how many, by reason."""
+    """An artifact that left images out."""
 
     record: Record
     reasons: dict[str, int]
+    """How many images were refused, by kind of reason."""
 
 
 def find_refusals(config: Config, reason: str = "") -> Iterator[Refusals]:
-    """The artifacts of a configuration that left images out for a reason with these words."""
+    """Yield the artifacts of a configuration's shards that left images out.
+
+    Args:
+        config: whose artifacts.
+        reason: only refusals whose kind has these words in it; all by default.
+    """
     workspace = Workspace(config.workspace)
     needed = set(_shards(Run(config, workspace)))
     records = [record for record in workspace.ledger.survey("").all() if record.artifact in needed]
@@ -37,7 +47,10 @@ def find_refusals(config: Config, reason: str = "") -> Iterator[Refusals]:
 
 
 def _shards(run: Run) -> Iterator[str]:
-    """The artifacts of shards that are known now; what waits for others will be made anyway."""
+    """Yield the names of the artifacts of all shards, of those steps that can be planned now.
+
+    The other steps wait for earlier ones, and will make their artifacts anyway.
+    """
     for step in steps_of(run):
         with suppress(StepMissing):
             for unit in step.plan():
@@ -46,7 +59,7 @@ def _shards(run: Run) -> Iterator[str]:
 
 
 def withdraw_refusals(config: Config, refusals: list[Refusals]) -> dict[str, int]:
-    """Have the next run make these artifacts again; how many images that is, by reason.
+    """Have the next run make these artifacts again; return how many images that is, by reason.
 
     An image that was refused at enhancement is counted once for every signal of it.
     """

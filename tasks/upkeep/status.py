@@ -1,4 +1,7 @@
-"""What is done of a configuration, read from the ledger; nothing is run."""
+"""Status: a configuration goes in; what is done of each of its steps comes out.
+
+It is read from the records of the ledger; nothing is run.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -41,32 +44,36 @@ _NAMES = {
     "summary": "the fidelity table",
     "target": "the natural images' moments or index",
 }
-"""What inputs of fingerprints are, where their own name does not say it."""
+"""Names of inputs of fingerprints in words, where the name itself does not say what it is."""
 
 
 class StepStatus(BaseModel):
-    """Units of one step: shards, signals, or the one thing that it makes.
-
-    ``reasons`` says of a few of those that are out of date what has changed, and how
-    many that holds for among the ``asked``; ``note`` why units cannot be counted yet.
-    """
+    """How many units of a step are done: shards, signals, or the one thing that it makes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     command: str
+    """The command that does the step."""
     done: int = 0
     missing: int = 0
+    """Never made yet, and not failed."""
     stale: int = 0
+    """Made before, from other inputs than now, and not failed since."""
     failed: int = 0
+    """Not made, and the last run that tried has failed."""
     reasons: dict[str, int] = {}
+    """What has changed for units that are out of date, and for how many of the ``asked``."""
     asked: int = 0
+    """How many of the units that are out of date were asked: a few."""
     failures: dict[str, int] = {}
+    """Why units failed, and how many of a few that were asked."""
     note: str = ""
+    """Why units cannot be counted yet, or what else must be known; empty if nothing."""
 
 
-def survey_steps(config: Config) -> Iterator[StepStatus]:
-    """The status of every step, in their order."""
+def status_of_steps(config: Config) -> Iterator[StepStatus]:
+    """Yield the status of every step that has units, or waits for some, in their order."""
     run = Run.of(config, still=True)
     failed = run.workspace.ledger.failures("")
     earlier = ""
@@ -81,7 +88,7 @@ def survey_steps(config: Config) -> Iterator[StepStatus]:
 
 
 def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
-    """Count the units of a plan; one that cannot be made yet says so in the note."""
+    """Count the units of a step; the note says if they cannot be planned yet."""
     counts, stale, notes = Counter[str](), list[Target](), list[str]()
     try:
         for unit in step.units():
@@ -111,7 +118,7 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
 
 
 def _is_open(status: StepStatus) -> bool:
-    """Whether a step has something to do, as far as that can be known."""
+    """Return whether a step has something to do, as far as that can be known."""
     return bool(status.missing or status.stale or status.failed)
 
 
@@ -124,7 +131,10 @@ def _state(unit: Planned, old: list[Target], failures: list[str]) -> str:
 
 
 def _change(target: Target, ledger: Ledger) -> str:
-    """In which inputs a target differs from what is there; from the likest, if it is new."""
+    """Return in words which inputs have changed since an artifact was made.
+
+    An operator or table with a new name is compared with the one beside it that differs least.
+    """
     found = [_inputs(record, ledger) for record in _before(target, ledger)]
     changes = [
         [
@@ -142,14 +152,14 @@ def _change(target: Target, ledger: Ledger) -> str:
 
 
 def _before(target: Target, ledger: Ledger) -> list[Record]:
-    """What was made in the target's place, or beside it where names tell what went in."""
+    """Return the records of a target's artifact; if it has none, some of those in its folder."""
     folder = ledger.survey(target.artifact.rpartition("/")[0])
     beside = (record for name in folder.artifacts() for record in folder.records(name))
     return folder.records(target.artifact) or list(islice(beside, SAMPLE))
 
 
 def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
-    """What an artifact was made from; None if its record is damaged, or just withdrawn."""
+    """Return what an artifact was made from; None if its record is damaged, or just withdrawn."""
     try:
         found: dict[str, Any] = dict(ledger.facts(record)["inputs"])
     except (OSError, ValueError, LookupError, TypeError, DotpipeError):
@@ -158,7 +168,7 @@ def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
 
 
 def _told(name: str, before: Any, after: Any) -> str:
-    """An input, with its values where they are short."""
+    """Return an input in words, with its values before and now where they are short."""
     values = (before, after)
     plain = all(isinstance(value, str | int | float | None) for value in values)
     short = plain and all(len(str(value)) <= 24 for value in values)
@@ -166,7 +176,7 @@ def _told(name: str, before: Any, after: Any) -> str:
 
 
 def _failures(paths: Iterable[str], ledger: Ledger) -> dict[str, int]:
-    """Why units failed, of the first few."""
+    """Return the errors of the first few failures, and how many there are of each."""
     told = Counter[str]()
     for path in islice(paths, SAMPLE):
         try:

@@ -1,4 +1,8 @@
-"""Verify: read everything that the ledger vouches for again, and name what is damaged."""
+"""Verify: read all files that records list again, and say which are not as they were written.
+
+A ledger goes in; each of its records comes out with the damage of its files. Damaged artifacts
+are made again once their records are withdrawn.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -15,15 +19,17 @@ from tasks.io.store.ranges import SPAN_BYTES
 
 
 class Checked(NamedTuple):
-    """One record after its files were read: how many bytes, and what is wrong with which."""
+    """A record whose files were read."""
 
     record: Record
     size: int
+    """Bytes of all its files, as the record says."""
     damage: tuple[str, ...]
+    """A sentence for every file that is not as it was written; empty if all are."""
 
 
 def verify(ledger: Ledger) -> Iterator[Checked]:
-    """Every record of a workspace, in order, with what is wrong with its files.
+    """Read the files of every record of a workspace, in order; yield what is wrong with them.
 
     Raises:
         StoreRefused, OSError: the store as a whole cannot be read.
@@ -39,7 +45,10 @@ def repair(ledger: Ledger, damaged: Iterable[Checked]) -> None:
 
 
 def still_missing(ledger: Ledger, damaged: Iterable[Checked]) -> list[str]:
-    """The artifacts among damaged ones that have not been made again: another run's."""
+    """Return which damaged artifacts have no record, and so were not made again, in order.
+
+    They belong to another configuration than the one that has run.
+    """
     artifacts = {checked.record.artifact for checked in damaged}
     return sorted(artifact for artifact in artifacts if not ledger.records(artifact))
 
@@ -59,7 +68,7 @@ def _check(ledger: Ledger, record: Record) -> Checked:
 
 
 def _compare(store: Store, path: str, facts: dict[str, Any]) -> str | None:
-    """What is wrong with a file, if anything is."""
+    """Return what is wrong with a file; None if its size and bytes are those of its record."""
     digest, size = hashlib.sha256(), 0
     try:
         with store.stream(path) as stream:
@@ -78,10 +87,10 @@ def _compare(store: Store, path: str, facts: dict[str, Any]) -> str | None:
 
 
 def _unread(store: Store, path: str, error: Exception) -> str:
-    """The damage of a file that gives an error, as one on a bad sector does.
+    """Return the damage of a file that cannot be read, as one on a bad sector.
 
     Raises:
-        StoreRefused, OSError: it is not the file's: the store is away.
+        StoreRefused, OSError: the given error, if the whole store cannot be reached.
     """
     if not store.is_folder():
         raise error

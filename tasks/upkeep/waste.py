@@ -1,6 +1,9 @@
-"""Waste: what lies in a workspace and no configuration that it serves refers to."""
+"""Waste: what lies in a workspace and no configuration that it serves refers to.
 
-from collections.abc import Iterable, Iterator
+Configurations and a workspace go in; what may be removed comes out, and is then removed.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,17 +21,24 @@ KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", 
 
 
 class Waste(NamedTuple):
-    """What may go: artifacts by their records, files of no record, notes of old failures."""
+    """What may be removed from a workspace."""
 
     records: list[Record]
+    """Records of artifacts that no configuration refers to; their files are removed too."""
     files: list[str]
+    """Paths of files that no record lists."""
     notes: list[str]
+    """Paths of notes of failures that were mended, or that no configuration refers to."""
     folders: dict[str, tuple[int, int]]
-    """How many files of how many bytes would go from each folder."""
+    """How many files of how many bytes would be removed from each folder, notes left out."""
 
 
 def find_waste(configs: Iterable[Config], workspace: Workspace) -> Waste:
-    """What none of these configurations refers to.
+    """Return what none of these configurations refers to.
+
+    Args:
+        configs: all that the workspace serves.
+        workspace: where.
 
     Raises:
         StepMissing: one of them has not been run to its end, so that what it needs cannot
@@ -48,8 +58,7 @@ def find_waste(configs: Iterable[Config], workspace: Workspace) -> Waste:
             unneeded.append(record)
             gone |= {path: facts["size"] for path, facts in files.items()}
     strays = sorted(there - kept - gone.keys())
-    sizes = side_by_side(partial(size_of, store=workspace.store), strays)
-    gone |= {path: size for path, size in zip(strays, sizes, strict=True) if size is not None}
+    gone |= sizes_of(strays, workspace.store)
     made = {(record.artifact, record.fingerprint) for record in records}
     notes = [
         path
@@ -60,25 +69,30 @@ def find_waste(configs: Iterable[Config], workspace: Workspace) -> Waste:
 
 
 def remove_waste(waste: Waste, configs: Iterable[Config], workspace: Workspace) -> None:
-    """Remove it, as far as it is still waste; safe to repeat.
+    """Remove what was found to be waste, as far as it still is; safe to repeat.
+
+    Args:
+        waste: as it was found.
+        configs: all that the workspace serves.
+        workspace: where.
 
     Raises:
-        StepMissing: a run is at work.
+        StepMissing: a run is at work on the workspace.
     """
     with alone(workspace):
         now = find_waste(configs, workspace)
         workspace.ledger.retire(set(waste.records) & set(now.records))
         paths = (*set(waste.files) & set(now.files), *set(waste.notes) & set(now.notes))
-        for _ in side_by_side(workspace.store.remove, paths):
-            pass
+        remove_files(paths, workspace.store)
         workspace.store.prune()
 
 
 def _artifacts(config: Config) -> Iterator[str]:
-    """Everything that a configuration stands for.
+    """Yield the names of all artifacts that a configuration needs.
 
     Raises:
-        StepMissing: that cannot be known now, or not on this machine.
+        StepMissing: a step has not been done, or weights are not on this machine, so that
+            the names cannot be known.
     """
     network = config.evaluate.features
     if network is not None and extractor_identity(network, config.weights) is None:
@@ -100,7 +114,7 @@ def _artifacts(config: Config) -> Iterator[str]:
 
 
 def _files_in(store: Store) -> Iterator[str]:
-    """Files where artifacts lie; what a link leads to outside is not ours."""
+    """Yield the paths of files below the folders of artifacts; of links, those that stay inside."""
     root = store.local()
     for kind in KINDS:
         for path in store.names(kind):
@@ -109,21 +123,36 @@ def _files_in(store: Store) -> Iterator[str]:
                 yield path
 
 
-def size_of(path: str, store: Store) -> int | None:
-    """Of a file; None if it has gone."""
+def _files(ledger: Ledger, record: Record) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = ledger.facts(record)["files"]
+    return files
+
+
+def _size_of(store: Store, path: str) -> int | None:
     try:
         return store.entry(path).size
     except FileNotFoundError:
         return None
 
 
-def _files(ledger: Ledger, record: Record) -> dict[str, dict[str, Any]]:
-    files: dict[str, dict[str, Any]] = ledger.facts(record)["files"]
-    return files
+def sizes_of(paths: Sequence[str], store: Store) -> dict[str, int]:
+    """Return the sizes of files in bytes, by path, without files that are not there."""
+    sizes = side_by_side(partial(_size_of, store), paths)
+    return {path: size for path, size in zip(paths, sizes, strict=True) if size is not None}
+
+
+def remove_files(paths: Iterable[str], store: Store) -> None:
+    """Remove files, several at once; those that are not there count as removed."""
+    for _ in side_by_side(store.remove, paths):
+        pass  # each result is waited for, and raises what went wrong
 
 
 def by_folder(files: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """How many files of how many bytes each folder has among these."""
+    """Return how many files of how many bytes there are in each folder.
+
+    Args:
+        files: sizes in bytes, by path.
+    """
     folders: dict[str, tuple[int, int]] = {}
     for path, size in sorted(files.items()):
         folder = path.rpartition("/")[0]

@@ -21,7 +21,7 @@ from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished, steps_of
 from tasks.shard.index import IndexJob, write_index
 from tasks.shard.shard import ShardJob
-from tasks.upkeep.status import survey_steps
+from tasks.upkeep.status import status_of_steps
 
 SHARDS = 10_000
 
@@ -108,7 +108,7 @@ def test_a_finished_run_of_10_000_shards_is_recognised_in_five_seconds(benchmark
 
 
 def test_the_status_of_10_000_shards_takes_less_than_three_seconds(benchmark, enormous):
-    steps = benchmark.pedantic(lambda: list(survey_steps(enormous)), rounds=3)
+    steps = benchmark.pedantic(lambda: list(status_of_steps(enormous)), rounds=3)
     took = benchmark.stats.stats.median
     print(f"\n{benchmark.name}: {took:.3g} s")
     assert [step.missing + step.stale + step.failed for step in steps] == [0] * len(steps)

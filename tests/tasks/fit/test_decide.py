@@ -17,7 +17,7 @@ from tasks.io.artifacts.moments import load_moments, load_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.pipeline import is_finished
 from tasks.upkeep.forget import forget
-from tasks.upkeep.status import survey_steps
+from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import verify
 from tasks.upkeep.waste import find_waste
 
@@ -82,7 +82,7 @@ def moments_of(run, operator):
 
 
 def share_of(run, operator):
-    """How far the statistics are from an operator's own, relative to its sides' distance."""
+    """How far the statistics are from an operator's own, by how far these are apart."""
     now, then = moments_now(run), moments_of(run, operator)
     moved = sum(gelbrich_distance(now[side], then[side]) for side in ("source", "target"))
     return moved / gelbrich_distance(then["source"], then["target"])
@@ -322,7 +322,7 @@ def test_the_status_says_that_it_is_to_be_decided_and_why(fitted, corpora, pixel
 
     def told(refit_beyond):
         other = run_with(run, refit_beyond=refit_beyond)
-        return {step.name: step for step in survey_steps(other.config)}
+        return {step.name: step for step in status_of_steps(other.config)}
 
     assert told(BEYOND)["keep or refit"].done == 1
     found = told(0.3)

@@ -12,7 +12,7 @@ from tasks.fit import statistics
 from tasks.fit.measure import WHOLE
 from tasks.fit.operators import find_operator, read_operator
 from tasks.fit.reduce import plan_reduction
-from tasks.fit.statistics import Sides
+from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.images import encode
@@ -160,7 +160,7 @@ def test_moments_are_merged_in_the_order_of_shards_with_few_in_memory(tmp_path, 
 
     monkeypatch.setattr(statistics, "read_moments", watched)
     files = {str(number): "digest" for number in range(len(shards))}
-    both = Sides(source=files, target=files, pairing="unpaired")
-    for side in both.read(Workspace(str(tmp_path))):
-        assert torch.equal(side.whole.scatter, sum(shards[1:], start=shards[0]).scatter)
+    both = MomentFiles(source=files, target=files, pairing="unpaired")
+    for each in both.read(Workspace(str(tmp_path))):
+        assert torch.equal(each.whole.scatter, sum(shards[1:], start=shards[0]).scatter)
     assert most < 4 * SIDE_BY_SIDE

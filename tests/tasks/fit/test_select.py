@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.fit.select import ENOUGH_PAIRS, SelectJob, choose
+from tasks.fit.select import ENOUGH_PAIRS, SelectJob, draw_selection
 from tasks.io.errors import CorpusError
 from tasks.jobs import Target
 
@@ -20,7 +20,7 @@ def job(pairing="auto", images=1000, seed=0):
     )
 
 
-def side(keys, per_shard=4):
+def listing(keys, per_shard=4):
     """A corpus as the index lists it: keys in order, so many to a shard."""
     ordered = sorted(keys)
     return lambda: iter(
@@ -47,11 +47,11 @@ def chosen(by_shard):
     ],
 )
 def test_auto_pairs_where_all_or_enough_natural_keys_are_restored(source, target, pairing):
-    assert choose(side(source), side(target), job()).pairing == pairing
+    assert draw_selection(listing(source), listing(target), job()).pairing == pairing
 
 
 def test_a_paired_choice_has_the_same_keys_on_both_sides():
-    selection = choose(side(names(40)), side(names(90)[20:]), job(images=7))
+    selection = draw_selection(listing(names(40)), listing(names(90)[20:]), job(images=7))
     assert selection.pairs == 20
     assert chosen(selection.source) == chosen(selection.target)
     assert selection.images == 7
@@ -59,12 +59,12 @@ def test_a_paired_choice_has_the_same_keys_on_both_sides():
 
 
 def test_paired_takes_few_pairs_when_told_to():
-    selection = choose(side(names(2)), side(names(200)), job("paired"))
+    selection = draw_selection(listing(names(2)), listing(names(200)), job("paired"))
     assert (selection.pairing, chosen(selection.target)) == ("paired", names(2))
 
 
 def test_unpaired_ignores_shared_keys_when_told_to():
-    selection = choose(side(names(30)), side(names(50)), job("unpaired", images=40))
+    selection = draw_selection(listing(names(30)), listing(names(50)), job("unpaired", images=40))
     assert selection.pairing == "unpaired"
     assert len(chosen(selection.source)) == 30
     assert len(chosen(selection.target)) == 40
@@ -72,19 +72,19 @@ def test_unpaired_ignores_shared_keys_when_told_to():
 
 def test_pairs_that_are_asked_for_and_not_there_are_told_with_examples():
     with pytest.raises(CorpusError, match=r"must share keys .* 'a000' against 'b000'"):
-        choose(side(names(5, "a")), side(names(5, "b")), job("paired"))
+        draw_selection(listing(names(5, "a")), listing(names(5, "b")), job("paired"))
 
 
 @pytest.mark.parametrize(("source", "target", "missing"), [(0, 3, "restored"), (3, 0, "natural")])
 def test_a_side_without_one_accepted_image_is_told(source, target, missing):
     with pytest.raises(CorpusError, match=f"needs images on both sides, got none of {missing}"):
-        choose(side(names(source)), side(names(target, "t")), job())
+        draw_selection(listing(names(source)), listing(names(target, "t")), job())
 
 
 @pytest.mark.parametrize("pairing", ["paired", "unpaired"])
 def test_the_sample_does_not_depend_on_sharding(pairing):
     choices = [
-        choose(side(names(50), each), side(names(60), each), job(pairing, images=9))
+        draw_selection(listing(names(50), each), listing(names(60), each), job(pairing, images=9))
         for each in (1, 7, 100)
     ]
     for other in choices[1:]:
@@ -93,15 +93,23 @@ def test_the_sample_does_not_depend_on_sharding(pairing):
 
 
 def test_a_key_is_drawn_alike_in_every_corpus():
-    few = choose(side(names(50)), side(names(50, "other")), job(images=10))
-    more = choose(side(names(50) + names(50, "z")), side(names(50)), job("unpaired", images=10))
+    few = draw_selection(listing(names(50)), listing(names(50, "other")), job(images=10))
+    more = draw_selection(
+        listing(names(50) + names(50, "z")), listing(names(50)), job("unpaired", images=10)
+    )
     kept = [key for key in chosen(more.source) if key.startswith("k")]
     assert set(kept) <= set(chosen(few.source))
 
 
 def test_another_seed_draws_another_sample():
     samples = {
-        tuple(chosen(choose(side(names(50)), side(names(50)), job(images=5, seed=seed)).source))
+        tuple(
+            chosen(
+                draw_selection(
+                    listing(names(50)), listing(names(50)), job(images=5, seed=seed)
+                ).source
+            )
+        )
         for seed in range(5)
     }
     assert len(samples) == 5
@@ -113,7 +121,7 @@ def test_pairs_are_the_intersection_of_keys(seed):
     source, target = (
         {"".join(rng.choice(list("a-./é日"), 3)) for _ in range(rng.integers(1, 40))} for _ in "st"
     )
-    assert choose(side(source), side(target), job()).pairs == len(source & target)
+    assert draw_selection(listing(source), listing(target), job()).pairs == len(source & target)
 
 
 def test_a_selection_is_written_once_and_read_back(steps, photographs, tmp_path):

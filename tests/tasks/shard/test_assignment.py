@@ -14,7 +14,7 @@ from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.shards import INDEX_SCHEMA
 from tasks.io.shards.keys import ODD_NAME
 from tasks.io.store import Entry, stem
-from tasks.shard.assignment import _Join, assign_files, free_shards
+from tasks.shard.assignment import _KnownShards, assign_files, free_shards
 from tasks.shard.corpus import SourceFile, list_images
 
 
@@ -34,25 +34,25 @@ class Folder:
             yield Entry(path, 1, self._versions[path])
 
 
-def rows_of(block):
-    """What the index says of a block: refused where the listing refused it."""
+def rows_of(assigned):
+    """What the index says of a shard's files: refused where the listing refused them."""
     return [
         {
             "key": file.key,
-            "shard": block.shard,
+            "shard": assigned.shard,
             "source": file.path,
             "status": "refused" if file.refusal else "ok",
             "reason": file.refusal or None,
         }
-        for file in block.files
+        for file in assigned.files
     ]
 
 
-def catalogued(blocks):
-    """The catalogue of a data set of these blocks."""
+def catalogued(shards):
+    """The catalogue of a data set of these shards."""
     tables = (
-        (block.shard, None, pa.Table.from_pylist(rows_of(block), INDEX_SCHEMA))
-        for block in sorted(blocks)
+        (each.shard, None, pa.Table.from_pylist(rows_of(each), INDEX_SCHEMA))
+        for each in sorted(shards)
     )
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / "index.parquet"
@@ -68,8 +68,8 @@ def names(*keys):
     return dict.fromkeys((f"{key}.png" for key in keys), "1")
 
 
-def in_shards(blocks):
-    return {block.shard[-1]: "".join(file.key for file in block.files) for block in blocks}
+def in_shards(shards):
+    return {each.shard[-1]: "".join(file.key for file in each.files) for each in shards}
 
 
 def depth(catalogue):
@@ -100,25 +100,21 @@ def test_every_increment_leaves_files_where_they_are_and_puts_new_ones_into_new_
     before, catalogue = [], None
     for versions in increments:
         files = list(list_images(Folder(versions)))
-        blocks = assigned(versions, catalogue, size)
-        assert sorted(file for block in blocks for file in block.files) == sorted(files)
-        shards = {block.shard: block for block in blocks}
-        assert len(shards) == len(blocks)
-        known = {file.path for block in before for file in block.files}
+        shards = assigned(versions, catalogue, size)
+        assert sorted(file for each in shards for file in each.files) == sorted(files)
+        by_name = {each.shard: each for each in shards}
+        assert len(by_name) == len(shards)
+        known = {file.path for each in before for file in each.files}
         for old in before:
             kept = {file.path for file in old.files}
-            block = shards.pop(old.shard, None)
-            assert [file for file in files if file.path in kept] == list(
-                block.files if block else []
-            )
-        fresh = [shards[name] for name in sorted(shards)]
+            now = by_name.pop(old.shard, None)
+            assert [file for file in files if file.path in kept] == list(now.files if now else [])
+        fresh = [by_name[name] for name in sorted(by_name)]
         assert [f for f in files if f.path not in known] == [f for b in fresh for f in b.files]
-        assert [len(block.files) for block in fresh[:-1]] == [size] * (
-            len(fresh) - 1 if fresh else 0
-        )
-        assert all(0 < len(block.files) <= size for block in fresh)
-        before, catalogue = blocks, catalogued(blocks)
-        assert sorted(assigned(versions, catalogue, size)) == sorted(blocks)
+        assert [len(each.files) for each in fresh[:-1]] == [size] * (len(fresh) - 1 if fresh else 0)
+        assert all(0 < len(each.files) <= size for each in fresh)
+        before, catalogue = shards, catalogued(shards)
+        assert sorted(assigned(versions, catalogue, size)) == sorted(shards)
         accepted = [file.key for file in files if not file.refusal]
         places = list(catalogue.keys())
         assert [place.key for place in places] == accepted
@@ -129,18 +125,19 @@ def test_every_increment_leaves_files_where_they_are_and_puts_new_ones_into_new_
 def test_no_more_shards_are_held_than_lie_over_one_another_and_a_new_one(increments, size):
     held = []
 
-    class Watched(_Join):
-        def _put(self, file, shard):
-            super()._put(file, shard)
+    class Watched(_KnownShards):
+        def take(self, file):
+            taken = super().take(file)
             held.append(len(self._open))  # those of new files are one more
+            return taken
 
     catalogue = None
     for versions in increments:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tasks.shard.assignment._Join", Watched)
-            blocks = list(assign_files(list_images(Folder(versions)), catalogue, size))
+            patch.setattr("tasks.shard.assignment._KnownShards", Watched)
+            shards = list(assign_files(list_images(Folder(versions)), catalogue, size))
         assert max(held, default=0) <= (depth(catalogue) if catalogue else 0)
-        catalogue = catalogued(blocks)
+        catalogue = catalogued(shards)
         held.clear()
 
 
@@ -162,9 +159,9 @@ def test_a_shard_that_lost_all_its_files_is_left_out():
 def test_a_changed_file_stays_where_it_is():
     files = names(*"abcd")
     catalogue = catalogued(assigned(files))
-    blocks = assigned(files | {"b.png": "2"}, catalogue)
-    assert in_shards(blocks) == {"0": "abc", "1": "d"}
-    assert blocks[0].files[1] == SourceFile("b", "b.png", 1, "2")
+    shards = assigned(files | {"b.png": "2"}, catalogue)
+    assert in_shards(shards) == {"0": "abc", "1": "d"}
+    assert shards[0].files[1] == SourceFile("b", "b.png", 1, "2")
 
 
 def test_another_size_of_shards_is_for_new_ones_only():
@@ -175,29 +172,29 @@ def test_another_size_of_shards_is_for_new_ones_only():
 
 def test_a_rest_of_a_first_run_gets_the_names_that_it_would_have_had():
     files = names(*"abcdefghijk")
-    blocks = assigned(files)
-    done = catalogued([blocks[0], blocks[2]])
-    assert sorted(assigned(files, done)) == sorted(blocks)
+    shards = assigned(files)
+    done = catalogued([shards[0], shards[2]])
+    assert sorted(assigned(files, done)) == sorted(shards)
 
 
 def test_a_file_that_takes_the_key_of_another_comes_into_a_new_shard_and_both_keep_theirs():
     catalogue = catalogued(assigned(names(*"abc")))
     files = names(*"abc") | {"c.jpg": "1"}
-    blocks = assigned(files, catalogue)
-    refused = {file.path for block in blocks for file in block.files if file.refusal}
-    assert (in_shards(blocks), refused) == ({"0": "abc", "1": "c"}, {"c.png"})
-    again = assigned(files, catalogued(blocks))
-    assert sorted(again) == sorted(blocks)
+    shards = assigned(files, catalogue)
+    refused = {file.path for each in shards for file in each.files if file.refusal}
+    assert (in_shards(shards), refused) == ({"0": "abc", "1": "c"}, {"c.png"})
+    again = assigned(files, catalogued(shards))
+    assert sorted(again) == sorted(shards)
 
 
 @pytest.mark.parametrize("gone", ["", "a\udcff.png"])
 def test_a_shard_with_a_name_that_no_table_can_hold_keeps_it(gone):
     files = names("a\udcff", "b", "c", "d\udcff", "e")
-    blocks = assigned(files)
+    shards = assigned(files)
     left = {path: version for path, version in files.items() if path != gone}
     found = {
-        block.shard: [file.path for file in block.files]
-        for block in assigned(left, catalogued(blocks))
+        each.shard: [file.path for file in each.files]
+        for each in assigned(left, catalogued(shards))
     }
     first = ["a\\xff.png", "b.png", "c.png"][bool(gone) :]
     assert found == {"shard-000000": first, "shard-000001": ["d\\xff.png", "e.png"]}
@@ -205,17 +202,17 @@ def test_a_shard_with_a_name_that_no_table_can_hold_keeps_it(gone):
 
 def test_two_names_that_are_escaped_alike_both_stay():
     files = names("a\x85", "a\udc85", "b")
-    blocks = assigned(files, size=1)
-    assert {b.files[0].path for b in blocks} == {"a\\x85.png", "b.png"}
-    assert sorted(assigned(files, catalogued(blocks), size=1)) == sorted(blocks)
+    shards = assigned(files, size=1)
+    assert {b.files[0].path for b in shards} == {"a\\x85.png", "b.png"}
+    assert sorted(assigned(files, catalogued(shards), size=1)) == sorted(shards)
 
 
 def test_a_name_that_looks_like_an_escaped_one_is_not_taken_for_it():
     files = names("a", "b\\xff", "b\udcff")
-    blocks = assigned(files, size=1)
-    assert not blocks[1].files[0].refusal
-    assert blocks[2].files[0].refusal.startswith(ODD_NAME)
-    assert sorted(assigned(files, catalogued(blocks), size=1)) == sorted(blocks)
+    shards = assigned(files, size=1)
+    assert not shards[1].files[0].refusal
+    assert shards[2].files[0].refusal.startswith(ODD_NAME)
+    assert sorted(assigned(files, catalogued(shards), size=1)) == sorted(shards)
 
 
 def test_names_for_new_shards_are_those_that_are_free():

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.io.errors import ArtifactDamaged
 from tasks.shard.assignment import files_by_shard
-from tasks.shard.index import known_catalogue
+from tasks.shard.dataset import known_catalogue
 from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
@@ -24,11 +24,11 @@ def units(run):
     return list(plan_shards(run.opened, corpus, "natural"))
 
 
-def blocks(run, size=3):
+def keys_by_shard(run, size=3):
     survey = run.workspace.ledger.survey("datasets/natural")
     catalogue = known_catalogue("natural", survey, run.workspace)
     found = files_by_shard(run.config.corpora.natural, catalogue, {}, size)
-    return {block.shard[-1]: "".join(file.key for file in block.files) for block in found}
+    return {each.shard[-1]: "".join(file.key for file in each.files) for each in found}
 
 
 GROWN = {"0": "bdf", "1": "hjl", "2": "ce"}
@@ -56,7 +56,7 @@ def break_index(run, how):
 
 
 def test_files_are_in_the_shards_that_the_index_says(grown):
-    assert blocks(grown) == GROWN
+    assert keys_by_shard(grown) == GROWN
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_files_are_in_the_shards_that_the_index_says(grown):
 def test_files_stay_where_they_are_without_an_index_and_a_run_mends_it(grown, how):
     before = grown.workspace.store.local("datasets/natural/index.parquet").read_bytes()
     break_index(grown, how)
-    assert blocks(grown) == GROWN
+    assert keys_by_shard(grown) == GROWN
     assert [unit.job for unit in units(grown)] == [None] * 3
     if how not in {"removed", "cut short"}:  # whose records stand until `verify` finds it
         grown.shard()
@@ -84,7 +84,7 @@ def test_an_index_that_does_not_know_the_newest_shards_gives_them_the_same_files
     assert [job.shard for job in first] == ["shard-000003", "shard-000004"]
     assert [unit.job for unit in units(grown)] == [None] * 5
     grown.shard()
-    assert blocks(grown) == {**GROWN, "3": "agm", "4": "n"}
+    assert keys_by_shard(grown) == {**GROWN, "3": "agm", "4": "n"}
 
 
 def test_a_first_run_that_was_killed_goes_on_as_it_began(tmp_path, steps, write_images, pixels):
@@ -99,7 +99,7 @@ def test_a_first_run_that_was_killed_goes_on_as_it_began(tmp_path, steps, write_
         None,
         "shard-000003",
     ]
-    assert blocks(run) == {"0": "abc", "1": "def", "2": "ghi", "3": "j"}
+    assert keys_by_shard(run) == {"0": "abc", "1": "def", "2": "ghi", "3": "j"}
 
 
 def test_a_file_that_comes_after_a_crash_moves_none_of_what_is_done(
@@ -109,14 +109,14 @@ def test_a_file_that_comes_after_a_crash_moves_none_of_what_is_done(
     run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
     write_corpus_shard(units(run)[1].job)
     write_images(folder, {"a.png": pixels(1)})
-    assert blocks(run) == {"1": "efg", "0": "abc", "2": "d"}
+    assert keys_by_shard(run) == {"1": "efg", "0": "abc", "2": "d"}
 
 
 def test_a_shard_that_is_not_there_is_told_with_the_command_that_repairs(grown):
     break_index(grown, "without its record")
     grown.workspace.store.remove("datasets/natural/shard-000001.parquet")
     with pytest.raises(ArtifactDamaged, match=r"shard-000001\.parquet must be there, .*repair"):
-        blocks(grown)
+        keys_by_shard(grown)
 
 
 def test_nothing_is_known_of_a_data_set_that_has_no_shards(grown):

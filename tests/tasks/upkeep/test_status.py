@@ -11,7 +11,7 @@ from tasks.jobs import note_failure, settle
 from tasks.pipeline import steps_of
 from tasks.shard.index import plan_index, write_index
 from tasks.shard.shard import plan_shards, write_corpus_shard
-from tasks.upkeep.status import survey_steps
+from tasks.upkeep.status import status_of_steps
 
 STEPS = {
     "shard reference": 3,
@@ -28,7 +28,7 @@ STEPS = {
 
 
 def status_of(run):
-    return {step.name: step for step in survey_steps(run.config)}
+    return {step.name: step for step in status_of_steps(run.config)}
 
 
 def changed(run, **sections):
@@ -59,7 +59,7 @@ def test_before_anything_is_done_later_steps_wait_for_earlier_ones(started):
 
 
 def test_looking_changes_nothing(started):
-    list(survey_steps(started.config))
+    list(status_of_steps(started.config))
     assert not started.workspace.store.exists("")
 
 
@@ -75,7 +75,7 @@ def test_a_changed_image_makes_its_shard_stale(tmp_path, steps, pixels, write_im
 
 def test_a_corpus_that_is_not_there_is_a_note(tmp_path, steps, photographs):
     corpora = {"restored": photographs["restored"], "natural": tmp_path / "absent"}
-    status = list(survey_steps(steps(tmp_path / "workspace", corpora).config))
+    status = list(status_of_steps(steps(tmp_path / "workspace", corpora).config))
     assert "corpus must be a folder" in status[0].note
 
 

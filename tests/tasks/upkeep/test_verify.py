@@ -11,7 +11,7 @@ from tasks.fit.operators import read_operator
 from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
 from tasks.io.store import Store
 from tasks.pipeline import is_finished
-from tasks.upkeep.status import survey_steps
+from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import repair, verify
 
 
@@ -168,7 +168,7 @@ def test_every_damaged_table_is_mended_to_the_same_bytes(run, part, damage):
     before = bytes_of(run)
     path = next(p for n, p in files_of(run).items() if fnmatch(n, part))
     damage(path)
-    notes = [step.note for step in survey_steps(run.config)]
+    notes = [step.note for step in status_of_steps(run.config)]
     assert all("dotpipe repair" in note for note in notes if note)
     damaged = [each for each in verify(run.workspace.ledger) if each.damage]
     assert len(damaged) == 1
@@ -233,5 +233,5 @@ def test_a_damaged_index_is_told_to_be_one_while_its_record_is_there(run, name, 
 
 def test_a_damaged_list_of_shards_is_a_note_of_the_status(run):
     cut(run.workspace.store.local("datasets/run/shards.parquet"))
-    notes = {step.name: step.note for step in survey_steps(run.config)}
+    notes = {step.name: step.note for step in status_of_steps(run.config)}
     assert "datasets/run/shards.parquet must be a whole Parquet file" in notes["enhance run"]
