@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from flows.runners.lanes import Lanes, Threads
 from tasks.config import Config
-from tasks.config.sections import Compute, Ray
+from tasks.config.compute import Compute, Ray
 from tasks.io.errors import ConfigurationError
 from tasks.io.machine.devices import count_devices
 from tasks.io.machine.resources import cores

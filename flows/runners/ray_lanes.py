@@ -16,7 +16,7 @@ from flows.runners.lanes import Runner
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined, machines, recent_machines
 from flows.runners.ray_future import RayFuture
 from flows.runners.ray_worker import environment, run_task
-from tasks.config.sections import Ray
+from tasks.config.compute import Ray
 from tasks.io.errors import ConfigurationError, DotpipeError
 
 _RETRIES = 3

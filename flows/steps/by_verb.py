@@ -10,7 +10,7 @@ from flows.runners.lanes import Lanes
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.steps import run_step
 from tasks.config import Run
-from tasks.config.sections import Compute
+from tasks.config.compute import Compute
 from tasks.jobs import Job, Planned
 from tasks.pipeline import Needs, Step, Verb, steps_of
 

@@ -1,7 +1,8 @@
 """Running a step: its jobs are submitted in a window, counted, and fail together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from threading import Event
@@ -52,24 +53,30 @@ def run_step(
     """
     view, report, watch = screen.get(), StepReport(step.name), StepWatch(step, total)
     view.begin(step.name, total)
-    stopped = Event()
-
-    def advance(images: int) -> None:
-        if stopped.is_set():  # or Prefect would wait for shards that nobody wants any more
-            raise CancelledError(f"the step {step.name!r} was stopped; run again to go on")
-        view.advance(images)
-
-    with lanes.opened() as runner:
-        try:
-            with reporting_to(advance):
-                _Window(work, runner, lanes, report, watch).run(units)
-        except BaseException:
-            stopped.set()
-            raise
+    with lanes.opened() as runner, _progress_shown(step.name):
+        _Window(work, runner, lanes, report, watch).run(units)
     watch.finish(report)
     view.finish(report.note)
     _raise_failures(report)
     return report
+
+
+@contextmanager
+def _progress_shown(step: str) -> Iterator[None]:
+    """Show what tasks report of their images; stop the tasks once the block has failed."""
+    view, stopped = screen.get(), Event()
+
+    def advance(images: int) -> None:
+        if stopped.is_set():  # or Prefect would wait for shards that nobody wants any more
+            raise CancelledError(f"the step {step!r} was stopped; run again to go on")
+        view.advance(images)
+
+    with reporting_to(advance):
+        try:
+            yield
+        except BaseException:
+            stopped.set()
+            raise
 
 
 class _Window:

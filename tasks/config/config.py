@@ -7,10 +7,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from dot_kernels.degradations import Degradation, Noise
+from tasks.config.compute import Blocks, Compute
 from tasks.config.error_messages import explain
 from tasks.config.sections import (
-    Blocks,
-    Compute,
     Corpora,
     Corpus,
     Enhance,

@@ -9,7 +9,8 @@ from prefect import task
 
 from dot_kernels import Codec, GaussianMoments
 from dot_kernels.patches import Fold
-from tasks.config.sections import Compute, Enhance
+from tasks.config.compute import Compute
+from tasks.config.sections import Enhance
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Features, Finished, Output, open_outputs
 from tasks.enhance.perception import Networks

@@ -8,7 +8,7 @@ from prefect import task
 from torch import Tensor
 
 from tasks.config import Run
-from tasks.config.sections import Compute
+from tasks.config.compute import Compute
 from tasks.io.artifacts.features import FeatureWriter
 from tasks.io.images import Limits
 from tasks.io.images.pixels import to_bytes, to_tensor

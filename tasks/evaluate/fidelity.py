@@ -72,10 +72,9 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     Raises:
         StepMissing: some metrics or features have not been computed.
     """
-    dataset = run.config.restored_name
+    dataset, ledger = run.config.restored_name, run.workspace.ledger
     folder = signals_folder(dataset, run.operator.name)
-    survey = run.workspace.ledger.survey(folder)
-    tables = run.workspace.ledger.survey(metrics_folder(dataset, run.operator.name))
+    survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.operator.name)))
     shards = run.workspace.shards(dataset)
     reference = _reference(run)
     for signal in signals_to_score(run.config):

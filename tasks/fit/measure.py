@@ -8,7 +8,7 @@ from prefect import task
 
 from dot_kernels import GaussianMoments
 from tasks.config import Config, Run
-from tasks.config.sections import Compute
+from tasks.config.compute import Compute
 from tasks.fit.encoding import Encoder
 from tasks.fit.select import Selection
 from tasks.io.artifacts.moments import digest_moments, load_moments, save_moments

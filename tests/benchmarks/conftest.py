@@ -9,7 +9,8 @@ from PIL import Image
 
 from dot_kernels.degradations import Noise
 from tasks.config import Config
-from tasks.config.sections import Compute, Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config.compute import Compute
+from tasks.config.sections import Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.io.networks.restorers import Bicubic
 

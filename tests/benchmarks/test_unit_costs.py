@@ -19,7 +19,7 @@ from workspaces.many_shards import OPERATOR, finish, unfinished
 
 from dot_kernels import GaussianMoments
 from tasks.config import Config, Run
-from tasks.config.sections import Blocks
+from tasks.config.compute import Blocks
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.match import plan_matches, write_matches
 from tasks.enhance.plan import plan_enhancement

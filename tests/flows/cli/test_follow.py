@@ -17,7 +17,7 @@ from flows.cli import follow as follow_module
 from flows.cli.follow import follow
 from flows.runs import liveness, prefect_api
 from flows.runs.presence import presence
-from tasks.config.sections import Blocks
+from tasks.config.compute import Blocks
 from tasks.io.errors import DotpipeError
 from tasks.io.workspace import Workspace
 

@@ -16,7 +16,7 @@ from flows.runners.lanes import Threads
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined
 from flows.runners.ray_worker import run_task
 from tasks.config import Config
-from tasks.config.sections import Compute
+from tasks.config.compute import Compute
 from tasks.io.errors import ConfigurationError
 
 GIB = 2.0**30

@@ -406,6 +406,6 @@ def test_pending_is_looked_at_from_when_it_began(name, config, pool):
 
 
 def _patient(seconds):
-    from tasks.config.sections import Blocks
+    from tasks.config.compute import Blocks
 
     return Blocks(patience_s=seconds)

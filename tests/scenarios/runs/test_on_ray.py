@@ -24,7 +24,7 @@ from flows.runners.ray_cluster import joined
 from flows.steps.reports import StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import run_step
-from tasks.config.sections import Compute
+from tasks.config.compute import Compute
 from tasks.io.errors import ConfigurationError, ShardsFailed
 from tasks.io.networks.codecs import Autoencoder
 from tasks.jobs import Planned

@@ -7,7 +7,8 @@ import yaml
 
 import infra
 from tasks.config import Config, load_config
-from tasks.config.sections import Curve, Ray, Threads
+from tasks.config.compute import Ray, Threads
+from tasks.config.sections import Curve
 from tasks.io.errors import ConfigurationError
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
