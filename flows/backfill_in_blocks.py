@@ -20,6 +20,7 @@ from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
 from flows.steps.by_verb import FLOWS, do_step
 from tasks.config import Config, Run
+from tasks.config.step_names import enhancement_step
 from tasks.enhance.match import require_matches
 from tasks.enhance.plan import plan_enhancement
 from tasks.fit.operators import FittedRun, OperatorRef, fitted
@@ -156,7 +157,7 @@ def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> Run
     tags = [f"data-set:{config.restored_name}", f"operator:{operator.name}"]
     tags += [f"alpha:{alpha:+.2f}" for alpha in config.enhance.alphas]
     images = sum(unit.images for unit in block if unit.job is not None)
-    name = f"enhance {config.restored_name} {shards[0]}"
+    name = f"{enhancement_step(config)} {shards[0]}"
     return RunRequest("enhance-block", key, parameters, tuple(tags), images, name)
 
 

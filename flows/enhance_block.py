@@ -7,6 +7,7 @@ from flows.runs.presence import at_work
 from flows.steps.reports import StepReport, StepRun, leave_table
 from flows.steps.steps import run_step
 from tasks.config import Config
+from tasks.config.step_names import enhancement_step
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.plan import plan_enhancement
 from tasks.enhance.signals import fetch_metric_weights
@@ -32,7 +33,7 @@ def enhance_block(config: Config, operator: OperatorRef, shards: tuple[str, ...]
     run = FittedRun(config, Workspace(config.workspace), operator)
     fetch_metric_weights(run)
     units = list(plan_enhancement(run, tars=True, shards=shards))
-    step = StepRun.of(config, f"enhance {config.restored_name}")
+    step = StepRun.of(config, enhancement_step(config))
     total = sum(unit.images for unit in units)
     report = run_step(step, enhance_shard, units, computing(config.compute), total)
     leave_table([report], "enhanced-shards")

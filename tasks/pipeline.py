@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from prefect import Task
 
 from tasks.config import Config, Run
+from tasks.config.step_names import data_set_step, enhancement_step, features_step, scoring_step
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.match import match_artifacts, match_reference, plan_matches, require_matches
 from tasks.enhance.plan import plan_enhancement
@@ -91,14 +92,14 @@ def steps_of(run: Run) -> Iterator[Step]:
     config, found = run.config, cache(partial(fitted, run))
     for dataset, corpus in config.given_datasets().items():
         units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
-        name = f"shard {dataset}"
+        name = data_set_step(config, dataset)
         yield Step(name, "shard", units, shard_images, "files", closing=closing)
     for dataset, clean in config.made_datasets().items():
         restored, closing = partial(plan_restoration, run, clean, dataset), _index_of(run, dataset)
-        name = f"restore {dataset}"
+        name = data_set_step(config, dataset)
         yield Step(name, "shard", restored, restore_shard, "network", closing=closing)
     yield Step("retire shards", "shard", partial(_retirement, run), retire_shards)
-    yield Step("choose images", "fit", partial(_selection, run), select_images)
+    yield Step("choose images", "fit", lambda: _single(*plan_selection(run)), select_images)
     name = "measure latent patches"
     yield Step(name, "fit", partial(_measurement, run), measure_shard, "network")
     if config.fit.refit_beyond is not None:
@@ -107,11 +108,11 @@ def steps_of(run: Run) -> Iterator[Step]:
     yield from _pass_over_shards(run, found, "enhance")
     yield from _pass_over_shards(run, found, "evaluate")
     if config.evaluate.features is not None:
-        name, features = f"features of {config.against_name}", partial(plan_extraction, run)
+        name, features = features_step(config), partial(plan_extraction, run)
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
-    yield Step("summarise", "evaluate", lambda: _summary(found()), summarise)
-    yield Step("report", "report", lambda: _report(found()), write_report)
+    yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
+    yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)
 
 
 def whole_pipeline(run: Run) -> Iterator[Step]:
@@ -195,10 +196,6 @@ def _selected(run: Run) -> Selection:
     return read_selection(run.workspace, artifact)
 
 
-def _selection(run: Run) -> list[Planned]:
-    return _single(*plan_selection(run))
-
-
 def _measurement(run: Run) -> list[Planned]:
     return plan_both_measurements(run, _selected(run))
 
@@ -228,7 +225,7 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         units, name = partial(_matches, run), "match the reference"
         yield Step(name, verb, units, match_reference, repeats=not tars)
     yield Step(
-        f"{'enhance' if tars else 'score'} {run.config.restored_name}",
+        enhancement_step(run.config) if tars else scoring_step(run.config),
         verb,
         lambda: plan_enhancement(found(), tars=tars),
         enhance_shard,
@@ -236,14 +233,6 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         prepare=prepare,
         repeats=not tars,
     )
-
-
-def _summary(run: FittedRun) -> list[Planned]:
-    return _single(*plan_summary(run))
-
-
-def _report(run: FittedRun) -> list[Planned]:
-    return _single(*plan_report(run))
 
 
 def _single(artifact: str, job: Job | None) -> list[Planned]:

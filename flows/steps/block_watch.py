@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from flows.runs.pool import RunRequest
 from flows.runs.prefect_api import patiently
 from tasks.config import Config
+from tasks.config.step_names import enhancement_step
 from tasks.io.workspace import Workspace
 from tasks.jobs.events import tell_run
 
@@ -24,7 +25,7 @@ class BlockWatch:
 
     def __init__(self, config: Config) -> None:
         self._name = config.name
-        self._step = f"enhance {config.restored_name}"
+        self._step = enhancement_step(config)
         self._total = sum(Workspace(config.workspace).shards(config.restored_name).values())
         self._patience_s = config.blocks.patience_s
         self._images = self._blocks = 0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from tasks.config import Config, Run
+from tasks.config.step_names import data_set_step, enhancement_step, features_step
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.measure import measure_name
@@ -85,7 +86,7 @@ def count_images(run: FittedRun) -> list[Count]:
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
         reasons.update(count_reasons([str(r) for r in unscored["reason"].to_pylist()]))
-    counts.append(Count(f"enhance {dataset}", images, dict(sorted(reasons.items()))))
+    counts.append(Count(enhancement_step(run.config), images, dict(sorted(reasons.items()))))
     return counts
 
 
@@ -97,21 +98,17 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
         facts: the fidelity table's metadata, which say which network the features are by.
     """
     timings = [
-        _time(
-            f"{'restore' if dataset in run.config.made_datasets() else 'shard'} {dataset}", records
-        )
+        _time(data_set_step(run.config, dataset), records)
         for dataset in run.config.datasets()
         if (records := _shard_facts(run.workspace, dataset_folder(dataset)))
     ]
     timings += _fit_timings(run)
     signal = Signal("enhanced", run.config.enhance.alphas[0])
     folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
-    timings.append(
-        _time(f"enhance {run.config.restored_name}", _shard_facts(run.workspace, folder))
-    )
+    timings.append(_time(enhancement_step(run.config), _shard_facts(run.workspace, folder)))
     if against := _feature_folder(run.config, facts):
         records = _shard_facts(run.workspace, against)
-        timings.append(_time(f"features of {run.config.against_name}", records))
+        timings.append(_time(features_step(run.config), records))
     timings.append(_evaluation(run))
     return [timing for timing in timings if timing.seconds > 0]
 
