@@ -39,7 +39,8 @@ def at_work(flow: F) -> F:
         ours = claims.held(presence(config, run or uuid.uuid4()), patient=True)
         with shutdown_deadline(before_exit), ours:  # waits for a former process of this run
             if CLEANING in claims.names():
-                with claims.held(CLEANING, patient=True):  # when it has ended, or its owner has
+                # Wait until the clean-up has ended, or its claim has expired.
+                with claims.held(CLEANING, patient=True):
                     pass
             register(config)
             return flow(config, *args, **options)

@@ -23,7 +23,8 @@ from tasks.jobs.progress import reporting_to
 _AWAY_IN_A_ROW = 2
 """Shards in a row that fail because their store is away, after which the step is given up.
 
-Each has been retried for minutes by then. With more shards under way it takes as many of them."""
+Each has been retried for minutes by then. Where more jobs than this are under way at once, as
+many of them must fail so."""
 
 
 def run_step(
@@ -67,7 +68,7 @@ def _progress_shown(step: str) -> Iterator[None]:
     view, stopped = screen.get(), Event()
 
     def advance(images: int) -> None:
-        if stopped.is_set():  # or Prefect would wait for shards that nobody wants any more
+        if stopped.is_set():  # else Prefect would wait until jobs end that nobody wants any more
             raise CancelledError(f"the step {step!r} was stopped; run again to go on")
         view.advance(images)
 
@@ -99,7 +100,7 @@ class _Window:
         """Shards in a row, up to the last one, that failed because their store was away."""
 
     def run(self, units: Iterable[Planned]) -> None:
-        """Submit the jobs in a window, then again those that other runs were making.
+        """Submit the jobs in a window, then wait for those that other runs have claimed.
 
         The second time a job waits until the other run has made the shard or given it up.
         """
@@ -110,7 +111,7 @@ class _Window:
             elif not self._offer(unit):
                 break
         self._drain()
-        while self._busy and not self._is_hopeless():
+        while self._busy and not self._must_stop():
             unit, *self._busy = self._busy
             if unit.job is not None:
                 patient = unit.job.model_copy(update={"patient": True})
@@ -122,7 +123,7 @@ class _Window:
         """Submit a job when there is room, and return whether the step goes on."""
         while self._pending >= self._lanes.at_once:
             self._collect()
-        if self._is_hopeless():
+        if self._must_stop():
             return False
         future = self._runner.submit(self._work, {"job": unit.job})
         future.add_done_callback(partial(self._put, unit))
@@ -136,7 +137,7 @@ class _Window:
         while self._pending:
             self._collect()
 
-    def _is_hopeless(self) -> bool:
+    def _must_stop(self) -> bool:
         return self._report.is_cut_short or any(
             _is_shared(failure.error) for failure in self._report.failures
         )
@@ -172,7 +173,7 @@ class _Window:
         self._report.failures.append(Failure(unit.unit, error.with_traceback(None), place))
         if unit.job is None:
             return
-        if not isinstance(error, StoreAway):  # where notes lie too
+        if not isinstance(error, StoreAway):  # the note would go to the same store
             note_failure(unit.job, error, place)
         tell_failure(unit.job, error, place)
 

@@ -209,7 +209,8 @@ class _FeatureTable:
 
     def __init__(self, path: Path, dimension: int, network: str, signal: Signal) -> None:
         self._writer = FeatureWriter(path, dimension, network)
-        self._has_score = signal.name != CURVE.name  # Inception's, which no point of it has
+        # No Inception Score is computed at points of the curve.
+        self._has_score = signal.name != CURVE.name
         self.sums: ClassSums | None = None
 
     def __enter__(self) -> Self:

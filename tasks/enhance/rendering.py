@@ -1,4 +1,7 @@
-"""The network's part of enhancement: a window of pictures in, every signal of each out."""
+"""The network's part of enhancement: every signal of a window of pictures, and what is scored.
+
+A signal is an image to be written or scored: enhanced at an alpha, the input, or a control.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,7 +61,7 @@ class Gathered:
     moments: dict[Signal, GaussianMoments]
     """Of the latent patches of every scored signal: of the latents before decoding for the
     enhanced images, of E(x*) for the input, and of E(D(E(x))) for the codec."""
-    again: Counter[str] = field(default_factory=Counter)
+    redone: Counter[str] = field(default_factory=Counter)
     """How many pictures were rendered a second time, by the manner of it."""
 
 
@@ -67,8 +70,8 @@ class Renderer:
     """Runs the codec and the transport on pictures, for the wanted signals.
 
     ``curve`` holds the points of the curve that are wanted; with ``on_curve`` the networks
-    see each of them too. Pictures whose output is not finite are rendered again with the
-    codec that ``precise`` loads, if there is one.
+    of the metrics see each of them too. Pictures whose output is not finite are rendered
+    again with the codec that ``precise`` loads, if there is one.
     """
 
     codec: Codec
@@ -88,8 +91,8 @@ class Renderer:
 
     @property
     def remarks(self) -> dict[str, int]:
-        """What a record should say of how it went."""
-        return self.batches.remarks | self.gathered.again
+        """Counts for the ledger's record: smaller batches, pictures rendered again in float32."""
+        return self.batches.remarks | self.gathered.redone
 
     def render(
         self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
@@ -110,18 +113,18 @@ class Renderer:
 
     def _render_pairs(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
         """Pictures of one size, that all have a reference or all have none."""
-        again, member = list[Pair](), pairs[0].picture.member
+        to_redo, member = list[Pair](), pairs[0].picture.member
         made = self.batches.run(self._render_batch, pairs, member.width * member.height)
         for pair, rendered in zip(pairs, made, strict=True):
             if rendered is None:
                 yield Rendered(picture=pair.picture, reason=no_room(pair.picture))
             elif rendered.reason == NOT_FINITE and self.precise is not None:
-                again.append(pair)
+                to_redo.append(pair)
             else:
                 yield rendered
-        if again and self.precise is not None:
-            self.gathered.again["again_in_float32"] += len(again)
-            yield from replace(self, codec=self.precise(), precise=None)._render_pairs(again)
+        if to_redo and self.precise is not None:
+            self.gathered.redone["again_in_float32"] += len(to_redo)
+            yield from replace(self, codec=self.precise(), precise=None)._render_pairs(to_redo)
 
     @torch.inference_mode()
     def _render_batch(self, pairs: Sequence[Pair]) -> list[Rendered]:
@@ -136,7 +139,7 @@ class Renderer:
         with self.watch.lap("metrics"):
             usable = _all_finite(transported, found.values())
             moments = self._measure(found, transported, usable)
-            lpips, features = self._look(found, transported, references)
+            lpips, features = self._perceive(found, transported, references)
             curve = distortions_along(transported, references, self.curve)
         on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
         truth = None if references is None else references.cpu()
@@ -158,7 +161,7 @@ class Renderer:
         return rendered_group
 
     def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
-        """A batch on both sides of the transport, and its references if it has any."""
+        """The batch encoded, transported and decoded, and its references if it has any."""
         group, device = [pair.picture for pair in pairs], self.batches.device
         found = [pair.reference for pair in pairs if pair.reference is not None]
         truths = [reference.pixels for reference in found if reference.pixels is not None]
@@ -176,10 +179,10 @@ class Renderer:
         with self.watch.lap("read"):
             return transported, to_tensor(truths, device) if truths else None
 
-    def _look(
+    def _perceive(
         self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None
     ) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
-        """LPIPS and features of the scored signals; points of the curve are not kept."""
+        """LPIPS and features of the scored signals; images of the curve's points are not kept."""
         lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
         points = self.curve if self.on_curve else ()
         compare = self.networks.against(references)
@@ -207,10 +210,10 @@ class Renderer:
         if signal == INPUT:
             return transported.images
         if signal == CODEC_INPUT:
-            again = transported.codec_images
-            if again is None:
-                again = decode_as(transported.latents, transported.images, self.codec)
-            return within_range(again)
+            decoded = transported.codec_images
+            if decoded is None:
+                decoded = decode_as(transported.latents, transported.images, self.codec)
+            return within_range(decoded)
         if references is None:
             return None
         return within_range(
@@ -218,7 +221,7 @@ class Renderer:
         )
 
     def _measure(
-        self, found: dict[Signal, Tensor], transported: Transported, finite: Tensor
+        self, found: dict[Signal, Tensor], transported: Transported, usable: Tensor
     ) -> dict[Signal, GaussianMoments]:
         """The moments of scored signals, grown by the latent patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
@@ -234,7 +237,7 @@ class Renderer:
             else:
                 latents = encode_padded(found[signal], self.codec)
             cells = whole_cells(latents, transported.images, self.codec.factor)
-            grown[signal] = self.gathered.moments[signal] + patch_moments(cells[finite], size)
+            grown[signal] = self.gathered.moments[signal] + patch_moments(cells[usable], size)
         return grown
 
 

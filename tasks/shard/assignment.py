@@ -59,7 +59,7 @@ def assign_files(
 ) -> Iterator[ShardFiles]:
     """Yield the shards that image files make; shards that have lost all files are left out.
 
-    In memory are the files of as many shards as the catalogue has runs, and of a new one.
+    In memory are the files of one shard for each chain of the catalogue, and of a new shard.
 
     Args:
         files: in the order of keys and paths; those with odd names anywhere.

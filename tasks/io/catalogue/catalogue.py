@@ -1,10 +1,10 @@
 """The catalogue of a data set: its shards, and its images in the order of their keys.
 
 The images of one shard are in the order of their keys, but keys of shards that came later lie
-between those of shards that were there before. Shards that follow each other make a run:
+between those of shards that were there before. Shards that follow each other make a chain:
 about one for every time that images were added, or for every foreign tar if the keys of tars
-are in no order. Reading a data set in the order of keys merges its runs, and holds one shard
-of each of a few runs in memory.
+are in no order. Reading a data set in the order of keys merges its chains, and holds one shard
+of each of a few chains in memory.
 """
 
 import json
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tasks.io.artifacts.parquet import opened, present, whole
 from tasks.io.catalogue.external_sort import merged
-from tasks.io.catalogue.key_ranges import Run, meeting, overlapping, ranges_of, runs_of
+from tasks.io.catalogue.key_ranges import Chain, chains_of, meeting, overlapping, ranges_of
 from tasks.io.catalogue.shard_list import ShardEntry, shards_in
 from tasks.io.errors import StepMissing
 from tasks.io.shards.keys import is_odd
@@ -97,14 +97,14 @@ class Catalogue:
 
     def keys(self) -> Iterator[Place]:
         """Yield every accepted image, in the order of keys."""
-        return merged(self._keys_of(run) for run in self._runs)
+        return merged(self._keys_of(chain) for chain in self._chains)
 
     def offered(self) -> Iterator[Known]:
         """Yield every file that was offered, in the order of keys and paths.
 
         Refused ones are among them, but not those that were refused for their names.
         """
-        return merged(self._offered_by(run) for run in self._runs)
+        return merged(self._offered_by(chain) for chain in self._chains)
 
     def odd(self) -> Iterator[tuple[str, str]]:
         """Yield the escaped path and the shard of every file that was refused for its name."""
@@ -129,7 +129,7 @@ class Catalogue:
 
     def rows(self) -> Iterator[Row]:
         """Yield the whole row of every accepted image, in the order of keys."""
-        return merged(self._rows_of(run) for run in self._runs)
+        return merged(self._rows_of(chain) for chain in self._chains)
 
     def only(self, shards: Sequence[ShardEntry]) -> "Catalogue":
         """Return the catalogue of some of the shards."""
@@ -146,28 +146,28 @@ class Catalogue:
         """
         return [
             entry
-            for run in self._runs
-            for entry in overlapping(run, key, key)
+            for chain in self._chains
+            for entry in overlapping(chain, key, key)
             if pc.any(pc.equal(self.table(entry, ("key",))["key"], key)).as_py()
         ]
 
     @cached_property
-    def _runs(self) -> list[Run]:
-        return runs_of(ranges_of(self.shards))
+    def _chains(self) -> list[Chain]:
+        return chains_of(ranges_of(self.shards))
 
-    def _keys_of(self, run: Run) -> Iterator[Place]:
-        for _, _, entry in run:
+    def _keys_of(self, chain: Chain) -> Iterator[Place]:
+        for _, _, entry in chain:
             accepted = self.accepted(entry, ("key",))["key"]
             yield from (Place(key, entry.shard) for key in accepted.to_pylist())
 
-    def _rows_of(self, run: Run) -> Iterator[Row]:
-        for _, _, entry in run:
+    def _rows_of(self, chain: Chain) -> Iterator[Row]:
+        for _, _, entry in chain:
             for batch in self.accepted(entry).to_batches(_TEXTS_AT_ONCE):
                 yield from (Row(row["key"], json.dumps(row)) for row in batch.to_pylist())
 
-    def _offered_by(self, run: Run) -> Iterator[Known]:
+    def _offered_by(self, chain: Chain) -> Iterator[Known]:
         columns = ("shard", "key", "source", "reason")
-        for shards in _batched(entry for _, _, entry in run):
+        for shards in _batched(entry for _, _, entry in chain):
             groups = [entry.group for entry in shards]
             for row in self._read(groups, columns).to_pylist():
                 if not is_odd(row):

@@ -1,4 +1,4 @@
-"""Ranges of keys: which shards follow each other, which lie over one another.
+"""Ranges of keys: which shards' ranges follow each other, and which overlap.
 
 The keys of one shard are in order, and its range goes from its first key to its last. Ranges
 of different shards may overlap, as images that came later lie between those that were there.
@@ -20,12 +20,12 @@ class KeyRange(NamedTuple):
     entry: ShardEntry
 
 
-Run = list[KeyRange]
+Chain = list[KeyRange]
 """Shards that follow each other: each one's first key comes after the last of the one before."""
 
 
-class _RunEnd(NamedTuple):
-    """The last key of a run, and which of the runs it is."""
+class _ChainEnd(NamedTuple):
+    """The last key of a chain, and which of the chains it is."""
 
     last: str
     number: int
@@ -45,36 +45,36 @@ def ranges_of(shards: Iterable[ShardEntry]) -> list[KeyRange]:
     return sorted(ranges, key=lambda found: (found.first, found.entry.shard))
 
 
-def runs_of(ranges: Iterable[KeyRange]) -> list[Run]:
-    """Divide ranges into as few runs as there can be.
+def chains_of(ranges: Iterable[KeyRange]) -> list[Chain]:
+    """Divide ranges into as few chains as there can be.
 
-    Each range continues the run that ends closest before it. Where none ends before its first
-    key, it begins another run: two shards that share a key are in different ones.
+    Each range continues the chain that ends closest before it. Where none ends before its first
+    key, it begins another chain: two shards that share a key are in different ones.
 
     Args:
         ranges: in the order of their first keys.
     """
-    runs: list[Run] = []
-    ends: list[_RunEnd] = []  # one for each run, in the order of last keys
+    chains: list[Chain] = []
+    ends: list[_ChainEnd] = []  # one for each chain, in the order of last keys
     for found in ranges:
         ended_before = bisect_left(ends, found.first, key=attrgetter("last"))
         if ended_before:
             number = ends.pop(ended_before - 1).number
         else:
-            number = len(runs)
-            runs.append([])
-        runs[number].append(found)
-        insort(ends, _RunEnd(found.last, number))
-    return runs
+            number = len(chains)
+            chains.append([])
+        chains[number].append(found)
+        insort(ends, _ChainEnd(found.last, number))
+    return chains
 
 
-def overlapping(run: Run, first: str, last: str) -> Iterator[ShardEntry]:
-    """Yield the shards of a run whose range has a key between two keys, both included."""
-    start = bisect_left(run, first, key=attrgetter("last"))
-    for number in range(start, len(run)):
-        if run[number].first > last:
+def overlapping(chain: Chain, first: str, last: str) -> Iterator[ShardEntry]:
+    """Yield the shards of a chain whose range has a key between two keys, both included."""
+    start = bisect_left(chain, first, key=attrgetter("last"))
+    for number in range(start, len(chain)):
+        if chain[number].first > last:
             return
-        yield run[number].entry
+        yield chain[number].entry
 
 
 def meeting(ranges: Iterable[KeyRange], others: Iterable[KeyRange]) -> list[ShardEntry]:

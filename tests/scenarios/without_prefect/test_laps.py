@@ -79,7 +79,7 @@ def require_blamed(lap, write, job):
         (PixelCodec, "encode", "encode network"),
         (enhancement, "transport_latents", "transport"),
         (PixelCodec, "decode", "decode network"),
-        (Renderer, "_look", "metrics"),
+        (Renderer, "_perceive", "metrics"),
         (tasks.enhance.enhance, "score", "metrics"),
         (tasks.enhance.enhance, "encode", "write"),
         (Outputs, "write", "write"),

@@ -657,7 +657,7 @@ def cramped(monkeypatch):
     """Memory for so many images of so many pixels at a time; it ends when everything but the
     metrics is done.
     """
-    look = Renderer._look
+    look = Renderer._perceive
 
     def limit(most, pixels=32 * 24):
         def looked(renderer, found, transported, references):
@@ -667,7 +667,7 @@ def cramped(monkeypatch):
 
         monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
         monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
-        monkeypatch.setattr(Renderer, "_look", looked)
+        monkeypatch.setattr(Renderer, "_perceive", looked)
 
     return limit
 
