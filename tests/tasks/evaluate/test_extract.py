@@ -17,7 +17,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
 from tasks.io.networks import extractors
 from tasks.io.networks.extractors import extractor_identity, feature_folder, load_extractor
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]
 
@@ -31,7 +31,7 @@ def weights(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
-    path = tmp_path / "torch" / "hub" / "checkpoints" / FILES["squeezenet"].name
+    path = tmp_path / "torch" / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)  # torchvision initialises from the global state
     torch.save(squeezenet1_1(weights=None).state_dict(), path)
