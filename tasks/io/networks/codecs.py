@@ -18,6 +18,7 @@ from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
 from tasks.io.section import Revision, Section, Sha256
 
 Precision = Literal["float32", "bfloat16"]
+"""The numbers that a codec computes with."""
 
 _FILE_NAMES = ("config.json", "diffusion_pytorch_model.safetensors")
 """What diffusers calls the configuration and the weights of an auto-encoder."""

@@ -37,7 +37,7 @@ Network = Literal[
     "dinov2-vit-g-14",
     "squeezenet",
 ]
-"""Names of the networks, those of torch-fidelity 0.4; only squeezenet is not one of its own."""
+"""Names of feature networks: those of torch-fidelity 0.4, and squeezenet, which it lacks."""
 
 
 class Seen(NamedTuple):

@@ -17,9 +17,10 @@ LpipsNet = Literal["alex", "vgg", "squeeze"]
 """Networks that LPIPS is published for, by the names of the package lpips."""
 
 _BACKBONES: dict[LpipsNet, str] = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
+"""Keys of ``PUBLISHED`` by the names of the package lpips."""
 
 LPIPS_SHORTEST_SIDE = 32
-"""Pixels of the shortest side with LPIPS: the deepest layers of smaller images are empty."""
+"""Least height and width in pixels: of smaller images the deepest layers are empty."""
 
 Perceptual = Callable[[Tensor], Callable[[Tensor], Tensor]]
 """LPIPS as a function from references (b, 3, h, w) in [0, 1] to a function from images of the same
