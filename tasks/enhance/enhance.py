@@ -28,6 +28,7 @@ from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
 from tasks.io.networks.digests import require_identity
 from tasks.io.networks.extractors import Network, extractor_identity, load_extractor
 from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
+from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture, load_pictures, windows
 from tasks.io.workspace import (
@@ -96,15 +97,15 @@ def write_enhanced(job: EnhanceJob) -> Outcome:
 
 
 def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
-    workspace = job.opened()
-    renderer = _renderer(job, workspace, device, watch)
+    workspace, weights = job.opened(), Weights.of(job.weights)
+    renderer = _renderer(job, workspace, weights, device, watch)
     with watch.lap("read"):
         members, matches = workspace.members(job.dataset, job.shard), _matches(job, workspace)
     missing = "no reference: its key is not among the accepted images of the reference"
     if job.reference is None:
         missing = "no reference corpus"
     with ExitStack() as stack:
-        features = _features(job, renderer)
+        features = _features(job, weights, renderer)
         opening = open_outputs(workspace, job.tars, job.tables, features, job.options.format)
         outputs = stack.enter_context(opening)
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
@@ -127,15 +128,17 @@ def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
         return outputs.close(watch, renderer.remarks)
 
 
-def _renderer(job: EnhanceJob, workspace: Workspace, device: str, watch: Stopwatch) -> Renderer:
+def _renderer(
+    job: EnhanceJob, workspace: Workspace, weights: Weights, device: str, watch: Stopwatch
+) -> Renderer:
     """The networks of this process on a device, set up for the signals of a job."""
 
     def load(precision: Precision) -> Codec:
         with watch.lap("load networks"):
-            return TimedCodec(load_codec(job.codec, device, precision, job.weights), watch)
+            return TimedCodec(load_codec(job.codec, device, precision, weights), watch)
 
     with watch.lap("load networks"):
-        networks = _networks(job, device)
+        networks = _networks(job, weights, device)
     operator, _, _ = read_operator(workspace, job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
@@ -159,26 +162,26 @@ def _renderer(job: EnhanceJob, workspace: Workspace, device: str, watch: Stopwat
     )
 
 
-def _networks(job: EnhanceJob, device: str) -> Networks:
+def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
     """Those of the metrics, with the weights that were planned with."""
     lpips = extractor = None
     if job.tables and job.lpips and job.reference:
-        lpips = load_lpips(job.lpips, device, job.weights)
-        require_identity(lpips_identity(job.lpips, job.weights), job.identities["lpips"])
+        lpips = load_lpips(job.lpips, device, weights)
+        require_identity(lpips_identity(job.lpips, weights), job.identities["lpips"])
     if job.tables and job.network:
-        extractor = load_extractor(job.network, device, job.weights)
-        require_identity(extractor_identity(job.network, job.weights), job.identities["features"])
+        extractor = load_extractor(job.network, device, weights)
+        require_identity(extractor_identity(job.network, weights), job.identities["features"])
     return Networks(lpips=lpips, extractor=extractor)
 
 
-def _features(job: EnhanceJob, renderer: Renderer) -> Features:
+def _features(job: EnhanceJob, weights: Weights, renderer: Renderer) -> Features:
     """Which features the pass gathers, and their places."""
     tables = [output.signal for output in job.tables]
     points = {table: points_of(table, job.curve) for table in tables}
     if not job.curve_networks:
         points |= {CURVE: ()}
     networks = {
-        "lpips": lpips_name(job.lpips, job.weights) if job.lpips else NO_NETWORK,
+        "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
         "features": job.network or NO_NETWORK,
     }
     extractor = renderer.networks.extractor

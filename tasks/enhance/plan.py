@@ -69,8 +69,8 @@ class _Plan:
         self._truths = matches_folder(dataset, reference) if reference else ""
         net, network = run.config.evaluate.lpips, run.config.evaluate.features
         net = net if reference is not None else None
-        self._lpips = None if net is None else lpips_identity(net, run.config.weights)
-        self._seen_by = None if network is None else extractor_identity(network, run.config.weights)
+        self._lpips = None if net is None else lpips_identity(net, run.weights)
+        self._seen_by = None if network is None else extractor_identity(network, run.weights)
         self._identities = {"lpips": self._lpips, "features": self._seen_by}
         self._lpips_net = net if self._lpips else None
         self._network = network if self._seen_by else None

@@ -37,9 +37,9 @@ def fetch_metric_weights(run: FittedRun) -> None:
     wanted: dict[str, Callable[[], object]] = {}
     lpips, features = run.config.evaluate.lpips, run.config.evaluate.features
     if lpips is not None and run.config.reference_name is not None:
-        wanted["lpips"] = partial(fetch_lpips, lpips, run.config.weights)
+        wanted["lpips"] = partial(fetch_lpips, lpips, run.weights)
     if features is not None:
-        wanted["features"] = partial(fetch_extractor, features, run.config.weights)
+        wanted["features"] = partial(fetch_extractor, features, run.weights)
     for metric, fetch in wanted.items():
         try:
             fetch()

@@ -25,6 +25,7 @@ from tasks.io.networks.extractors import (
     see,
 )
 from tasks.io.networks.feature_networks import Extractor
+from tasks.io.networks.weights import Weights
 from tasks.io.shards.loader import Picture, equal_sizes, load_pictures, windows
 from tasks.io.workspace import dataset_features_folder, dataset_folder
 from tasks.jobs import (
@@ -79,7 +80,7 @@ def plan_extraction(run: Run) -> Iterator[Planned]:
     There are none where no network is configured, or its weights are not at hand.
     """
     network, dataset = run.config.evaluate.features, run.config.against_name
-    identity = None if network is None else extractor_identity(network, run.config.weights)
+    identity = None if network is None else extractor_identity(network, run.weights)
     if network is None or identity is None:
         return
     folder = dataset_features_folder(dataset, feature_folder(identity))
@@ -118,8 +119,9 @@ def _write(job: ExtractJob, device: str, watch: Stopwatch) -> Outcome:
     workspace, batches = job.opened(), Batches("extract", device)
     reasons, images = list[str](), 0
     with watch.lap("load networks"):
-        extractor = load_extractor(job.network, device, job.weights)
-        require_identity(extractor_identity(job.network, job.weights), job.identity)
+        weights = Weights.of(job.weights)
+        extractor = load_extractor(job.network, device, weights)
+        require_identity(extractor_identity(job.network, weights), job.identity)
     with publishing(workspace, job.target) as publication:
         writer = FeatureWriter(
             publication.file(f"{job.target.artifact}.parquet"), extractor.dimension, job.network

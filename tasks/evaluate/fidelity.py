@@ -150,7 +150,7 @@ def _measure(job: FidelityJob) -> Outcome:
 def _reference(run: Run) -> dict[str, str]:
     """The feature tables to compare with, and their digests; none without a network."""
     network = run.config.evaluate.features
-    identity = None if network is None else extractor_identity(network, run.config.weights)
+    identity = None if network is None else extractor_identity(network, run.weights)
     if identity is None:
         return {}
     folder = dataset_features_folder(run.config.against_name, feature_folder(identity))

@@ -17,6 +17,7 @@ from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
 from tasks.io.networks.extractors import extractor_identity, extractor_names
 from tasks.io.networks.perceptual import lpips_identity, lpips_name
+from tasks.io.networks.weights import Weights
 from tasks.io.workspace import (
     Signal,
     Workspace,
@@ -94,15 +95,15 @@ def summary_artifact(run: FittedRun) -> str:
 def metric_names(config: Config) -> dict[str, str]:
     """What the metrics are called, and the digests of the weights that this depends on."""
     lpips, features = config.evaluate.lpips, config.evaluate.features
-    names = dict[str, str]()
+    names, weights = dict[str, str](), Weights.of(config.weights)
     if lpips is not None:
-        names["lpips_name"] = lpips_name(lpips, config.weights)
-        names |= _digest("lpips", lpips_identity(lpips, config.weights))
+        names["lpips_name"] = lpips_name(lpips, weights)
+        names |= _digest("lpips", lpips_identity(lpips, weights))
     if features is None:
         return names
-    frechet, kernel = extractor_names(features, config.weights)
+    frechet, kernel = extractor_names(features, weights)
     names |= {"network": features, "frechet_name": frechet, "kernel_name": kernel}
-    return names | _digest("features", extractor_identity(features, config.weights))
+    return names | _digest("features", extractor_identity(features, weights))
 
 
 def _digest(metric: str, identity: Mapping[str, str] | None) -> dict[str, str]:

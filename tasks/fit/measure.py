@@ -20,6 +20,7 @@ from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
@@ -79,7 +80,7 @@ def measure_shard(job: MeasureJob) -> Outcome:
 def measure_name(config: Config) -> str:
     """Return 16 hex digits that name codec, patch size and precision: a folder's name."""
     inputs = {
-        "codec": codec_identity(config.codec, config.weights),
+        "codec": codec_identity(config.codec, Weights.of(config.weights)),
         "patch_size": config.patches.size,
         "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
     }
@@ -183,8 +184,9 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
 
 
 def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
+    weights = Weights.of(job.weights)
     return Encoder(
-        load=lambda precision: load_codec(job.codec, device, precision, job.weights),
+        load=lambda precision: load_codec(job.codec, device, precision, weights),
         precision=job.compute.precision,
         batch=job.compute.batch,
         batches=Batches("measure", device),

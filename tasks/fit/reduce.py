@@ -75,7 +75,7 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
             "source_dataset": run.config.source_name,
             "target_dataset": run.config.natural_name,
             "images": selection.images,
-            "codec": codec_identity(run.config.codec, run.config.weights),
+            "codec": codec_identity(run.config.codec, run.weights),
             "patch_size": run.config.patches.size,
             "precision": run.config.compute.precision,
         },

@@ -6,6 +6,7 @@ from tasks.config import Config
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
+from tasks.io.networks.weights import Weights
 from tasks.io.workspace import CURVE
 from tasks.report.figures import curve_metric, is_curve_measured
 from tasks.report.results import Row, has_values
@@ -57,7 +58,7 @@ def _distortion_gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, st
         found.append("Some signals have no image with metrics; the column `reason` says why.")
     if net is None:
         return [*found, "LPIPS was not asked for (evaluate.lpips is null)."]
-    if not has_values(rows, "lpips") and lpips_identity(net, config.weights) is None:
+    if not has_values(rows, "lpips") and lpips_identity(net, Weights.of(config.weights)) is None:
         remedy = (
             "Put them into torch's hub folder (TORCH_HOME), or have `dotpipe weights pull` fetch "
             "them where there is a connection, and run `dotpipe run` again."
@@ -79,7 +80,7 @@ def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[str]:
     if network is None:
         return [f"{METRICS_OF_FEATURES} were not asked for (evaluate.features is null)."]
     if not has_values(rows, "frechet"):
-        if extractor_identity(network, config.weights) is None:
+        if extractor_identity(network, Weights.of(config.weights)) is None:
             return [
                 f"{METRICS_OF_FEATURES} are missing: the weights of their network ({network}) "
                 "could not be had. `dotpipe weights pull CONFIG DEST` fetches them on a machine "

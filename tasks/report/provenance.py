@@ -12,6 +12,7 @@ from tasks.config.sections import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec
 from tasks.io.networks.restorers import restorer_identity
+from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
 
 _MEANINGS = {
@@ -237,7 +238,7 @@ def _restorer_facts(config: Config) -> list[Fact]:
         return []
     meaning = "network that made the restored images"
     try:
-        identity = restorer_identity(config.restore, config.weights)
+        identity = restorer_identity(config.restore, Weights.of(config.weights))
     except (WeightsMissing, OSError):
         return [Fact("restorer", f"{config.restore.kind}, checkpoint no longer there", meaning)]
     if "sha256" not in identity:

@@ -25,6 +25,7 @@ from tasks.io.machine.devices import device_label, leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.networks.restorers import RestorerSpec, load_restorer, restorer_identity
+from tasks.io.networks.weights import Weights
 from tasks.io.shards import (
     SHARD_ENDINGS,
     Accepted,
@@ -100,7 +101,7 @@ def plan_restoration(run: Run, clean: str, dataset: str) -> list[Planned]:
         return []
     survey = run.workspace.ledger.survey(dataset_folder(dataset))
     clean_survey = run.workspace.ledger.survey(dataset_folder(clean))
-    restorer = restorer_identity(run.config.restore, run.config.weights)
+    restorer = restorer_identity(run.config.restore, run.weights)
     job_of = partial(
         RestoreJob,
         workspace=run.workspace.url,
@@ -148,7 +149,7 @@ def write_restored_shard(job: RestoreJob) -> Outcome:
 def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
     workspace = job.opened()
     with watch.lap("load networks"):
-        restorer = load_restorer(job.restorer, device, job.weights)
+        restorer = load_restorer(job.restorer, device, Weights.of(job.weights))
     with watch.lap("read"):
         members = workspace.members(job.clean, job.shard)
     if job.chosen is not None:

@@ -12,6 +12,7 @@ from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity
+from tasks.io.networks.weights import Weights
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace, alone
 from tasks.pipeline import whole_pipeline
@@ -95,7 +96,7 @@ def _artifacts(config: Config) -> Iterator[str]:
             the names cannot be known.
     """
     network = config.evaluate.features
-    if network is not None and extractor_identity(network, config.weights) is None:
+    if network is not None and extractor_identity(network, Weights.of(config.weights)) is None:
         raise StepMissing(
             f"the weights of {network} must be on this machine to know what the configuration "
             f"{config.name!r} needs, but are not; do this where it runs, or drop it with --drop "

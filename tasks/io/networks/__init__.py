@@ -1,1 +1,5 @@
-"""Networks with weights: codecs, restorers, extractors, perceptual metrics."""
+"""Networks and their weights: codecs, restorers, feature networks, LPIPS.
+
+A section of the configuration goes in. What comes out is a network on its device, what identifies
+it in fingerprints, and where its weights lie.
+"""

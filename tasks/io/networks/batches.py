@@ -1,4 +1,4 @@
-"""Batches that fit into a device's memory: halved where they do not, and kept so."""
+"""Batches that fit into a device's memory: sizes that do not fit are halved, and remembered."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,42 +12,76 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _ALLOCATORS = ("DefaultCPUAllocator", "not enough memory", "_ALLOC_FAILED", "out of memory")
-"""How torch tells that there is no memory, where it does so by a plain RuntimeError."""
+"""Parts of a RuntimeError's text by which torch tells that memory could not be allocated."""
+
+
+@dataclass
+class FittingSizes:
+    """What is known of the sizes that fit into one device's memory for one kind of work."""
+
+    batch: int | None = None
+    """Pixels of the largest batch to try; None as long as every batch has fitted."""
+    image: int = 0
+    """Pixels of the largest image that has ever fitted; 0 as long as none has."""
+
+
+@dataclass(eq=False)
+class MemoryLimits:
+    """What a process has learned of the memory of its devices, by kind of work and device."""
+
+    _sizes: dict[tuple[str, str], FittingSizes] = field(default_factory=dict, init=False)
+
+    def sizes(self, work: str, device: str) -> FittingSizes:
+        """Return what is known so far; whoever learns more changes it in place."""
+        return self._sizes.setdefault((work, device), FittingSizes())
+
+    def forget(self) -> None:
+        """Forget everything, as in a new process."""
+        self._sizes.clear()
+
+
+MEMORY_LIMITS = MemoryLimits()
+"""What this process has learned. All ``Batches`` share it: a size that does not fit would fail
+again and again in every shard, and each failure takes the time of an image."""
 
 
 @dataclass
 class Batches:
-    """Runs work in batches that the device has memory for.
+    """Runs work in batches that fit into the memory of a device, for one shard.
 
-    A size that it has none for is halved until one works. That holds for the same work on
-    this device from then on, in the whole process: what is tried again and again fails
-    again and again, and takes the time of an image each.
+    A batch that does not fit is halved until one does. The size that fits is remembered for the
+    same work on this device, for all shards of the process.
 
-    An image that does not fit even alone is too large, if others fit. Where none does, the
-    device is full for now, and ``require_room`` says so.
+    An image that does not fit even alone is too large, if others fit. If none does, something
+    else fills the device for now, and ``require_room`` raises.
     """
 
     work: str
+    """Kind of work, a verb; what fits is learned for each kind."""
     device: str
-    reduced_to: int | None = None
+    """Such as cpu or cuda:1."""
+    limits: MemoryLimits = field(default=MEMORY_LIMITS, repr=False)
+    """Where it is remembered what fits."""
+    reduced_to: int | None = field(default=None, init=False)
     """Images in the smallest batch that was cut for want of memory; None if none was."""
     _too_large: list[int] = field(default_factory=list, init=False)
-    """Pixels of the images that did not fit alone, and that none so small has fitted after."""
+    """Pixels of images that did not fit alone, if nothing as large has fitted since."""
 
     @property
     def remarks(self) -> dict[str, int]:
-        """What a record says of it; nothing where no batch was cut."""
+        """What the shard's record says of it; empty where no batch was cut."""
         return {} if self.reduced_to is None else {"batch_reduced_to": self.reduced_to}
 
     def run(
         self, make: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], pixels: int
     ) -> list[R | None]:
-        """What ``make`` gives for each item; None for one that does not fit even alone.
+        """Return what ``make`` gives for each item; None for one that does not fit even alone.
 
         Args:
-            make: has no effect where it raises; may be called with parts of the items.
-            items: of equal size.
-            pixels: of each.
+            make: work on a batch, which has no effect if it raises. It is called with parts of
+                the items, each in turn until it fits.
+            items: images of equal size, or what stands for them.
+            pixels: of one item.
         """
         made = list[R | None]()
         while len(made) < len(items):
@@ -58,49 +92,53 @@ class Batches:
             done = self._tried(make, part)
             if done is not None:
                 made += done
-                self._learn(pixels)
+                self._learn_image(pixels)
             elif len(part) == 1:
                 made.append(None)
                 self._too_large.append(pixels)
             else:
-                self._reduce(len(part) // 2 * pixels)
+                self._learn_batch(len(part) // 2 * pixels)
         return made
 
     def require_room(self) -> None:
-        """Check that no image was left out for want of room that there is at other times.
+        """Check that images were left out because they are too large, not for a full device.
 
         Raises:
-            OSError: none has fitted since one was left out, and in this process either none
-                has ever, or one as large.
+            OSError: an image was left out, and nothing as large has fitted since. Either no
+                image has ever fitted in this process, or one of at least this size has.
         """
-        largest = _largest.get((self.work, self.device), 0)
         for pixels in self._too_large:
-            if not 0 < largest < pixels:
-                _fitting.pop((self.work, self.device), None)  # learned in want, too
+            if not 0 < self._known.image < pixels:
+                self._known.batch = None  # it was learned while the device was full, too
                 raise OSError(
                     f"the device {self.device!r} must have room to {self.work} an image of "
                     f"{pixels} pixels, got none now; end what else fills it, lower "
                     "compute.shards_at_once or choose another compute.device, and run again"
                 )
 
-    def _learn(self, pixels: int) -> None:
-        """Images of this size fit, and so the device is not full."""
-        place = self.work, self.device
-        _largest[place] = max(_largest.get(place, pixels), pixels)
-        self._too_large = [size for size in self._too_large if size < pixels]
+    @property
+    def _known(self) -> FittingSizes:
+        return self.limits.sizes(self.work, self.device)
 
     def _most(self, pixels: int) -> int | None:
-        """Items that fit; None as long as all did."""
-        fitting = _fitting.get((self.work, self.device))
-        return None if fitting is None else max(fitting // pixels, 1)
+        """Return how many items fit into a batch; None as long as all did."""
+        batch = self._known.batch
+        return None if batch is None else max(batch // pixels, 1)
 
-    def _reduce(self, pixels: int) -> None:
-        place = self.work, self.device
-        _fitting[place] = min(_fitting.get(place, pixels), pixels)
+    def _learn_image(self, pixels: int) -> None:
+        """Remember that images of this size fit, so that the device is not full."""
+        self._known.image = max(self._known.image, pixels)
+        self._too_large = [size for size in self._too_large if size < pixels]
+
+    def _learn_batch(self, pixels: int) -> None:
+        """Remember that a batch must have at most so many pixels."""
+        known = self._known
+        known.batch = pixels if known.batch is None else min(known.batch, pixels)
 
     def _tried(
         self, make: Callable[[Sequence[T]], Sequence[R]], part: Sequence[T]
     ) -> Sequence[R] | None:
+        """Return what ``make`` gives for a batch, or None if it does not fit into memory."""
         try:
             return make(part)
         except (RuntimeError, MemoryError) as error:
@@ -112,15 +150,8 @@ class Batches:
         return None
 
 
-_fitting: dict[tuple[str, str], int] = {}
-"""Pixels in the largest batch, by work and device, where there was no memory for more."""
-
-_largest: dict[tuple[str, str], int] = {}
-"""Pixels of the largest image that ever fitted, by work and device."""
-
-
 def no_room(picture: Picture) -> str:
-    """Why a picture is refused that no device memory is left for, even alone."""
+    """Return why a picture is refused that does not fit into the device's memory even alone."""
     return f"out of memory on the device: {picture.member.width}×{picture.member.height}"
 
 

@@ -1,4 +1,7 @@
-"""Codecs by name: what a configuration says of one, and the codec itself."""
+"""Codecs: a section of the configuration goes in, the codec on its device comes out.
+
+Also where a codec's weights lie, and what identifies them in fingerprints.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,14 +13,15 @@ from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
-from tasks.io.networks.model_cache import LOADING, kept
-from tasks.io.networks.weights import PULL_REMEDY
-from tasks.io.networks.weights_folder import take
+from tasks.io.networks.model_cache import LOADING, cached_per_device
+from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
 from tasks.io.section import Revision, Section, Sha256
 
 Precision = Literal["float32", "bfloat16"]
+"""The numbers that a codec computes with."""
 
-_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+_FILE_NAMES = ("config.json", "diffusion_pytorch_model.safetensors")
+"""What diffusers calls the configuration and the weights of an auto-encoder."""
 
 
 class Pixel(Section):
@@ -25,6 +29,7 @@ class Pixel(Section):
 
     kind: Literal["pixel"] = "pixel"
     factor: Annotated[int, Field(ge=1, le=32)] = 8
+    """Height and width, in pixels, of the square that becomes one latent pixel."""
 
 
 class Autoencoder(Section):
@@ -45,40 +50,43 @@ STABLE_DIFFUSION_VAE = Autoencoder(
     revision="31f26fdeee1355a5c34592e401dd41e45d25a493",
     sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
 )
-
+"""The codec of a configuration that names none."""
 
 CodecSpec = Annotated[Pixel | Autoencoder, Field(discriminator="kind")]
+"""The section ``codec`` of a configuration."""
 
 
-def codec_identity(spec: CodecSpec, folder: str | None = None) -> dict[str, Any]:
-    """What makes two codecs the same: a folder's content, or a hub repository's commit.
+def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
+    """Return what makes two codecs the same, for fingerprints.
+
+    It is the digest of a folder's files, the commit of a hub repository, or, for a codec without
+    weights, its options.
 
     Args:
         spec: what the configuration says.
-        folder: filled by ``dotpipe weights pull``; used where a local folder is not there.
+        weights: where weights are looked for, if the local folder is not there.
 
     Raises:
-        WeightsMissing: a local folder lacks them, and the pulled one too.
+        WeightsMissing: neither the local folder nor the pulled one has them.
     """
     if isinstance(spec, Pixel):
         return spec.model_dump()
     if spec.revision is not None:
         return {"kind": spec.kind, "weights": spec.weights, "revision": spec.revision}
-    config, weights = locate_codec(spec, folder)
-    digests = [require_digest(config, None, ""), require_digest(weights, None, "")]
-    return {"kind": spec.kind, "sha256": digests}
+    config, tensors = locate_codec(spec, weights)
+    return {"kind": spec.kind, "sha256": [digest(config), digest(tensors)]}
 
 
 def load_codec(
-    spec: CodecSpec, device: str, precision: Precision, folder: str | None = None
+    spec: CodecSpec, device: str, precision: Precision, weights: Weights = FROM_THIS_MACHINE
 ) -> Codec:
-    """The codec on its device; loaded once per process and device.
+    """Return the codec on its device; it is loaded once per process and device.
 
     Args:
         spec: what the configuration says.
         device: cpu, cuda, cuda:1, or auto.
-        precision: of the network.
-        folder: filled by ``dotpipe weights pull``; looked at before the hub.
+        precision: of the network's numbers.
+        weights: where weights are looked for, before the hub and after a local folder.
 
     Raises:
         WeightsMissing: its weights are not there, or not the ones that were named.
@@ -86,14 +94,15 @@ def load_codec(
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
     with LOADING:
-        weights = locate_codec(spec, folder)[1]
-        return _load_autoencoder(pick_device(device), spec, precision, weights, digest(weights))
+        tensors = locate_codec(spec, weights)[1]
+        return _load_autoencoder(pick_device(device), spec, precision, tensors, digest(tensors))
 
 
-@kept(4)  # two codecs, in float32 too for what is not finite in bfloat16
+@cached_per_device(4)  # two codecs, in float32 too for what is not finite in bfloat16
 def _load_autoencoder(
-    device: str, spec: Autoencoder, precision: Precision, weights: Path, _digest: str
+    device: str, spec: Autoencoder, precision: Precision, tensors: Path, _digest: str
 ) -> Codec:
+    """Load a network of diffusers; its digest is an argument so that changed files are read."""
     from diffusers import AutoencoderKL, AutoencoderTiny
     from diffusers.utils import logging
 
@@ -102,7 +111,7 @@ def _load_autoencoder(
     logging.set_verbosity_error()  # fields of an older config.json are no news to a user
     try:
         module = kind.from_pretrained(
-            weights.parent,
+            tensors.parent,
             torch_dtype=torch.float32,  # any other would be the default of all threads meanwhile
             use_safetensors=True,
             local_files_only=True,
@@ -116,62 +125,67 @@ def _load_autoencoder(
 
 
 def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:
-    """Where a pulled folder keeps the configuration and the weights."""
+    """Return where a pulled folder keeps the configuration and the weights."""
     if spec.revision is not None:
         key = f"{spec.weights.replace('/', '--')}@{spec.revision}"
     else:
         key = Path(spec.weights).name
-    return tuple(f"codecs/{key}/{name}" for name in _FILES)
+    return tuple(f"codecs/{key}/{name}" for name in _FILE_NAMES)
 
 
-def locate_codec(spec: Autoencoder, folder: str | None = None) -> tuple[Path, ...]:
-    """Configuration and weights on disk; those of a hub repository are fetched if need be.
+def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, ...]:
+    """Return the paths of configuration and weights on this machine's disk.
 
-    A pulled folder comes before the hub, and after a local folder that is there.
+    A local folder is looked at first, then the pulled folder, then the hub; what is on the hub
+    is fetched if it is not in the hub's cache.
 
     Raises:
-        WeightsMissing: they cannot be had, or are not the ones that were named.
+        WeightsMissing: they are in none, or are not the ones that were named.
     """
     local = Path(spec.weights)
-    if spec.revision is None and (folder is None or local.is_dir()):
-        return _checked(_files(local), spec)
+    if spec.revision is None and (weights.pulled is None or local.is_dir()):
+        return _require_named(_files_in(local), spec)
     complaint = ""
-    if folder is not None:
+    if weights.pulled is not None:
         try:
-            return _checked(tuple(take(name, folder) for name in pulled_codec(spec)), spec)
+            files = tuple(weights.pulled.take(name) for name in pulled_codec(spec))
+            return _require_named(files, spec)
         except WeightsMissing as error:
             complaint = f"; {error}"
     if spec.revision is None:
         raise WeightsMissing(f"{local} must be the codec's folder, but is not there{complaint}")
-    return _checked(_files(_hub_folder(spec, complaint)), spec)
+    return _require_named(_files_in(_hub_folder(spec, complaint)), spec)
 
 
-def _checked(files: tuple[Path, ...], spec: Autoencoder) -> tuple[Path, ...]:
+def _require_named(files: tuple[Path, ...], spec: Autoencoder) -> tuple[Path, ...]:
+    """Return the files, whose weights must have the digest that the configuration names."""
     require_digest(files[1], spec.sha256, "codec.sha256")
     return files
 
 
-def _files(folder: Path) -> tuple[Path, ...]:
-    """Configuration and weights in a folder that diffusers wrote."""
+def _files_in(folder: Path) -> tuple[Path, ...]:
+    """Return configuration and weights in a folder that diffusers wrote; both must be there."""
     remedy = (
         "codec.weights is a folder with config.json and safetensors as diffusers saves them, or, "
         "together with codec.revision, a hub repository"
     )
-    return tuple(require_file(folder / name, remedy) for name in _FILES)
+    return tuple(require_file(folder / name, remedy) for name in _FILE_NAMES)
 
 
 def _hub_folder(spec: Autoencoder, complaint: str) -> Path:
-    """A snapshot of a hub repository on disk, fetched if it is not there yet."""
+    """Return a hub repository's snapshot on disk, fetched if it is not there yet."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(
-            snapshot_download(spec.weights, revision=spec.revision, allow_patterns=list(_FILES))
+            snapshot_download(
+                spec.weights, revision=spec.revision, allow_patterns=list(_FILE_NAMES)
+            )
         )
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise WeightsMissing(
             f"the weights {spec.weights!r} at {spec.revision} cannot be fetched from the hub; "
-            f"{PULL_REMEDY}, or copy {' and '.join(_FILES)} into a folder, name it as "
+            f"{PULL_REMEDY}, or copy {' and '.join(_FILE_NAMES)} into a folder, name it as "
             f"codec.weights and leave out codec.revision{complaint}"
         ) from error

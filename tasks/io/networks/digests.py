@@ -1,4 +1,4 @@
-"""Digests of files, computed once while a file does not change."""
+"""Digests of files of weights, and checks that a file or network is the one that is meant."""
 
 import hashlib
 from functools import lru_cache
@@ -8,21 +8,30 @@ from tasks.io.errors import WeightsMissing
 
 
 def require_file(file: Path, remedy: str) -> Path:
-    """The file, which must be there.
+    """Return the path of a file that must be there.
+
+    Args:
+        file: its path.
+        remedy: what the user can do; ends the sentence of the error.
 
     Raises:
-        WeightsMissing: it is not.
+        WeightsMissing: there is no such file.
     """
     if not file.is_file():
         raise WeightsMissing(f"{file} must hold weights, but is not there; {remedy}")
     return file
 
 
-def require_digest(file: Path, expected: str | None, field: str) -> str:
-    """The sha256 of a file, which must be the expected one where there is one.
+def require_digest(file: Path, expected: str | None, field: str) -> None:
+    """Check that a file has the expected sha256.
+
+    Args:
+        file: its path.
+        expected: 64 hex digits; None accepts any file.
+        field: of the configuration, which says what is expected.
 
     Raises:
-        WeightsMissing: it is another one.
+        WeightsMissing: it has another one.
     """
     found = digest(file)
     if expected not in (None, found):
@@ -30,14 +39,17 @@ def require_digest(file: Path, expected: str | None, field: str) -> str:
             f"{file} must have the sha256 {expected}, got {found}; fetch it again, or change "
             f"{field} if the new file is meant"
         )
-    return found
 
 
 def require_identity(found: dict[str, str] | None, planned: dict[str, str] | None) -> None:
-    """Check that a worker has the network that its plan was made with.
+    """Check that a worker has the network that the plan was made with.
+
+    Args:
+        found: the network's identity on this machine, None if its weights are not here.
+        planned: the identity in the job.
 
     Raises:
-        WeightsMissing: it has another, or none.
+        WeightsMissing: this machine has other weights, or none.
     """
     if found != planned:
         raise WeightsMissing(
@@ -47,7 +59,7 @@ def require_identity(found: dict[str, str] | None, planned: dict[str, str] | Non
 
 
 def digest(file: Path) -> str:
-    """The sha256 of a file; computed once while the file does not change."""
+    """Return a file's sha256 in hex digits; it is computed once while the file does not change."""
     info = file.stat()
     return _digest(file, info.st_size, info.st_mtime_ns)
 

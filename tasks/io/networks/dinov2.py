@@ -1,4 +1,4 @@
-"""DINOv2's network (Oquab et al. 2023), so that no repository's code has to be fetched and run.
+"""DINOv2's network (Oquab et al. 2023), built here so that no code has to be downloaded and run.
 
 Axes: b images, t tokens (patches and the class token), d features.
 """
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 
 class VisionTransformer(nn.Module):
-    """DINOv2's network for images of 224 × 224 pixels; sizes and names are its weights'.
+    """DINOv2's network, from images (b, 3, 224, 224) to their features (b, d).
 
-    From images (b, 3, 224, 224), normalised, to the class token after the last norm, (b, d).
+    Images have the mean and deviation of ImageNet's. Features are the class token after the last
+    norm. Widths and depth are those of the weights, and so are the names of the layers.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -29,7 +30,7 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of a batch."""
+        """Return the features (b, d) of normalised images (b, 3, 224, 224)."""
         patches = self.patch_embed["proj"](images)  # (b, d, 16, 16)
         positions = self._positions(patches.shape[-1])
         tokens = patches.flatten(2).mT  # (b, 256, d)
@@ -38,9 +39,10 @@ class VisionTransformer(nn.Module):
         return final
 
     def _positions(self, side: int) -> Tensor:
-        """Learned for a square of patches, brought to another side; (1, 1 + side², d).
+        """Return the positions of a square of patches, (1, 1 + side², d).
 
-        The added tenth is the authors': without it the numbers are others.
+        They were learned for another side and are interpolated. The tenth that is added to the
+        side is the authors': other numbers would not be DINOv2's features.
         """
         learned = round((self.pos_embed.shape[1] - 1) ** 0.5)
         square = self.pos_embed[:, 1:].mT.reshape(1, -1, learned, learned)
@@ -51,7 +53,7 @@ class VisionTransformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention and a perceptron, each scaled and added; heads are 64 features wide."""
+    """Attention, then a perceptron, each scaled and added to the tokens; heads have 64 features."""
 
     def __init__(self, width: int, hidden: int, *, gated: bool) -> None:
         super().__init__()
@@ -67,10 +69,10 @@ class _Block(nn.Module):
         self.ls2 = nn.ParameterDict({"gamma": torch.empty(width)})
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (b, t, d) after the block."""
+        """Return the tokens (b, t, d) after the block."""
         tokens = tokens + self.ls1["gamma"] * self._attend(self.norm1(tokens))
-        thought: Tensor = tokens + self.ls2["gamma"] * self._think(self.norm2(tokens))
-        return thought
+        mixed: Tensor = tokens + self.ls2["gamma"] * self._perceptron(self.norm2(tokens))
+        return mixed
 
     def _attend(self, tokens: Tensor) -> Tensor:
         three: Tensor = self.attn["qkv"](tokens)  # (b, t, 3 d)
@@ -80,7 +82,7 @@ class _Block(nn.Module):
         answer: Tensor = self.attn["proj"](mixed.transpose(1, 2).flatten(2))
         return answer
 
-    def _think(self, tokens: Tensor) -> Tensor:
+    def _perceptron(self, tokens: Tensor) -> Tensor:
         if "fc1" in self.mlp:
             inner = nn.functional.gelu(self.mlp["fc1"](tokens))
             answer: Tensor = self.mlp["fc2"](inner)

@@ -16,8 +16,9 @@ from torch import Tensor
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.digests import digest
 from tasks.io.networks.feature_networks import BUILDERS, Extractor
-from tasks.io.networks.model_cache import LOADING, kept
-from tasks.io.networks.weights import FILES, fetch, find
+from tasks.io.networks.model_cache import LOADING, cached_per_device
+from tasks.io.networks.published_weights import PUBLISHED
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 Network = Literal[
     "inception-v3-compat",
@@ -36,37 +37,39 @@ Network = Literal[
     "dinov2-vit-g-14",
     "squeezenet",
 ]
-"""By the names of torch-fidelity 0.4, except for squeezenet, which is ours."""
+"""Names of feature networks: those of torch-fidelity 0.4, and squeezenet, which it lacks."""
 
 
 class Seen(NamedTuple):
-    """One image as the feature network sees it: features (d,), and logits (c,) if it has any."""
+    """What a feature network says of one image: features (d,), and logits (c,) if it has any."""
 
     features: Tensor
     logits: Tensor | None
 
 
 class Names(NamedTuple):
-    """How tables call the two distances."""
+    """The names of the two distances in tables and reports."""
 
     frechet: str
     kernel: str
 
 
-def extractor_identity(network: Network, folder: str | None = None) -> dict[str, str] | None:
-    """The network and the digest of its weights, or None where they are not on disk."""
-    path = find(FILES[network], folder)
+def extractor_identity(
+    network: Network, weights: Weights = FROM_THIS_MACHINE
+) -> dict[str, str] | None:
+    """Return the network and the digest of its weights, or None where they are not on disk."""
+    path = weights.find(PUBLISHED[network])
     return None if path is None else {"network": network, "sha256": digest(path)}
 
 
-def extractor_names(network: Network, folder: str | None = None) -> Names:
-    """How tables call the Fréchet and the kernel distance.
+def extractor_names(network: Network, weights: Weights = FROM_THIS_MACHINE) -> Names:
+    """Return the names of the Fréchet and the kernel distance.
 
-    FID and KID are those of Inception's published weights and of no others; weights other
-    than the published ones are named.
+    They are FID and KID only for Inception's published weights. A network's other weights make
+    the names end with the beginning of their digest.
     """
-    identity = extractor_identity(network, folder)
-    altered = "" if identity is None else FILES[network].altered(identity["sha256"])
+    identity = extractor_identity(network, weights)
+    altered = "" if identity is None else PUBLISHED[network].altered_suffix(identity["sha256"])
     if network != "inception-v3-compat":
         return Names(f"FD-{network}{altered}", f"KD-{network}{altered}")
     if altered:
@@ -75,38 +78,44 @@ def extractor_names(network: Network, folder: str | None = None) -> Names:
 
 
 def feature_folder(identity: Mapping[str, str]) -> str:
-    """A network and its weights as the name of a folder."""
+    """Return the name of the folder of features that a network with these weights makes.
+
+    Args:
+        identity: of the network, from ``extractor_identity``.
+    """
     return f"{identity['network']}-{identity['sha256'][:12]}"
 
 
-def fetch_extractor(network: Network, folder: str | None = None) -> Path:
-    """See that the weights of the network are on disk; return where.
+def fetch_extractor(network: Network, weights: Weights = FROM_THIS_MACHINE) -> Path:
+    """Return the path of the network's weights, which are downloaded if they are not on disk.
 
     Raises:
-        WeightsMissing: they are not, and cannot be fetched.
+        WeightsMissing: they are not on disk and cannot be downloaded.
     """
     smaller = "" if network == "squeezenet" else "to squeezenet (small, not FID) or "
-    return fetch(
-        FILES[network],
-        folder,
+    return weights.fetch(
+        PUBLISHED[network],
         need=f"the feature network {network}",
         otherwise=f"set evaluate.features {smaller}to null",
     )
 
 
-def load_extractor(network: Network, device: str, folder: str | None = None) -> Extractor:
-    """The network in float32, without TF32; loaded once per process and device.
+def load_extractor(
+    network: Network, device: str, weights: Weights = FROM_THIS_MACHINE
+) -> Extractor:
+    """Return the network in float32, without TF32; it is loaded once per process and device.
 
     Raises:
         WeightsMissing: its weights cannot be had, or are not those of this network.
     """
-    path = fetch_extractor(network, folder)
+    path = fetch_extractor(network, weights)
     with LOADING:
         return _load_extractor(device, network, path, digest(path))
 
 
-@kept(2)
+@cached_per_device(2)
 def _load_extractor(device: str, network: Network, path: Path, _digest: str) -> Extractor:
+    """Build the network; its digest is an argument so that a changed file is read."""
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # torch-fidelity's use of TorchScript, as it is loaded
@@ -118,7 +127,12 @@ def _load_extractor(device: str, network: Network, path: Path, _digest: str) -> 
 
 
 def see(extractor: Extractor, images: Tensor) -> list[Seen] | None:
-    """Features of each image, uint8 (b, 3, h, w); None where they are too small for them."""
+    """Return what the network says of each image, or None where all are too small for it.
+
+    Args:
+        extractor: the network.
+        images: uint8 (b, 3, h, w).
+    """
     if min(images.shape[2:]) < extractor.shortest_side:
         return None
     features, logits = extractor(images)

@@ -1,4 +1,7 @@
-"""The feature networks themselves: how each is built from its weights, and called."""
+"""Feature networks: a file of weights goes in, a function from images to features comes out.
+
+Axes: b images, h and w pixels, d features, c colours or classes.
+"""
 
 import io
 from collections.abc import Callable
@@ -14,12 +17,12 @@ from tasks.io.networks.weights import load_state
 
 
 class Extracted(NamedTuple):
-    """What a network says of a batch, on the CPU."""
+    """What a network gives for a batch of images, on the CPU."""
 
     features: Tensor
     """(b, d) float32."""
     logits: Tensor | None
-    """(b, classes) float32, for the Inception Score; None where it is not defined."""
+    """(b, c) float32, for the Inception Score; None for a network without classes."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,19 @@ class Extractor:
     """A feature network on its device; safe to call from several threads."""
 
     dimension: int
-    """Features of one image."""
+    """How many features an image has."""
     classes: int | None
-    """Classes of the logits, or None where there are none."""
+    """How many logits an image has; None for a network without classes."""
     shortest_side: int
-    """Images with a shorter side have no features."""
+    """Pixels that height and width must have at least."""
     run: Callable[[Tensor], Extracted] = field(repr=False)
+    """The network itself, for images that were checked."""
 
     def __call__(self, images: Tensor) -> Extracted:
-        """Features of images (b, 3, h, w), uint8.
+        """Return the features of images (b, 3, h, w), uint8.
 
         Raises:
-            TypeError: they are of another kind.
+            TypeError: the images have another dtype.
             ValueError: they have another shape, or a side that is too short.
         """
         if images.dtype != torch.uint8:
@@ -53,14 +57,14 @@ class Extractor:
 
 
 _IMAGENET = ((255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225))
-"""Mean and deviation of the channels of images in [0, 255]."""
+"""Mean and standard deviation of ImageNet's colours, for images in [0, 255]."""
 
 
 def _inception(_: str, path: Path, device: str) -> Extractor:
-    """Inception as FID knows it (Szegedy et al. 2016, Heusel et al. 2017), by torch-fidelity.
+    """Return the Inception of FID (Szegedy et al. 2016, Heusel et al. 2017), by torch-fidelity.
 
-    torch-fidelity would unpickle whatever is in the file, so it is handed a copy in memory
-    of the tensors that were in it. Images are brought to 299 × 299 pixels.
+    torch-fidelity would unpickle whatever is in the file, so it is given a copy in memory of the
+    tensors that were in it. Images are brought to 299 × 299 pixels.
     """
     from torch_fidelity import FeatureExtractorInceptionV3
 
@@ -75,7 +79,7 @@ def _inception(_: str, path: Path, device: str) -> Extractor:
 
 
 def _clip(network: str, path: Path, device: str) -> Extractor:
-    """The image tower of CLIP (Radford et al. 2021), by torch-fidelity.
+    """Return the image tower of CLIP (Radford et al. 2021), by torch-fidelity.
 
     The file is a TorchScript archive, which can hold code; its digest has been checked.
     """
@@ -88,10 +92,10 @@ def _clip(network: str, path: Path, device: str) -> Extractor:
 
 
 def _dinov2(_: str, path: Path, device: str) -> Extractor:
-    """DINOv2 (Oquab et al. 2023), with torch-fidelity's treatment of the images.
+    """Return DINOv2 (Oquab et al. 2023); images are resized as torch-fidelity does.
 
-    torch-fidelity would have torch.hub fetch and run a repository's code, whichever it holds
-    on that day; the network is short enough to have it here.
+    torch-fidelity itself would have torch.hub fetch and run the newest code of a repository. The
+    network is short enough to have it in ``dinov2.py``.
     """
     from torch_fidelity.interpolate_compat_tensorflow import (
         interpolate_bilinear_2d_like_tensorflow1x,
@@ -113,11 +117,11 @@ def _dinov2(_: str, path: Path, device: str) -> Extractor:
 
 
 def _squeezenet(_: str, path: Path, device: str) -> Extractor:
-    """The mean over positions of SqueezeNet 1.1 (Iandola et al. 2016) after five layers.
+    """Return the mean over positions of SqueezeNet 1.1 (Iandola et al. 2016) after five layers.
 
-    Small and early on purpose: the covariance of 128 features can be estimated from a few
-    hundred images, where Inception's 2048 want ten thousand; and texture, which restoration
-    changes, is what early layers see. Images keep their size, so detail is not resized away.
+    It is small and early on purpose. The covariance of its 128 features can be estimated from a
+    few hundred images; Inception's 2048 need ten thousand. Restoration changes texture, to which
+    early layers respond. Images keep their size, so that no detail is lost by resizing.
     """
     from torchvision.models import squeezenet1_1
 
@@ -137,7 +141,7 @@ def _squeezenet(_: str, path: Path, device: str) -> Extractor:
 def _on(
     device: str, forward: Callable[[Tensor], tuple[Tensor, ...]]
 ) -> Callable[[Tensor], Extracted]:
-    """The forward pass on a device, from the CPU and back."""
+    """Return a forward pass that takes images from the CPU and gives its outputs to the CPU."""
 
     @torch.inference_mode()
     def run(images: Tensor) -> Extracted:
@@ -148,11 +152,11 @@ def _on(
 
 
 def _normalised(images: Tensor) -> Tensor:
-    """Images in [0, 255] as networks trained on ImageNet want them."""
+    """Return images in [0, 255] with the mean and deviation that ImageNet's networks expect."""
     mean, deviation = (images.new_tensor(each)[:, None, None] for each in _IMAGENET)
     return (images - mean) / deviation
 
 
 BUILDERS = {"inception": _inception, "clip": _clip, "dinov2": _dinov2, "squeezenet": _squeezenet}
-"""What builds a network, from its name, the file of its weights and a device; by the first
-part of its name."""
+"""Functions that build a network from its name, the path of its weights and a device. Keys are the
+first parts of the networks' names."""

@@ -1,4 +1,7 @@
-"""Restorers by name: what a configuration says of one, and the restorer itself."""
+"""Restorers: a section of the configuration goes in, the restorer on its device comes out.
+
+Also where a restorer's checkpoint lies, and what identifies it in fingerprints.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +16,8 @@ from dot_kernels.restorers import Restorer, bicubic
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
-from tasks.io.networks.model_cache import LOADING, kept
-from tasks.io.networks.weights_folder import take
+from tasks.io.networks.model_cache import LOADING, cached_per_device
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Section, Sha256
 
 
@@ -31,7 +34,9 @@ class NonLocalMeans(Section):
     strength: Annotated[float, Field(gt=0)] = 0.8
     """Cut-off distance in units of the noise's sigma."""
     patch_size: Annotated[int, Field(ge=3)] = 5
+    """Height and width of the patches that are compared, in pixels."""
     patch_distance: Annotated[int, Field(ge=1)] = 6
+    """How far away patches to compare with are looked for, in pixels."""
 
 
 class SpandrelCheckpoint(Section):
@@ -39,56 +44,60 @@ class SpandrelCheckpoint(Section):
 
     kind: Literal["spandrel"]
     checkpoint: str
-    """File; a relative path counts from the configuration file."""
+    """Path of the file; a relative one counts from the folder of the configuration file."""
     sha256: Sha256 | None = None
     """Digest that the file must have; not checked when left out."""
 
 
 RestorerSpec = Annotated[Bicubic | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")]
+"""The section ``restore`` of a configuration."""
 
 
-def restorer_identity(spec: RestorerSpec, folder: str | None = None) -> dict[str, Any]:
-    """What makes two restorers the same.
+def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
+    """Return what makes two restorers the same, for fingerprints.
+
+    It is the digest of the checkpoint, or, for a restorer without one, its options.
 
     Args:
         spec: what the configuration says.
-        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
+        weights: where the checkpoint is looked for, if it is not where the section says.
 
     Raises:
         WeightsMissing: the checkpoint is not there, or not the one that was named.
     """
     if not isinstance(spec, SpandrelCheckpoint):
         return spec.model_dump()
-    checkpoint = locate_checkpoint(spec, folder)
-    return {"kind": spec.kind, "sha256": require_digest(checkpoint, None, "")}
+    return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
 
 
 def pulled_checkpoint(spec: SpandrelCheckpoint) -> str:
-    """Where a pulled folder keeps the checkpoint."""
+    """Return where a pulled folder keeps the checkpoint."""
     return f"restorers/{Path(spec.checkpoint).name}"
 
 
-def locate_checkpoint(spec: SpandrelCheckpoint, folder: str | None = None) -> Path:
-    """The checkpoint where the configuration says, or else in the pulled folder.
+def locate_checkpoint(spec: SpandrelCheckpoint, weights: Weights = FROM_THIS_MACHINE) -> Path:
+    """Return the checkpoint's path: where the section says, or else in the pulled folder.
 
     Raises:
         WeightsMissing: it is in neither, or not the one that was named.
     """
     path = Path(spec.checkpoint)
-    if folder is not None and not path.is_file():
-        path = take(pulled_checkpoint(spec), folder)
+    if weights.pulled is not None and not path.is_file():
+        path = weights.pulled.take(pulled_checkpoint(spec))
     require_file(path, "restore.checkpoint names the file")
     require_digest(path, spec.sha256, "restore.sha256")
     return path
 
 
-def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) -> Restorer:
-    """The restorer; networks on their device, loaded once per process and device.
+def load_restorer(
+    spec: RestorerSpec, device: str, weights: Weights = FROM_THIS_MACHINE
+) -> Restorer:
+    """Return the restorer; a network is on its device, loaded once per process and device.
 
     Args:
         spec: what the configuration says.
         device: cpu, cuda, cuda:1, or auto.
-        folder: filled by ``dotpipe weights pull``; used where the checkpoint is not there.
+        weights: where the checkpoint is looked for, if it is not where the section says.
 
     Raises:
         WeightsMissing: the checkpoint is not there or not understood.
@@ -100,12 +109,12 @@ def load_restorer(spec: RestorerSpec, device: str, folder: str | None = None) ->
             return _non_local_means(spec)
         case SpandrelCheckpoint():
             with LOADING:
-                checkpoint = locate_checkpoint(spec, folder)
+                checkpoint = locate_checkpoint(spec, weights)
                 return _load_checkpoint(pick_device(device), str(checkpoint), digest(checkpoint))
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:
-    """Buades et al. 2005, as scikit-image computes it, after bicubic upscaling if needed."""
+    """Return the method of Buades et al. 2005 by scikit-image, then bicubic upscaling if needed."""
     from skimage.restoration import denoise_nl_means
 
     def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
@@ -126,8 +135,9 @@ def _non_local_means(spec: NonLocalMeans) -> Restorer:
     return restore
 
 
-@kept(2)
+@cached_per_device(2)
 def _load_checkpoint(device: str, checkpoint: str, _digest: str) -> Restorer:
+    """Load a network by spandrel; its digest is an argument so that a changed file is read."""
     from spandrel import ImageModelDescriptor, ModelLoader
 
     try:

@@ -15,7 +15,7 @@ import tasks.fit.measure
 from dot_kernels import PixelCodec
 from tasks.enhance.signals import signals_to_score
 from tasks.io.networks import extractors, perceptual
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, points_of
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
@@ -305,7 +305,7 @@ def test_another_decoding_redoes_the_curve(clipping, curved, tmp_path):
 def weights(tmp_path_factory):
     """Random weights of SqueezeNet, the network of LPIPS and of features."""
     home = tmp_path_factory.mktemp("torch")
-    path = home / "hub" / "checkpoints" / FILES["squeezenet"].name
+    path = home / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)  # torchvision initialises from the global state
     torch.save(squeezenet1_1(weights=None).state_dict(), path)

@@ -25,7 +25,7 @@ from tasks.io.images.pixels import to_bytes, to_tensor
 from tasks.io.networks import extractors
 from tasks.io.networks.extractors import load_extractor
 from tasks.io.networks.feature_networks import Extracted
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 from tasks.report.choose import read_results
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -45,7 +45,7 @@ def torch_home(tmp_path_factory):
     home = tmp_path_factory.mktemp("torch")
     checkpoints = home / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
-    save_random_weights(checkpoints / FILES["squeezenet"].name)
+    save_random_weights(checkpoints / PUBLISHED["squeezenet"].name)
 
     def closed(*_, **__):
         raise OSError("no route to host")
@@ -60,7 +60,7 @@ def torch_home(tmp_path_factory):
 @pytest.fixture
 def weights(torch_home):
     """The file of random weights; it is put back as it was."""
-    path = torch_home / FILES["squeezenet"].name
+    path = torch_home / PUBLISHED["squeezenet"].name
     kept = path.read_bytes()
     yield path
     path.write_bytes(kept)

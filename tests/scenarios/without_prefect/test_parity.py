@@ -24,7 +24,7 @@ from dot_kernels.metrics.feature_statistics import GROUPS
 from tasks.evaluate.summarise import plan_summary, summary_facts
 from tasks.io.draws import draw_of
 from tasks.io.networks.extractors import load_extractor
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 
 IMAGES = 2 * GROUPS
 SUBSET = IMAGES // 2
@@ -81,7 +81,7 @@ def inception_file(torch_home):
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
     nn.init.normal_(blank.fc.weight, std=1, generator=generator)
-    path = torch_home / FILES["inception-v3-compat"].name
+    path = torch_home / PUBLISHED["inception-v3-compat"].name
     torch.save(blank.state_dict(), path)
     return path
 
@@ -90,7 +90,7 @@ def inception_file(torch_home):
 def squeezenet_file(torch_home):
     """SqueezeNet with random weights under the published file's name."""
     torch.manual_seed(0)  # torchvision initialises from the global state
-    torch.save(squeezenet1_1(weights=None).state_dict(), torch_home / FILES["squeezenet"].name)
+    torch.save(squeezenet1_1(weights=None).state_dict(), torch_home / PUBLISHED["squeezenet"].name)
 
 
 @pytest.fixture(scope="module")

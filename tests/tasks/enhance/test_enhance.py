@@ -15,7 +15,6 @@ from skimage import metrics
 
 import tasks.enhance.enhance
 import tasks.fit.measure
-import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
@@ -653,7 +652,7 @@ def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypat
 
 
 @pytest.fixture
-def cramped(monkeypatch):
+def cramped(monkeypatch, memory_limits):
     """Memory for so many images of so many pixels at a time; it ends when everything but the
     metrics is done.
     """
@@ -665,8 +664,7 @@ def cramped(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return look(renderer, found, transported, references)
 
-        monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
-        monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
+        memory_limits.forget()
         monkeypatch.setattr(Renderer, "_perceive", looked)
 
     return limit

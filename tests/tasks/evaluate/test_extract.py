@@ -12,13 +12,12 @@ from PIL import Image
 from torchvision.models import squeezenet1_1
 
 import tasks.evaluate.extract
-import tasks.io.networks.batches
 from tasks.evaluate.extract import TOO_SMALL, extract_features, plan_extraction, write_features
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
 from tasks.io.networks import extractors
 from tasks.io.networks.extractors import extractor_identity, feature_folder, load_extractor
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]
 
@@ -32,7 +31,7 @@ def weights(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", closed)
-    path = tmp_path / "torch" / "hub" / "checkpoints" / FILES["squeezenet"].name
+    path = tmp_path / "torch" / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)  # torchvision initialises from the global state
     torch.save(squeezenet1_1(weights=None).state_dict(), path)
@@ -176,7 +175,7 @@ def test_images_too_small_for_the_network_are_counted_and_have_no_features(shard
 
 
 def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
-    sharded, monkeypatch
+    sharded, monkeypatch, memory_limits
 ):
     whole = load_extractor("squeezenet", "cpu")
 
@@ -185,8 +184,6 @@ def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return whole.run(images)
 
-    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
     monkeypatch.setattr(
         tasks.evaluate.extract, "load_extractor", lambda *_: dataclasses.replace(whole, run=cramped)
     )
@@ -197,13 +194,11 @@ def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_counted(
     assert polars.concat(tables(run))["key"].to_list() == ["a/6", "b/5", "b/7"]
 
 
-def test_a_device_without_room_fails_the_shard_for_now(sharded, monkeypatch):
+def test_a_device_without_room_fails_the_shard_for_now(sharded, monkeypatch, memory_limits):
     def full(_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     network = dataclasses.replace(load_extractor("squeezenet", "cpu"), run=full)
-    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
-    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
     monkeypatch.setattr(tasks.evaluate.extract, "load_extractor", lambda *_: network)
     run = sharded()
     with pytest.raises(OSError, match="must have room to extract an image of 768 pixels"):

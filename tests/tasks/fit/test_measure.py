@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 import tasks.fit.measure
-import tasks.io.networks.batches
 from dot_kernels import GaussianMoments, PixelCodec, patch_moments
 from tasks.config import Config, Run
 from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measurements
@@ -265,10 +264,8 @@ class Cramped(PixelCodec):
 
 
 def test_batches_that_do_not_fit_are_halved_and_images_that_do_not_are_refused(
-    measured, monkeypatch
+    measured, monkeypatch, memory_limits
 ):
-    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
     expected = moments(measured("roomy", shards={"images": 8}), "natural")["shard-000000"]
     monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: Cramped(2))
     run = measured(shards={"images": 8})

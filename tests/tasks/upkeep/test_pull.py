@@ -20,9 +20,10 @@ from tasks.io.networks import codecs, extractors, perceptual
 from tasks.io.networks.codecs import codec_identity, load_codec, pulled_codec
 from tasks.io.networks.extractors import extractor_identity, load_extractor
 from tasks.io.networks.perceptual import load_lpips, lpips_identity
+from tasks.io.networks.published_weights import PUBLISHED
+from tasks.io.networks.pulled_folder import PulledFile, read_manifest, write_manifest
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, restorer_identity
-from tasks.io.networks.weights import FILES
-from tasks.io.networks.weights_folder import Pulled, read_manifest, write_manifest
+from tasks.io.networks.weights import Weights
 from tasks.io.store import Store
 from tasks.upkeep.pull import pull_weights, require_pulled
 
@@ -36,11 +37,11 @@ class World:
         self.files, self.folder, self.asked, self.is_open = {}, folder, [], True
 
     def publish(self, monkeypatch, network, module):
-        path = self.folder / FILES[network].name
+        path = self.folder / PUBLISHED[network].name
         torch.save(module.state_dict(), path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setitem(FILES, network, replace(FILES[network], sha256=sha256))
-        self.files[FILES[network].address] = path
+        monkeypatch.setitem(PUBLISHED, network, replace(PUBLISHED[network], sha256=sha256))
+        self.files[PUBLISHED[network].address] = path
 
     def download(self, address, target, **_):
         self.ask(address)
@@ -164,15 +165,16 @@ def test_what_is_pulled_is_used_without_internet(
     config = load_config(write_config(weights=folder))
     assert config.weights == folder
     images = torch.rand(1, 3, 32, 32, generator=rng)
-    codec = load_codec(config.codec, "cpu", "float32", config.weights)
+    weights = Weights.of(config.weights)
+    codec = load_codec(config.codec, "cpu", "float32", weights)
     assert codec.encode(images).shape == (1, 4, 16, 16)
-    assert load_lpips("squeeze", "cpu", config.weights)(images)(images) == 0
-    extractor = load_extractor("squeezenet", "cpu", config.weights)
+    assert load_lpips("squeeze", "cpu", weights)(images)(images) == 0
+    extractor = load_extractor("squeezenet", "cpu", weights)
     assert extractor((images * 255).byte()).features.shape == (1, 128)
-    found = locate_checkpoint(config.restore, config.weights)
+    found = locate_checkpoint(config.restore, weights)
     assert found.read_bytes() == b"weights of a denoiser"
     known = hashlib.sha256(b"weights of a denoiser").hexdigest()
-    assert restorer_identity(config.restore, config.weights)["sha256"] == known
+    assert restorer_identity(config.restore, weights)["sha256"] == known
     assert lpips_identity("squeeze") is extractor_identity("squeezenet") is None
 
 
@@ -228,7 +230,7 @@ def test_the_manifest_says_where_each_file_is_from(world, write_config, tmp_path
     assert {name: entry["source"] for name, entry in files.items()} == {
         f"codecs/a--b@{REVISION}/config.json": f"a/b@{REVISION}",
         f"codecs/a--b@{REVISION}/diffusion_pytorch_model.safetensors": f"a/b@{REVISION}",
-        f"networks/{FILES['squeezenet'].name}": FILES["squeezenet"].address,
+        f"networks/{PUBLISHED['squeezenet'].name}": PUBLISHED["squeezenet"].address,
         "restorers/denoiser.pth": str(checkpoint),
     }
     for name, entry in files.items():
@@ -269,15 +271,15 @@ def test_a_local_codec_is_used_from_its_path_and_else_from_the_pulled_folder(
     list(pull_weights(config, folder))
     identity = codec_identity(config.codec)
     moved = mine.rename(tmp_path / "moved")
-    assert codec_identity(config.codec, folder) == identity
-    assert load_codec(config.codec, "cpu", "float32", folder).channels == 4
+    assert codec_identity(config.codec, Weights.of(folder)) == identity
+    assert load_codec(config.codec, "cpu", "float32", Weights.of(folder)).channels == 4
     with pytest.raises(WeightsMissing, match=r"must hold weights, but is not there"):
         codec_identity(config.codec)
     write_manifest(folder, {})
     with pytest.raises(WeightsMissing, match=r"is not there; .*manifest.json must name codecs/"):
-        codec_identity(config.codec, folder)
+        codec_identity(config.codec, Weights.of(folder))
     moved.rename(mine)
-    assert codec_identity(config.codec, folder) == identity
+    assert codec_identity(config.codec, Weights.of(folder)) == identity
 
 
 def test_a_pulled_codec_that_was_changed_is_not_used(
@@ -289,20 +291,20 @@ def test_a_pulled_codec_that_was_changed_is_not_used(
     with Store(folder).publish(pulled_codec(config.codec)[1]) as aside:
         aside.write_bytes(b"another")
     with pytest.raises(WeightsMissing, match=r"cannot be fetched from the hub.* its manifest says"):
-        load_codec(config.codec, "cpu", "float32", folder)
+        load_codec(config.codec, "cpu", "float32", Weights.of(folder))
 
 
 def test_the_named_digest_counts_for_a_pulled_checkpoint_too(tmp_path):
     path = tmp_path / "pulled" / "restorers" / "any.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"1")
-    entry = Pulled(sha256=hashlib.sha256(b"1").hexdigest(), size=1, source="test")
+    entry = PulledFile(sha256=hashlib.sha256(b"1").hexdigest(), size=1, source="test")
     write_manifest(str(tmp_path / "pulled"), {"restorers/any.pth": entry})
     spec = SpandrelCheckpoint(
         kind="spandrel", checkpoint=str(tmp_path / "any.pth"), sha256="0" * 64
     )
     with pytest.raises(WeightsMissing, match=r"must have the sha256 0{64}"):
-        locate_checkpoint(spec, str(tmp_path / "pulled"))
+        locate_checkpoint(spec, Weights.of(str(tmp_path / "pulled")))
 
 
 def test_a_folder_that_cannot_be_written_is_told(world, write_config, dotpipe, tmp_path):

@@ -5,8 +5,7 @@ import weakref
 import pytest
 import torch
 
-import tasks.io.networks.batches
-from tasks.io.networks.batches import Batches
+from tasks.io.networks.batches import Batches, MemoryLimits
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -16,10 +15,7 @@ OUT_OF_MEMORY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_learned(monkeypatch):
-    monkeypatch.setattr(tasks.io.networks.batches, "_fitting", {})
-    monkeypatch.setattr(tasks.io.networks.batches, "_largest", {})
+pytestmark = pytest.mark.usefixtures("memory_limits")
 
 
 def work(most, error=OUT_OF_MEMORY[0]):
@@ -58,6 +54,22 @@ def test_what_fits_is_known_to_the_whole_process_for_the_same_work_and_device():
     for batches in (Batches("test", "cpu"), Batches("other", "cpu"), Batches("test", "meta")):
         batches.run(double, range(4), 64)
     assert tried == [2, 2] + [4, 2, 2] * 2
+
+
+def test_what_fits_is_not_known_where_the_limits_are_others():
+    (double, tried) = work(most=2)
+    Batches("test", "cpu").run(double, range(4), 64)
+    tried.clear()
+    Batches("test", "cpu", MemoryLimits()).run(double, range(4), 64)
+    assert tried == [4, 2, 2]
+
+
+def test_limits_that_were_forgotten_are_learned_again(memory_limits):
+    (double, tried) = work(most=2)
+    Batches("test", "cpu").run(double, range(4), 64)
+    memory_limits.forget()
+    Batches("test", "cpu").run(double, range(4), 64)
+    assert tried == [4, 2, 2] * 2
 
 
 def test_what_fits_is_a_number_of_pixels():

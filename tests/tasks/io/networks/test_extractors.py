@@ -22,10 +22,10 @@ from tasks.io.networks.extractors import (
     fetch_extractor,
     load_extractor,
 )
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 
-INCEPTION = FILES["inception-v3-compat"].name
-SQUEEZENET = FILES["squeezenet"].name
+INCEPTION = PUBLISHED["inception-v3-compat"].name
+SQUEEZENET = PUBLISHED["squeezenet"].name
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def images(rng):
 def publish(monkeypatch, network, path):
     """Take a file's digest for the published one."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(FILES, network, replace(FILES[network], sha256=sha256))
+    monkeypatch.setitem(PUBLISHED, network, replace(PUBLISHED[network], sha256=sha256))
 
 
 def test_every_network_has_its_file():
-    assert set(get_args(Network)) == FILES.keys() - {"alexnet", "vgg16"}
+    assert set(get_args(Network)) == PUBLISHED.keys() - {"alexnet", "vgg16"}
 
 
 def test_the_networks_are_those_of_torch_fidelity():
@@ -97,11 +97,11 @@ def test_addresses_and_digests_are_those_of_torch_fidelity():
     from torch_fidelity.feature_extractor_clip import MODEL_METADATA, MODEL_URLS
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    assert {name: FILES[name].address for name in MODEL_URLS} == MODEL_URLS
-    assert {name: FILES[name].sha256 for name in MODEL_URLS} == {
+    assert {name: PUBLISHED[name].address for name in MODEL_URLS} == MODEL_URLS
+    assert {name: PUBLISHED[name].sha256 for name in MODEL_URLS} == {
         name: entry["hash"] for name, entry in MODEL_METADATA.items()
     }
-    assert FILES["inception-v3-compat"].address == URL_INCEPTION_V3
+    assert PUBLISHED["inception-v3-compat"].address == URL_INCEPTION_V3
 
 
 def test_inception_with_random_weights_gives_what_torch_fidelity_gives(
@@ -139,7 +139,7 @@ class Payload:
 @pytest.mark.parametrize("network", ["inception-v3-compat", "squeezenet", "dinov2-vit-s-14"])
 def test_code_in_place_of_weights_is_refused_and_not_run(network, save, checkpoints, tmp_path):
     payload = Payload(tmp_path / "trace")
-    path = checkpoints / FILES[network].name
+    path = checkpoints / PUBLISHED[network].name
     save(payload if save is torch.save else pickle.dumps(payload), path)
     with pytest.raises(WeightsMissing, match=r"must hold tensors as torch saves them and no code"):
         load_extractor(network, "cpu")
@@ -253,7 +253,7 @@ def clip_file(checkpoints, monkeypatch):
             return self.visual(x)
 
     torch.manual_seed(0)  # torch initialises from the global state
-    path = checkpoints / FILES["clip-vit-b-32"].name
+    path = checkpoints / PUBLISHED["clip-vit-b-32"].name
     with pytest.warns() as _:  # TorchScript is deprecated, and CLIP's files are in it
         torch.jit.save(torch.jit.trace(Archive().eval(), torch.zeros(1, 3, 28, 28)), path)
     return path
@@ -306,7 +306,7 @@ def vit_tensors(rng, *, gated, width=128, depth=2):
     ("network", "gated"), [("dinov2-vit-s-14", False), ("dinov2-vit-g-14", True)]
 )
 def test_dinov2_with_random_weights_gives_features(checkpoints, rng, images, network, gated):
-    torch.save(vit_tensors(rng, gated=gated), checkpoints / FILES[network].name)
+    torch.save(vit_tensors(rng, gated=gated), checkpoints / PUBLISHED[network].name)
     extractor = load_extractor(network, "cpu")
     found = extractor(images)
     assert found.features.shape == (2, extractor.dimension) == (2, 128)
@@ -317,7 +317,7 @@ def test_dinov2_with_random_weights_gives_features(checkpoints, rng, images, net
 def test_dinov2_lacking_a_tensor_is_told(checkpoints, rng):
     tensors = vit_tensors(rng, gated=False)
     del tensors["blocks.1.ls2.gamma"]
-    torch.save(tensors, checkpoints / FILES["dinov2-vit-s-14"].name)
+    torch.save(tensors, checkpoints / PUBLISHED["dinov2-vit-s-14"].name)
     with pytest.raises(WeightsMissing, match=r"weights of dinov2-vit-s-14: .*ls2.gamma"):
         load_extractor("dinov2-vit-s-14", "cpu")
 

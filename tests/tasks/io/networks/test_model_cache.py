@@ -11,7 +11,7 @@ from diffusers import AutoencoderTiny
 
 from tasks.io.networks import codecs
 from tasks.io.networks.codecs import Autoencoder, load_codec
-from tasks.io.networks.model_cache import kept
+from tasks.io.networks.model_cache import cached_per_device
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def loads():
 def load(loads):
     """A loader that keeps two networks for each device, and takes its time."""
 
-    @kept(2)
+    @cached_per_device(2)
     def slow(device, name):
         loads[device, name] += 1
         time.sleep(0.01)
@@ -64,7 +64,7 @@ def test_a_device_keeps_those_that_were_asked_for_last(load, loads):
 def test_what_cannot_be_loaded_is_tried_again():
     tries = []
 
-    @kept(1)
+    @cached_per_device(1)
     def failing(device):
         tries.append(device)
         raise OSError("no such file")

@@ -9,7 +9,7 @@ import torch
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks import perceptual
 from tasks.io.networks.perceptual import fetch_lpips, load_lpips, lpips_identity, lpips_name
-from tasks.io.networks.weights import FILES
+from tasks.io.networks.published_weights import PUBLISHED
 
 BACKBONE = "squeezenet1_1-b8a52dc0.pth"
 
@@ -76,5 +76,5 @@ def test_weights_that_are_not_the_published_ones_are_named_so(random_backbone, m
     name = lpips_name("squeeze")
     assert name.startswith("LPIPS-squeeze (altered ")
     published = lpips_identity("squeeze")["sha256"][:8]
-    monkeypatch.setitem(FILES, "squeezenet", replace(FILES["squeezenet"], sha256=published))
+    monkeypatch.setitem(PUBLISHED, "squeezenet", replace(PUBLISHED["squeezenet"], sha256=published))
     assert lpips_name("squeeze") == "LPIPS-squeeze"

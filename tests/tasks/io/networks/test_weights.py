@@ -9,8 +9,15 @@ import pytest
 import torch
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.weights import WeightFile, fetch, find, load_state, pulled_name
-from tasks.io.networks.weights_folder import MANIFEST, Pulled, read_manifest, take, write_manifest
+from tasks.io.networks.published_weights import PublishedFile
+from tasks.io.networks.pulled_folder import (
+    MANIFEST,
+    PulledFile,
+    PulledFolder,
+    read_manifest,
+    write_manifest,
+)
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights, load_state
 from tasks.io.store import Store
 
 
@@ -30,7 +37,7 @@ def tensors(tmp_path, rng):
 def file(tensors):
     """What is published of it."""
     address = "https://weights.example/net-12345678.pth"
-    return WeightFile(name="net-12345678.pth", address=address, sha256=sha256_of(tensors)[:8])
+    return PublishedFile(name="net-12345678.pth", address=address, sha256=sha256_of(tensors)[:8])
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def put(folder, name, path, sha256=None):
     """Fill a pulled folder as ``dotpipe weights pull`` does."""
     with Store(folder).publish(name) as aside:
         aside.write_bytes(path.read_bytes())
-    entry = Pulled(sha256=sha256 or sha256_of(path), size=path.stat().st_size, source="test")
+    entry = PulledFile(sha256=sha256 or sha256_of(path), size=path.stat().st_size, source="test")
     write_manifest(folder, {**read_manifest(folder), name: entry})
 
 
@@ -71,61 +78,62 @@ def damage(folder, name):
 def test_a_pulled_folder_is_looked_at_first(folder, file, tensors, place, tmp_path):
     place.parent.mkdir(parents=True)
     torch.save({"another": torch.zeros(2)}, place)
-    put(folder, pulled_name(file), tensors)
-    for found in (find(file, folder), fetch(file, folder)):
+    put(folder, file.pulled_name, tensors)
+    weights = Weights.of(folder)
+    for found in (weights.find(file), weights.fetch(file)):
         assert sha256_of(found) == sha256_of(tensors)
-    assert find(file) == place
+    assert FROM_THIS_MACHINE.find(file) == place
 
 
 def test_a_file_of_a_bucket_is_copied_once(tmp_path, file, tensors, place, monkeypatch):
     folder = f"memory://{tmp_path.name}/pulled"
-    put(folder, pulled_name(file), tensors)
-    first = take(pulled_name(file), folder)
+    put(folder, file.pulled_name, tensors)
+    first = PulledFolder(folder).take(file.pulled_name)
     assert first.is_relative_to(tmp_path / "torch" / "hub")
     monkeypatch.setattr(Store, "stream", lambda *_: pytest.fail("was copied again"))
-    assert take(pulled_name(file), folder) == first
+    assert PulledFolder(folder).take(file.pulled_name) == first
     fsspec.filesystem("memory").store.clear()
 
 
 def test_a_copy_that_is_not_what_the_manifest_says_is_made_again(tmp_path, file, tensors, place):
     folder = f"memory://{tmp_path.name}/pulled"
-    put(folder, pulled_name(file), tensors)
-    take(pulled_name(file), folder).write_bytes(b"half")
-    assert sha256_of(take(pulled_name(file), folder)) == sha256_of(tensors)
+    put(folder, file.pulled_name, tensors)
+    PulledFolder(folder).take(file.pulled_name).write_bytes(b"half")
+    assert sha256_of(PulledFolder(folder).take(file.pulled_name)) == sha256_of(tensors)
     fsspec.filesystem("memory").store.clear()
 
 
 def test_a_pulled_file_with_another_digest_is_not_taken(folder, file, tensors, place, tmp_path):
-    put(folder, pulled_name(file), tensors)
-    damage(folder, pulled_name(file))
-    assert find(file, folder) is None
+    put(folder, file.pulled_name, tensors)
+    damage(folder, file.pulled_name)
+    assert Weights.of(folder).find(file) is None
     with pytest.raises(WeightsMissing, match=r"that its manifest says, got [0-9a-f]{64}; pull it"):
-        fetch(file, folder)
+        Weights.of(folder).fetch(file)
     assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(tensors.read_bytes())
-    assert find(file, folder) == place
+    assert Weights.of(folder).find(file) == place
 
 
 def test_a_pulled_file_that_is_gone_is_told(folder, file, tensors, place):
-    put(folder, pulled_name(file), tensors)
-    Store(folder).remove(pulled_name(file))
-    assert find(file, folder) is None
+    put(folder, file.pulled_name, tensors)
+    Store(folder).remove(file.pulled_name)
+    assert Weights.of(folder).find(file) is None
     with pytest.raises(WeightsMissing, match=r"got no file|cannot be copied to"):
-        fetch(file, folder)
+        Weights.of(folder).fetch(file)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"files": {"a": 1}}', '{"files": {"a": {"b": 1}}}'])
 def test_a_manifest_that_is_none_is_told(folder, file, place, content):
     with Store(folder).publish(MANIFEST) as aside:
         aside.write_text(content)
-    assert find(file, folder) is None
+    assert Weights.of(folder).find(file) is None
     with pytest.raises(WeightsMissing, match=r"must be what `dotpipe weights pull` wrote, got "):
         read_manifest(folder)
 
 
 def test_a_manifest_says_digest_size_and_source(folder, file, tensors):
-    put(folder, pulled_name(file), tensors)
+    put(folder, file.pulled_name, tensors)
     listed = json.loads(Store(folder).read(MANIFEST))
     assert listed["files"][f"networks/{file.name}"] == {
         "sha256": sha256_of(tensors),
@@ -134,9 +142,37 @@ def test_a_manifest_says_digest_size_and_source(folder, file, tensors):
     }
 
 
+def test_the_manifest_is_read_once_and_anew_by_another_value(
+    folder, file, tensors, place, monkeypatch
+):
+    put(folder, file.pulled_name, tensors)
+    read, reads = Store.read, []
+
+    def counted(store, path):
+        reads.append(path)
+        return read(store, path)
+
+    monkeypatch.setattr(Store, "read", counted)
+    weights = Weights.of(folder)
+    assert reads == []
+    for _ in range(3):
+        assert sha256_of(weights.find(file)) == sha256_of(tensors)
+    assert reads == [MANIFEST]
+    write_manifest(folder, {})
+    assert weights.find(file) is not None
+    assert Weights.of(folder).find(file) is None
+    assert reads == [MANIFEST, MANIFEST]
+
+
+def test_without_a_pulled_folder_only_this_machine_is_looked_at():
+    assert Weights.of(None) is FROM_THIS_MACHINE
+    assert FROM_THIS_MACHINE.pulled is None
+    assert Weights.of("s3://bucket/weights") == Weights(PulledFolder("s3://bucket/weights"))
+
+
 def test_missing_weights_are_told_with_where_they_were_looked_for(folder, file, place):
     with pytest.raises(WeightsMissing) as caught:
-        fetch(file, folder, need="LPIPS", otherwise="set evaluate.lpips to null")
+        Weights.of(folder).fetch(file, need="LPIPS", otherwise="set evaluate.lpips to null")
     for said in (
         f"LPIPS needs {file.name}, which cannot be fetched; put it at {place} (TORCH_HOME",
         "dotpipe weights pull CONFIG DEST",
@@ -155,29 +191,29 @@ def test_a_download_has_the_published_digest_and_takes_its_place(place, file, te
         Path(target).write_bytes(tensors.read_bytes())
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    assert fetch(file) == fetch(file) == place
+    assert FROM_THIS_MACHINE.fetch(file) == FROM_THIS_MACHINE.fetch(file) == place
     assert asked == [(file.address, file.sha256, False)]
 
 
 def test_a_download_into_a_folder_that_takes_none_is_told(file, place, tmp_path):
     (tmp_path / "torch").write_text("no folder")
     with pytest.raises(WeightsMissing, match="cannot be fetched; put it at"):
-        fetch(file)
+        FROM_THIS_MACHINE.fetch(file)
 
 
 def test_altered_weights_are_found_and_named(place, file):
     place.parent.mkdir(parents=True)
     torch.save({"weight": torch.zeros(2)}, place)
-    assert find(file) == place
-    assert file.altered(sha256_of(place)) == f" (altered {sha256_of(place)[:8]})"
+    assert FROM_THIS_MACHINE.find(file) == place
+    assert file.altered_suffix(sha256_of(place)) == f" (altered {sha256_of(place)[:8]})"
 
 
 def test_a_file_in_the_hub_folder_that_is_no_weights_is_neither_used_nor_overwritten(place, file):
     place.parent.mkdir(parents=True)
     place.write_bytes(b"<html>not found</html>")
-    assert find(file) is None
+    assert FROM_THIS_MACHINE.find(file) is None
     with pytest.raises(WeightsMissing, match=rf"remove the file at {place} and run again"):
-        fetch(file)
+        FROM_THIS_MACHINE.fetch(file)
     assert place.read_bytes().startswith(b"<html>")
 
 
