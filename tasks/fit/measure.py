@@ -101,17 +101,12 @@ def plan_measurement(run: Run, dataset: str, chosen: dict[str, list[str]]) -> li
     """
     name, by_image = measure_name(run.config), run.config.fit.images <= KEPT_IMAGES
     folder, images_folder = moments_folder(dataset, name), dataset_folder(dataset)
-    survey = run.workspace.ledger.survey(folder)
-    shards = run.workspace.ledger.survey(images_folder)
+    survey, shards = map(run.workspace.ledger.survey, (folder, images_folder))
     planned = []
     for shard, keys in chosen.items():
         artifact = f"{folder}/{shard}"
-        inputs = {
-            "shard": finished_digest(shards, f"{images_folder}/{shard}"),
-            "keys": keys,
-            "by_image": by_image,
-            "measure": name,
-        }
+        digest = finished_digest(shards, f"{images_folder}/{shard}")
+        inputs = {"shard": digest, "keys": keys, "by_image": by_image, "measure": name}
         target = aim(survey, artifact, "measure", inputs)
         job = None if target is None else _job_of(run, target, dataset, shard, keys)
         planned.append(Planned(shard, len(keys), job, (artifact,)))
