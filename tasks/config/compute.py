@@ -1,37 +1,36 @@
-"""Where the work is done: on which device and runner, and in which pieces by many workers."""
+"""The sections on where the work is done: device, runner, and how many workers share it.
+
+None of these options has an effect on the results, except for rounding.
+"""
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.io.networks.codecs import Precision
 from tasks.io.section import Section
 
 
 class Threads(Section):
-    """Tasks run in threads of this process."""
+    """The runner that runs tasks in threads of the flow's own process."""
 
     kind: Literal["threads"] = "threads"
 
 
 class Ray(Section):
-    """Tasks run on a Ray cluster that is there already; needs the extra ``ray``."""
+    """The runner that runs tasks on an existing Ray cluster; needs the extra ``ray``."""
 
     kind: Literal["ray"]
     address: str | None = None
-    """ray://head:10001 from anywhere, head:6379 from one of its machines; by default what
-    RAY_ADDRESS names, or the cluster that this machine is part of."""
+    """ray://head:10001 from anywhere, head:6379 from a machine of the cluster; null for what
+    RAY_ADDRESS names, else the cluster that this machine is part of."""
     gpus: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of a GPU that a task with a network asks for; has no effect where ``device`` is
-    cpu."""
+    """GPUs that a task with a network asks for, as a share of one; has no effect where
+    ``device`` is cpu."""
     cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
-    """Processors that it asks for, which decode and score: by default its share of the machine's
-    by its share of the GPUs there, or one where it asks for no GPU. A task that copies files
-    has one."""
+    """CPU cores that a task with a network asks for, to decode and score on; null for the same
+    share of the machine's cores as of its GPUs, or one where it asks for no GPU. Has no effect
+    on tasks that copy files, which ask for one."""
 
 
 def _named(runner: object) -> object:
@@ -40,21 +39,25 @@ def _named(runner: object) -> object:
 
 
 class Compute(Section):
-    """Where the work runs; has no effect on the results beyond rounding."""
+    """Which runner and device do the work, and how much of it at a time."""
 
     runner: Annotated[Threads | Ray, Field(discriminator="kind"), BeforeValidator(_named)] = (
         Threads()
     )
-    """threads, ray, or ray in full: {kind: ray, address: ray://head:10001}."""
+    """What runs the tasks: threads, ray, or ray with its options as in
+    {kind: ray, address: ray://head:10001}."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """cpu, cuda, cuda:1, or auto (cuda where there is one)."""
+    """Where networks run: cpu, cuda, one GPU by its number as in cuda:1, or auto, which is cuda
+    where there is a GPU and else cpu."""
     precision: Precision = "float32"
-    """Of the network; statistics are float64 always."""
+    """Number type of the codec's network, which rounds accordingly; has no effect on the pixel
+    codec, nor on statistics, which are always float64."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Images of equal size that run together."""
+    """Images of equal size that the networks process together, at most; fewer where they are
+    large, or where the device has no memory for so many."""
     shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Tasks side by side: by default one per core where files are copied, and one per GPU, or
-    one, where the network is the bottleneck; on a Ray cluster as many as it has room for."""
+    """Tasks that run at the same time; null for one per core where files are copied, and one
+    per GPU, or one without any, where networks run; on Ray, for as many as there is room for."""
 
     @model_validator(mode="after")
     def _a_cluster_gives_out_its_devices(self) -> "Compute":
@@ -67,15 +70,15 @@ class Compute(Section):
 
 
 class Blocks(Section):
-    """How ``dotpipe backfill`` and scheduled runs divide the work over a pool's workers."""
+    """How ``dotpipe backfill`` and scheduled runs divide the work among a pool's workers."""
 
     shards: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Shards in a block, which is one flow run; some tens of minutes of work are good."""
+    """Shards in a block, which is one flow run: some tens of minutes of work are good."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 16
-    """Blocks that are submitted and have not ended; the limits of the pool and its queues say
-    how many of them run."""
+    """Blocks that are submitted and have not ended, at most; how many of these run is up to the
+    limits of the pool and its queues."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Runs of a block that fails or whose worker dies, before it is given up."""
+    """Times that a block is run, at most, while it fails or its worker dies."""
     patience_s: Annotated[float, Field(gt=0)] = 1800
-    """Seconds without a block's end after which the event ``dotpipe.run.stalled`` is sent, and a
-    block that a worker has taken and not begun is given to another."""
+    """Seconds without a block's end after which the event ``dotpipe.run.stalled`` is sent, and
+    after which a block that a worker has taken but not begun is given to another."""

@@ -1,4 +1,7 @@
-"""The configuration file: parsed once, checked here, typed values ever after."""
+"""The whole configuration: its sections, and the rules that hold between them.
+
+Rules within one section stand beside its fields, in ``sections`` and ``compute``.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,21 +30,23 @@ from tasks.io.section import Section
 
 
 class Config(Section):
-    """One data set to enhance, from its images to its report."""
+    """One data set to enhance, with everything that decides how, from its images to its report."""
 
     name: Name
-    """Name of the run; also the enhanced data set's unless ``restored.name`` is given."""
+    """Name of the run, and of the enhanced data set unless ``corpora.restored.name`` is given; by
+    default the file's name without ``.yaml``."""
     workspace: Location
-    """Folder or s3://bucket/prefix for everything that is made; a relative one counts from this
-    file."""
+    """Folder or s3://bucket/prefix to which everything is written; a relative path counts from
+    the configuration file."""
     weights: Location | None = None
-    """Folder or bucket that ``dotpipe weights pull`` filled; looked at first for every network;
-    a relative one counts from this file."""
+    """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
+    looked for first; a relative path counts from the configuration file."""
     corpora: Corpora
     degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
-    """Makes degraded images from the reference, seeded by key."""
+    """Degradations that are applied one after the other to the reference's images, each seeded by
+    the image's key; needs ``restore``."""
     restore: RestorerSpec | None = None
-    """Makes restored images from the degraded ones."""
+    """The restorer that is applied to the degraded images; needs ``degrade``."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE
     patches: Patches = Patches()
     fit: Fit = Fit()
@@ -91,48 +96,53 @@ class Config(Section):
 
     @property
     def reference_name(self) -> str | None:
-        """The data set of ground truth, if there is one."""
+        """The name of the data set of ground truth; None without one."""
         corpus = self.corpora.reference
         return None if corpus is None else corpus.name or "reference"
 
     @property
     def natural_name(self) -> str:
-        """The data set that the transport aims at."""
+        """The name of the data set whose statistics the transport aims at."""
         if (corpus := self.corpora.natural) is not None:
             return corpus.name or "natural"
         return self.reference_name or ""
 
     @property
     def restored_name(self) -> str:
-        """The data set to enhance, whose name the results bear."""
+        """The name of the data set to enhance, which the results bear too."""
         corpus = self.corpora.restored
         return (corpus.name if corpus else None) or self.name
 
     @property
     def against_name(self) -> str:
-        """The data set whose features the enhanced images' are compared with."""
+        """The name of the data set whose features the enhanced images' are compared with."""
         wanted = self.evaluate.against or ("reference" if self.reference_name else "natural")
         return (self.reference_name or "") if wanted == "reference" else self.natural_name
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:
-        """The alphas of the curve; none where it cannot be had in closed form."""
+        """The alphas of the perception-distortion curve.
+
+        There are none without a reference, or with latent interpolation, in which the curve has
+        no closed form.
+        """
         possible = self.reference_name is not None and self.enhance.interpolation == "image"
         return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
 
     @property
     def pairing(self) -> Literal["auto", "paired", "unpaired"]:
-        """How images are chosen for the fit; where restored images are made, so are pairs."""
+        """How images are chosen for the fit: auto means paired where restored images are made."""
         if self.restore is not None and self.fit.pairing == "auto":
             return "paired"
         return self.fit.pairing
 
     @property
     def source_name(self) -> str:
-        """The data set of restored images that the operator is fitted on.
+        """The name of the data set of restored images that the operator is fitted on.
 
-        Where restored images are made and natural ones are others, those that the fit
-        will choose are degraded and restored too, so that both sides come from the same.
+        It is the data set to enhance, except where restored images are made and the natural
+        images are not the reference: then the natural images that the fit chooses are degraded
+        and restored too, so that both sides of the fit show the same images.
         """
         makes_pairs = self.restore is not None and self.pairing == "paired"
         if makes_pairs and self.natural_name != self.reference_name:
@@ -140,7 +150,7 @@ class Config(Section):
         return self.restored_name
 
     def given_datasets(self) -> dict[str, Corpus]:
-        """The data sets that are sharded from folders, by name."""
+        """The corpora that are given as files, by the name of their data set."""
         corpora = self.corpora
         given = {
             self.reference_name: corpora.reference,
@@ -150,11 +160,15 @@ class Config(Section):
         return {name: corpus for name, corpus in given.items() if name and corpus}
 
     def datasets(self) -> list[str]:
-        """All data sets of the workspace that belong to this configuration."""
+        """The names of all data sets that this configuration needs, each once."""
         return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
 
     def made_datasets(self) -> dict[str, str]:
-        """The data sets that are made by degrading and restoring, and from which one."""
+        """Which data sets are made by degrading and restoring: their names, each with its origin's.
+
+        Returns:
+            For each made data set, the name of the one with the clean images.
+        """
         if self.restore is None or self.reference_name is None:
             return {}
         return {
@@ -163,7 +177,7 @@ class Config(Section):
         }
 
     def anchored(self, folder: Path) -> "Config":
-        """The same with every relative path counted from a folder."""
+        """Return the same configuration with every relative path made absolute from a folder."""
         tree = self.model_dump()
         tree["workspace"] = _anchor(tree["workspace"], folder)
         if self.weights is not None:
@@ -178,10 +192,10 @@ class Config(Section):
 
 
 def load_config(path: Path) -> Config:
-    """The configuration in a YAML file, its paths made absolute.
+    """Return the configuration in a YAML file, with its paths made absolute.
 
     Raises:
-        ConfigurationError: the file is not there, is no YAML, or breaks a rule.
+        ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -201,7 +215,7 @@ def load_config(path: Path) -> Config:
 
 
 def _anchor(location: str, folder: Path) -> str:
-    """A location that does not depend on the current folder."""
+    """Return a location with a path made absolute from a folder; URLs stay as they are."""
     if "://" in location:
         return location
     return str((folder / Path(location).expanduser()).resolve())

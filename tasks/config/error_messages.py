@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that a person can mend it."""
+"""Error messages for a configuration that breaks a rule, in words of the configuration file."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,14 @@ from pydantic_core import ErrorDetails
 
 
 def explain(path: Path, error: ValidationError, schema: dict[str, Any]) -> str:
-    """What is wrong, field by field, with the names that are allowed for a misspelt one."""
+    """Return a text that says what is wrong, one line for each field.
+
+    Args:
+        path: the configuration file.
+        error: what pydantic found.
+        schema: JSON schema of the configuration, from which the names that would be allowed
+            in place of an unknown one are taken.
+    """
     lines = [f"{path} breaks {error.error_count()} rule(s):"]
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or "the file"
@@ -28,14 +35,21 @@ def _sentence(problem: ErrorDetails, schema: dict[str, Any]) -> str:
 
 
 def _known_fields(schema: dict[str, Any], place: tuple[int | str, ...]) -> list[str]:
-    """Field names of the section at a place of the configuration."""
+    """Return the names of all fields of the section at a place, in alphabetical order."""
     return sorted(_resolve(schema, schema, place).get("properties", {}))
 
 
 def _resolve(
     schema: dict[str, Any], node: dict[str, Any], place: tuple[int | str, ...]
 ) -> dict[str, Any]:
-    """The schema of a place; the members of a union are told apart by their kind."""
+    """Return the part of the schema that describes a place of the configuration.
+
+    Args:
+        schema: of the whole configuration, to which references point.
+        node: the part of the schema from which the place counts.
+        place: field names and list indices, as pydantic reports them; where a section is one of
+            several kinds, also its kind.
+    """
     if "$ref" in node:
         return _resolve(schema, schema["$defs"][node["$ref"].rpartition("/")[2]], place)
     if "discriminator" in node and place:

@@ -1,4 +1,8 @@
-"""The configurations that a workspace serves, so that nothing of theirs is taken for waste."""
+"""The configurations that use a workspace, each kept there as a file.
+
+They say which data sets are still needed, so that ``dotpipe gc`` deletes nothing that belongs to
+one of them.
+"""
 
 from collections.abc import Collection, Iterator
 
@@ -9,14 +13,15 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.store import Store
 
 CONFIGURATIONS = "configurations"
+"""Folder of the workspace that holds one JSON file for each configuration."""
 
 
 def register(config: Config) -> None:
-    """Note that the workspace serves a configuration; a later one of its name takes its place.
+    """Write a configuration into its workspace, in place of an earlier one of the same name.
 
     Raises:
-        ConfigurationError: another one makes a data set of the same name in another way, so
-            that each would undo the other's.
+        ConfigurationError: another configuration makes a data set of the same name in another
+            way, so that each would overwrite the other's.
     """
     store, text = Store(config.workspace), config.model_dump_json(indent=1).encode()
     for other in registered(store):
@@ -32,10 +37,11 @@ def register(config: Config) -> None:
 
 
 def registered(store: Store) -> Iterator[Config]:
-    """The configurations that a workspace serves, by name.
+    """Yield the configurations that use a workspace, in the order of their names.
 
     Raises:
-        ConfigurationError: one of them is of another version of this software.
+        ConfigurationError: one of them was written by another version of this software, and
+            cannot be read by this one.
     """
     for path in sorted(store.names(CONFIGURATIONS)):
         try:
@@ -49,15 +55,15 @@ def registered(store: Store) -> Iterator[Config]:
 
 
 def drop(store: Store, name: str) -> None:
-    """Forget that the workspace serves a configuration."""
+    """Remove a configuration from those that use a workspace; no error if it is not there."""
     store.remove(_path(name))
 
 
 def require_registered(store: Store, names: Collection[str]) -> None:
-    """Check that the workspace serves configurations of these names.
+    """Check that configurations of these names use the workspace.
 
     Raises:
-        ConfigurationError: it serves none of one of them.
+        ConfigurationError: one of the names belongs to no configuration there.
     """
     known = {path.rpartition("/")[2].removesuffix(".json") for path in store.names(CONFIGURATIONS)}
     if strangers := sorted(set(names) - known):
@@ -80,7 +86,7 @@ def _require_same_datasets(config: Config, other: Config) -> None:
 
 
 def _datasets(config: Config) -> dict[str, str]:
-    """What each data set is made of and with."""
+    """Return what each data set is made from, and how, as a text to compare."""
     limits = repr(config.shards.limits())
     given = {
         name: repr((corpus.path, corpus.limit, corpus.resize, corpus.crop, limits))

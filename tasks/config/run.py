@@ -1,4 +1,4 @@
-"""A run: a configuration and the workspace that it names, opened once."""
+"""A run: a configuration together with the workspace that it names."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,18 +10,18 @@ from tasks.io.workspace import Workspace
 
 @dataclass(frozen=True)
 class Run:
-    """What every plan starts from: what is wanted, and where it lies."""
+    """A configuration and its workspace, from which every step is planned."""
 
     config: Config
     workspace: Workspace
 
     @staticmethod
     def of(config: Config, *, still: bool = False) -> "Run":
-        """The run of a configuration in its workspace.
+        """Return the run of a configuration, whose workspace is opened here.
 
         Args:
-            config: what is wanted.
-            still: see ``Workspace``; for those who only look.
+            config: names the workspace.
+            still: passed on to ``Workspace``; True for a run that only reads.
         """
         return Run(config, Workspace(config.workspace, still=still))
 

@@ -1,4 +1,9 @@
-"""The sections of the configuration: every option once, with its rules and its default."""
+"""The sections of the configuration that decide what is computed, and from which images.
+
+Every option stands here once, with its default, its rule and its meaning. Where the work is
+done is in ``tasks.config.compute``; codecs, restorers and access to stores are described
+beside what they configure, in ``tasks.io``.
+"""
 
 import math
 from typing import Annotated, Literal
@@ -30,31 +35,36 @@ def _location(path: str) -> str:
 
 
 Location = Annotated[str, AfterValidator(_location)]
-"""A folder, or a URL of a scheme that may be opened."""
+"""A folder, or a URL whose scheme is one of ``tasks.io.store.access.SCHEMES``."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""At most 64 letters, digits, dots, dashes and underscores; the first a letter or a digit."""
 
 
 class Corpus(Section):
-    """A folder of images, nested as it likes, or WebDataset tars.
+    """One set of images: a folder, with subfolders to any depth, or WebDataset tars.
 
-    Keys are paths without extension, or the tars' own.
+    An image's key is its path below the folder without the extension, or its key in the tar.
     """
 
     path: Location
-    """Folder or s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`; a relative one
-    counts from the configuration file. A tar becomes a shard."""
+    """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
+    one shard; a relative path counts from the configuration file."""
     access: Access = FROM_ENVIRONMENT
-    """Credentials of this corpus, by name, where they are not the environment's."""
+    """How this corpus is reached where the environment's credentials and endpoint are not the
+    right ones; has an effect on S3 only."""
     name: Name | None = None
-    """Name of the data set in the workspace; the corpus's role by default."""
+    """Name of the data set in the workspace; by default the corpus's role (natural, reference),
+    or the configuration's name for ``restored``."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Use only the first so many images, in the order of their keys; not for tars, whose range
-    in braces says how many."""
+    """How many images are used, the first in the order of their keys; null for all. Refused for
+    tars, whose range in braces says how many."""
     resize: Annotated[int, Field(ge=8)] | None = None
-    """Bring the shorter side to this many pixels first (Lanczos)."""
+    """Pixels to which the shorter side is scaled (Lanczos) before ``crop``; null for no
+    scaling."""
     crop: Annotated[int, Field(ge=8)] | None = None
-    """Then keep the central square of this many pixels; a smaller image is refused."""
+    """Side in pixels of the central square that is kept, after ``resize``; a smaller image is
+    refused. Null for no cropping."""
 
     @model_validator(mode="after")
     def _limit_counts_files(self) -> "Corpus":
@@ -64,65 +74,72 @@ class Corpus(Section):
 
     @property
     def is_tars(self) -> bool:
-        """Whether the path names tars rather than a folder."""
+        """Whether the path names tars instead of a folder."""
         return self.path.endswith(".tar")
 
 
 class Corpora(Section):
-    """Which images are what; keys tie the corpora together."""
+    """Which images play which role; equal keys in two corpora mean versions of one image."""
 
     restored: Corpus | None = None
-    """What is to be enhanced; left out where ``degrade`` and ``restore`` make it."""
+    """The restorer's output, which is to be enhanced; must be left out where ``degrade`` and
+    ``restore`` make it."""
     natural: Corpus | None = None
-    """What images should look like; the reference by default."""
+    """Images whose statistics the enhanced ones should have; the reference by default."""
     reference: Corpus | None = None
-    """Ground truth of the restored images, for metrics."""
+    """Ground truth of the restored images, for metrics; also what ``degrade`` starts from."""
 
 
 class Patches(Section):
-    """Which latent patches are transported together."""
+    """The patches of latent pixels that the transport maps."""
 
     size: Annotated[int, Field(ge=1, le=15)] = 3
-    """Side in latent pixels; the paper uses 3 for Stable Diffusion's codec."""
+    """Side of a patch in latent pixels; the paper uses 3 for Stable Diffusion's codec."""
     fold: Fold = "uniform"
-    """Weights of overlapping answers: uniform, or gaussian (centre counts more)."""
+    """How overlapping mapped patches are averaged: uniform, or gaussian, in which the centre of
+    a patch counts more; has no effect where ``size`` is 1."""
 
 
 class Fit(Section):
     """How the transport operator is fitted."""
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """At most so many images of each side, chosen by a seeded hash of their keys; the
-    paper shows that 10 can do."""
+    """How many restored and how many natural images are used, at most; chosen by a seeded hash
+    of their keys. The paper shows that 10 can be enough."""
     pairing: Literal["auto", "paired", "unpaired"] = "auto"
-    """paired: both sides from the same keys. auto: paired where all natural keys, or at
-    least ten, have a restored version."""
+    """paired: restored and natural images of the same keys. unpaired: each chosen by itself.
+    auto: paired where all natural images, or at least ten, have a restored version."""
     ridge: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RIDGE
-    """Share of the mean variance added to every direction."""
+    """Added to the variance of every direction, as a share of the mean variance."""
     refit_beyond: Annotated[FiniteFloat, Field(ge=0)] | None = None
-    """Keep the operator until the statistics of the chosen images have moved by more than this
-    since it was fitted: the squared Gelbrich distances that both sides have moved, added up,
-    over that between its own two sides. By default (null) every change means a refit; 0.1 suits
-    1000 images. Two samples of n images of one kind are about 20/n apart (TAESD, denoising;
-    5/n for upscaling by 4), a tenth of that with a tenth of the images exchanged. Unpaired, what
-    the operator does changes by about this share, in squares; paired, by a tenth of it or less."""
+    """How far the statistics of the chosen images may move before the operator is fitted again;
+    null for a new fit after every change. The distance is the sum of the squared Gelbrich
+    distances by which restored and natural statistics have moved since the fit, divided by that
+    between the two at the fit. 0.1 suits 1000 images: two samples of n images of one kind are
+    about 20/n apart (TAESD, denoising; 5/n for upscaling by 4), and a tenth of that where a
+    tenth of the images is exchanged. Unpaired, the squared change of what the operator does is
+    about this share; paired, a tenth of it or less."""
     seed: int = 0
-    """Chooses the images."""
+    """Seeds the hash that chooses the images; has no effect where all of them are used."""
 
 
 class Enhance(Section):
-    """What is made of every restored image."""
+    """The enhanced images that are written for every restored one."""
 
     alphas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)] = (0.0, 0.25, 0.5, 0.75)
-    """One data set for each; 0 is the full transport, 1 the image as it came."""
+    """One enhanced data set is written for each: 0 is the full transport, 1 the restored image
+    unchanged. They must differ by 0.01 at least, and have two decimals at most."""
     decoding: Decoding = "residual"
-    """residual keeps the codec's error out; direct is the paper's."""
+    """residual adds the decoded change to the restored image, so that the codec's own error
+    cancels; direct decodes the transported latents, as the paper does."""
     interpolation: Interpolation = "image"
-    """Where alpha acts; latent decodes once per alpha."""
+    """What alpha mixes: decoded images (image), or latents (latent), which costs a decoding for
+    every alpha and rules out ``evaluate.curve``."""
     format: Format = "webp"
-    """webp and png are lossless, jpeg has quality 95."""
+    """File format of the enhanced images: webp and png are lossless, jpeg has quality 95."""
     seed: int = 0
-    """Noise of a stochastic operator, together with each image's key; else no effect."""
+    """Seeds, with each image's key, the noise of a stochastic operator; has no effect with any
+    other operator."""
 
     @field_validator("alphas")
     @classmethod
@@ -139,18 +156,18 @@ class Curve(Section):
     """The alphas of the perception-distortion curve; no images are written for them."""
 
     start: FiniteFloat = -1.0
-    """First alpha."""
+    """First alpha, with two decimals at most."""
     stop: FiniteFloat = 2.0
-    """Last alpha; [0, 1] is the range of the theory."""
+    """Last alpha, with two decimals at most; the theory covers [0, 1]."""
     step: Annotated[FiniteFloat, Field(ge=0.01)] = 0.1
-    """From one alpha to the next."""
+    """Distance between neighbouring alphas, with two decimals at most."""
     networks: bool = False
-    """Also LPIPS and features at each of these alphas, which costs one pass of both networks
-    for each. Mean squared error and SSIM follow in closed form."""
+    """Whether LPIPS and features are computed at each of these alphas too, at the cost of a pass
+    of both networks for each; mean squared error and SSIM follow in closed form anyway."""
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The grid, on two decimals."""
+        """The alphas from ``start`` to ``stop``, rounded to two decimals."""
         steps = math.floor((self.stop - self.start) / self.step + 1e-6)
         return tuple(round(self.start + i * self.step, 2) + 0.0 for i in range(steps + 1))
 
@@ -167,40 +184,42 @@ class Curve(Section):
 
 
 class Evaluate(Section):
-    """What is measured; distortions and LPIPS need ``reference``."""
+    """What is measured; mean squared error, PSNR, SSIM and LPIPS need ``corpora.reference``."""
 
     lpips: LpipsNet | None = "alex"
-    """Network of LPIPS: alex, vgg, squeeze, or null for none; where its weights cannot be had,
-    the report shows the gap."""
+    """Network of LPIPS: alex, vgg, squeeze, or null for none. Has no effect without
+    ``corpora.reference``; the report says so where the weights cannot be had."""
     features: Network | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
-    squeezenet (small, reported as FD-squeezenet), or null for none."""
+    squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
     against: Literal["reference", "natural"] | None = None
-    """Whose features they are compared with; the reference's where there is one."""
+    """Images with whose features the enhanced ones' are compared; null for the reference where
+    there is one, else natural. Has no effect where ``features`` is null."""
     sample: Annotated[int, Field(ge=100, le=50_000)] = 5000
-    """KID, precision and recall use the features of at most so many images, chosen by a hash of
-    their keys."""
+    """Images that KID, precision and recall use, at most, chosen by a hash of their keys; has no
+    effect where ``features`` is null."""
     controls: bool = True
-    """Also score x*, D(E(x)) and D(E(x*)); costs another pass of the codec."""
+    """Whether the restored image x*, the coded reference D(E(x)) and the coded restored image
+    D(E(x*)) are scored too, at the cost of another pass of the codec."""
     curve: Curve | None = Curve()
-    """The perception-distortion curve, or null for none; has no effect without ``reference``, or
-    where ``interpolation`` is latent, which needs a decode for each alpha."""
+    """The perception-distortion curve, or null for none. Has no effect without
+    ``corpora.reference``, or where ``enhance.interpolation`` is latent."""
 
 
 class Shards(Section):
-    """How corpora are cut, and what is refused."""
+    """How corpora are cut into shards, and which images are refused."""
 
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Images in a new shard; one task does one shard, so make it minutes of work. Images that
-    are in a shard stay there; tars become one shard each."""
+    """Images in a new shard, which one task processes: some minutes of work are good. Images
+    that are in a shard stay there. Has no effect on tars, which become one shard each."""
     max_pixels: Annotated[int, Field(ge=64, le=178_956_970)] = 1 << 24
-    """Refuse images with more pixels; Pillow opens none with more than the highest value.
-    Enhancing one on the CPU takes 0.4 kB a pixel, with a tiny auto-encoder 0.9 kB."""
+    """Pixels above which an image is refused; Pillow opens none beyond the highest value.
+    Enhancing takes 0.4 kB of memory a pixel on the CPU, 0.9 kB with a tiny auto-encoder."""
     max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
-    """Refuse files with more bytes."""
+    """Bytes above which a file is refused."""
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """The run fails when a larger share of a corpus is refused."""
+    """Share of a corpus, in [0, 1], above which refused images fail the run."""
 
     def limits(self) -> Limits:
-        """What one image may ask of this machine."""
+        """The size above which an image is refused."""
         return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)

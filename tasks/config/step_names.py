@@ -1,23 +1,26 @@
-"""The names of steps, as the pipeline, the dashboard and the report have them."""
+"""The names of steps that depend on the configuration, for pipeline, dashboard and report."""
 
 from tasks.config.config import Config
 
 
 def data_set_step(config: Config, dataset: str) -> str:
-    """The step that makes the shards of a data set: ``restore NAME`` if its images are made."""
+    """Return the name of the step that makes a data set's shards.
+
+    It is ``restore NAME`` if the images are made by degrading and restoring, else ``shard NAME``.
+    """
     return f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}"
 
 
 def enhancement_step(config: Config) -> str:
-    """The pass of the network that writes the enhanced images and scores them."""
+    """Return the name of the step that writes the enhanced images and their metrics."""
     return f"enhance {config.restored_name}"
 
 
 def scoring_step(config: Config) -> str:
-    """The same pass where only metrics are missing."""
+    """Return the name of that step where metrics alone are missing, and no images."""
     return f"score {config.restored_name}"
 
 
 def features_step(config: Config) -> str:
-    """The features of the images that the enhanced ones are compared with."""
+    """Return the name of the step that extracts the features to compare the enhanced ones with."""
     return f"features of {config.against_name}"
