@@ -1,1 +1,1 @@
-"""Enhanced shards: match the ground truth, transport at every alpha, score."""
+"""Enhancement of shards: ground truth by key, transport at every alpha, metrics of images."""

@@ -1,4 +1,4 @@
-"""Enhance a shard: one pass of the network for all its alphas, tars and metrics."""
+"""The task that enhances a shard: one pass of the networks for all alphas, tars and metrics."""
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,11 +11,13 @@ from dot_kernels import Codec, GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
+from tasks.enhance.features import Features
 from tasks.enhance.match import read_matches
-from tasks.enhance.outputs import Features, Finished, Output, open_outputs
+from tasks.enhance.outputs import Finished, Output, open_outputs
 from tasks.enhance.perception import Networks
-from tasks.enhance.rendering import CODEC_INPUT, Gathered, Rendered, Renderer
+from tasks.enhance.rendering import Gathered, Rendered, Renderer
 from tasks.enhance.scoring import score
+from tasks.enhance.signal_images import CODEC_INPUT
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK
 from tasks.io.images import Limits, encode
@@ -31,13 +33,7 @@ from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, l
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture, load_pictures, windows
-from tasks.io.workspace import (
-    CURVE,
-    Signal,
-    Workspace,
-    features_folder,
-    points_of,
-)
+from tasks.io.workspace import CURVE, Signal, Workspace, features_folder, points_of
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
@@ -45,7 +41,7 @@ from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
 
 
 class EnhanceJob(Job):
-    """Make the missing tars and metrics of one shard."""
+    """Names what is missing of one shard, and everything that is needed to make it."""
 
     dataset: str
     reference: str | None
@@ -66,15 +62,15 @@ class EnhanceJob(Job):
     limits: Limits
 
     def targets(self) -> list[Target]:
-        """The artifacts that are missing of the shard."""
+        """Return the tars and metric tables that are missing of the shard."""
         return [output.target for output in (*self.tars, *self.tables)]
 
     def claim(self) -> str:
-        """The shard under this operator: runs with other alphas score the same controls."""
+        """Return the shard under its operator: runs with other alphas score the same controls."""
         return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"
 
     def subject(self) -> Subject:
-        """The restored shard, with the alphas of which something is missing."""
+        """Return the restored shard, with the alphas of which something is missing."""
         signals = (output.signal for output in (*self.tars, *self.tables))
         alphas = dict.fromkeys(s.alpha for s in signals if s.alpha is not None)
         return Subject(self.dataset, self.shard, self.operator, tuple(alphas))
@@ -82,21 +78,26 @@ class EnhanceJob(Job):
 
 @task(name="enhance", task_run_name="enhance {job.dataset} {job.shard}", **SHARD_POLICY)
 def enhance_shard(job: EnhanceJob) -> Outcome:
-    """Write the enhanced tars and the metrics of one shard; safe to repeat."""
+    """Write the missing tars and metrics of one shard; does nothing where none are missing."""
     return told("enhanced", job, carry_out(job, write_enhanced))
 
 
 def write_enhanced(job: EnhanceJob) -> Outcome:
     """Make every missing artifact of a shard, and publish them together at the end.
 
-    While the network works on one window of pictures, the next is read and decoded,
-    and the last is scored, encoded and written.
+    While the networks work on one window of pictures, the next is read and decoded, and the
+    last is scored and encoded.
+
+    Raises:
+        OSError: pictures were left out because the device had no memory for any.
+        WeightsMissing: a network cannot be had.
     """
     with leased(job.compute.device) as device:
         return timed(device, partial(_write, job, device))
 
 
 def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
+    """Make every missing artifact of a shard on a device that is leased."""
     workspace, weights = job.opened(), Weights.of(job.weights)
     renderer = _renderer(job, workspace, weights, device, watch)
     with watch.lap("read"):
@@ -125,13 +126,13 @@ def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
             pending = _finish(rendered, pictures, job, finishers)
         outputs.write(_finished(pending, watch))
         renderer.batches.require_room()
-        return outputs.close(watch, renderer.remarks)
+        return outputs.close(renderer.gathered.moments, watch, renderer.remarks)
 
 
 def _renderer(
     job: EnhanceJob, workspace: Workspace, weights: Weights, device: str, watch: Stopwatch
 ) -> Renderer:
-    """The networks of this process on a device, set up for the signals of a job."""
+    """Return a renderer for the signals of a job, with its networks loaded on a device."""
 
     def load(precision: Precision) -> Codec:
         with watch.lap("load networks"):
@@ -163,7 +164,7 @@ def _renderer(
 
 
 def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
-    """Those of the metrics, with the weights that were planned with."""
+    """Return the networks of the metrics, whose weights must be those that the plan names."""
     lpips = extractor = None
     if job.tables and job.lpips and job.reference:
         lpips = load_lpips(job.lpips, device, weights)
@@ -175,7 +176,7 @@ def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
 
 
 def _features(job: EnhanceJob, weights: Weights, renderer: Renderer) -> Features:
-    """Which features the pass gathers, and their places."""
+    """Return which features the pass writes, and in which folders."""
     tables = [output.signal for output in job.tables]
     points = {table: points_of(table, job.curve) for table in tables}
     if not job.curve_networks:
@@ -194,18 +195,18 @@ def _features(job: EnhanceJob, weights: Weights, renderer: Renderer) -> Features
         },
         dimension=None if extractor is None else extractor.dimension,
         networks=networks,
-        moments=renderer.gathered.moments,
     )
 
 
 def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
+    """Return the ground truth by key; none where nothing is scored."""
     if job.reference is None or not job.tables:
         return {}
     return read_matches(workspace, job.dataset, job.reference, job.shard)
 
 
 class _Pending(NamedTuple):
-    """A picture in the pool: its rows and its files are being made."""
+    """A picture whose rows and files are being made by the threads of a pool."""
 
     rendered: Rendered
     rows: Future[dict[Signal, list[dict[str, Any]]]]
@@ -215,7 +216,7 @@ class _Pending(NamedTuple):
 def _finish(
     rendered: list[Rendered], pictures: list[Picture], job: EnhanceJob, pool: Executor
 ) -> list[_Pending]:
-    """Score and encode the pictures in the pool, in their order: first all scores, then files."""
+    """Have a pool score and then encode pictures; return what is pending, in their order."""
 
     def rows(item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
         return {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
@@ -236,7 +237,7 @@ def _finish(
 
 
 def _finished(pending: list[_Pending], watch: Stopwatch) -> list[Finished]:
-    """The pictures, when the pool is done with them."""
+    """Wait for the pool; return the pictures with their rows and files."""
     with watch.lap("metrics"):
         scored = [item.rows.result() for item in pending]
     return [

@@ -1,4 +1,4 @@
-"""Match the images to enhance with their ground truth, by key, shard by shard."""
+"""Matches: the ground truth of the images to enhance, found by key, shard by shard."""
 
 from collections.abc import Iterator
 
@@ -16,29 +16,37 @@ from tasks.jobs.policy import SHARD_POLICY, logger
 
 
 class MatchJob(Job):
-    """Find the ground truth of the images of some shards."""
+    """Names the shards whose ground truth is to be found, and where."""
 
     dataset: str
     reference: str
     by_shard: dict[str, Target]
+    """The artifact to make for each shard."""
 
     def targets(self) -> list[Target]:
-        """The matches of the shards."""
+        """Return the matches of the shards."""
         return list(self.by_shard.values())
 
     def claim(self) -> str:
-        """All of them together."""
+        """Return one name for all matches of the two data sets."""
         return matches_folder(self.dataset, self.reference)
 
 
 @task(name="match", task_run_name="match {job.dataset} with {job.reference}", **SHARD_POLICY)
 def match_reference(job: MatchJob) -> None:
-    """Write the matches of each shard."""
+    """Write the missing matches; does nothing where none are missing."""
     settle(job, write_matches)
 
 
 def plan_matches(run: Run) -> MatchJob | None:
-    """All shards whose matches are missing; None if there are none, or no reference."""
+    """Return a job for all shards whose matches are missing.
+
+    Returns:
+        None if no matches are missing, or if there is no reference.
+
+    Raises:
+        StepMissing: a shard, or the reference, is not finished.
+    """
     if run.config.reference_name is None:
         return None
     dataset, reference = run.config.restored_name, run.config.reference_name
@@ -61,7 +69,7 @@ def plan_matches(run: Run) -> MatchJob | None:
 
 
 def match_artifacts(run: Run) -> Iterator[str]:
-    """The matches of every shard, done or not."""
+    """Yield the path of every shard's matches, finished or not."""
     if run.config.reference_name is not None:
         folder = matches_folder(run.config.restored_name, run.config.reference_name)
         yield from (f"{folder}/{shard}" for shard in run.workspace.shards(run.config.restored_name))
@@ -70,13 +78,13 @@ def match_artifacts(run: Run) -> Iterator[str]:
 def read_matches(
     workspace: Workspace, dataset: str, reference: str, shard: str
 ) -> dict[str, Member]:
-    """The ground truth of a shard's images by key; images without one are left out."""
+    """Return the ground truth of a shard's images by key; images without one are left out."""
     table = read_table(workspace.store, f"{matches_folder(dataset, reference)}/{shard}.parquet")
     return {m.key: m for m in members_of(table, dataset_folder(reference))}
 
 
 def write_matches(job: MatchJob) -> int:
-    """Look the keys of each shard up in the reference's index."""
+    """Look up the keys of each shard in the reference's index; return how many were found."""
     workspace = job.opened()
     restored = workspace.catalogue(job.dataset)
     asking = restored.only([e for e in restored.shards if e.shard in job.by_shard])
@@ -87,7 +95,7 @@ def write_matches(job: MatchJob) -> int:
         with publishing(workspace, target) as publication:
             write_table(table, publication.file(f"{target.artifact}.parquet"))
             publication.facts |= {"images": entry.accepted, "matched": table.num_rows}
-            # Where a reference lies may change without the reference changing.
+            # Without the place: a reference may move to another shard and stay the same.
             truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
             publication.digest = digest_of(list(truths))
     logger().info("matched images=%d reference=%s", matched, job.reference)
@@ -95,10 +103,10 @@ def write_matches(job: MatchJob) -> int:
 
 
 def require_matches(run: Run) -> None:
-    """Check that the reference is the ground truth of anything at all.
+    """Check that the reference is the ground truth of at least one image, if there is one.
 
     Raises:
-        CorpusError: no key is shared.
+        CorpusError: the reference and the restored images have no key in common.
     """
     if run.config.reference_name is None:
         return

@@ -1,4 +1,4 @@
-"""Pictures to enhance, each with its ground truth where there is any."""
+"""Pairs of a picture to enhance and its ground truth, where there is any."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -18,14 +18,14 @@ class Pair(NamedTuple):
 
 
 def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
-    """The pictures; those that a file format could not hold lose their pixels for a reason."""
+    """Return the pictures; those that a format cannot hold have a reason instead of pixels."""
     return [_checked(picture, file_format) for picture in pictures]
 
 
 def paired_groups(
     pictures: Sequence[Picture], references: Mapping[str, Picture], missing: str, batch: int
 ) -> Iterator[list[Pair]]:
-    """Decoded pictures in groups of one size, that all have a reference or all have none.
+    """Yield decoded pictures in groups of one size, all with a reference or all without.
 
     Args:
         pictures: of one window; those without pixels are left out.
@@ -41,11 +41,13 @@ def paired_groups(
 
 
 def _checked(picture: Picture, file_format: Format) -> Picture:
+    """Return a picture; one that is too long for the format has a reason instead of pixels."""
     reason = picture.pixels is not None and too_long(picture.pixels, file_format)
     return picture._replace(pixels=None, reason=reason) if reason else picture
 
 
 def _pair(picture: Picture, reference: Picture | None, missing: str) -> Pair:
+    """Return a picture with its reference, which must be decoded and of the same size."""
     if reference is None:
         return Pair(picture, None, missing)
     if reference.pixels is None:

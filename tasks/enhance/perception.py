@@ -1,4 +1,7 @@
-"""What networks see in a batch of images: LPIPS against references, and features."""
+"""Metrics of a batch: LPIPS and features by networks, distortions along the curve.
+
+Axes: b images, h and w their height and width.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,13 +23,20 @@ from tasks.io.workspace import Signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The networks of the metrics; None where one is not wanted or has no weights."""
+    """The networks of the metrics; None for one that is not wanted or has no weights."""
 
     lpips: Perceptual | None = None
     extractor: Extractor | None = None
 
     def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
-        """LPIPS against references (b, 3, h, w); None where it cannot be had."""
+        """Return a function that gives the LPIPS (b,) of images against these references.
+
+        Args:
+            references: (b, 3, h, w) in [0, 1]; None without any.
+
+        Returns:
+            None without a network or references, or where they are too small for the network.
+        """
         if self.lpips is None or references is None:
             return None
         if min(references.shape[2:]) < LPIPS_SHORTEST_SIDE:
@@ -34,19 +44,30 @@ class Networks:
         return self.lpips(references)
 
     def features(self, images: Tensor) -> list[Seen] | None:
-        """Features of each image (b, 3, h, w) in [0, 1] as it will be written, in 8 bits."""
+        """Return the features of each image, rounded to 8 bits as it will be written.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1].
+
+        Returns:
+            None without a network, or where the images are too small for it.
+        """
         return None if self.extractor is None else see(self.extractor, to_bytes(images))
 
 
 def distortions_along(
     transported: Transported, references: Tensor | None, signals: Sequence[Signal]
 ) -> list[dict[Signal, dict[str, float | None]]]:
-    """For each image, its distortions at every alpha of the curve, before clipping.
+    """Return for each image its metrics at every point of the curve, without clipping to [0, 1].
 
     Args:
-        transported: with image interpolation.
-        references: ground truth (b, 3, h, w); without it no image has any.
+        transported: the batch; with latent interpolation no image has such metrics.
+        references: ground truth (b, 3, h, w); without it no image has any either.
         signals: points of the curve.
+
+    Returns:
+        Metrics by column for each point: ``mse``, ``psnr`` in dB, and ``ssim``, which is None
+        for images that are smaller than its window.
     """
     direction = transported.direction()
     if direction is None or references is None or not signals:

@@ -1,9 +1,9 @@
-"""The plan of an enhancement: which tars and metrics of which shards are missing."""
+"""The plan of an enhancement: which tars and metric tables are missing, shard by shard."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cache, cached_property, partial
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache, partial
 from os.path import commonprefix
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output
@@ -30,56 +30,86 @@ def plan_enhancement(
     tars: bool,
     shards: Collection[str] | None = None,
 ) -> Iterator[Planned]:
-    """A unit for every shard of the restored data set, with what is missing of it.
+    """Yield a unit for every shard of the restored data set, with what is missing of it.
 
     Args:
         run: says which alphas and metrics, of which operator.
         tars: whether enhanced images are wanted, or metrics only.
-        shards: only these, if any are named; little more than their records is listed then.
+        shards: names of the only shards to plan, for which little more than their own records
+            is listed; None for all.
+
+    Raises:
+        StepMissing: a shard, or what its images are matched with, is not finished.
     """
-    dataset = run.config.restored_name
     start = commonprefix(list(shards or ()))  # noqa: RUF071 - of names, not of paths
-    plan = _Plan(run, start)
-    wanted = [Signal("enhanced", alpha) for alpha in run.config.enhance.alphas] if tars else []
-    scored = signals_to_score(run.config)
-    folders = [enhanced_folder(dataset, run.operator.name, signal) for signal in wanted]
-    folders += [metrics_folder(dataset, run.operator.name, signal) for signal in scored]
-    for shard, images in run.workspace.shards(dataset).items():
-        if shards is not None and shard not in shards:
-            continue
-        own = plan.inputs_of(shard)
-        missing_tars = [plan.tar(shard, signal, own) for signal in wanted]
-        missing_tables = [plan.table(shard, signal, own) for signal in scored]
-        artifacts = tuple(f"{folder}/{shard}" for folder in folders)
-        if not any(missing_tars) and not any(missing_tables):
-            yield Planned(shard, images, None, artifacts, own["shard"] or "")
-            continue
-        job = plan.job(shard, missing_tars, missing_tables)
-        yield Planned(shard, images, job, artifacts, own["shard"] or "")
+    plan = _Plan(run, tars=tars, start=start)
+    for shard, images in run.workspace.shards(run.config.restored_name).items():
+        if shards is None or shard in shards:
+            yield plan.unit(shard, images)
+
+
+class _Series(NamedTuple):
+    """The artifacts of one signal: one for every shard, all made by the same recipe."""
+
+    signal: Signal
+    folder: str
+    recipe: Recipe
 
 
 class _Plan:
-    """The targets of one run, against one survey of the ledger, taken folder by folder."""
+    """What is missing of a run, as its ledger says; each folder is listed once, when needed."""
 
-    def __init__(self, run: FittedRun, start: str) -> None:
-        dataset, reference = run.config.restored_name, run.config.reference_name
+    def __init__(self, run: FittedRun, *, tars: bool, start: str) -> None:
+        """Prepare the recipes of all signals.
+
+        Args:
+            run: says which alphas and metrics, of which operator.
+            tars: whether enhanced images are wanted, or metrics only.
+            start: what the names of all shards to plan begin with.
+        """
+        config, dataset, reference = run.config, run.config.restored_name, run.config.reference_name
         self._survey = cache(partial(run.workspace.ledger.survey, start=start))
-        self._config, self._operator, self._workspace = run.config, run.operator, run.workspace.url
+        self._config, self._operator, self._workspace = config, run.operator, run.workspace.url
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
-        net, network = run.config.evaluate.lpips, run.config.evaluate.features
+        net, network = config.evaluate.lpips, config.evaluate.features
         net = net if reference is not None else None
-        self._lpips = None if net is None else lpips_identity(net, run.weights)
-        self._seen_by = None if network is None else extractor_identity(network, run.weights)
-        self._identities = {"lpips": self._lpips, "features": self._seen_by}
-        self._lpips_net = net if self._lpips else None
-        self._network = network if self._seen_by else None
-        self._on_curve = (
-            run.config.evaluate.curve is not None and run.config.evaluate.curve.networks
-        )
+        self._identities = {
+            "lpips": None if net is None else lpips_identity(net, run.weights),
+            "features": None if network is None else extractor_identity(network, run.weights),
+        }
+        self._lpips = net if self._identities["lpips"] else None
+        self._network = network if self._identities["features"] else None
+        self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
+        alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
+        self._tars = [self._tars_of(signal) for signal in alphas]
+        self._tables = [self._tables_of(signal) for signal in signals_to_score(config)]
 
-    def inputs_of(self, shard: str) -> dict[str, str | None]:
-        """The digests of a shard's own images, and of what they are matched with."""
+    def unit(self, shard: str, images: int) -> Planned:
+        """Return a shard with so many images as a unit, with a job if anything is missing."""
+        own = self._inputs_of(shard)
+        tars = self._missing(self._tars, shard, shard=own["shard"])
+        tables = self._missing(self._tables, shard, **own)
+        job = self._job(shard, tars, tables) if tars or tables else None
+        artifacts = tuple(f"{series.folder}/{shard}" for series in (*self._tars, *self._tables))
+        return Planned(shard, images, job, artifacts, own["shard"] or "")
+
+    def _missing(
+        self, series: Iterable[_Series], name: str, **own: str | None
+    ) -> tuple[Output, ...]:
+        """Return the artifacts of a named shard that were not made from these inputs of its own."""
+        found = []
+        for signal, folder, recipe in series:
+            target = recipe.aim(self._survey(folder), f"{folder}/{name}", **own)
+            found += [] if target is None else [Output(signal, target)]
+        return tuple(found)
+
+    def _inputs_of(self, shard: str) -> dict[str, str | None]:
+        """Return the digests of a shard's images, and of what they are matched with.
+
+        Raises:
+            StepMissing: one of the two is not finished.
+        """
         match = None
         if self._truths:
             matches = self._survey(self._truths)
@@ -87,10 +117,8 @@ class _Plan:
         shards = self._survey(self._dataset)
         return {"shard": finished_digest(shards, f"{self._dataset}/{shard}"), "match": match}
 
-    def job(
-        self, shard: str, tars: Sequence[Output | None], tables: Sequence[Output | None]
-    ) -> EnhanceJob:
-        """The job that makes what is missing of a shard."""
+    def _job(self, shard: str, tars: tuple[Output, ...], tables: tuple[Output, ...]) -> EnhanceJob:
+        """Return the job that makes what is missing of a shard."""
         config = self._config
         return EnhanceJob(
             workspace=self._workspace,
@@ -98,12 +126,12 @@ class _Plan:
             reference=config.reference_name,
             shard=shard,
             operator=self._operator.name,
-            tars=tuple(filter(None, tars)),
-            tables=tuple(filter(None, tables)),
+            tars=tars,
+            tables=tables,
             codec=config.codec,
             options=config.enhance,
             fold=config.patches.fold,
-            lpips=self._lpips_net,
+            lpips=self._lpips,
             network=self._network,
             weights=config.weights,
             identities=self._identities,
@@ -113,49 +141,25 @@ class _Plan:
             limits=config.shards.limits(),
         )
 
-    def tar(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
-        """The enhanced shard at one alpha, if it is missing."""
-        folder, recipe = self._tars[signal]
-        target = recipe.aim(self._survey(folder), f"{folder}/{shard}", shard=own["shard"])
-        return None if target is None else Output(signal, target)
+    def _tars_of(self, signal: Signal) -> _Series:
+        """Return the enhanced shards at one alpha."""
+        folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
+        inputs = self._inputs(signal) | {"format": self._config.enhance.format}
+        return _Series(signal, folder, Recipe("enhance", inputs))
 
-    def table(self, shard: str, signal: Signal, own: dict[str, str | None]) -> Output | None:
-        """The metrics of a shard for one signal, if they are missing."""
-        folder, recipe = self._tables[signal]
-        target = recipe.aim(self._survey(folder), f"{folder}/{shard}", **own)
-        return None if target is None else Output(signal, target)
-
-    @cached_property
-    def _tars(self) -> "_Recipes":
-        """Folder and recipe of the enhanced shards at each alpha."""
-        dataset, operator = self._config.restored_name, self._operator.name
-        shape = {"format": self._config.enhance.format}
-        return _Recipes(
-            lambda signal: (
-                enhanced_folder(dataset, operator, signal),
-                Recipe("enhance", self._inputs(signal) | shape),
-            )
-        )
-
-    @cached_property
-    def _tables(self) -> "_Recipes":
-        """Folder and recipe of the metrics of each signal."""
-        dataset, operator = self._config.restored_name, self._operator.name
-        return _Recipes(
-            lambda signal: (
-                metrics_folder(dataset, operator, signal),
-                Recipe("score", self._inputs(signal) | self._seen(signal)),
-            )
-        )
+    def _tables_of(self, signal: Signal) -> _Series:
+        """Return the metric tables of one signal."""
+        folder = metrics_folder(self._config.restored_name, self._operator.name, signal)
+        return _Series(signal, folder, Recipe("score", self._inputs(signal) | self._seen(signal)))
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
-        """What looks at the images of a signal."""
+        """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""
         alphas = {"alphas": self._config.curve_alphas} if signal == CURVE else {}
         networks = self._identities if signal != CURVE or self._on_curve else {}
         return alphas | networks | versions_of("image")
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:
-        """What the images of a signal are made from, in every shard."""
+        """Return what the images of a signal are made from, in every shard alike."""
         inputs = {"operator": self._operator.digest, "signal": list(signal)}
         if signal in CONTROLS:
             return inputs
@@ -166,15 +170,3 @@ class _Plan:
             "fold": self._config.patches.fold,
             "seed": options.seed if self._operator.is_stochastic else None,
         }
-
-
-class _Recipes(dict[Signal, tuple[str, Recipe]]):
-    """Folder and recipe of each signal, made when they are first asked for."""
-
-    def __init__(self, make: Callable[[Signal], tuple[str, Recipe]]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, signal: Signal) -> tuple[str, Recipe]:
-        self[signal] = self._make(signal)
-        return self[signal]

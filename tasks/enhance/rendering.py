@@ -1,10 +1,11 @@
-"""The network's part of enhancement: every signal of a window of pictures, and what is scored.
+"""The part of enhancement that runs networks: from pictures to the images of every signal.
 
 A signal is an image to be written or scored: enhanced at an alpha, the input, or a control.
+Axes: b pictures of a batch, h and w their height and width.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,76 +19,78 @@ from dot_kernels import (
     patch_moments,
     transport_images,
 )
-from dot_kernels.enhancement import decode_as, encode_padded, whole_cells, within_range
+from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
 from tasks.enhance.pairs import Pair, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along
+from tasks.enhance.signal_images import CODEC_INPUT, all_finite, images_of, latents_of
 from tasks.io.draws import generator_of
-from tasks.io.images.pixels import finite, to_tensor
+from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import CONTROLS, Signal
+from tasks.io.workspace import Signal
 from tasks.jobs.stopwatch import Stopwatch
-
-INPUT, CODEC, CODEC_INPUT = CONTROLS
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What became of one picture.
-
-    ``curve`` has the metrics of each point of the curve. ``reason`` says why there are
-    no images; ``unscored`` why there is no reference.
-    """
+    """What the networks made of one picture: images on the CPU, and what was measured of them."""
 
     picture: Picture
     images: dict[Signal, Tensor] = field(default_factory=dict)
+    """Of every signal, (3, h, w) in [0, 1]; empty where there is a ``reason``."""
     reference: Tensor | None = None
+    """The ground truth, (3, h, w) in [0, 1]."""
     lpips: dict[Signal, float] = field(default_factory=dict)
     features: dict[Signal, Seen] = field(default_factory=dict)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
+    """Metrics by column, for each point of the curve."""
     reason: str | None = None
+    """Why the picture is refused; None if it is not."""
     unscored: str | None = None
+    """Why there is no reference; None if there is one."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Gathered:
-    """What a pass over a shard has gathered so far; grows with every batch."""
+    """What a pass over a shard sums up: the one value here that changes, with every batch."""
 
     moments: dict[Signal, GaussianMoments]
-    """Of the latent patches of every scored signal: of the latents before decoding for the
-    enhanced images, of E(x*) for the input, and of E(D(E(x))) for the codec."""
+    """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
+    some; zero at first."""
     redone: Counter[str] = field(default_factory=Counter)
-    """How many pictures were rendered a second time, by the manner of it."""
+    """How many pictures were rendered a second time, by the remark that says how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renderer:
-    """Runs the codec and the transport on pictures, for the wanted signals.
-
-    ``curve`` holds the points of the curve that are wanted; with ``on_curve`` the networks
-    of the metrics see each of them too. Pictures whose output is not finite are rendered
-    again with the codec that ``precise`` loads, if there is one.
-    """
+    """Runs the codec, the transport and the networks of the metrics on pictures."""
 
     codec: Codec
     operator: TransportOperator
     options: Enhance
     fold: Fold
     signals: tuple[Signal, ...]
+    """Whose images are made: the enhanced ones at every alpha, and the controls."""
     scored: frozenset[Signal]
+    """Those of the signals whose metrics and moments are wanted."""
     batch: int
+    """Pictures in a batch, at most."""
     batches: Batches
     networks: Networks
     watch: Stopwatch
     gathered: Gathered
     precise: Callable[[], Codec] | None = None
+    """Loads the codec in float32, with which pictures are rendered again whose output is not
+    finite; None where such pictures are refused at once."""
     curve: tuple[Signal, ...] = ()
+    """The points of the curve whose distortions are wanted."""
     on_curve: bool = False
+    """Whether the networks of the metrics see the images at these points too."""
 
     @property
     def remarks(self) -> dict[str, int]:
@@ -97,10 +100,10 @@ class Renderer:
     def render(
         self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
     ) -> Iterator[Rendered]:
-        """Every picture once, in groups of equal size.
+        """Yield what became of every picture: refused ones first, then by size.
 
         Args:
-            pictures: of one window.
+            pictures: of one window, each with another key.
             references: ground truth by key, refused ones included.
             missing: what to say of a picture whose key has no reference.
         """
@@ -109,10 +112,10 @@ class Renderer:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
         for pairs in paired_groups(usable, references, missing, self.batch):
-            yield from self._render_pairs(pairs)
+            yield from self._render_group(pairs)
 
-    def _render_pairs(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
-        """Pictures of one size, that all have a reference or all have none."""
+    def _render_group(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
+        """Yield what became of pictures of one size, all with a reference or all without."""
         to_redo, member = list[Pair](), pairs[0].picture.member
         made = self.batches.run(self._render_batch, pairs, member.width * member.height)
         for pair, rendered in zip(pairs, made, strict=True):
@@ -124,26 +127,28 @@ class Renderer:
                 yield rendered
         if to_redo and self.precise is not None:
             self.gathered.redone["again_in_float32"] += len(to_redo)
-            yield from replace(self, codec=self.precise(), precise=None)._render_pairs(to_redo)
+            yield from replace(self, codec=self.precise(), precise=None)._render_group(to_redo)
 
     @torch.inference_mode()
     def _render_batch(self, pairs: Sequence[Pair]) -> list[Rendered]:
-        """The pictures of a batch; what is gathered grows at the end, when nothing can fail.
+        """Return what became of the pictures of a batch, in their order.
 
-        Not a generator: ``inference_mode`` would end before its body begins.
+        What is gathered grows at the very end, so that a batch that fails for want of memory
+        and is cut in two is not counted twice. This is no generator: ``inference_mode`` would
+        end before its body begins.
         """
         with self.watch.lap("transport"):
             transported, references = self._transport(pairs)
-            rendered = {s: self._image(s, transported, references) for s in self.signals}
-            found = {signal: tensor for signal, tensor in rendered.items() if tensor is not None}
+            made = {s: images_of(s, transported, references) for s in self.signals}
+            images = {signal: tensor for signal, tensor in made.items() if tensor is not None}
         with self.watch.lap("metrics"):
-            usable = _all_finite(transported, found.values())
-            moments = self._measure(found, transported, usable)
-            lpips, features = self._perceive(found, transported, references)
+            usable = all_finite(transported, images.values())
+            moments = self._measure(images, transported, usable)
+            lpips, features = self._perceive(images, transported, references)
             curve = distortions_along(transported, references, self.curve)
-        on_cpu = {signal: tensor.cpu() for signal, tensor in found.items()}
+        on_cpu = {signal: tensor.cpu() for signal, tensor in images.items()}
         truth = None if references is None else references.cpu()
-        rendered_group = [
+        rendered = [
             Rendered(
                 picture=pair.picture,
                 images={signal: tensor[index] for signal, tensor in on_cpu.items()},
@@ -158,10 +163,13 @@ class Renderer:
             for index, pair in enumerate(pairs)
         ]
         self.gathered.moments.update(moments)
-        return rendered_group
+        return rendered
 
     def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
-        """The batch encoded, transported and decoded, and its references if it has any."""
+        """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
+
+        The references are None where the pictures have none.
+        """
         group, device = [pair.picture for pair in pairs], self.batches.device
         found = [pair.reference for pair in pairs if pair.reference is not None]
         truths = [reference.pixels for reference in found if reference.pixels is not None]
@@ -180,69 +188,39 @@ class Renderer:
             return transported, to_tensor(truths, device) if truths else None
 
     def _perceive(
-        self, found: dict[Signal, Tensor], transported: Transported, references: Tensor | None
+        self, images: Mapping[Signal, Tensor], transported: Transported, references: Tensor | None
     ) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
-        """LPIPS and features of the scored signals; images of the curve's points are not kept."""
+        """Return LPIPS and features of each picture, by signal or point of the curve.
+
+        The images at a point of the curve are made here, seen by the networks, and dropped.
+        """
         lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
         points = self.curve if self.on_curve else ()
         compare = self.networks.against(references)
-        for signal in (*(s for s in found if s in self.scored), *points):
-            images = found.get(signal)
-            if images is None:
-                images = transported.at(signal.alpha or 0.0)
+        for signal in (*(s for s in images if s in self.scored), *points):
+            shown = images.get(signal)
+            if shown is None:
+                shown = transported.at(signal.alpha or 0.0)
             if compare is not None:
-                lpips[signal] = compare(images).tolist()
-            if (seen := self.networks.features(images)) is not None:
+                lpips[signal] = compare(shown).tolist()
+            if (seen := self.networks.features(shown)) is not None:
                 features[signal] = seen
         return lpips, features
 
     def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
+        """Return a generator for each picture, seeded by its key; none where none is used."""
         if not self.operator.is_stochastic:
             return []
         return [generator_of("transport", self.options.seed, p.member.key) for p in group]
 
-    def _image(
-        self, signal: Signal, transported: Transported, references: Tensor | None
-    ) -> Tensor | None:
-        """One signal of a group; None for the codec's control without references."""
-        if signal.alpha is not None:
-            return transported.at(signal.alpha)
-        if signal == INPUT:
-            return transported.images
-        if signal == CODEC_INPUT:
-            decoded = transported.codec_images
-            if decoded is None:
-                decoded = decode_as(transported.latents, transported.images, self.codec)
-            return within_range(decoded)
-        if references is None:
-            return None
-        return within_range(
-            decode_as(encode_padded(references, self.codec), references, self.codec)
-        )
-
     def _measure(
-        self, found: dict[Signal, Tensor], transported: Transported, usable: Tensor
+        self, images: Mapping[Signal, Tensor], transported: Transported, usable: Tensor
     ) -> dict[Signal, GaussianMoments]:
-        """The moments of scored signals, grown by the latent patches of a batch."""
+        """Return what the moments of scored signals become with the patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
         grown = dict[Signal, GaussianMoments]()
-        for signal in self.scored & found.keys():
-            if signal == CODEC_INPUT:
-                continue
-            if signal.alpha is not None:
-                mapped, plain = transported.mapped_latents, transported.latents
-                latents = (1 - signal.alpha) * mapped + signal.alpha * plain
-            elif signal == INPUT:
-                latents = transported.latents
-            else:
-                latents = encode_padded(found[signal], self.codec)
+        for signal in (self.scored & images.keys()) - {CODEC_INPUT}:
+            latents = latents_of(signal, images[signal], transported)
             cells = whole_cells(latents, transported.images, self.codec.factor)
             grown[signal] = self.gathered.moments[signal] + patch_moments(cells[usable], size)
         return grown
-
-
-def _all_finite(transported: Transported, images: Iterable[Tensor]) -> Tensor:
-    """For each picture, whether everything the network made of it is a number."""
-    made = [*images, transported.latents, transported.mapped_latents]
-    decoded = (transported.codec_images, transported.mapped_images)
-    return torch.stack([finite(t) for t in (*made, *decoded) if t is not None]).all(dim=0)

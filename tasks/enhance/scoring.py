@@ -1,4 +1,4 @@
-"""Rows of the metric table, from rendered images."""
+"""Rows of the metric tables, computed from rendered images."""
 
 from typing import Any
 
@@ -12,9 +12,15 @@ from tasks.io.workspace import CURVE, Signal
 
 
 def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str, Any]]:
-    """The rows of one signal of one picture: its metrics, or why there are none.
+    """Return the rows of one signal of one picture: its metrics, or why there are none.
 
-    The curve has a row for each of its points, and none where there is no reference.
+    The curve has a row for each of its points, and none where there is no reference; any other
+    signal has one row.
+
+    Args:
+        rendered: the picture.
+        signal: a control, the enhanced images at an alpha, or the curve.
+        fingerprint: of the table that the rows belong to.
     """
     row = _identity(rendered, signal, fingerprint)
     if signal == CURVE:
@@ -38,7 +44,7 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:
-    """Whose row it is."""
+    """Return the columns that say which picture and signal a row is about."""
     member = rendered.picture.member
     return {
         "key": member.key,

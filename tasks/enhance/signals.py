@@ -1,4 +1,4 @@
-"""What a configuration scores: alphas, controls, the curve; and by which networks it was."""
+"""Which signals a configuration scores, and by which networks they are or were scored."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,14 +14,17 @@ from tasks.jobs.policy import logger
 
 
 def signals_to_score(config: Config) -> tuple[Signal, ...]:
-    """What has a metric table: the images of every alpha, the controls, and the curve."""
+    """Return the signals that have a metric table: every alpha, the controls, and the curve."""
     alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
     controls = CONTROLS if config.evaluate.controls else ()
     return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
 
 
 def networks_in_use(run: FittedRun) -> dict[str, str]:
-    """The networks that the metric tables of this operator were computed with."""
+    """Return the names of the networks, by metric, that this operator's tables were made with.
+
+    They are those of the first table; there are none where no table is finished.
+    """
     folder = metrics_folder(run.config.restored_name, run.operator.name)
     survey = run.workspace.ledger.survey(folder)
     first = next(iter(survey.artifacts()), None)
@@ -29,10 +32,11 @@ def networks_in_use(run: FittedRun) -> dict[str, str]:
 
 
 def fetch_metric_weights(run: FittedRun) -> None:
-    """Have the metrics' networks at hand, or go on without; the report shows the gap.
+    """Fetch the networks of the metrics; one that cannot be had is logged, and its metric left out.
 
     Raises:
-        WeightsMissing: tables with the metric are there, and would be written again without.
+        WeightsMissing: a network cannot be had, though finished tables have its metric, which
+            would be lost if they were written again.
     """
     wanted: dict[str, Callable[[], object]] = {}
     lpips, features = run.config.evaluate.lpips, run.config.evaluate.features

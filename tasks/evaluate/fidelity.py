@@ -11,7 +11,7 @@ from prefect import task
 from dot_kernels import GaussianMoments, gelbrich_distance
 from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
-from tasks.enhance.outputs import LATENT_PATCHES
+from tasks.enhance.features import LATENT_PATCHES
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.feature_distances import distances_between, inception_scores
 from tasks.evaluate.means import means_of
