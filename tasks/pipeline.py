@@ -77,14 +77,16 @@ class Step(NamedTuple):
 
     def units(self) -> Iterator[Planned]:
         """Yield all units, and what is made over them when they are done."""
+        if self.closing is None:
+            yield from self.plan()
+            return
         fingerprints, complete = dict[str, str](), True
         for unit in self.plan():
             fingerprints[unit.unit] = unit.fingerprint
             complete = complete and unit.job is None
             yield unit
-        if self.closing is not None:  # counted always, but planned only then
-            job = self.closing.plan(fingerprints) if complete else None
-            yield Planned("", 0, job, (self.closing.artifact,))
+        job = self.closing.plan(fingerprints) if complete else None
+        yield Planned("", 0, job, (self.closing.artifact,))  # named even if it cannot be planned
 
 
 def steps_of(run: Run) -> Iterator[Step]:
