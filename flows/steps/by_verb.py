@@ -44,7 +44,11 @@ def do_steps(run: Run, verb: Verb) -> list[StepReport]:
 
 
 def do_step(run: Run, step: Step) -> StepReport | None:
-    """Do what is missing of one step; None where it is a single job and has no report."""
+    """Do what is missing of one step.
+
+    Returns:
+        The report of the step; None if it is a single job, or has no units.
+    """
     if step.prepare is not None:
         step.prepare()
     if step.needs == "nothing":
@@ -57,6 +61,8 @@ def do_step(run: Run, step: Step) -> StepReport | None:
     total = None
     if step.needs != "files":  # of which there may be more than memory holds
         units = list(units)
+        if not units:
+            return None
         total = sum(unit.images for unit in units)
     lanes = _LANES[step.needs](run.config.compute)
     report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)

@@ -6,27 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from workspaces.plain_pipeline import do
 
 from tasks.config import Config, Run
-from tasks.enhance.enhance import write_enhanced
-from tasks.enhance.match import plan_matches, require_matches, write_matches
+from tasks.config.step_names import enhancement_step
+from tasks.enhance.match import require_matches
 from tasks.enhance.plan import plan_enhancement
-from tasks.evaluate.extract import plan_extraction, write_features
-from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
-from tasks.evaluate.summarise import plan_summary, write_summary
-from tasks.fit.decide import make_decision, plan_decision
-from tasks.fit.measure import plan_both_measurements, write_moments
+from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.fit.operators import FittedRun
 from tasks.fit.operators import fitted as find_fitted
-from tasks.fit.reduce import plan_reduction, write_operator
-from tasks.fit.select import plan_selection, read_selection, write_selection
-from tasks.io.workspace import Workspace
+from tasks.fit.select import plan_selection, read_selection
+from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Outcome
-from tasks.report.report import make_report, plan_report
 from tasks.shard.index import plan_index, write_index
-from tasks.shard.restore import plan_restoration, write_restored_shard
-from tasks.shard.retire import plan_retirement, retire
-from tasks.shard.shard import plan_shards, write_corpus_shard
 
 
 def draw_pixels(seed, height=24, width=32):
@@ -55,26 +47,12 @@ class Steps:
     def workspace(self):
         return Workspace(self.config.workspace)
 
-    def shard(self) -> dict[str, Outcome]:
-        """Shard every corpus, make the restored ones; returns each index's outcome."""
-        config, outcomes = self.config, {}
-        for dataset, corpus in config.given_datasets().items():
-            units = {}
-            for unit in plan_shards(self.opened, corpus, dataset):
-                units[unit.unit] = unit.fingerprint
-                if unit.job is not None:
-                    write_corpus_shard(unit.job)
-            outcomes[dataset] = self.index(dataset, units)
-        for dataset, clean in config.made_datasets().items():
-            planned = plan_restoration(self.opened, clean, dataset)
-            for unit in planned:
-                if unit.job is not None:
-                    write_restored_shard(unit.job)
-            outcomes[dataset] = self.index(
-                dataset, {unit.unit: unit.fingerprint for unit in planned}
-            )
-        if (job := plan_retirement(self.opened)) is not None:
-            retire(job)
+    def shard(self) -> dict[str, Outcome | None]:
+        """Make all data sets; returns what each index counts, None where it stands already."""
+        made = do(self.opened, lambda step: step.verb == "shard")
+        outcomes = {}
+        for dataset in self.config.datasets():
+            (outcomes[dataset],) = made.get(f"{dataset_folder(dataset)}/index", [None])
         return outcomes
 
     def index(self, dataset, shards):
@@ -82,27 +60,15 @@ class Steps:
         return None if job is None else write_index(job)
 
     def select(self):
-        artifact, job = plan_selection(self.opened)
-        if job is not None:
-            write_selection(job)
-        return read_selection(self.workspace, artifact)
+        do(self.opened, lambda step: step.name == "choose images")
+        return read_selection(self.workspace, plan_selection(self.opened)[0])
 
     def fit(self):
-        """Select, measure, reduce; returns the outcomes of the measured shards."""
-        selection = self.select()
-        planned = plan_both_measurements(self.opened, selection)
-        outcomes = [write_moments(unit.job) for unit in planned if unit.job is not None]
-        if (decision := plan_decision(self.opened, selection)) is not None:
-            make_decision(decision)
-        _, job = plan_reduction(self.opened, selection)
-        if job is not None:
-            write_operator(job)
-        return outcomes
+        """Make the operator; returns the outcomes of the measured shards."""
+        return do(self.opened, lambda step: step.verb == "fit")["measure latent patches"]
 
     def match(self):
-        job = plan_matches(self.opened)
-        if job is not None:
-            write_matches(job)
+        do(self.opened, lambda step: step.name == "match the reference")
         require_matches(self.opened)
 
     def enhancement_jobs(self, *, tars=True):
@@ -110,23 +76,16 @@ class Steps:
         return [unit.job for unit in planned if unit.job is not None]
 
     def enhance(self):
+        """Enhance and score; returns the outcomes of the shards."""
         self.match()
-        return [write_enhanced(job) for job in self.enhancement_jobs()]
+        name = enhancement_step(self.config)
+        return do(self.opened, lambda step: step.name == name)[name]
 
     def report(self):
         """Summarise and report; returns the rows of the summary."""
-        for unit in plan_extraction(self.opened):
-            if unit.job is not None:
-                write_features(unit.job)
-        for unit in plan_fidelity(self.fitted):
-            if unit.job is not None:
-                write_fidelity(unit.job)
-        _, job = plan_summary(self.fitted)
-        rows = write_summary(job) if job is not None else None
-        _, job = plan_report(self.fitted)
-        if job is not None:
-            make_report(job)
-        return rows
+        verbs = ("evaluate", "report")
+        do(self.opened, lambda step: step.verb in verbs and not step.repeats)
+        return read_summary(self.workspace, summary_artifact(self.fitted))
 
     @property
     def opened(self) -> Run:

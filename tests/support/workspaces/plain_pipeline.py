@@ -12,17 +12,17 @@ from tasks.pipeline import Step, steps_of
 
 def shard(config: Config, workspace: Workspace) -> None:
     """All data sets, given and made."""
-    _do(Run(config, workspace), lambda step: step.verb == "shard")
+    do(Run(config, workspace), lambda step: step.verb == "shard")
 
 
 def fit(config: Config, workspace: Workspace) -> None:
     """The operator."""
-    _do(Run(config, workspace), lambda step: step.verb == "fit")
+    do(Run(config, workspace), lambda step: step.verb == "fit")
 
 
 def enhance(config: Config, workspace: Workspace, *, tars: bool = True) -> None:
     """The enhanced data sets and their metrics, or the metrics alone."""
-    _do(
+    do(
         Run(config, workspace),
         lambda step: step.verb == "enhance" if tars else step.repeats,
     )
@@ -30,7 +30,7 @@ def enhance(config: Config, workspace: Workspace, *, tars: bool = True) -> None:
 
 def evaluate(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     """The rows of the summary."""
-    _do(Run(config, workspace), lambda step: step.verb == "evaluate")
+    do(Run(config, workspace), lambda step: step.verb == "evaluate")
     return read_summary(workspace, summary_artifact(fitted(Run(config, workspace))))
 
 
@@ -42,13 +42,20 @@ def run(config: Config) -> list[dict[str, Any]]:
     return evaluate(config, workspace)
 
 
-def _do(run: Run, is_wanted: Callable[[Step], bool]) -> None:
-    """Some steps, in their order."""
+def do(run: Run, is_wanted: Callable[[Step], bool]) -> dict[str, list[Any]]:
+    """Do what is missing of some steps, in their order.
+
+    Returns:
+        What the tasks return, by the name of their step, or of the artifact that closes it.
+    """
+    results = {}
     for step in filter(is_wanted, steps_of(run)):
-        fingerprints = {}
+        fingerprints, made = {}, []
         for unit in step.plan():
             fingerprints[unit.unit] = unit.fingerprint
             if unit.job is not None:
-                step.work.fn(unit.job)
+                made.append(step.work.fn(unit.job))
+        results[step.name] = made
         if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
-            step.closing.work.fn(job)
+            results[step.closing.artifact] = [step.closing.work.fn(job)]
+    return results
