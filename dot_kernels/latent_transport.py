@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dot_kernels.convolution import convolve_patches, shortest_side
-from dot_kernels.patches import Fold, patch_size_of, weighted_average
+from dot_kernels.patches import Fold, average_of_noise, patch_size_of, weighted_average
 from dot_kernels.spd import square_root
 from dot_kernels.transport import TransportOperator
 
@@ -28,7 +28,8 @@ def transport_latents(
     """Latents whose overlapping patches were all mapped and averaged back.
 
     Equal to unfold, map, weighted fold, division by the folded weights, at every
-    position (Adrai et al. 2023, section 3.2), but computed as convolutions.
+    position (Adrai et al. 2023, section 3.2), but computed as convolutions. The noise of a
+    stochastic operator is scaled so that averaging does not weaken it.
 
     Args:
         latents: at least one patch high and wide; any floating dtype, which is kept.
@@ -73,7 +74,7 @@ def _noise(
     fold: Fold,
     generators: Sequence[torch.Generator],
 ) -> Float[Tensor, "b c h w"]:
-    """The weighted average of noise drawn independently for every patch.
+    """The noise of all patches, drawn independently for each and averaged without loss.
 
     Raises:
         ValueError: the number of generators is not that of the images.
@@ -88,7 +89,7 @@ def _noise(
     count = (height - size + 1) * (width - size + 1)
     draws = [torch.randn(len(root), count, generator=generator) for generator in generators]
     patches = root @ torch.stack(draws)  # (b, d, n)
-    return weighted_average(patches, latents.shape[2:], size, fold).to(latents)
+    return average_of_noise(patches, latents.shape[2:], size, fold).to(latents)
 
 
 @lru_cache(maxsize=4)

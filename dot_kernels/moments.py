@@ -10,6 +10,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+_LEAST_REST = 1e-5
+"""Smallest share of the whole's scatter (trace) that a difference is trusted with. Its rounding
+is then below 1e-10 of its own, within what ``spectrum`` takes for rounding (1e-9)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianMoments:
@@ -76,8 +80,12 @@ class GaussianMoments:
     def __sub__(self, other: "GaussianMoments") -> "GaussianMoments":
         """Moments of this set without the samples of ``other``, which it must contain.
 
+        Rounding leaves about 1e-16 of the scatter of the whole. Where the rest varies so much
+        less than what is taken back that this counts, only measuring it again gives its moments.
+
         Raises:
-            ValueError: ``other`` has more samples than ``self``, or the dimensions differ.
+            ValueError: ``other`` has more samples than ``self``, the dimensions differ, or the
+                rest must be measured again.
         """
         self.require_same_dimension(other)
         n = self.count - other.count
@@ -89,9 +97,12 @@ class GaussianMoments:
         if n == 0:
             return GaussianMoments.zero(self.dimension)
         mean = self.mean + (self.mean - other.mean) * (other.count / n)
+        if n == 1:
+            return GaussianMoments(n, mean, torch.zeros_like(self.scatter))
         shift = other.mean - mean  # (d,)
         scatter = self.scatter - other.scatter
         scatter = scatter - torch.outer(shift, shift) * (n * other.count / self.count)
+        _require_digits(scatter, self.scatter)
         return GaussianMoments(n, mean, scatter)
 
     def covariance(self) -> Float64[Tensor, "d d"]:
@@ -118,6 +129,20 @@ class GaussianMoments:
             raise ValueError(
                 f"moments must have the same dimension, got {self.dimension} and {other.dimension}"
             )
+
+
+def _require_digits(rest: Float64[Tensor, "d d"], whole: Float64[Tensor, "d d"]) -> None:
+    """Return if the difference of scatters that left this rest of a whole kept enough digits.
+
+    Raises:
+        ValueError: it did not.
+    """
+    share = float(rest.trace()) / max(float(whole.trace()), torch.finfo(whole.dtype).tiny)
+    if share < _LEAST_REST and float(whole.trace()) > 0:
+        raise ValueError(
+            "moments taken back must leave at least 1e-5 of the whole's variance, or rounding "
+            f"decides the rest, got {max(share, 0):.1g}; measure the rest again"
+        )
 
 
 def merge(parts: Iterable[GaussianMoments]) -> GaussianMoments:

@@ -76,11 +76,45 @@ def weighted_average(
         size: height and width p of a patch.
         fold: weights of the average.
     """
-    weights = fold_weights(size, fold).flatten().to(patches)  # (p * p,)
-    channels = patches.shape[1] // len(weights)
-    total = functional.fold(patches * weights.repeat(channels)[:, None], shape, size)
-    shares = weights[None, :, None].expand(1, -1, patches.shape[2])
-    return total / functional.fold(shares, shape, size)
+    weights = fold_weights(size, fold)
+    return _weighted_sum(patches, shape, weights) / _coverage(weights, patches, shape)
+
+
+def average_of_noise(
+    patches: Float[Tensor, "b d n"], shape: torch.Size, size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """Latents of noise that is independent from patch to patch, as strong as in the patches.
+
+    The weighted average of independent values varies less than they do. It is multiplied at
+    each pixel by Σw / √Σw², over the weights w of the patches that cover it, which gives
+    latents the noise covariance that a pixel has in a patch.
+
+    Args:
+        patches: noise of mean 0, one column for each position, in the order of ``unfold``.
+        shape: height and width of the latents.
+        size: height and width p of a patch.
+        fold: weights of the average.
+    """
+    weights = fold_weights(size, fold)
+    squares = _coverage(weights.square(), patches, shape)
+    return _weighted_sum(patches, shape, weights) / squares.sqrt()
+
+
+def _weighted_sum(
+    patches: Float[Tensor, "b d n"], shape: torch.Size, weights: Float64[Tensor, "p p"]
+) -> Float[Tensor, "b c h w"]:
+    """The sum over the patches that cover a pixel of weight times value."""
+    channels = patches.shape[1] // weights.numel()
+    weighted = patches * weights.flatten().to(patches).repeat(channels)[:, None]
+    return functional.fold(weighted, shape, len(weights))
+
+
+def _coverage(
+    weights: Float64[Tensor, "p p"], patches: Float[Tensor, "b d n"], shape: torch.Size
+) -> Float[Tensor, "1 1 h w"]:
+    """The sum over the patches that cover a pixel of its weight."""
+    shares = weights.flatten().to(patches)[None, :, None].expand(1, -1, patches.shape[2])
+    return functional.fold(shares, shape, len(weights))
 
 
 def fold_weights(size: int, fold: Fold) -> Float64[Tensor, "p p"]:

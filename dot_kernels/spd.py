@@ -6,11 +6,19 @@ Axes: d rows and columns, r the numerical rank.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 NEGATIVE_TOLERANCE = 1e-9
 """The most, as a share of the largest eigenvalue, that rounding may put one below zero."""
+
+CONDITION_LIMIT = 1e10
+"""Directions whose variance is at most the largest one over this limit are too narrow to be
+divided by, and count as empty where an inverse is needed."""
+
+ROUNDING_LIMIT = 1e13
+"""Directions whose variance is at most the largest one over this limit may be rounding, and
+count as empty where no inverse is needed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,21 +36,13 @@ class Spectrum:
         smallest, largest = float(self.values[0]), float(self.values[-1])
         return largest / smallest if smallest > 0 else float("inf")
 
-    def rank(self, cutoff: float) -> int:
-        """Number of eigenvalues above ``cutoff`` times the largest."""
-        return int((self.values > cutoff * self.values[-1]).sum())
+    def filled(self, limit: float) -> Bool[Tensor, "d"]:
+        """Which directions are not empty: those whose value is above the largest over a limit."""
+        return self.values > self.values[-1] / limit
 
-    def power(self, exponent: float, cutoff: float = 0.0) -> Float64[Tensor, "d d"]:
-        """The matrix to a real power; a negative one is that of the pseudo-inverse.
-
-        Args:
-            exponent: the power to which each eigenvalue is raised.
-            cutoff: directions whose eigenvalue is at most this share of the largest one
-                are treated as empty, and are empty in the result.
-        """
-        kept = self.values > cutoff * self.values[-1]
-        vectors = self.vectors[:, kept]  # (d, r)
-        return (vectors * self.values[kept].pow(exponent)) @ vectors.mT
+    def rank(self, limit: float) -> int:
+        """Number of directions that are not empty."""
+        return int(self.filled(limit).sum())
 
 
 def spectrum(matrix: Float64[Tensor, "d d"]) -> Spectrum:
@@ -71,7 +71,8 @@ def square_root(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
     Raises:
         ValueError: as for ``spectrum``.
     """
-    return spectrum(matrix).power(0.5)
+    found = spectrum(matrix)
+    return (found.vectors * found.values.sqrt()) @ found.vectors.mT
 
 
 def factor(matrix: Float64[Tensor, "d d"]) -> Float64[Tensor, "d r"]:

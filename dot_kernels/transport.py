@@ -7,52 +7,22 @@ Notation of the equations: Σ₁ and μ₁ belong to the source (restored images
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from dot_kernels.gelbrich import gaussian_distance
+from dot_kernels.diagnostics import TransportDiagnostics, diagnose, mapped_covariance
 from dot_kernels.moments import GaussianMoments
-from dot_kernels.spd import Spectrum, spectrum, square_root
-
-CONDITION_LIMIT = 1e10
-"""Largest condition number of Σ₁, ridge included, at which it is inverted. Above it the
-stochastic operator is used, and directions whose variance is at most the largest one
-over CONDITION_LIMIT count as empty."""
+from dot_kernels.spd import CONDITION_LIMIT, ROUNDING_LIMIT, Spectrum, spectrum
 
 DEFAULT_RIDGE = 1e-5
-"""Added to the variance of every direction, as a share of the mean variance of its side."""
+"""Added to the variance of every direction that is not empty, as a share of the mean variance
+of its side."""
 
 _ROUNDING = 1e-24
 """A total variance up to this share of the squared mean is taken for rounding of equal values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportDiagnostics:
-    """What to look at before a map is trusted."""
-
-    branch: Literal["deterministic", "stochastic"]
-    """Which map was solved for: the one without noise, or the one that adds noise."""
-    ridge: float
-    """The ridge that ``solve_transport`` was given."""
-    source_count: int
-    """Number of patches behind Σ₁ and μ₁."""
-    target_count: int
-    """Number of patches behind Σ₂ and μ₂."""
-    source_condition: float
-    """Largest over smallest eigenvalue of Σ₁ with the ridge; infinity if it is singular."""
-    source_rank: int
-    """Number of eigenvalues of Σ₁ with the ridge above the largest / CONDITION_LIMIT."""
-    largest_gain: float
-    """Spectral norm of T: the most by which the map lengthens a direction."""
-    push_forward_error: float
-    """‖TΣ₁Tᵀ + Σ_w − Σ₂‖ / ‖Σ₂‖ (Frobenius), of the covariances without the ridge."""
-    gelbrich_before: float
-    """Squared 2-Wasserstein distance of the source's Gaussian to the target's."""
-    gelbrich_after: float
-    """The same distance after the map, whose mean is the target's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +57,7 @@ class TransportOperator:
         self, mean: Float64[Tensor, "d"], covariance: Float64[Tensor, "d d"]
     ) -> tuple[Float64[Tensor, "d"], Float64[Tensor, "d d"]]:
         """Mean and covariance of mapped vectors, from those of the vectors."""
-        mapped = _mapped_covariance(self.matrix, self.noise_covariance, covariance)
+        mapped = mapped_covariance(self.matrix, self.noise_covariance, covariance)
         return self.matrix @ mean + self.offset(), mapped
 
 
@@ -96,15 +66,21 @@ def solve_transport(
 ) -> TransportOperator:
     """The optimal transport operator from the source's Gaussian to the target's.
 
-    The deterministic map (Adrai et al. 2023, eq. 2) where Σ₁ with its ridge has a
-    condition number of at most CONDITION_LIMIT, else the stochastic one (eq. 5;
-    Freirich et al. 2021, eq. 17 and 19); the diagnostics say which.
+    The deterministic map (Adrai et al. 2023, eq. 2) where no direction of the source is empty
+    (see ``spd.CONDITION_LIMIT``), else the stochastic one (eq. 5; Freirich et al. 2021, eq. 17 and
+    19), which fills with noise what the source cannot tell; the diagnostics say which.
+
+    With factors Σ = F Fᵀ and the singular value decomposition F₂ᵀF₁ = L S Rᵀ over its
+    non-zero singular values, both are T = F₂ L Rᵀ F₁⁺ and Σ_w = F₂ (I − L Lᵀ) F₂ᵀ. This form
+    takes no root of a product of covariances, which would cost half of the digits, and no
+    inverse of Σ₂, so the target may be singular too. Directions that are empty on both sides
+    say nothing about the map, which then leaves them as they are.
 
     Args:
         source: moments of patches of restored images.
         target: moments of patches of natural images.
-        ridge: added to the variance of every direction, as a share of the mean variance
-            of its side; 0 for the covariances as they are.
+        ridge: added to the variance of every direction that is not empty, as a share of the
+            mean variance of its side; 0 for the covariances as they are.
 
     Raises:
         ValueError: the dimensions differ, a side has no more patches than dimensions,
@@ -113,79 +89,75 @@ def solve_transport(
     source.require_same_dimension(target)
     if ridge < 0:
         raise ValueError(f"ridge must be at least 0, got {ridge}")
-    source_covariance = _with_ridge(_checked_covariance(source, "source"), ridge)
-    target_covariance = _with_ridge(_checked_covariance(target, "target"), ridge)
-    source_spectrum = spectrum(source_covariance)
-    noise: Tensor | None = None
-    if source_spectrum.condition <= CONDITION_LIMIT:
-        matrix = _deterministic_map(source_spectrum, target_covariance)
-    else:
-        matrix, noise = _stochastic_map(source_spectrum, target_covariance)
-    diagnostics = _diagnose(source, target, ridge, source_spectrum, matrix, noise)
+    covariances = _checked_covariance(source, "source"), _checked_covariance(target, "target")
+    sides = (
+        _Side.of(covariances[0], ridge, CONDITION_LIMIT),
+        _Side.of(covariances[1], ridge, ROUNDING_LIMIT),
+    )
+    matrix, noise = _solve(*sides)
+    diagnostics = diagnose(
+        (source, target), [side.spectrum for side in sides], matrix, noise, ridge
+    )
     return TransportOperator(matrix, source.mean, target.mean, noise, diagnostics)
 
 
-def _deterministic_map(source: Spectrum, target: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """The matrix T = Σ₁^−½ (Σ₁^½ Σ₂ Σ₁^½)^½ Σ₁^−½ (Adrai et al. 2023, eq. 2)."""
-    root, inverse_root = source.power(0.5), source.power(-0.5)
-    matrix = inverse_root @ square_root(root @ target @ root) @ inverse_root
-    return (matrix + matrix.mT) / 2
+class _Side(NamedTuple):
+    """The covariance Σ of source or target, apart from its empty directions."""
+
+    spectrum: Spectrum
+    """Of the covariance as it was measured, without the ridge."""
+    filled: Bool[Tensor, "d"]
+    """Which of its directions are not empty."""
+    factor: Float64[Tensor, "d r"]
+    """F with F Fᵀ = Σ, the ridge included: triangular (Cholesky) where no direction is empty,
+    else the eigenvectors of the others, each as long as its standard deviation."""
+
+    @classmethod
+    def of(cls, covariance: Float64[Tensor, "d d"], ridge: float, limit: float) -> "_Side":
+        measured = spectrum(covariance)
+        filled = measured.filled(limit)
+        added = ridge * covariance.trace() / len(covariance)
+        if bool(filled.all()):
+            widened = covariance + added * torch.eye(len(covariance)).to(covariance)
+            return cls(measured, filled, torch.linalg.cholesky(widened))
+        deviations = (measured.values[filled] + added).sqrt()
+        return cls(measured, filled, measured.vectors[:, filled] * deviations)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no direction is empty."""
+        return self.factor.shape[0] == self.factor.shape[1]
+
+    def divide(self, matrix: Float64[Tensor, "d r"]) -> Float64[Tensor, "d d"]:
+        """The matrix times F⁺."""
+        if self.is_full:
+            divided: Tensor = torch.linalg.solve_triangular(
+                self.factor, matrix, upper=False, left=False
+            )
+            return divided
+        return matrix @ (self.factor / self.factor.square().sum(dim=0)).mT
 
 
-def _stochastic_map(
-    source: Spectrum, target: Float64[Tensor, "d d"]
-) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"]]:
-    """T and Σ_w for a singular Σ₁ (Freirich et al. 2021, eq. 17 and 19).
-
-    With the singular value decomposition Σ₂^½ Σ₁^½ = L S Rᵀ over its non-zero singular
-    values, the matrix of eq. 17 is Σ₂^½ L Rᵀ Σ₁^½⁺ and the covariance of eq. 19 is
-    Σ₂^½ (I − L Lᵀ) Σ₂^½. This form needs no inverse of Σ₂, so the target may be
-    singular too.
-    """
-    cutoff = 1 / CONDITION_LIMIT
-    target_root = square_root(target)
-    left, values, right = torch.linalg.svd(target_root @ source.power(0.5, cutoff))
-    kept = values > values[0] * cutoff
-    matrix = target_root @ left[:, kept] @ right[kept] @ source.power(-0.5, cutoff)
-    unexplained = target_root @ left[:, ~kept]  # a factor, so that rounding keeps it positive
-    return matrix, unexplained @ unexplained.mT
+def _solve(
+    source: _Side, target: _Side
+) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"] | None]:
+    """T and Σ_w of ``solve_transport``; Σ_w is None where the source is full."""
+    left, values, right = torch.linalg.svd(target.factor.mT @ source.factor)
+    rounding = len(left) * torch.finfo(values.dtype).eps
+    rank = len(left) if source.is_full else int((values > rounding * values[0]).sum())
+    matrix = source.divide(target.factor @ left[:, :rank] @ right[:rank])
+    if source.is_full:
+        return (matrix + matrix.mT) / 2, None
+    unexplained = target.factor @ left[:, rank:]  # a factor, so that rounding keeps it positive
+    return matrix + _empty_on_both(source, target), unexplained @ unexplained.mT
 
 
-def _diagnose(
-    source: GaussianMoments,
-    target: GaussianMoments,
-    ridge: float,
-    source_spectrum: Spectrum,
-    matrix: Float64[Tensor, "d d"],
-    noise: Float64[Tensor, "d d"] | None,
-) -> TransportDiagnostics:
-    """Diagnostics of a solved map; ``source_spectrum`` is that of Σ₁ with the ridge."""
-    measured_source, measured_target = source.covariance(), target.covariance()
-    mapped = _mapped_covariance(matrix, noise, measured_source)
-    return TransportDiagnostics(
-        branch="deterministic" if noise is None else "stochastic",
-        ridge=ridge,
-        source_count=source.count,
-        target_count=target.count,
-        source_condition=source_spectrum.condition,
-        source_rank=source_spectrum.rank(1 / CONDITION_LIMIT),
-        largest_gain=float(torch.linalg.matrix_norm(matrix, ord=2)),
-        push_forward_error=float((mapped - measured_target).norm() / measured_target.norm()),
-        gelbrich_before=gaussian_distance(
-            source.mean, measured_source, target.mean, measured_target
-        ),
-        gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, measured_target),
-    )
-
-
-def _mapped_covariance(
-    matrix: Float64[Tensor, "d d"],
-    noise: Float64[Tensor, "d d"] | None,
-    covariance: Float64[Tensor, "d d"],
-) -> Float64[Tensor, "d d"]:
-    """Covariance T Σ Tᵀ + Σ_w of mapped vectors."""
-    mapped = matrix @ covariance @ matrix.mT
-    return mapped if noise is None else mapped + noise
+def _empty_on_both(source: _Side, target: _Side) -> Float64[Tensor, "d d"]:
+    """The projection on the directions that are empty in the source and in the target."""
+    first, second = (side.spectrum.vectors[:, side.filled] for side in (source, target))
+    either = spectrum(first @ first.mT + second @ second.mT)
+    empty = either.vectors[:, ~either.filled(CONDITION_LIMIT)]
+    return empty @ empty.mT
 
 
 def _checked_covariance(moments: GaussianMoments, side: str) -> Float64[Tensor, "d d"]:
@@ -213,9 +185,3 @@ def _checked_covariance(moments: GaussianMoments, side: str) -> Float64[Tensor, 
             "check that the images are not all of one colour"
         )
     return covariance
-
-
-def _with_ridge(covariance: Float64[Tensor, "d d"], ridge: float) -> Float64[Tensor, "d d"]:
-    """The covariance plus ``ridge`` times its mean variance in every direction."""
-    mean_variance = covariance.trace() / len(covariance)
-    return covariance + ridge * mean_variance * torch.eye(len(covariance)).to(covariance)

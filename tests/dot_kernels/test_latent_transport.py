@@ -228,16 +228,30 @@ def test_noise_of_one_patch_has_the_covariance_of_the_operator(random_operator, 
 
 
 @pytest.mark.parametrize("fold", ["uniform", "gaussian"])
-def test_overlapping_patches_have_noise_of_their_own(random_operator, fold):
-    """The average over p² independent draws; one draw shared by all patches gives more."""
+def test_averaging_overlapping_patches_does_not_weaken_their_noise(random_operator, fold):
+    """Of p² independent draws; one draw shared by all patches would give more."""
     operator = random_operator(1, 3, source_rank=4)
     noise = noise_of(operator, torch.zeros(1, 1, 300, 300), [3], fold=fold)
     weights = (torch.ones(3, 3).double() if fold == "uniform" else bell(3)).flatten()
     variances = operator.noise_covariance.diagonal()
-    expected = (weights.square() * variances).sum() / weights.sum() ** 2
+    expected = (weights.square() * variances).sum() / weights.square().sum()
     inside = noise[:, :, 2:-2, 2:-2].double().var()
     # neighbours within 3 × 3 share patches: n / 9 free samples, five standard errors
     assert inside.item() == pytest.approx(expected.item(), rel=5 * (2 * 9 / 296**2) ** 0.5)
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("fold", ["uniform", "gaussian"])
+def test_noise_is_as_strong_at_the_border_as_inside(random_operator, size, fold):
+    """White noise, the same in all features, keeps its variance of 1 at every pixel."""
+    operator = random_operator(1, size, source_rank=size**2 - 1)
+    operator = replace(operator, noise_covariance=torch.eye(size**2).double())
+    images = 2000
+    noise = noise_of(operator, torch.zeros(images, 1, 8, 8), range(images), fold=fold)
+    five_errors = 5 * (2 / images) ** 0.5
+    assert_close(
+        noise.double().square().mean(dim=0), torch.ones(1, 8, 8).double(), rtol=0, atol=five_errors
+    )
 
 
 def test_noise_of_an_image_depends_on_its_generator_alone(rng, random_operator):

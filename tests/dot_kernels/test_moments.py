@@ -114,6 +114,25 @@ def test_more_samples_than_there_are_cannot_be_taken_back():
         few - many
 
 
+@pytest.mark.parametrize("width", [1e2, 1e9])
+def test_what_rounding_would_decide_must_be_measured_again(rng, width):
+    narrow, wide = (GaussianMoments.of(draw_samples(50, 4, rng) * by) for by in (1, width))
+    if width < 1e3:
+        rest = (narrow + wide) - wide
+        assert torch.linalg.eigvalsh(rest.scatter).min() > 0
+        assert_close(rest.scatter, narrow.scatter, rtol=1e-9, atol=1e-9)
+    else:
+        with pytest.raises(ValueError, match=r"leave at least 1e-5 .* measure the rest again"):
+            (narrow + wide) - wide
+
+
+def test_one_sample_that_is_left_does_not_vary():
+    samples = torch.tensor([[1.0, 5.0], [2.0, 1e6], [4.0, -1e6]])
+    rest = GaussianMoments.of(samples) - GaussianMoments.of(samples[1:])
+    assert_close(rest.mean, samples[0].double())
+    assert torch.equal(rest.scatter, torch.zeros(2, 2).double())
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_samples_that_are_not_finite_are_refused(value):
     samples = torch.eye(3)

@@ -9,7 +9,8 @@ import torch
 from torch.testing import assert_close
 
 from dot_kernels import GaussianMoments, gelbrich_distance, solve_transport
-from dot_kernels.transport import CONDITION_LIMIT, DEFAULT_RIDGE
+from dot_kernels.spd import CONDITION_LIMIT
+from dot_kernels.transport import DEFAULT_RIDGE
 
 RANKS = [(None, None), (3, None), (None, 3), (3, 4), (4, 3), (2, 2)]
 """Ranks of a 6-dimensional source and target; both kernels point anywhere."""
@@ -34,6 +35,18 @@ def root(matrix):
 
 def rotation(dimension, rng):
     return torch.linalg.qr(torch.randn(dimension, dimension, generator=rng).double()).Q
+
+
+def ill_conditioned(dimension, condition, rng):
+    """A covariance with a spectrum from 1 down to 1 / condition, even in its logarithm."""
+    turn = rotation(dimension, rng)
+    values = torch.logspace(0, -math.log10(condition), dimension).double()
+    matrix = turn * values @ turn.mT
+    return (matrix + matrix.mT) / 2
+
+
+def spectral_norm(matrix):
+    return torch.linalg.matrix_norm(matrix, ord=2).item()
 
 
 def turned(moments, turn):
@@ -65,7 +78,8 @@ def test_empty_source_directions_are_filled_with_noise_of_the_target_variance(rn
     turn = rotation(4, rng)
     source, target = turned(diagonal(1, 4, 0, 0), turn), turned(diagonal(9, 1, 2, 0), turn)
     operator = solve_transport(source, target, ridge=0.0)
-    assert_close(operator.matrix, turn @ torch.tensor([3, 0.5, 0, 0]).double().diag() @ turn.mT)
+    # the last direction, empty on both sides, stays as it is
+    assert_close(operator.matrix, turn @ torch.tensor([3, 0.5, 0, 1]).double().diag() @ turn.mT)
     noise = torch.tensor([0, 0, 2, 0]).double().diag()
     assert_close(operator.noise_covariance, turn @ noise @ turn.mT)
 
@@ -87,6 +101,56 @@ def test_map_of_a_distribution_to_itself_is_the_identity(random_moments):
     assert not operator.is_stochastic
     assert_close(operator.matrix, torch.eye(6).double())
     assert_close(operator.offset(), torch.zeros(6).double())
+
+
+@pytest.mark.parametrize("dimension", [36, 400, pytest.param(1728, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_no_digits_are_lost_at_a_condition_of_ten_billion(rng, dimension, scale):
+    """The map of a Gaussian to itself is the identity, and A maps Σ to A Σ A."""
+    source = ill_conditioned(dimension, 0.9e10, rng) * scale
+    spread = ill_conditioned(dimension, 10, rng)  # symmetric, positive: the optimal map
+    target = spread @ source @ spread
+    moments = gaussian(torch.zeros(dimension), source, count=10**6)
+    own = solve_transport(moments, moments, ridge=0.0)
+    assert own.diagnostics.branch == "deterministic"
+    assert spectral_norm(own.matrix - torch.eye(dimension)) < 1e-5
+    moved = gaussian(torch.zeros(dimension), (target + target.mT) / 2, count=10**6)
+    assert spectral_norm(solve_transport(moments, moved, ridge=0.0).matrix - spread) < 1e-5
+
+
+@pytest.mark.parametrize("ratio", [1e-12, 1e12])
+def test_source_and_target_may_be_of_any_scale(random_moments, ratio):
+    source, target = random_moments(6), random_moments(6)
+    scaled = GaussianMoments(target.count, target.mean * ratio, target.scatter * ratio**2)
+    matrix = solve_transport(source, scaled, ridge=0.0).matrix
+    assert_close(matrix / ratio, solve_transport(source, target, ridge=0.0).matrix)
+
+
+@pytest.mark.parametrize("source_values", [(2.0, 2.0, 2.0), (2.0, 2.0, 1.0)])
+@pytest.mark.parametrize("target_values", [(5.0, 5.0, 5.0), (5.0, 3.0, 3.0)])
+def test_equal_eigenvalues_leave_the_map_unique(rng, source_values, target_values):
+    source = turned(diagonal(*source_values), rotation(3, rng))
+    target = turned(diagonal(*target_values), rotation(3, rng))
+    matrix = solve_transport(source, target, ridge=0.0).matrix
+    expected, _ = ot.gaussian.bures_wasserstein_mapping(
+        source.mean, target.mean, source.covariance(), target.covariance()
+    )
+    assert_close(matrix, expected)
+
+
+def test_directions_that_are_empty_on_both_sides_pass_unchanged(random_moments):
+    """A map of grey images, in which the channels are equal, leaves the colours of others."""
+    grey = torch.ones(3, 1).double() / 3**0.5
+    source, target = (
+        GaussianMoments(m.count, m.mean.repeat(3), torch.kron(grey @ grey.mT, m.scatter))
+        for m in (random_moments(4), random_moments(4))
+    )
+    operator = solve_transport(source, target)
+    assert operator.is_stochastic
+    assert_close(operator.noise_covariance, torch.zeros(12, 12).double())
+    colours = torch.linalg.qr(grey, mode="complete").Q[:, 1:]
+    apart = torch.kron(colours.contiguous(), torch.eye(4).double())
+    assert_close(operator.matrix @ apart, apart)
 
 
 def test_map_of_a_singular_distribution_to_itself_leaves_its_support_alone(random_moments):
@@ -246,7 +310,26 @@ def test_diagnostics_count_the_error_that_the_ridge_makes():
     after = sum((math.sqrt(m) - math.sqrt(t)) ** 2 for m, t in zip(mapped, (8, 2), strict=True))
     assert told.gelbrich_after == pytest.approx(after)
     assert told.gelbrich_before == pytest.approx(gelbrich_distance(source, target))
-    assert told.source_condition == pytest.approx(5.3 / 1.3)
+    assert told.source_condition == pytest.approx(5)
+    assert told.variance_reached_least == pytest.approx(min(mapped[0] / 8, mapped[1] / 2))
+
+
+def test_the_variance_reached_is_told_direction_by_direction(random_moments):
+    """The Frobenius error hides narrow directions, of which half are not reached here."""
+    source, target = diagonal(*[1.0] * 10), diagonal(100.0, 100.0, *[1e-4] * 8)
+    told = solve_transport(source, target, ridge=1e-5).diagnostics
+    mean = 200.0008 / 10
+    assert told.push_forward_error < 1e-5
+    assert told.variance_reached_median == pytest.approx((1e-4 + 1e-5 * mean) / 1.00001 / 1e-4)
+    source, target = random_moments(6), random_moments(6, 3)
+    values, vectors = torch.linalg.eigh(target.covariance())
+    operator = solve_transport(source, target, ridge=0.3)
+    mapped = operator.push_forward(source.mean, source.covariance())[1]
+    shares = torch.stack(
+        [v @ mapped @ v / w for w, v in zip(values[3:], vectors.mT[3:], strict=True)]
+    )
+    assert operator.diagnostics.variance_reached_median == pytest.approx(shares.median().item())
+    assert operator.diagnostics.variance_reached_least == pytest.approx(shares.min().item())
 
 
 def test_the_condition_of_the_source_chooses_the_branch():
@@ -258,10 +341,12 @@ def test_the_condition_of_the_source_chooses_the_branch():
         assert told.source_rank == (2 if branch == "deterministic" else 1)
 
 
-def test_a_ridge_makes_a_singular_source_deterministic(random_moments):
-    operator = solve_transport(random_moments(6, 3), random_moments(6), ridge=1e-5)
-    assert not operator.is_stochastic
-    assert operator.noise_covariance is None
+@pytest.mark.parametrize("ridge", [0.0, 1e-5, 0.1])
+def test_no_ridge_hides_that_the_source_is_singular(random_moments, ridge):
+    operator = solve_transport(random_moments(6, 3), random_moments(6), ridge=ridge)
+    assert operator.is_stochastic
+    assert operator.diagnostics.source_rank == 3
+    assert operator.diagnostics.source_condition > CONDITION_LIMIT
 
 
 # Refusals

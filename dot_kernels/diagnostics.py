@@ -1,0 +1,115 @@
+"""What to look at before a transport map is trusted.
+
+Axes: d features of one latent patch; r directions along which the target is not empty.
+
+Σ₁ and μ₁ belong to the source (restored images), Σ₂ and μ₂ to the target (natural images),
+T is the matrix of the map and Σ_w the covariance of its noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from dot_kernels.gelbrich import gaussian_distance
+from dot_kernels.moments import GaussianMoments
+from dot_kernels.spd import CONDITION_LIMIT, ROUNDING_LIMIT, Spectrum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportDiagnostics:
+    """What to look at before a map is trusted."""
+
+    branch: Literal["deterministic", "stochastic"]
+    """Which map was solved for: the one without noise, or the one that adds noise."""
+    ridge: float
+    """The ridge that ``solve_transport`` was given."""
+    source_count: int
+    """Number of patches behind Σ₁ and μ₁."""
+    target_count: int
+    """Number of patches behind Σ₂ and μ₂."""
+    source_condition: float
+    """Largest over smallest eigenvalue of Σ₁ without the ridge; infinity if it is singular."""
+    source_rank: int
+    """Number of eigenvalues of Σ₁ above the largest one over ``spd.CONDITION_LIMIT``."""
+    largest_gain: float
+    """Spectral norm of T: how many times longer a small change of a patch may come out of the
+    map. This is what the map costs in robustness: noise, blocks of compression, and errors of
+    the restorer are made stronger by up to as much."""
+    push_forward_error: float
+    """‖TΣ₁Tᵀ + Σ_w − Σ₂‖ / ‖Σ₂‖ (Frobenius), of the covariances without the ridge. The widest
+    few directions decide it."""
+    variance_reached_median: float
+    """Median over the eigenvectors v of Σ₂ of vᵀ(TΣ₁Tᵀ + Σ_w)v / vᵀΣ₂v, the share of the
+    target's variance that mapped patches have in this direction; empty ones are left out."""
+    variance_reached_least: float
+    """The smallest of these shares."""
+    gelbrich_before: float
+    """Squared 2-Wasserstein distance of the source's Gaussian to the target's."""
+    gelbrich_after: float
+    """The same distance after the map, whose mean is the target's; of patches one by one, not
+    of the latents into which overlapping patches are averaged."""
+
+
+def diagnose(
+    moments: tuple[GaussianMoments, GaussianMoments],
+    spectra: Sequence[Spectrum],
+    matrix: Float64[Tensor, "d d"],
+    noise: Float64[Tensor, "d d"] | None,
+    ridge: float,
+) -> TransportDiagnostics:
+    """Diagnostics of a solved map.
+
+    Args:
+        moments: of source and target.
+        spectra: of their covariances.
+        matrix: T.
+        noise: Σ_w; None for the deterministic map.
+        ridge: what the map was solved with.
+    """
+    source, target = moments
+    covariances = source.covariance(), target.covariance()
+    mapped = mapped_covariance(matrix, noise, covariances[0])
+    reached = variance_reached(mapped, spectra[1])
+    error = (mapped - covariances[1]).norm() / covariances[1].norm()
+    return TransportDiagnostics(
+        branch="deterministic" if noise is None else "stochastic",
+        ridge=ridge,
+        source_count=source.count,
+        target_count=target.count,
+        source_condition=spectra[0].condition,
+        source_rank=spectra[0].rank(CONDITION_LIMIT),
+        largest_gain=float(torch.linalg.matrix_norm(matrix, ord=2)),
+        push_forward_error=float(error),
+        variance_reached_median=float(reached.median()),
+        variance_reached_least=float(reached.min()),
+        gelbrich_before=gaussian_distance(source.mean, covariances[0], target.mean, covariances[1]),
+        gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, covariances[1]),
+    )
+
+
+def mapped_covariance(
+    matrix: Float64[Tensor, "d d"],
+    noise: Float64[Tensor, "d d"] | None,
+    covariance: Float64[Tensor, "d d"],
+) -> Float64[Tensor, "d d"]:
+    """Covariance T Σ Tᵀ + Σ_w of mapped vectors."""
+    mapped = matrix @ covariance @ matrix.mT
+    return mapped if noise is None else mapped + noise
+
+
+def variance_reached(covariance: Float64[Tensor, "d d"], target: Spectrum) -> Float64[Tensor, "r"]:
+    """The share of the target's variance that patches have along each of its eigenvectors.
+
+    1 is what a perfect map reaches. Directions along which the target is empty are left out.
+
+    Args:
+        covariance: that of the patches.
+        target: the spectrum of the target's covariance.
+    """
+    filled = target.filled(ROUNDING_LIMIT)
+    vectors = target.vectors[:, filled]  # (d, r)
+    return (vectors * (covariance @ vectors)).sum(dim=0) / target.values[filled]
