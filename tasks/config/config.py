@@ -142,10 +142,10 @@ class Config(Section):
 
         It is the data set to enhance, except where restored images are made and the natural
         images are not the reference: then the natural images that the fit chooses are degraded
-        and restored too, so that both sides of the fit show the same images.
+        and restored too. So nothing that is evaluated is fitted on, and both sides of a paired
+        fit show the same images.
         """
-        makes_pairs = self.restore is not None and self.pairing == "paired"
-        if makes_pairs and self.natural_name != self.reference_name:
+        if self.restore is not None and self.natural_name != self.reference_name:
             return f"{self.name}.source"
         return self.restored_name
 

@@ -107,7 +107,8 @@ class Fit(Section):
     """How many restored and how many natural images are used, at most; chosen by a seeded hash
     of their keys. The paper shows that 10 can be enough."""
     pairing: Literal["auto", "paired", "unpaired"] = "auto"
-    """paired: restored and natural images of the same keys. unpaired: each chosen by itself.
+    """paired: restored and natural images of the same keys. unpaired: no key on both sides, as in
+    the paper; each side then has at most half of the keys that they share.
     auto: paired where all natural images, or at least ten, have a restored version."""
     ridge: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RIDGE
     """Added to the variance of every direction, as a share of the mean variance."""

@@ -12,7 +12,7 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Run
-from tasks.io.catalogue import Place, by_shard, sample
+from tasks.io.catalogue import Place, by_shard, disjoint_samples
 from tasks.io.catalogue.sampling import hash_of
 from tasks.io.errors import CorpusError
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
@@ -151,19 +151,26 @@ def draw_selection(source: Listing, target: Listing, job: SelectJob) -> Selectio
 def _draw_apart(
     source: Listing, target: Listing, job: SelectJob
 ) -> tuple[list[Place], list[Place]]:
-    """Return images of source and target, drawn from each for itself, in the order of keys.
+    """Return images of source and target that have no key in common, in the order of keys.
 
     Raises:
-        CorpusError: one of them is empty.
+        CorpusError: one of them is empty, or both have the same single image.
     """
-    sources, targets = (sample(listing(), job.images, job.seed) for listing in (source, target))
-    if not sources or not targets:
-        raise CorpusError(
-            "fit needs images on both sides, got none of "
-            f"{job.target_dataset if sources else job.source_dataset}; the column `reason` "
-            "of its index says why they were refused"
-        )
-    return sources, targets
+    drawn = disjoint_samples(source(), target(), job.images, job.seed)
+    for dataset, listing, places in zip(
+        (job.source_dataset, job.target_dataset), (source, target), drawn, strict=True
+    ):
+        if next(iter(listing()), None) is None:
+            raise CorpusError(
+                f"fit needs images on both sides, got none of {dataset}; the column `reason` "
+                "of its index says why they were refused"
+            )
+        if not places:
+            raise CorpusError(
+                "an unpaired fit needs different images on both sides, got one image alone; "
+                "give more, or set fit.pairing to paired"
+            )
+    return drawn
 
 
 def _draw_pairs(

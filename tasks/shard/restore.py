@@ -15,7 +15,7 @@ from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
 from dot_kernels.restorers import Restorer
 from tasks.config import Run
-from tasks.io.catalogue import by_shard, sample
+from tasks.io.catalogue import by_shard, disjoint_samples, sample
 from tasks.io.draws import generator_of
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode
@@ -132,7 +132,12 @@ def _wanted(run: Run, clean: str, dataset: str) -> dict[str, tuple[int, tuple[st
     """Return for every shard how many images to restore, and their keys if not all of them."""
     if dataset == run.config.restored_name:
         return {shard: (images, None) for shard, images in run.workspace.shards(clean).items()}
-    places = sample(run.workspace.keys(clean), run.config.fit.images, run.config.fit.seed)
+    images, seed = run.config.fit.images, run.config.fit.seed
+    if run.config.pairing == "unpaired":  # natural images that the other side does not use
+        first, second = run.workspace.keys(clean), run.workspace.keys(clean)
+        places, _ = disjoint_samples(first, second, images, seed)
+    else:
+        places = sample(run.workspace.keys(clean), images, seed)
     return {shard: (len(keys), tuple(keys)) for shard, keys in by_shard(places).items()}
 
 

@@ -2,7 +2,7 @@
 
 from tasks.io.catalogue.catalogue import Catalogue, Known, Place
 from tasks.io.catalogue.join import counterparts
-from tasks.io.catalogue.sampling import by_shard, sample
+from tasks.io.catalogue.sampling import by_shard, disjoint_samples, sample
 from tasks.io.catalogue.shard_list import ShardEntry, read_shards, write_catalogue
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ShardEntry",
     "by_shard",
     "counterparts",
+    "disjoint_samples",
     "read_shards",
     "sample",
     "write_catalogue",

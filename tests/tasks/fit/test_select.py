@@ -63,11 +63,30 @@ def test_paired_takes_few_pairs_when_told_to():
     assert (selection.pairing, chosen(selection.target)) == ("paired", names(2))
 
 
-def test_unpaired_ignores_shared_keys_when_told_to():
+def test_an_unpaired_choice_has_no_key_on_both_sides():
     selection = draw_selection(listing(names(30)), listing(names(50)), job("unpaired", images=40))
+    sources, targets = set(chosen(selection.source)), set(chosen(selection.target))
     assert selection.pairing == "unpaired"
-    assert len(chosen(selection.source)) == 30
-    assert len(chosen(selection.target)) == 40
+    assert not sources & targets
+    assert sources | targets == set(names(50))
+    assert {len(sources), len(targets)} <= {24, 25, 26}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_as_many_as_are_wanted_are_drawn_where_there_are_so_many(seed):
+    rng = np.random.default_rng(seed)
+    source, target = (set(rng.choice(names(60), rng.integers(20, 60), False)) for _ in "st")
+    selection = draw_selection(listing(source), listing(target), job("unpaired", 10, seed))
+    sources, targets = set(chosen(selection.source)), set(chosen(selection.target))
+    assert sources <= source
+    assert targets <= target
+    assert not sources & targets
+    assert len(sources) == len(targets) == 10
+
+
+def test_a_single_image_is_too_few_for_an_unpaired_choice():
+    with pytest.raises(CorpusError, match="different images on both sides, got one image alone"):
+        draw_selection(listing(names(1)), listing(names(1)), job("unpaired"))
 
 
 def test_pairs_that_are_asked_for_and_not_there_are_told_with_examples():
@@ -95,9 +114,9 @@ def test_the_sample_does_not_depend_on_sharding(pairing):
 def test_a_key_is_drawn_alike_in_every_corpus():
     few = draw_selection(listing(names(50)), listing(names(50, "other")), job(images=10))
     more = draw_selection(
-        listing(names(50) + names(50, "z")), listing(names(50)), job("unpaired", images=10)
+        listing(names(50) + names(50, "z")), listing(names(9)), job("unpaired", images=10)
     )
-    kept = [key for key in chosen(more.source) if key.startswith("k")]
+    kept = [key for key in chosen(more.source) if key in names(50)[9:]]
     assert set(kept) <= set(chosen(few.source))
 
 

@@ -136,6 +136,27 @@ def test_natural_images_of_their_own_are_restored_too_for_the_fit(restored, phot
     assert run.select().pairing == "paired"
 
 
+def test_ten_natural_and_ten_other_degraded_images_are_the_protocol_of_the_paper(
+    restored, photographs, tmp_path, write_images, pixels
+):
+    """Two disjoint sets of natural images; nothing that is evaluated is fitted on."""
+    natural = write_images(tmp_path / "natural", {f"n{i:02d}.png": pixels(i) for i in range(30)})
+    run = restored(
+        corpora={"reference": photographs["natural"], "natural": natural},
+        fit={"images": 10, "pairing": "unpaired"},
+    )
+    sources = {key for key, _ in run.workspace.keys("run.source")}
+    assert len(sources) == 10
+    run.fit()
+    selection = run.select()
+    assert selection.pairing == "unpaired"
+    assert {key for keys in selection.source.values() for key in keys} == sources
+    targets = {key for keys in selection.target.values() for key in keys}
+    assert len(targets) == 10
+    assert not sources & targets
+    assert sources | targets <= {key for key, _ in run.workspace.keys("natural")}
+
+
 def test_a_clean_image_damaged_behind_its_header_is_a_row(restored, tmp_path, pixels, write_images):
     files = {"a.png": pixels(0), "b.jpg": encode(pixels(1), "jpeg")[:-200], "c.png": pixels(2)}
     folder = write_images(tmp_path / "clean", files)
