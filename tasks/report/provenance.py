@@ -17,12 +17,16 @@ from tasks.report.pages import Fact, as_text, counted
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
-    "source_condition": "condition number of the source covariance, ridge included",
+    "source_condition": "condition number of the source covariance, before the ridge",
     "source_rank": "numerical rank of the source covariance",
-    "largest_gain": "largest singular value of the map",
-    "push_forward_error": "distance of the mapped covariance to the target's, relative",
+    "largest_gain": "by how much the map can amplify an error: its cost in robustness",
+    "push_forward_error": "distance of the mapped covariance to the target's, relative; a few "
+    "wide directions decide it",
+    "variance_reached_median": "share of the natural variance that mapped patches have in a "
+    "direction: the median",
+    "variance_reached_least": "the same in the worst direction",
     "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
-    "gelbrich_after": "the same after the map",
+    "gelbrich_after": "the same after the map, of patches one by one",
     "map_standard_error": "jackknife over images, 1 = no better known than doing nothing",
     "ridge": "share of the mean variance added to every direction",
     "source_count": "latent patches of restored images",
