@@ -6,7 +6,6 @@ Axes: d features of one latent patch; r directions along which the target is not
 T is the matrix of the map and Σ_w the covariance of its noise.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +15,15 @@ from torch import Tensor
 
 from dot_kernels.gelbrich import gaussian_distance
 from dot_kernels.moments import GaussianMoments
-from dot_kernels.spd import CONDITION_LIMIT, ROUNDING_LIMIT, Spectrum
+from dot_kernels.spd import (
+    CONDITION_LIMIT,
+    ROUNDING_LIMIT,
+    Spectrum,
+    condition,
+    eigenvalues,
+    filled,
+    spectrum,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +62,8 @@ class TransportDiagnostics:
 
 
 def diagnose(
-    moments: tuple[GaussianMoments, GaussianMoments],
-    spectra: Sequence[Spectrum],
+    source: GaussianMoments,
+    target: GaussianMoments,
     matrix: Float64[Tensor, "d d"],
     noise: Float64[Tensor, "d d"] | None,
     ridge: float,
@@ -64,31 +71,36 @@ def diagnose(
     """Diagnostics of a solved map.
 
     Args:
-        moments: of source and target.
-        spectra: of their covariances.
+        source: moments that the map was solved for.
+        target: the same.
         matrix: T.
         noise: Σ_w; None for the deterministic map.
         ridge: what the map was solved with.
     """
-    source, target = moments
     covariances = source.covariance(), target.covariance()
+    variances = eigenvalues(covariances[0])
     mapped = mapped_covariance(matrix, noise, covariances[0])
-    reached = variance_reached(mapped, spectra[1])
+    reached = variance_reached(mapped, spectrum(covariances[1]))
     error = (mapped - covariances[1]).norm() / covariances[1].norm()
     return TransportDiagnostics(
         branch="deterministic" if noise is None else "stochastic",
         ridge=ridge,
         source_count=source.count,
         target_count=target.count,
-        source_condition=spectra[0].condition,
-        source_rank=spectra[0].rank(CONDITION_LIMIT),
-        largest_gain=float(torch.linalg.matrix_norm(matrix, ord=2)),
+        source_condition=condition(variances),
+        source_rank=int(filled(variances, CONDITION_LIMIT).sum()),
+        largest_gain=_spectral_norm(matrix, symmetric=noise is None),
         push_forward_error=float(error),
         variance_reached_median=float(reached.median()),
         variance_reached_least=float(reached.min()),
         gelbrich_before=gaussian_distance(source.mean, covariances[0], target.mean, covariances[1]),
         gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, covariances[1]),
     )
+
+
+def _spectral_norm(matrix: Float64[Tensor, "d d"], *, symmetric: bool) -> float:
+    values = torch.linalg.eigvalsh(matrix).abs() if symmetric else torch.linalg.svdvals(matrix)
+    return float(values.max())
 
 
 def mapped_covariance(
@@ -110,6 +122,6 @@ def variance_reached(covariance: Float64[Tensor, "d d"], target: Spectrum) -> Fl
         covariance: that of the patches.
         target: the spectrum of the target's covariance.
     """
-    filled = target.filled(ROUNDING_LIMIT)
-    vectors = target.vectors[:, filled]  # (d, r)
-    return (vectors * (covariance @ vectors)).sum(dim=0) / target.values[filled]
+    kept = filled(target.values, ROUNDING_LIMIT)
+    vectors = target.vectors[:, kept]  # (d, r)
+    return (vectors * (covariance @ vectors)).sum(dim=0) / target.values[kept]

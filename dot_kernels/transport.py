@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from dot_kernels.diagnostics import TransportDiagnostics, diagnose, mapped_covariance
 from dot_kernels.moments import GaussianMoments
-from dot_kernels.spd import CONDITION_LIMIT, ROUNDING_LIMIT, Spectrum, spectrum
+from dot_kernels.spd import CONDITION_LIMIT, ROUNDING_LIMIT, eigenvalues, filled, spectrum
 
 DEFAULT_RIDGE = 1e-5
 """Added to the variance of every direction that is not empty, as a share of the mean variance
@@ -86,42 +86,50 @@ def solve_transport(
         ValueError: the dimensions differ, a side has no more patches than dimensions,
             does not vary or is not finite, or the ridge is negative.
     """
+    matrix, noise = solve_map(source, target, ridge=ridge)
+    diagnostics = diagnose(source, target, matrix, noise, ridge)
+    return TransportOperator(matrix, source.mean, target.mean, noise, diagnostics)
+
+
+def solve_map(
+    source: GaussianMoments, target: GaussianMoments, *, ridge: float
+) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"] | None]:
+    """T and Σ_w of ``solve_transport``, whose arguments and errors it has, without diagnostics.
+
+    Σ_w is None where no direction of the source is empty.
+    """
     source.require_same_dimension(target)
     if ridge < 0:
         raise ValueError(f"ridge must be at least 0, got {ridge}")
     covariances = _checked_covariance(source, "source"), _checked_covariance(target, "target")
-    sides = (
-        _Side.of(covariances[0], ridge, CONDITION_LIMIT),
-        _Side.of(covariances[1], ridge, ROUNDING_LIMIT),
-    )
-    matrix, noise = _solve(*sides)
-    diagnostics = diagnose(
-        (source, target), [side.spectrum for side in sides], matrix, noise, ridge
-    )
-    return TransportOperator(matrix, source.mean, target.mean, noise, diagnostics)
+    start = _Side.of(covariances[0], ridge, CONDITION_LIMIT)
+    goal = _Side.of(covariances[1], ridge, ROUNDING_LIMIT)
+    left, values, right = torch.linalg.svd(goal.factor.mT @ start.factor)
+    if start.is_full:
+        matrix = start.divide(goal.factor @ left @ right[: len(left)])
+        return (matrix + matrix.mT) / 2, None
+    rank = int((values > len(left) * torch.finfo(values.dtype).eps * values[0]).sum())
+    matrix = start.divide(goal.factor @ left[:, :rank] @ right[:rank])
+    unexplained = goal.factor @ left[:, rank:]  # a factor, so that rounding keeps it positive
+    return matrix + _empty_on_both(start, goal), unexplained @ unexplained.mT
 
 
 class _Side(NamedTuple):
     """The covariance Σ of source or target, apart from its empty directions."""
 
-    spectrum: Spectrum
-    """Of the covariance as it was measured, without the ridge."""
-    filled: Bool[Tensor, "d"]
-    """Which of its directions are not empty."""
     factor: Float64[Tensor, "d r"]
     """F with F Fᵀ = Σ, the ridge included: triangular (Cholesky) where no direction is empty,
     else the eigenvectors of the others, each as long as its standard deviation."""
 
     @classmethod
     def of(cls, covariance: Float64[Tensor, "d d"], ridge: float, limit: float) -> "_Side":
-        measured = spectrum(covariance)
-        filled = measured.filled(limit)
         added = ridge * covariance.trace() / len(covariance)
-        if bool(filled.all()):
+        if bool(filled(eigenvalues(covariance), limit).all()):
             widened = covariance + added * torch.eye(len(covariance)).to(covariance)
-            return cls(measured, filled, torch.linalg.cholesky(widened))
-        deviations = (measured.values[filled] + added).sqrt()
-        return cls(measured, filled, measured.vectors[:, filled] * deviations)
+            return cls(torch.linalg.cholesky(widened))
+        found = spectrum(covariance)
+        kept = filled(found.values, limit)
+        return cls(found.vectors[:, kept] * (found.values[kept] + added).sqrt())
 
     @property
     def is_full(self) -> bool:
@@ -138,25 +146,15 @@ class _Side(NamedTuple):
         return matrix @ (self.factor / self.factor.square().sum(dim=0)).mT
 
 
-def _solve(
-    source: _Side, target: _Side
-) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"] | None]:
-    """T and Σ_w of ``solve_transport``; Σ_w is None where the source is full."""
-    left, values, right = torch.linalg.svd(target.factor.mT @ source.factor)
-    rounding = len(left) * torch.finfo(values.dtype).eps
-    rank = len(left) if source.is_full else int((values > rounding * values[0]).sum())
-    matrix = source.divide(target.factor @ left[:, :rank] @ right[:rank])
-    if source.is_full:
-        return (matrix + matrix.mT) / 2, None
-    unexplained = target.factor @ left[:, rank:]  # a factor, so that rounding keeps it positive
-    return matrix + _empty_on_both(source, target), unexplained @ unexplained.mT
-
-
 def _empty_on_both(source: _Side, target: _Side) -> Float64[Tensor, "d d"]:
     """The projection on the directions that are empty in the source and in the target."""
-    first, second = (side.spectrum.vectors[:, side.filled] for side in (source, target))
+    if target.is_full:
+        return torch.zeros(len(target.factor), len(target.factor)).to(target.factor)
+    first, second = (
+        side.factor / side.factor.norm(dim=0) for side in (source, target)
+    )  # orthonormal columns
     either = spectrum(first @ first.mT + second @ second.mT)
-    empty = either.vectors[:, ~either.filled(CONDITION_LIMIT)]
+    empty = either.vectors[:, ~filled(either.values, CONDITION_LIMIT)]
     return empty @ empty.mT
 
 

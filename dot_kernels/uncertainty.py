@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from dot_kernels.moments import GaussianMoments, merge
-from dot_kernels.transport import solve_transport
+from dot_kernels.transport import solve_map
 
 
 def map_standard_error(
@@ -41,7 +41,7 @@ def map_standard_error(
     sides = (_leaving_one_out(side, count) for side in (source, target))
     for left_source, left_target in zip(*sides, strict=True):
         try:
-            maps.append(solve_transport(left_source, left_target, ridge=ridge).matrix)
+            maps.append(solve_map(left_source, left_target, ridge=ridge)[0])
         except ValueError:  # too few patches, or only equal ones, are left
             return None
     stacked = torch.stack(maps)  # (count, d, d)
