@@ -8,11 +8,15 @@ from prefect import Task
 from flows.runners.choice import computing, copying, gathering
 from flows.runners.lanes import Lanes
 from flows.steps.reports import StepReport, StepRun
+from flows.steps.screen import screen
 from flows.steps.steps import run_step
 from tasks.config import Run
 from tasks.config.compute import Compute
+from tasks.io.ledger import Ledger
 from tasks.jobs import Job, Planned
+from tasks.jobs.policy import logger
 from tasks.pipeline import Needs, Step, Verb, steps_of
+from tasks.upkeep.changes import change_of
 
 FLOWS: dict[Verb, str] = {
     "shard": "shard-corpus",
@@ -57,7 +61,8 @@ def do_step(run: Run, step: Step) -> StepReport | None:
                 _do(step.work, unit.job)
         return None
     fingerprints = dict[str, str]()
-    units: Iterable[Planned] = _noted(step.plan(), fingerprints)
+    planned = _explained(step.plan(), step.name, run.workspace.ledger)
+    units: Iterable[Planned] = _noted(planned, fingerprints)
     total = None
     if step.needs != "files":  # of which there may be more than memory holds
         units = list(units)
@@ -81,3 +86,18 @@ def _noted(units: Iterable[Planned], fingerprints: dict[str, str]) -> Iterator[P
     for unit in units:
         fingerprints[unit.unit] = unit.fingerprint
         yield unit
+
+
+def _explained(units: Iterable[Planned], step: str, ledger: Ledger) -> Iterator[Planned]:
+    """The units; the first that replaces what was there tells what has changed since."""
+    rest = iter(units)
+    for unit in rest:
+        old = [] if unit.job is None else [each for each in unit.job.targets() if each.replaces]
+        if old:
+            line = f"{step} is made again: {change_of(old[0], ledger)}"
+            logger().info("%s", line)
+            screen.get().say(line)
+        yield unit
+        if old:
+            break
+    yield from rest

@@ -31,6 +31,9 @@ class Screen(Protocol):
     def finish(self, note: str) -> None:
         """Show that the step has ended, with a note on how."""
 
+    def say(self, line: str) -> None:
+        """Show a line beside the bars."""
+
 
 class Silence:
     """Shows nothing, because a worker has no terminal."""
@@ -42,6 +45,9 @@ class Silence:
         """Do nothing."""
 
     def finish(self, note: str) -> None:
+        """Do nothing."""
+
+    def say(self, line: str) -> None:
         """Do nothing."""
 
 
@@ -80,6 +86,10 @@ class Bars:
         self._progress.stop_task(self._task)
         self._progress.refresh()
         self._task = None
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(line, highlight=False, markup=False)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -20,8 +20,7 @@ _MEANINGS = {
     "source_condition": "condition number of the source covariance, before the ridge",
     "source_rank": "numerical rank of the source covariance",
     "largest_gain": "by how much the map can amplify an error: its cost in robustness",
-    "push_forward_error": "distance of the mapped covariance to the target's, relative; a few "
-    "wide directions decide it",
+    "push_forward_error": "relative error of the mapped covariance, of its widest directions",
     "variance_reached_median": "share of the natural variance that mapped patches have in a "
     "direction: the median",
     "variance_reached_least": "the same in the worst direction",

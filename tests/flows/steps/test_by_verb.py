@@ -6,8 +6,9 @@ import pytest
 
 from flows.steps import by_verb
 from flows.steps.by_verb import do_step
+from flows.steps.screen import Silence
 from tasks.config.compute import Compute
-from tasks.jobs import Planned
+from tasks.jobs import Planned, Target
 from tasks.pipeline import Closing, Step
 
 
@@ -33,7 +34,7 @@ def run():
         name="run",
         shards=SimpleNamespace(max_bad_fraction=0.05),
     )
-    return SimpleNamespace(config=config)
+    return SimpleNamespace(config=config, workspace=SimpleNamespace(ledger="the ledger"))
 
 
 def units(*names):
@@ -72,6 +73,18 @@ def test_a_step_is_prepared_before_it_is_planned(run, done):
     prepare = lambda: done.append("prepared")  # noqa: E731
     assert do_step(run, Step("retire", "shard", plan, done.append, prepare=prepare)) is None
     assert done == ["prepared", "planned"]
+
+
+def test_units_that_are_made_again_say_once_what_has_changed(run, done, monkeypatch):
+    said = []
+    monkeypatch.setattr(by_verb, "change_of", lambda target, _: f"{target.artifact} changed")
+    monkeypatch.setattr(Silence, "say", lambda _, line: said.append(line))
+    job = SimpleNamespace(targets=lambda: [Target(artifact="a", fingerprint="f", replaces=True)])
+    fresh = SimpleNamespace(targets=lambda: [Target(artifact="b", fingerprint="f")])
+    plan = [Planned(str(i), 1, each) for i, each in enumerate([None, fresh, job, job])]
+    do_step(run, Step("shard natural", "shard", lambda: plan, None, "network"))
+    assert said == ["shard natural is made again: a changed"]
+    assert done == ["0", "1", "2", "3", 4]
 
 
 def test_the_only_job_of_a_step_is_done_at_once(run, done):

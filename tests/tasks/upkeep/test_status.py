@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError
 import pytest
 from PIL import Image
 
+from dot_kernels import KERNEL_VERSION
 from tasks.fit.select import plan_selection
 from tasks.io.errors import TooManyBadImages
 from tasks.jobs import note_failure, settle
@@ -49,6 +50,14 @@ def test_of_a_finished_run_nothing_is_missing(finished):
     assert {name: step.done for name, step in status.items()} == STEPS
     for step in status.values():
         assert (step.missing, step.stale, step.failed, step.note) == (0, 0, 0, "")
+
+
+def test_a_workspace_of_other_kernels_is_out_of_date_and_says_why(finished, monkeypatch):
+    monkeypatch.setattr("tasks.io.ledger.fingerprints.KERNEL_VERSION", KERNEL_VERSION + 1)
+    status = status_of(finished)
+    for name in ("shard reference", "shard run"):
+        assert status[name].stale == 3
+        assert status[name].reasons == {"the kernels of this software changed": 3}
 
 
 def test_before_anything_is_done_later_steps_wait_for_earlier_ones(started):

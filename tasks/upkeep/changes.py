@@ -1,0 +1,83 @@
+"""Changes: an artifact that is to be made again goes in; what has changed since comes out."""
+
+from itertools import islice
+from typing import Any
+
+from tasks.io.errors import DotpipeError
+from tasks.io.ledger import Ledger, Record
+from tasks.jobs import Target
+
+SAMPLE = 5
+"""Records that are read of each step to say why it is out of date: one request each."""
+
+_NAMES = {
+    "alphas": "the curve's alphas",
+    "chosen": "the images that the fit chooses",
+    "clean": "the clean shard",
+    "config": "the configuration",
+    "features": "the weights or network of the features",
+    "files": "the corpus's files",
+    "forgotten": "the forgotten keys",
+    "images": "the number of images, or the images",
+    "keys": "the images that the fit chooses",
+    "limits": "shards.max_pixels or shards.max_bytes",
+    "lpips": "the weights or network of LPIPS",
+    "match": "the reference's images",
+    "operator": "the operator",
+    "page": "this software's page",
+    "path": "the corpus's path",
+    "reference": "the reference",
+    "restorer": "the restorer or its weights",
+    "scores": "the metrics of some shards",
+    "shard": "the shard's images",
+    "shards": "the shards",
+    "source": "the restored images' moments or index",
+    "summary": "the fidelity table",
+    "target": "the natural images' moments or index",
+}
+"""Names of inputs of fingerprints in words, where the name itself does not say what it is."""
+
+
+def change_of(target: Target, ledger: Ledger) -> str:
+    """Return in words which inputs have changed since an artifact was made.
+
+    An operator or table with a new name is compared with the one beside it that differs least.
+    """
+    found = [_inputs(record, ledger) for record in _before(target, ledger)]
+    changes = [
+        [
+            _told(name, before.get(name), target.inputs.get(name))
+            for name in sorted(set(before) | set(target.inputs))
+            if before.get(name) != target.inputs.get(name)
+        ]
+        for before in found
+        if before is not None
+    ]
+    if found and not changes:
+        return "its record cannot be read"
+    fewest = min(changes, key=len, default=["it"])
+    return f"{', '.join(fewest) or 'the kernels of this software'} changed"
+
+
+def _before(target: Target, ledger: Ledger) -> list[Record]:
+    """Return the records of a target's artifact; if it has none, some of those in its folder."""
+    folder = ledger.survey(target.artifact.rpartition("/")[0])
+    beside = (record for name in folder.artifacts() for record in folder.records(name))
+    return folder.records(target.artifact) or list(islice(beside, SAMPLE))
+
+
+def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
+    """Return what an artifact was made from; None if its record is damaged, or just withdrawn."""
+    try:
+        found: dict[str, Any] = dict(ledger.facts(record)["inputs"])
+    except (OSError, ValueError, LookupError, TypeError, DotpipeError):
+        return None
+    return found
+
+
+def _told(name: str, before: Any, after: Any) -> str:
+    """Return an input in words, with its values before and now where they are short."""
+    values = (before, after)
+    plain = all(isinstance(value, str | int | float | None) for value in values)
+    short = plain and all(len(str(value)) <= 24 for value in values)
+    return f"{_NAMES.get(name, name)}{f' ({before} → {after})' if short else ''}"
