@@ -4,15 +4,16 @@ Also where a restorer's checkpoint lies, and what identifies it in fingerprints.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from dot_kernels.degradations import Degradation, Noise, total_downscaling
-from dot_kernels.restorers import Restorer, bicubic
+from dot_kernels.degradations import Degradation, GaussianBlur, Noise, total_downscaling
+from dot_kernels.restorers import Restorer, bicubic, smooth
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
@@ -25,6 +26,22 @@ class Bicubic(Section):
     """Bicubic interpolation back to the clean image's size."""
 
     kind: Literal["bicubic"]
+
+
+class GaussianSmoother(Section):
+    """Gaussian blur of the degraded image, then bicubic interpolation to the clean one's size."""
+
+    kind: Literal["gaussian-blur"]
+    size: int
+    """Weights of the Gaussian along an axis: odd, at most 255. Their sum is 1, and borders are
+    reflected."""
+    sigma: float
+    """Standard deviation of the Gaussian in pixels of the degraded image, above 0."""
+
+    @model_validator(mode="after")
+    def _the_blur_is_one(self) -> "GaussianSmoother":
+        GaussianBlur(size=self.size, sigma=self.sigma)  # has the rules
+        return self
 
 
 class NonLocalMeans(Section):
@@ -49,7 +66,9 @@ class SpandrelCheckpoint(Section):
     """Digest that the file must have; not checked when left out."""
 
 
-RestorerSpec = Annotated[Bicubic | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")]
+RestorerSpec = Annotated[
+    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")
+]
 """The section ``restore`` of a configuration."""
 
 
@@ -105,6 +124,8 @@ def load_restorer(
     match spec:
         case Bicubic():
             return bicubic
+        case GaussianSmoother(size=size, sigma=sigma):
+            return partial(smooth, size=size, sigma=sigma)
         case NonLocalMeans():
             return _non_local_means(spec)
         case SpandrelCheckpoint():

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from skimage.restoration import denoise_nl_means
 from torch.nn import functional
+from torchvision.transforms.functional import gaussian_blur
 
 import tasks.shard.restore
-from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
+from dot_kernels.degradations import Downscale, GaussianBlur, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
 from tasks.config import Run
 from tasks.io.draws import generator_of
@@ -19,7 +20,12 @@ from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
 from tasks.io.images.pixels import to_tensor
-from tasks.io.networks.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
+from tasks.io.networks.restorers import (
+    GaussianSmoother,
+    NonLocalMeans,
+    SpandrelCheckpoint,
+    load_restorer,
+)
 from tasks.io.shards import read_members
 from tasks.shard.restore import degrade_and_restore, plan_restoration
 
@@ -169,9 +175,77 @@ def test_a_second_run_restores_nothing_and_another_sigma_everything(restored):
     run = restored()
     planned = plan_restoration(run.opened, "reference", "run")
     assert [unit.job for unit in planned] == [None, None, None]
-    other = run.config.model_copy(update={"degrade": (Noise(sigma=0.2),)})
+    for noise in (Noise(sigma=0.2), Noise(sigma=0.1, seed=1)):
+        other = run.config.model_copy(update={"degrade": (noise,)})
+        planned = plan_restoration(Run(other, run.workspace), "reference", "run")
+        assert all(unit.job is not None for unit in planned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel": "bilinear"},
+        {"kernel": "area"},
+        {"rounding": True},
+    ],
+)
+def test_another_way_of_downscaling_restores_everything_again(restored, change):
+    run = restored(degrade=[{"kind": "downscale", "factor": 2}])
+    other = run.config.model_copy(update={"degrade": (Downscale(factor=2, **change),)})
     planned = plan_restoration(Run(other, run.workspace), "reference", "run")
     assert all(unit.job is not None for unit in planned)
+
+
+def test_another_smoother_restores_everything_again(restored):
+    smoother = {"kind": "gaussian-blur", "size": 5, "sigma": 1.0}
+    run = restored(restore=smoother)
+    for change in ({"size": 7}, {"sigma": 2.0}, {}):
+        other = GaussianSmoother(**(smoother | change))
+        other_run = Run(run.config.model_copy(update={"restore": other}), run.workspace)
+        planned = plan_restoration(other_run, "reference", "run")
+        assert [unit.job is not None for unit in planned] == [bool(change)] * 3
+
+
+def test_the_seed_of_noise_gives_every_image_other_noise(pixels):
+    clean = to_tensor([pixels(0)])[0]
+    first, default, other = (
+        degrade_and_restore(clean, (noise,), lambda degraded, _: degraded, "k")
+        for noise in (Noise(sigma=0.1), Noise(sigma=0.1, seed=0), Noise(sigma=0.1, seed=5))
+    )
+    assert torch.equal(first, default)
+    assert float((other - clean).std()) == pytest.approx(0.1, rel=0.1)  # 2,304 numbers: 1.5 %
+    together = torch.stack([other - clean, first - clean]).flatten(1)
+    assert abs(float(torch.corrcoef(together)[0, 1])) < 5 / 2304**0.5  # five standard errors
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_a_blurred_image_comes_back_in_its_size_and_in_its_place(pixels, stride):
+    """Off by half a pixel, the smooth image would change by the tenfold."""
+    rows, columns = torch.meshgrid(torch.arange(50.0), torch.arange(61.0), indexing="ij")
+    planes = [(rows / a).sin() * (columns / 9).cos() for a in (8, 10, 12)]
+    clean = 0.5 + 0.3 * torch.stack(planes)
+    steps = (GaussianBlur(size=5, sigma=0.6, stride=stride),)
+    found = degrade_and_restore(clean, steps, bicubic, "k")
+    assert found.shape == clean.shape
+    errors = (found - clean)[:, 8:-8, 8:-8]
+    shifted = (clean - clean.roll(1, dims=2))[:, 8:-8, 8:-8]
+    assert float(errors.square().mean()) < float(shifted.square().mean()) / 100
+
+
+def test_an_image_smaller_than_its_blur_is_restored_all_the_same(restored, tmp_path, write_images):
+    folder = write_images(tmp_path / "small", {"a.png": np.full((8, 9, 3), 90, np.uint8)})
+    blur = {"kind": "gaussian-blur", "size": 31, "sigma": 4.0, "stride": 16}
+    run = restored(corpora={"reference": folder}, degrade=[blur])
+    np.testing.assert_array_equal(images_of(run)["a"], np.full((8, 9, 3), 90, np.uint8))
+
+
+def test_the_smoother_is_a_gaussian_blur_of_the_degraded_image(pixels):
+    clean, noise = to_tensor([pixels(0)])[0], (Noise(sigma=0.1),)
+    spec = GaussianSmoother(kind="gaussian-blur", size=5, sigma=1.0)
+    found = degrade_and_restore(clean, noise, load_restorer(spec, "cpu"), "k")
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    expected = gaussian_blur(degraded, [5, 5], [1.0, 1.0]).clamp(0, 1)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_missing_checkpoint_is_told_with_the_field_that_names_it(restored, tmp_path):
