@@ -1,6 +1,7 @@
 """Restored images made from clean ones: seeded by key, of the clean image's size."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -262,6 +263,74 @@ def test_a_file_that_is_no_checkpoint_is_told(tmp_path):
     spec = SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
     with pytest.raises(WeightsMissing, match="must be a checkpoint that spandrel recognises"):
         load_restorer(spec, "cpu")
+
+
+@pytest.fixture
+def convolutions(tmp_path):
+    """Writes a small network that spandrel takes for DnCNN; FFDNet and FDnCNN have such tensors."""
+
+    def write(channels_in, channels_out, scale=0.05):
+        from safetensors.torch import save_file
+
+        rng, widths = torch.Generator().manual_seed(1), [channels_in, *[4] * 7, channels_out]
+        tensors = {}
+        for number, (wide, next_wide) in enumerate(pairwise(widths)):
+            weight = scale * torch.randn(next_wide, wide, 3, 3, generator=rng)
+            tensors[f"model.{2 * number}.weight"] = weight
+            tensors[f"model.{2 * number}.bias"] = scale * torch.randn(next_wide, generator=rng)
+        path = tmp_path / f"{channels_in}-{channels_out}.safetensors"
+        save_file(tensors, path)
+        return SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("channels", "found"),
+    [
+        ((13, 12), "12 channels in and 12 out"),  # FFDNet for colour
+        ((5, 4), "4 channels in and 4 out"),  # FFDNet for grey
+        ((6, 6), "6 channels in and 6 out"),
+        ((4, 1), "3 channels in and 1 out"),
+        ((1, 3), "channels in and 3 out"),
+    ],
+)
+def test_a_network_that_is_none_from_image_to_image_is_told_with_what_was_found(
+    convolutions, channels, found
+):
+    with pytest.raises(WeightsMissing, match=rf"RGB image to another.*takes for DnCNN.*{found}"):
+        load_restorer(convolutions(*channels), "cpu")
+
+
+def test_a_network_for_grey_images_restores_plane_by_plane(pixels, convolutions):
+    clean, noise = to_tensor([pixels(0, 15, 20)])[0], (Noise(sigma=0.1),)
+    restorer = load_restorer(convolutions(1, 1), "cpu")
+    found = degrade_and_restore(clean, noise, restorer, "k")
+    assert found.shape == clean.shape
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    planes = [restorer(plane.expand(3, -1, -1), noise)[0] for plane in degraded]
+    torch.testing.assert_close(found, torch.stack(planes))
+    assert not torch.equal(found, degraded.clamp(0, 1))
+
+
+def test_a_network_whose_output_has_another_size_than_it_says_is_told(
+    pixels, convolutions, monkeypatch
+):
+    from spandrel import ImageModelDescriptor
+
+    restorer = load_restorer(convolutions(3, 3), "cpu")
+    monkeypatch.setattr(ImageModelDescriptor, "__call__", lambda _, image: image[:, :, 2:])
+    with pytest.raises(ConfigurationError, match=r"24×32 pixels of 24×32, got .*\(3, 22, 32\)"):
+        degrade_and_restore(to_tensor([pixels(0)])[0], (Noise(sigma=0.1),), restorer, "k")
+
+
+def test_a_network_that_is_told_the_noise_level_is_refused_at_another_than_spandrels(
+    pixels, convolutions
+):
+    clean, restorer = to_tensor([pixels(0, 15, 20)])[0], load_restorer(convolutions(4, 3), "cpu")
+    degrade_and_restore(clean, (Noise(sigma=15 / 255),), restorer, "k")
+    with pytest.raises(ConfigurationError, match=r"sigma 0\.196, got one that is told .* 15/255"):
+        degrade_and_restore(clean, (Noise(sigma=50 / 255),), restorer, "k")
 
 
 def test_a_checkpoint_with_another_digest_is_told_with_both(tmp_path):
