@@ -31,6 +31,9 @@ class Screen(Protocol):
     def finish(self, note: str) -> None:
         """Show that the step has ended, with a note on how."""
 
+    def warn(self, sentence: str) -> None:
+        """Show a sentence; the same one is shown once only."""
+
 
 class Silence:
     """Shows nothing, because a worker has no terminal."""
@@ -42,6 +45,9 @@ class Silence:
         """Do nothing."""
 
     def finish(self, note: str) -> None:
+        """Do nothing."""
+
+    def warn(self, sentence: str) -> None:
         """Do nothing."""
 
 
@@ -59,6 +65,7 @@ class Bars:
             console=console,
         )
         self._task: TaskID | None = None
+        self._told = set[str]()
 
     def begin(self, step: str, total: int | None) -> None:
         """Add a bar for a step."""
@@ -80,6 +87,12 @@ class Bars:
         self._progress.stop_task(self._task)
         self._progress.refresh()
         self._task = None
+
+    def warn(self, sentence: str) -> None:
+        """Print a sentence above the bars."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
-from tasks.io.machine.devices import pick_device
+from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
@@ -96,6 +96,28 @@ def load_codec(
     with LOADING:
         tensors = locate_codec(spec, weights)[1]
         return _load_autoencoder(pick_device(device), spec, precision, tensors, digest(tensors))
+
+
+def precision_warning(spec: CodecSpec, device: str, precision: Precision) -> str | None:
+    """Return a sentence on a precision that makes the codec slow here; None if it does not.
+
+    Args:
+        spec: what the configuration says.
+        device: cpu, cuda, cuda:1, or auto.
+        precision: of the network's numbers.
+
+    Raises:
+        ConfigurationError: there is no such device.
+    """
+    if isinstance(spec, Pixel) or precision == "float32":
+        return None
+    slow = [device_label(each) for each in devices(device) if not computes_bfloat16(each)]
+    if not slow:
+        return None
+    return (
+        f"compute.precision is {precision}, for which {slow[0]} has no instructions: the codec may "
+        "take fifty times as long as in float32; write `precision: float32`"
+    )
 
 
 @cached_per_device(4)  # two codecs, in float32 too for what is not finite in bfloat16
