@@ -17,7 +17,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.nn import functional
 
 from dot_kernels.patches import Fold, fold_weights
 from dot_kernels.transport import TransportOperator
@@ -140,10 +139,42 @@ def _kernel(
 
 def _convolve(window: Float[Tensor, "b e h w"], kernel: _Kernel) -> Float[Tensor, "b c y x"]:
     """The rectangle of y × x outputs that depend on this window of the latents."""
-    blocks = functional.conv2d(window, kernel.weight, kernel.bias)
+    blocks = _convolve_exactly(window, kernel.weight, kernel.bias)
     batch, _, height, width = blocks.shape
     down, across = kernel.block
     blocks = blocks.view(batch, -1, down, across, height, width)  # (b, c, o, q, h, w)
     # Rows and columns of a block may be placed like this, because along each axis either
     # the block or the positions are one pixel long.
     return blocks.transpose(3, 4).reshape(batch, -1, down * height, across * width)
+
+
+def _convolve_exactly(
+    window: Float[Tensor, "b e s t"],
+    weight: Float[Tensor, "out e k l"],
+    bias: Float[Tensor, "out"],
+) -> Float[Tensor, "b out y x"]:
+    """``functional.conv2d``, but never in TF32, whatever the caller's settings are.
+
+    TF32 has ten bits, too few for a map with gains of tens, and torch's default for
+    convolutions on CUDA. The operator below ``conv2d`` takes the permission as an
+    argument, so that no setting of the process is changed, not even for a moment: other
+    threads keep theirs.
+    """
+    cudnn = torch.backends.cudnn
+    deterministic = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
+    convolved: Tensor = torch.ops.aten._convolution.default(
+        window,
+        weight,
+        bias,
+        stride=(1, 1),
+        padding=(0, 0),
+        dilation=(1, 1),
+        transposed=False,
+        output_padding=(0, 0),
+        groups=1,
+        benchmark=cudnn.benchmark,
+        deterministic=deterministic,
+        cudnn_enabled=cudnn.enabled,
+        allow_tf32=False,
+    )
+    return convolved

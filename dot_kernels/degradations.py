@@ -1,18 +1,20 @@
 """Degradations of clean images, to make the inputs of restorers.
 
-Axes: h and w image height and width, h2 and w2 those after downscaling. Images are
+Axes: h and w image height and width, h2 and w2 those of the degraded image. Images are
 float (3, h, w) in [0, 1]. Noise may leave this range: it is not clipped, because
-denoisers are trained on unclipped noise.
+denoisers are trained on unclipped noise. So may bicubic downscaling without rounding.
 """
 
+import hashlib
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -20,10 +22,14 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """White Gaussian noise; ``sigma`` is its standard deviation on the [0, 1] scale."""
+    """White Gaussian noise; ``sigma`` is its standard deviation on the [0, 1] scale.
+
+    ``seed`` and the generator of the image draw it together; another seed, other noise.
+    """
 
     kind: Literal["noise"] = "noise"
     sigma: float
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma <= 10:
@@ -32,14 +38,47 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downscale:
-    """Bicubic downscaling with anti-aliasing; both sides are divided by ``factor``."""
+    """Downscaling with anti-aliasing; both sides are divided by ``factor``.
+
+    ``kernel``: bicubic and bilinear interpolation, widened by the factor as in Pillow's
+    ``resize`` and torch's ``interpolate(antialias=True)``, or area, the mean of each
+    square of factor × factor pixels. ``rounding``: whether the small image is clipped to
+    [0, 1] and rounded to 8 bits, as it would be in a file.
+    """
 
     kind: Literal["downscale"] = "downscale"
     factor: int
+    kernel: Literal["bicubic", "bilinear", "area"] = "bicubic"
+    rounding: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.factor <= 16:
             raise ValueError(f"downscale factor must be in 2..16, got {self.factor}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianBlur:
+    """Convolution with a Gaussian of ``size`` × ``size`` weights whose sum is 1.
+
+    ``sigma`` is its standard deviation in pixels. Borders are continued by reflection
+    about the outermost pixels. ``stride``: every stride-th row and column is kept, the
+    first of each included, so that both sides are divided by it.
+    """
+
+    kind: Literal["gaussian-blur"] = "gaussian-blur"
+    size: int
+    sigma: float
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= 255 or self.size % 2 == 0:
+            raise ValueError(
+                f"size of a Gaussian blur must be odd and in 1..255 pixels, got {self.size}"
+            )
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma of a Gaussian blur must be above 0 pixels, got {self.sigma}")
+        if not 1 <= self.stride <= 16:
+            raise ValueError(f"stride of a Gaussian blur must be in 1..16, got {self.stride}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +93,17 @@ class Jpeg:
             raise ValueError(f"JPEG quality must be in 1..100, got {self.quality}")
 
 
-Degradation = Noise | Downscale | Jpeg
+Degradation = Noise | Downscale | GaussianBlur | Jpeg
+
+
+class SamplingGrid(NamedTuple):
+    """Where a degraded image's pixels lie on a side of the clean one, both in clean pixels.
+
+    The centre of pixel i is that of clean pixel ``first`` + i · ``spacing``.
+    """
+
+    spacing: int
+    first: float
 
 
 def degrade(
@@ -70,44 +119,122 @@ def degrade(
         generator: draws the noise; on the CPU.
 
     Raises:
-        ValueError: a side is no multiple of a downscaling factor.
+        ValueError: a side is no multiple of a downscaling factor or a stride.
         TypeError: a member of ``degradations`` is not a degradation.
     """
     for degradation in degradations:
         match degradation:
-            case Noise(sigma=sigma):
-                image = image + sigma * torch.randn(image.shape, generator=generator)
-            case Downscale(factor=factor):
-                image = _downscale(image, factor)
+            case Noise():
+                image = image + _drawn(degradation, image.shape, generator)
+            case Downscale():
+                image = _downscale(image, degradation)
+            case GaussianBlur():
+                image = blur(image, degradation)
             case Jpeg(quality=quality):
                 image = _compress(image, quality)
             case _:
                 raise TypeError(
-                    f"degradation must be Noise, Downscale or Jpeg, got {degradation!r}"
+                    "degradation must be Noise, Downscale, GaussianBlur or Jpeg, "
+                    f"got {degradation!r}"
                 )
     return image
 
 
+def sampling_grid(degradations: Sequence[Degradation]) -> SamplingGrid:
+    """Where the pixels of an image lie after the degradations, along either side.
+
+    A downscaled pixel lies in the middle of those it stands for; a stride keeps the first.
+    """
+    spacing, first = 1, 0.0
+    for degradation in degradations:
+        match degradation:
+            case Downscale(factor=factor):
+                first += spacing * (factor - 1) / 2
+                spacing *= factor
+            case GaussianBlur(stride=stride):
+                spacing *= stride
+    return SamplingGrid(spacing, first)
+
+
 def total_downscaling(degradations: Sequence[Degradation]) -> int:
     """A side of a clean image, divided by that side of its degraded version."""
-    total = 1
-    for degradation in degradations:
-        if isinstance(degradation, Downscale):
-            total *= degradation.factor
+    return sampling_grid(degradations).spacing
+
+
+def blur(image: Float[Tensor, "3 h w"], gaussian_blur: GaussianBlur) -> Float[Tensor, "3 h2 w2"]:
+    """The image after a Gaussian blur; borders are reflected as often as the size asks for.
+
+    Raises:
+        ValueError: a side is no multiple of the stride.
+    """
+    _require_multiples(image, gaussian_blur.stride)
+    size, sigma = gaussian_blur.size, gaussian_blur.sigma
+    distances = torch.arange(size, dtype=torch.float64) - size // 2
+    weights = torch.exp(-0.5 * (distances / sigma) ** 2)
+    weights = weights / weights.sum()
+    blurred = _averaged(image, weights, gaussian_blur.stride)
+    return _averaged(blurred.mT, weights, gaussian_blur.stride).mT
+
+
+def _averaged(
+    image: Float[Tensor, "3 h w"], weights: Float64[Tensor, "n"], stride: int
+) -> Float[Tensor, "3 h2 w"]:
+    """Weighted averages of neighbouring rows, for every stride-th row.
+
+    Row by row, which takes a third of the time of a convolution of so few channels.
+    """
+    height, size = image.shape[1], len(weights)
+    rows = image[:, _reflected(height, size // 2)]
+    total = weights[0].item() * rows[:, 0:height:stride]
+    for k in range(1, size):
+        total = total + weights[k].item() * rows[:, k : k + height : stride]
     return total
 
 
-def _downscale(image: Float[Tensor, "3 h w"], factor: int) -> Float[Tensor, "3 h2 w2"]:
-    height, width = image.shape[1:]
-    if height % factor or width % factor:
-        raise ValueError(f"sides must be multiples of {factor}, got {height}×{width}")
-    size = (height // factor, width // factor)
-    return functional.interpolate(image[None], size, mode="bicubic", antialias=True)[0]
+def _reflected(length: int, reach: int) -> Int64[Tensor, "n"]:
+    """Indices of an axis that goes on by ``reach`` pixels on both ends, there and back."""
+    period = max(2 * (length - 1), 1)
+    indices = torch.arange(-reach, length + reach) % period
+    return torch.minimum(indices, period - indices)
+
+
+def _drawn(noise: Noise, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "3 h w"]:
+    """Noise for an image.
+
+    Seed 0 draws it from the generator itself, any other from one that the generator and
+    the seed make together; so two noises of one chain are independent, equal seeds or not.
+    """
+    if noise.seed != 0:
+        start = int(torch.randint(1 << 62, (), generator=generator))
+        digest = hashlib.sha256(f"{start}\0{noise.seed}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return noise.sigma * torch.randn(shape, generator=generator)
+
+
+def _downscale(image: Float[Tensor, "3 h w"], step: Downscale) -> Float[Tensor, "3 h2 w2"]:
+    _require_multiples(image, step.factor)
+    if step.kernel == "area":
+        reduced = functional.avg_pool2d(image[None], step.factor)[0]
+    else:
+        size = (image.shape[1] // step.factor, image.shape[2] // step.factor)
+        reduced = functional.interpolate(image[None], size, mode=step.kernel, antialias=True)[0]
+    return _levels(reduced) / 255 if step.rounding else reduced
 
 
 def _compress(image: Float[Tensor, "3 h w"], quality: int) -> Float[Tensor, "3 h w"]:
-    pixels = (image * 255).round().clamp(0, 255).byte().movedim(0, -1)
+    pixels = _levels(image).byte().movedim(0, -1)
     coded = io.BytesIO()
     Image.fromarray(pixels.numpy(force=True)).save(coded, "JPEG", quality=quality)
     decoded = torch.from_numpy(np.array(Image.open(coded)))
     return decoded.movedim(-1, 0).float() / 255
+
+
+def _levels(image: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
+    """The image in whole numbers from 0 to 255, as 8 bits hold it."""
+    return (image * 255).round().clamp(0, 255)
+
+
+def _require_multiples(image: Float[Tensor, "3 h w"], divisor: int) -> None:
+    height, width = image.shape[1:]
+    if height % divisor or width % divisor:
+        raise ValueError(f"sides must be multiples of {divisor}, got {height}×{width}")

@@ -6,11 +6,18 @@ Axes: h and w height and width of the degraded image, H and W of the restored on
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import (
+    Degradation,
+    GaussianBlur,
+    SamplingGrid,
+    blur,
+    sampling_grid,
+)
 
 
 @runtime_checkable
@@ -33,9 +40,61 @@ def bicubic(
 ) -> Float[Tensor, "3 H W"]:
     """The image in [0, 1], interpolated to its size before the degradations.
 
-    Only downscaling is undone; noise and artefacts of compression stay.
+    Only downscaling and strides are undone; noise, blur and artefacts of compression stay.
     """
-    factor = total_downscaling(degradations)
-    size = (degraded.shape[1] * factor, degraded.shape[2] * factor)
-    upscaled = functional.interpolate(degraded[None], size, mode="bicubic", antialias=True)[0]
+    grid = sampling_grid(degradations)
+    if grid.first == (grid.spacing - 1) / 2:  # pixels in the middle of those they stand for
+        size = (degraded.shape[1] * grid.spacing, degraded.shape[2] * grid.spacing)
+        upscaled = functional.interpolate(degraded[None], size, mode="bicubic", antialias=True)[0]
+    else:
+        upscaled = _interpolate(_interpolate(degraded, grid).mT, grid).mT
     return upscaled.clamp(0, 1)
+
+
+def smooth(
+    degraded: Float[Tensor, "3 h w"],
+    degradations: Sequence[Degradation],
+    *,
+    size: int,
+    sigma: float,
+) -> Float[Tensor, "3 H W"]:
+    """The image in [0, 1] after a Gaussian blur, then interpolated as by ``bicubic``.
+
+    A denoiser without weights: it averages noise, and detail with it.
+
+    Args:
+        degraded: the degraded image; noise may leave [0, 1].
+        degradations: what the image went through, in order.
+        size: weights of the Gaussian along an axis; odd.
+        sigma: its standard deviation in pixels of the degraded image.
+
+    Raises:
+        ValueError: ``size`` or ``sigma`` is out of range.
+    """
+    return bicubic(blur(degraded, GaussianBlur(size=size, sigma=sigma)), degradations)
+
+
+def _interpolate(image: Float[Tensor, "3 h w"], grid: SamplingGrid) -> Float[Tensor, "3 h W"]:
+    """Bicubic interpolation along the width of an image whose pixels lie on a grid.
+
+    At the borders, what lies outside has no weight, as in torch's and Pillow's.
+    """
+    width = image.shape[2]
+    wanted = torch.arange(width * grid.spacing, dtype=torch.float64)
+    positions = (wanted - grid.first) / grid.spacing  # in pixels of the image
+    neighbours = positions.floor()[:, None] + torch.arange(-1, 3)  # (W, 4)
+    weights = _cubic(positions[:, None] - neighbours)
+    weights = weights * ((neighbours >= 0) & (neighbours < width))
+    weights = (weights / weights.sum(1, keepdim=True)).to(image)
+    indices = neighbours.clamp(0, width - 1).long().to(image.device)
+    restored = image[:, :, indices[:, 0]] * weights[:, 0]
+    for k in range(1, 4):  # one neighbour after the other, to hold three images and not eight
+        restored = restored + image[:, :, indices[:, k]] * weights[:, k]
+    return restored
+
+
+def _cubic(distances: Float64[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
+    """The interpolation kernel of Keys (1981) with a = −1/2, 0 beyond a distance of 2."""
+    x = distances.abs()
+    near, far = (1.5 * x - 2.5) * x**2 + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))

@@ -10,9 +10,10 @@ from flows.runners.lanes import Lanes
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import run_step
-from tasks.config import Run
-from tasks.config.compute import Compute
+from tasks.config import Config, Run
+from tasks.config.compute import Compute, Threads
 from tasks.io.ledger import Ledger
+from tasks.io.networks.codecs import precision_warning
 from tasks.jobs import Job, Planned
 from tasks.jobs.policy import logger
 from tasks.pipeline import Needs, Step, Verb, steps_of
@@ -69,11 +70,32 @@ def do_step(run: Run, step: Step) -> StepReport | None:
         if not units:
             return None
         total = sum(unit.images for unit in units)
+        _warn_of_precision(run.config, step, units)
     lanes = _LANES[step.needs](run.config.compute)
     report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
     if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
         _do(step.closing.work, job)
     return report
+
+
+def _encodes(step: Step, units: Iterable[Planned]) -> bool:
+    """Whether a step will run the codec; restorers and feature networks compute in float32."""
+    has_codec = step.needs == "network" and (step.verb in ("fit", "enhance") or step.repeats)
+    return has_codec and any(unit.job is not None for unit in units)
+
+
+def _warn_of_precision(config: Config, step: Step, units: Iterable[Planned]) -> None:
+    """Say it before the work, in the run's log and on the terminal, where the codec will be slow.
+
+    On Ray it is not known here on which machine the tasks will run.
+    """
+    compute = config.compute
+    if not isinstance(compute.runner, Threads) or not _encodes(step, units):
+        return
+    warning = precision_warning(config.codec, compute.device, compute.precision)
+    if warning is not None:
+        logger().warning(warning)
+        screen.get().tell(warning)
 
 
 def _do(work: Task[Any, Any], job: Job) -> None:
@@ -95,8 +117,8 @@ def _explained(units: Iterable[Planned], step: str, ledger: Ledger) -> Iterator[
         old = [] if unit.job is None else [each for each in unit.job.targets() if each.replaces]
         if old:
             line = f"{step} is made again: {change_of(old[0], ledger)}"
-            logger().info("%s", line)
-            screen.get().say(line)
+            logger().info(line)
+            screen.get().tell(line)
         yield unit
         if old:
             break

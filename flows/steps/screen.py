@@ -31,8 +31,8 @@ class Screen(Protocol):
     def finish(self, note: str) -> None:
         """Show that the step has ended, with a note on how."""
 
-    def say(self, line: str) -> None:
-        """Show a line beside the bars."""
+    def tell(self, sentence: str) -> None:
+        """Show a sentence; the same one is shown once only."""
 
 
 class Silence:
@@ -47,7 +47,7 @@ class Silence:
     def finish(self, note: str) -> None:
         """Do nothing."""
 
-    def say(self, line: str) -> None:
+    def tell(self, sentence: str) -> None:
         """Do nothing."""
 
 
@@ -65,6 +65,7 @@ class Bars:
             console=console,
         )
         self._task: TaskID | None = None
+        self._told = set[str]()
 
     def begin(self, step: str, total: int | None) -> None:
         """Add a bar for a step."""
@@ -87,9 +88,11 @@ class Bars:
         self._progress.refresh()
         self._task = None
 
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self._progress.console.print(line, highlight=False, markup=False)
+    def tell(self, sentence: str) -> None:
+        """Print a sentence above the bars."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -51,7 +51,8 @@ class Compute(Section):
     where there is a GPU and else cpu."""
     precision: Precision = "float32"
     """Number type of the codec's network, which rounds accordingly; has no effect on the pixel
-    codec, nor on statistics, which are always float64."""
+    codec, nor on statistics, which are always float64. bfloat16 is fast on GPUs since Ampere and
+    on processors that have instructions for it, and slow on all others."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
     """Images of equal size that the networks process together, at most; fewer where they are
     large, or where the device has no memory for so many."""

@@ -43,8 +43,8 @@ class Config(Section):
     looked for first; a relative path counts from the configuration file."""
     corpora: Corpora
     degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
-    """Degradations that are applied one after the other to the reference's images, each seeded by
-    the image's key; needs ``restore``."""
+    """Degradations that are applied one after the other to the reference's images; noise is seeded
+    by the image's key, and by ``seed`` beside its ``sigma``. Needs ``restore``."""
     restore: RestorerSpec | None = None
     """The restorer that is applied to the degraded images; needs ``degrade``."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE

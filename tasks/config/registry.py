@@ -89,7 +89,9 @@ def _datasets(config: Config) -> dict[str, str]:
     """Return what each data set is made from, and how, as a text to compare."""
     limits = repr(config.shards.limits())
     given = {
-        name: repr((corpus.path, corpus.limit, corpus.resize, corpus.crop, limits))
+        name: repr(
+            (corpus.path, corpus.limit, corpus.resize, corpus.filter_used, corpus.crop, limits)
+        )
         for name, corpus in config.given_datasets().items()
     }
     made = {

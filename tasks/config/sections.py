@@ -20,7 +20,7 @@ from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
 from tasks.io.errors import ConfigurationError
-from tasks.io.images import Format, Limits
+from tasks.io.images import Format, Limits, ResizeFilter
 from tasks.io.networks.extractors import Network
 from tasks.io.networks.perceptual import LpipsNet
 from tasks.io.section import Section
@@ -60,8 +60,10 @@ class Corpus(Section):
     """How many images are used, the first in the order of their keys; null for all. Refused for
     tars, whose range in braces says how many."""
     resize: Annotated[int, Field(ge=8)] | None = None
-    """Pixels to which the shorter side is scaled (Lanczos) before ``crop``; null for no
-    scaling."""
+    """Pixels to which the shorter side is scaled before ``crop``; null for no scaling."""
+    resize_filter: ResizeFilter = "lanczos"
+    """By which filter: lanczos, bicubic, bilinear or area, all of them Pillow's, which average
+    when an image becomes smaller (area is its box filter); has no effect without ``resize``."""
     crop: Annotated[int, Field(ge=8)] | None = None
     """Side in pixels of the central square that is kept, after ``resize``; a smaller image is
     refused. Null for no cropping."""
@@ -76,6 +78,11 @@ class Corpus(Section):
     def is_tars(self) -> bool:
         """Whether the path names tars instead of a folder."""
         return self.path.endswith(".tar")
+
+    @property
+    def filter_used(self) -> ResizeFilter | None:
+        """The filter by which images are resized; None where they are not."""
+        return None if self.resize is None else self.resize_filter
 
 
 class Corpora(Section):

@@ -156,13 +156,16 @@ def _restored_fact(config: Config) -> Fact:
 
 
 def _step(kind: str, options: Mapping[str, Any]) -> str:
-    values = {name: value for name, value in options.items() if name != "kind"}
-    listed = ", ".join(f"{name} {as_text(value)}" for name, value in values.items() if value)
-    return f"{kind} ({listed})" if listed else kind
+    told = {name: value for name, value in options.items() if value and name != "kind"}
+    words = [
+        name if value is True else f"{name} {as_text(value) if isinstance(value, float) else value}"
+        for name, value in told.items()
+    ]
+    return f"{kind} ({', '.join(words)})" if words else kind
 
 
 def _corpus_in_words(corpus: Corpus) -> str:
-    size = f", shorter side {corpus.resize} pixels" if corpus.resize else ""
+    size = f", shorter side {corpus.resize} pixels by {corpus.filter_used}" if corpus.resize else ""
     crop = f", central {corpus.crop} × {corpus.crop} pixels" if corpus.crop else ""
     limit = f", the first {counted(corpus.limit, 'image')}" if corpus.limit else ""
     return f"{corpus.path}{size}{crop}{limit}"

@@ -165,7 +165,8 @@ def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits
         ImageRefused: it cannot be decoded, or is over the limits.
     """
     if corpus.resize is not None or corpus.crop is not None:
-        fitted = fit_to(decode(data, limits), corpus.resize, corpus.crop, limits)
+        pixels, resize_filter = decode(data, limits), corpus.resize_filter
+        fitted = fit_to(pixels, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
         data = encode(fitted, "webp")
     if is_plain(data):
         header = read_header(data, limits)

@@ -92,6 +92,7 @@ def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     return {
         "path": source_of(corpus).url,
         "resize": corpus.resize,
+        "resize_filter": corpus.filter_used,
         "crop": corpus.crop,
         "limits": [config.shards.max_pixels, config.shards.max_bytes],
     }

@@ -3,10 +3,31 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 from PIL import Image
+from scipy.ndimage import gaussian_filter
+from torch.nn import functional
 from torch.testing import assert_close
 from torchvision.io import decode_jpeg, encode_jpeg
+from torchvision.transforms.functional import gaussian_blur, resize
 
-from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade, total_downscaling
+from dot_kernels.degradations import (
+    Downscale,
+    GaussianBlur,
+    Jpeg,
+    Noise,
+    degrade,
+    sampling_grid,
+    total_downscaling,
+)
+
+PILLOW = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+}
+"""What Pillow calls the kernels of downscaling."""
+
+REFLECTED = {"mode": "mirror", "axes": (1, 2)}
+"""What SciPy calls a reflection about the outermost pixels of height and width."""
 
 
 def waves(height, width):
@@ -16,15 +37,21 @@ def waves(height, width):
     return torch.stack([(rows * k + columns).sin() * 0.4 + 0.5 for k in (0.5, 0.6, 0.7)])
 
 
-def resized_by_pillow(image, height, width):
-    return torch.stack(
-        [
-            torch.from_numpy(
-                np.array(Image.fromarray(plane.numpy()).resize((width, height), Image.BICUBIC))
-            )
-            for plane in image
-        ]
-    )
+def resized_by_pillow(image, height, width, kernel="bicubic"):
+    planes = [Image.fromarray(plane.numpy()) for plane in image]
+    small = [np.array(plane.resize((width, height), PILLOW[kernel])) for plane in planes]
+    return torch.from_numpy(np.stack(small))
+
+
+def blurred_by_scipy(image, step):
+    """In float64, without a stride."""
+    options = REFLECTED | {"sigma": step.sigma, "radius": step.size // 2}
+    return torch.from_numpy(gaussian_filter(image.double().numpy(), **options)).float()
+
+
+@pytest.fixture
+def opencv():
+    return pytest.importorskip("cv2", reason="compares with OpenCV, which is not installed")
 
 
 def seed(number):
@@ -65,6 +92,30 @@ def test_noise_scales_with_sigma_from_nothing():
     assert_close(strong, 3 * weak)
 
 
+def test_noise_of_seed_0_is_drawn_from_the_generator_itself():
+    image = waves(8, 8)
+    expected = image + 0.1 * torch.randn(image.shape, generator=seed(1))
+    for noise in (Noise(sigma=0.1), Noise(sigma=0.1, seed=0)):
+        assert torch.equal(degrade(image, [noise], seed(1)), expected)
+
+
+def test_noise_depends_on_the_seed_and_on_the_generator():
+    drawn = [
+        degrade(torch.zeros(3, 64, 64), [Noise(sigma=1.0, seed=number)], seed(start))
+        for number, start in [(0, 1), (1, 1), (2, 1), (-1, 1), (1, 2), (2, 2)]
+    ]
+    again = degrade(torch.zeros(3, 64, 64), [Noise(sigma=1.0, seed=2)], seed(2))
+    assert torch.equal(drawn[-1], again)
+    correlations = torch.corrcoef(torch.stack(drawn).flatten(1)).fill_diagonal_(0)
+    assert correlations.abs().max().item() < 5 / 12_288**0.5  # five standard errors
+
+
+def test_two_noises_of_one_seed_are_independent(rng):
+    steps = [Noise(sigma=0.3, seed=7), Noise(sigma=0.4, seed=7)]
+    twice = degrade(torch.zeros(3, 200, 200), steps, rng)
+    assert twice.std().item() == pytest.approx(0.5, rel=5 / (2 * 120_000) ** 0.5)
+
+
 @pytest.mark.parametrize("sigma", [-0.1, 25.0, float("nan")])
 def test_a_sigma_of_the_wrong_scale_is_refused(sigma):
     with pytest.raises(ValueError, match=rf"on the \[0, 1\] scale, got {sigma}"):
@@ -81,8 +132,72 @@ def test_downscaling_is_the_bicubic_reduction_of_pillow(rng, factor):
     assert_close(reduced, resized_by_pillow(image, 24 // factor, 36 // factor))
 
 
-def test_downscaling_keeps_a_flat_image_flat(rng):
-    reduced = degrade(torch.full((3, 32, 48), 0.3), [Downscale(factor=16)], rng)
+def test_downscaling_is_by_default_torchs_bicubic_interpolation_to_the_last_bit(rng):
+    image = torch.rand(3, 24, 36, generator=rng)
+    expected = functional.interpolate(image[None], (6, 9), mode="bicubic", antialias=True)[0]
+    assert torch.equal(degrade(image, [Downscale(factor=4)], rng), expected)
+
+
+@pytest.mark.parametrize("kernel", PILLOW)
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_every_kernel_of_downscaling_is_that_of_pillow(rng, kernel, factor):
+    image = torch.rand(3, 24, 36, generator=rng)
+    reduced = degrade(image, [Downscale(factor=factor, kernel=kernel)], rng)
+    # float32 on both sides
+    assert_close(reduced, resized_by_pillow(image, 24 // factor, 36 // factor, kernel))
+
+
+def test_bilinear_downscaling_is_the_antialiased_resize_of_torchvision(rng):
+    """By which the authors of the paper reduce their images."""
+    image = torch.rand(3, 24, 36, generator=rng)
+    reduced = degrade(image, [Downscale(factor=4, kernel="bilinear")], rng)
+    assert_close(reduced, resize(image, [6, 9], antialias=True), rtol=0, atol=0)
+
+
+def test_downscaling_by_area_is_that_of_torch_and_of_block_means(rng):
+    image = torch.rand(3, 24, 36, generator=rng)
+    reduced = degrade(image, [Downscale(factor=3, kernel="area")], rng)
+    assert_close(reduced, functional.interpolate(image[None], (8, 12), mode="area")[0])
+    assert_close(reduced, image.view(3, 8, 3, 12, 3).mean((2, 4)))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_downscaling_by_area_is_that_of_opencv(rng, opencv, factor):
+    """Its bicubic and bilinear resizing has no anti-aliasing, and is another operation."""
+    image = torch.rand(3, 24, 36, generator=rng)
+    reduced = degrade(image, [Downscale(factor=factor, kernel="area")], rng)
+    size = (36 // factor, 24 // factor)
+    pixels = image.movedim(0, -1).contiguous().numpy()
+    expected = opencv.resize(pixels, size, interpolation=opencv.INTER_AREA)
+    assert_close(reduced, torch.from_numpy(expected).movedim(-1, 0))
+
+
+@pytest.mark.parametrize("kernel", PILLOW)
+def test_rounding_clips_to_black_and_white_and_rounds_to_8_bits(rng, kernel):
+    image = (torch.rand(3, 24, 36, generator=rng) > 0.5).float()
+    plain, rounded = (
+        degrade(image, [Downscale(factor=2, kernel=kernel, rounding=rounding)], rng)
+        for rounding in (False, True)
+    )
+    overshoots = kernel == "bicubic"
+    assert (plain.min().item() < 0, plain.max().item() > 1) == (overshoots, overshoots)
+    assert_close(rounded, (plain * 255).round().clamp(0, 255) / 255, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kernel", PILLOW)
+def test_rounding_gives_what_pillow_makes_of_a_file_of_8_bits(rng, kernel):
+    pixels = torch.randint(64, 192, (24, 36, 3), generator=rng, dtype=torch.uint8)
+    small = Image.fromarray(pixels.numpy()).resize((9, 6), PILLOW[kernel])
+    expected = torch.from_numpy(np.array(small)).movedim(-1, 0)
+    step = Downscale(factor=4, kernel=kernel, rounding=True)
+    rounded = degrade(pixels.movedim(-1, 0) / 255, [step], rng)
+    # Pillow rounds to 8 bits after the first of its two passes too
+    assert_close((rounded * 255).round(), expected.float(), rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("kernel", PILLOW)
+def test_downscaling_keeps_a_flat_image_flat(rng, kernel):
+    reduced = degrade(torch.full((3, 32, 48), 0.3), [Downscale(factor=16, kernel=kernel)], rng)
     assert_close(reduced, torch.full((3, 2, 3), 0.3))
 
 
@@ -96,6 +211,86 @@ def test_sides_that_the_factor_does_not_divide_are_refused(rng, height, width):
 def test_a_downscaling_out_of_range_is_refused(factor):
     with pytest.raises(ValueError, match=f"must be in 2..16, got {factor}"):
         Downscale(factor=factor)
+
+
+# Gaussian blur
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(3, 0.5), (5, 1.6), (13, 2.0), (21, 30.0)])
+def test_a_gaussian_blur_is_that_of_scipy_and_of_torchvision(rng, size, sigma):
+    """Pillow's is none: it repeats box filters, and has no size."""
+    image, step = torch.rand(3, 24, 36, generator=rng), GaussianBlur(size=size, sigma=sigma)
+    blurred = degrade(image, [step], rng)
+    assert_close(blurred, blurred_by_scipy(image, step))
+    assert_close(blurred, gaussian_blur(image, [size, size], [sigma, sigma]))
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(3, 0.5), (5, 1.6), (13, 2.0)])
+def test_a_gaussian_blur_is_that_of_opencv(rng, opencv, size, sigma):
+    image = torch.rand(3, 24, 36, generator=rng)
+    expected = opencv.GaussianBlur(
+        image.movedim(0, -1).contiguous().numpy(),
+        (size, size),
+        sigma,
+        borderType=opencv.BORDER_REFLECT_101,
+    )
+    blurred = degrade(image, [GaussianBlur(size=size, sigma=sigma)], rng)
+    assert_close(blurred, torch.from_numpy(expected).movedim(-1, 0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (2, 3), (4, 4)])
+def test_images_smaller_than_the_kernel_are_reflected_again_and_again(rng, height, width):
+    image, step = torch.rand(3, height, width, generator=rng), GaussianBlur(size=21, sigma=4.0)
+    assert_close(degrade(image, [step], rng), blurred_by_scipy(image, step))
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_a_stride_keeps_the_first_of_so_many_pixels(rng, stride):
+    image = torch.rand(3, 24, 36, generator=rng)
+    whole, kept = (
+        degrade(image, [GaussianBlur(size=7, sigma=1.2, stride=each)], rng) for each in (1, stride)
+    )
+    assert_close(kept, whole[:, ::stride, ::stride])
+
+
+def test_a_blur_of_one_weight_keeps_pixels_as_they_are(rng):
+    image = torch.rand(3, 8, 12, generator=rng)
+    kept = degrade(image, [GaussianBlur(size=1, sigma=3.0, stride=4)], rng)
+    assert torch.equal(kept, image[:, ::4, ::4])
+
+
+def test_a_blur_averages_the_noise_of_its_image_but_no_flat_image(rng):
+    assert_close(
+        degrade(torch.full((3, 9, 9), 0.3), [GaussianBlur(size=5, sigma=1.0)], rng),
+        torch.full((3, 9, 9), 0.3),
+    )
+    steps = [Noise(sigma=0.2), GaussianBlur(size=13, sigma=2.0)]
+    left = degrade(torch.zeros(3, 200, 200), steps, rng).std().item()
+    # of white noise, a Gaussian keeps 1 / (2 √π sigma); about 5,000 values are independent
+    assert left == pytest.approx(0.2 / (4 * np.pi**0.5), rel=5 / 10_000**0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"size": 4}, r"size .* must be odd and in 1..255 pixels, got 4"),
+        ({"size": -3}, r"size .* must be odd and in 1..255 pixels, got -3"),
+        ({"size": 257}, r"size .* must be odd and in 1..255 pixels, got 257"),
+        ({"sigma": 0.0}, r"sigma .* must be above 0 pixels, got 0.0"),
+        ({"sigma": float("nan")}, r"sigma .* must be above 0 pixels, got nan"),
+        ({"sigma": float("inf")}, r"sigma .* must be above 0 pixels, got inf"),
+        ({"stride": 0}, r"stride .* must be in 1..16, got 0"),
+        ({"stride": 17}, r"stride .* must be in 1..16, got 17"),
+    ],
+)
+def test_a_gaussian_blur_out_of_range_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        GaussianBlur(**({"size": 5, "sigma": 1.0} | options))
+
+
+def test_sides_that_a_stride_does_not_divide_are_refused(rng):
+    with pytest.raises(ValueError, match="multiples of 4, got 8×10"):
+        degrade(torch.zeros(3, 8, 10), [GaussianBlur(size=3, sigma=1.0, stride=4)], rng)
 
 
 # Jpeg
@@ -169,7 +364,8 @@ def test_two_noises_are_independent(rng):
 
 def test_degrading_leaves_the_image_as_it_was(rng):
     image = waves(16, 16)
-    degrade(image, [Noise(sigma=0.1), Jpeg(quality=50), Downscale(factor=2)], rng)
+    steps = [Noise(sigma=0.1), Jpeg(quality=50), Downscale(factor=2, rounding=True)]
+    degrade(image, [*steps, GaussianBlur(size=3, sigma=1.0)], rng)
     assert torch.equal(image, waves(16, 16))
 
 
@@ -177,3 +373,27 @@ def test_total_downscaling_is_the_product_of_the_factors():
     assert total_downscaling([]) == 1
     assert total_downscaling([Noise(sigma=0.1), Jpeg(quality=10)]) == 1
     assert total_downscaling([Downscale(factor=2), Noise(sigma=0.1), Downscale(factor=3)]) == 6
+    assert total_downscaling([GaussianBlur(size=3, sigma=1.0, stride=2), Downscale(factor=3)]) == 6
+
+
+STRIDE = GaussianBlur(size=5, sigma=1.0, stride=3)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [Downscale(factor=4)],
+        [Downscale(factor=3, kernel="area"), Downscale(factor=2, kernel="bilinear")],
+        [GaussianBlur(size=3, sigma=0.8), STRIDE],
+        [STRIDE, Downscale(factor=2)],
+        [Downscale(factor=2), STRIDE],
+    ],
+)
+def test_pixels_of_a_degraded_ramp_show_where_they_lie(rng, steps):
+    """Symmetric kernels keep a ramp, whose values are its positions, away from the border."""
+    ramp = torch.arange(96.0).expand(3, 96, 96)
+    grid, found = sampling_grid(steps), degrade(ramp, steps, rng)[0, 0]
+    inside = slice(4, len(found) - 4)
+    expected = grid.first + grid.spacing * torch.arange(len(found))
+    assert_close(found[inside], expected[inside])

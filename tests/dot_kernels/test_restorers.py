@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 from torch.testing import assert_close
 
-from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
-from dot_kernels.restorers import bicubic
+from dot_kernels.degradations import (
+    Downscale,
+    GaussianBlur,
+    Jpeg,
+    Noise,
+    SamplingGrid,
+    blur,
+    degrade,
+)
+from dot_kernels.restorers import _interpolate, bicubic, smooth
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -47,3 +56,68 @@ def test_bicubic_overshoots_neither_black_nor_white():
     edge = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(3, 4, 4)
     restored = bicubic(edge, [Downscale(factor=4)])
     assert (restored.min(), restored.max()) == (0, 1)
+
+
+# Of images whose pixels lie on another grid: a stride keeps the first of so many pixels
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("more", [[], [Downscale(factor=2)], [Noise(sigma=0.0)]])
+def test_bicubic_puts_the_pixels_that_a_stride_kept_where_they_came_from(rng, stride, more):
+    ramp = torch.linspace(0.1, 0.9, 96).expand(3, 96, 96)
+    steps = [GaussianBlur(size=5, sigma=1.0, stride=stride), *more]
+    restored = bicubic(degrade(ramp, steps, rng), steps)
+    assert restored.shape == ramp.shape
+    inside = slice(40, -40)  # five of the largest pixels from the border
+    assert_close(restored[:, inside, inside], ramp[:, inside, inside])
+
+
+def test_a_stride_alone_leaves_the_pixels_that_it_kept(rng):
+    image = torch.rand(3, 12, 16, generator=rng)
+    steps = [GaussianBlur(size=1, sigma=1.0, stride=4)]
+    restored = bicubic(degrade(image, steps, rng), steps)
+    assert_close(restored[:, ::4, ::4], image[:, ::4, ::4])
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 9])
+def test_interpolation_in_the_middle_of_pixels_is_that_of_torch(rng, spacing, width):
+    image = torch.rand(3, 2, width, generator=rng)
+    size = (2, width * spacing)
+    expected = functional.interpolate(image[None], size, mode="bicubic", antialias=True)[0]
+    assert_close(_interpolate(image, SamplingGrid(spacing, (spacing - 1) / 2)), expected)
+
+
+@pytest.mark.parametrize("stride", [2, 16])
+def test_a_single_pixel_that_a_stride_kept_becomes_a_flat_image(stride):
+    steps = [GaussianBlur(size=3, sigma=1.0, stride=stride)]
+    restored = bicubic(torch.full((3, 1, 1), 0.4), steps)
+    assert_close(restored, torch.full((3, stride, stride), 0.4))
+
+
+# The smoother
+
+
+def test_smoothing_removes_noise_and_clips(rng):
+    clean = 0.5 + 0.3 * torch.sin(torch.linspace(0, 6, 64)).expand(3, 64, 64)
+    noise = [Noise(sigma=0.2)]
+    degraded = degrade(clean, noise, rng)
+    restored = smooth(degraded, noise, size=7, sigma=1.5)
+    expected = blur(degraded, GaussianBlur(size=7, sigma=1.5)).clamp(0, 1)
+    assert_close(restored, expected, rtol=0, atol=0)
+    errors = [(image - clean).square().mean().item() for image in (restored, degraded)]
+    assert errors[0] < errors[1] / 10
+
+
+def test_smoothing_brings_back_the_size(rng):
+    steps = [Downscale(factor=2), Noise(sigma=0.1)]
+    degraded = degrade(torch.rand(3, 12, 18, generator=rng), steps, rng)
+    restored = smooth(degraded, steps, size=3, sigma=0.8)
+    smoothed = blur(degraded, GaussianBlur(size=3, sigma=0.8))
+    assert_close(restored, bicubic(smoothed, steps), rtol=0, atol=0)
+    assert restored.shape == (3, 12, 18)
+
+
+def test_a_smoother_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="must be odd"):
+        smooth(torch.zeros(3, 8, 8), [], size=4, sigma=1.0)

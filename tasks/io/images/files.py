@@ -29,6 +29,16 @@ Pixels = NDArray[np.uint8]
 
 Format = Literal["webp", "png", "jpeg"]
 
+ResizeFilter = Literal["lanczos", "bicubic", "bilinear", "area"]
+"""How an image is resized; when it becomes smaller, each of them averages as Pillow's do."""
+
+_RESAMPLING: dict[ResizeFilter, Image.Resampling] = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+}
+
 LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_500}
 """Pixels of a side that the formats, and the libraries that write them, can hold."""
 
@@ -118,7 +128,14 @@ def extension_of(file_format: Format) -> str:
     return "jpg" if file_format == "jpeg" else file_format
 
 
-def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits) -> Pixels:
+def fit_to(
+    pixels: Pixels,
+    resize: int | None,
+    crop: int | None,
+    limits: Limits,
+    *,
+    resize_filter: ResizeFilter = "lanczos",
+) -> Pixels:
     """Return an image with its shorter side resized, and then cropped to a central square.
 
     Args:
@@ -126,6 +143,7 @@ def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits)
         resize: pixels of the shorter side afterwards; None to leave the size.
         crop: pixels of the square's sides; None for no crop.
         limits: on the size after resizing.
+        resize_filter: by which it is resized; no effect where ``resize`` is None.
 
     Raises:
         ImageRefused: the image is smaller than the square, or resizing makes it enormous.
@@ -138,7 +156,7 @@ def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits)
             raise ImageRefused(
                 f"too many pixels after resizing: {size[0]}×{size[1]}, limit {limits.max_pixels}"
             )
-        image = image.resize(size, Image.Resampling.LANCZOS)
+        image = image.resize(size, _RESAMPLING[resize_filter])
     if crop is not None:
         if min(image.size) < crop:
             raise ImageRefused(f"too small to crop {crop}×{crop}: {image.width}×{image.height}")

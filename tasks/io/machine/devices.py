@@ -47,6 +47,18 @@ def device_label(device: str) -> str:
     return f"{properties.name} {str(properties.uuid)[:8]} of {gethostname()}"
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Return whether a device has instructions for bfloat16; others emulate it, far slower.
+
+    Args:
+        device: cpu, cuda or cuda:1, not auto.
+    """
+    if device.startswith("cuda"):
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    known = torch.cpu.get_capabilities()
+    return any(bool(has) for name, has in known.items() if name.endswith("bf16"))
+
+
 def devices(name: str) -> tuple[str, ...]:
     """Return all devices that ``auto`` or ``cuda`` stand for here, or the named one alone.
 

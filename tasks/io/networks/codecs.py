@@ -3,6 +3,9 @@
 Also where a codec's weights lie, and what identifies them in fingerprints.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +14,7 @@ from pydantic import Field
 
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
-from tasks.io.machine.devices import pick_device
+from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
@@ -89,7 +92,8 @@ def load_codec(
         weights: where weights are looked for, before the hub and after a local folder.
 
     Raises:
-        WeightsMissing: its weights are not there, or not the ones that were named.
+        WeightsMissing: its weights are not there, not the ones that were named, or not those of
+            a network of this kind.
     """
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
@@ -98,30 +102,85 @@ def load_codec(
         return _load_autoencoder(pick_device(device), spec, precision, tensors, digest(tensors))
 
 
+def precision_warning(spec: CodecSpec, device: str, precision: Precision) -> str | None:
+    """Return a sentence on a precision that makes the codec slow here; None if it does not.
+
+    Args:
+        spec: what the configuration says.
+        device: cpu, cuda, cuda:1, or auto.
+        precision: of the network's numbers.
+
+    Raises:
+        ConfigurationError: there is no such device.
+    """
+    if isinstance(spec, Pixel) or precision == "float32":
+        return None
+    slow = [device_label(each) for each in devices(device) if not computes_bfloat16(each)]
+    if not slow:
+        return None
+    return (
+        f"compute.precision is {precision}, for which {slow[0]} has no instructions: the codec may "
+        "take fifty times as long as in float32; write `precision: float32`"
+    )
+
+
 @cached_per_device(4)  # two codecs, in float32 too for what is not finite in bfloat16
 def _load_autoencoder(
     device: str, spec: Autoencoder, precision: Precision, tensors: Path, _digest: str
 ) -> Codec:
     """Load a network of diffusers; its digest is an argument so that changed files are read."""
-    from diffusers import AutoencoderKL, AutoencoderTiny
+    with _silent_diffusers():
+        module = _rgb_autoencoder(spec, tensors.parent)
+        # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
+        module = module.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    return AutoencoderCodec(module)
+
+
+@contextmanager
+def _silent_diffusers() -> Iterator[None]:
+    """Let diffusers say nothing for the block: fields of an older config.json, say, are no news."""
     from diffusers.utils import logging
 
-    kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # fields of an older config.json are no news to a user
+    logging.set_verbosity_error()
     try:
-        module = kind.from_pretrained(
-            tensors.parent,
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _rgb_autoencoder(spec: Autoencoder, folder: Path) -> Any:
+    """Return the network in a folder, all of whose weights come from there.
+
+    diffusers reads the files of any network as the one that it is asked for, and draws what
+    they lack at random.
+
+    Raises:
+        WeightsMissing: the files are those of another network, or of one for other images.
+    """
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
+    kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
+    rule = f"{folder} must hold an {kind.__name__} for RGB images, as codec.kind is {spec.kind}"
+    try:
+        named = json.loads((folder / _FILE_NAMES[0]).read_text("utf-8")).get("_class_name")
+        if named not in (None, kind.__name__):
+            raise TypeError(f"config.json is that of an {named}; correct codec.kind")
+        module, found = kind.from_pretrained(
+            folder,
             torch_dtype=torch.float32,  # any other would be the default of all threads meanwhile
             use_safetensors=True,
             local_files_only=True,
             low_cpu_mem_usage=False,
+            output_loading_info=True,
         )
-    finally:
-        logging.set_verbosity(verbosity)
-    # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
-    dtype = getattr(torch, precision)
-    return AutoencoderCodec(module.to(device, dtype, memory_format=torch.channels_last))
+    except Exception as error:
+        raise WeightsMissing(f"{rule}, but cannot be read as one: {error}") from error
+    if missing := sorted(found["missing_keys"]):
+        raise WeightsMissing(f"{rule}, got files without {len(missing)} tensors, as {missing[0]}")
+    if (channels := (module.config.in_channels, module.config.out_channels)) != (3, 3):
+        raise WeightsMissing(f"{rule}, got one from {channels[0]} channels to {channels[1]}")
+    return module
 
 
 def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:

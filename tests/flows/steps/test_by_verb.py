@@ -6,8 +6,10 @@ import pytest
 
 from flows.steps import by_verb
 from flows.steps.by_verb import do_step
-from flows.steps.screen import Silence
-from tasks.config.compute import Compute
+from flows.steps.screen import Silence, screen
+from tasks.config.compute import Compute, Ray
+from tasks.io.networks import codecs
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Pixel
 from tasks.jobs import Planned, Target
 from tasks.pipeline import Closing, Step
 
@@ -30,6 +32,7 @@ def done(monkeypatch):
 def run():
     """A run, as far as steps ask for it."""
     config = SimpleNamespace(
+        codec=STABLE_DIFFUSION_VAE,
         compute=Compute(device="cpu"),
         name="run",
         shards=SimpleNamespace(max_bad_fraction=0.05),
@@ -78,7 +81,7 @@ def test_a_step_is_prepared_before_it_is_planned(run, done):
 def test_units_that_are_made_again_say_once_what_has_changed(run, done, monkeypatch):
     said = []
     monkeypatch.setattr(by_verb, "change_of", lambda target, _: f"{target.artifact} changed")
-    monkeypatch.setattr(Silence, "say", lambda _, line: said.append(line))
+    monkeypatch.setattr(Silence, "tell", lambda _, line: said.append(line))
     job = SimpleNamespace(targets=lambda: [Target(artifact="a", fingerprint="f", replaces=True)])
     fresh = SimpleNamespace(targets=lambda: [Target(artifact="b", fingerprint="f")])
     plan = [Planned(str(i), 1, each) for i, each in enumerate([None, fresh, job, job])]
@@ -91,3 +94,64 @@ def test_the_only_job_of_a_step_is_done_at_once(run, done):
     plan = [Planned("", 0, None), Planned("", 0, "a job")]
     assert do_step(run, Step("solve", "fit", lambda: plan, done.append)) is None
     assert done == ["a job"]
+
+
+# A precision that the device does not compute in
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """What is said on the terminal and in the run's log, on a machine without bfloat16."""
+    told = []
+    monkeypatch.setattr(codecs, "computes_bfloat16", lambda _: False)
+    log = SimpleNamespace(warning=lambda text: told.append(("log", text)))
+    monkeypatch.setattr(by_verb, "logger", lambda: log)
+    token = screen.set(SimpleNamespace(tell=lambda text: told.append(("terminal", text))))
+    yield told
+    screen.reset(token)
+
+
+def to_do(*names):
+    return [unit._replace(job="a job") for unit in units(*names)]
+
+
+ENCODING = Step("enhance run", "enhance", lambda: to_do("one"), None, "network")
+
+
+def test_bfloat16_on_a_device_without_it_is_told_with_what_to_write_instead(run, done, warned):
+    run.config.compute = Compute(device="cpu", precision="bfloat16")
+    do_step(run, ENCODING)
+    (_, told), (_, again) = warned
+    assert [place for place, _ in warned] == ["log", "terminal"]
+    assert told == again
+    assert told.startswith("compute.precision is bfloat16, for which cpu of ")
+    assert told.endswith("fifty times as long as in float32; write `precision: float32`")
+
+
+@pytest.mark.parametrize(
+    ("config", "step"),
+    [
+        ({"compute": Compute(device="cpu")}, ENCODING),
+        ({"codec": Pixel()}, ENCODING),
+        ({"compute": Compute(precision="bfloat16", runner=Ray(kind="ray"))}, ENCODING),
+        ({}, ENCODING._replace(verb="shard")),  # restorers compute in float32
+        ({}, ENCODING._replace(verb="evaluate")),  # and so do feature networks
+        ({}, ENCODING._replace(plan=lambda: units("one"))),  # done already
+    ],
+)
+def test_where_bfloat16_costs_nothing_there_is_no_warning(
+    run, done, warned, monkeypatch, config, step
+):
+    monkeypatch.setattr(by_verb, "_LANES", {"network": lambda _: None})
+    options = {"compute": Compute(device="cpu", precision="bfloat16")} | config
+    for name, value in options.items():
+        setattr(run.config, name, value)
+    do_step(run, step)
+    assert warned == []
+
+
+def test_a_device_that_computes_in_bfloat16_is_not_warned_of(run, done, warned, monkeypatch):
+    monkeypatch.setattr(codecs, "computes_bfloat16", lambda _: True)
+    run.config.compute = Compute(device="cpu", precision="bfloat16")
+    do_step(run, ENCODING)
+    assert warned == []

@@ -49,3 +49,13 @@ def test_where_there_is_no_terminal_nothing_is_shown(capsys):
     view.advance(3)
     view.finish("done")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_warning_is_printed_once_and_in_one_piece():
+    console = Console(file=io.StringIO(), force_terminal=False, width=40)
+    bars = Bars(console)
+    with bars.shown():
+        for _ in range(2):
+            bars.warn("the codec may take [fifty] times as long as it would in float32")
+    text = console.file.getvalue()
+    assert text.count("the codec may take [fifty] times as long as it would in float32\n") == 1

@@ -94,6 +94,11 @@ def test_a_changed_resize_redoes_every_shard_and_moves_no_image(
     assert all(unit.job is not None for unit in units)
     found = {unit.unit: [file.key for file in unit.job.files] for unit in units}
     assert sorted((key, shard) for shard, keys in found.items() for key in keys) == places
+    softer = smaller.model_copy(update={"resize_filter": "bilinear"})
+    others = list(plan_shards(run.opened, softer, "reference"))
+    assert {unit.fingerprint for unit in units}.isdisjoint(unit.fingerprint for unit in others)
+    unused = run.config.corpora.reference.model_copy(update={"resize_filter": "bilinear"})
+    assert all(unit.job is None for unit in plan_shards(run.opened, unused, "reference"))
 
 
 def test_a_limit_lets_the_last_keys_go_when_earlier_ones_come(

@@ -57,7 +57,7 @@ def complaint(write):
         (
             {"corpora": {"restored": {"path": "r", "siz": 2}, "natural": {"path": "n"}}},
             "corpora.restored.siz",
-            "crop, limit, name, path, resize",
+            "crop, limit, name, path, resize, resize_filter",
         ),
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
         ({"fit": {"image": 3}}, "fit.image", "images, pairing, refit_beyond, ridge, seed"),
@@ -78,12 +78,22 @@ def complaint(write):
         (
             MADE | {"degrade": [NOISE, {"kind": "noise", "sgma": 0.2}]},
             "degrade.1.noise.sgma",
-            "kind, sigma",
+            "kind, seed, sigma",
         ),
         (
             MADE | {"degrade": [{"kind": "downscale", "facter": 2}]},
             "degrade.0.downscale.facter",
-            "factor, kind",
+            "factor, kernel, kind, rounding",
+        ),
+        (
+            MADE | {"degrade": [{"kind": "gaussian-blur", "sizes": 3}]},
+            "degrade.0.gaussian-blur.sizes",
+            "kind, sigma, size, stride",
+        ),
+        (
+            MADE | {"restore": {"kind": "gaussian-blur", "size": 3, "sigma": 1.0, "stride": 2}},
+            "restore.gaussian-blur.stride",
+            "kind, sigma, size",
         ),
         (
             MADE | {"restore": {"kind": "non-local-means", "strenth": 1}},
@@ -158,7 +168,30 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
         ({"codec": {"factor": 2}}, "codec: kind must be given"),
         (MADE | {"degrade": [{"sigma": 0.2}]}, "degrade.0: kind must be given"),
         (MADE | {"degrade": [{"kind": "noise", "sigma": 50}]}, "sigma must be in [0, 10]"),
-        (MADE | {"degrade": [{"kind": "blur"}]}, "'noise', 'downscale', 'jpeg'"),
+        (
+            MADE | {"degrade": [NOISE | {"seed": 1.5}]},
+            "degrade.0.noise.seed: Input should be a valid in",
+        ),
+        (
+            MADE | {"degrade": [{"kind": "blur"}]},
+            "'noise', 'downscale', 'gaussian-blur', 'jpeg'",
+        ),
+        (
+            MADE | {"degrade": [{"kind": "downscale", "factor": 2, "kernel": "lanczos"}]},
+            "'bicubic', 'bilinear' or 'area', got 'lanczos'",
+        ),
+        (
+            MADE | {"degrade": [{"kind": "gaussian-blur", "size": 4, "sigma": 1.0}]},
+            "size of a Gaussian blur must be odd and in 1..255 pixels, got 4",
+        ),
+        (
+            MADE | {"restore": {"kind": "gaussian-blur", "size": 3, "sigma": 0.0}},
+            "sigma of a Gaussian blur must be above 0 pixels, got 0.0",
+        ),
+        (
+            {"corpora": {"restored": {"path": "r", "resize": 8, "resize_filter": "box"}}},
+            "'lanczos', 'bicubic', 'bilinear' or 'area', got 'box'",
+        ),
         (
             {"codec": {"kind": "autoencoder-kl", "weights": "w", "revision": "main"}},
             "got 'main'",

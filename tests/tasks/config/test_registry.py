@@ -60,4 +60,6 @@ def test_two_configurations_do_not_make_one_data_set_in_two_ways(served, steps, 
     other = steps(first.config.workspace, corpora | {"reference": resized}, name="third")
     with pytest.raises(ConfigurationError, match="must be made in one way"):
         register(other.config)
+    unused = {"path": str(photographs["natural"]), "resize_filter": "area"}
+    register(steps(first.config.workspace, corpora | {"reference": unused}, name="fourth").config)
     register(first.config)

@@ -16,6 +16,7 @@ from tasks.report.provenance import (
 )
 
 REVISION, DIGEST = "1" * 40, "a" * 64
+PROVENANCE = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +71,30 @@ def test_images_that_are_made_say_from_what_and_how(steps):
         degrade=[{"kind": "noise", "sigma": 0.2}],
         restore={"kind": "non-local-means"},
     ).config
-    provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
-    lines = {fact.name: fact.value for fact in run_facts(config, provenance, {})}
+    lines = {fact.name: fact.value for fact in run_facts(config, PROVENANCE, {})}
     assert lines["restored: run"].startswith("made from reference: noise (sigma 0.2), then non-")
     assert lines["reference: reference"] == "/t, central 64 × 64 pixels, the first 1 image"
     assert lines["pairing"] == "paired: both sides of the fit come from the same 1 image"
+
+
+def test_every_option_of_degradations_and_of_resizing_is_told(steps):
+    config = steps(
+        "/nowhere",
+        {"reference": {"path": "/t", "resize": 64, "resize_filter": "area"}},
+        degrade=[
+            {"kind": "downscale", "factor": 4, "kernel": "bilinear", "rounding": True},
+            {"kind": "gaussian-blur", "size": 13, "sigma": 1.6, "stride": 2},
+            {"kind": "noise", "sigma": 0.2, "seed": 1234},
+        ],
+        restore={"kind": "gaussian-blur", "size": 5, "sigma": 0.5},
+    ).config
+    lines = {fact.name: fact.value for fact in run_facts(config, PROVENANCE, {})}
+    assert lines["restored: run"] == (
+        "made from reference: downscale (factor 4, kernel bilinear, rounding), then "
+        "gaussian-blur (size 13, sigma 1.6, stride 2), then noise (sigma 0.2, seed 1234), then "
+        "gaussian-blur (size 5, sigma 0.5)"
+    )
+    assert lines["reference: reference"] == "/t, shorter side 64 pixels by area"
 
 
 @pytest.mark.parametrize(

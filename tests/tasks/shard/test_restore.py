@@ -1,6 +1,7 @@
 """Restored images made from clean ones: seeded by key, of the clean image's size."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,9 +10,10 @@ import torch
 from PIL import Image
 from skimage.restoration import denoise_nl_means
 from torch.nn import functional
+from torchvision.transforms.functional import gaussian_blur
 
 import tasks.shard.restore
-from dot_kernels.degradations import Downscale, Jpeg, Noise, degrade
+from dot_kernels.degradations import Downscale, GaussianBlur, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
 from tasks.config import Run
 from tasks.io.draws import generator_of
@@ -19,7 +21,12 @@ from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
 from tasks.io.images.pixels import to_tensor
-from tasks.io.networks.restorers import NonLocalMeans, SpandrelCheckpoint, load_restorer
+from tasks.io.networks.restorers import (
+    GaussianSmoother,
+    NonLocalMeans,
+    SpandrelCheckpoint,
+    load_restorer,
+)
 from tasks.io.shards import read_members
 from tasks.shard.restore import degrade_and_restore, plan_restoration
 
@@ -190,9 +197,77 @@ def test_a_second_run_restores_nothing_and_another_sigma_everything(restored):
     run = restored()
     planned = plan_restoration(run.opened, "reference", "run")
     assert [unit.job for unit in planned] == [None, None, None]
-    other = run.config.model_copy(update={"degrade": (Noise(sigma=0.2),)})
+    for noise in (Noise(sigma=0.2), Noise(sigma=0.1, seed=1)):
+        other = run.config.model_copy(update={"degrade": (noise,)})
+        planned = plan_restoration(Run(other, run.workspace), "reference", "run")
+        assert all(unit.job is not None for unit in planned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel": "bilinear"},
+        {"kernel": "area"},
+        {"rounding": True},
+    ],
+)
+def test_another_way_of_downscaling_restores_everything_again(restored, change):
+    run = restored(degrade=[{"kind": "downscale", "factor": 2}])
+    other = run.config.model_copy(update={"degrade": (Downscale(factor=2, **change),)})
     planned = plan_restoration(Run(other, run.workspace), "reference", "run")
     assert all(unit.job is not None for unit in planned)
+
+
+def test_another_smoother_restores_everything_again(restored):
+    smoother = {"kind": "gaussian-blur", "size": 5, "sigma": 1.0}
+    run = restored(restore=smoother)
+    for change in ({"size": 7}, {"sigma": 2.0}, {}):
+        other = GaussianSmoother(**(smoother | change))
+        other_run = Run(run.config.model_copy(update={"restore": other}), run.workspace)
+        planned = plan_restoration(other_run, "reference", "run")
+        assert [unit.job is not None for unit in planned] == [bool(change)] * 3
+
+
+def test_the_seed_of_noise_gives_every_image_other_noise(pixels):
+    clean = to_tensor([pixels(0)])[0]
+    first, default, other = (
+        degrade_and_restore(clean, (noise,), lambda degraded, _: degraded, "k")
+        for noise in (Noise(sigma=0.1), Noise(sigma=0.1, seed=0), Noise(sigma=0.1, seed=5))
+    )
+    assert torch.equal(first, default)
+    assert float((other - clean).std()) == pytest.approx(0.1, rel=0.1)  # 2,304 numbers: 1.5 %
+    together = torch.stack([other - clean, first - clean]).flatten(1)
+    assert abs(float(torch.corrcoef(together)[0, 1])) < 5 / 2304**0.5  # five standard errors
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_a_blurred_image_comes_back_in_its_size_and_in_its_place(pixels, stride):
+    """Off by half a pixel, the smooth image would change by the tenfold."""
+    rows, columns = torch.meshgrid(torch.arange(50.0), torch.arange(61.0), indexing="ij")
+    planes = [(rows / a).sin() * (columns / 9).cos() for a in (8, 10, 12)]
+    clean = 0.5 + 0.3 * torch.stack(planes)
+    steps = (GaussianBlur(size=5, sigma=0.6, stride=stride),)
+    found = degrade_and_restore(clean, steps, bicubic, "k")
+    assert found.shape == clean.shape
+    errors = (found - clean)[:, 8:-8, 8:-8]
+    shifted = (clean - clean.roll(1, dims=2))[:, 8:-8, 8:-8]
+    assert float(errors.square().mean()) < float(shifted.square().mean()) / 100
+
+
+def test_an_image_smaller_than_its_blur_is_restored_all_the_same(restored, tmp_path, write_images):
+    folder = write_images(tmp_path / "small", {"a.png": np.full((8, 9, 3), 90, np.uint8)})
+    blur = {"kind": "gaussian-blur", "size": 31, "sigma": 4.0, "stride": 16}
+    run = restored(corpora={"reference": folder}, degrade=[blur])
+    np.testing.assert_array_equal(images_of(run)["a"], np.full((8, 9, 3), 90, np.uint8))
+
+
+def test_the_smoother_is_a_gaussian_blur_of_the_degraded_image(pixels):
+    clean, noise = to_tensor([pixels(0)])[0], (Noise(sigma=0.1),)
+    spec = GaussianSmoother(kind="gaussian-blur", size=5, sigma=1.0)
+    found = degrade_and_restore(clean, noise, load_restorer(spec, "cpu"), "k")
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    expected = gaussian_blur(degraded, [5, 5], [1.0, 1.0]).clamp(0, 1)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_missing_checkpoint_is_told_with_the_field_that_names_it(restored, tmp_path):
@@ -209,6 +284,74 @@ def test_a_file_that_is_no_checkpoint_is_told(tmp_path):
     spec = SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
     with pytest.raises(WeightsMissing, match="must be a checkpoint that spandrel recognises"):
         load_restorer(spec, "cpu")
+
+
+@pytest.fixture
+def convolutions(tmp_path):
+    """Writes a small network that spandrel takes for DnCNN; FFDNet and FDnCNN have such tensors."""
+
+    def write(channels_in, channels_out, scale=0.05):
+        from safetensors.torch import save_file
+
+        rng, widths = torch.Generator().manual_seed(1), [channels_in, *[4] * 7, channels_out]
+        tensors = {}
+        for number, (wide, next_wide) in enumerate(pairwise(widths)):
+            weight = scale * torch.randn(next_wide, wide, 3, 3, generator=rng)
+            tensors[f"model.{2 * number}.weight"] = weight
+            tensors[f"model.{2 * number}.bias"] = scale * torch.randn(next_wide, generator=rng)
+        path = tmp_path / f"{channels_in}-{channels_out}.safetensors"
+        save_file(tensors, path)
+        return SpandrelCheckpoint(kind="spandrel", checkpoint=str(path))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("channels", "found"),
+    [
+        ((13, 12), "12 channels in and 12 out"),  # FFDNet for colour
+        ((5, 4), "4 channels in and 4 out"),  # FFDNet for grey
+        ((6, 6), "6 channels in and 6 out"),
+        ((4, 1), "3 channels in and 1 out"),
+        ((1, 3), "channels in and 3 out"),
+    ],
+)
+def test_a_network_that_is_none_from_image_to_image_is_told_with_what_was_found(
+    convolutions, channels, found
+):
+    with pytest.raises(WeightsMissing, match=rf"RGB image to another.*takes for DnCNN.*{found}"):
+        load_restorer(convolutions(*channels), "cpu")
+
+
+def test_a_network_for_grey_images_restores_plane_by_plane(pixels, convolutions):
+    clean, noise = to_tensor([pixels(0, 15, 20)])[0], (Noise(sigma=0.1),)
+    restorer = load_restorer(convolutions(1, 1), "cpu")
+    found = degrade_and_restore(clean, noise, restorer, "k")
+    assert found.shape == clean.shape
+    degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
+    planes = [restorer(plane.expand(3, -1, -1), noise)[0] for plane in degraded]
+    torch.testing.assert_close(found, torch.stack(planes))
+    assert not torch.equal(found, degraded.clamp(0, 1))
+
+
+def test_a_network_whose_output_has_another_size_than_it_says_is_told(
+    pixels, convolutions, monkeypatch
+):
+    from spandrel import ImageModelDescriptor
+
+    restorer = load_restorer(convolutions(3, 3), "cpu")
+    monkeypatch.setattr(ImageModelDescriptor, "__call__", lambda _, image: image[:, :, 2:])
+    with pytest.raises(ConfigurationError, match=r"24×32 pixels of 24×32, got .*\(3, 22, 32\)"):
+        degrade_and_restore(to_tensor([pixels(0)])[0], (Noise(sigma=0.1),), restorer, "k")
+
+
+def test_a_network_that_is_told_the_noise_level_is_refused_at_another_than_spandrels(
+    pixels, convolutions
+):
+    clean, restorer = to_tensor([pixels(0, 15, 20)])[0], load_restorer(convolutions(4, 3), "cpu")
+    degrade_and_restore(clean, (Noise(sigma=15 / 255),), restorer, "k")
+    with pytest.raises(ConfigurationError, match=r"sigma 0\.196, got one that is told .* 15/255"):
+        degrade_and_restore(clean, (Noise(sigma=50 / 255),), restorer, "k")
 
 
 def test_a_checkpoint_with_another_digest_is_told_with_both(tmp_path):

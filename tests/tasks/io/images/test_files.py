@@ -4,7 +4,9 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms.functional import resize
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, encode, extension_of, fit_to, read_header
@@ -268,6 +270,32 @@ def test_resizing_brings_the_shorter_side_to_the_length_and_cropping_keeps_the_c
     assert fit_to(colour.transpose(1, 0, 2), 10, None, LIMITS).shape == (15, 10, 3)
     np.testing.assert_array_equal(fit_to(colour, None, 12, LIMITS), colour[4:16, 9:21])
     assert fit_to(colour, 16, 16, LIMITS).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "filter_of_pillow"),
+    [
+        ("lanczos", Image.Resampling.LANCZOS),
+        ("bicubic", Image.Resampling.BICUBIC),
+        ("bilinear", Image.Resampling.BILINEAR),
+        ("area", Image.Resampling.BOX),
+    ],
+)
+def test_images_are_resized_by_the_filter_of_the_name(colour, name, filter_of_pillow):
+    expected = np.asarray(Image.fromarray(colour).resize((15, 10), filter_of_pillow))
+    np.testing.assert_array_equal(fit_to(colour, 10, None, LIMITS, resize_filter=name), expected)
+    if name == "lanczos":
+        np.testing.assert_array_equal(fit_to(colour, 10, None, LIMITS), expected)
+
+
+def test_area_is_the_mean_of_squares_and_bilinear_is_torchvisions_with_anti_aliasing(colour):
+    squares = colour.reshape(10, 2, 15, 2, 3).mean((1, 3))
+    area = fit_to(colour, 10, None, LIMITS, resize_filter="area")
+    np.testing.assert_allclose(area, squares, atol=1)  # Pillow rounds after both passes
+    planes = torch.from_numpy(colour.copy()).movedim(-1, 0)
+    expected = resize(planes, [10], antialias=True).movedim(0, -1)
+    bilinear = fit_to(colour, 10, None, LIMITS, resize_filter="bilinear")
+    np.testing.assert_allclose(bilinear, expected, atol=1)  # other rounding between the passes
 
 
 def test_an_image_smaller_than_the_crop_is_refused(colour):

@@ -2,12 +2,13 @@
 
 import threading
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 import torch
 
 from tasks.io.errors import ConfigurationError
-from tasks.io.machine.devices import count_devices, devices, leased
+from tasks.io.machine.devices import computes_bfloat16, count_devices, devices, leased
 from tasks.io.machine.resources import Allotment, allotted
 
 
@@ -124,3 +125,39 @@ def test_a_device_that_a_cluster_promised_must_be_there(gpus):
         pytest.raises(ConfigurationError, match="'cuda:5' with 4 CUDA devices"),
     ):
         devices("auto")
+
+
+@pytest.mark.parametrize(
+    ("known", "has_it"),
+    [
+        ({"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"architecture": "aarch64", "bf16": True}, True),
+        ({"architecture": "aarch64", "bf16": False, "neon": True}, False),
+        ({}, False),
+    ],
+)
+def test_a_processor_computes_in_bfloat16_by_one_of_its_instruction_sets(
+    monkeypatch, known, has_it
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert computes_bfloat16("cpu") is has_it
+
+
+@pytest.mark.parametrize(
+    ("capability", "hip", "has_it"),
+    [((7, 5), None, False), ((8, 0), None, True), ((9, 0), None, True), ((0, 0), "6.0", True)],
+)
+def test_a_gpu_computes_in_bfloat16_since_ampere(monkeypatch, capability, hip, has_it):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    assert computes_bfloat16("cuda:1") is has_it
+
+
+def test_the_processor_of_this_machine_is_asked():
+    flags = Path("/proc/cpuinfo")
+    if not flags.is_file():
+        pytest.skip("compares with /proc/cpuinfo, which is not here")
+    words = set(flags.read_text("utf-8").split())
+    assert computes_bfloat16("cpu") is bool(words & {"avx512_bf16", "amx_bf16", "bf16"})

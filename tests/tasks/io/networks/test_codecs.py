@@ -1,11 +1,13 @@
 """Codecs from files in the real format, with small random weights."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
+from safetensors.torch import load_file, save_file
 
 from dot_kernels import AutoencoderCodec, PixelCodec
 from tasks.io.errors import ConfigurationError, WeightsMissing
@@ -169,3 +171,96 @@ def test_a_digest_is_of_the_file_as_it_is_now(tmp_path):
     path.write_bytes(b"22")
     assert digest(path) != first
     assert first == hashlib.sha256(b"1").hexdigest()
+
+
+# Files of another network than the one that is named: diffusers loads them all the same
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "found"),
+    [
+        ("autoencoder-tiny", small_kl, "AutoencoderKL"),
+        ("autoencoder-kl", small_tiny, "AutoencoderTiny"),
+    ],
+)
+def test_weights_of_another_kind_are_refused_by_the_name_in_their_configuration(
+    tmp_path, kind, other, found
+):
+    other().save_pretrained(tmp_path)
+    spec = Autoencoder(kind=kind, weights=str(tmp_path))
+    with pytest.raises(WeightsMissing, match=rf"kind is {kind}, .* is that of an {found}; correct"):
+        load_codec(spec, "cpu", "float32")
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "found"),
+    [
+        ("autoencoder-tiny", small_kl, r"got files without \d+ tensors, as decoder\.layers"),
+        ("autoencoder-kl", small_tiny, "cannot be read as one: num_channels"),
+    ],
+)
+def test_where_the_configuration_has_no_name_no_weights_are_drawn_at_random(
+    tmp_path, kind, other, found
+):
+    other().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    del config["_class_name"]
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(WeightsMissing, match=found):
+        load_codec(Autoencoder(kind=kind, weights=str(tmp_path)), "cpu", "float32")
+
+
+def test_a_file_that_lacks_tensors_is_refused_with_one_of_them(saved):
+    _, spec = saved
+    path = Path(spec.weights) / WEIGHTS
+    tensors = load_file(path)
+    some = {name: tensor for name, tensor in tensors.items() if not name.startswith("decoder")}
+    save_file(some, path)
+    number = len(tensors) - len(some)
+    with pytest.raises(WeightsMissing, match=rf"without {number} tensors, as decoder\."):
+        load_codec(spec, "cpu", "float32")
+
+
+@pytest.mark.parametrize("name", ["config.json", WEIGHTS])
+def test_damaged_files_are_told_in_a_sentence(saved, name):
+    _, spec = saved
+    (Path(spec.weights) / name).write_bytes(b"[]")
+    with pytest.raises(WeightsMissing, match="cannot be read as one: "):
+        load_codec(spec, "cpu", "float32")
+
+
+def test_an_auto_encoder_of_grey_images_is_refused(tmp_path):
+    AutoencoderKL(
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8,),
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        norm_num_groups=4,
+    ).save_pretrained(tmp_path)
+    spec = Autoencoder(kind="autoencoder-kl", weights=str(tmp_path))
+    with pytest.raises(WeightsMissing, match=r"RGB images, .*, got one from 1 channels to 1"):
+        load_codec(spec, "cpu", "float32")
+
+
+def test_the_older_names_of_attention_weights_are_no_missing_tensors(tmp_path, rng):
+    """Those of stabilityai/sd-vae-ft-mse."""
+    module = small_kl().eval()
+    module.save_pretrained(tmp_path)
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = load_file(tmp_path / WEIGHTS)
+    for new, old in older.items():
+        tensors = {name.replace(f".{new}.", f".{old}."): each for name, each in tensors.items()}
+    assert any(".query." in name for name in tensors)
+    save_file(tensors, tmp_path / WEIGHTS)
+    codec = load_codec(Autoencoder(kind="autoencoder-kl", weights=str(tmp_path)), "cpu", "float32")
+    images = torch.rand(1, 3, 16, 16, generator=rng)
+    with torch.no_grad():
+        expected = module.encode(images * 2 - 1).latent_dist.mode()
+    torch.testing.assert_close(codec.encode(images), expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_loading_says_nothing_of_what_diffusers_thinks(saved, precision, capfd):
+    load_codec(saved[1], "cpu", precision)
+    assert capfd.readouterr() == ("", "")
