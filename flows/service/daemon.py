@@ -40,7 +40,7 @@ class Daemon:
     def is_alive(self) -> bool:
         """Whether the process, or one that it has started, holds the lock."""
         try:
-            with self._lock.open("r") as stream:
+            with self._lock.open("r", encoding="utf-8") as stream:
                 return not _locked(stream)
         except FileNotFoundError:
             return False
@@ -60,7 +60,7 @@ class Daemon:
             environment: variables beside those of this process.
         """
         _folder().mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a+") as lock, self.log.open("ab") as log:
+        with self._lock.open("a+", encoding="utf-8") as lock, self.log.open("ab") as log:
             if not _locked(lock):
                 return  # another command has just started it
             lock.truncate(0)  # the number of a former process may be another's by now
@@ -103,7 +103,7 @@ class Daemon:
 
     def _recorded(self) -> list[Any]:
         """The process id, which is that of its process group too, and then the details."""
-        text = self._lock.read_text()
+        text = self._lock.read_text("utf-8")
         return [*json.loads(text)] if text else []
 
     @property

@@ -28,6 +28,10 @@ def require_answer(api: str) -> None:
         )
 
 
+LOGS_IN_UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Variables of a process whose output is a log: it is in UTF-8 whatever the locale."""
+
+
 def bypass_proxy() -> None:
     """Have this process connect to this machine directly, whatever proxy is configured.
 

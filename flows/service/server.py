@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.service.health import answers, bypass_proxy
+from flows.service.health import LOGS_IN_UTF8, answers, bypass_proxy
 from flows.service.service import SERVER, served
 from tasks.io.errors import DotpipeError
 
@@ -49,7 +49,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us; the server is still needed then
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
-                env={**os.environ, "PREFECT_API_URL": f"{self.address}/api"},
+                env={**os.environ, **LOGS_IN_UTF8, "PREFECT_API_URL": f"{self.address}/api"},
             )
 
     def wait(self) -> None:
@@ -63,7 +63,7 @@ class Server:
             if answers(f"{self.address}/api"):
                 return
             time.sleep(0.1)
-        tail = self._log.read_text(errors="replace")[-2000:]
+        tail = self._log.read_text("utf-8", "replace")[-2000:]
         raise DotpipeError(
             f"the Prefect server must answer within {_START_TIMEOUT_S} s, but does not; its log "
             f"ends with {tail!r}. Start one with `prefect server start` and set PREFECT_API_URL"

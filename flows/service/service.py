@@ -13,7 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.service.daemon import Daemon
-from flows.service.health import answers, bypass_proxy, require_answer
+from flows.service.health import LOGS_IN_UTF8, answers, bypass_proxy, require_answer
 from tasks.io.errors import DotpipeError
 
 PORT = 4200
@@ -134,7 +134,7 @@ def _require_free(port: int) -> None:
 
 def _environment(address: str) -> dict[str, str]:
     """Variables of a process that uses the server at an address and logs all it does."""
-    return {
+    return LOGS_IN_UTF8 | {
         "PREFECT_API_URL": f"{address}/api",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }

@@ -2,14 +2,15 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from flows.steps.screen import Bars, screen
 
 
-def drawn(*steps):
+def drawn(*steps, width=120):
     """What a terminal shows at the end of some steps (name, total, images, note)."""
-    console = Console(file=io.StringIO(), force_terminal=False, width=120)
+    console = Console(file=io.StringIO(), force_terminal=False, width=width)
     bars = Bars(console)
     with bars.shown():
         for name, total, images, note in steps:
@@ -49,3 +50,15 @@ def test_where_there_is_no_terminal_nothing_is_shown(capsys):
     view.advance(3)
     view.finish("done")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_console_is_too_narrow_for_whole_numbers(width):
+    note = "123 of 123 shards made, 17 images refused"
+    lines = drawn(("measure latent patches", 123456, 123456, note), width=width)
+    text = "\n".join(lines)
+    assert "123456/123456" in text
+    assert "0:00:00" in text
+    assert "…" not in text
+    assert max(map(len, lines)) <= width
+    assert text.split()[0] == "measure"
