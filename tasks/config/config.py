@@ -6,8 +6,8 @@ Rules within one section stand beside its fields, in ``sections`` and ``compute`
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
 
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
@@ -23,6 +23,7 @@ from tasks.config.sections import (
     Patches,
     Shards,
 )
+from tasks.config.yaml_file import read_sections
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
@@ -197,21 +198,28 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
     """
+    tree = read_sections(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"configuration must be a readable file, got {str(path)!r} ({error.strerror}); "
-            "`dotpipe init` writes one"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} must be YAML in UTF-8: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigurationError(f"{path} must hold sections, got {type(tree).__name__}")
-    try:
-        return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
     except ValidationError as error:
         raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+    _require_utf8(config)
+    return config
+
+
+def _require_utf8(config: Config) -> None:
+    """Check that the paths can be written in records, which are UTF-8.
+
+    Raises:
+        ConfigurationError: a folder's name has bytes that are not.
+    """
+    try:
+        config.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ConfigurationError(
+            f"names of folders must be UTF-8, got one that is not in {config.workspace!r} or in a "
+            "corpus's path; rename it, or move the configuration and what it names elsewhere"
+        ) from error
 
 
 def _anchor(location: str, folder: Path) -> str:

@@ -182,7 +182,7 @@ def test_all_broken_rules_are_told_at_once(complaint):
         (b"a: [", "must be YAML in UTF-8"),
         (b"\xff\xfe", "must be YAML in UTF-8"),
         (b"- a\n- b\n", "must hold sections, got list"),
-        (b"", "must hold sections, got NoneType"),
+        (b"", "must hold sections, got nothing"),
         (b"just words", "must hold sections, got str"),
         (b"workspace: w\n1: 2\n", "1: Keys should be strings"),
     ],
