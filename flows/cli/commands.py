@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
-from flows.cli.session import ConfigPath, notes, parsed, run_all, show_results, watched
+from flows.cli.session import ConfigPath, notes, parsed, run_all, show_results, told, watched
 from flows.cli.terminal import complain, say, show_table, use_any_encoding
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
@@ -39,17 +40,15 @@ app.add_typer(weights_app, name="weights")
 def main() -> None:
     """Run the command line; for an error that a user can mend, print a sentence and exit with 1."""
     use_any_encoding()
+    # A sentence of our own says so where that folder is needed.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
     except Exception as error:
-        from tasks.io.errors import DotpipeError, StoreAway
-
-        if not isinstance(error, DotpipeError | StoreAway):
+        if (sentence := told(error)) is None:
             raise
-        kept = "; what is done is kept: run again when it is there"
-        remedy = kept if isinstance(error, StoreAway) else ""
-        complain(f"error: {error}{remedy}")
+        complain(f"error: {sentence}")
         sys.exit(1)
 
 

@@ -52,6 +52,24 @@ def run_all(config: Path) -> None:
     say(f"report: {report_address(settings)}")
 
 
+def told(error: Exception) -> str | None:
+    """What an error means that a user can mend; None for any other error."""
+    from pydantic import ValidationError
+
+    from tasks.io.errors import DotpipeError, StoreAway
+
+    if isinstance(error, StoreAway):
+        return f"{error}; what is done is kept: run again when it is there"
+    if isinstance(error, ValidationError) and error.title.endswith("Settings"):  # of Prefect
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "an address"
+        return (
+            f"Prefect's settings must be right, got of {where!r}: {first['msg']}; correct the "
+            "variable PREFECT_… or the Prefect profile"
+        )
+    return str(error) if isinstance(error, DotpipeError) else None
+
+
 def tell_refused(steps: "list[StepReport]") -> None:
     """Print how many images a run refused, for which reasons, and what can be done."""
     refused = sum((step.refused for step in steps), Counter[str]())
