@@ -50,7 +50,10 @@ def require_answer(api: str, log: Callable[[], str] | None = None) -> None:
     with explained(api, log), temporary_settings(once):
         client = get_client(sync_client=True)
         is_cloud = client.server_type == ServerType.CLOUD
-        answer = client.request("GET", "/health" if is_cloud else "/admin/version", timeout=10)
+        try:
+            answer = client.request("GET", "/health" if is_cloud else "/admin/version", timeout=10)
+        finally:
+            client._client.close()  # it was not entered, by which it would compare versions
         if not isinstance(answer.json(), str) and not is_cloud:
             raise json.JSONDecodeError("no version", answer.text, 0)
 
