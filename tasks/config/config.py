@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.error_messages import explain
+from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
 from tasks.config.sections import (
     Corpora,
     Corpus,
@@ -95,6 +96,18 @@ class Config(Section):
             raise ValueError("corpora.natural must be given: what images should look like")
         return self
 
+    @model_validator(mode="after")
+    def _cropped_images_have_enough_patches(self) -> "Config":
+        dimensions = patch_dimensions(self.codec, self.patches.size)
+        for name, corpus in self.given_datasets().items():
+            if name not in self.fitted_datasets() or corpus.crop is None or dimensions is None:
+                continue
+            images = min(self.fit.images, corpus.limit or self.fit.images)
+            one = patches_in(self.codec, self.patches.size, corpus.crop, corpus.crop)
+            if images * one <= dimensions:
+                raise ValueError(too_few(repr(name), dimensions, images * one, images))
+        return self
+
     @property
     def reference_name(self) -> str | None:
         """The name of the data set of ground truth; None without one."""
@@ -159,6 +172,11 @@ class Config(Section):
             self.restored_name: corpora.restored,
         }
         return {name: corpus for name, corpus in given.items() if name and corpus}
+
+    def fitted_datasets(self) -> list[str]:
+        """The names of the given data sets that the fit sees, or that what it sees is made from."""
+        source = self.made_datasets().get(self.source_name, self.source_name)
+        return list(dict.fromkeys([self.natural_name, source]))
 
     def datasets(self) -> list[str]:
         """The names of all data sets that this configuration needs, each once."""
