@@ -50,7 +50,7 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 def _flow_runs(worker: int) -> list[int]:
     """Process ids of a worker's flow runs that have not ended."""
     tasks = Path(f"/proc/{worker}/task").glob("*/children")
-    children = [int(word) for path in tasks for word in path.read_text().split()]
+    children = [int(word) for path in tasks for word in path.read_text("ascii").split()]
     return [child for child in children if _is_flow_run(child)]
 
 

@@ -23,6 +23,7 @@ from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity
 from tasks.evaluate.summarise import plan_summary, summarise
 from tasks.fit.decide import decide_refit, plan_decision
 from tasks.fit.decision import decision_artifact
+from tasks.fit.enough_patches import require_patches
 from tasks.fit.measure import measure_shard, plan_both_measurements
 from tasks.fit.operators import FittedRun, fitted
 from tasks.fit.reduce import plan_reduction, reduce_moments
@@ -69,7 +70,7 @@ class Step(NamedTuple):
     statistics. This limits how many are done at once. Of a step that needs ``nothing``, the
     flow itself does the jobs one after the other."""
     prepare: Callable[[], object] | None = None
-    """Fetches what the plan needs; raises an error if it cannot be had."""
+    """Fetches or checks what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
     repeats: bool = False
     """Whether its units are part of an earlier step, and are done here only if that one was
@@ -99,9 +100,11 @@ def steps_of(run: Run) -> Iterator[Step]:
     for dataset, clean in config.made_datasets().items():
         restored, closing = partial(plan_restoration, run, clean, dataset), _index_of(run, dataset)
         name = data_set_step(config, dataset)
-        yield Step(name, "shard", restored, restore_shard, "network", closing=closing)
+        enough = partial(require_patches, run)
+        yield Step(name, "shard", restored, restore_shard, "network", enough, closing)
     yield Step("retire shards", "shard", partial(_retirement, run), retire_shards)
-    yield Step("choose images", "fit", lambda: _single(*plan_selection(run)), select_images)
+    chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)
+    yield Step("choose images", "fit", chosen, select_images, prepare=enough)
     name = "measure latent patches"
     yield Step(name, "fit", partial(_measurement, run), measure_shard, "network")
     if config.fit.refit_beyond is not None:

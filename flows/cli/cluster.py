@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.session import ConfigPath, console, parsed, show_results
+from flows.cli.session import ConfigPath, parsed, show_results
+from flows.cli.terminal import complain, console, say
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -34,11 +35,11 @@ def up(
         for each in settings:
             register(each, pool=pool)
         address = start(pool, port)
-    typer.echo(f"dashboard: {address}")
+    say(f"dashboard: {address}")
     if SERVER.is_alive():
-        typer.echo(f"server: its log is {SERVER.log}")
-    typer.echo(f"worker of the pool {pool!r}: its log is {WORKER.log}")
-    typer.echo("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
+        say(f"server: its log is {SERVER.log}")
+    say(f"worker of the pool {pool!r}: its log is {WORKER.log}")
+    say("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
 
 
 def down() -> None:
@@ -46,9 +47,9 @@ def down() -> None:
     from flows.service.service import down as stop
 
     for name in (stopped := stop()):
-        typer.echo(f"stopped the {name}")
+        say(f"stopped the {name}")
     if not stopped:
-        typer.echo("nothing was running")
+        say("nothing was running")
 
 
 def deploy(
@@ -69,10 +70,10 @@ def deploy(
         read_schedule(schedule)  # a slip of the pen is told before a server is asked for
     with served() as address:
         for name in register(settings, pool=pool, schedule=schedule):
-            typer.echo(name)
-    typer.echo(f"registered for the pool {pool!r}: {address}/deployments")
+            say(name)
+    say(f"registered for the pool {pool!r}: {address}/deployments")
     if schedule is not None:
-        typer.echo(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
+        say(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
 
 
 def submit(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
@@ -110,15 +111,15 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
             timeout=0,
         )
         page = f"{address}/runs/flow-run/{run.id}"
-        terminal.print(f"dashboard: {page}")
+        terminal.print(f"dashboard: {page}", soft_wrap=True)
         try:
             state = follow(run, settings, terminal).state
         except KeyboardInterrupt:
-            terminal.print(f"following has stopped; the run goes on, watch it there: {page}")
+            complain(f"following has stopped; the run goes on, watch it there: {page}")
             raise typer.Exit(130) from None
     if state is None or not state.is_completed():
         said = "it ended in no state" if state is None else f"{state.name}: {state.message}"
-        typer.secho(f"error: the run must end well, got {said}; see {page}", fg="red", err=True)
+        complain(f"error: the run must end well, got {said}; see {page}")
         raise typer.Exit(1)
     _conclude(settings, state.message)
 
@@ -137,4 +138,4 @@ def _conclude(settings: "Config", message: str | None) -> None:
     except (OSError, StoreRefused) as error:  # the workers may see what this machine does not
         lines.append(f"the results are in {settings.workspace}, which cannot be read here: {error}")
     for line in dict.fromkeys(lines):  # the run may have said where its report is
-        typer.echo(line)
+        say(line)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
-from flows.cli.session import ConfigPath, console, notes, parsed, run_all, show_results, watched
+from flows.cli.session import ConfigPath, notes, parsed, run_all, show_results, told, watched
+from flows.cli.terminal import complain, say, show_table, use_any_encoding
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -37,17 +39,16 @@ app.add_typer(weights_app, name="weights")
 
 def main() -> None:
     """Run the command line; for an error that a user can mend, print a sentence and exit with 1."""
+    use_any_encoding()
+    # A sentence of our own says so where that folder is needed.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         app()
     except Exception as error:
-        from tasks.io.errors import DotpipeError, StoreAway
-
-        if not isinstance(error, DotpipeError | StoreAway):
+        if (sentence := told(error)) is None:
             raise
-        kept = "; what is done is kept: run again when it is there"
-        remedy = kept if isinstance(error, StoreAway) else ""
-        typer.secho(f"error: {error}{remedy}", fg="red", err=True)
+        complain(f"error: {sentence}")
         sys.exit(1)
 
 
@@ -65,7 +66,7 @@ def init(
     if path.exists():
         raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
     path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
-    typer.echo(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
+    say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
 
 
 @app.command()
@@ -133,7 +134,7 @@ def report(config: ConfigPath) -> None:
         from flows.evaluate_dataset import report_dataset
 
         address = report_dataset(settings)
-    typer.echo(f"report: {address}")
+    say(f"report: {address}")
 
 
 @app.command()
@@ -168,7 +169,7 @@ def choose(
     results = read_results(settings)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
     for line in (*describe(choice, results.titles), *results.notes):
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -181,19 +182,17 @@ def status(
 
     steps = list(status_of_steps(parsed(config)))
     if as_json:
-        typer.echo(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
+        say(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
-    from rich.table import Table
-
-    table, told = Table("step", "done", "missing", "out of date", "failed"), dict[str, list[str]]()
+    lines, told = list[list[str]](), dict[str, list[str]]()
     for step in steps:
         counts = (step.done, step.missing, step.stale, step.failed)
-        table.add_row(step.name, *map(str, counts))
+        lines.append([step.name, *map(str, counts)])
         for note in notes(step):
             told.setdefault(note, []).append(step.name)
-    console().print(table)
-    for note, names in told.items():  # below it, where nothing is cut
-        typer.echo(f"{', '.join(names)}: {note}")
+    show_table(["step", "done", "missing", "out of date", "failed"], lines)
+    for note, names in told.items():
+        say(f"{', '.join(names)}: {note}")
 
 
 @weights_app.command()
@@ -209,9 +208,9 @@ def pull(
     for name, entry, note in pull_weights(load_config(config), folder):
         if entry is None:
             complete = False
-            typer.secho(f"error: {note}", fg="red", err=True)
+            complain(f"error: {note}")
         else:
-            typer.echo(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
+            say(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
     if not complete:
         raise typer.Exit(1)
 

@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from flows.runs.liveness import Liveness
 from flows.runs.prefect_api import mark_crashed, patiently
@@ -44,10 +45,10 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
         DotpipeError: the run was deleted, or the server was away for too long.
     """
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         console=console,
     )
     shown: dict[UUID, TaskID] = {}
@@ -92,7 +93,8 @@ class _Remarks:
         if not workers:
             self._console.print(
                 f"no worker asks for work of the pool {pool!r}; `dotpipe up --pool {pool}` starts "
-                "one on this machine"
+                "one on this machine",
+                soft_wrap=True,
             )
 
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.terminal import console, say, show_table
 from flows.runs.shutdown import graceful_shutdown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from flows.steps.reports import StepReport
     from tasks.config import Config
     from tasks.upkeep.status import StepStatus
@@ -41,7 +40,7 @@ def run_all(config: Path) -> None:
     settings = parsed(config)
     if is_finished(settings):
         show_results(settings)
-        typer.echo("nothing to do: every shard of every step is done")
+        say("nothing to do: every shard of every step is done")
     else:
         require_sources(settings.given_datasets())
         with watched():
@@ -50,7 +49,25 @@ def run_all(config: Path) -> None:
             steps, _ = backfill(settings)
         show_results(settings)
         tell_refused(steps)
-    typer.echo(f"report: {report_address(settings)}")
+    say(f"report: {report_address(settings)}")
+
+
+def told(error: Exception) -> str | None:
+    """What an error means that a user can mend; None for any other error."""
+    from pydantic import ValidationError
+
+    from tasks.io.errors import DotpipeError, StoreAway
+
+    if isinstance(error, StoreAway):
+        return f"{error}; what is done is kept: run again when it is there"
+    if isinstance(error, ValidationError) and error.title.endswith("Settings"):  # of Prefect
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "an address"
+        return (
+            f"Prefect's settings must be right, got of {where!r}: {first['msg']}; correct the "
+            "variable PREFECT_… or the Prefect profile"
+        )
+    return str(error) if isinstance(error, DotpipeError) else None
 
 
 def tell_refused(steps: "list[StepReport]") -> None:
@@ -58,7 +75,7 @@ def tell_refused(steps: "list[StepReport]") -> None:
     refused = sum((step.refused for step in steps), Counter[str]())
     if refused:
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
-        typer.echo(
+        say(
             f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
             "and of the metrics say which. A file that is mended is taken in by the next run; "
             "`dotpipe retry` tries the others again"
@@ -107,7 +124,7 @@ def watched() -> Iterator[None]:
         stack.enter_context(graceful_shutdown())
         with terminal.status("starting Prefect"):
             address = stack.enter_context(prefect_server())
-        terminal.print(f"dashboard while this runs: {address}")
+        terminal.print(f"dashboard while this runs: {address}", soft_wrap=True)
         bars = Bars(terminal)
         token = screen.set(bars)
         stack.callback(screen.reset, token)
@@ -125,8 +142,6 @@ def show_results(config: "Config") -> None:
     Raises:
         StepMissing: there are no results yet.
     """
-    from rich.table import Table
-
     from tasks.config import Run
     from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
     from tasks.fit.operators import fitted
@@ -137,12 +152,9 @@ def show_results(config: "Config") -> None:
     artifact = summary_artifact(run)
     rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
     titles, lines = results_text(rows, facts)
-    table = Table(*titles, title=config.name)
-    for line in lines:
-        table.add_row(*line)
-    console().print(table)
+    show_table(titles, lines, config.name)
     for note in (*warnings_of(facts), *gaps(config, rows, facts)):
-        typer.echo(note)
+        say(note)
 
 
 def notes(step: "StepStatus") -> Iterator[str]:
@@ -156,10 +168,3 @@ def notes(step: "StepStatus") -> Iterator[str]:
             else f"{reason} ({count} of {step.asked} asked)"
         )
     yield from step.failures
-
-
-def console(*, stderr: bool = False) -> "Console":
-    """Return a console that writes to standard output, or to standard error."""
-    from rich.console import Console
-
-    return Console(stderr=stderr)

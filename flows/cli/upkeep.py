@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.session import ConfigPath, console, parsed, run_all
+from flows.cli.session import ConfigPath, parsed, run_all
+from flows.cli.terminal import console, say, show_table
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -19,7 +20,7 @@ def verify(config: ConfigPath) -> None:
     """Read everything in the workspace again, and name what is damaged; changes nothing."""
     damaged = _damaged(parsed(config))
     if damaged:
-        typer.echo(f"`dotpipe repair {config}` makes the shards that hold these again")
+        say(f"`dotpipe repair {config}` makes the shards that hold these again")
         raise typer.Exit(1)
 
 
@@ -37,7 +38,7 @@ def repair(config: ConfigPath) -> None:
     if left := still_missing(workspace.ledger, damaged):
         others = ", ".join(each.name for each in _served(settings, workspace)[1:])
         remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
-        typer.echo(
+        say(
             f"{len(left)} of the damaged artifacts are of no step of {settings.name!r} and are "
             f"not there now, as {left[0]}; {remedy}"
         )
@@ -53,11 +54,9 @@ def retry(
     settings = parsed(config)
     tried = withdraw_refusals(settings, list(find_refusals(settings, reason)))
     if not tried:
-        typer.echo(
-            "nothing to try again: no image was refused" + (f" for {reason!r}" * bool(reason))
-        )
+        say("nothing to try again: no image was refused" + (f" for {reason!r}" * bool(reason)))
         return
-    typer.echo(f"trying again: {_listed(tried)}")
+    say(f"trying again: {_listed(tried)}")
     run_all(config)
 
 
@@ -79,17 +78,17 @@ def gc(
     dropped = frozenset(drop or ())
     require_registered(workspace.store, dropped)
     served = [each for each in _served(settings, workspace) if each.name not in dropped]
-    typer.echo(f"kept for: {', '.join(each.name for each in served)}")
+    say(f"kept for: {', '.join(each.name for each in served)}")
     waste = find_waste(served, workspace)
     if not waste.folders and not waste.notes and not dropped:
-        typer.echo("nothing to remove")
+        say("nothing to remove")
         return
     _show_folders(waste.folders, "to remove")
     if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
         for name in dropped:
             drop_configuration(workspace.store, name)
         remove_waste(waste, served, workspace)
-        typer.echo("removed")
+        say("removed")
 
 
 def forget(
@@ -112,17 +111,17 @@ def forget(
         raise typer.Exit(1)
     gone = take_out(served, keys, workspace)
     for name, shards in gone.shards.items():
-        typer.echo(f"held by {', '.join(f'{name}/{shard}' for shard in shards)}")
+        say(f"held by {', '.join(f'{name}/{shard}' for shard in shards)}")
     for operator in gone.operators:
-        typer.echo(f"removed the operator {operator}, which they may have shaped")
+        say(f"removed the operator {operator}, which they may have shaped")
     _show_folders(gone.folders, "removed, with the shards that held them")
     if gone.kept is not False:
         keeps = "keeps" if gone.kept else "may keep"
-        typer.echo(
+        say(
             f"the bucket {keeps} old versions of what was removed: the images are gone when these "
             "are; delete them, or let a lifecycle rule expire noncurrent versions"
         )
-    typer.echo(f"`dotpipe run {config}` makes again what is left, without them")
+    say(f"`dotpipe run {config}` makes again what is left, without them")
 
 
 def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
@@ -146,19 +145,15 @@ def _damaged(config: "Config") -> "list[Checked]":
             damaged += [checked] if checked.damage else []
     for checked in damaged:
         for damage in checked.damage:
-            typer.secho(damage, fg="red")
+            say(damage, fg="red")
     verdict = f"{len(damaged)} damaged" if damaged else "all as they were written"
-    typer.echo(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
+    say(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
     return damaged
 
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
-    from rich.table import Table
-
-    table = Table("folder", "files", "size", title=title)
-    for folder, (count, size) in folders.items():
-        table.add_row(folder, str(count), _bytes(size))
-    console().print(table)
+    lines = [[folder, str(count), _bytes(size)] for folder, (count, size) in folders.items()]
+    show_table(["folder", "files", "size"], lines, title)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_HOME
 _STOP_TIMEOUT_S = 30
 """Seconds from one signal to the next; a worker waits for its flow runs to end."""
 
-_LOG_END_BYTES = 2000
-"""How much of the end of a log is shown."""
+_LOG_END_BYTES = 20_000
+"""How much of the end of a log is looked at."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Daemon:
     def is_alive(self) -> bool:
         """Whether the process, or one that it has started, holds the lock."""
         try:
-            with self._lock.open("r") as stream:
+            with self._lock.open("r", encoding="utf-8") as stream:
                 return not _locked(stream)
-        except FileNotFoundError:
-            return False
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return False  # in the last two cases nothing can be started there either
 
     def details(self) -> list[str]:
         """The details that ``start`` was given; empty while the process is being started."""
@@ -60,7 +60,7 @@ class Daemon:
             environment: variables beside those of this process.
         """
         _folder().mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a+") as lock, self.log.open("ab") as log:
+        with self._lock.open("a+", encoding="utf-8") as lock, self.log.open("ab") as log:
             if not _locked(lock):
                 return  # another command has just started it
             lock.truncate(0)  # the number of a former process may be another's by now
@@ -96,14 +96,14 @@ class Daemon:
             time.sleep(0.1)
 
     def end_of_log(self) -> str:
-        """The last 2,000 bytes of the log, as text."""
+        """The last 20,000 bytes of the log, as text."""
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END_BYTES))
             return log.read().decode(errors="replace")
 
     def _recorded(self) -> list[Any]:
         """The process id, which is that of its process group too, and then the details."""
-        text = self._lock.read_text()
+        text = self._lock.read_text("utf-8")
         return [*json.loads(text)] if text else []
 
     @property

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.service.health import answers, bypass_proxy
-from flows.service.service import SERVER, served
+from flows.service.health import STARTED_HERE, answers, bypass_proxy, explained, last_words
+from flows.service.home import require_home
+from flows.service.service import SERVER, own_settings, served
 from tasks.io.errors import DotpipeError
+from tasks.io.store import temporary_room
 
 _START_TIMEOUT_S = 120
 """Seconds until a server that was started must answer."""
@@ -37,7 +39,8 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        handle, name = tempfile.mkstemp(prefix="dotpipe-server-", suffix=".log")
+        with temporary_room():
+            handle, name = tempfile.mkstemp(prefix="dotpipe-server-", suffix=".log")
         self._log = Path(name)
         port = self.address.rpartition(":")[2]
         command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
@@ -49,7 +52,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us; the server is still needed then
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
-                env={**os.environ, "PREFECT_API_URL": f"{self.address}/api"},
+                env={**os.environ, **STARTED_HERE, "PREFECT_API_URL": f"{self.address}/api"},
             )
 
     def wait(self) -> None:
@@ -63,11 +66,17 @@ class Server:
             if answers(f"{self.address}/api"):
                 return
             time.sleep(0.1)
-        tail = self._log.read_text(errors="replace")[-2000:]
+        ended = self._process.poll()
+        how = f"in {_START_TIMEOUT_S} s" if ended is None else f"and ended with {ended}"
         raise DotpipeError(
-            f"the Prefect server must answer within {_START_TIMEOUT_S} s, but does not; its log "
-            f"ends with {tail!r}. Start one with `prefect server start` and set PREFECT_API_URL"
+            f"the Prefect server that was started must answer, but did not {how}: "
+            f"{last_words(self.log())}. Or start one by `prefect server start` and set "
+            "PREFECT_API_URL"
         )
+
+    def log(self) -> str:
+        """What the server has written so far."""
+        return self._log.read_text("utf-8", "replace")
 
     def stop(self) -> None:
         """End the server, and remove its log."""
@@ -100,14 +109,16 @@ def prefect_server() -> Iterator[str]:
         with served() as address:
             yield address
         return
+    require_home()
     bypass_proxy()
     server = Server()
     try:
         server.wait()
         # Heartbeats tell a server that a process is alive. This server ends with the process
         # and needs none, and stopping them takes most of a second for every flow.
-        api = {PREFECT_API_URL: f"{server.address}/api", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        with temporary_settings(api):
+        api = f"{server.address}/api"
+        ours = own_settings(api) | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        with explained(api, server.log), temporary_settings(ours):
             try:
                 yield server.address
             finally:

@@ -6,14 +6,29 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 
 from flows.service.daemon import Daemon
-from flows.service.health import answers, bypass_proxy, require_answer
+from flows.service.health import (
+    STARTED_HERE,
+    answers,
+    bypass_proxy,
+    explained,
+    last_words,
+    require_answer,
+    without_secrets,
+)
+from flows.service.home import require_home
 from tasks.io.errors import DotpipeError
 
 PORT = 4200
@@ -89,8 +104,10 @@ def served(start_on: int | None = None) -> Iterator[str]:
         DotpipeError: there is no server, or it does not answer or start.
     """
     if given := PREFECT_API_URL.value():
-        require_answer(str(given))
-        yield str(given).removesuffix("/api")
+        api = str(given).rstrip("/")
+        require_answer(api)
+        with explained(api), temporary_settings({PREFECT_API_URL: api}):
+            yield without_secrets(api.removesuffix("/api"))
         return
     bypass_proxy()
     if not SERVER.is_alive():
@@ -102,11 +119,26 @@ def served(start_on: int | None = None) -> Iterator[str]:
         _start_server(start_on)
     _wait(SERVER, lambda: answers(f"{SERVER.details()[0]}/api"))
     (address,) = SERVER.details()
-    with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+    api = f"{address}/api"
+    with temporary_settings(own_settings(api)), explained(api, SERVER.end_of_log):
+        require_answer(api, SERVER.end_of_log)
         yield address
 
 
+def own_settings(api: str) -> dict[Any, Any]:
+    """Settings of Prefect for a client of a server that was started here.
+
+    The password is the one that this user has such servers ask for.
+
+    Args:
+        api: the server's API address.
+    """
+    password = PREFECT_SERVER_API_AUTH_STRING.value()
+    return {PREFECT_API_URL: api} | ({PREFECT_API_AUTH_STRING: password} if password else {})
+
+
 def _start_server(port: int) -> None:
+    require_home()
     _require_free(port)
     address = f"http://127.0.0.1:{port}"
     arguments = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
@@ -134,10 +166,16 @@ def _require_free(port: int) -> None:
 
 def _environment(address: str) -> dict[str, str]:
     """Variables of a process that uses the server at an address and logs all it does."""
-    return {
-        "PREFECT_API_URL": f"{address}/api",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
-    }
+    password = PREFECT_API_AUTH_STRING.value()  # of the client in the block of ``served``
+    known = {"PREFECT_API_AUTH_STRING": password} if password else {}
+    return (
+        STARTED_HERE
+        | known
+        | {
+            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+        }
+    )
 
 
 def _wait(daemon: Daemon, is_ready: Callable[[], bool]) -> None:
@@ -151,10 +189,10 @@ def _wait(daemon: Daemon, is_ready: Callable[[], bool]) -> None:
         if daemon.details() and is_ready():
             return
         time.sleep(0.2)
-    daemon.stop()
+    how = "is not" if daemon.stop() else "has ended"
     raise DotpipeError(
-        f"the {daemon.name} must be ready within {_START_TIMEOUT_S} s, but is not; "
-        f"{daemon.log} ends with {daemon.end_of_log()!r}"
+        f"the {daemon.name} must be ready within {_START_TIMEOUT_S} s, but {how}; the last error "
+        f"in {daemon.log} is: {last_words(daemon.end_of_log())}"
     )
 
 

@@ -14,6 +14,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 
 class Screen(Protocol):
@@ -51,17 +52,26 @@ class Silence:
         """Do nothing."""
 
 
+_WIDE = 110
+"""The width of a console from which a line has room for a bar beside its numbers and words."""
+
+
 class Bars:
-    """Progress bars on a console, one for each step, one below the other."""
+    """Progress bars on a console, one for each step, one below the other.
+
+    A narrow console has the numbers and words without the bar itself: words are wrapped, and
+    numbers are whole.
+    """
 
     def __init__(self, console: Console) -> None:
+        is_wide = console.width >= _WIDE
         self._progress = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            _words("{task.description}"),
+            *([BarColumn(bar_width=30)] if is_wide else []),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            *([_words("images")] if is_wide else []),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _words("{task.fields[note]}"),
             console=console,
         )
         self._task: TaskID | None = None
@@ -99,6 +109,11 @@ class Bars:
         """Draw the bars for as long as the block runs."""
         with self._progress:
             yield
+
+
+def _words(form: str) -> TextColumn:
+    """A column of words that are wrapped where a line has no room for them."""
+    return TextColumn(form, markup=False, table_column=Column(overflow="fold"))
 
 
 _SILENCE = Silence()

@@ -6,12 +6,13 @@ Rules within one section stand beside its fields, in ``sections`` and ``compute`
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
 
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.error_messages import explain
+from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
 from tasks.config.sections import (
     Corpora,
     Corpus,
@@ -23,6 +24,7 @@ from tasks.config.sections import (
     Patches,
     Shards,
 )
+from tasks.config.yaml_file import read_sections
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
@@ -94,6 +96,18 @@ class Config(Section):
             raise ValueError("corpora.natural must be given: what images should look like")
         return self
 
+    @model_validator(mode="after")
+    def _cropped_images_have_enough_patches(self) -> "Config":
+        dimensions = patch_dimensions(self.codec, self.patches.size)
+        for name, corpus in self.given_datasets().items():
+            if name not in self.fitted_datasets() or corpus.crop is None or dimensions is None:
+                continue
+            images = min(self.fit.images, corpus.limit or self.fit.images)
+            one = patches_in(self.codec, self.patches.size, corpus.crop, corpus.crop)
+            if images * one <= dimensions:
+                raise ValueError(too_few(repr(name), dimensions, images * one, images))
+        return self
+
     @property
     def reference_name(self) -> str | None:
         """The name of the data set of ground truth; None without one."""
@@ -159,6 +173,11 @@ class Config(Section):
         }
         return {name: corpus for name, corpus in given.items() if name and corpus}
 
+    def fitted_datasets(self) -> list[str]:
+        """The names of the given data sets that the fit sees, or that what it sees is made from."""
+        source = self.made_datasets().get(self.source_name, self.source_name)
+        return list(dict.fromkeys([self.natural_name, source]))
+
     def datasets(self) -> list[str]:
         """The names of all data sets that this configuration needs, each once."""
         return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
@@ -197,21 +216,28 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
     """
+    tree = read_sections(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"configuration must be a readable file, got {str(path)!r} ({error.strerror}); "
-            "`dotpipe init` writes one"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} must be YAML in UTF-8: {error}") from error
-    if not isinstance(tree, dict):
-        raise ConfigurationError(f"{path} must hold sections, got {type(tree).__name__}")
-    try:
-        return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
     except ValidationError as error:
         raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+    _require_utf8(config)
+    return config
+
+
+def _require_utf8(config: Config) -> None:
+    """Check that the paths can be written in records, which are UTF-8.
+
+    Raises:
+        ConfigurationError: a folder's name has bytes that are not.
+    """
+    try:
+        config.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ConfigurationError(
+            f"names of folders must be UTF-8, got one that is not in {config.workspace!r} or in a "
+            "corpus's path; rename it, or move the configuration and what it names elsewhere"
+        ) from error
 
 
 def _anchor(location: str, folder: Path) -> str:

@@ -29,6 +29,8 @@ def _sentence(problem: ErrorDetails, schema: dict[str, Any]) -> str:
         return f"no such field; known here: {known}"
     if problem["type"] == "union_tag_not_found":
         return "kind must be given; it says which fields are known"
+    if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
+        return f"must be text, so put it in quotes, got {problem['input']!r}"
     message = problem["msg"].removeprefix("Value error, ")
     is_plain = isinstance(problem["input"], str | int | float) and ", got " not in message
     return f"{message}, got {problem['input']!r}" if is_plain else message

@@ -137,7 +137,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
             for point in job.points
         ]
         text = json.dumps(rows, indent=1)
-        publication.file(f"{job.target.artifact}.json").write_text(text)
+        publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     advance(job.images)
     return rows
 

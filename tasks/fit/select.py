@@ -116,7 +116,7 @@ def write_selection(job: SelectJob) -> Selection:
     )
     with publishing(workspace, job.target) as publication:
         text = json.dumps(selection.model_dump(), indent=1, sort_keys=True)
-        publication.file(f"{job.target.artifact}.json").write_text(text)
+        publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     logger().info("selected pairing=%s images=%d", selection.pairing, selection.images)
     return selection
 

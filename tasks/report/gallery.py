@@ -50,11 +50,20 @@ class Comparison(NamedTuple):
 
 
 def sample_keys(run: Run) -> dict[str, str]:
-    """The keys of a few images, spread over the first shard, and that shard's name for each."""
-    shard = next(iter(run.workspace.shards(run.config.restored_name)))
-    members = run.workspace.members(run.config.restored_name, shard)
-    sampled = members[:: max(1, len(members) // SAMPLES)][:SAMPLES]
-    return {member.key: shard for member in sampled}
+    """The keys of a few images, and the shard of each.
+
+    They are spread over the first shard that has images; where it has fewer than ``SAMPLES``, the
+    next ones give the rest.
+    """
+    dataset, sampled = run.config.restored_name, dict[str, str]()
+    for shard, accepted in run.workspace.shards(dataset).items():
+        wanted = SAMPLES - len(sampled)
+        if wanted == 0:
+            break
+        members = run.workspace.members(dataset, shard) if accepted else []
+        spread = members[:: max(1, len(members) // wanted)][:wanted]
+        sampled |= {member.key: shard for member in spread}
+    return sampled
 
 
 def gallery(run: FittedRun, ends: Sequence[Ends]) -> tuple[list[Comparison], list[Comparison]]:

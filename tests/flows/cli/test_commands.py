@@ -1,5 +1,6 @@
 """The command `dotpipe`: help, one sentence for a mistake, and the verbs one by one."""
 
+import os
 import re
 import socket
 import subprocess
@@ -96,6 +97,30 @@ def test_a_configuration_that_is_not_there_says_what_writes_one(dotpipe, tmp_pat
     code, _, err = dotpipe("run", tmp_path / "none.yaml")
     assert code == 1
     assert "`dotpipe init` writes one" in err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PREFECT_API_URL", "http://[::1/api", "'an address': Value error, Invalid IPv6 URL"),
+        ("PREFECT_CLIENT_MAX_RETRIES", "many", "'max_retries': Input should be a valid integer"),
+    ],
+)
+def test_a_setting_of_prefect_that_is_wrong_is_one_sentence(
+    project, tmp_path, variable, value, sentence
+):
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "home"), variable: value}
+    done = subprocess.run(
+        [DOTPIPE, "submit", project.file],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    *_, last = done.stderr.splitlines()  # Prefect itself prints a message before
+    assert last.startswith(f"error: Prefect's settings must be right, got of {sentence}")
+    assert "Traceback" not in done.stderr
 
 
 def test_status_before_any_run_shows_all_as_missing(dotpipe, project):

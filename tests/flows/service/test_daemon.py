@@ -108,5 +108,5 @@ def test_a_daemon_that_ends_at_once_is_told_with_the_end_of_its_log(daemon, tmp_
 
 
 def test_of_a_long_log_the_end_is_shown(daemon, tmp_path):
-    daemon.log.write_bytes(b"x" * 100_000 + "é".encode() * 500)
-    assert daemon.end_of_log() == "x" * 1000 + "é" * 500
+    daemon.log.write_bytes(b"x" * 100_000 + "é".encode() * 5000)
+    assert daemon.end_of_log() == "x" * 10_000 + "é" * 5000

@@ -2,14 +2,15 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from flows.steps.screen import Bars, screen
 
 
-def drawn(*steps):
+def drawn(*steps, width=120):
     """What a terminal shows at the end of some steps (name, total, images, note)."""
-    console = Console(file=io.StringIO(), force_terminal=False, width=120)
+    console = Console(file=io.StringIO(), force_terminal=False, width=width)
     bars = Bars(console)
     with bars.shown():
         for name, total, images, note in steps:
@@ -56,6 +57,18 @@ def test_a_warning_is_printed_once_and_in_one_piece():
     bars = Bars(console)
     with bars.shown():
         for _ in range(2):
-            bars.warn("the codec may take [fifty] times as long as it would in float32")
+            bars.tell("the codec may take [fifty] times as long as it would in float32")
     text = console.file.getvalue()
     assert text.count("the codec may take [fifty] times as long as it would in float32\n") == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_console_is_too_narrow_for_whole_numbers(width):
+    note = "123 of 123 shards made, 17 images refused"
+    lines = drawn(("measure latent patches", 123456, 123456, note), width=width)
+    text = "\n".join(lines)
+    assert "123456/123456" in text
+    assert "0:00:00" in text
+    assert "…" not in text
+    assert max(map(len, lines)) <= width
+    assert text.split()[0] == "measure"

@@ -215,7 +215,7 @@ def test_all_broken_rules_are_told_at_once(complaint):
         (b"a: [", "must be YAML in UTF-8"),
         (b"\xff\xfe", "must be YAML in UTF-8"),
         (b"- a\n- b\n", "must hold sections, got list"),
-        (b"", "must hold sections, got NoneType"),
+        (b"", "must hold sections, got nothing"),
         (b"just words", "must hold sections, got str"),
         (b"workspace: w\n1: 2\n", "1: Keys should be strings"),
     ],
@@ -436,3 +436,25 @@ def test_the_template_shows_the_defaults():
     assert Config.model_validate(shown) == Config.model_validate(needed)
     optional = set(Config.model_fields) - {"degrade", "restore"}
     assert set(shown) == optional
+
+
+@pytest.mark.parametrize(
+    ("corpus", "sections", "sentence"),
+    [
+        ({"crop": 8}, {"fit": {"images": 10}}, "192 dimensions of a patch for the fit, got 10 at"),
+        ({"crop": 16, "limit": 48}, {}, "got 192 at most of 48 image(s); use more or larger"),
+        ({"crop": 16, "limit": 49}, {}, None),
+        ({"crop": 8}, {"patches": {"size": 2}}, "768 dimensions of a patch for the fit, got 0 at"),
+        ({"limit": 5}, {}, None),  # of unknown size
+    ],
+)
+def test_cropped_images_that_cannot_have_enough_patches_are_told(write, corpus, sections, sentence):
+    corpora = {"restored": {"path": "r"}, "natural": {"path": "n", **corpus}}
+    tree = {"corpora": corpora, "codec": {"kind": "pixel", "factor": 8}, "patches": {"size": 1}}
+    file = write(**{**tree, **sections})
+    if sentence is None:
+        load_config(file)
+    else:
+        with pytest.raises(ConfigurationError) as caught:
+            load_config(file)
+        assert sentence in str(caught.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.report.gallery import gallery, input_is_a_knot, sample_keys
+from tasks.report.gallery import SAMPLES, gallery, input_is_a_knot, sample_keys
 from tasks.report.worst_and_best import find_extremes
 
 
@@ -68,3 +68,23 @@ def test_pictures_are_those_of_their_keys(finished, pixels):
 def test_the_input_is_a_knot_where_it_is_what_alpha_1_gives(steps, options, is_knot):
     run = steps("/nowhere", {"restored": "/r", "natural": "/n"}, enhance=options)
     assert input_is_a_knot(run.config) == is_knot
+
+
+def test_images_are_sampled_of_the_first_shards_that_have_any(
+    tmp_path, steps, write_images, pixels
+):
+    names = [f"{number:02d}.png" for number in range(12)]
+    images = {name: pixels(number) for number, name in enumerate(names)}
+    bad = dict.fromkeys(names[:4], b"no image")
+    corpora = {
+        "natural": write_images(tmp_path / "natural", images),
+        "restored": write_images(tmp_path / "restored", images | bad),
+    }
+    run = steps(tmp_path / "w", corpora, shards={"images": 3, "max_bad_fraction": 1})
+    run.shard()
+    accepted = run.workspace.shards("run")
+    assert 0 in accepted.values()
+    sampled = sample_keys(run.opened)
+    assert len(sampled) == SAMPLES
+    found = {m.key: shard for shard in accepted for m in run.workspace.members("run", shard)}
+    assert sampled.items() <= found.items()

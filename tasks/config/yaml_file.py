@@ -1,0 +1,109 @@
+"""A configuration's YAML file, read so that nothing in it is lost or taken for something else.
+
+Plain words and numbers mean what the core schema of YAML 1.2 says: ``1e-5`` is a number, ``no``
+is a word, ``010`` is no octal number and ``1:30`` no minutes. True and false stay words too. Fields
+that are switches understand them, and yes, no, on and off; others do not take them for 1 and 0.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.io.errors import ConfigurationError
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """Return the sections of a configuration file by their names, as plain values.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not YAML in UTF-8, holds no sections or
+            more than one document, or has a key twice or without a value; the text says in
+            which line and column.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"configuration must be a readable file, got {str(path)!r} ({error.strerror}); "
+            "`dotpipe init` writes one"
+        ) from error
+    try:
+        tree = yaml.load(data.decode("utf-8-sig"), _Loader)  # noqa: S506 - a safe loader
+    except _KeyRefused as error:
+        raise ConfigurationError(
+            f"{path}, {_place(error.problem_mark)}: {error.problem}"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"{path} must be YAML in UTF-8, got {_fault(error)}") from error
+    if not isinstance(tree, dict):
+        found = "nothing" if tree is None else type(tree).__name__
+        raise ConfigurationError(f"{path} must hold sections, got {found}")
+    return tree
+
+
+_NUMBER = re.compile(
+    r"^([-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+)
+
+
+class _KeyRefused(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping, or has no value."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses what other loaders swallow."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Return the next mapping, each key of which must stand there once and have a value."""
+        node = super().compose_mapping_node(anchor)
+        lines = dict[str, int]()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused later, as a key that cannot be looked up
+            if key.value in lines:
+                raise _KeyRefused(
+                    problem=f"{key.value!r} must be given once, but is in line "
+                    f"{lines[key.value]} already",
+                    problem_mark=key.start_mark,
+                )
+            if value.value == "" and value.tag == "tag:yaml.org,2002:null":
+                raise _KeyRefused(
+                    problem=f"{key.value!r} must have a value, got none; write null for none, or "
+                    "leave it out for the default",
+                    problem_mark=key.start_mark,
+                )
+            lines[key.value] = key.start_mark.line + 1
+        return node
+
+
+_Loader.yaml_implicit_resolvers = {
+    None: [
+        ("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9]*)$")),
+        ("tag:yaml.org,2002:float", _NUMBER),
+        ("tag:yaml.org,2002:null", re.compile(r"^(null|Null|NULL|~|)$")),
+        ("tag:yaml.org,2002:merge", re.compile(r"^<<$")),
+    ]
+}
+"""What plain text stands for; text that matches none of these is text."""
+
+
+def _fault(error: Exception) -> str:
+    """Return where the text stops to be YAML, and why, on one line."""
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        return f"a byte of another encoding in line {line}, column {column}"
+    if isinstance(error, yaml.MarkedYAMLError):
+        said = " ".join(str(error.problem or error.context).split())
+        mark = error.problem_mark or error.context_mark
+        if "'\\t'" in said:
+            said = "a tab, where only spaces may indent"
+        return f"in {_place(mark)}: {said}"
+    return " ".join(str(error).split())
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"

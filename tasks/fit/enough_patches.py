@@ -1,0 +1,48 @@
+"""Whether an operator can be fitted at all, known before images are restored or encoded."""
+
+import heapq
+
+from tasks.config import Run
+from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
+from tasks.io.errors import CorpusError
+
+
+def require_patches(run: Run) -> None:
+    """Check that the images of both sides of the fit can have more patches than dimensions.
+
+    The largest images are counted, as many as the fit uses: whichever it chooses have no more.
+    Restored images that are still to be made are as large as those they are made from. Nothing is
+    checked where a network encodes them, because it is not loaded yet.
+
+    Raises:
+        CorpusError: they cannot; the fit would refuse them at its end.
+        StepMissing: their data sets have not been sharded.
+        ArtifactDamaged: an index is not there, though the ledger says so, or not whole.
+    """
+    config = run.config
+    dimensions = patch_dimensions(config.codec, config.patches.size)
+    if dimensions is not None:
+        for dataset in config.fitted_datasets():
+            _require(run, dataset, dimensions)
+
+
+def _require(run: Run, dataset: str, dimensions: int) -> None:
+    """Look at shards until their images have enough patches, which nearly always is at the first.
+
+    Raises:
+        CorpusError: they have too few after the last shard.
+    """
+    codec, size = run.config.codec, run.config.patches.size
+    largest, total = list[int](), 0
+    for shard, accepted in run.workspace.shards(dataset).items():
+        for member in run.workspace.members(dataset, shard) if accepted else ():
+            patches = patches_in(codec, size, member.height, member.width)
+            if len(largest) < run.config.fit.images:
+                heapq.heappush(largest, patches)
+                total += patches
+            else:
+                total += patches - heapq.heappushpop(largest, patches)
+        if total > dimensions:
+            return
+    if largest:  # of a data set without any image another sentence says so
+        raise CorpusError(too_few(repr(dataset), dimensions, total, len(largest)))
