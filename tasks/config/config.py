@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.error_messages import explain
+from tasks.config.places import require_apart
 from tasks.config.sections import (
     Corpora,
     Corpus,
@@ -209,9 +210,11 @@ def load_config(path: Path) -> Config:
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} must hold sections, got {type(tree).__name__}")
     try:
-        return Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
     except ValidationError as error:
         raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+    require_apart(config.workspace, config.corpora)
+    return config
 
 
 def _anchor(location: str, folder: Path) -> str:
