@@ -99,9 +99,16 @@ def found_in(system: Any, full: str, address: str, *, is_s3: bool) -> list[Found
     """
     try:
         with translated(address):
-            return contents(pages_of(system, full) if is_s3 else _scanned(system, full))
+            if is_s3:
+                return contents(pages_of(system, full))
+            found = contents(_scanned(system, full))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    if all(each.name for each in found):
+        return found
+    # Asked for a folder without a name, fsspec lists the one around it again.
+    _log.warning("left out what has no name in %s: only of S3 it can be listed", address)
+    return [each for each in found if each.name]
 
 
 def contents(infos: Iterable[dict[str, Any]]) -> list[Found]:
