@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; DOTPIPE_TEST_DATA names the folder")
     return folder
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that other users may read too; pytest's own are for one user."""
+    with tempfile.TemporaryDirectory(prefix="shared-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 def verify(config: ConfigPath) -> None:
     """Read everything in the workspace again, and name what is damaged; changes nothing."""
-    damaged = _damaged(parsed(config))
+    damaged, is_closed = _damaged(parsed(config))
     if damaged:
         say(f"`dotpipe repair {config}` makes the shards that hold these again")
+    if damaged or is_closed:
         raise typer.Exit(1)
 
 
@@ -32,7 +33,7 @@ def repair(config: ConfigPath) -> None:
 
     settings = parsed(config)
     workspace = Workspace(settings.workspace)
-    damaged = _damaged(settings)
+    damaged, _ = _damaged(settings)
     withdraw(workspace.ledger, damaged)
     run_all(config)
     if left := still_missing(workspace.ledger, damaged):
@@ -132,23 +133,36 @@ def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
     return [config, *others]
 
 
-def _damaged(config: "Config") -> "list[Checked]":
-    """Verify a workspace, print what is damaged, and return it."""
+def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
+    """Verify a workspace, and print what is damaged, and what may not be read.
+
+    Returns:
+        what is damaged, and whether there are files that may not be read.
+    """
     from tasks.io.workspace import Workspace
+    from tasks.upkeep.verify import Checked
     from tasks.upkeep.verify import verify as read_again
 
-    damaged, records, size = [], 0, 0
+    damaged, closed, records, size = list[Checked](), list[str](), 0, 0
     with console(stderr=True).status("reading") as status:
         for checked in read_again(Workspace(config.workspace).ledger):
             records, size = records + 1, size + checked.size
             status.update(f"read {records} artifacts, {_bytes(size)}")
             damaged += [checked] if checked.damage else []
+            closed += checked.closed
     for checked in damaged:
         for damage in checked.damage:
             say(damage, fg="red")
+    for sentence in closed:
+        say(sentence, fg="red")
     verdict = f"{len(damaged)} damaged" if damaged else "all as they were written"
+    if closed:
+        verdict = (
+            f"{len(damaged)} damaged, and {len(closed)} files that may not be read, of which "
+            "nobody knows; they are left as they are"
+        )
     say(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
-    return damaged
+    return damaged, bool(closed)
 
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:

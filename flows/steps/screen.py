@@ -29,6 +29,9 @@ class Screen(Protocol):
     def advance(self, images: int) -> None:
         """Show that so many more images are done."""
 
+    def say(self, sentence: str) -> None:
+        """Show what people should know of this run."""
+
     def finish(self, note: str) -> None:
         """Show that the step has ended, with a note on how."""
 
@@ -43,6 +46,9 @@ class Silence:
         """Do nothing."""
 
     def advance(self, images: int) -> None:
+        """Do nothing."""
+
+    def say(self, sentence: str) -> None:
         """Do nothing."""
 
     def finish(self, note: str) -> None:
@@ -85,6 +91,10 @@ class Bars:
         """Move the newest bar."""
         if self._task is not None:
             self._progress.advance(self._task, images)
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above the bars, whole."""
+        self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def finish(self, note: str) -> None:
         """Stop the newest bar where it stands, and show the note beside it."""

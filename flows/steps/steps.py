@@ -18,6 +18,7 @@ from flows.steps.step_watch import StepWatch
 from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed, StoreAway, place_of
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.jobs.events import tell_failure
+from tasks.jobs.policy import logger
 from tasks.jobs.progress import reporting_to
 
 _AWAY_IN_A_ROW = 2
@@ -72,7 +73,11 @@ def _progress_shown(step: str) -> Iterator[None]:
             raise CancelledError(f"the step {step!r} was stopped; run again to go on")
         view.advance(images)
 
-    with reporting_to(advance):
+    def say(sentence: str) -> None:
+        logger().warning(sentence)
+        view.say(sentence)
+
+    with reporting_to(advance, say):
         try:
             yield
         except BaseException:

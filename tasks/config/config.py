@@ -13,6 +13,7 @@ from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.error_messages import explain
 from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
+from tasks.config.places import require_apart
 from tasks.config.sections import (
     Corpora,
     Corpus,
@@ -222,6 +223,7 @@ def load_config(path: Path) -> Config:
     except ValidationError as error:
         raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
     _require_utf8(config)
+    require_apart(config.workspace, config.corpora)
     return config
 
 

@@ -11,9 +11,13 @@ from pydantic import ValidationError
 from tasks.config.config import Config
 from tasks.io.errors import ConfigurationError
 from tasks.io.store import Store
+from tasks.io.workspace import MARK
 
 CONFIGURATIONS = "configurations"
 """Folder of the workspace that holds one JSON file for each configuration."""
+
+_MARKED = b"A workspace of dotpipe: corpora around this folder leave it out.\n"
+"""What the mark of a workspace says to people."""
 
 
 def register(config: Config) -> None:
@@ -27,6 +31,8 @@ def register(config: Config) -> None:
     for other in registered(store):
         if other.name != config.name:
             _require_same_datasets(config, other)
+    if not store.exists(MARK):
+        store.write(MARK, _MARKED)
     path = _path(config.name)
     try:
         known = store.read(path)

@@ -9,6 +9,7 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── ArtifactDamaged          a file that the ledger names is not there, or is not whole
 │   └── ShardDamaged         one shard's tar is; artifacts that do not read it can be made
 ├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
+│   └── AccessRefused        what is there may not be read or written by this user
 ├── StepMissing              an earlier step has not been run
 ├── WeightsMissing           a network's weights cannot be had
 └── ShardsFailed             some shards failed after all retries; the others are done
@@ -54,6 +55,10 @@ class ShardDamaged(ArtifactDamaged):
 
 class StoreRefused(DotpipeError):
     """A folder or bucket refuses for good: no rights, no room, no such bucket."""
+
+
+class AccessRefused(StoreRefused):
+    """What is there may not be read or written by this user, or with these credentials."""
 
 
 class StepMissing(DotpipeError):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import NamedTuple
 
+from tasks.config.places import Place
 from tasks.config.sections import Corpus
 from tasks.io.catalogue import Catalogue, Known, ShardEntry
 from tasks.io.shards import shard_name
@@ -30,6 +31,7 @@ def files_by_shard(
     forgotten: Mapping[str, Sequence[str]],
     size: int,
     gone: Collection[str] = (),
+    apart: Mapping[Place, str] | None = None,
 ) -> Iterator[ShardFiles]:
     """Yield the shards of a corpus with their files, while the corpus is listed.
 
@@ -41,11 +43,12 @@ def files_by_shard(
         forgotten: digests of keys that must not come back, each with the tars that held it.
         size: images in a new shard.
         gone: names of shards that were retired, which no new shard gets.
+        apart: folders of which the corpus takes nothing, as ``apart_from`` gives them.
 
     Raises:
         CorpusError: the corpus is not there, or one of its tars.
     """
-    files = islice(list_files(corpus, forgotten), corpus.limit)
+    files = islice(list_files(corpus, forgotten, apart), corpus.limit)
     if corpus.is_tars:
         return _one_tar_each(files, catalogue, gone)
     return assign_files(files, catalogue, size, gone)

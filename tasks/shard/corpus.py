@@ -7,15 +7,19 @@ reason for which it is refused by its name, if there is one.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
+from tasks.config.places import Place
 from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.store import Entry, Store, is_s3, stem
-from tasks.io.workspace import key_digest
+from tasks.io.store.listing import Found, Without
+from tasks.io.workspace import MARK, key_digest
+from tasks.jobs.progress import say
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS = 1_000_000
@@ -62,28 +66,63 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
             )
 
 
-def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterator[SourceFile]:
+def list_files(
+    corpus: Corpus,
+    forgotten: Mapping[str, Sequence[str]],
+    apart: Mapping[Place, str] | None = None,
+) -> Iterator[SourceFile]:
     """Yield the image files of a folder without forgotten ones, or the tars.
 
     Args:
         corpus: where they lie.
         forgotten: digests of keys that must not come back. In tars they are found as these
             are read.
+        apart: folders of which nothing is taken, as ``apart_from`` gives them.
 
     Raises:
         CorpusError: there is no such folder, or a tar is missing.
     """
-    files = list_tars(corpus) if corpus.is_tars else list_images(source_of(corpus))
+    if corpus.is_tars:
+        yield from list_tars(corpus)
+        return
+    files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}))
     for file in files:
-        if not forgotten or corpus.is_tars or key_digest(file.key) not in forgotten:
+        if not forgotten or key_digest(file.key) not in forgotten:
             yield file
 
 
-def list_images(store: Store) -> Iterator[SourceFile]:
+def _is_apart(
+    corpus: Corpus, apart: Mapping[Place, str], path: str, inside: Sequence[Found]
+) -> bool:
+    """Whether a folder of a corpus holds what must not be its input; if so, it is said.
+
+    Such are the places that are apart, and any folder that bears a workspace's mark.
+
+    Args:
+        corpus: which is listed.
+        apart: places of which nothing is taken, and what they are.
+        path: of the folder, below the corpus's.
+        inside: what lies right in the folder.
+    """
+    folder = f"{corpus.path.rstrip('/')}/{path}"
+    here = Place.of(folder, corpus.access)
+    what = next((what for place, what in apart.items() if place.holds(here)), None)
+    if what is None and any(found.name == MARK for found in inside):
+        what = "another workspace"
+    if what is not None:
+        say(f"left out of the corpus {corpus.path}: {folder}, which is {what}")
+    return what is not None
+
+
+def list_images(store: Store, without: Without | None = None) -> Iterator[SourceFile]:
     """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
     on, and so are names that no table can hold or no tar should have.
+
+    Args:
+        store: the folder.
+        without: whether a folder below it is left out; None takes all.
 
     Raises:
         CorpusError: there is no such folder.
@@ -91,7 +130,7 @@ def list_images(store: Store) -> Iterator[SourceFile]:
     if not store.is_folder():
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous = ""
-    for entry in store.list(""):
+    for entry in store.list("", without):
         key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
             continue

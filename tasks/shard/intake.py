@@ -3,12 +3,13 @@
 import dataclasses
 import errno
 import hashlib
+import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from typing import IO, BinaryIO, NamedTuple
 
 from tasks.config.sections import Corpus
-from tasks.io.errors import ImageRefused
+from tasks.io.errors import AccessRefused, ImageRefused
 from tasks.io.images import Header, Limits, encode, fit_to, read_header
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.headers import extension_in, is_plain
@@ -140,6 +141,10 @@ def _read(source: Store, file: SourceFile) -> bytes:
         if len(data) > file.size:
             raise ImageRefused(f"changed: it has more than the {file.size} bytes that were listed")
         return data
+    except AccessRefused as error:
+        if source.local() is None:
+            raise
+        raise ImageRefused(f"unreadable: {os.strerror(errno.EACCES)}") from error
     except OSError as error:
         if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
             raise

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import task
 
 from tasks.config import Config, Run
+from tasks.config.places import apart_from
 from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
@@ -74,7 +75,9 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         forgotten=tuple(sorted(known)) if corpus.is_tars else (),
     )
     empty = True
-    for shard, files in files_by_shard(corpus, catalogue, known, run.config.shards.images, gone):
+    apart = apart_from(corpus, run.config.workspace, run.config.corpora)
+    size = run.config.shards.images
+    for shard, files in files_by_shard(corpus, catalogue, known, size, gone, apart):
         empty = False
         artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
         target = recipe.aim(survey, artifact, **own)

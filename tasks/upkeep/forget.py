@@ -20,9 +20,9 @@ from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
-from tasks.io.workspace import FORGOTTEN, Workspace, alone, dataset_folder, key_digest
+from tasks.io.workspace import FORGOTTEN, KINDS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
-from tasks.upkeep.waste import KINDS, by_folder, remove_files, sizes_of
+from tasks.upkeep.waste import by_folder, remove_files, sizes_of
 
 
 class Forgotten(NamedTuple):

@@ -1,7 +1,8 @@
 """Verify: read all files that records list again, and say which are not as they were written.
 
 A ledger goes in; each of its records comes out with the damage of its files. Damaged artifacts
-are made again once their records are withdrawn.
+are made again once their records are withdrawn. Of files that this user may not read nobody can
+say whether they are damaged; they stay as they are.
 """
 
 import hashlib
@@ -10,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-from tasks.io.errors import ArtifactDamaged, StoreRefused
+from tasks.io.errors import AccessRefused, ArtifactDamaged, StoreRefused
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.store import Store
 from tasks.io.store.ranges import SPAN_BYTES
+
+_CLOSED = (AccessRefused, PermissionError)
+"""Errors that say of a file that it may not be read, and nothing of what it holds."""
 
 
 class Checked(NamedTuple):
@@ -26,6 +30,8 @@ class Checked(NamedTuple):
     """Bytes of all its files, as the record says."""
     damage: tuple[str, ...]
     """A sentence for every file that is not as it was written; empty if all are."""
+    closed: tuple[str, ...] = ()
+    """A sentence for every file that may not be read; empty if all may be."""
 
 
 def verify(ledger: Ledger) -> Iterator[Checked]:
@@ -61,14 +67,25 @@ def _check(ledger: Ledger, record: Record) -> Checked:
         return Checked(record, 0, ())  # withdrawn since: another run is making it anew
     except (ArtifactDamaged, KeyError, TypeError, AttributeError):
         return Checked(record, 0, (f"{record.path}: no record that can be read",))
+    except _CLOSED as error:
+        return Checked(record, 0, (), (str(error),))
     except (OSError, StoreRefused) as error:
         return Checked(record, 0, (_unread(ledger.store, record.path, error),))
-    checks = [_compare(ledger.store, path, facts) for path, facts in sorted(files.items())]
-    return Checked(record, size, tuple(filter(None, checks)))
+    damage, closed = list[str](), list[str]()
+    for path, facts in sorted(files.items()):
+        try:
+            damage += filter(None, [_compare(ledger.store, path, facts)])
+        except _CLOSED as error:
+            closed.append(str(error))
+    return Checked(record, size, tuple(damage), tuple(closed))
 
 
 def _compare(store: Store, path: str, facts: dict[str, Any]) -> str | None:
-    """Return what is wrong with a file; None if its size and bytes are those of its record."""
+    """Return what is wrong with a file; None if its size and bytes are those of its record.
+
+    Raises:
+        AccessRefused, PermissionError: it may not be read; in S3 perhaps because it is archived.
+    """
     digest, size = hashlib.sha256(), 0
     try:
         with store.stream(path) as stream:
@@ -77,6 +94,8 @@ def _compare(store: Store, path: str, facts: dict[str, Any]) -> str | None:
                 size += len(chunk)
     except FileNotFoundError:
         return f"{path}: not there"
+    except _CLOSED:
+        raise
     except (OSError, StoreRefused) as error:
         return _unread(store, path, error)
     if size != facts["size"]:

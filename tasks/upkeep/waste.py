@@ -14,11 +14,8 @@ from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace, alone
+from tasks.io.workspace import KINDS, Workspace, alone
 from tasks.pipeline import whole_pipeline
-
-KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
-"""Folders of the workspace that hold artifacts; nothing else is ever taken for waste."""
 
 
 class Waste(NamedTuple):

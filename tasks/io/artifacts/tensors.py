@@ -7,6 +7,7 @@ Reading the file compares it, so that a bit that flipped never becomes part of a
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, kind: str, **facts: 
     }
     header = {"kind": kind, **facts}
     header[_DIGEST] = _digest(whole, header)
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)  # what the umask gives, to which safetensors is blind
     save_file(whole, path, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def load_tensors(

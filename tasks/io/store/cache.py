@@ -25,9 +25,9 @@ def at_hand(store: Store, path: str) -> Path | pa.MemoryMappedFile:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    local = store.local(path)
-    if local is not None:
-        return local
+    if store.local(path) is not None:
+        with store.fetched(path) as local:
+            return local
     with _lock:
         version = store.entry(path).version
         known = _kept.pop((store, path), None)

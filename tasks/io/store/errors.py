@@ -3,9 +3,8 @@
 import errno
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from botocore.exceptions import (
 )
 from safetensors import SafetensorError
 
-from tasks.io.errors import StoreAway, StoreRefused
+from tasks.io.errors import AccessRefused, StoreAway, StoreRefused
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
 _STALE_CREDENTIALS = (CredentialRetrievalError, SSOError, TokenRetrievalError)
@@ -34,7 +33,7 @@ _CREDENTIALS = (
     "`access: {anonymous: true}` beside the corpus's path"
 )
 _RENEW = "renew the credentials, as by `aws sso login`, and run again"
-_LOCAL_RIGHTS = "let this user read it"
+LOCAL_RIGHTS = "let this user read it"
 _ENDPOINT = "AWS_ENDPOINT_URL must begin with http:// or https://"
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE and AWS_ENDPOINT_URL"
 
@@ -64,6 +63,9 @@ _REMEDIES = {
     "XMinioStorageFull": "make room, or ask for more",
 }
 """Error codes that no repetition mends, and what does; numbers where an answer has no code."""
+
+_NO_ACCESS = ("AccessDenied", "AllAccessDisabled", "403")
+"""Error codes by which a service says that there may be something, but not for this user."""
 
 _AWAY = (500, 502, 503, 504)
 """HTTP statuses by which a service says that it has no answer now."""
@@ -96,7 +98,8 @@ def translated(address: str) -> Iterator[None]:
         FileNotFoundError: there is no such object.
         FileExistsError: there is one, and there must not be.
         PermissionError: the object is archived, and must be restored before it can be read.
-        StoreRefused: no repetition would help; the text says what would.
+        StoreRefused: no repetition would help; the text says what would. AccessRefused, if
+            these credentials, or this user, have no right to it.
         StoreAway: the store gave no answer, or said that it has none now, however often it
             was asked.
         OSError: another error, which may pass.
@@ -154,12 +157,13 @@ def _answer(address: str, error: Exception) -> Exception:
     """Return the error that callers of a store get for one that a library has raised."""
     code, text = _code(error), _first_line(error)
     if code in _REMEDIES:
-        return StoreRefused(f"{address} was refused with {code}: {text}; {_REMEDIES[code]}")
+        refusal = AccessRefused if code in _NO_ACCESS else StoreRefused
+        return refusal(f"{address} was refused with {code}: {text}; {_REMEDIES[code]}")
     if code == _ARCHIVED:
         return PermissionError(errno.EACCES, "archived, restore it first", address)
     if isinstance(error, PermissionError):
-        remedy = _LOCAL_RIGHTS if error.filename else _KEYS
-        return StoreRefused(f"{address} was refused: {text}; {remedy}")
+        remedy = LOCAL_RIGHTS if error.filename else _KEYS
+        return AccessRefused(f"{address} was refused: {text}; {remedy}")
     if isinstance(error, FileNotFoundError):  # as a disk says it
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
     if isinstance(error, (BotoCoreError, ClientError)):
@@ -233,15 +237,3 @@ def _response(error: BaseException) -> dict[str, Any] | None:
 def _first_line(error: BaseException) -> str:
     text = str(getattr(error, "strerror", None) or error)
     return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def temporary_room() -> AbstractContextManager[None]:
-    """Translate errors of files in the temporary folder in the block, as ``written`` does.
-
-    Their text names that folder, because making room in the workspace would not mend them.
-
-    Raises:
-        StoreRefused: no repetition would help; the text says what would.
-    """
-    folder = Path(tempfile.gettempdir())
-    return written(f"{folder}, where files wait (TMPDIR names it),", folder)

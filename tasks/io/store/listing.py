@@ -3,7 +3,7 @@
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -47,30 +47,8 @@ def entry_at(system: Any, full: str, path: str) -> Entry:
     return Entry(path, int(info["size"]), version_of(info))
 
 
-def walk(folder: Path, start: str) -> Iterator[str]:
-    """Yield the paths of all files below a local folder that begin with ``start``.
-
-    Paths are relative to the folder, in no order. Only names are read, of no more folders
-    than may hold such a path; a folder that is not there holds nothing.
-    """
-    inside, _, beginning = start.rpartition("/")
-    try:
-        with os.scandir(folder / inside) as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    base = f"{inside}/" if inside else ""
-    for name, is_folder in found:
-        if not name.startswith(beginning):
-            continue
-        if is_folder:
-            yield from (f"{base}{name}/{path}" for path in walk(folder / inside / name, ""))
-        else:
-            yield f"{base}{name}"
-
-
 def found_below(system: Any, full: str, address: str, start: str, **asked: Any) -> Iterator[str]:
-    """Yield what ``walk`` does of a remote folder, by one listing.
+    """Yield what ``local_files.walk`` does of a remote folder, by one listing.
 
     Args:
         system: a file system of fsspec.
@@ -121,9 +99,16 @@ def found_in(system: Any, full: str, address: str, *, is_s3: bool) -> list[Found
     """
     try:
         with translated(address):
-            return contents(pages_of(system, full) if is_s3 else _scanned(system, full))
+            if is_s3:
+                return contents(pages_of(system, full))
+            found = contents(_scanned(system, full))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    if all(each.name for each in found):
+        return found
+    # Asked for a folder without a name, fsspec lists the one around it again.
+    _log.warning("left out what has no name in %s: only of S3 it can be listed", address)
+    return [each for each in found if each.name]
 
 
 def contents(infos: Iterable[dict[str, Any]]) -> list[Found]:
@@ -146,12 +131,19 @@ def _scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
                 yield system.info(entry)
 
 
-def tree(contents_of: Callable[[str], Iterable[Found]], top: str) -> Iterator[tuple[str, Found]]:
+Without = Callable[[str, Sequence[Found]], bool]
+"""Whether a listing leaves a folder out: takes its path, and what lies right in it."""
+
+
+def tree(
+    contents_of: Callable[[str], Sequence[Found]], top: str, without: Without | None = None
+) -> Iterator[tuple[str, Found]]:
     """Yield the files below a folder with their paths, in order; hidden ones are left out.
 
     Args:
         contents_of: gives what lies right in a folder, in no order.
         top: path of the folder; those of folders end with a slash, but for the root's.
+        without: asked of every folder below; None leaves no folder out.
     """
     levels = [(top, 0, _in_order(contents_of(top)))]
     while levels:
@@ -165,7 +157,9 @@ def tree(contents_of: Callable[[str], Iterable[Found]], top: str) -> Iterator[tu
         if found.kind == "file":
             yield path, found
         elif links <= MOST_LINKS:
-            levels.append((f"{path}/", links, _in_order(contents_of(f"{path}/"))))
+            contents = contents_of(f"{path}/")
+            if without is None or not without(path, contents):
+                levels.append((f"{path}/", links, _in_order(contents)))
         else:
             _log.warning("left out %s: %d links lead there", path, links)
 

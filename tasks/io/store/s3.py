@@ -35,6 +35,7 @@ def pages_of(system: Any, folder: str) -> Iterator[dict[str, Any]]:
             the folder without a name in it ends with two.
     """
     bucket, key, _ = system.split_path(folder)
+    key = key or folder[len(folder.rstrip("/")) :][1:]  # a nameless folder right in the bucket
     prefix = key if not key or key.endswith("/") else f"{key}/"
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": _PAGE}
     while True:

@@ -4,6 +4,7 @@ A local store has its spool on its own disk, so that publishing a finished file 
 it. Files for a remote store wait in this machine's temporary folder until they are uploaded.
 """
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -58,3 +59,15 @@ class Spool:
     def sweep(self) -> None:
         """Remove files that processes left which have ended."""
         sweep(self.folder)
+
+
+def temporary_room() -> AbstractContextManager[None]:
+    """Translate errors of files in the temporary folder in the block, as ``written`` does.
+
+    Their text names that folder, because making room in the workspace would not mend them.
+
+    Raises:
+        StoreRefused: no repetition would help; the text says what would.
+    """
+    folder = Path(tempfile.gettempdir())
+    return written(f"{folder}, where files wait (TMPDIR names it),", folder)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
@@ -12,7 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks.io.store.access import FROM_ENVIRONMENT, Access, connected, is_s3
 from tasks.io.store.atomic import link, move, remove_empty_folders
 from tasks.io.store.errors import translated
-from tasks.io.store.listing import Entry, Found, entry_at, found_below, found_in, tree, walk
+from tasks.io.store.listing import Entry, Found, Without, entry_at, found_below, found_in, tree
+from tasks.io.store.local_files import LocalFile, mode_of, walk
 from tasks.io.store.ranges import Slice
 from tasks.io.store.remote_file import RemoteFile
 from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions
@@ -32,8 +34,8 @@ class Store:
     memory; writing one holds ``PARTS_AT_ONCE`` parts of ``PART_BYTES`` twice, while the
     client sends them (129 MiB were measured).
 
-    Every method may raise StoreRefused where no repetition helps, and OSError where one
-    may; requests were repeated then.
+    Every method may raise StoreRefused where no repetition helps (AccessRefused, where there
+    is no right to read), and OSError where one may; requests were repeated then.
     """
 
     url: str
@@ -57,14 +59,17 @@ class Store:
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at this path."""
         with translated(self.address(path)):
-            return bool(self._fs.exists(self._full(path)))
+            local = self.local(path)
+            found = self._fs.exists(self._full(path)) if local is None else mode_of(local)
+            return bool(found)
 
     def is_folder(self) -> bool:
         """Whether the store itself is there: as a folder, or as a bucket or a prefix with files."""
         with translated(self.address()):
             if is_s3(self.url):
                 return holds_objects(self._fs, self._root)
-            return bool(self._fs.isdir(self._root))
+            local = self.local()
+            return self._fs.isdir(self._root) if local is None else S_ISDIR(mode_of(local) or 0)
 
     def entry(self, path: str) -> Entry:
         """Return size and version of one file.
@@ -81,8 +86,7 @@ class Store:
         Raises:
             FileNotFoundError: there is none.
         """
-        local = self.local(path)
-        return self._remote(path).read() if local is None else local.read_bytes()
+        return self._file(path).read()
 
     def read_slices(self, path: str, slices: Iterable[Slice]) -> Iterator[bytes]:
         """Yield pieces of a file in the given order; a piece beyond its end is short.
@@ -93,26 +97,16 @@ class Store:
         Raises:
             FileNotFoundError: there is no such file.
         """
-        local = self.local(path)
-        if local is None:
-            yield from self._remote(path).slices(slices)
-            return
-        with local.open("rb") as stream:
-            for piece in slices:
-                stream.seek(piece.offset)
-                yield stream.read(piece.size)
+        return self._file(path).slices(slices)
 
-    @contextmanager
-    def stream(self, path: str) -> Iterator[BinaryIO]:
+    def stream(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Give the block a reader from the first byte to the last, which cannot seek.
 
         Raises:
             FileNotFoundError: there is no such file.
             OSError: it was replaced in S3 before the last byte was read.
         """
-        local = self.local(path)
-        with self._remote(path).stream() if local is None else local.open("rb") as stream:
-            yield stream
+        return self._file(path).stream()
 
     @contextmanager
     def fetched(self, path: str) -> Iterator[Path]:
@@ -121,23 +115,25 @@ class Store:
         Raises:
             FileNotFoundError: there is no such file, and the store is remote.
         """
-        local = self.local(path)
-        if local is not None:
-            yield local
+        file = self._file(path)
+        if isinstance(file, LocalFile):
+            yield file.readable()
             return
         with self.scratch() as copy:
-            self._remote(path).copy_to(copy)
+            file.copy_to(copy)
             yield copy
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str, without: Without | None = None) -> Iterator[Entry]:
         """Yield all files below a folder, none if it is not there; hidden ones are left out.
+
+        Folders of which ``without`` says so are left out too, with all that is below them.
 
         Links to folders are followed, ``MOST_LINKS`` of them on one path, but none to a folder
         around it. Paths without extension come in the order of strings over the whole tree, so
         two listings can be merged without sorting. In memory is what lies in the folders on the
         way to one file: a flat folder of a million files takes some 400 MiB.
         """
-        for path, found in tree(self._contents, f"{prefix}/" if prefix else ""):
+        for path, found in tree(self._contents, f"{prefix}/" if prefix else "", without):
             yield Entry(path, found.size, found.version)
 
     def files(self, prefix: str) -> dict[str, Entry]:
@@ -239,6 +235,10 @@ class Store:
         """Return what lies right in a folder, in no order; nothing if it is not there."""
         full, address = self._full(folder), self.address(folder)
         return found_in(self._fs, full, address, is_s3=is_s3(self.url))
+
+    def _file(self, path: str) -> LocalFile | RemoteFile:
+        local = self.local(path)
+        return self._remote(path) if local is None else LocalFile(local)
 
     def _remote(self, path: str) -> RemoteFile:
         return RemoteFile(self._fs, self._full(path), self.address(path), is_s3(self.url))

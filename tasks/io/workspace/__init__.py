@@ -3,6 +3,8 @@
 from tasks.io.workspace.exclusive import CLEANING, RUNS, alone
 from tasks.io.workspace.layout import (
     FORGOTTEN,
+    KINDS,
+    MARK,
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
@@ -23,6 +25,8 @@ __all__ = [
     "CONTROLS",
     "CURVE",
     "FORGOTTEN",
+    "KINDS",
+    "MARK",
     "RUNS",
     "Signal",
     "Workspace",

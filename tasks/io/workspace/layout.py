@@ -13,6 +13,7 @@
     reports/<name>/<operator>/signals/<signal>.json
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
+    .dotpipe         the mark of a workspace
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
 (``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
@@ -23,6 +24,12 @@ would take the folder's text for a second, conflicting column.
 import hashlib
 
 from tasks.io.workspace.signals import Signal
+
+KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
+"""Folders of the workspace that hold artifacts; nothing else is ever taken for waste."""
+
+MARK = ".dotpipe"
+"""File at the top of a workspace, by which corpora around it know that it holds no input."""
 
 FORGOTTEN = "forgotten"
 """Folder of what `dotpipe forget` has taken out: a file for each key, named by its digest."""

@@ -30,6 +30,16 @@ def test_every_step_has_a_bar_with_its_images_and_how_it_ended():
     assert lines[1].rstrip().endswith("nothing to do")
 
 
+def test_a_sentence_stands_whole_above_the_bars():
+    console = Console(file=io.StringIO(), force_terminal=False, width=40)
+    bars = Bars(console)
+    with bars.shown():
+        bars.begin("shard", None)
+        bars.say("left out of the corpus /data/[red]pictures: a folder with a long name")
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "left out of the corpus /data/[red]pictures: a folder with a long name"
+
+
 def test_a_step_that_is_cut_short_stands_where_it_was():
     assert "4/9" in drawn(("enhance", 9, 4, "1 of 3 shards failed"))[0]
 

@@ -32,7 +32,7 @@ from flows.steps.steps import run_step
 from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed, StoreAway
 from tasks.jobs import Job, Outcome, Planned
 from tasks.jobs.policy import SHARD_POLICY
-from tasks.jobs.progress import advance
+from tasks.jobs.progress import advance, say
 
 QUICK = SHARD_POLICY | {"retry_delay_seconds": [0, 0, 0]}
 
@@ -49,7 +49,7 @@ class RecordingScreen:
     """A screen that keeps what it is called with."""
 
     def __init__(self):
-        self.begun, self.images, self.notes = [], 0, []
+        self.begun, self.images, self.notes, self.said = [], 0, [], []
         self._lock = threading.Lock()
 
     def begin(self, step, total):
@@ -58,6 +58,9 @@ class RecordingScreen:
     def advance(self, images):
         with self._lock:
             self.images += images
+
+    def say(self, sentence):
+        self.said.append(sentence)
 
     def finish(self, note):
         self.notes.append(note)
@@ -107,6 +110,17 @@ def test_no_more_units_are_under_way_than_the_window_is_wide():
 
     assert run(work, units(9), at_once=3).made == 9
     assert max(seen) == 3
+
+
+def test_what_a_plan_says_is_shown_and_logged(caplog):
+    def planned():
+        say("left out: a folder")
+        yield from units(1)
+
+    with shown_on(RecordingScreen()) as view:
+        run(lambda _: None, planned())
+    assert view.said == ["left out: a folder"]
+    assert [r.levelname for r in caplog.records if "left out" in r.message] == ["WARNING"]
 
 
 def test_units_are_planned_as_the_window_moves_on_and_not_all_at_first():

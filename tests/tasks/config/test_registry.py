@@ -4,6 +4,7 @@ import pytest
 
 from tasks.config.registry import CONFIGURATIONS, drop, register, registered, require_registered
 from tasks.io.errors import ConfigurationError
+from tasks.io.workspace import MARK
 
 
 @pytest.fixture
@@ -26,6 +27,10 @@ def test_registering_the_same_again_writes_nothing(served):
     before = path.stat()
     register(served[0].config)
     assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_workspace_that_serves_a_configuration_bears_its_mark(served):
+    assert served[0].workspace.store.read(MARK).startswith(b"A workspace of dotpipe")
 
 
 def test_a_changed_configuration_takes_the_place_of_its_name(served):

@@ -4,10 +4,12 @@ import os
 
 import pytest
 
+from tasks.config.places import apart_from
 from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
 from tasks.io.workspace import key_digest
+from tasks.jobs.progress import reporting_to
 from tasks.shard.corpus import SourceFile, list_files, list_images, require_sources, source_of
 
 
@@ -83,6 +85,63 @@ def test_forgotten_keys_are_not_listed(folder):
     corpus = Corpus(path=str(folder("a.png", "b.png", "c.png")))
     forgotten = {key_digest("b"): []}
     assert [file.key for file in list_files(corpus, forgotten)] == ["a", "c"]
+
+
+@pytest.fixture
+def said():
+    """What is said while the test lists."""
+    sentences = []
+    with reporting_to(lambda _: None, sentences.append):
+        yield sentences
+
+
+def keys(config, role="natural"):
+    corpus = getattr(config.corpora, role)
+    apart = apart_from(corpus, config.workspace, config.corpora)
+    return [file.key for file in list_files(corpus, {}, apart)]
+
+
+def test_a_workspace_in_the_corpus_is_left_out_and_that_is_said(folder, steps, said):
+    root = folder("a.png", "dot/reports/run/curve.png", "dot/x.png", "dots/b.png")
+    config = steps(f"{root}/x/../dot", {"restored": "r", "natural": f"{root}/"}).config
+    assert keys(config) == ["a", "dots/b"]
+    assert said == [f"left out of the corpus {root}/: {root}/dot, which is the workspace"]
+
+
+def test_a_workspace_around_the_corpus_gives_nothing_through_links(folder, steps, said):
+    root = folder("pictures/a.png", "reports/run/curve.png", "more/b.png")
+    (root / "pictures/best").symlink_to("../reports/run")
+    (root / "pictures/more").symlink_to("../more")
+    config = steps(root, {"restored": "r", "natural": root / "pictures"}).config
+    assert keys(config) == ["a", "more/b"]
+    assert len(said) == 1
+    assert said[0].endswith("/best, which is a folder of the workspace")
+
+
+def test_restored_images_inside_the_natural_ones_are_left_out(folder, steps, said):
+    root = folder("a.png", "low/a.png", "good/b.png")
+    corpora = {"restored": root / "low", "natural": root, "reference": root / "good"}
+    config = steps("/elsewhere", corpora).config
+    assert keys(config) == ["a", "good/b"]
+    assert keys(config, "restored") == ["a"]
+    assert [sentence.rpartition(", ")[2] for sentence in said] == ["which is corpora.restored"]
+
+
+def test_another_workspace_in_the_corpus_is_known_by_its_mark(folder, steps, said):
+    root = folder("a.png", "old/.dotpipe", "old/reports/curve.png", "x/.dotpipe2", "x/b.png")
+    assert keys(steps("/elsewhere", {"restored": "r", "natural": root}).config) == ["a", "x/b"]
+    assert said == [f"left out of the corpus {root}: {root}/old, which is another workspace"]
+    own = steps("/elsewhere", {"restored": "r", "natural": root / "old"}).config
+    assert keys(own) == ["reports/curve"]  # named by its own path it is meant
+
+
+def test_workspaces_in_a_bucket_are_left_out_too(bucket, steps, said):
+    for key in ("in/a.png", "in/dot/x.png", "in/old/.dotpipe", "in/old/b/x.png", "in/dots/c.png"):
+        bucket.put(key)
+    corpora = {"restored": "r", "natural": f"{bucket.url}/in/"}
+    config = steps(f"{bucket.url.replace('s3:', 's3a:')}/in/dot/", corpora).config
+    assert keys(config) == ["a", "dots/c"]
+    assert len(said) == 2
 
 
 def tars(pattern):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tasks.io.errors import CorpusError, StepMissing, TooManyBadImages
+from tasks.io.errors import AccessRefused, CorpusError, StepMissing, TooManyBadImages
 from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.shard.corpus import list_images
@@ -176,6 +176,7 @@ def test_a_corpus_that_is_no_folder_is_told(sharded, png, tmp_path, path):
     [
         (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
         (PermissionError(13, "Permission denied"), "Permission denied"),
+        (AccessRefused("b.png was refused"), "Permission denied"),
         (FileNotFoundError("bucket/b.png"), "FileNotFoundError"),
     ],
 )

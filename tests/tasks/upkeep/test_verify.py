@@ -1,15 +1,20 @@
 """Everything that the ledger vouches for, read again; repair makes just what is damaged anew."""
 
 import errno
+import os
+import shutil
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from other_user import as_other_user
 
 from tasks.fit.operators import read_operator
-from tasks.io.errors import ArtifactDamaged, StepMissing, StoreRefused
+from tasks.io.errors import AccessRefused, ArtifactDamaged, StepMissing, StoreRefused
 from tasks.io.store import Store
+from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished
 from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import repair, verify
@@ -46,6 +51,68 @@ def test_of_a_finished_run_every_byte_is_as_it_was_written(finished):
     assert damage == []
     files = [path for name, path in files_of(finished).items() if not name.startswith("ledger/")]
     assert sum(each.size for each in checked) == sum(path.stat().st_size for path in files)
+
+
+def test_every_file_has_the_mode_that_the_umask_gives(finished):
+    own = os.umask(0o22)
+    os.umask(own)
+    assert {path.stat().st_mode & 0o777 for path in files_of(finished).values()} == {0o666 & ~own}
+
+
+@pytest.fixture
+def shared(finished, shared_folder):
+    """The configuration of a finished run whose workspace other users may read."""
+    copy = shared_folder / "workspace"
+    shutil.copytree(finished.config.workspace, copy)
+    copy.chmod(0o755)
+    return finished.config.model_copy(update={"workspace": str(copy)})
+
+
+def test_what_may_not_be_read_is_not_damaged_and_stays(shared):
+    root, ledger = Path(shared.workspace), Workspace(shared.workspace).ledger
+    operator = next(root.glob("operators/**/*.safetensors"))
+    record = next(root.glob("ledger/reports/**/report@*.json"))
+    table = next(root.glob("metrics/**/*.parquet"))
+    operator.chmod(0)
+    record.chmod(0)
+    table.write_bytes(table.read_bytes() + b"1")
+    with as_other_user():
+        checked = list(verify(ledger))
+    assert [len(each.damage) for each in checked if each.damage] == [1]
+    closed = [sentence for each in checked for sentence in each.closed]
+    assert len(closed) == 2
+    assert all(sentence.endswith("Permission denied; let this user read it") for sentence in closed)
+    before = len(list(ledger.survey("").all()))
+    repair(ledger, [each for each in checked if each.damage])
+    assert len(list(ledger.survey("").all())) == before - 1
+    assert record.exists()
+
+
+def test_an_operator_that_may_not_be_read_is_told_to_whoever_runs(shared):
+    (operator,) = Path(shared.workspace).glob("operators/**/*.safetensors")
+    operator.chmod(0)
+    with as_other_user(), pytest.raises(AccessRefused, match=r"\.safetensors was refused: Perm"):
+        read_operator(Workspace(shared.workspace), shared.restored_name, operator.stem)
+
+
+@pytest.mark.parametrize("closed", ["", "ledger", "datasets/reference/index.parquet"])
+def test_a_status_of_a_workspace_without_rights_is_a_sentence(shared, closed):
+    path = Path(shared.workspace, closed)
+    path.chmod(0)
+    try:
+        with as_other_user():
+            told = status_told(shared)
+    finally:
+        path.chmod(0o755)
+    assert "was refused: Permission denied; let this user read it" in told
+
+
+def status_told(config):
+    """What is said of all steps, or instead of them."""
+    try:
+        return " ".join(step.note for step in status_of_steps(config))
+    except AccessRefused as error:
+        return str(error)
 
 
 def test_every_kind_of_damage_is_named_with_its_file(run):

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import tracemalloc
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import fsspec
@@ -408,6 +409,26 @@ def test_folders_without_a_name_are_listed_as_they_are(bucket, on_s3):
     for key in [*keys, "a//", "f//"]:
         bucket.put(f"root/{key}")
     assert [entry.path for entry in on_s3.list("")] == sorted(keys, key=stem)
+
+
+def test_keys_of_a_bucket_that_begin_with_slashes_are_listed_once_and_read(bucket):
+    keys = ["/top.jpg", "//a.jpg", "/b/c.jpg", "b/d.jpg", "e.jpg"]
+    for key in [*keys, "/"]:
+        bucket.put(key, key.encode())
+    store = Store(bucket.url)
+    found = [entry.path for entry in islice(store.list(""), 20)]
+    assert found == sorted(keys, key=stem)
+    assert [store.read(key) for key in found] == [key.encode() for key in found]
+
+
+def test_a_service_that_shows_a_folder_in_itself_is_listed_to_its_end(tmp_path, monkeypatch):
+    store = Store(f"memory://{tmp_path.name}")
+    inside = [
+        {"name": f"/{tmp_path.name}//", "type": "directory", "size": 0},
+        {"name": f"/{tmp_path.name}/a.bin", "type": "file", "size": 1},
+    ]
+    monkeypatch.setattr(store._fs, "ls", lambda *_args, **_options: inside)
+    assert [entry.path for entry in islice(store.list(""), 20)] == ["a.bin"]
 
 
 def test_markers_that_consoles_leave_for_folders_are_no_files(bucket, on_s3):

@@ -1,0 +1,144 @@
+"""Places that overlap: refused, or the inner one is left out of the outer one."""
+
+import pytest
+import yaml
+
+from tasks.config import load_config
+from tasks.config.places import Place, apart_from
+from tasks.config.sections import Corpora, Corpus
+from tasks.io.errors import ConfigurationError
+from tasks.io.store import Access
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a configuration of a workspace and corpora, by paths or sections."""
+
+    def loaded(workspace, **corpora):
+        sections = {
+            role: {"path": corpus} if isinstance(corpus, str) else corpus
+            for role, corpus in corpora.items()
+        }
+        file = tmp_path / "run.yaml"
+        file.write_text(yaml.safe_dump({"workspace": workspace, "corpora": sections}))
+        return load_config(file)
+
+    return loaded
+
+
+def told(config, role):
+    corpora = config.corpora
+    return set(apart_from(getattr(corpora, role), config.workspace, corpora).values())
+
+
+@pytest.mark.parametrize("workspace", ["pictures", "pictures/", "./x/../pictures", "link"])
+def test_a_workspace_is_no_folder_of_pictures(load, tmp_path, workspace):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "link").symlink_to("pictures")
+    with pytest.raises(ConfigurationError, match=r"own, got .* of corpora\.natural; name one in"):
+        load(workspace, restored="restored", natural="pictures")
+
+
+@pytest.mark.parametrize(
+    ("workspace", "path"),
+    [
+        ("w", "w/reports"),
+        ("w", "w/enhanced/run/op/alpha=+0.00/{000000..000003}.tar"),
+        ("w", "w/datasets/natural/shard-000000.tar"),
+        (".", "metrics"),
+        ("s3://bucket/w", "s3a://bucket/w/reports/run/"),
+    ],
+)
+def test_what_a_workspace_holds_is_not_its_input(load, workspace, path):
+    with pytest.raises(
+        ConfigurationError, match=r"corpora\.natural must not be what the workspace"
+    ):
+        load(workspace, restored="restored", natural=path)
+
+
+@pytest.mark.parametrize("role", ["natural", "reference"])
+@pytest.mark.parametrize("path", ["a", "a/", "./b/../a", "link", "file://{}/a"])
+def test_restored_images_are_not_those_that_they_are_compared_with(load, tmp_path, role, path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    corpora = {"restored": "a", "natural": "n", role: path.format(tmp_path)}
+    with pytest.raises(
+        ConfigurationError, match=rf"restored and corpora\.{role} must be different"
+    ):
+        load("w", **corpora)
+
+
+def test_tars_are_not_compared_with_themselves(load):
+    with pytest.raises(ConfigurationError, match="must be different images"):
+        load("w", restored="a/{0..3}.tar", natural="./a/{0..3}.tar")
+
+
+@pytest.mark.parametrize(
+    "corpora",
+    [
+        {"restored": "r", "natural": "a", "reference": "a"},
+        {"restored": "r", "natural": "a", "reference": "a/part"},
+        {"restored": "a/{0..3}.tar", "natural": "a/{4..7}.tar"},
+        {"restored": {"path": "a", "resize": 64}, "natural": "a"},
+        {"restored": "s3://bucket/a", "natural": "s3://bucket/b"},
+        {"restored": "s3://bucket/a", "natural": "gs://bucket/a"},
+        {"restored": "a", "natural": "an"},
+    ],
+)
+def test_what_may_be_meant_is_allowed(load, corpora):
+    load("w", **corpora)
+
+
+def test_a_workspace_may_stand_in_a_corpus_and_around_one(load):
+    inside = load("pictures/dot", restored="r", natural="pictures")
+    assert told(inside, "natural") == {"the workspace", "corpora.restored"}
+    around = load(".", restored="r", natural="pictures")
+    assert told(around, "natural") == {"a folder of the workspace", "corpora.restored"}
+
+
+def test_a_corpus_takes_nothing_of_what_it_is_compared_with(load):
+    config = load("w", restored="a/low", natural="a", reference="a/good")
+    assert told(config, "natural") == {"the workspace", "corpora.restored"}
+    assert told(config, "reference") == {"the workspace", "corpora.restored"}
+    assert told(config, "restored") == {"the workspace", "corpora.reference"}  # natural is around
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("s3://bucket/a/", "s3a://bucket/a"),
+        ("s3://bucket", "s3://bucket/"),
+        ("gcs://bucket/a", "gs://bucket/a//"),
+        ("/data/a/", "/data/b/../a"),
+        ("file:///data/a", "local:///data/a/"),
+    ],
+)
+def test_a_place_has_one_name(url, other):
+    assert Place.of(url) == Place.of(other)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "holds"),
+    [
+        ("s3://bucket", "s3://bucket/a/b", True),
+        ("s3://bucket/a", "s3://bucket/ab", False),
+        ("s3://bucket/a", "s3://other/a/b", False),
+        ("s3://bucket/a", "/bucket/a/b", False),
+        ("/data", "/data/a", True),
+        ("/data/a", "/data/ab", False),
+        ("/data/a", "/data", False),
+    ],
+)
+def test_a_place_holds_what_lies_below_it(outer, inner, holds):
+    assert Place.of(outer).holds(Place.of(inner)) is holds
+
+
+def test_buckets_of_two_services_are_two_places():
+    there = Access(endpoint="https://elsewhere.example")
+    corpora = Corpora(
+        restored=Corpus(path="s3://bucket/a"), natural=Corpus(path="s3://bucket/a", access=there)
+    )
+    assert apart_from(Corpus(path="s3://bucket"), "s3://bucket/w", corpora).keys() == {
+        Place.of("s3://bucket/w"),
+        Place.of("s3://bucket/a"),
+    }
