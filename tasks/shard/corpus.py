@@ -15,7 +15,7 @@ from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.store import Entry, Store, is_s3, stem
-from tasks.io.workspace import key_digest
+from tasks.io.workspace import is_forgotten
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS = 1_000_000
@@ -27,7 +27,7 @@ class SourceFile(NamedTuple):
     """A file of a corpus, as it was listed; fingerprints hold the names of class and fields."""
 
     key: str
-    """Path below the corpus's folder, without the extension."""
+    """Path below the corpus's folder, without the extension, in composed letters."""
     path: str
     """Path below the corpus's folder."""
     size: int
@@ -75,7 +75,7 @@ def list_files(corpus: Corpus, forgotten: Mapping[str, Sequence[str]]) -> Iterat
     """
     files = list_tars(corpus) if corpus.is_tars else list_images(source_of(corpus))
     for file in files:
-        if not forgotten or corpus.is_tars or key_digest(file.key) not in forgotten:
+        if corpus.is_tars or not is_forgotten(stem(file.path), forgotten):
             yield file
 
 
@@ -92,7 +92,7 @@ def list_images(store: Store) -> Iterator[SourceFile]:
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous = ""
     for entry in store.list(""):
-        key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
+        key, extension = entry.key, entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
             continue
         refusal = key_complaint(key) or ""

@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
+from tasks.io.letters import composed
 from tasks.io.shards import Accepted, Refused
-from tasks.io.shards.keys import composed
 from tasks.io.shards.samples import SEVERAL_SIDES, LooseSide
 from tasks.io.store import Slice
 
@@ -65,14 +65,22 @@ class WaitingImages:
 
         Keys come in composed letters (NFC), except where two would become equal.
         """
-        keys = composed({waiting.image.key for waiting in self._images})
-        waiting = [self._with_loose_side(waiting) for waiting in self._images]
-        for each in sorted(waiting, key=lambda each: (keys[each.image.key], each.image.source)):
-            image = dataclasses.replace(each.image, key=keys[each.image.key])
-            if isinstance(image, Accepted):
-                data, side = self._read(each.data) or b"", self._read(each.side)
-                image = dataclasses.replace(image, data=data, side=side)
-            yield image
+        forms = composed({waiting.image.key for waiting in self._images})
+        keyed = [
+            each._replace(image=dataclasses.replace(each.image, key=forms[each.image.key]))
+            if each.image.key in forms
+            else each
+            for each in map(self._with_loose_side, self._images)
+        ]
+        keyed.sort(key=lambda each: (each.image.key, each.image.source))
+        yield from map(self._whole, keyed)
+
+    def _whole(self, waiting: _Waiting) -> Accepted | Refused:
+        """Return an image with its bytes, read from the file."""
+        if isinstance(waiting.image, Refused):
+            return waiting.image
+        data, side = self._read(waiting.data) or b"", self._read(waiting.side)
+        return dataclasses.replace(waiting.image, data=data, side=side)
 
     def _with_loose_side(self, waiting: _Waiting) -> _Waiting:
         """Return an image with the JSON that stands apart from it, if it has any."""

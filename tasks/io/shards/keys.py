@@ -6,9 +6,6 @@ it is unpacked, or hold what a terminal, a table or a line of text would obey.
 
 import hashlib
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Collection
 from typing import Any
 
 SIDE_EXTENSION = "json"
@@ -64,27 +61,6 @@ def printable(name: str, longest: int = LONGEST_NAME) -> str:
         return shown
     digest = hashlib.sha256(_utf_8(name)).hexdigest()[:12]
     return f"{shown[: longest - 13]}…{digest}"
-
-
-def composed(names: Collection[str]) -> dict[str, str]:
-    """Return each name with its letters composed (Unicode's NFC), so that equal text is equal.
-
-    Letters with marks have two forms: composed ones, as most systems write them, and letters
-    that are followed by their marks (NFD), as macOS writes them in the names of files. Names
-    that would become equal to another of them stay as they are.
-
-    Args:
-        names: all different.
-    """
-    changed = {name: form for name in names if (form := compose(name)) != name}
-    counts = Counter(changed.values())
-    counts.update(form for form in counts if form in names)
-    return {name: changed[name] if counts[changed.get(name, "")] == 1 else name for name in names}
-
-
-def compose(name: str) -> str:
-    """Return a name with its letters composed: in Unicode's normalisation form C."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _escaped(letter: str) -> str:

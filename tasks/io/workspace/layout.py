@@ -23,7 +23,7 @@ would take the folder's text for a second, conflicting column.
 import hashlib
 from collections.abc import Collection
 
-from tasks.io.shards.keys import compose
+from tasks.io.letters import compose
 from tasks.io.workspace.signals import Signal
 
 FORGOTTEN = "forgotten"

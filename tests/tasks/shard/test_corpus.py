@@ -36,6 +36,38 @@ def test_images_come_in_the_order_of_their_keys_over_all_folders(folder):
     assert keys == sorted(keys) == ["B", "a", "a-", "a.b", "a/b", "é", "日/本", "𝄞"]
 
 
+def test_names_in_decomposed_letters_give_keys_in_composed_ones_and_in_their_order(folder):
+    names = ["cafe\u0301/u\u0308.png", "cafe\u0301/z.png", "cafz.png", "e\u0301.png", "f.png"]
+    files = listed(folder(*names))
+    assert [file.key for file in files] == [
+        "cafz",
+        "caf\u00e9/z",
+        "caf\u00e9/\u00fc",
+        "f",
+        "\u00e9",
+    ]
+    assert sorted(file.path for file in files) == sorted(names)
+
+
+@pytest.mark.parametrize("second", ["e\u0301.jpg", "\u00e9/a.png", "\u00e9.json"])
+def test_names_that_would_become_equal_stay_as_they_are(folder, second):
+    same = {
+        "e\u0301.jpg": "\u00e9.png",
+        "\u00e9/a.png": "e\u0301/a.png",
+        "\u00e9.json": "e\u0301.png",
+    }
+    files = listed(folder(second, same[second], "z.png"))
+    images = sorted(name for name in (second, same[second], "z.png") if "json" not in name)
+    assert [file.key for file in files] == [name.rpartition(".")[0] for name in images]
+    assert not any(file.refusal for file in files)
+
+
+@pytest.mark.parametrize("key", ["e\u0301", "\u00e9"])
+def test_a_forgotten_key_is_not_listed_in_either_form_of_its_letters(folder, key):
+    corpus = Corpus(path=str(folder("e\u0301.png", "f.png")))
+    assert [file.key for file in list_files(corpus, {key_digest(key): []})] == ["f"]
+
+
 def test_files_of_other_endings_and_hidden_ones_are_no_images(folder):
     names = ["a.png", "b.txt", "c", ".d.png", ".e/f.png", "g.json", "h.PNG", "i.tar"]
     assert [file.path for file in listed(folder(*names))] == ["a.png", "h.PNG"]
