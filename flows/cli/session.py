@@ -44,6 +44,7 @@ def run_all(config: Path) -> None:
         typer.echo("nothing to do: every shard of every step is done")
     else:
         require_sources(settings.given_datasets())
+        tell_taken_over(settings)
         with watched():
             from flows.backfill import backfill
 
@@ -51,6 +52,14 @@ def run_all(config: Path) -> None:
         show_results(settings)
         tell_refused(steps)
     typer.echo(f"report: {report_address(settings)}")
+
+
+def tell_taken_over(config: "Config") -> None:
+    """Print which data sets another configuration of the same name, or an earlier one, has made."""
+    from tasks.config.registry import taken_over
+
+    for sentence in taken_over(config):
+        typer.secho(f"note: {sentence}", fg="yellow", err=True)
 
 
 def tell_refused(steps: "list[StepReport]") -> None:
