@@ -49,7 +49,8 @@ class Corpus(Section):
 
     path: Location
     """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
-    one shard; a relative path counts from the configuration file."""
+    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. A relative
+    path counts from the configuration file."""
     access: Access = FROM_ENVIRONMENT
     """How this corpus is reached where the environment's credentials and endpoint are not the
     right ones; has an effect on S3 only."""
@@ -75,7 +76,7 @@ class Corpus(Section):
     @property
     def is_tars(self) -> bool:
         """Whether the path names tars instead of a folder."""
-        return self.path.endswith(".tar")
+        return self.path.lower().endswith(".tar")
 
 
 class Corpora(Section):

@@ -146,23 +146,33 @@ def test_a_tar_has_the_name_that_it_has_in_any_range_of_its_folder(folder):
         assert next(iter(list_files(corpus, {}))).path == "part-0.tar"
 
 
+@pytest.mark.parametrize("name", ["a.TAR", "b.Tar"])
+def test_the_ending_of_a_tar_may_be_in_capitals(folder, name):
+    assert tars(folder(name) / name) == [name]
+
+
 @pytest.mark.parametrize(
-    ("pattern", "told"),
-    [
-        ("{3..1}.tar", r"a range of tars must go up, by less than 1000000, got \{3\.\.1\}"),
-        ("{0..1000000}.tar", "a range of tars must go up"),
-        ("{a,b}.tar", "braces in a tar's path must hold a range"),
-        ("{0..1.tar", "braces in a tar's path must hold a range"),
-    ],
+    "name", ["a.tar.gz", "a.tgz", "part-{0..3}.tar.zst", "a.TAR.GZ", "a.tar.xz", "a.zip"]
 )
-def test_braces_that_hold_no_range_are_told(folder, pattern, told):
-    with pytest.raises(CorpusError, match=told):
-        tars(folder("0.tar") / pattern)
+def test_an_archive_that_is_not_read_as_it_is_has_its_own_sentence(folder, name):
+    corpus = Corpus(path=str(folder(name) / name))
+    with pytest.raises(CorpusError, match=r"must not be compressed, and must end with \.tar, got"):
+        require_sources({"natural": corpus})
+    with pytest.raises(CorpusError, match="decompress them"):
+        list(list_files(corpus, {}))
+
+
+def test_a_folder_with_the_name_of_an_archive_is_a_folder(folder):
+    corpus = Corpus(path=str(folder("a.tar.gz/b.png") / "a.tar.gz"))
+    require_sources({"natural": corpus})
+    assert [file.key for file in list_files(corpus, {})] == ["b"]
 
 
 def test_a_tar_that_is_not_there_is_told_with_its_address(folder):
     root = folder("0.tar")
-    with pytest.raises(CorpusError, match=r"1\.tar is not; correct the range in braces"):
+    with pytest.raises(
+        CorpusError, match=r"1\.tar is not; correct the path, or what its braces hold"
+    ):
         tars(root / "{0..1}.tar")
 
 
@@ -208,7 +218,9 @@ def test_a_tar_that_a_listing_lacks_is_told_as_any(bucket):
     for number in range(10):
         bucket.put(f"in/{number}.tar")
     corpus = Corpus(path=f"{bucket.url}/in/{{0..10}}.tar")
-    with pytest.raises(CorpusError, match=r"in/10\.tar is not; correct the range in braces"):
+    with pytest.raises(
+        CorpusError, match=r"in/10\.tar is not; correct the path, or what its braces hold"
+    ):
         list(list_files(corpus, {}))
 
 
