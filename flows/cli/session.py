@@ -1,7 +1,6 @@
 """What the commands share: reading the configuration, Prefect and the bars, the results."""
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -50,7 +49,7 @@ def run_all(config: Path) -> None:
 
             steps, _ = backfill(settings)
         show_results(settings)
-        tell_refused(steps)
+        tell_refused(settings, steps)
     typer.echo(f"report: {report_address(settings)}")
 
 
@@ -62,10 +61,11 @@ def tell_taken_over(config: "Config") -> None:
         typer.secho(f"note: {sentence}", fg="yellow", err=True)
 
 
-def tell_refused(steps: "list[StepReport]") -> None:
+def tell_refused(config: "Config", steps: "list[StepReport]") -> None:
     """Print how many images a run refused, for which reasons, and what can be done."""
-    refused = sum((step.refused for step in steps), Counter[str]())
-    if refused:
+    from flows.steps.reports import refused_images
+
+    if refused := refused_images(config, steps):
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
         typer.echo(
             f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
