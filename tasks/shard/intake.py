@@ -4,14 +4,16 @@ import dataclasses
 import errno
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO
 
 from tasks.config.sections import Corpus
-from tasks.io.errors import ImageRefused
+from tasks.io.errors import ImageRefused, StoreRefused
 from tasks.io.images import Header, Limits, encode, fit_to, read_header
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.headers import extension_in, is_plain
+from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.samples import LooseSide
@@ -20,6 +22,9 @@ from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
 from tasks.shard.corpus import SourceFile
 from tasks.shard.waiting import WaitingImages
+
+UNREADABLE = "unreadable: "
+"""How the reason begins for which a file is refused that is there, but cannot be read."""
 
 _UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}
@@ -123,7 +128,24 @@ def _read(source: Store, file: SourceFile) -> bytes:
                 f"{source.address()}; mount it again and run again"
             ) from error
         reason = error.strerror or type(error).__name__
-        raise ImageRefused(f"unreadable: {reason}") from error
+        raise ImageRefused(f"{UNREADABLE}{reason}") from error
+
+
+def any_readable(source: Store, paths: Iterable[str]) -> bool:
+    """Return whether one of several files, which could not be read, can be read now.
+
+    Args:
+        source: the folder or bucket that the paths start from.
+        paths: of the files.
+    """
+    return any(side_by_side(partial(_is_readable, source), paths))
+
+
+def _is_readable(source: Store, path: str) -> bool:
+    try:
+        return len(list(source.read_slices(path, [Slice(0, 1)]))) == 1
+    except (OSError, StoreRefused):
+        return False
 
 
 def _is_there(source: Store) -> bool:

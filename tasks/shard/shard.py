@@ -9,6 +9,7 @@ from prefect import task
 
 from tasks.config import Config, Run
 from tasks.config.sections import Corpus
+from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
@@ -21,7 +22,7 @@ from tasks.shard.assignment import files_by_shard
 from tasks.shard.bad_images import outcome_of
 from tasks.shard.corpus import SourceFile, source_of
 from tasks.shard.dataset import gone_shards, known_catalogue
-from tasks.shard.intake import accept_files, accept_tar
+from tasks.shard.intake import UNREADABLE, accept_files, accept_tar, any_readable
 
 
 class ShardJob(Job):
@@ -78,6 +79,8 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         empty = False
         artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
         target = recipe.aim(survey, artifact, **own)
+        if target is None and _has_mended_files(shard, corpus, catalogue):
+            target = recipe.aim_again(survey, artifact, **own)
         job = None if target is None else job_of(target=target, shard=shard, files=files)
         yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
     if empty:
@@ -85,6 +88,21 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
             f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
             f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
         )
+
+
+def _has_mended_files(shard: str, corpus: Corpus, catalogue: Catalogue | None) -> bool:
+    """Return whether a file can be read that could not when the shard was made.
+
+    Files tell of new contents by themselves, but not of other rights, nor that an object of a
+    bucket has come back from an archive.
+    """
+    entries = () if catalogue is None or corpus.is_tars else catalogue.shards
+    entry = next((e for e in entries if e.shard == shard and e.accepted < e.rows), None)
+    if entry is None or catalogue is None:
+        return False
+    rows = catalogue.table(entry, ("source", "reason")).to_pylist()
+    paths = [row["source"] for row in rows if str(row["reason"] or "").startswith(UNREADABLE)]
+    return bool(paths) and any_readable(source_of(corpus), paths)
 
 
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:

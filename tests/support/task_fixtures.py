@@ -52,8 +52,14 @@ class Steps:
         made = do(self.opened, lambda step: step.verb == "shard")
         outcomes = {}
         for dataset in self.config.datasets():
-            (outcomes[dataset],) = made.get(f"{dataset_folder(dataset)}/index", [None])
+            artifact = f"{dataset_folder(dataset)}/index"
+            outcomes[dataset] = self._counted(artifact) if artifact in made else None
         return outcomes
+
+    def _counted(self, artifact):
+        (record,) = self.workspace.ledger.records(artifact)
+        facts = self.workspace.ledger.facts(record)
+        return Outcome(images=facts["images"], refused=facts["refused"])
 
     def index(self, dataset, shards):
         job = plan_index(self.opened, dataset, shards)
