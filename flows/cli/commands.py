@@ -12,7 +12,16 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
-from flows.cli.session import ConfigPath, notes, parsed, run_all, show_results, told, watched
+from flows.cli.session import (
+    ConfigPath,
+    notes,
+    parsed,
+    run_all,
+    show_results,
+    tell_taken_over,
+    told,
+    watched,
+)
 from flows.cli.terminal import complain, say, show_table, use_any_encoding
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
@@ -89,6 +98,7 @@ def run(config: ConfigPath) -> None:
 def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
+    tell_taken_over(settings)
     with watched():
         from flows.shard_corpus import shard_corpus
 

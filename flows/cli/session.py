@@ -1,7 +1,6 @@
 """What the commands share: reading the configuration, Prefect and the bars, the results."""
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -43,12 +42,13 @@ def run_all(config: Path) -> None:
         say("nothing to do: every shard of every step is done")
     else:
         require_sources(settings.given_datasets())
+        tell_taken_over(settings)
         with watched():
             from flows.backfill import backfill
 
             steps, _ = backfill(settings)
         show_results(settings)
-        tell_refused(steps)
+        tell_refused(settings, steps)
     say(f"report: {report_address(settings)}")
 
 
@@ -70,10 +70,19 @@ def told(error: Exception) -> str | None:
     return str(error) if isinstance(error, DotpipeError) else None
 
 
-def tell_refused(steps: "list[StepReport]") -> None:
+def tell_taken_over(config: "Config") -> None:
+    """Print which data sets another configuration of the same name, or an earlier one, has made."""
+    from tasks.config.registry import taken_over
+
+    for sentence in taken_over(config):
+        typer.secho(f"note: {sentence}", fg="yellow", err=True)
+
+
+def tell_refused(config: "Config", steps: "list[StepReport]") -> None:
     """Print how many images a run refused, for which reasons, and what can be done."""
-    refused = sum((step.refused for step in steps), Counter[str]())
-    if refused:
+    from flows.steps.reports import refused_images
+
+    if refused := refused_images(config, steps):
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
         say(
             f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "

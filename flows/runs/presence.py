@@ -15,8 +15,9 @@ from prefect.states import Crashed
 
 from flows.runs.shutdown import shutdown_deadline
 from tasks.config import Config
-from tasks.config.registry import register
+from tasks.config.registry import register, taken_over
 from tasks.io.workspace import CLEANING, RUNS, Workspace
+from tasks.jobs.policy import logger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +43,8 @@ def at_work(flow: F) -> F:
                 # Wait until the clean-up has ended, or its claim has expired.
                 with claims.held(CLEANING, patient=True):
                     pass
+            for sentence in taken_over(config):
+                logger().warning(sentence)
             register(config)
             return flow(config, *args, **options)
 

@@ -1,7 +1,7 @@
 """Reports of steps: what a step has counted so far, and the tables of it on the dashboard."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,8 +9,10 @@ from prefect.artifacts import create_table_artifact
 
 from flows.runs.prefect_api import patiently
 from tasks.config import Config
-from tasks.jobs import Outcome
+from tasks.config.step_names import data_set_step
+from tasks.jobs import Outcome, Subject
 from tasks.jobs.stopwatch import LAPS
+from tasks.shard.bad_images import RefusedIn, counted_once
 
 _MOST_ROWS = 200
 """The most rows in a table of failures; the ledger has a note of every failure."""
@@ -56,6 +58,8 @@ class StepReport:
     """Images of all units that are done, by this run or before it."""
     refused: Counter[str] = field(default_factory=Counter)
     """Images that were refused in the units that this run has made, by reason."""
+    refusals: list[RefusedIn] = field(default_factory=list)
+    """The same shard by shard, for a sum over steps in which no image counts twice."""
     failures: list[Failure] = field(default_factory=list)
     is_cut_short: bool = False
     """Whether the step was given up because a store was away."""
@@ -94,16 +98,36 @@ class StepReport:
             "images_per_second": round(self.rate, 3),
         }
 
-    def count(self, outcome: Outcome) -> None:
-        """Add the outcome of a task that has made its unit."""
+    def count(self, outcome: Outcome, subject: Subject | None = None) -> None:
+        """Add the outcome of a task that has made its unit, which is about the subject's shard."""
         self.made += 1
         self.images += outcome.images
         self.fresh += outcome.images
         self.refused.update(outcome.refused)
+        if outcome.refused and subject is not None:
+            self.refusals.append(RefusedIn(subject.dataset, subject.shard, outcome.refused))
         for lap, seconds in outcome.seconds.items():
             self.seconds[lap] = self.seconds.get(lap, 0.0) + seconds
         if outcome.device is not None:
             self.devices[outcome.device] += outcome.images
+
+
+def refused_images(config: Config, steps: Iterable[StepReport]) -> dict[str, int]:
+    """Return how many images the steps of a run have refused, by kind, each counted once.
+
+    Args:
+        config: of the run.
+        steps: what they have done.
+    """
+    intakes = {data_set_step(config, dataset) for dataset in config.given_datasets()}
+    origins = config.made_datasets()
+    return counted_once(
+        refused._replace(
+            dataset=origins.get(refused.dataset, refused.dataset), at_intake=step.step in intakes
+        )
+        for step in steps
+        for refused in step.refusals
+    )
 
 
 def leave(rows: list[dict[str, Any]], key: str, description: str) -> None:

@@ -167,7 +167,7 @@ class _Window:
         elif outcome.state == "found":
             self._count(unit)
         else:
-            self._report.count(outcome)
+            self._report.count(outcome, None if unit.job is None else unit.job.subject())
             if not self._lanes.reports_progress:
                 screen.get().advance(outcome.images)
             self._watch.show(self._report)

@@ -42,6 +42,26 @@ def register(config: Config) -> None:
         store.write(path, text)
 
 
+def taken_over(config: Config) -> list[str]:
+    """Return a sentence for each data set that a configuration of this name last made otherwise.
+
+    That may be the same file, which was edited, or another one with the same ``name:``.
+    """
+    try:
+        known = Config.model_validate_json(Store(config.workspace).read(_path(config.name)))
+    except (FileNotFoundError, ValidationError):  # none, or one of another version
+        return []
+    mine, theirs = _datasets(config), _datasets(known)
+    return [
+        f"the data set {name!r} of {config.workspace} was made otherwise when a configuration of "
+        f"the name {config.name!r} last ran, from {_source(known, name)}, and is now made from "
+        f"{_source(config, name)}: its shards are replaced, and all that follows from them. If "
+        "that was another file, stop, and give this one a `name:` of its own"
+        for name in mine
+        if theirs.get(name, mine[name]) != mine[name]
+    ]
+
+
 def registered(store: Store) -> Iterator[Config]:
     """Yield the configurations that use a workspace, in the order of their names.
 
@@ -105,6 +125,12 @@ def _datasets(config: Config) -> dict[str, str]:
         for name, clean in config.made_datasets().items()
     }
     return given | made
+
+
+def _source(config: Config, dataset: str) -> str:
+    """Return where the images of a data set come from: a path, or the data set they start from."""
+    corpus = config.given_datasets().get(dataset)
+    return repr(config.made_datasets()[dataset] if corpus is None else corpus.path)
 
 
 def _path(name: str) -> str:

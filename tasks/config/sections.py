@@ -26,8 +26,24 @@ from tasks.io.networks.perceptual import LpipsNet
 from tasks.io.section import Section
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
 
+_LONGEST_PART = 255
+"""Bytes that a name in a path may have: no usual file system takes more."""
+
 
 def _location(path: str) -> str:
+    """Return a path or URL that may be opened.
+
+    Raises:
+        ValueError: it may not, or no file system could hold it.
+    """
+    names = [] if "://" in path else [name for name in path.split("/") if "{" not in name]
+    sizes = {name: len(name.encode("utf-8", "surrogateescape")) for name in names}
+    longest = max(sizes, key=lambda name: sizes[name], default="")
+    if longest and sizes[longest] > _LONGEST_PART:
+        raise ValueError(
+            f"each part of a path must have at most {_LONGEST_PART} bytes, got "
+            f"{sizes[longest]} in '{longest[:24]}…'; give a shorter one"
+        )
     try:
         return require_location(path)
     except ConfigurationError as error:
@@ -49,7 +65,8 @@ class Corpus(Section):
 
     path: Location
     """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
-    one shard; a relative path counts from the configuration file."""
+    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. A relative
+    path counts from the configuration file."""
     access: Access = FROM_ENVIRONMENT
     """How this corpus is reached where the environment's credentials and endpoint are not the
     right ones; has an effect on S3 only."""
@@ -77,7 +94,7 @@ class Corpus(Section):
     @property
     def is_tars(self) -> bool:
         """Whether the path names tars instead of a folder."""
-        return self.path.endswith(".tar")
+        return self.path.lower().endswith(".tar")
 
     @property
     def filter_used(self) -> ResizeFilter | None:

@@ -19,7 +19,7 @@ from tasks.enhance.rendering import Gathered, Rendered, Renderer
 from tasks.enhance.scoring import score
 from tasks.enhance.signal_images import CODEC_INPUT
 from tasks.fit.operators import read_operator
-from tasks.io.artifacts.metrics import NO_NETWORK
+from tasks.io.artifacts.metrics import NO_NETWORK, NO_REFERENCE_GIVEN, NO_SUCH_KEY
 from tasks.io.images import Limits, encode
 from tasks.io.images.pixels import to_pixels
 from tasks.io.machine.devices import leased
@@ -102,9 +102,7 @@ def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
     renderer = _renderer(job, workspace, weights, device, watch)
     with watch.lap("read"):
         members, matches = workspace.members(job.dataset, job.shard), _matches(job, workspace)
-    missing = "no reference: its key is not among the accepted images of the reference"
-    if job.reference is None:
-        missing = "no reference corpus"
+    missing = NO_REFERENCE_GIVEN if job.reference is None else NO_SUCH_KEY
     with ExitStack() as stack:
         features = _features(job, weights, renderer)
         opening = open_outputs(workspace, job.tars, job.tables, features, job.options.format)

@@ -5,12 +5,15 @@ which files were published with a table. Values of metrics, keys, and the reason
 without metrics are in the tables only.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tasks.io.artifacts.metrics import NO_REFERENCE_GIVEN, NO_SUCH_KEY
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Signal, Workspace, metrics_folder
@@ -48,3 +51,27 @@ class ScoreTables(NamedTuple):
         survey = self.workspace.ledger.survey(self.folder)
         records = (survey.records(f"{self.folder}/{shard}")[-1] for shard in self.shards)
         return side_by_side(self.workspace.ledger.facts, records)
+
+    def unscored(self) -> str:
+        """A sentence on images that lack a reference, and why; empty if none lacks one.
+
+        It is empty as well where the configuration names no reference.
+
+        Raises:
+            ArtifactDamaged: a table is not there, or not whole.
+        """
+        images, scored, kinds = 0, 0, Counter[str]()
+        for table in self.read(["status", "reason"]):
+            images += table.num_rows
+            scored += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
+            reasons = table.filter(pc.equal(table["status"], "unscored"))["reason"].to_pylist()
+            kinds.update(
+                reason if reason == NO_SUCH_KEY else reason.partition(":")[0] for reason in reasons
+            )
+        if not kinds or NO_REFERENCE_GIVEN in kinds:
+            return ""
+        why = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
+        return (
+            f"The metrics against the reference are of {scored} of {images} images. Others have "
+            f"none: {why}. Keys are paths without extension; the tables of metrics say which."
+        )

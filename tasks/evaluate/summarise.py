@@ -135,7 +135,9 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
         for signal in job.signals
         for row in read_fidelity(workspace, f"{folder}/{signal.folder}")
     ]
-    metadata = job.names | _sizes(rows) | {"warnings": json.dumps(_warnings(rows, job.names))}
+    warnings = [_scores(job, workspace).unscored(), *_warnings(rows, job.names)]
+    told = json.dumps([warning for warning in warnings if warning])
+    metadata = job.names | _sizes(rows) | {"warnings": told}
     with publishing(workspace, job.target) as publication:
         table = pa.Table.from_pylist(rows, fidelity_schema().with_metadata(metadata))
         write_table(table, publication.file(f"{job.target.artifact}.parquet"))
@@ -204,12 +206,16 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
     Raises:
         TooManyBadImages: more than the configuration allows.
     """
-    tables = ScoreTables(workspace, job.dataset, job.operator, job.signals[0], job.shards)
     images, refused = 0, Counter[str]()
-    for facts in tables.records():
+    for facts in _scores(job, workspace).records():
         images += facts["images"]
         refused.update(facts["refused"])
     require_few_bad(job.dataset, images, refused, job.max_bad_fraction)
+
+
+def _scores(job: SummaryJob, workspace: Workspace) -> ScoreTables:
+    """The metric tables of the first signal, which has every image as the others have."""
+    return ScoreTables(workspace, job.dataset, job.operator, job.signals[0], job.shards)
 
 
 NAMES = {"frechet_name": "FD", "kernel_name": "KD", "lpips_name": "LPIPS"}

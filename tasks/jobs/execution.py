@@ -75,4 +75,6 @@ def publishing(workspace: Workspace, target: Target) -> AbstractContextManager[P
 
 def _is_made(target: Target, workspace: Workspace) -> bool:
     records = workspace.ledger.records(target.artifact)
-    return [record.fingerprint for record in records] == [target.fingerprint]
+    if [record.fingerprint for record in records] != [target.fingerprint]:
+        return False
+    return target.again is None or records[0].digest != target.again

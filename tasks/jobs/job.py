@@ -23,7 +23,10 @@ class Target(BaseModel):
     inputs: dict[str, Any] = {}
     """The inputs that the fingerprint was taken of; long values as digests."""
     replaces: bool = False
-    """Whether it has been made before, from other inputs."""
+    """Whether it has been made before, from other inputs or as it is to be made again."""
+    again: str | None = None
+    """The digest that it has, made from the same inputs, where it is to be made again, as files
+    can be read now that could not; else None."""
 
 
 class Subject(NamedTuple):

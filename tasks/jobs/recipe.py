@@ -33,14 +33,25 @@ class Recipe:
             artifact: its name.
             own: its own inputs, beside those that all share.
         """
-        mark = self.mark(**own)
-        if survey.digest(artifact, mark) is not None:
+        if survey.digest(artifact, self.mark(**own)) is not None:
             return None
+        return self.aim_again(survey, artifact, **own)
+
+    def aim_again(self, survey: Survey, artifact: str, **own: Any) -> Target:
+        """Return the target of an artifact, also where it has been made from just these inputs.
+
+        Args:
+            survey: of the records of the artifact's folder.
+            artifact: its name.
+            own: its own inputs, beside those that all share.
+        """
+        mark = self.mark(**own)
         return Target(
             artifact=artifact,
             fingerprint=mark,
             inputs=summarised(self._shared | own),
             replaces=bool(survey.records(artifact)),
+            again=survey.digest(artifact, mark),
         )
 
 

@@ -21,8 +21,7 @@ _MEANINGS = {
     "source_rank": "numerical rank of the source covariance",
     "largest_gain": "by how much the map can amplify an error: its cost in robustness",
     "push_forward_error": "relative error of the mapped covariance, of its widest directions",
-    "variance_reached_median": "share of the natural variance that mapped patches have in a "
-    "direction: the median",
+    "variance_reached_median": "share of the natural variance in the median direction",
     "variance_reached_least": "the same in the worst direction",
     "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
     "gelbrich_after": "the same after the map, of patches one by one",
@@ -197,9 +196,8 @@ def _refit_facts(provenance: Mapping[str, Any]) -> list[Fact]:
     if moved is None:
         return [Fact("refit", f"fitted anew, as there was no operator to keep; {limit}")]
     if provenance["kept"]:
-        return [
-            Fact("refit", f"kept: since it was fitted, statistics have moved {moved:.3g}; {limit}")
-        ]
+        kept = f"kept: since it was fitted, statistics have moved {moved:.3g}"
+        return [Fact("refit", f"{kept}; {limit}")]
     before = f"had moved {moved:.3g} from those of operator {provenance['compared_with']}"
     return [Fact("refit", f"fitted anew, as statistics {before}; {limit}")]
 
@@ -210,6 +208,7 @@ def _option_facts(config: Config) -> list[Fact]:
         "residual": "residual: the codec's own error stays out of the result",
         "direct": "direct, as in the paper: the codec's own error is in the result",
     }
+    quality = "95 % quality" if options.format == "jpeg" else "lossless"
     interpolation = {
         "image": "between images: x̂ is linear in alpha",
         "latent": "of the operator, toward the identity; one decoding for each alpha",
@@ -218,10 +217,7 @@ def _option_facts(config: Config) -> list[Fact]:
         Fact("alphas", ", ".join(f"{alpha:g}" for alpha in options.alphas), "0 is the full map"),
         Fact("decoding", decoding[options.decoding]),
         Fact("interpolation", interpolation[options.interpolation]),
-        Fact(
-            "files",
-            f"{options.format}, {'95 % quality' if options.format == 'jpeg' else 'lossless'}",
-        ),
+        Fact("files", f"{options.format}, {quality}"),
         Fact("arithmetic", f"{config.compute.precision} on {config.compute.device}"),
     ]
 
@@ -242,12 +238,13 @@ def _restorer_facts(config: Config) -> list[Fact]:
     """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
     if config.restore is None:
         return []
-    meaning = "network that made the restored images"
     try:
         identity = restorer_identity(config.restore, Weights.of(config.weights))
     except (WeightsMissing, OSError):
-        return [Fact("restorer", f"{config.restore.kind}, checkpoint no longer there", meaning)]
-    if "sha256" not in identity:
-        return []
-    value = f"{config.restore.kind}, weights with sha256 {identity['sha256']}"
-    return [Fact("restorer", value, meaning)]
+        known = "checkpoint no longer there"
+    else:
+        if "sha256" not in identity:
+            return []
+        known = f"weights with sha256 {identity['sha256']}"
+    meaning = "network that made the restored images"
+    return [Fact("restorer", f"{config.restore.kind}, {known}", meaning)]

@@ -1,13 +1,48 @@
 """Bad images: how many of a table were refused, for which reasons, and whether too many."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.io.errors import TooManyBadImages
 from tasks.jobs import Outcome, count_reasons
+
+
+class RefusedIn(NamedTuple):
+    """How many images of one shard a step has refused, by kind of reason."""
+
+    dataset: str
+    """The data set, or where its images are made from another one's, that other one."""
+    shard: str
+    by_kind: Mapping[str, int]
+    at_intake: bool = False
+    """Whether the step takes files in, so that no later step meets what it has refused."""
+
+
+def counted_once(refusals: Iterable[RefusedIn]) -> dict[str, int]:
+    """Return how many images were refused, by kind of reason, each of them counted once.
+
+    An image that cannot be decoded is refused by every step after the intake that decodes its
+    shard: when patches are measured, at enhancement, and as a restored one. The steps take
+    the same images or some of them, so what the step that refuses the most has refused counts.
+
+    Args:
+        refusals: of any steps and shards, in any order.
+    """
+    total, later = Counter[str](), Counter[tuple[str, str, str]]()
+    for refused in refusals:
+        if refused.at_intake:
+            total.update(refused.by_kind)
+            continue
+        for kind, images in refused.by_kind.items():
+            place = (refused.dataset, refused.shard, kind)
+            later[place] = max(later[place], images)
+    for (_, _, kind), images in later.items():
+        total[kind] += images
+    return dict(sorted(total.items()))
 
 
 def outcome_of(index: pa.Table) -> Outcome:

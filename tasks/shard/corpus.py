@@ -4,7 +4,6 @@ The configuration's corpus goes in; its files come out in the order of their key
 reason for which it is refused by its name, if there is one.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,11 +17,17 @@ from tasks.io.images import EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.store import Entry, Store, is_s3, stem
 from tasks.io.store.listing import Found, Without
-from tasks.io.workspace import MARK, key_digest
+from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
+from tasks.shard.tar_patterns import expanded, folder_and_pattern
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_MOST_TARS = 1_000_000
+_COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
+_ARCHIVES = (
+    *(f".tar.{ending}" for ending in _COMPRESSED),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar"),
+)
+"""Endings of archives that are not read as they are."""
+
 _FEW = 8
 """Up to so many tars of a bucket are asked for one by one; for more, their folder is listed."""
 
@@ -31,7 +36,7 @@ class SourceFile(NamedTuple):
     """A file of a corpus, as it was listed; fingerprints hold the names of class and fields."""
 
     key: str
-    """Path below the corpus's folder, without the extension."""
+    """Path below the corpus's folder, without the extension, in composed letters."""
     path: str
     """Path below the corpus's folder."""
     size: int
@@ -49,7 +54,7 @@ def source_of(corpus: Corpus) -> Store:
     """
     if not corpus.is_tars:
         return Store(corpus.path, corpus.access)
-    return Store(_folder_and_pattern(corpus)[0], corpus.access)
+    return Store(folder_and_pattern(corpus.path)[0], corpus.access)
 
 
 def require_sources(corpora: Mapping[str, Corpus]) -> None:
@@ -60,10 +65,24 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
     """
     for dataset, corpus in corpora.items():
         if not corpus.is_tars and not source_of(corpus).is_folder():
+            _require_no_archive(corpus.path)
             raise CorpusError(
                 f"the corpus of {dataset!r} must be a folder, or a prefix of a bucket with objects "
                 f"below it, got {corpus.path!r}, which is none; correct its path"
             )
+
+
+def _require_no_archive(path: str) -> None:
+    """Check that a path that is no folder is no archive either that is not read as it is.
+
+    Raises:
+        CorpusError: it is named like one.
+    """
+    if path.lower().endswith(_ARCHIVES):
+        raise CorpusError(
+            f"tars of a corpus must not be compressed, and must end with .tar, got {path!r}; "
+            "decompress them (gunzip, unxz, zstd -d), or unpack them into a folder"
+        )
 
 
 def list_files(
@@ -87,7 +106,7 @@ def list_files(
         return
     files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}))
     for file in files:
-        if not forgotten or key_digest(file.key) not in forgotten:
+        if not is_forgotten(stem(file.path), forgotten):
             yield file
 
 
@@ -128,10 +147,11 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
         CorpusError: there is no such folder.
     """
     if not store.is_folder():
+        _require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous = ""
     for entry in store.list("", without):
-        key, extension = stem(entry.path), entry.path.rpartition(".")[2].lower()
+        key, extension = entry.key, entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
             continue
         refusal = key_complaint(key) or ""
@@ -150,9 +170,9 @@ def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
     Raises:
         CorpusError: one of them is not there, or the braces hold no range.
     """
-    folder, pattern = _folder_and_pattern(corpus)
+    folder, pattern = folder_and_pattern(corpus.path)
     store = Store(folder, corpus.access)
-    for below, group in groupby(_expanded(pattern), key=lambda path: path.rpartition("/")[0]):
+    for below, group in groupby(expanded(pattern), key=lambda path: path.rpartition("/")[0]):
         yield from _tars_in(below, list(group), store, corpus)
 
 
@@ -174,37 +194,6 @@ def _tars_in(
         except FileNotFoundError as error:
             raise CorpusError(
                 f"every tar of {corpus.path!r} must be there, but {store.address(path)} is not; "
-                "correct the range in braces"
+                "correct the path, or what its braces hold"
             ) from error
         yield SourceFile(stem(path), path, entry.size, entry.version)
-
-
-def _folder_and_pattern(corpus: Corpus) -> tuple[str, str]:
-    """Return a pattern in two: cut at the last slash before its first brace."""
-    brace = corpus.path.find("{")
-    cut = corpus.path.rfind("/", 0, brace if brace >= 0 else None) + 1
-    return corpus.path[:cut], corpus.path[cut:]
-
-
-def _expanded(pattern: str) -> Iterator[str]:
-    """Yield the paths that a pattern with ranges like {000000..000123} stands for.
-
-    Raises:
-        CorpusError: a range runs backwards or is enormous, or braces hold something else.
-    """
-    found = _RANGE.search(pattern)
-    if found is None:
-        if "{" in pattern or "}" in pattern:
-            raise CorpusError(
-                f"braces in a tar's path must hold a range like {{000000..000123}}, got {pattern!r}"
-            )
-        yield pattern
-        return
-    first, last = found.groups()
-    if not 0 <= int(last) - int(first) < _MOST_TARS:
-        raise CorpusError(
-            f"a range of tars must go up, by less than {_MOST_TARS}, got {found.group()}"
-        )
-    for number in range(int(first), int(last) + 1):
-        name = f"{number:0{len(first)}d}"
-        yield from _expanded(f"{pattern[: found.start()]}{name}{pattern[found.end() :]}")

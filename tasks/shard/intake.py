@@ -5,20 +5,27 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from typing import IO, BinaryIO, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from typing import BinaryIO
 
 from tasks.config.sections import Corpus
-from tasks.io.errors import AccessRefused, ImageRefused
+from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
 from tasks.io.images import Header, Limits, encode, fit_to, read_header
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.headers import extension_in, is_plain
+from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
+from tasks.io.shards.samples import LooseSide
 from tasks.io.store import Slice, Store, temporary_room
-from tasks.io.workspace import key_digest
+from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
 from tasks.shard.corpus import SourceFile
+from tasks.shard.waiting import WaitingImages
+
+UNREADABLE = "unreadable: "
+"""How the reason begins for which a file is refused that is there, but cannot be read."""
 
 _UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}
@@ -70,54 +77,26 @@ def accept_tar(
         OSError: the tar cannot be read.
     """
     with temporary_room(), tempfile.TemporaryFile() as spool:
-        waiting = []
+        waiting = WaitingImages(spool)
         with source.stream(tar.path) as stream:
             for image in _samples(stream, tar, corpus, limits, forgotten):
-                waiting.append(_Waiting.put(image, spool))
-                advance(1)
-        for each in sorted(waiting, key=lambda each: (each.image.key, each.image.source)):
-            yield each.whole(spool)
-
-
-class _Waiting(NamedTuple):
-    """An image of a tar whose bytes wait in a temporary file."""
-
-    image: Accepted | Refused
-    """All of it but the bytes."""
-    offset: int = 0
-    """Where its bytes begin in the file; the JSON that stands beside it follows them."""
-    size: int = 0
-    """Bytes of the image."""
-    side_size: int | None = None
-    """Bytes of the JSON; None if there is none."""
-
-    @classmethod
-    def put(cls, image: Accepted | Refused, spool: IO[bytes]) -> "_Waiting":
-        """Write an image's bytes to the end of the file."""
-        if isinstance(image, Refused):
-            return cls(image)
-        offset = spool.tell()
-        spool.write(image.data + (image.side or b""))
-        side_size = None if image.side is None else len(image.side)
-        bare = dataclasses.replace(image, data=b"", side=None)
-        return cls(bare, offset, len(image.data), side_size)
-
-    def whole(self, spool: IO[bytes]) -> Accepted | Refused:
-        """Return the image with its bytes, read from the file."""
-        if isinstance(self.image, Refused):
-            return self.image
-        spool.seek(self.offset)
-        data = spool.read(self.size)
-        side = None if self.side_size is None else spool.read(self.side_size)
-        return dataclasses.replace(self.image, data=data, side=side)
+                if isinstance(image, LooseSide):
+                    waiting.add_side(image)
+                else:
+                    waiting.add(image)
+                    advance(1)
+        yield from waiting.in_order()
 
 
 def _samples(
     stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
-) -> Iterator[Accepted | Refused]:
-    """Yield the samples of a tar, in the order of the tar."""
+) -> Iterator[Accepted | Refused | LooseSide]:
+    """Yield the samples of a tar, in the order of the tar, without forgotten ones."""
     for sample in read_samples(stream, limits, tar.path):
-        if forgotten and key_digest(sample.key) in forgotten:
+        if is_forgotten(sample.key, forgotten):
+            continue
+        if isinstance(sample, LooseSide):
+            yield sample
             continue
         try:
             if sample.image is None:
@@ -144,7 +123,7 @@ def _read(source: Store, file: SourceFile) -> bytes:
     except AccessRefused as error:
         if source.local() is None:
             raise
-        raise ImageRefused(f"unreadable: {os.strerror(errno.EACCES)}") from error
+        raise ImageRefused(f"{UNREADABLE}{os.strerror(errno.EACCES)}") from error
     except OSError as error:
         if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
             raise
@@ -154,7 +133,24 @@ def _read(source: Store, file: SourceFile) -> bytes:
                 f"{source.address()}; mount it again and run again"
             ) from error
         reason = error.strerror or type(error).__name__
-        raise ImageRefused(f"unreadable: {reason}") from error
+        raise ImageRefused(f"{UNREADABLE}{reason}") from error
+
+
+def any_readable(source: Store, paths: Iterable[str]) -> bool:
+    """Return whether one of several files, which could not be read, can be read now.
+
+    Args:
+        source: the folder or bucket that the paths start from.
+        paths: of the files.
+    """
+    return any(side_by_side(partial(_is_readable, source), paths))
+
+
+def _is_readable(source: Store, path: str) -> bool:
+    try:
+        return len(list(source.read_slices(path, [Slice(0, 1)]))) == 1
+    except (OSError, StoreRefused):
+        return False
 
 
 def _is_there(source: Store) -> bool:

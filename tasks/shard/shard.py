@@ -1,7 +1,7 @@
 """Shard a corpus: image files or foreign tars go in, WebDataset tars with an index come out."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from prefect import task
 from tasks.config import Config, Run
 from tasks.config.places import apart_from
 from tasks.config.sections import Corpus
+from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
@@ -22,7 +23,7 @@ from tasks.shard.assignment import files_by_shard
 from tasks.shard.bad_images import outcome_of
 from tasks.shard.corpus import SourceFile, source_of
 from tasks.shard.dataset import gone_shards, known_catalogue
-from tasks.shard.intake import accept_files, accept_tar
+from tasks.shard.intake import UNREADABLE, accept_files, accept_tar, any_readable
 
 
 class ShardJob(Job):
@@ -74,6 +75,7 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         limits=run.config.shards.limits(),
         forgotten=tuple(sorted(known)) if corpus.is_tars else (),
     )
+    is_mended = _mended_shards(catalogue, corpus)
     empty = True
     apart = apart_from(corpus, run.config.workspace, run.config.corpora)
     size = run.config.shards.images
@@ -81,13 +83,41 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         empty = False
         artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
         target = recipe.aim(survey, artifact, **own)
+        if target is None and is_mended(shard):
+            target = recipe.aim_again(survey, artifact, **own)
         job = None if target is None else job_of(target=target, shard=shard, files=files)
         yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
     if empty:
-        raise CorpusError(
-            f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
-            f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
-        )
+        raise _without_images(dataset, corpus)
+
+
+def _without_images(dataset: str, corpus: Corpus) -> CorpusError:
+    return CorpusError(
+        f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
+        f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
+    )
+
+
+def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str], bool]:
+    """Return what tells whether a file of a shard can be read that could not when it was made.
+
+    Files tell of new contents by themselves, but not of other rights, nor that an object of a
+    bucket has come back from an archive.
+    """
+    if catalogue is None or corpus.is_tars:
+        return lambda shard: False
+    refused = {entry.shard: entry for entry in catalogue.shards if entry.accepted < entry.rows}
+    source = source_of(corpus)
+
+    def is_mended(shard: str) -> bool:
+        if shard not in refused:
+            return False
+        rows = catalogue.table(refused[shard], ("source", "reason")).to_pylist()
+        reasons = ((row["source"], str(row["reason"] or "")) for row in rows)
+        paths = [path for path, reason in reasons if reason.startswith(UNREADABLE)]
+        return bool(paths) and any_readable(source, paths)
+
+    return is_mended
 
 
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def change_of(target: Target, ledger: Ledger) -> str:
 
     An operator or table with a new name is compared with the one beside it that differs least.
     """
+    if target.again is not None:
+        return "files can be read that could not"
     found = [_inputs(record, ledger) for record in _before(target, ledger)]
     changes = [
         [

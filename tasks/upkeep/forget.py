@@ -19,6 +19,7 @@ from tasks.fit.reduce import may_be_fitted_on
 from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
+from tasks.io.letters import compose
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import FORGOTTEN, KINDS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
@@ -87,12 +88,12 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
     """
     with alone(workspace):
         catalogues = _catalogues(workspace)
-        holders = {key: _holders(key, catalogues) for key in keys}
+        holders = {key: _holders(key, catalogues) for key in _as_held(keys, catalogues)}
         _remember(holders, workspace)
         reach = _reach_of(holders, configs, workspace)
         removed = _remove(reach, workspace)
         for dataset in reach.shards:  # last: until then a repetition finds the keys in it
-            _rewrite_index(dataset, catalogues[dataset], keys, workspace)
+            _rewrite_index(dataset, catalogues[dataset], holders.keys(), workspace)
         workspace.store.clear()
     kept = workspace.store.keeps_versions()
     return Forgotten(reach.shards, sorted(reach.operators), by_folder(removed), kept)
@@ -108,6 +109,16 @@ def _catalogues(workspace: Workspace) -> dict[str, Catalogue]:
         if catalogue is not None:
             catalogues[dataset] = catalogue
     return catalogues
+
+
+def _as_held(keys: Iterable[str], catalogues: Mapping[str, Catalogue]) -> list[str]:
+    """Return keys in the form of their letters, as given or composed, in which they are held.
+
+    Those that are held in neither form stay as given.
+    """
+    forms = {key: dict.fromkeys((key, compose(key))) for key in keys}
+    held = {key: [form for form in forms[key] if _holders(form, catalogues)] for key in forms}
+    return list(dict.fromkeys(form for key in forms for form in held[key] or [key]))
 
 
 def _holders(key: str, catalogues: Mapping[str, Catalogue]) -> list[_Holder]:

@@ -4,7 +4,6 @@ A configuration goes in; its artifacts that left images out come out. Once their
 withdrawn, the next run makes them again.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,8 +15,9 @@ from tasks.io.errors import StepMissing
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
-from tasks.io.workspace import Workspace
+from tasks.io.workspace import Workspace, dataset_folder
 from tasks.pipeline import steps_of
+from tasks.shard.bad_images import RefusedIn, counted_once
 
 
 class Refusals(NamedTuple):
@@ -61,13 +61,19 @@ def _shards(run: Run) -> Iterator[str]:
 def withdraw_refusals(config: Config, refusals: list[Refusals]) -> dict[str, int]:
     """Have the next run make these artifacts again; return how many images that is, by reason.
 
-    An image that was refused at enhancement is counted once for every signal of it.
+    An image counts once, however many artifacts left it out.
     """
     Workspace(config.workspace).ledger.withdraw(refusal.record for refusal in refusals)
-    total = Counter[str]()
-    for refusal in refusals:
-        total.update(refusal.reasons)
-    return dict(total)
+    return counted_once(_refused_in(config, refusal) for refusal in refusals)
+
+
+def _refused_in(config: Config, refusal: Refusals) -> RefusedIn:
+    """Return the data set and shard that an artifact is about, and what it left out."""
+    _, dataset, *_, shard = refusal.record.artifact.split("/")
+    origin = config.made_datasets().get(dataset, dataset)
+    is_own = refusal.record.artifact == f"{dataset_folder(dataset)}/{shard}"
+    at_intake = is_own and dataset in config.given_datasets()
+    return RefusedIn(origin, shard, refusal.reasons, at_intake)
 
 
 def _refusals(ledger: Ledger, record: Record) -> Refusals:

@@ -28,6 +28,7 @@ from tasks.io.images.headers import is_plain
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.keys import key_complaint, printable
+from tasks.io.shards.samples import LooseSide
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=200_000)
 ROOM = 4 << 30
@@ -100,6 +101,9 @@ class Checks:
         rows, keys = [], set()
         for sample in read_samples(io.BytesIO(data), LIMITS, "part-0.tar"):
             assert printable(sample.key) == sample.key != ""
+            if isinstance(sample, LooseSide):
+                assert (sample.side is None) != (sample.reason is None)
+                continue
             assert printable(sample.source) == sample.source
             if sample.image is None:
                 assert sample.reason

@@ -14,6 +14,13 @@ NO_NETWORK = "none"
 """What stands in the metadata of a metric table in place of a network that it had not."""
 
 
+NO_SUCH_KEY = "no reference: its key is not among the accepted images of the reference"
+"""Why an image is unscored whose key the reference lacks."""
+
+NO_REFERENCE_GIVEN = "no reference corpus"
+"""Why all images are unscored where the configuration names no reference."""
+
+
 def score_schema() -> pa.Schema:
     """The columns of the metric table, with unit and meaning as metadata."""
     return pa.schema(

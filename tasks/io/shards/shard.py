@@ -7,6 +7,7 @@ of an image, as JSON, stands right after it. The index has a row for every image
 was offered, refused ones with their reason included.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ SHARD_ENDINGS = ("tar", "parquet", "idx")
 
 ORIGIN = "tar"
 """Key of the foreign tar's path in the metadata of an index."""
+
+
+_LEFT_OUT = re.compile(r"__[^/]*__(?:/|\Z)|%(?:5F|25)")
+"""First folders that WebDataset's readers skip, and those that an encoded one could be."""
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -91,8 +96,12 @@ def member_name(key: str, extension: str) -> str:
     """Return the name of the tar member for a key: WebDataset will read the same key from it.
 
     Dots in the last part of the key are percent-encoded, as WebDataset would cut the key at
-    the first one; percent signs too, so that the key can be decoded again.
+    the first one; percent signs too, so that the key can be decoded again. Of a first folder
+    like ``__a__``, which WebDataset leaves out with all that is in it, the first letter is
+    percent-encoded, and so is a percent sign in its place that would be taken for that.
     """
     folder, slash, base = key.rpartition("/")
     base = base.replace("%", "%25").replace(".", "%2E")
+    if _LEFT_OUT.match(folder):
+        folder = f"%{ord(folder[0]):02X}{folder[1:]}"
     return f"{folder}{slash}{base}.{extension}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fsspec.implementations.local import LocalFileSystem
 
+from tasks.io.letters import compose, composed
 from tasks.io.store.errors import translated
 from tasks.io.store.s3 import pages_of
 
@@ -28,6 +29,9 @@ class Entry(NamedTuple):
     size: int
     version: str
     """Changes when the file does, but in stores that tell nothing of the kind; then empty."""
+    key: str = ""
+    """Only in a listing in order: the path without extension, in composed letters where they
+    make no name equal to another of its folder."""
 
 
 def entry_at(system: Any, full: str, path: str) -> Entry:
@@ -79,13 +83,23 @@ class Found(NamedTuple):
     kind: str
     size: int
     version: str
+    form: str = ""
+    """The key in composed letters, where that is another; else empty."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, or a link to one."""
+        return self.kind in ("directory", "link")
+
+    @property
+    def key(self) -> str:
+        """What it is sorted by: a folder's name, or a file's without extension."""
+        return self.form or (self.name if self.is_folder else stem(self.name))
 
     @property
     def order(self) -> tuple[str, str]:
-        """What it is sorted by: a folder's name and a slash, or a file's without extension."""
-        if self.kind in ("directory", "link"):
-            return f"{self.name}/", ""
-        return stem(self.name), self.name
+        """Its place among the others: a folder's key and a slash, or a file's key and its name."""
+        return (f"{self.key}/", "") if self.is_folder else (self.key, self.name)
 
 
 def found_in(system: Any, full: str, address: str, *, is_s3: bool) -> list[Found]:
@@ -138,45 +152,55 @@ Without = Callable[[str, Sequence[Found]], bool]
 def tree(
     contents_of: Callable[[str], Sequence[Found]], top: str, without: Without | None = None
 ) -> Iterator[tuple[str, Found]]:
-    """Yield the files below a folder with their paths, in order; hidden ones are left out.
+    """Yield the files below a folder, but hidden ones, with paths and whole keys, in their order.
 
     Args:
         contents_of: gives what lies right in a folder, in no order.
         top: path of the folder; those of folders end with a slash, but for the root's.
         without: asked of every folder below; None leaves no folder out.
     """
-    levels = [(top, 0, _in_order(contents_of(top)))]
+    levels = [(top, compose(top), 0, _in_order(contents_of(top)))]
     while levels:
-        folder, links, inside = levels[-1]
+        folder, keys, links, inside = levels[-1]
         found = next(inside, None)
         if found is None:
             levels.pop()
             continue
-        path = f"{folder}{found.name}"
+        path, key = f"{folder}{found.name}", f"{keys}{found.key}"
         links += found.kind == "link"
         if found.kind == "file":
-            yield path, found
+            yield path, found._replace(form=key)
         elif links <= MOST_LINKS:
             contents = contents_of(f"{path}/")
             if without is None or not without(path, contents):
-                levels.append((f"{path}/", links, _in_order(contents)))
+                levels.append((f"{path}/", f"{key}/", links, _in_order(contents)))
         else:
             _log.warning("left out %s: %d links lead there", path, links)
 
 
 def _in_order(inside: Iterable[Found]) -> Iterator[Found]:
-    """Return what lies in a folder, in order of keys.
+    """Return what lies in a folder, in order of keys, each with its own.
 
     What is hidden, neither file nor folder, or S3's marker of the folder itself is left out.
     """
-    seen = (
+    seen = [
         found
         for found in inside
         if not found.name.startswith(".")
         and found.kind != "other"
         and (found.name or found.kind == "directory")
-    )
-    return iter(sorted(seen, key=attrgetter("order")))
+    ]
+    return iter(sorted(_composed(seen), key=attrgetter("order")))
+
+
+def _composed(inside: Sequence[Found]) -> Sequence[Found]:
+    """Return what lies in a folder with composed keys, except where two would become equal."""
+    if all(found.name.isascii() for found in inside):
+        return inside
+    folders = composed({found.key for found in inside if found.is_folder})
+    files = composed({found.key for found in inside if not found.is_folder})
+    forms = ((files, folders)[found.is_folder].get(found.key, "") for found in inside)
+    return [found._replace(form=form) for found, form in zip(inside, forms, strict=True)]
 
 
 def _packed(info: dict[str, Any]) -> Found:

@@ -129,12 +129,12 @@ class Store:
         Folders of which ``without`` says so are left out too, with all that is below them.
 
         Links to folders are followed, ``MOST_LINKS`` of them on one path, but none to a folder
-        around it. Paths without extension come in the order of strings over the whole tree, so
-        two listings can be merged without sorting. In memory is what lies in the folders on the
+        around it. Keys come in the order of strings over the whole tree, so two listings can be
+        merged without sorting. In memory is what lies in the folders on the
         way to one file: a flat folder of a million files takes some 400 MiB.
         """
         for path, found in tree(self._contents, f"{prefix}/" if prefix else "", without):
-            yield Entry(path, found.size, found.version)
+            yield Entry(path, found.size, found.version, found.key)
 
     def files(self, prefix: str) -> dict[str, Entry]:
         """Return the files right in a folder by their paths, hidden ones too: one listing."""

@@ -22,7 +22,9 @@ would take the folder's text for a second, conflicting column.
 """
 
 import hashlib
+from collections.abc import Collection
 
+from tasks.io.letters import compose
 from tasks.io.workspace.signals import Signal
 
 KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
@@ -93,3 +95,13 @@ def reports_folder(name: str, operator: str) -> str:
 def key_digest(key: str) -> str:
     """Return the digest of a forgotten key: it is remembered without saying what it was."""
     return hashlib.sha256(f"forgotten\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_forgotten(key: str, forgotten: Collection[str]) -> bool:
+    """Whether a key, in the form in which it came or with composed letters, is a forgotten one.
+
+    Args:
+        key: of an image that is offered.
+        forgotten: digests of keys that must not come back.
+    """
+    return bool(forgotten) and not {key_digest(key), key_digest(compose(key))}.isdisjoint(forgotten)

@@ -13,7 +13,9 @@ import yaml
 from servers.s3_server import using
 
 from flows.cli import app
+from flows.cli.session import tell_taken_over
 from tasks.config import Config, load_config
+from tasks.config.registry import register
 from tasks.io.store import access
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
@@ -210,3 +212,18 @@ def test_verbs_in_their_order_do_what_run_does_and_name_each_other_out_of_order(
     assert re.fullmatch(r"report: \S+/report.html", out.replace("\n", "", 1).strip())
     assert f"dashboard while this runs: {server}" in err
     assert project.lasting() == undisturbed
+
+
+def test_a_data_set_that_is_made_from_elsewhere_under_the_same_name_is_told(tmp_path, capsys):
+    def named(corpus):
+        corpora = {"restored": {"path": f"/{corpus}"}, "natural": {"path": "/natural"}}
+        tree = {"name": "mine", "workspace": str(tmp_path), "corpora": corpora}
+        return Config.model_validate(tree)
+
+    register(named("first"))
+    tell_taken_over(named("first"))
+    assert capsys.readouterr().err == ""
+    tell_taken_over(named("second"))
+    told = capsys.readouterr().err
+    assert told.startswith("note: the data set 'mine' of ")
+    assert "from '/first', and is now made from '/second'" in told

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tasks.config.registry import CONFIGURATIONS, drop, register, registered, require_registered
+from tasks.config.registry import (
+    CONFIGURATIONS,
+    drop,
+    register,
+    registered,
+    require_registered,
+    taken_over,
+)
 from tasks.io.errors import ConfigurationError
 from tasks.io.workspace import MARK
 
@@ -38,6 +45,28 @@ def test_a_changed_configuration_takes_the_place_of_its_name(served):
     changed = type(changed).model_validate(changed.model_dump() | {"degrade": ()})
     register(changed)
     assert len(list(registered(served[0].workspace.store))) == 2
+
+
+def test_a_data_set_that_another_file_of_the_same_name_made_is_told(served, steps, photographs):
+    first = served[0].config
+    corpora = {"restored": photographs["natural"], "reference": photographs["natural"]}
+    other = steps(first.workspace, corpora).config
+    (sentence,) = taken_over(other)
+    restored, natural = (str(photographs[name]) for name in ("restored", "natural"))
+    assert f"data set 'run' of {first.workspace} was made otherwise" in sentence
+    assert f"from {restored!r}, and is now made from {natural!r}" in sentence
+    assert sentence.endswith("stop, and give this one a `name:` of its own")
+
+
+def test_nothing_is_told_of_the_same_data_sets_nor_of_none_before(served, steps, tmp_path):
+    first = served[0]
+    assert taken_over(first.config) == []
+    enhanced = first.config.enhance.model_copy(update={"alphas": (0.25,)})
+    assert taken_over(first.config.model_copy(update={"enhance": enhanced})) == []
+    elsewhere = {"workspace": str(tmp_path / "other")}
+    assert taken_over(first.config.model_copy(update=elsewhere)) == []
+    first.workspace.store.write(f"{CONFIGURATIONS}/run.json", b'{"name": "run", "unknown": 1}')
+    assert taken_over(first.config) == []
 
 
 def test_a_configuration_can_be_dropped_by_name(served):

@@ -1,6 +1,7 @@
 """Ground truth by key, whatever the shards of the two corpora."""
 
 import os
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -48,6 +49,15 @@ def test_keys_are_matched_across_different_shards_and_extensions(matched):
 def test_every_key_finds_its_reference_however_many_shards(matched):
     names = [f"{number:02d}.png" for number in range(13)]
     assert len(matches(matched(names, names, images=2))) == 13
+
+
+def test_names_match_in_whichever_form_a_system_writes_their_letters(matched, tmp_path):
+    words = ["a", "cafe\u0301", "e\u0301te\u0301", "u\u0308ber/o\u0308l", "z"]
+    macos = [f"{word}.png" for word in words]
+    run = matched([normalize("NFC", name) for name in macos], macos, images=2)
+    assert list(matches(run)) == sorted(normalize("NFC", word) for word in words)
+    index = run.workspace.shard_index("reference", "shard-000000").to_pylist()
+    assert {row["source"] for row in index} < {*macos}  # names stay as they were
 
 
 def test_a_refused_name_that_sorts_elsewhere_hides_no_match(matched, tmp_path):

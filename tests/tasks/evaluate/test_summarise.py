@@ -55,6 +55,34 @@ def test_transport_brings_the_patches_to_the_natural_ones(summary):
     assert summary["codec", None]["gelbrich"] < 1e-9  # the reference is the natural corpus
 
 
+def test_of_how_many_images_the_metrics_are_is_told_where_some_have_no_reference(
+    tmp_path, steps, photographs
+):
+    reference = shutil.copytree(photographs["natural"], tmp_path / "reference")
+    for name in ("a/0", "b/1", "a/2"):
+        (reference / f"{name}.png").rename(reference / f"{name}-gt.png")
+    corpora = {"restored": photographs["restored"], "reference": reference}
+    run = steps(tmp_path / "workspace", corpora)
+    run.run()
+    facts = summarise.summary_facts(run.workspace, f"reports/run/{run.operator}/fidelity")
+    assert summarise.warnings_of(facts)[0] == (
+        "The metrics against the reference are of 5 of 8 images. Others have none: 3 × no "
+        "reference: its key is not among the accepted images of the reference. Keys are paths "
+        "without extension; the tables of metrics say which."
+    )
+
+
+def test_where_every_image_has_a_reference_or_none_is_asked_for_nothing_is_told(
+    finished, tmp_path, steps, photographs
+):
+    facts = summarise.summary_facts(finished.workspace, f"reports/run/{finished.operator}/fidelity")
+    bare = steps(tmp_path / "workspace", photographs)
+    bare.run()
+    alone = summarise.summary_facts(bare.workspace, f"reports/run/{bare.operator}/fidelity")
+    told = [*summarise.warnings_of(facts), *summarise.warnings_of(alone)]
+    assert not any("against the reference" in warning for warning in told)
+
+
 def test_a_summary_is_made_once(finished):
     assert plan_summary(finished.fitted)[1] is None
 

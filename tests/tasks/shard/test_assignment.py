@@ -31,7 +31,7 @@ class Folder:
 
     def list(self, _prefix, _without=None):
         for path in sorted(self._versions, key=lambda path: (stem(path), path)):
-            yield Entry(path, 1, self._versions[path])
+            yield Entry(path, 1, self._versions[path], stem(path))
 
 
 def rows_of(assigned):

@@ -71,6 +71,43 @@ def test_what_is_known_of_an_image_stays_with_it(take, png):
     assert {image.key: image.side for image in found} == {**sides, "d": None}
 
 
+@pytest.mark.parametrize("first", ["json", "png"])
+def test_what_is_known_of_an_image_finds_it_wherever_it_stands_in_the_tar(take, png, first):
+    sides = [(f"{key}.json", json.dumps({"of": key}).encode()) for key in "cab"]
+    images = [(f"{key}.png", png(seed)) for seed, key in enumerate("bcad")]
+    found = take([*sides, *images] if first == "json" else [*images, *sides])
+    expected = {name[0]: side for name, side in sides} | {"d": None}
+    assert {image.key: image.side for image in found} == expected
+    assert {image.key: image.data for image in found} == {n[0]: data for n, data in images}
+    assert {image.reason for image in found} == {None}
+
+
+def test_json_apart_that_is_left_out_is_told_beside_its_image(take, png):
+    members = [("a.json", b"{"), ("b.json", b"{}"), ("a.png", png(0)), ("c.json", b"{}")]
+    members += [("b.png", png(1)), ("c.png", png(2)), ("b.json", b"{}"), ("c.json", b"[]")]
+    several = "side left out: the sample has several JSON members"
+    told = ["side left out: no valid JSON", several, several]
+    assert [image.reason for image in take(members)] == told
+
+
+def test_names_in_decomposed_letters_give_keys_in_composed_ones(take, png):
+    members = [("z.png", png(0)), ("cafe\u0301.png", png(1)), ("cafe\u0301.json", b"{}")]
+    members += [("u\u0308.png", png(2)), ("\u00fc.png", png(3))]  # these two are told apart
+    found = {image.key: (image.source, image.side) for image in take(members)}
+    assert found == {
+        "u\u0308": ("x/part-0.tar/u\u0308.png", None),
+        "z": ("x/part-0.tar/z.png", None),
+        "caf\u00e9": ("x/part-0.tar/cafe\u0301.png", b"{}"),
+        "\u00fc": ("x/part-0.tar/\u00fc.png", None),
+    }
+    assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize("forgotten", ["cafe\u0301", "caf\u00e9"])
+def test_a_forgotten_key_stays_out_in_either_form_of_its_letters(take, png, forgotten):
+    assert take([("cafe\u0301.png", png(0))], forgotten=[key_digest(forgotten)]) == []
+
+
 def test_images_have_the_digest_and_size_of_their_bytes(take, png):
     data = png(3, 20, 30)
     (image,) = take([("a.png", data)])
@@ -143,7 +180,7 @@ def test_what_waits_for_its_place_lies_on_the_disk_and_not_in_memory(take, png, 
     monkeypatch.setattr(tempfile, "TemporaryFile", Watched)
     side = json.dumps("x" * 5000).encode()
     take([("b.png", png(0)), ("b.json", side), ("a.png", png(1))])
-    assert written == [len(png(0)) + len(side), len(png(1))]
+    assert written == [len(png(0)), len(side), len(png(1))]
 
 
 def test_a_file_that_was_refused_by_its_name_is_not_opened(tmp_path):

@@ -16,6 +16,7 @@ from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.shard.corpus import list_images
 from tasks.shard.shard import plan_shards
+from tasks.upkeep.status import status_of_steps
 
 
 @pytest.fixture
@@ -192,6 +193,46 @@ def test_a_file_that_vanishes_or_may_not_be_read_is_a_row(sharded, png, monkeypa
     run = sharded({"a.png": png(0), "b.png": png(1), "c.png": png(2)})
     assert reasons(run) == {"b.png": f"unreadable: {reason}"}
     assert list(members(run)) == ["a.png", "c.png"]
+
+
+@pytest.fixture
+def locked(sharded, png, monkeypatch):
+    """A run over four files of which b and d could not be read; gives the set of such names.
+
+    Rights change neither the size nor the time of a file.
+    """
+    read, names = Store.read_slices, {"b.png", "d.png"}
+
+    def failing(self, path, slices):
+        if path in names:
+            raise PermissionError(13, "Permission denied", path)
+        return read(self, path, slices)
+
+    monkeypatch.setattr(Store, "read_slices", failing)
+    files = {f"{name}.png": png(seed) for seed, name in enumerate("abcdef")}
+    return sharded(files, shards={"images": 3, "max_bad_fraction": 0.5}), names
+
+
+def test_files_that_can_be_read_again_are_taken_in_by_the_next_run(locked):
+    run, names = locked
+    assert reasons(run) == dict.fromkeys(("b.png", "d.png"), "unreadable: Permission denied")
+    names.remove("b.png")
+    stale = next(step for step in status_of_steps(run.config) if step.name == "shard natural")
+    assert (stale.done, stale.stale) == (1, 1)
+    assert stale.reasons == {"files can be read that could not": 1}
+    run.shard()
+    assert reasons(run) == {"d.png": "unreadable: Permission denied"}
+    assert list(members(run)) == ["a.png", "b.png", "c.png"]
+
+
+def test_files_that_still_cannot_be_read_redo_nothing(locked):
+    run, names = locked
+    assert run.shard()["natural"] is None
+    names.clear()
+    run.shard()
+    assert reasons(run) == {}
+    names.update(("a.png", "b.png"))  # what is held already stays
+    assert run.shard()["natural"] is None
 
 
 def test_a_disk_error_fails_the_shard_and_leaves_nothing_of_it(sharded, png, monkeypatch, tmp_path):

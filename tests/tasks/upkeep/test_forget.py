@@ -143,6 +143,18 @@ def test_what_other_configurations_made_of_it_goes_too(tmp_path, run, steps, cor
     assert files_with(run, KEY) == []
 
 
+def test_a_key_is_found_in_whichever_form_its_letters_are_given(
+    tmp_path, steps, pixels, write_images
+):
+    names = {f"{name}.png": pixels(0) for name in ("cafe\u0301", "z")}
+    folder = write_images(tmp_path / "images", names)
+    run = steps(tmp_path / "workspace", {"restored": folder, "natural": folder})
+    run.shard()
+    forget([run.config], ["cafe\u0301"], run.workspace)
+    run.shard()
+    assert [place.key for place in run.workspace.keys("run")] == ["z"]
+
+
 def test_an_image_that_no_data_set_has_is_told(run):
     with pytest.raises(ConfigurationError, match=r"one of a data set of .*, got 'nobody'"):
         forget([run.config], ["nobody"], run.workspace)

@@ -1,5 +1,7 @@
 """Refused images are tried again, all or those with a reason."""
 
+import shutil
+
 import pytest
 
 from tasks.pipeline import is_finished
@@ -56,3 +58,19 @@ def test_trying_again_in_vain_redoes_nothing_further(run):
     run.run()
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.tar")} == before
     assert is_finished(run.config)
+
+
+def test_an_image_counts_once_however_many_artifacts_left_it_out(
+    tmp_path, steps, photographs, write_images
+):
+    restored = shutil.copytree(photographs["restored"], tmp_path / "restored")
+    whole = (restored / "a" / "0.png").read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0xFF  # the header is right, so the intake takes it
+    write_images(restored, {"a/0.png": bytes(damaged)})
+    corpora = {"restored": restored, "natural": photographs["natural"]}
+    run = steps(tmp_path / "workspace", corpora, shards={"max_bad_fraction": 0.5})
+    run.run()
+    found = list(find_refusals(run.config))
+    assert len(found) > 3
+    assert withdraw_refusals(run.config, found) == {"damaged": 1}

@@ -12,13 +12,8 @@ import tracemalloc
 import pytest
 
 from tasks.io.images import Limits
-from tasks.io.shards.foreign_tars import (
-    LARGEST_SIDE,
-    LONGEST_SHOWN,
-    MOST_REFUSED,
-    Sample,
-    read_samples,
-)
+from tasks.io.shards.foreign_tars import LONGEST_SHOWN, MOST_REFUSED, read_samples
+from tasks.io.shards.samples import LARGEST_SIDE, LooseSide, Sample
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 SIDE = b'{"caption": "a cat"}'
@@ -48,11 +43,15 @@ def samples(data, limits=LIMITS, source="folder/part-0.tar"):
 
 
 def kept(data):
-    return {s.key: s.image for s in samples(data) if s.image is not None}
+    return {s.key: s.image for s in images_of(data) if s.image is not None}
 
 
 def refused(data):
-    return {s.key: s.reason for s in samples(data) if s.image is None}
+    return {s.key: s.reason for s in images_of(data) if s.image is None}
+
+
+def images_of(data):
+    return [sample for sample in samples(data) if isinstance(sample, Sample)]
 
 
 def test_a_sample_has_its_image_and_what_is_known_of_it_in_any_order():
@@ -87,9 +86,24 @@ def test_members_of_other_kinds_folders_and_hidden_members_are_left_alone():
         ("folder/._a.jpg", b"what macOS adds"),
         (".trash/b.jpg", b"2"),
         ("README", b"text"),
-        ("only.json", SIDE),
+        info_of("a label of the volume", kind=b"V"),
     )
     assert samples(data) == [Sample("folder/a", "folder/part-0.tar/folder/a.jpg", b"1")]
+
+
+def test_of_tars_in_a_row_all_images_are_taken(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+        options = ["--label", "a label", "-cf", f"{name}.tar", f"{name}.jpg"]
+        subprocess.run(["tar", "-C", tmp_path, *options], cwd=tmp_path, check=True)
+    both = (tmp_path / "a.tar").read_bytes() + (tmp_path / "b.tar").read_bytes()
+    assert kept(both) == {"a": b"a", "b": b"b"}
+    assert refused(both) == {}
+
+
+def test_a_part_of_a_file_that_began_in_another_volume_is_refused_as_such():
+    data = tar_of(info_of("a.jpg", kind=b"M"), ("b.jpg", b"1"))
+    assert refused(data) == {"a": "not a file: continuation from another volume"}
 
 
 def test_names_that_begin_at_the_folder_where_tar_ran_are_keys_without_it(tmp_path):
@@ -274,16 +288,35 @@ def test_a_key_of_a_refused_image_is_taken_too():
     assert sorted(reasons) == ["file too large", "key taken"]
 
 
-def test_what_is_known_of_an_image_must_stand_beside_it_as_webdataset_has_it():
-    data = tar_of(("a.jpg", b"1"), ("b.jpg", b"2"), ("a.json", SIDE))
-    assert [sample.side for sample in samples(data)] == [None, None]
+def test_json_that_stands_apart_from_its_image_is_told_by_itself():
+    data = tar_of(("b.json", b"[]"), ("a.jpg", b"1"), ("b.jpg", b"2"), ("a.json", b"{"))
+    assert samples(data) == [
+        LooseSide("b", b"[]"),
+        Sample("a", "folder/part-0.tar/a.jpg", b"1"),
+        Sample("b", "folder/part-0.tar/b.jpg", b"2"),
+        LooseSide("a", None, "side left out: no valid JSON"),
+    ]
+
+
+def test_json_beside_an_image_whose_key_is_taken_is_not_told_of_the_first():
+    data = tar_of(("a.jpg", b"1"), ("b.jpg", b"2"), ("a.png", b"3"), ("a.json", SIDE))
+    assert not any(isinstance(sample, LooseSide) for sample in samples(data))
 
 
 def test_an_image_of_several_endings_is_another_field_of_its_sample():
     data = tar_of(("a.jpg", b"1"), ("a.mask.png", b"2"), ("photo.2020.jpg", b"3"))
     assert kept(data) == {"a": b"1"}
     reason = "several endings: WebDataset takes '2020.jpg' for its kind; rename it"
-    assert refused(data) == {"photo": reason}
+    assert refused(data) == {"photo.2020": reason}
+
+
+def test_each_image_of_several_endings_has_a_row_under_its_own_name():
+    data = tar_of(("x/a.left.png", b"1"), ("x/a.right.PNG", b"2"), ("x/a.json", SIDE))
+    ending = "several endings: WebDataset takes {} for its kind; rename it"
+    assert samples(data) == [
+        Sample("x/a.left", "folder/part-0.tar/x/a.left.png", None, ending.format("'left.png'")),
+        Sample("x/a.right", "folder/part-0.tar/x/a.right.PNG", None, ending.format("'right.PNG'")),
+    ]
 
 
 class Huge(io.RawIOBase):

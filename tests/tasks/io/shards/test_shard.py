@@ -6,6 +6,7 @@ import os
 import subprocess
 import tarfile
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,6 +29,10 @@ from tasks.io.shards import (
 from tasks.io.store import Store
 
 KEYS = (
+    "%5F_a__/b",
+    "____/xy",
+    "__a__/__b__/c",
+    "__a__b/__c__",
     "a",
     "a.b/c.d",
     "a/b%2Ec",
@@ -113,6 +118,17 @@ def test_short_ascii_names_need_no_extended_header(tmp_path):
     assert data[257:263] == b"ustar\0"
     assert b"PaxHeader" not in data
     assert len(data) == 512 + 512 + 1024
+
+
+def test_a_first_folder_that_webdataset_leaves_out_is_renamed_so_that_it_can_be_told():
+    assert member_name("__a__/b.c/d.e", "png") == "%5F_a__/b.c/d%2Ee.png"
+    assert member_name("a/__b__/c", "png") == "a/__b__/c.png"
+    keys = [f"{first}/b" for first in ("__a__", "%5F_a__", "%255F_a__", "%2525", "%20_a__")]
+    names = [member_name(key, "png") for key in keys]
+    assert len(set(names)) == len(keys)
+    for key, name in zip(keys, names, strict=True):
+        is_coded = name.startswith(("%5F", "%25"))
+        assert (unquote(name[:3]) + name[3:] if is_coded else name) == f"{key}.png"
 
 
 @pytest.mark.filterwarnings("ignore")  # webdataset's own, of names it will rename
@@ -308,10 +324,10 @@ def test_the_digest_does_not_depend_on_the_shards_name(tmp_path):
 
 
 def test_a_members_name_can_be_read_back_into_its_key():
-    from urllib.parse import unquote
-
     for key in KEYS:
         folder, slash, base = member_name(key, "jpg").removesuffix(".jpg").rpartition("/")
+        if folder.startswith(("%5F", "%25")):
+            folder = unquote(folder[:3]) + folder[3:]
         assert folder + slash + unquote(base) == key
         assert "." not in base
 

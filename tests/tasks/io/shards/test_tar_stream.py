@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 
 from tasks.io.errors import TarDamaged
-from tasks.io.shards.tar_stream import LARGEST_HEADER, TarBlocks
+from tasks.io.shards.tar_headers import LARGEST_HEADER
+from tasks.io.shards.tar_stream import TarBlocks
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 END = bytes(1024)
@@ -129,7 +130,7 @@ def test_what_is_no_file_is_named_by_its_kind_and_the_next_member_is_found(flag,
 
 
 def test_a_member_of_an_unknown_kind_is_skipped_with_its_bytes():
-    data = bytes(header("a", 600, b"V")) + padded(b"x" * 600) + bytes(header("b", 1)) + padded(b"y")
+    data = bytes(header("a", 600, b"Q")) + padded(b"x" * 600) + bytes(header("b", 1)) + padded(b"y")
     assert members(data + END)[0] == [("a", "unknown kind", b""), ("b", "file", b"y")]
 
 
@@ -213,7 +214,8 @@ def bad(block, start, field):
         (bytes(header("a", 1)) + b"x", "cut short within a member"),
         (bytes(header("a", 600)) + bytes(600), "cut short within a member"),
         (bytes(header("a")), "no mark of its end: it may be cut short"),
-        (bytes(512) + b"x" * 512, "a block of zeros where a header belongs"),
+        (bytes(512) + b"x" * 512, "something that is no tar follows its end, and is left out"),
+        (bytes(1024) + b"x", "something that is no tar follows its end, and is left out"),
         (extended(b"x", b"no records"), "bad header: no number where one belongs"),
         (extended(b"x", b"99 path=a\n"), "bad header: its records are no lines"),
         (extended(b"x", b"0 path=a\n"), "bad header: its records are no lines"),
@@ -235,6 +237,31 @@ def test_a_number_in_hex_is_not_taken_for_one():
 def test_an_end_of_one_block_of_zeros_is_an_end():
     data = bytes(header("a", 1)) + padded(b"y") + bytes(512)
     assert members(data) == ([("a", "file", b"y")], None)
+
+
+@pytest.mark.parametrize("end", [END, bytes(512), bytes(10240)])
+def test_archives_that_follow_one_another_are_read_as_one(end):
+    one = bytes(header("a", 1)) + padded(b"y") + end
+    two = extended(b"x", record(b"path", b"long")) + bytes(header("b", 1)) + padded(b"z") + end
+    found = [("a", "file", b"y"), ("long", "file", b"z"), ("a", "file", b"y")]
+    assert members(one + two + one) == (found, None)
+    assert members(END + one) == ([("a", "file", b"y")], None)
+
+
+def test_what_an_archive_says_of_a_member_that_it_lacks_is_not_said_of_the_next_ones():
+    data = extended(b"x", record(b"path", b"none")) + END + bytes(header("a", 1)) + padded(b"y")
+    assert members(data + END) == ([("a", "file", b"y")], None)
+
+
+def test_members_before_something_that_is_no_tar_are_read():
+    data = bytes(header("a", 1)) + padded(b"y") + END + b"PK\x03\x04" + bytes(900)
+    told = "something that is no tar follows its end, and is left out"
+    assert members(data) == ([("a", "file", b"y")], told)
+
+
+def test_the_list_of_a_folder_in_an_incremental_archive_is_skipped():
+    data = bytes(header("folder/", 600, b"D")) + bytes(1024) + bytes(header("a", 1)) + padded(b"y")
+    assert members(data + END)[0][-1] == ("a", "file", b"y")
 
 
 @pytest.mark.parametrize("flag", [b"x", b"g", b"L", b"K", b"X"])

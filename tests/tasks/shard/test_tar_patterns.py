@@ -1,0 +1,60 @@
+"""Patterns of tars' paths: ranges, steps and lists, as in shells and in WebDataset."""
+
+import re
+
+import pytest
+from braceexpand import braceexpand
+
+from tasks.io.errors import CorpusError
+from tasks.shard.tar_patterns import MOST_TARS, expanded, folder_and_pattern
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "only.tar",
+        "x{1..2}/a{0..1}.tar",
+        "part-{008..011}.tar",
+        "part-{8..011}.tar",
+        "part-{8..11}.tar",
+        "part-{0..10..2}.tar",
+        "part-{00..10..3}.tar",
+        "part-{5..5}.tar",
+        "{train,test}.tar",
+        "{train-{0..2},test-{0..1}}/{a..c}.tar",
+        "{train,test/{x,y}}-{X..Z}.tar",
+        "part{,-extra}.tar",
+    ],
+)
+def test_braces_stand_for_what_webdataset_takes_them_for(pattern):
+    assert list(expanded(pattern)) == list(braceexpand(pattern))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("{3..1}.tar", "a range of tars must go up, by less than 1000000 tars, got {3..1}"),
+        ("{0..9..0}.tar", "a range of tars must go up, by less than 1000000 tars, got {0..9..0}"),
+        ("{0..1000000}.tar", "a range of tars must go up"),
+        ("{c..a}.tar", "a range of tars must go up, got {c..a}"),
+        ("{a,b,a}.tar", "a list of tars must name each once, got {a,b,a}"),
+        ("{a}.tar", "braces in a tar's path must hold a range like {000000..000123}"),
+        ("{}.tar", "or a list like {train,test}, got '{}.tar'"),
+        ("{a..Z}.tar", "braces in a tar's path must hold a range"),
+        ("{0..1.tar", "braces in a tar's path must hold a range"),
+        ("0..1}.tar", "braces in a tar's path must hold a range"),
+        ("0}-{0..1}.tar", "braces in a tar's path must hold a range"),
+    ],
+)
+def test_braces_that_hold_nothing_to_stand_for_are_told(pattern, told):
+    with pytest.raises(CorpusError, match=re.escape(told)):
+        list(expanded(pattern))
+
+
+def test_a_range_is_as_large_as_it_may_be():
+    assert next(expanded(f"{{1..{MOST_TARS}}}.tar")) == "1.tar"
+
+
+def test_the_folder_of_a_pattern_is_what_comes_before_its_braces():
+    assert folder_and_pattern("/in/x{1..2}/a{0..1}.tar") == ("/in/", "x{1..2}/a{0..1}.tar")
+    assert folder_and_pattern("/in/a.tar") == ("/in/", "a.tar")
