@@ -21,7 +21,6 @@ from tasks.enhance.signal_images import CODEC_INPUT
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK
 from tasks.io.images import Limits, encode
-from tasks.io.images.pixels import to_pixels
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -224,10 +223,7 @@ def _finish(
     def files(item: Rendered) -> dict[Signal, bytes]:
         if item.reason is not None:
             return {}
-        return {
-            out.signal: encode(to_pixels(item.images[out.signal]), job.options.format)
-            for out in job.tars
-        }
+        return {out.signal: encode(item.images[out.signal], job.options.format) for out in job.tars}
 
     by_key = {item.picture.member.key: item for item in rendered}
     items = [by_key[picture.member.key] for picture in pictures]

@@ -232,8 +232,5 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
     if choice.alpha == 1:
         lines.append("this is the image as it came; nothing has to be written")
     elif not choice.is_written:
-        lines.append(
-            f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again; PSNR "
-            "and SSIM are those before clipping"
-        )
+        lines.append(f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again")
     return lines
