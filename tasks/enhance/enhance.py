@@ -17,7 +17,6 @@ from tasks.enhance.outputs import Finished, Output, open_outputs
 from tasks.enhance.perception import Networks
 from tasks.enhance.rendering import Gathered, Rendered, Renderer
 from tasks.enhance.scoring import score
-from tasks.enhance.signal_images import CODEC_INPUT
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK
 from tasks.io.images import Limits, encode
@@ -32,7 +31,14 @@ from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, l
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture, load_pictures, windows
-from tasks.io.workspace import CURVE, Signal, Workspace, features_folder, points_of
+from tasks.io.workspace import (
+    CODEC_INPUT,
+    CURVE,
+    Signal,
+    Workspace,
+    features_folder,
+    points_of,
+)
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY

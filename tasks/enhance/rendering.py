@@ -24,14 +24,14 @@ from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
 from tasks.enhance.pairs import Pair, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along
-from tasks.enhance.signal_images import CODEC_INPUT, all_finite, images_of, latents_of
+from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import generator_of
 from tasks.io.images.files import Pixels
 from tasks.io.images.pixels import as_written, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import Signal
+from tasks.io.workspace import CODEC_INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
