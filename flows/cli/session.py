@@ -131,16 +131,21 @@ def show_results(config: "Config") -> None:
     from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
     from tasks.fit.operators import fitted
     from tasks.report.missing_metrics import gaps
-    from tasks.report.results import results_text
+    from tasks.report.results import changes_text, results_text
 
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
     rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
-    titles, lines = results_text(rows, facts)
-    table = Table(*titles, title=config.name)
-    for line in lines:
-        table.add_row(*line)
-    console().print(table)
+    parts = {
+        config.name: results_text(rows, facts),
+        "change against the input, image by image": changes_text(rows, facts),
+    }
+    for title, (titles, lines) in parts.items():
+        table = Table(*titles, title=title)
+        for line in lines:
+            table.add_row(*line)
+        if lines:
+            console().print(table)
     for note in (*warnings_of(facts), *gaps(config, rows, facts)):
         typer.echo(note)
 
