@@ -12,7 +12,9 @@ import yaml
 from servers.s3_server import using
 
 from flows.cli import app
+from flows.cli.session import show_results
 from tasks.config import Config, load_config
+from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.io.store import access
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
@@ -185,3 +187,17 @@ def test_verbs_in_their_order_do_what_run_does_and_name_each_other_out_of_order(
     assert re.fullmatch(r"report: \S+/report.html", out.replace("\n", "", 1).strip())
     assert f"dashboard while this runs: {server}" in err
     assert project.lasting() == undisturbed
+
+
+def test_results_are_printed_with_the_change_against_the_input(finished, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_results(finished.config)
+    out = capsys.readouterr().out
+    assert "change against the input, image by image" in out
+    lines = out[out.index("change against") :].splitlines()
+    (line,) = (line for line in lines if "alpha 0 " in line)
+    (row, *_) = read_summary(finished.workspace, summary_artifact(finished.fitted))
+    change = f"{row['psnr_change']:+.2f}"
+    assert row["alpha"] == 0
+    assert change in line
+    assert line.count("±") == 2  # PSNR and SSIM
