@@ -13,7 +13,7 @@ from dot_kernels.metrics.estimates import Estimate, FrechetEstimate
 from dot_kernels.metrics.feature_statistics import FeatureStatistics
 from dot_kernels.metrics.frechet import frechet_distance
 from dot_kernels.metrics.inception import ClassSums, inception_score
-from dot_kernels.metrics.line import ErrorSums, structural_similarity_along
+from dot_kernels.metrics.line import mean_squared_error_along, structural_similarity_along
 from dot_kernels.metrics.maximum_mean_discrepancy import (
     kernel_distance,
     kernel_subset_size,
@@ -23,7 +23,6 @@ from dot_kernels.metrics.nearest_neighbours import precision_recall
 
 __all__ = [
     "ClassSums",
-    "ErrorSums",
     "Estimate",
     "FeatureStatistics",
     "FrechetEstimate",
@@ -32,6 +31,7 @@ __all__ = [
     "kernel_distance",
     "kernel_subset_size",
     "mean_squared_error",
+    "mean_squared_error_along",
     "pairing_bias",
     "peak_signal_to_noise_ratio",
     "precision_recall",

@@ -155,13 +155,15 @@ def show_results(config: "Config") -> None:
     from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
     from tasks.fit.operators import fitted
     from tasks.report.missing_metrics import gaps
-    from tasks.report.results import results_text
+    from tasks.report.results import changes_text, results_text
 
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
     rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
-    titles, lines = results_text(rows, facts)
-    show_table(titles, lines, config.name)
+    show_table(*results_text(rows, facts), config.name)
+    titles, lines = changes_text(rows, facts)
+    if lines:
+        show_table(titles, lines, "change against the input, image by image")
     for note in (*warnings_of(facts), *gaps(config, rows, facts)):
         say(note)
 

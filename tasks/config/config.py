@@ -138,8 +138,8 @@ class Config(Section):
     def curve_alphas(self) -> tuple[float, ...]:
         """The alphas of the perception-distortion curve.
 
-        There are none without a reference, or with latent interpolation, in which the curve has
-        no closed form.
+        There are none without a reference, or with latent interpolation, in which each of them
+        would cost a decoding.
         """
         possible = self.reference_name is not None and self.enhance.interpolation == "image"
         return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()

@@ -188,7 +188,7 @@ class Curve(Section):
     """Distance between neighbouring alphas, with two decimals at most."""
     networks: bool = False
     """Whether LPIPS and features are computed at each of these alphas too, at the cost of a pass
-    of both networks for each; mean squared error and SSIM follow in closed form anyway."""
+    of both networks for each; mean squared error, PSNR and SSIM are measured anyway."""
 
     @property
     def alphas(self) -> tuple[float, ...]:

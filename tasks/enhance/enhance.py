@@ -17,11 +17,9 @@ from tasks.enhance.outputs import Finished, Output, open_outputs
 from tasks.enhance.perception import Networks
 from tasks.enhance.rendering import Gathered, Rendered, Renderer
 from tasks.enhance.scoring import score
-from tasks.enhance.signal_images import CODEC_INPUT
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK, NO_REFERENCE_GIVEN, NO_SUCH_KEY
 from tasks.io.images import Limits, encode
-from tasks.io.images.pixels import to_pixels
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -33,7 +31,14 @@ from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, l
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture, load_pictures, windows
-from tasks.io.workspace import CURVE, Signal, Workspace, features_folder, points_of
+from tasks.io.workspace import (
+    CODEC_INPUT,
+    CURVE,
+    Signal,
+    Workspace,
+    features_folder,
+    points_of,
+)
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
@@ -222,10 +227,7 @@ def _finish(
     def files(item: Rendered) -> dict[Signal, bytes]:
         if item.reason is not None:
             return {}
-        return {
-            out.signal: encode(to_pixels(item.images[out.signal]), job.options.format)
-            for out in job.tars
-        }
+        return {out.signal: encode(item.images[out.signal], job.options.format) for out in job.tars}
 
     by_key = {item.picture.member.key: item for item in rendered}
     items = [by_key[picture.member.key] for picture in pictures]

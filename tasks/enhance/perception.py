@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dot_kernels import Transported
 from dot_kernels.metrics import (
-    ErrorSums,
+    mean_squared_error_along,
     peak_signal_to_noise_ratio,
     structural_similarity_along,
 )
@@ -58,7 +58,7 @@ class Networks:
 def distortions_along(
     transported: Transported, references: Tensor | None, signals: Sequence[Signal]
 ) -> list[dict[Signal, dict[str, float | None]]]:
-    """Return for each image its metrics at every point of the curve, without clipping to [0, 1].
+    """Return for each image its metrics at every point of the curve, as it would be written.
 
     Args:
         transported: the batch; with latent interpolation no image has such metrics.
@@ -73,9 +73,9 @@ def distortions_along(
     if direction is None or references is None or not signals:
         return [{} for _ in transported.images]
     points = [1 - signal.alpha for signal in signals if signal.alpha is not None]
-    start = transported.images
-    errors = ErrorSums.of(start, direction, references).mean_squared_error(points).T.tolist()
-    scores = structural_similarity_along(start, direction, references, points)
+    line = transported.images, direction, references
+    errors = mean_squared_error_along(*line, points).T.tolist()
+    scores = structural_similarity_along(*line, points)
     similar = [[None] * len(points)] * len(errors) if scores is None else scores.T.tolist()
     return [
         {

@@ -24,13 +24,14 @@ from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
 from tasks.enhance.pairs import Pair, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along
-from tasks.enhance.signal_images import CODEC_INPUT, all_finite, images_of, latents_of
+from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import generator_of
-from tasks.io.images.pixels import to_tensor
+from tasks.io.images.files import Pixels
+from tasks.io.images.pixels import as_written, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import Signal
+from tasks.io.workspace import CODEC_INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
@@ -38,13 +39,13 @@ NOT_FINITE = "network output is not finite: use float32, or check the codec's we
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What the networks made of one picture: images on the CPU, and what was measured of them."""
+    """What the networks made of one picture: images to write, and what was measured of them."""
 
     picture: Picture
-    images: dict[Signal, Tensor] = field(default_factory=dict)
-    """Of every signal, (3, h, w) in [0, 1]; empty where there is a ``reason``."""
-    reference: Tensor | None = None
-    """The ground truth, (3, h, w) in [0, 1]."""
+    images: dict[Signal, Pixels] = field(default_factory=dict)
+    """Of every signal, in 8 bits as they are written; empty where there is a ``reason``."""
+    reference: Pixels | None = None
+    """The ground truth."""
     lpips: dict[Signal, float] = field(default_factory=dict)
     features: dict[Signal, Seen] = field(default_factory=dict)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
@@ -146,13 +147,12 @@ class Renderer:
             moments = self._measure(images, transported, usable)
             lpips, features = self._perceive(images, transported, references)
             curve = distortions_along(transported, references, self.curve)
-        on_cpu = {signal: tensor.cpu() for signal, tensor in images.items()}
-        truth = None if references is None else references.cpu()
+        written = {signal: to_pixels(tensor) for signal, tensor in images.items()}
         rendered = [
             Rendered(
                 picture=pair.picture,
-                images={signal: tensor[index] for signal, tensor in on_cpu.items()},
-                reference=None if truth is None else truth[index],
+                images={signal: pixels[index] for signal, pixels in written.items()},
+                reference=None if pair.reference is None else pair.reference.pixels,
                 lpips={signal: values[index] for signal, values in lpips.items()},
                 features={signal: seen[index] for signal, seen in features.items()},
                 curve=curve[index],
@@ -201,6 +201,7 @@ class Renderer:
             shown = images.get(signal)
             if shown is None:
                 shown = transported.at(signal.alpha or 0.0)
+            shown = as_written(shown)
             if compare is not None:
                 lpips[signal] = compare(shown).tolist()
             if (seen := self.networks.features(shown)) is not None:

@@ -1,6 +1,9 @@
-"""Rows of the metric tables, computed from rendered images."""
+"""Rows of the metric tables, computed from rendered images as they are written."""
 
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from dot_kernels.metrics import (
     mean_squared_error,
@@ -8,6 +11,7 @@ from dot_kernels.metrics import (
     structural_similarity,
 )
 from tasks.enhance.rendering import Rendered
+from tasks.io.images.files import Pixels
 from tasks.io.workspace import CURVE, Signal
 
 
@@ -30,9 +34,10 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         ]
     if rendered.reason is not None:
         return [row | {"status": "refused", "reason": rendered.reason}]
-    image, reference = rendered.images.get(signal), rendered.reference
-    if image is None or reference is None:
+    pixels, truth = rendered.images.get(signal), rendered.reference
+    if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
+    image, reference = _in_float64(pixels), _in_float64(truth)
     mse = mean_squared_error(image, reference)
     metrics = {
         "mse": mse,
@@ -41,6 +46,11 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
+
+
+def _in_float64(pixels: Pixels) -> Tensor:
+    """Return the image (3, h, w) in [0, 1] of an array (h, w, 3) of 8 bits."""
+    return torch.from_numpy(pixels.copy()).movedim(-1, 0).double() / 255
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from torch import Tensor
 from dot_kernels import Transported
 from dot_kernels.enhancement import decode_as, encode_padded, within_range
 from tasks.io.images.pixels import finite
-from tasks.io.workspace import CONTROLS, Signal
-
-INPUT, CODEC, CODEC_INPUT = CONTROLS
+from tasks.io.workspace import CODEC_INPUT, INPUT, Signal
 
 
 def images_of(signal: Signal, transported: Transported, references: Tensor | None) -> Tensor | None:

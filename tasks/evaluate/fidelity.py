@@ -1,7 +1,7 @@
 """The fidelity of each signal: means with errors, and distances of features to a reference."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -20,11 +20,12 @@ from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.artifacts.moments import read_moments
-from tasks.io.ledger import digest_of
+from tasks.io.ledger import Survey, digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, feature_folder
 from tasks.io.workspace import (
     CURVE,
+    INPUT,
     Signal,
     Workspace,
     dataset_features_folder,
@@ -43,7 +44,8 @@ class FidelityJob(Job):
 
     ``shards`` are those of the restored data set, ``reference`` the paths of the feature tables
     to compare with, and ``reference_digest`` a digest over their contents. ``sample`` is how many
-    images' features are kept for the metrics that need single ones.
+    images' features are kept for the metrics that need single ones. ``paired`` says whether the
+    input has metrics too, which differences are to.
     """
 
     target: Target
@@ -56,6 +58,7 @@ class FidelityJob(Job):
     reference_digest: str
     sample: int
     images: int
+    paired: bool
 
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
@@ -78,10 +81,9 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     shards = run.workspace.shards(dataset)
     reference = _reference(run)
     for signal in signals_to_score(run.config):
-        scores = metrics_folder(dataset, run.operator.name, signal)
         inputs = {
             "operator": run.operator.digest,
-            "scores": [finished_digest(tables, f"{scores}/{s}", "evaluate") for s in shards],
+            "scores": _scores(run, tables, signal, shards),
             "reference": list(reference.values()),
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
@@ -104,6 +106,7 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             reference_digest=digest_of(list(reference.values())),
             sample=run.config.evaluate.sample,
             images=sum(shards.values()),
+            paired=_is_paired(run, signal),
         )
         yield Planned(signal.label, sum(shards.values()), job, (artifact,))
 
@@ -124,7 +127,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
-        means = means_of(tables, job.points)
+        means = means_of(tables, job.points, tables.of(INPUT) if job.paired else None)
         files = frozenset(path for facts in tables.records() for path in facts["files"])
         rows = [
             {
@@ -145,6 +148,24 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
 def _measure(job: FidelityJob) -> Outcome:
     write_fidelity(job)
     return Outcome(images=job.images)
+
+
+def _scores(run: FittedRun, tables: Survey, signal: Signal, shards: Iterable[str]) -> list[str]:
+    """Digests of the metric tables of a signal, by shard, and of the input that it is paired with.
+
+    Raises:
+        StepMissing: some have not been computed.
+    """
+    dataset, operator = run.config.restored_name, run.operator.name
+    signals = (signal, INPUT) if _is_paired(run, signal) else (signal,)
+    folders = [metrics_folder(dataset, operator, one) for one in signals]
+    paths = [f"{folder}/{shard}" for folder in folders for shard in shards]
+    return [finished_digest(tables, path, "evaluate") for path in paths]
+
+
+def _is_paired(run: FittedRun, signal: Signal) -> bool:
+    """Whether each image of a signal is compared with itself before, at the input."""
+    return signal != INPUT and INPUT in signals_to_score(run.config)
 
 
 def _reference(run: Run) -> dict[str, str]:

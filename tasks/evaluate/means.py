@@ -1,6 +1,12 @@
-"""Means of the metrics of single images, with their errors, from the rows of metric tables."""
+"""Means of the metrics of single images, with their errors, from the rows of metric tables.
+
+Beside each mean stands that of the images' differences to the input x*, each image against
+itself. Most of what makes images differ is in both and cancels, so its error is far smaller
+than that of either mean.
+"""
 
 import math
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,30 +17,79 @@ import torch
 from dot_kernels import GaussianMoments
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metric_registry import metrics_of
+from tasks.io.artifacts.metrics import change_of
 from tasks.io.workspace import CURVE, Signal
 
 Row = dict[str, Any]
-"""Columns of the fidelity table: ``images``, and mean and error of every metric of images."""
+"""Columns of the fidelity table: ``images``, and of every metric of images its mean, the mean
+of its differences to the input, and the errors of both."""
 
 
-def means_of(tables: ScoreTables, points: tuple[Signal, ...]) -> dict[float | None, Row]:
+def means_of(
+    tables: ScoreTables, points: tuple[Signal, ...], inputs: ScoreTables | None
+) -> dict[float | None, Row]:
     """Means and errors over all images, for the alpha of each of these points.
 
     Args:
         tables: the metric tables of one signal.
         points: that signal itself, or the points of the curve if it is the curve.
+        inputs: the metric tables of the input over the same shards, which differences are to;
+            None to have none.
     """
     totals = {point.alpha: _Means() for point in points}
-    columns = ["alpha", "status", *(metric.column for metric in metrics_of("image"))]
-    for table in tables.read(columns):
+    values = [metric.column for metric in metrics_of("image")]
+    before = repeat(None) if inputs is None else inputs.read(["key", *values])
+    for table, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
+        paired = table if base is None else _with_changes(table, base)
         for alpha, total in totals.items():
             own = pc.equal(table["alpha"], alpha) if tables.signal == CURVE else None
-            total.add(table if own is None else table.filter(own))
+            total.add(paired if own is None else paired.filter(own))
     return {alpha: total.row() for alpha, total in totals.items()}
 
 
+def _with_changes(table: pa.Table, base: pa.Table) -> pa.Table:
+    """The table with a column more for each metric: its value less that of the same key.
+
+    Null where one of them is, or where the key is not in ``base``.
+    """
+    places = pc.index_in(table["key"], value_set=base["key"].combine_chunks())
+    for metric in metrics_of("image"):
+        if (change := change_of(metric)) is not None:
+            difference = pc.subtract(table[metric.column], base[metric.column].take(places))
+            table = table.append_column(change.column, difference)
+    return table
+
+
 class _Means:
-    """Means of the metrics over images, with the bootstrap's standard error.
+    """Means of the metrics over images, and of their changes, with standard errors."""
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._means = dict[str, _Mean]()
+        self._errors = dict[str, str]()
+        for metric in metrics_of("image"):
+            for value in (metric, change_of(metric)):
+                if value is not None and value.error is not None:
+                    self._means[value.column] = _Mean()
+                    self._errors[value.column] = value.error.column
+
+    def add(self, table: pa.Table) -> None:
+        """Take in the rows of a shard."""
+        self._images += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
+        for name, mean in self._means.items():
+            if name in table.column_names:
+                mean.add(pc.drop_null(table[name]).to_numpy())
+
+    def row(self) -> Row:
+        """The means so far; None where no image has the metric, or too few for an error."""
+        row: Row = {"images": self._images}
+        for name, mean in self._means.items():
+            row[name], row[self._errors[name]] = mean.value, mean.error
+        return row
+
+
+class _Mean:
+    """A mean over images, with the bootstrap's standard error.
 
     The standard deviation of a bootstrapped mean has a closed form, that of the images
     over √n; no replicates are drawn. Images equal to their reference have an infinite
@@ -42,31 +97,24 @@ class _Means:
     """
 
     def __init__(self) -> None:
-        self._images = 0
-        self._metrics = metrics_of("image")
-        self._moments = {metric.column: GaussianMoments.zero(1) for metric in self._metrics}
-        self._infinite = dict.fromkeys(self._moments, 0)
+        self._moments = GaussianMoments.zero(1)
+        self._infinite = set[float]()
 
-    def add(self, table: pa.Table) -> None:
-        """Take in the rows of a shard."""
-        self._images += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
-        for name in self._moments:
-            column = pc.drop_null(table[name]).to_numpy()
-            finite = column[np.isfinite(column)]
-            self._infinite[name] += len(column) - len(finite)
-            part = GaussianMoments.of(torch.from_numpy(np.array(finite))[:, None])
-            self._moments[name] = self._moments[name] + part
+    def add(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+        """Take in the values of images; NaN, the difference of infinite ones, is left out."""
+        finite = values[np.isfinite(values)]
+        self._infinite |= set(values[np.isinf(values)].tolist())
+        self._moments += GaussianMoments.of(torch.from_numpy(np.array(finite))[:, None])
 
-    def row(self) -> Row:
-        """The means so far; None where no image has the metric, or too few for an error."""
-        row: Row = {"images": self._images}
-        for metric in self._metrics:
-            name, moments = metric.column, self._moments[metric.column]
-            row[name] = float(moments.mean) if moments.count else None
-            if not moments.count and self._infinite[name]:
-                row[name] = math.inf
-            if metric.error is not None:
-                several = moments.count > 1
-                error = math.sqrt(moments.scatter) / moments.count if several else None
-                row[metric.error.column] = error
-        return row
+    @property
+    def value(self) -> float | None:
+        """The mean; None without images."""
+        if self._moments.count:
+            return float(self._moments.mean)
+        return next(iter(self._infinite)) if len(self._infinite) == 1 else None
+
+    @property
+    def error(self) -> float | None:
+        """Its standard error; None with fewer than two images."""
+        several = self._moments.count > 1
+        return math.sqrt(self._moments.scatter) / self._moments.count if several else None

@@ -33,6 +33,10 @@ class ScoreTables(NamedTuple):
         """The folder that has a table of every shard."""
         return metrics_folder(self.dataset, self.operator, self.signal)
 
+    def of(self, signal: Signal) -> "ScoreTables":
+        """The tables of another signal over the same shards."""
+        return self._replace(signal=signal)
+
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of the tables, in the order of the shards; several are read at once.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tasks.config import Config, Run
+from tasks.evaluate.changes import Difference, changes_at
 from tasks.evaluate.summarise import (
     plan_summary,
     read_summary,
@@ -43,13 +44,15 @@ class Bound(NamedTuple):
 class Choice(NamedTuple):
     """An alpha, its numbers and those of the input by metric, and what it is the best in.
 
-    ``best`` is None where it is the nearest to the full transport among all that keep
+    ``changes`` are the mean differences to the input, image by image, of the metrics that have
+    such. ``best`` is None where it is the nearest to the full transport among all that keep
     the bounds, because no perceptual metric is known for each of them.
     """
 
     alpha: float
     numbers: Mapping[str, float]
     input: Mapping[str, float]
+    changes: Mapping[str, Difference]
     best: str | None
     is_written: bool
 
@@ -127,13 +130,15 @@ def choose_alpha(
     known = kept if best is None else {a: n for a, n in kept.items() if best in n}
     if not known:
         raise CorpusError(
-            f"no alpha with a known {best} has {_words(bounds)}, but alpha {min(kept):g} of the "
-            "curve has; set evaluate.curve.networks, or add it to enhance.alphas"
+            f"no alpha with a known {best} has {' and '.join(map(str, bounds))}, but alpha "
+            f"{min(kept):g} of the curve has; set evaluate.curve.networks, or add it to "
+            "enhance.alphas"
         )
     alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
     written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
     came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
-    return Choice(alpha, known[alpha], came, best, alpha in written)
+    changes = changes_at(alpha, rows, metrics_to_choose_by())
+    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
 
 
 def _within(bounds: Sequence[Bound], points: Points) -> Points:
@@ -195,10 +200,6 @@ def _cost(metric: str, value: float) -> float:
     return -value if _is_more_better(metric) else value
 
 
-def _words(bounds: Sequence[Bound]) -> str:
-    return " and ".join(map(str, bounds))
-
-
 def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     """A sentence that no alpha keeps the bounds, with the best value of each bounded metric."""
     reach = []
@@ -206,15 +207,14 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
         _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
         reach.append(f"{bound.metric} gets to {known[alpha]:.4g} at alpha {alpha:g}")
-    return f"no alpha of the curve has {_words(bounds)}: {', '.join(reach)}; loosen a bound"
+    wanted = " and ".join(map(str, bounds))
+    return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"
 
 
 def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
-    """The choice in words: its numbers, and what it costs and gains against the input.
+    """The choice in words, with what it costs and gains against the input.
 
-    Args:
-        choice: what ``choose_alpha`` gave.
-        names: what the report calls the metrics.
+    ``names`` are what the report calls the metrics.
     """
     why = "the nearest to the full transport, where perception is best in theory,"
     why = why if choice.best is None else f"the best {names[choice.best]}"
@@ -223,17 +223,22 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
         unit = metrics_to_choose_by()[metric].unit
         unit = f" {unit}" if unit != "1" else ""
         line = f"  {names[metric]}: {value:.4g}{unit}"
-        came = choice.input.get(metric)
-        if came is not None and math.isfinite(came) and math.isfinite(value):
-            better = _cost(metric, value) < _cost(metric, came)
-            word = "better" if better else "worse" if value != came else "the same"
-            line += f" ({value - came:+.4g}{unit} against the input: {word})"
-        lines.append(line)
+        lines.append(line + _against_input(choice, metric, value, unit))
     if choice.alpha == 1:
         lines.append("this is the image as it came; nothing has to be written")
     elif not choice.is_written:
-        lines.append(
-            f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again; PSNR "
-            "and SSIM are those before clipping"
-        )
+        lines.append(f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again")
     return lines
+
+
+def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
+    """What changed against the input, with its error where it is known; empty if it is not."""
+    entry, came = metrics_to_choose_by()[metric], choice.input.get(metric)
+    if (change := choice.changes.get(metric)) is not None:
+        word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
+        return f" ({numbers}{unit} against the input: {word})"
+    if came is None or not (math.isfinite(came) and math.isfinite(value)):
+        return ""
+    better = _cost(metric, value) < _cost(metric, came)
+    word = "better" if better else "worse" if value != came else "the same"
+    return f" ({value - came:+.4g}{unit} against the input: {word})"

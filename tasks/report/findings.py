@@ -25,10 +25,11 @@ from tasks.report.provenance import (
     weights_of,
 )
 from tasks.report.results import (
+    changes_legend,
+    changes_table,
     curve_in_words,
     curve_table,
     results_legend,
-    results_markdown,
     results_table,
     results_units,
 )
@@ -117,6 +118,8 @@ def page_facts(
         "warnings": warnings_of(facts),
         "results": results_table(findings.rows, facts),
         "legend": results_legend(findings.rows, facts),
+        "changes": changes_table(findings.rows, facts),
+        "changes_legend": changes_legend(),
         **_curve_section(findings, curve),
         **_image_sections(findings, ends, comparisons),
         "run": run_facts(config, findings.provenance, facts),
@@ -169,12 +172,15 @@ def report_text(findings: Findings) -> str:
     notes = [f"- {text}" for text in (*warnings_of(findings.facts), *findings.gaps)]
     legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
+    changes = changes_table(findings.rows, findings.facts)
+    paired = ["## Change against the input", changes.markdown(), changes_legend()]
     counts = [[c.step, str(c.images), c.refused_in_words()] for c in findings.counts]
     parts = [
         f"# {findings.config.name}: deep optimal transport",
-        results_markdown(findings.rows, findings.facts),
+        results_table(findings.rows, findings.facts).markdown(),
         f"{legend} Bold marks the best enhanced value of a column.",
         *(["\n".join(notes) + "\n"] if notes else []),
+        *(paired if changes.lines else []),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
         "## Images",

@@ -56,6 +56,10 @@ def _distortion_gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, st
     net, found = config.evaluate.lpips, []
     if any(row["images"] == 0 for row in rows):
         found.append("Some signals have no image with metrics; the column `reason` says why.")
+    if not config.evaluate.controls:
+        found.append(
+            "Changes of images against the input are not known, as evaluate.controls is false."
+        )
     if net is None:
         return [*found, "LPIPS was not asked for (evaluate.lpips is null)."]
     if not has_values(rows, "lpips") and lpips_identity(net, Weights.of(config.weights)) is None:

@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from tasks.io.artifacts.metric_registry import Metric
 from tasks.io.images import Pixels
 
 _LARGEST_THUMBNAIL = 320
@@ -24,6 +26,36 @@ class Fact(NamedTuple):
     name: str
     value: str
     meaning: str = ""
+
+
+class Cell(NamedTuple):
+    """A value of a table as text, its error if it has one, and what is to be said of it.
+
+    ``best`` marks the best of its column; ``verdict`` is a word beside it, or empty.
+    """
+
+    text: str
+    error: str = ""
+    best: bool = False
+    verdict: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.text, self.error, self.verdict) if part)
+
+
+class Table(NamedTuple):
+    """Titles of the columns, and the lines; the first cell of a line says which row it is."""
+
+    titles: list[str]
+    lines: list[list[Cell]]
+
+    def markdown(self) -> str:
+        """The table as Markdown, the best values in bold."""
+        lines = [
+            [str(cell._replace(text=f"**{cell.text}**") if cell.best else cell) for cell in line]
+            for line in self.lines
+        ]
+        return render_table(self.titles, lines)
 
 
 class Thumbnail(NamedTuple):
@@ -73,6 +105,19 @@ def size_of(picture: bytes) -> tuple[int, int]:
 def counted(count: int, noun: str) -> str:
     """A number with its noun, in singular or plural."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number as the tables show it: a dash where it is unknown, ∞ where it is infinite."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
+
+
+def digits_of(metric: Metric, values: Iterable[float | None]) -> int:
+    """How many digits follow the point in the column of a metric that has these values."""
+    if metric.digits is not None:
+        return metric.digits
+    sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
+    return min(5, max(0, 3 - math.floor(math.log10(max(sizes))))) if sizes else 4
 
 
 def as_text(value: Any) -> str:

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from tasks.evaluate.changes import CONFIDENCE, Difference
 from tasks.io.artifacts.metric_registry import (
     Metric,
     metrics_to_choose_by,
     perceptual_distances,
     shown_metrics,
 )
+from tasks.io.artifacts.metrics import change_of
 from tasks.io.workspace import CURVE, Signal
 from tasks.report.figures import curve_metric
-from tasks.report.pages import render_table
+from tasks.report.pages import Cell, Table, digits_of, number
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
@@ -29,21 +31,6 @@ _IMAGES = Metric(
 """The first column is no metric, but how many images the means of the others are over."""
 
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
-
-
-class Cell(NamedTuple):
-    """A value of the table as text, its error if it has one, and whether it is marked as best."""
-
-    text: str
-    error: str = ""
-    best: bool = False
-
-
-class Table(NamedTuple):
-    """Titles of the columns, and the lines; the first cell of a line says which row it is."""
-
-    titles: list[str]
-    lines: list[list[Cell]]
 
 
 def results_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
@@ -81,10 +68,55 @@ def results_text(
     return titles, [[cell.text for cell in line] for line in lines]
 
 
-def results_markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
-    """The results table as Markdown, the best enhanced value of each column in bold."""
-    titles, lines = results_table(rows, facts)
-    return render_table(titles, [[_marked(cell) for cell in line] for line in lines])
+def changes_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
+    """The table of what each row changed in each image against the input.
+
+    It has no lines where the input has no metrics.
+
+    Args:
+        rows: of the fidelity table.
+        facts: its metadata, which say what the metrics are called.
+    """
+    lines = {
+        Signal(row["signal"], row["alpha"]).label: {
+            metric: change
+            for metric in shown_metrics()
+            if (change := Difference.of(row, metric)) is not None
+        }
+        for row in rows
+        if row["signal"] != CURVE.name
+    }
+    metrics = [m for m in shown_metrics() if any(m in changes for changes in lines.values())]
+    digits = {
+        m: max(changes[m].digits(m.digits or 0) for changes in lines.values() if m in changes)
+        for m in metrics
+    }
+    return Table(
+        ["", *(heading(metric, facts) for metric in metrics)],
+        [
+            [Cell(label), *(_change(changes.get(m), m, digits[m]) for m in metrics)]
+            for label, changes in lines.items()
+            if changes
+        ],
+    )
+
+
+def changes_text(
+    rows: Sequence[Row], facts: Mapping[str, str]
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of the table of changes for a terminal."""
+    titles, lines = changes_table(rows, facts)
+    return titles, [[f"{cell.text} {cell.error}".rstrip() for cell in line] for line in lines]
+
+
+def changes_legend() -> str:
+    """Sentences on how the table of changes is to be read."""
+    return (
+        "The value less that of the same image as it came, as a mean over images, and ± the "
+        "standard error of this mean. It is small, as what images differ in is in both values. "
+        f"“Better” and “worse” stand where the {CONFIDENCE:.0%} interval (Student's t) leaves out "
+        "0. Distances of whole sets, such as FID, have no value for single images."
+    )
 
 
 def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
@@ -92,7 +124,7 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     present = {name for row in rows for name, value in row.items() if value is not None}
     sentences = [
         "Means over the images that have the metric; ± is the standard error of one row. All rows "
-        "share the same images, so differences between alphas are known better than ± suggests."
+        "share the same images, so differences between rows are known better than ± suggests."
     ]
     if present & {"kernel_spread", "inception_score_spread"}:
         sentences.append(
@@ -116,6 +148,8 @@ def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
             "unit": metric.unit,
             "better": metric.better or "",
             "error": metric.error.column if metric.error else "",
+            "change": change.column if (change := change_of(metric)) else "",
+            "change_error": change.error.column if change else "",
         }
         for metric in _columns()
     }
@@ -149,18 +183,6 @@ def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     )
 
 
-def ranked_title(column: str, facts: Mapping[str, str]) -> str:
-    """What the table of best and worst images calls the metric of a column."""
-    metric = _metric(column)
-    unit = f" ({metric.unit})" if metric.unit != "1" else ""
-    return f"{_title(metric, facts)} {_ARROWS[metric.better]}{unit}"
-
-
-def ranked_digits(column: str) -> int:
-    """How many digits follow the point where images are ranked by the metric of a column."""
-    return _metric(column).digits or 0
-
-
 def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]) -> bool:
     """Whether a value is the best of these."""
     known = [v for v in values if v is not None and not math.isnan(v)]
@@ -181,25 +203,14 @@ def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) 
     return True
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number as the tables show it: a dash where it is unknown, ∞ where it is infinite."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("inf", "∞")
-
-
-def digits_of(metric: Metric, values: Iterable[float | None]) -> int:
-    """How many digits follow the point in the column of a metric that has these values."""
-    if metric.digits is not None:
-        return metric.digits
-    sizes = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
-    return min(5, max(0, 3 - math.floor(math.log10(max(sizes))))) if sizes else 4
-
-
 def _columns() -> tuple[Metric, ...]:
     return (_IMAGES, *shown_metrics())
 
 
-def _metric(column: str) -> Metric:
-    return next(metric for metric in shown_metrics() if metric.column == column)
+def heading(metric: Metric, facts: Mapping[str, str]) -> str:
+    """The title of a metric's column, with an arrow to the better values, and its unit."""
+    unit = f" ({metric.unit})" if metric.unit != "1" else ""
+    return f"{_title(metric, facts)} {_ARROWS[metric.better]}".rstrip() + unit
 
 
 def _title(metric: Metric, facts: Mapping[str, str]) -> str:
@@ -216,10 +227,7 @@ def has_values(rows: Iterable[Row], name: str) -> bool:
 def _table(rows: Sequence[Row], facts: Mapping[str, str], rivals: Sequence[Row]) -> Table:
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
     metrics = [metric for metric in _columns() if has_values(rows, metric.column)]
-    titles = [""]
-    for metric in metrics:
-        unit = f" ({metric.unit})" if metric.unit != "1" else ""
-        titles.append(f"{_title(metric, facts)} {_ARROWS[metric.better]}".rstrip() + unit)
+    titles = ["", *(heading(metric, facts) for metric in metrics)]
     lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
     for metric in metrics:
         digits = digits_of(metric, (row.get(metric.column) for row in rows))
@@ -234,6 +242,8 @@ def _table(rows: Sequence[Row], facts: Mapping[str, str], rivals: Sequence[Row])
     return Table(titles, lines)
 
 
-def _marked(cell: Cell) -> str:
-    text = f"**{cell.text}**" if cell.best else cell.text
-    return f"{text} {cell.error}".rstrip()
+def _change(change: Difference | None, metric: Metric, digits: int) -> Cell:
+    if change is None:
+        return Cell(number(None, digits))
+    text, error = change.parts(digits)
+    return Cell(text, error, verdict=change.verdict(metric))

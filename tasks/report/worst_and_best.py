@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from tasks.config import Config
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
-from tasks.io.artifacts.metric_registry import ranked_metrics
+from tasks.io.artifacts.metric_registry import Metric, ranked_metrics
 from tasks.io.workspace import Signal
-from tasks.report.results import number, ranked_digits, ranked_title
+from tasks.report.pages import number
+from tasks.report.results import heading
 
 SHOWN = 3
 """So many images are named at each end."""
@@ -41,7 +42,8 @@ class Ends(NamedTuple):
             facts: the fidelity table's metadata.
             anchors: where in the page the images are shown, by their keys.
         """
-        digits = ranked_digits(self.metric)
+        metric = _metric(self.metric)
+        digits = metric.digits or 0
         images = {
             end: [
                 {"key": e.key, "value": number(e.value, digits), "viewer": anchors.get(e.key)}
@@ -49,7 +51,7 @@ class Ends(NamedTuple):
             ]
             for end, extremes in (("worst", self.worst), ("best", self.best))
         }
-        return {"title": ranked_title(self.metric, facts), **images}
+        return {"title": heading(metric, facts), **images}
 
     def in_numbers(self) -> dict[str, Any]:
         """The same for the JSON record."""
@@ -58,6 +60,11 @@ class Ends(NamedTuple):
             "worst": [extreme._asdict() for extreme in self.worst],
             "best": [extreme._asdict() for extreme in self.best],
         }
+
+
+def ranked_digits(column: str) -> int:
+    """How many digits follow the point where images are ranked by the metric of a column."""
+    return _metric(column).digits or 0
 
 
 def signal_to_rank(config: Config) -> Signal:
@@ -82,6 +89,10 @@ def find_extremes(run: FittedRun) -> list[Ends]:
         for metric, kept in ends.items():
             kept.add(_values(rows, metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
+
+
+def _metric(column: str) -> Metric:
+    return next(metric for metric in ranked_metrics() if metric.column == column)
 
 
 def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Iterator[Extreme]:

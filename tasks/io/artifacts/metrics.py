@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from tasks.io.artifacts.metric_registry import Metric, metrics_of
+from tasks.io.artifacts.metric_registry import Error, Metric, metrics_of
 from tasks.io.artifacts.parquet import read_schema, write_table
 from tasks.io.store import Store
 
@@ -19,6 +19,25 @@ NO_SUCH_KEY = "no reference: its key is not among the accepted images of the ref
 
 NO_REFERENCE_GIVEN = "no reference corpus"
 """Why all images are unscored where the configuration names no reference."""
+
+
+class Change(NamedTuple):
+    """The columns of a metric's mean difference to the input, image by image, in its unit.
+
+    More is better where more of the metric is.
+    """
+
+    column: str
+    error: Error
+    meaning: str = "mean over images of the difference to the input's"
+
+
+def change_of(metric: Metric) -> Change | None:
+    """The difference of a metric to the input; None unless it is a metric of single images."""
+    if metric.basis != "image":
+        return None
+    column = f"{metric.column}_change"
+    return Change(column, Error(column=f"{column}_error", meaning="standard error of that mean"))
 
 
 def score_schema() -> pa.Schema:
@@ -49,6 +68,7 @@ def fidelity_schema() -> pa.Schema:
             _column("images", pa.int64(), "", "images with distortion metrics"),
             *(_number(metric.column, metric.unit, metric.mean) for metric in images),
             *_errors(images),
+            *_changes(images),
             *_values_and_errors(metrics_of("patches")),
             _column("featured", pa.int64(), "", "images with features"),
             *_values_and_errors(metrics_of("features")),
@@ -91,6 +111,19 @@ def _number(name: str, unit: str, meaning: str) -> pa.Field:
 
 def _errors(metrics: Iterable[Metric]) -> list[pa.Field]:
     return [_number(m.error.column, m.unit, m.error.meaning) for m in metrics if m.error]
+
+
+def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
+    """The column of the change of each metric that has one, followed by that of its error."""
+    return [
+        field
+        for metric in metrics
+        if (change := change_of(metric)) is not None
+        for field in (
+            _number(change.column, metric.unit, change.meaning),
+            _number(change.error.column, metric.unit, change.error.meaning),
+        )
+    ]
 
 
 def _values_and_errors(metrics: Iterable[Metric]) -> list[pa.Field]:

@@ -14,15 +14,20 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
     return stacked.to(device).movedim(-1, 1).float() / 255
 
 
-def to_pixels(image: Tensor) -> Pixels:
-    """Return one image (3, h, w) in [0, 1] as an array (h, w, 3), rounded to 8 bits."""
-    pixels: Pixels = to_bytes(image).movedim(0, -1).contiguous().numpy(force=True)
+def to_pixels(images: Tensor) -> Pixels:
+    """Return an image (3, h, w) in [0, 1], or a batch, as an array (…, h, w, 3) of 8 bits."""
+    pixels: Pixels = to_bytes(images).movedim(-3, -1).contiguous().numpy(force=True)
     return pixels
 
 
 def to_bytes(images: Tensor) -> Tensor:
     """Return images in [0, 1] as uint8 of equal shape, rounded as they will be written."""
     return (images * 255).round_().clamp_(0, 255).byte()
+
+
+def as_written(images: Tensor) -> Tensor:
+    """Return images in [0, 1] as a reader of the written ones has them: 8 bits, in [0, 1]."""
+    return to_bytes(images).to(images.dtype) / 255
 
 
 def finite(images: Tensor) -> Tensor:

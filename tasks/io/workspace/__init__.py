@@ -18,14 +18,25 @@ from tasks.io.workspace.layout import (
     reports_folder,
     signals_folder,
 )
-from tasks.io.workspace.signals import CONTROLS, CURVE, Signal, points_of
+from tasks.io.workspace.signals import (
+    CODEC,
+    CODEC_INPUT,
+    CONTROLS,
+    CURVE,
+    INPUT,
+    Signal,
+    points_of,
+)
 from tasks.io.workspace.workspace import Workspace
 
 __all__ = [
     "CLEANING",
+    "CODEC",
+    "CODEC_INPUT",
     "CONTROLS",
     "CURVE",
     "FORGOTTEN",
+    "INPUT",
     "KINDS",
     "MARK",
     "RUNS",

@@ -30,6 +30,8 @@ class Signal(NamedTuple):
 CONTROLS = (Signal("input"), Signal("codec"), Signal("codec_input"))
 """The signals that no operator has changed."""
 
+INPUT, CODEC, CODEC_INPUT = CONTROLS
+
 CURVE = Signal("curve")
 """All points of the curve together, which have one table of metrics."""
 

@@ -13,9 +13,10 @@ import yaml
 from servers.s3_server import using
 
 from flows.cli import app
-from flows.cli.session import tell_taken_over
+from flows.cli.session import show_results, tell_taken_over
 from tasks.config import Config, load_config
 from tasks.config.registry import register
+from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.io.store import access
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
@@ -227,3 +228,17 @@ def test_a_data_set_that_is_made_from_elsewhere_under_the_same_name_is_told(tmp_
     told = capsys.readouterr().err
     assert told.startswith("note: the data set 'mine' of ")
     assert "from '/first', and is now made from '/second'" in told
+
+
+def test_results_are_printed_with_the_change_against_the_input(finished, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_results(finished.config)
+    out = capsys.readouterr().out
+    assert "change against the input, image by image" in out
+    lines = out[out.index("change against") :].splitlines()
+    (line,) = (line for line in lines if "alpha 0 " in line)
+    (row, *_) = read_summary(finished.workspace, summary_artifact(finished.fitted))
+    change = f"{row['psnr_change']:+.2f}"
+    assert row["alpha"] == 0
+    assert change in line
+    assert line.count("±") == 2  # PSNR and SSIM

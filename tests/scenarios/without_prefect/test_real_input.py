@@ -1,10 +1,24 @@
 """The main job on real photographs, with the networks that people use."""
 
+import io
+
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from skimage import metrics
 from workspaces import plain_pipeline as pipeline
 
+from dot_kernels import patch_moments, solve_transport, transport_images
+from dot_kernels.degradations import Downscale, degrade
+from dot_kernels.restorers import bicubic
 from tasks.config import Config, load_config
 from tasks.config.sections import Enhance, Evaluate
+from tasks.enhance.perception import distortions_along
+from tasks.io.images import encode
+from tasks.io.images.pixels import as_written, to_pixels, to_tensor
+from tasks.io.networks.codecs import Autoencoder, Pixel, load_codec
+from tasks.io.workspace import Signal
 
 pytestmark = pytest.mark.slow
 
@@ -69,3 +83,46 @@ def test_pairs_beat_unpaired_images(outcomes):
 
 def test_enhanced_images_look_better_than_the_restorers_output(outcomes):
     assert outcomes["residual"]["lpips"] < outcomes["input"]["lpips"]
+
+
+# Distortion between the written alphas
+
+ALPHAS = (-0.35, 0.05, 0.45, 0.85, 1.25)
+
+
+@pytest.fixture(scope="module", params=["pixel", "taesd", "taesd3"])
+def lines(request, test_data):
+    """Two photographs, upscaled by 4, with what the transport adds to them."""
+    weights = str(test_data / "weights" / request.param)
+    spec = (
+        Pixel(kind="pixel", factor=4)
+        if request.param == "pixel"
+        else Autoencoder(kind="autoencoder-tiny", weights=weights)
+    )
+    codec, steps = load_codec(spec, "cpu", "float32"), [Downscale(factor=4)]
+    images = []
+    for path in sorted((test_data / "images/kodak24").glob("*.png"))[:6]:
+        natural = to_tensor([np.asarray(Image.open(path).convert("RGB"))[:192, :192]])
+        low = degrade(natural[0], steps, torch.Generator().manual_seed(0))
+        images.append((as_written(bicubic(low, steps))[None], natural))
+    with torch.inference_mode():
+        source, target = (
+            patch_moments(codec.encode(torch.cat([pair[side] for pair in images[:4]])), 3)
+            for side in (0, 1)
+        )
+        operator = solve_transport(source, target)
+        return [(transport_images(x, codec, operator), y) for x, y in images[4:]]
+
+
+def test_the_curve_between_written_alphas_is_that_of_files_read_back(lines):
+    signals = [Signal("curve", alpha) for alpha in ALPHAS]
+    for transported, natural in lines:
+        (found,) = distortions_along(transported, natural, signals)
+        truth = natural[0].movedim(0, -1).double().numpy()
+        for signal, row in found.items():
+            file = io.BytesIO(encode(to_pixels(transported.at(signal.alpha)[0]), "png"))
+            image = np.asarray(Image.open(file)) / 255
+            expected = metrics.peak_signal_noise_ratio(truth, image, data_range=1)
+            assert row["psnr"] == pytest.approx(expected, abs=1e-5)  # dB
+            unclipped = transported.images + (1 - signal.alpha) * transported.direction()
+            assert unclipped.min() < 0 or unclipped.max() > 1

@@ -340,6 +340,8 @@ def test_every_column_of_the_fidelity_table_says_its_unit_and_meaning(table):
     assert {n for n in schema.names if schema.field(n).metadata[b"unit"] == b"dB"} == {
         "psnr",
         "psnr_error",
+        "psnr_change",
+        "psnr_change_error",
     }
 
 

@@ -38,6 +38,56 @@ def test_means_are_over_all_images_with_metrics(finished, summary):
         assert row["lpips"] is None
 
 
+def test_changes_are_means_of_differences_to_the_same_image_before(finished, summary):
+    table = polars.read_parquet(finished.workspace.store.local(f"metrics/run/{finished.operator}"))
+    before = table.filter(polars.col("signal") == "input").sort("key")
+    for (signal, alpha), row in summary.items():
+        part = table.filter(
+            polars.col("signal") == signal, polars.col("alpha").eq_missing(polars.lit(alpha))
+        ).sort("key")
+        for name in ("mse", "psnr", "ssim"):
+            found = row[f"{name}_change"], row[f"{name}_change_error"]
+            if signal == "input":
+                assert found == (None, None)
+                continue
+            difference = part[name].to_numpy() - before[name].to_numpy()
+            if np.isinf(difference).all():  # the pixel codec alone loses nothing
+                assert found == (np.inf, None)
+                continue
+            expected = difference.mean(), difference.std() / np.sqrt(8)
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-15)
+        assert row["lpips_change"] is None
+
+
+def test_a_change_is_known_better_than_the_two_means_that_it_is_between(summary):
+    enhanced, before = summary["enhanced", 0.5], summary["input", None]
+    apart = np.hypot(enhanced["psnr_error"], before["psnr_error"])
+    assert enhanced["psnr_change_error"] < apart / 2
+
+
+def test_at_alpha_one_nothing_has_changed(summary):
+    row = summary["enhanced", 1.0]
+    assert (row["psnr_change"], row["psnr_change_error"], row["ssim_change"]) == (0, 0, 0)
+
+
+def test_points_of_the_curve_have_changes_as_well(steps, photographs, tmp_path):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    run = steps(tmp_path, corpora, evaluate={"curve": {"start": 0, "stop": 1, "step": 0.5}})
+    rows = {(row["signal"], row["alpha"]): row for row in run.run()}
+    for alpha in (0.0, 0.5, 1.0):
+        for name in ("psnr_change", "psnr_change_error"):
+            assert rows["curve", alpha][name] == pytest.approx(rows["enhanced", alpha][name])
+
+
+def test_controls_that_are_asked_for_later_bring_the_changes(steps, photographs, tmp_path):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    (plain, *_) = steps(tmp_path, corpora, evaluate={"controls": False}).run()
+    assert (plain["psnr_change"], plain["psnr_change_error"]) == (None, None)
+    (paired, *_) = steps(tmp_path, corpora).run()
+    assert paired["psnr_change"] is not None
+    assert paired["psnr"] == plain["psnr"]
+
+
 def test_the_gelbrich_distance_is_that_of_merged_latent_patches(finished, summary):
     natural = read_operator(finished.workspace, "run", finished.operator)[1]["target"]
     folder = finished.workspace.store.local(f"features/run/{finished.operator}/alpha+0.50")

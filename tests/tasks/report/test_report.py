@@ -201,6 +201,8 @@ def test_the_run_file_has_in_numbers_what_the_page_shows(finished):
         "unit": "dB",
         "better": "more",
         "error": "psnr_error",
+        "change": "psnr_change",
+        "change_error": "psnr_change_error",
     }
     assert {tuple(sorted(row)) for row in run["results"]} == {tuple(sorted(run["results"][0]))}
     assert [ends["metric"] for ends in run["extremes"]["metrics"]] == ["psnr", "ssim"]
@@ -324,3 +326,24 @@ def test_features_are_timed_for_the_network_of_this_run_only(finished):
     expected = f"features/reference/squeezenet-{'a' * 12}"
     assert _feature_folder(finished.config, facts) == expected
     assert _feature_folder(finished.config, {}) is None
+
+
+def test_every_form_of_the_report_has_the_changes_against_the_input(finished):
+    page, text = read(finished, "report.html"), read(finished, "report.md")
+    (row, *_) = json.loads(read(finished, "run.json"))["results"]
+    change, error = row["psnr_change"], row["psnr_change_error"]
+    assert row["alpha"] == 0
+    assert "<h3>Change against the input</h3>" in page
+    assert re.search(rf"\n\| alpha 0 \| \{change:+.2f}\d* ± {error:.2f}\d* ", text)
+    assert re.search(rf"<td>\{change:+.2f}\d* <small>± {error:.2f}\d*</small>", page)
+    for form in (page, text):
+        assert "The value less that of the same image as it came" in form
+
+
+def test_without_controls_there_are_no_changes_and_it_is_said_why(reported, photographs):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    run = reported(corpora, evaluate={"controls": False})
+    for name in ("report.html", "report.md"):
+        text = read(run, name)
+        assert "Change against the input" not in text
+        assert "not known, as evaluate.controls is false." in text

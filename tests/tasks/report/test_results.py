@@ -8,9 +8,10 @@ from tasks.evaluate.summarise import NAMES, warnings_of
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.report.missing_metrics import gaps
 from tasks.report.results import (
+    changes_table,
+    changes_text,
     curve_in_words,
     curve_table,
-    results_markdown,
     results_table,
     results_text,
     results_units,
@@ -30,14 +31,14 @@ def column(table, title):
 
 
 def test_the_best_enhanced_value_of_a_column_is_marked_and_no_control():
-    text = results_markdown(
+    text = results_table(
         [
             row(alpha=0.0, psnr=20.0, gelbrich=0.5),
             row(alpha=1.0, psnr=25.0, gelbrich=2.0),
             row("input", None, psnr=30.0, gelbrich=float("inf")),
         ],
         NAMES,
-    )
+    ).markdown()
     assert text.splitlines() == [
         "|  | images | PSNR ↑ (dB) | Gelbrich ↓ |",
         "| --- | --- | --- | --- |",
@@ -74,7 +75,7 @@ def test_values_stand_with_their_errors_on_as_many_digits():
     (kernel,) = column(table, "KID ↓")
     assert (psnr.text, psnr.error) == ("20.00", "± 0.31")
     assert (kernel.text, kernel.error) == ("0.01234", "± 0.00100")
-    assert "| **20.00** ± 0.31 |" in results_markdown(rows, FID)
+    assert "| **20.00** ± 0.31 |" in results_table(rows, FID).markdown()
     assert results_text(rows, FID)[1] == [["alpha 0", "3", "20.00", "0.01234"]]
 
 
@@ -212,3 +213,45 @@ def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config)
     measured = [rows[0], *(point | {"frechet": 8.0} for point in rows[1:])]
     assert note not in " ".join(gaps(with_curve, measured, FID))
     assert gaps(with_curve, [row(psnr=20.0, gelbrich=1.0)], FID)[-1] == note
+
+
+# Changes against the input
+
+CHANGED = {
+    "psnr_change": -1.692,
+    "psnr_change_error": 0.051,
+    "lpips_change": -0.03812,
+    "lpips_change_error": 0.0021,
+}
+
+
+def test_changes_stand_with_sign_error_and_a_word():
+    rows = [
+        row(images=200, **CHANGED),
+        row(alpha=1.0, images=200, psnr_change=0.0, psnr_change_error=0.0),
+        row("input", None, images=200, psnr=27.0),
+        row("curve", 0.0, images=200, **CHANGED),
+    ]
+    assert changes_table(rows, FID).markdown().splitlines() == [
+        "|  | PSNR ↑ (dB) | LPIPS-alex ↓ |",
+        "| --- | --- | --- |",
+        "| alpha 0 | -1.69 ± 0.05 worse | -0.0381 ± 0.0021 better |",
+        "| alpha 1 | +0.00 ± 0.00 the same | – |",
+    ]
+    assert changes_text(rows, FID) == (
+        ["", "PSNR ↑ (dB)", "LPIPS-alex ↓"],
+        [["alpha 0", "-1.69 ± 0.05", "-0.0381 ± 0.0021"], ["alpha 1", "+0.00 ± 0.00", "–"]],
+    )
+
+
+def test_without_metrics_of_the_input_there_is_no_table_of_changes():
+    assert changes_table([row(psnr=20.0)], FID).lines == []
+
+
+def test_an_error_is_shown_however_small_it_is():
+    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=0.0041)]
+    assert str(changes_table(rows, FID).lines[0][1]) == "+0.038 ± 0.004 better"
+    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=1e-9)]
+    assert str(changes_table(rows, FID).lines[0][1]) == "+0.0384 ± 0.0000 better"
+    rows = [row(images=1, psnr_change=float("inf"))]
+    assert str(changes_table(rows, FID).lines[0][1]) == "+∞"

@@ -118,6 +118,8 @@ def test_a_metric_more_is_shown_in_the_results(added):
         "unit": "pixel",
         "better": "more",
         "error": "sharpness_error",
+        "change": "sharpness_change",
+        "change_error": "sharpness_change_error",
     }
 
 
