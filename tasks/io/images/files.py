@@ -3,7 +3,7 @@
 The rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
 palettes and CMYK become RGB (without colour management), 16-bit grey is rounded to 8
 bits, an alpha channel is dropped if it is opaque everywhere, and EXIF orientation is
-applied. Everything else is refused with a reason.
+applied. Everything else is refused with a reason; so is what is known to be damaged.
 """
 
 import io
@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tasks.io.errors import ImageRefused
+from tasks.io.images import jpeg, tags
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
 """Endings of the names of files that are offered as images, in small letters."""
@@ -35,7 +36,16 @@ LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
 _TRANSPARENT = "transparent; flatten it onto a background first"
-_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TRANSPOSED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +76,7 @@ def read_header(data: bytes, limits: Limits) -> Header:
     """
     with _opened(data, limits) as image:
         width, height = image.size
-        # Pillow gives the size of a TIFF as shown, that of the other formats as stored.
-        # Of a PNG its own getexif would inflate all pixels first.
-        exif = {} if image.format == "TIFF" else Image.Image.getexif(image)
-        if exif.get(_ORIENTATION) in _TRANSPOSED:
+        if _orientation(image) in _TRANSPOSED:
             width, height = height, width
         extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(str(image.format))
         return Header(extension or str(image.format).lower(), width, height)
@@ -82,8 +89,11 @@ def decode(data: bytes, limits: Limits) -> Pixels:
         ImageRefused: the rules of this module exclude the file, or it is damaged.
     """
     with _opened(data, limits) as image:
+        if image.format in ("JPEG", "MPO"):
+            jpeg.load(image, data)
         image.load()
-        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+        turn, shown = _TURNS.get(_orientation(image)), _rgb(image)
+        return np.asarray(shown if turn is None else shown.transpose(turn))
 
 
 def encode(pixels: Pixels, file_format: Format) -> bytes:
@@ -148,7 +158,7 @@ def fit_to(pixels: Pixels, resize: int | None, crop: int | None, limits: Limits)
 
 
 @contextmanager
-def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+def _opened(data: bytes, limits: Limits) -> Iterator[ImageFile.ImageFile]:
     """Open an image for the block, after all checks that need no decoding.
 
     Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
@@ -158,6 +168,8 @@ def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     if len(data) > limits.max_bytes:
         raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
     try:
+        if data.startswith(b"\xff\xd8\xff") and (complaint := jpeg.complaint(data)):
+            raise ImageRefused(complaint)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _require_acceptable(image, limits)
             yield image
@@ -197,6 +209,11 @@ def _has_second_frame(image: Image.Image) -> bool:
     except EOFError:
         return False
     return True
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how an image is still to be turned; Pillow turns a TIFF, and its size, itself."""
+    return 1 if image.format == "TIFF" else tags.orientation(image.info)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

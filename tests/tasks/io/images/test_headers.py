@@ -189,6 +189,7 @@ DECODED = {
         ),
         late=True,
     ),
+    "PNG with late text named as metadata": lambda: png(chunk(b"tEXt", b"xmp\0a"), late=True),
     "PNG turned behind its first frame": lambda: film(chunk(b"eXIf", exif()[6:])),
     "PNG turned by text": lambda: png(chunk(b"tEXt", b"exif\0" + exif())),
     "PNG with Exif that counts twice": lambda: png(
@@ -218,7 +219,6 @@ DECODED = {
 REFUSED = {
     "TIFF of two pages": lambda: pages("TIFF"),
     "TIFF that lies outside": lambda: b"II*\0\xff\xff\xff\xff" + bytes(99),
-    "PNG with late text named as metadata": lambda: png(chunk(b"tEXt", b"xmp\0a"), late=True),
     "JPEG with a marker that is reserved": lambda: jpeg(b"\xff\xc8\0\2"),
     "cut TIFF": lambda: file_of("TIFF", exif=exif())[:50],
     "cut JPEG": lambda: file_of("JPEG")[:100],
