@@ -7,13 +7,13 @@ from tasks.io.images.files import (
     EXTENSIONS,
     Format,
     Header,
-    Limits,
     Pixels,
     encode,
     extension_of,
     fit_to,
     read_header,
 )
+from tasks.io.images.opening import Limits
 
 __all__ = [
     "EXTENSIONS",

@@ -53,7 +53,7 @@ class Directory(NamedTuple):
     next_place: int
 
     @classmethod
-    def of(cls, data: bytes) -> "Directory | None":
+    def of(cls, data: bytes, most_entries: int = MOST_ENTRIES) -> "Directory | None":
         """Return the first directory; None if there are too many entries, or it is no TIFF.
 
         Raises:
@@ -65,7 +65,7 @@ class Directory(NamedTuple):
         offset, counter, head = ("Q", "Q", order + "HHQ") if is_big else ("L", "H", order + "HHL")
         (start,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
         (count,) = struct.unpack_from(order + counter, data, start)
-        if count > MOST_ENTRIES:
+        if count > most_entries:
             return None
         start += struct.calcsize(counter)
         room = struct.calcsize(order + offset)
@@ -94,6 +94,11 @@ class Directory(NamedTuple):
         return struct.unpack_from(
             f"{self.order}{entry.values}{_WHOLE_NUMBERS[entry.kind]}", self.data, entry.place
         )
+
+    def content(self, tag: int) -> bytes:
+        """Return the bytes of a tag's values; none where it is absent."""
+        places = [(entry.place, entry.size_bytes) for entry in self.entries if entry.tag == tag]
+        return b"".join(self.data[place : place + size] for place, size in places)
 
     def number(self, tag: int, default: int) -> int:
         """Return the first number of a tag, or what is taken where it is absent."""

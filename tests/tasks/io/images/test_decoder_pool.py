@@ -259,7 +259,7 @@ from pathlib import Path
 
 import psutil
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.files import Limits
+from tasks.io.images.opening import Limits
 
 data = Path(sys.argv[1]).read_bytes()
 limits = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

@@ -14,7 +14,7 @@ from contextlib import closing
 from PIL import Image, ImageFile
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images.jpeg_scans import Scan, frame_of, have_all_coefficients, scans_of
+from tasks.io.images.formats.jpeg_scans import Scan, frame_of, have_all_coefficients, scans_of
 
 _AHEAD = bytes(8)
 """What libjpeg may look at behind the bits that it needs: the 64 that its buffer holds."""
@@ -44,8 +44,8 @@ def complaint(data: bytes) -> str | None:
     )
 
 
-def load(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decode the pixels of an opened JPEG, as ``image.load()`` does, and find its damage.
+def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """Return an opened JPEG with its pixels decoded, as ``image.load()`` does, and none missing.
 
     Raises:
         ImageRefused: pixels are missing, or there are data for more than the frame's.
@@ -63,6 +63,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
             raise ImageRefused(_SCANS)
         decoder.take(_END)
     image.tile = []
+    return image
 
 
 def _require_whole(scan: Scan) -> None:
