@@ -1,9 +1,10 @@
 """Image files: which are accepted, their pixels, and new files. All input is untrusted.
 
 The rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
-palettes and CMYK become RGB (without colour management), 16-bit grey is rounded to 8
-bits, an alpha channel is dropped if it is opaque everywhere, and EXIF orientation is
-applied. Everything else is refused with a reason; so is what is known to be damaged.
+palettes and CMYK become RGB (without colour management), samples of 16 bits are rounded
+to 8, an alpha channel is dropped if it is opaque everywhere, and the orientation of Exif is
+applied. Everything else is refused with a reason, and so is an image that can be told to be
+damaged.
 """
 
 import io
@@ -17,7 +18,7 @@ from PIL import Image, ImageFile
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import tags
-from tasks.io.images.formats import jpeg, png, tiff
+from tasks.io.images.formats import bmp, jpeg, png, tiff
 from tasks.io.images.opening import Limits, opened
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
@@ -37,9 +38,9 @@ _LOADERS: dict[str, Callable[[ImageFile.ImageFile, bytes], Image.Image]] = {
     "PNG": png.load,
     "TIFF": tiff.load,
     "WEBP": lambda image, _: image,
-    "BMP": lambda image, _: image,
+    "BMP": bmp.load,
 }
-"""What decodes the pixels by Pillow's names of formats; ``_rgb`` decodes those of the others."""
+"""What decodes the pixels, by Pillow's names of formats; a WebP's are decoded when looked at."""
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"})
 _TURNS = {

@@ -63,7 +63,11 @@ def opened(data: bytes, limits: Limits) -> Iterator[ImageFile.ImageFile]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
     except Exception as error:
-        raise ImageRefused(f"damaged: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if reason.startswith("Unsupported"):
+            reason = f"of a kind that is not read ({reason}); save it as PNG"
+            raise ImageRefused(reason) from error
+        raise ImageRefused(f"damaged: {reason}") from error
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
