@@ -7,7 +7,6 @@ from tasks.io.images.files import (
     EXTENSIONS,
     Format,
     Header,
-    Limits,
     Pixels,
     ResizeFilter,
     encode,
@@ -15,6 +14,7 @@ from tasks.io.images.files import (
     fit_to,
     read_header,
 )
+from tasks.io.images.opening import Limits
 
 __all__ = [
     "EXTENSIONS",

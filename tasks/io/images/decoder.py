@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images.files import Limits, decode
+from tasks.io.images.files import decode
+from tasks.io.images.opening import Limits
 
 REQUEST = struct.Struct("<QQQ")
 """Before an image file: max_pixels, max_bytes, and the file's size in bytes."""

@@ -19,7 +19,8 @@ from queue import LifoQueue
 from tasks.io.errors import ImageRefused
 from tasks.io.images import files
 from tasks.io.images.decoder_process import TIME_LIMIT_S, DecoderKilled, DecoderLost, DecoderProcess
-from tasks.io.images.files import Limits, Pixels
+from tasks.io.images.files import Pixels
+from tasks.io.images.opening import Limits
 from tasks.io.machine.resources import cores
 
 COMMAND = (sys.executable, "-P", "-m", "tasks.io.images.decoder")

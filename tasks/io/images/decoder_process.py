@@ -19,7 +19,8 @@ import numpy as np
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.decoder import ANSWER, LONGEST_REASON, OUT_OF_MEMORY, READY, REQUEST
-from tasks.io.images.files import Limits, Pixels
+from tasks.io.images.files import Pixels
+from tasks.io.images.opening import Limits
 
 TIME_LIMIT_S = 60.0
 """Seconds for one image, of which the largest that default limits accept takes a few; and for

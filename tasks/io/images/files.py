@@ -1,28 +1,28 @@
 """Image files: which are accepted, their pixels, and new files. All input is untrusted.
 
 The rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
-palettes and CMYK become RGB (without colour management), 16-bit grey is rounded to 8
-bits, an alpha channel is dropped if it is opaque everywhere, and EXIF orientation is
-applied. Everything else is refused with a reason.
+palettes and CMYK become RGB (without colour management), samples of 16 bits are rounded
+to 8, an alpha channel is dropped if it is opaque everywhere, and the orientation of Exif is
+applied. Everything else is refused with a reason, and so is an image that can be told to be
+damaged.
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from tasks.io.errors import ImageRefused
+from tasks.io.images import tags
+from tasks.io.images.formats import bmp, jpeg, png, tiff
+from tasks.io.images.opening import Limits, opened
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
 """Endings of the names of files that are offered as images, in small letters."""
-
-SHORTEST_SIDE = 8
-"""Smaller images are refused: a latent pixel of the usual codecs is 8 pixels wide."""
 
 Pixels = NDArray[np.uint8]
 """Pixels of an RGB image: (h, w, 3), 8 bits."""
@@ -42,18 +42,27 @@ _RESAMPLING: dict[ResizeFilter, Image.Resampling] = {
 LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_500}
 """Pixels of a side that the formats, and the libraries that write them, can hold."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-_ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
-_TRANSPARENT = "transparent; flatten it onto a background first"
-_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
+_LOADERS: dict[str, Callable[[ImageFile.ImageFile, bytes], Image.Image]] = {
+    "JPEG": jpeg.load,
+    "MPO": jpeg.load,
+    "PNG": png.load,
+    "TIFF": tiff.load,
+    "WEBP": lambda image, _: image,
+    "BMP": bmp.load,
+}
+"""What decodes the pixels, by Pillow's names of formats; a WebP's are decoded when looked at."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The largest image that is accepted: its width times height, and its file."""
-
-    max_pixels: int
-    max_bytes: int
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"})
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TRANSPOSED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +83,9 @@ def read_header(data: bytes, limits: Limits) -> Header:
     Raises:
         ImageRefused: the rules of this module exclude the file.
     """
-    with _opened(data, limits) as image:
+    with opened(data, limits) as image:
         width, height = image.size
-        # Pillow gives the size of a TIFF as shown, that of the other formats as stored.
-        # Of a PNG its own getexif would inflate all pixels first.
-        exif = {} if image.format == "TIFF" else Image.Image.getexif(image)
-        if exif.get(_ORIENTATION) in _TRANSPOSED:
+        if _orientation(image) in _TRANSPOSED:
             width, height = height, width
         extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(str(image.format))
         return Header(extension or str(image.format).lower(), width, height)
@@ -91,9 +97,10 @@ def decode(data: bytes, limits: Limits) -> Pixels:
     Raises:
         ImageRefused: the rules of this module exclude the file, or it is damaged.
     """
-    with _opened(data, limits) as image:
-        image.load()
-        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    with opened(data, limits) as image:
+        shown = _rgb(_LOADERS[str(image.format)](image, data))
+        turn = _TURNS.get(_orientation(image))
+        return np.asarray(shown if turn is None else shown.transpose(turn))
 
 
 def encode(pixels: Pixels, file_format: Format) -> bytes:
@@ -165,73 +172,17 @@ def fit_to(
     return np.asarray(image)
 
 
-@contextmanager
-def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
-    """Open an image for the block, after all checks that need no decoding.
-
-    Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
-    """
-    if not data:
-        raise ImageRefused("empty file")
-    if len(data) > limits.max_bytes:
-        raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _require_acceptable(image, limits)
-            yield image
-    except ImageRefused:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
-    except Exception as error:
-        raise ImageRefused(f"damaged: {_first_line(error)}") from error
-
-
-def _require_acceptable(image: Image.Image, limits: Limits) -> None:
-    """Raise ImageRefused if the header tells a size or a number of frames that is excluded."""
-    if image.width * image.height > limits.max_pixels:
-        raise ImageRefused(
-            f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
-        )
-    if min(image.size) < SHORTEST_SIDE:
-        raise ImageRefused(
-            f"too small: {image.width}×{image.height}, at least {SHORTEST_SIDE} pixels a side"
-        )
-    if image.format not in _ONE_FRAME_OF_MANY and _has_second_frame(image):
-        raise ImageRefused("animated or of several pages")
-
-
-def _has_second_frame(image: Image.Image) -> bool:
-    """Whether an image has a second frame or page.
-
-    A TIFF is not asked for their number: Pillow takes time in its square to count them.
-    """
-    if image.format != "TIFF":
-        return getattr(image, "n_frames", 1) > 1
-    try:
-        image.seek(1)
-    except EOFError:
-        return False
-    return True
+def _orientation(image: Image.Image) -> int:
+    """Return how an image is still to be turned; Pillow turns a TIFF, and its size, itself."""
+    return 1 if image.format == "TIFF" else tags.orientation(image.info)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Return an image with three channels of 8 bits, by the rules of this module."""
-    if image.mode in ("I", "F"):
-        raise ImageRefused("32-bit samples, whose range is unknown")
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        if (wide == image.info.get("transparency")).any():  # Pillow converts no alpha of 16 bits
-            raise ImageRefused(_TRANSPARENT)
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    if image.mode not in _MODES:
+        raise ImageRefused(f"pixels of the kind {image.mode} are not read; save them as RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if np.asarray(image.getchannel("A")).min() < 255:
-            raise ImageRefused(_TRANSPARENT)
+            raise ImageRefused("transparent; flatten it onto a background first")
     return image.convert("RGB")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

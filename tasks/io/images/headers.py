@@ -9,8 +9,9 @@ other file is not parsed here: the image is decoded at once, in a child process 
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+
+from tasks.io.images.tags import BLOBS, MOST_ENTRIES, Directory, directory_of_exif
 
 MOST_CHUNKS = 1 << 17
 """Chunks of a PNG; writers cut pixels into pieces of 8 kB or more."""
@@ -18,9 +19,9 @@ MOST_CHUNKS = 1 << 17
 MOST_EARLY_CHUNKS = 100
 """Chunks before the pixels of a PNG. Pillow unpacks profiles and text, each to 1 MiB at most."""
 
-MOST_PIECES = 1000
-"""Segments of a JPEG, chunks of a WebP, or entries of a TIFF's directory. A colour profile or
-a depth map is cut into some hundred at most."""
+MOST_PIECES = MOST_ENTRIES
+"""Segments of a JPEG, or chunks of a WebP, beside entries of a TIFF's directory. A colour profile
+or a depth map is cut into some hundred at most."""
 
 MOST_PARSED_BYTES = 1 << 20
 """Bytes of Exif, or of what else Pillow parses in a JPEG: Photoshop's resources and tables."""
@@ -43,15 +44,9 @@ _TEXT_AS_METADATA = (*_TEXT_AS_EXIF, b"xmp", b"XML:com.adobe.xmp")
 """Keywords of a PNG's text in which Pillow finds an orientation; other text may stand behind
 the pixels, where ImageMagick puts dates."""
 
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
-"""Bytes of a value by its TIFF type; Pillow leaves entries of other types out."""
-
-_BLOBS = frozenset({1, 2, 7})
-"""TIFF types whose values Pillow keeps together, as bytes or text. It does so for tags from XMP
-on; the values of lower tags, which describe the image, it goes over one by one."""
-
 _XMP = 700
+"""Of tags from this one on Pillow keeps bytes and text together; the values of lower tags, which
+describe the image, it goes over one by one."""
 
 
 def is_plain(data: bytes) -> bool:
@@ -146,11 +141,12 @@ def _is_plain_webp(data: bytes) -> bool:
 
 def _is_plain_tiff(data: bytes) -> bool:
     """Whether a TIFF has one page with few entries, and no orientation in its XMP."""
-    if (directory := _Directory.of(data)) is None:
+    directory = Directory.of(data)
+    if directory is None or directory.is_big:
         return False
     return (
         directory.next_place == 0
-        and directory.is_light(len(data))
+        and _is_light(directory, len(data))
         and not any(
             data.find(b"tiff:Orientation", entry.place, entry.place + entry.size_bytes) >= 0
             for entry in directory.entries
@@ -163,54 +159,18 @@ def _is_plain_exif(data: bytes) -> bool:
     """Whether Exif, with its prefix or without, is cheap to parse: its first directory is small."""
     if len(data) > MOST_PARSED_BYTES:
         return False
-    data = data.removeprefix(_EXIF).removeprefix(_EXIF)
-    directory = _Directory.of(data)
-    return directory is not None and directory.is_light(len(data))
+    directory = directory_of_exif(data)
+    return (
+        directory is not None and not directory.is_big and _is_light(directory, len(directory.data))
+    )
 
 
-class _Entry(NamedTuple):
-    """An entry of a TIFF's directory; its values stand at ``place`` unless they are short."""
-
-    tag: int
-    kind: int
-    values: int
-    place: int
-
-    @property
-    def size_bytes(self) -> int:
-        return _UNITS.get(self.kind, 0) * self.values
-
-
-class _Directory(NamedTuple):
-    """The first directory of a TIFF, and the offset of the next one, zero if there is none."""
-
-    entries: Sequence[_Entry]
-    next_place: int
-
-    @classmethod
-    def of(cls, data: bytes) -> "_Directory | None":
-        """Return the first directory; None if there are too many entries, or it is no TIFF.
-
-        Raises:
-            struct.error: the directory lies outside of the data.
-        """
-        if (order := _ORDERS.get(data[:4])) is None:
-            return None
-        (place,) = struct.unpack_from(order + "L", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, place)
-        if count > MOST_PIECES:
-            return None
-        start, end = place + 2, place + 2 + 12 * count
-        (next_place,) = struct.unpack_from(order + "L", data, end)
-        found = struct.iter_unpack(order + "HHLL", data[start:end])
-        return cls([_Entry(*entry) for entry in found], next_place)
-
-    def is_light(self, size_bytes: int) -> bool:
-        """Whether all values together fit into so many bytes, and no entry has many of them."""
-        return sum(entry.size_bytes for entry in self.entries) <= size_bytes and all(
-            entry.values <= MOST_VALUES or (entry.kind in _BLOBS and entry.tag >= _XMP)
-            for entry in self.entries
-        )
+def _is_light(directory: Directory, size_bytes: int) -> bool:
+    """Whether all values together fit into so many bytes, and no entry has many of them."""
+    return sum(entry.size_bytes for entry in directory.entries) <= size_bytes and all(
+        entry.values <= MOST_VALUES or (entry.kind in BLOBS and entry.tag >= _XMP)
+        for entry in directory.entries
+    )
 
 
 _FORMATS: tuple[tuple[bytes, str, Callable[[bytes], bool]], ...] = (

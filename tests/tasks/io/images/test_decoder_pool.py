@@ -3,9 +3,11 @@
 import io
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -210,12 +212,28 @@ def test_a_file_that_asks_for_more_memory_than_its_pixels_need_is_refused(make_p
     )
 
 
-@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def wide_png(side):
+    """A PNG of four channels of 16 bits, white and opaque."""
+
+    def chunk(kind, content):
+        size, checksum = struct.pack(">I", len(content)), zlib.crc32(kind + content)
+        return size + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
+    pixels = zlib.compress((b"\0" + b"\xff" * 8 * side) * side, 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*part) for part in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16", "RGBA;16"])
 def test_the_largest_image_of_the_limits_has_memory_enough(mode):
     side = 4096
     out = io.BytesIO()
     if mode == "RGB":
         Image.new(mode, (side, side)).save(out, "WEBP", lossless=True, quality=0, method=0)
+    elif mode == "RGBA;16":
+        out.write(wide_png(side))
     else:
         Image.fromarray(np.zeros((side, side), np.uint16)).save(out, "PNG")
     limits = Limits(max_pixels=side * side, max_bytes=len(out.getvalue()))
@@ -259,7 +277,7 @@ from pathlib import Path
 
 import psutil
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.files import Limits
+from tasks.io.images.opening import Limits
 
 data = Path(sys.argv[1]).read_bytes()
 limits = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

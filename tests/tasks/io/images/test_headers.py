@@ -189,6 +189,7 @@ DECODED = {
         ),
         late=True,
     ),
+    "PNG with late text named as metadata": lambda: png(chunk(b"tEXt", b"xmp\0a"), late=True),
     "PNG turned behind its first frame": lambda: film(chunk(b"eXIf", exif()[6:])),
     "PNG turned by text": lambda: png(chunk(b"tEXt", b"exif\0" + exif())),
     "PNG with Exif that counts twice": lambda: png(
@@ -202,14 +203,10 @@ DECODED = {
     "TIFF whose XMP turns it": lambda: file_of("TIFF", tiffinfo={700: XMP}),
     "TIFF whose pages go in a circle": lambda: circular(file_of("TIFF")),
     "TIFF of 64 bits": lambda: file_of("TIFF", big_tiff=True),
-    "TIFF of very many strips": lambda: tiff(
-        (273, 4, MOST_VALUES + 1, 74), tail=struct.pack("<L", 8) * (MOST_VALUES + 1)
-    ),
     "TIFF whose tags share a blob": lambda: tiff(
         *[(tag, 7, 1000, 8) for tag in range(65_000, 65_020)], tail=bytes(2000)
     ),
     "TIFF of very many entries": lambda: tiff(*[(tag, 3, 1, 0) for tag in range(40_000, 41_001)]),
-    "TIFF whose strips are bytes": lambda: tiff((273, 1, MOST_VALUES + 1, 8), tail=bytes(99_999)),
     "TIFF of many small numbers": lambda: tiff((65_000, 6, MOST_VALUES + 1, 8), tail=bytes(99_999)),
     "JPEG with nonsense for Exif": lambda: jpeg(segment(0xE1, b"Exif\0\0nonsense")),
 }
@@ -217,8 +214,11 @@ DECODED = {
 
 REFUSED = {
     "TIFF of two pages": lambda: pages("TIFF"),
+    "TIFF of very many strips": lambda: tiff(
+        (273, 4, MOST_VALUES + 1, 74), tail=struct.pack("<L", 8) * (MOST_VALUES + 1)
+    ),
+    "TIFF whose strips are bytes": lambda: tiff((273, 1, MOST_VALUES + 1, 8), tail=bytes(99_999)),
     "TIFF that lies outside": lambda: b"II*\0\xff\xff\xff\xff" + bytes(99),
-    "PNG with late text named as metadata": lambda: png(chunk(b"tEXt", b"xmp\0a"), late=True),
     "JPEG with a marker that is reserved": lambda: jpeg(b"\xff\xc8\0\2"),
     "cut TIFF": lambda: file_of("TIFF", exif=exif())[:50],
     "cut JPEG": lambda: file_of("JPEG")[:100],

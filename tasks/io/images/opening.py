@@ -1,0 +1,128 @@
+"""Image files opened: what begins like an image, and is not excluded by its header."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from tasks.io.errors import ImageRefused
+from tasks.io.images.formats import jpeg, png, tiff_layout
+
+SHORTEST_SIDE = 8
+"""Smaller images are refused: a latent pixel of the usual codecs is 8 pixels wide."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_SIGNATURES = (
+    ("JPEG", b"\xff\xd8\xff", b""),
+    ("PNG", png.SIGNATURE, b""),
+    ("WEBP", b"RIFF", b"WEBP"),
+    ("TIFF", b"II*\0", b""),
+    ("TIFF", b"MM\0*", b""),
+)
+"""How the formats begin; a BMP's two letters begin many texts too."""
+
+_COMPLAINTS = (
+    (b"\xff\xd8\xff", jpeg.complaint),
+    (b"II", tiff_layout.complaint),
+    (b"MM", tiff_layout.complaint),
+)
+"""What tells from the first bytes of a file why it is of a kind that Pillow misreads."""
+
+_ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The largest image that is accepted: its width times height, and its file."""
+
+    max_pixels: int
+    max_bytes: int
+
+
+@contextmanager
+def opened(data: bytes, limits: Limits) -> Iterator[ImageFile.ImageFile]:
+    """Open an image with Pillow for the block, after all checks that need no decoding.
+
+    Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
+    """
+    if not data:
+        raise ImageRefused("empty file")
+    if len(data) > limits.max_bytes:
+        raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
+    try:
+        _require_known_kind(data)
+        with _open(png.without_bad_text(data)) as image:
+            _require_acceptable(image, limits)
+            yield image
+    except ImageRefused:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
+    except Exception as error:
+        reason = _first_line(error)
+        if reason.startswith("Unsupported"):
+            reason = f"of a kind that is not read ({reason}); save it as PNG"
+            raise ImageRefused(reason) from error
+        raise ImageRefused(f"damaged: {reason}") from error
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Open an image with Pillow.
+
+    Raises:
+        UnidentifiedImageError: the file does not begin as one of the formats does.
+        Exception: of a file that does, Pillow cannot read the header.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError:
+        for name, signature, further in _SIGNATURES:
+            if data.startswith(signature) and further in data[:12]:
+                Image.OPEN[name][0](io.BytesIO(data), "")  # raises what Pillow has kept to itself
+        raise
+    if not isinstance(image, ImageFile.ImageFile):
+        raise TypeError(f"an opened image must be an ImageFile, got {type(image)}")
+    return image
+
+
+def _require_known_kind(data: bytes) -> None:
+    """Raise ImageRefused if a file is of a kind that Pillow misreads, or does not know."""
+    for signature, complaint in _COMPLAINTS:
+        if data.startswith(signature) and (reason := complaint(data)):
+            raise ImageRefused(reason)
+
+
+def _require_acceptable(image: Image.Image, limits: Limits) -> None:
+    """Raise ImageRefused if the header tells a size or a number of frames that is excluded."""
+    if image.width * image.height > limits.max_pixels:
+        raise ImageRefused(
+            f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
+        )
+    if min(image.size) < SHORTEST_SIDE:
+        raise ImageRefused(
+            f"too small: {image.width}×{image.height}, at least {SHORTEST_SIDE} pixels a side"
+        )
+    if image.format not in _ONE_FRAME_OF_MANY and _has_second_frame(image):
+        raise ImageRefused("animated or of several pages")
+
+
+def _has_second_frame(image: Image.Image) -> bool:
+    """Whether an image has a second frame or page.
+
+    A TIFF is not asked for their number: Pillow takes time in its square to count them.
+    """
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

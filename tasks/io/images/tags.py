@@ -1,0 +1,133 @@
+"""The directory of tags that a TIFF is described by, and Exif too; and how an image is turned.
+
+Read straight from the bytes, tag by tag, and so without what Pillow does on the way: unpacking
+all tags, odd ones too, to one of which it may object.
+"""
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+MOST_ENTRIES = 1000
+"""Entries of a directory; cameras write some dozen."""
+
+BLOBS = frozenset({1, 2, 7})
+"""TIFF types whose values are bytes or text."""
+
+ORIENTATION = 0x0112
+
+_EXIF = b"Exif\0\0"
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
+_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+"""Bytes of a value by its TIFF type; entries of other types are left out by all readers."""
+
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 16: "Q"}
+_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+
+class Entry(NamedTuple):
+    """An entry of a directory, whose values, so many of a kind, stand at a place of the data."""
+
+    tag: int
+    kind: int
+    values: int
+    place: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all values; zero for a type that does not exist."""
+        return _UNITS.get(self.kind, 0) * self.values
+
+
+class Directory(NamedTuple):
+    """The first directory of a TIFF, and the offset of the next one, zero if there is none."""
+
+    data: bytes
+    order: str
+    is_big: bool
+    """Whether it is a BigTIFF, with offsets of 64 bits."""
+
+    entries: Sequence[Entry]
+    next_place: int
+
+    @classmethod
+    def of(cls, data: bytes, most_entries: int = MOST_ENTRIES) -> "Directory | None":
+        """Return the first directory; None if there are too many entries, or it is no TIFF.
+
+        Raises:
+            struct.error: the directory lies outside of the data.
+        """
+        if (order := _ORDERS.get(data[:4])) is None:
+            return None
+        is_big = b"+" in data[:4]
+        offset, counter, head = ("Q", "Q", order + "HHQ") if is_big else ("L", "H", order + "HHL")
+        (start,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
+        (count,) = struct.unpack_from(order + counter, data, start)
+        if count > most_entries:
+            return None
+        start += struct.calcsize(counter)
+        room = struct.calcsize(order + offset)
+        size = struct.calcsize(head) + room
+        entries = []
+        for place in range(start, start + count * size, size):
+            tag, kind, values = struct.unpack_from(head, data, place)
+            entry = Entry(tag, kind, values, place + size - room)
+            if entry.size_bytes > room:
+                entry = entry._replace(
+                    place=struct.unpack_from(order + offset, data, entry.place)[0]
+                )
+            entries.append(entry)
+        (next_place,) = struct.unpack_from(order + offset, data, start + count * size)
+        return cls(data, order, is_big, entries, next_place)
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """Return the whole numbers of a tag; none where it is absent, or of another type.
+
+        Raises:
+            struct.error: they lie outside of the data.
+        """
+        entry = next((entry for entry in self.entries if entry.tag == tag), None)
+        if entry is None or entry.kind not in _WHOLE_NUMBERS:
+            return ()
+        return struct.unpack_from(
+            f"{self.order}{entry.values}{_WHOLE_NUMBERS[entry.kind]}", self.data, entry.place
+        )
+
+    def content(self, tag: int) -> bytes:
+        """Return the bytes of a tag's values; none where it is absent."""
+        places = [(entry.place, entry.size_bytes) for entry in self.entries if entry.tag == tag]
+        return b"".join(self.data[place : place + size] for place, size in places)
+
+    def number(self, tag: int, default: int) -> int:
+        """Return the first number of a tag, or what is taken where it is absent."""
+        return next(iter(self.numbers(tag)), default)
+
+
+def directory_of_exif(exif: bytes) -> Directory | None:
+    """Return the first directory of Exif, with its prefix or without; None if it is none."""
+    return Directory.of(exif.removeprefix(_EXIF).removeprefix(_EXIF))
+
+
+def orientation(info: Mapping[Any, Any]) -> int:
+    """Return Exif's orientation of an image, 1 to 8, 1 where it is shown as it is stored.
+
+    Args:
+        info: the metadata that Pillow found: Exif, or a PNG's text with Exif in it, or XMP.
+    """
+    exif = info.get("exif") or _exif_in_text(str(info.get("Raw profile type exif", "")))
+    with suppress(struct.error):
+        directory = directory_of_exif(exif)
+        if directory is not None and (found := directory.numbers(ORIENTATION)):
+            return found[0] if 1 <= found[0] <= 8 else 1
+    xmp = info.get("XML:com.adobe.xmp") or info.get("xmp") or b""
+    match = _XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
+    return int(match[1]) if match else 1
+
+
+def _exif_in_text(text: str) -> bytes:
+    """Return the Exif that ImageMagick writes as text: three lines, and hexadecimal digits."""
+    with suppress(ValueError):
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    return b""
