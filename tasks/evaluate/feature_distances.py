@@ -5,6 +5,7 @@ from typing import Any
 from dot_kernels.metrics import (
     ClassSums,
     FeatureStatistics,
+    extrapolated_frechet_distance,
     frechet_distance,
     inception_score,
     kernel_distance,
@@ -23,15 +24,16 @@ def distances_between(images: FeatureStatistics, reference: FeatureStatistics) -
     row: dict[str, Any] = {
         "frechet": frechet.value,
         "frechet_error": frechet.error,
-        "frechet_extrapolated": frechet.extrapolated,
+        "frechet_extrapolated": extrapolated_frechet_distance(images, reference),
     }
     size = kernel_subset_size(len(images.features), len(reference.features))
     if kernel := kernel_distance(images.features, reference.features, subset_size=size):
         row |= {"kernel": kernel.value, "kernel_spread": kernel.error, "subset_size": size}
         if (bias := pairing_bias(images, reference)) is not None:
             row["kernel_corrected"] = kernel.value - bias
-    if shares := precision_recall(images.features, reference.features):
-        row |= {"precision": shares[0], "recall": shares[1]}
+    if shares := precision_recall(images, reference):
+        row |= {"precision": shares.precision.value, "precision_error": shares.precision.error}
+        row |= {"recall": shares.recall.value, "recall_error": shares.recall.error}
     return row
 
 
