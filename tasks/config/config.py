@@ -65,8 +65,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _there_is_something_to_compare_with(self) -> "Config":
-        if self.evaluate.against == "reference" and self.corpora.reference is None:
+        if "reference" in self._compared and self.corpora.reference is None:
             raise ValueError("evaluate.against is reference, so corpora.reference must be given")
+        if len(set(self.against_names)) < len(self.against_names):
+            raise ValueError(
+                "evaluate.against must list different images, got "
+                f"{' and '.join(self._compared)}, which are data set {self.against_name}; give "
+                "corpora.natural, or name one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -114,10 +120,20 @@ class Config(Section):
         return (corpus.name if corpus else None) or self.name
 
     @property
+    def _compared(self) -> tuple[str, ...]:
+        """The corpora with which enhanced images are compared, by their places in ``corpora``."""
+        return self.evaluate.against or ("reference" if self.reference_name else "natural",)
+
+    @property
+    def against_names(self) -> tuple[str, ...]:
+        """The names of the data sets whose features the enhanced images' are compared with."""
+        reference = self.reference_name or ""
+        return tuple(reference if c == "reference" else self.natural_name for c in self._compared)
+
+    @property
     def against_name(self) -> str:
-        """The name of the data set whose features the enhanced images' are compared with."""
-        wanted = self.evaluate.against or ("reference" if self.reference_name else "natural")
-        return (self.reference_name or "") if wanted == "reference" else self.natural_name
+        """The first of these; the curve is compared with no other."""
+        return self.against_names[0]
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:

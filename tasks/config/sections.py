@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     FiniteFloat,
     field_validator,
@@ -183,6 +184,15 @@ class Curve(Section):
         return self
 
 
+Compared = Literal["reference", "natural"]
+"""A corpus that the enhanced images can be compared with."""
+
+
+def _listed(value: object) -> object:
+    """One corpus as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Evaluate(Section):
     """What is measured; mean squared error, PSNR, SSIM and LPIPS need ``corpora.reference``."""
 
@@ -192,9 +202,12 @@ class Evaluate(Section):
     features: Network | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
-    against: Literal["reference", "natural"] | None = None
-    """Images with whose features the enhanced ones' are compared; null for the reference where
-    there is one, else natural. Has no effect where ``features`` is null."""
+    against: (
+        Annotated[tuple[Compared, ...], Field(min_length=1), BeforeValidator(_listed)] | None
+    ) = None
+    """Images with whose features the enhanced ones' are compared: reference, natural, or a list
+    of both, whose second is in columns of its own; null for the reference where there is one,
+    else natural. Has no effect where ``features`` is null."""
     sample: Annotated[int, Field(ge=100, le=50_000)] = 5000
     """Images that KID, precision and recall use, at most, chosen by a hash of their keys; has no
     effect where ``features`` is null."""

@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tasks.evaluate.feature_distances import compared_in_words
 from tasks.io.artifacts.metric_registry import (
+    SECOND,
     Metric,
     metrics_to_choose_by,
     perceptual_distances,
@@ -94,6 +96,8 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         "Means over the images that have the metric; ± is the standard error of one row. All rows "
         "share the same images, so differences between alphas are known better than ± suggests."
     ]
+    if "frechet" in present and "compared_with" in facts:
+        sentences.append(compared_in_words(facts))
     if present & {"kernel_spread", "inception_score_spread"}:
         sentences.append(
             "For kernel distance and Inception Score ± is the spread over subsets or splits."
@@ -171,13 +175,15 @@ def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]
 
 def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
     """Whether a best value of a metric may be marked: not where too few images distort it."""
-    if metric.column == "frechet_extrapolated":
+    column = metric.column.removesuffix(SECOND)
+    end = metric.column.removeprefix(column)
+    if column == "frechet_extrapolated":
         counts = [row["featured"] for row in rivals if row.get("featured")]
         counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
         return min(counts, default=0) >= int(facts.get("dimension", 0))
-    if metric.column == "kernel":
-        known = [row["kernel"] for row in rivals if row.get("kernel") is not None]
-        return not has_values(rivals, "kernel_corrected") and min(known, default=0) >= 0
+    if column == "kernel":
+        known = [value for row in rivals if (value := row.get(metric.column)) is not None]
+        return not has_values(rivals, f"kernel_corrected{end}") and min(known, default=0) >= 0
     return True
 
 
@@ -205,7 +211,8 @@ def _metric(column: str) -> Metric:
 def _title(metric: Metric, facts: Mapping[str, str]) -> str:
     """A metric's title, the sign of the limit behind the name and before what is in brackets."""
     name, bracket, rest = facts["frechet_name"].partition(" (")
-    return metric.title.format_map({**facts, "frechet_limit": f"{name}∞{bracket}{rest}"})
+    names = {"second_compared_with": "a second data set", **facts}
+    return metric.title.format_map({**names, "frechet_limit": f"{name}∞{bracket}{rest}"})
 
 
 def has_values(rows: Iterable[Row], name: str) -> bool:
