@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from dot_kernels import GaussianMoments, gelbrich_distance
 from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
-from tasks.enhance.features import LATENT_PATCHES
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.feature_distances import (
     distances_between,
@@ -21,12 +19,11 @@ from tasks.evaluate.feature_distances import (
     inception_scores,
 )
 from tasks.evaluate.means import means_of
+from tasks.evaluate.patch_distance import distance_of_patches
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metric_registry import versions_of
-from tasks.io.artifacts.moments import read_moments
-from tasks.io.machine.threads import side_by_side
 from tasks.io.networks.extractors import extractor_identity, feature_folder
 from tasks.io.workspace import (
     CURVE,
@@ -143,7 +140,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
                 "signal": point.name,
                 "alpha": point.alpha,
                 **means[point.alpha],
-                "gelbrich": _gelbrich(_paths(job, point, files), natural, workspace),
+                **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
                 **_features(_paths(job, point, files), job, workspace),
             }
             for point in job.points
@@ -194,17 +191,6 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
             for ending in ("parquet", "classes.safetensors", "safetensors")
         )
     )
-
-
-def _gelbrich(paths: _Paths, natural: GaussianMoments, workspace: Workspace) -> float | None:
-    """The squared Gelbrich distance of a signal's latent patches to the natural ones.
-
-    None where the moments of its patches were not kept.
-    """
-    total = GaussianMoments.zero(natural.dimension)
-    for parts in side_by_side(partial(read_moments, workspace.store), paths.latents):
-        total = total + parts[LATENT_PATCHES]
-    return gelbrich_distance(total, natural) if total.count > 1 else None
 
 
 def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str, Any]:

@@ -142,6 +142,26 @@ def test_error_of_a_distance_is_its_spread_over_independent_draws(kind, ratio):
     assert 1 / 1.4 < told_over_true(kind, int(ratio * 16), 16, 500) < 1.4
 
 
+def test_error_of_patches_is_that_of_images_whose_patches_depend_on_each_other():
+    """The other side is given: a group that holds all of it, so that none moves it."""
+    rng, images, patches, d = np.random.default_rng(4), 40, 25, 5
+    natural = GaussianMoments.of(torch.from_numpy(rng.standard_normal((900, d))))
+    others = [natural, *[GaussianMoments.zero(d)] * 9]
+    fixed = np.linalg.cholesky(natural.covariance().numpy())
+    told, found = [], []
+    for _ in range(200):
+        level, contrast = rng.standard_normal((images, 1, d)), rng.gamma(4, 0.12, (images, 1, 1))
+        x = 0.5 * level + contrast * rng.standard_normal((images, patches, d))
+        groups = [GaussianMoments.of(torch.from_numpy(x[g::10].reshape(-1, d))) for g in range(10)]
+        told.append(distance_standard_error(groups, others))
+        mean, covariance = x.mean(axis=(0, 1)), np.cov(x.reshape(-1, d).T)
+        root = np.sqrt(np.linalg.eigvalsh(fixed.T @ covariance @ fixed)).sum()
+        shift = ((mean - natural.mean.numpy()) ** 2).sum()
+        found.append(shift + np.trace(covariance) + (fixed**2).sum() - 2 * root)
+    ratio = np.sqrt(np.mean(np.square(told))) / np.std(found, ddof=1)
+    assert 1 / 1.4 < ratio < 1.4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["own", "other", "skewed"])
 @pytest.mark.parametrize("d", [12, 48, 128])
