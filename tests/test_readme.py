@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from flows.cli import app
 from tasks.config import Config
-from tasks.config.sections import Corpora, Corpus
+from tasks.config.corpora import Corpora, Corpus
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ from dot_kernels.metrics.distortion import (
     peak_signal_to_noise_ratio,
     structural_similarity,
 )
-from dot_kernels.metrics.estimates import Estimate, FrechetEstimate
+from dot_kernels.metrics.estimates import Estimate
 from dot_kernels.metrics.feature_statistics import FeatureStatistics
-from dot_kernels.metrics.frechet import frechet_distance
+from dot_kernels.metrics.frechet import extrapolated_frechet_distance, frechet_distance
 from dot_kernels.metrics.inception import ClassSums, inception_score
 from dot_kernels.metrics.line import mean_squared_error_along, structural_similarity_along
 from dot_kernels.metrics.maximum_mean_discrepancy import (
@@ -19,13 +19,14 @@ from dot_kernels.metrics.maximum_mean_discrepancy import (
     kernel_subset_size,
     pairing_bias,
 )
-from dot_kernels.metrics.nearest_neighbours import precision_recall
+from dot_kernels.metrics.nearest_neighbours import PrecisionRecall, precision_recall
 
 __all__ = [
     "ClassSums",
     "Estimate",
     "FeatureStatistics",
-    "FrechetEstimate",
+    "PrecisionRecall",
+    "extrapolated_frechet_distance",
     "frechet_distance",
     "inception_score",
     "kernel_distance",

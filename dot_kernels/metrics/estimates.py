@@ -11,15 +11,3 @@ class Estimate(NamedTuple):
 
     value: float
     error: float | None
-
-
-class FrechetEstimate(NamedTuple):
-    """A Fréchet distance, its standard error, and its limit for infinitely many images.
-
-    All three are in squared units of the features; ``error`` and ``extrapolated`` are
-    None where they cannot be estimated.
-    """
-
-    value: float
-    error: float | None
-    extrapolated: float | None

@@ -6,27 +6,13 @@ Rules within one section stand beside its fields, in ``sections`` and ``compute`
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticSerializationError
+from pydantic import Field, model_validator
 
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
-from tasks.config.error_messages import explain
+from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
-from tasks.config.places import require_apart
-from tasks.config.sections import (
-    Corpora,
-    Corpus,
-    Enhance,
-    Evaluate,
-    Fit,
-    Location,
-    Name,
-    Patches,
-    Shards,
-)
-from tasks.config.yaml_file import read_sections
-from tasks.io.errors import ConfigurationError
+from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 from tasks.io.section import Section
@@ -68,8 +54,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _there_is_something_to_compare_with(self) -> "Config":
-        if self.evaluate.against == "reference" and self.corpora.reference is None:
+        if "reference" in self._compared and self.corpora.reference is None:
             raise ValueError("evaluate.against is reference, so corpora.reference must be given")
+        if len(set(self.against_names)) < len(self.against_names):
+            raise ValueError(
+                "evaluate.against must list different images, got "
+                f"{' and '.join(self._compared)}, which are data set {self.against_name}; give "
+                "corpora.natural, or name one of them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -129,10 +121,20 @@ class Config(Section):
         return (corpus.name if corpus else None) or self.name
 
     @property
+    def _compared(self) -> tuple[str, ...]:
+        """The corpora with which enhanced images are compared, by their places in ``corpora``."""
+        return self.evaluate.against or ("reference" if self.reference_name else "natural",)
+
+    @property
+    def against_names(self) -> tuple[str, ...]:
+        """The names of the data sets whose features the enhanced images' are compared with."""
+        reference = self.reference_name or ""
+        return tuple(reference if c == "reference" else self.natural_name for c in self._compared)
+
+    @property
     def against_name(self) -> str:
-        """The name of the data set whose features the enhanced images' are compared with."""
-        wanted = self.evaluate.against or ("reference" if self.reference_name else "natural")
-        return (self.reference_name or "") if wanted == "reference" else self.natural_name
+        """The first of these; the curve is compared with no other."""
+        return self.against_names[0]
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:
@@ -209,37 +211,6 @@ class Config(Section):
         if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
             tree["codec"]["weights"] = _anchor(self.codec.weights, folder)
         return Config.model_validate(tree)
-
-
-def load_config(path: Path) -> Config:
-    """Return the configuration in a YAML file, with its paths made absolute.
-
-    Raises:
-        ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
-    """
-    tree = read_sections(path)
-    try:
-        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
-    except ValidationError as error:
-        raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
-    _require_utf8(config)
-    require_apart(config.workspace, config.corpora)
-    return config
-
-
-def _require_utf8(config: Config) -> None:
-    """Check that the paths can be written in records, which are UTF-8.
-
-    Raises:
-        ConfigurationError: a folder's name has bytes that are not.
-    """
-    try:
-        config.model_dump_json()
-    except PydanticSerializationError as error:
-        raise ConfigurationError(
-            f"names of folders must be UTF-8, got one that is not in {config.workspace!r} or in a "
-            "corpus's path; rename it, or move the configuration and what it names elsewhere"
-        ) from error
 
 
 def _anchor(location: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.config.sections import Corpora, Corpus
+from tasks.config.corpora import Corpora, Corpus
 from tasks.io.errors import ConfigurationError
 from tasks.io.store import FROM_ENVIRONMENT, Access
 from tasks.io.workspace import KINDS

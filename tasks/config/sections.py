@@ -9,7 +9,7 @@ import math
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     Field,
     FiniteFloat,
     field_validator,
@@ -19,99 +19,10 @@ from pydantic import (
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
-from tasks.io.errors import ConfigurationError
-from tasks.io.images import Format, Limits, ResizeFilter
+from tasks.io.images import Format, Limits
 from tasks.io.networks.extractors import Network
 from tasks.io.networks.perceptual import LpipsNet
 from tasks.io.section import Section
-from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
-
-_LONGEST_PART = 255
-"""Bytes that a name in a path may have: no usual file system takes more."""
-
-
-def _location(path: str) -> str:
-    """Return a path or URL that may be opened.
-
-    Raises:
-        ValueError: it may not, or no file system could hold it.
-    """
-    names = [] if "://" in path else [name for name in path.split("/") if "{" not in name]
-    sizes = {name: len(name.encode("utf-8", "surrogateescape")) for name in names}
-    longest = max(sizes, key=lambda name: sizes[name], default="")
-    if longest and sizes[longest] > _LONGEST_PART:
-        raise ValueError(
-            f"each part of a path must have at most {_LONGEST_PART} bytes, got "
-            f"{sizes[longest]} in '{longest[:24]}…'; give a shorter one"
-        )
-    try:
-        return require_location(path)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from error
-
-
-Location = Annotated[str, AfterValidator(_location)]
-"""A folder, or a URL whose scheme is one of ``tasks.io.store.access.SCHEMES``."""
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""At most 64 letters, digits, dots, dashes and underscores; the first a letter or a digit."""
-
-
-class Corpus(Section):
-    """One set of images: a folder, with subfolders to any depth, or WebDataset tars.
-
-    An image's key is its path below the folder without the extension, or its key in the tar.
-    """
-
-    path: Location
-    """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
-    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. A relative
-    path counts from the configuration file."""
-    access: Access = FROM_ENVIRONMENT
-    """How this corpus is reached where the environment's credentials and endpoint are not the
-    right ones; has an effect on S3 only."""
-    name: Name | None = None
-    """Name of the data set in the workspace; by default the corpus's role (natural, reference),
-    or the configuration's name for ``restored``."""
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """How many images are used, the first in the order of their keys; null for all. Refused for
-    tars, whose range in braces says how many."""
-    resize: Annotated[int, Field(ge=8)] | None = None
-    """Pixels to which the shorter side is scaled before ``crop``; null for no scaling."""
-    resize_filter: ResizeFilter = "lanczos"
-    """By which filter: lanczos, bicubic, bilinear or area, all of them Pillow's, which average
-    when an image becomes smaller (area is its box filter); has no effect without ``resize``."""
-    crop: Annotated[int, Field(ge=8)] | None = None
-    """Side in pixels of the central square that is kept, after ``resize``; a smaller image is
-    refused. Null for no cropping."""
-
-    @model_validator(mode="after")
-    def _limit_counts_files(self) -> "Corpus":
-        if self.limit is not None and self.is_tars:
-            raise ValueError("limit counts image files, got tars; give a shorter range in braces")
-        return self
-
-    @property
-    def is_tars(self) -> bool:
-        """Whether the path names tars instead of a folder."""
-        return self.path.lower().endswith(".tar")
-
-    @property
-    def filter_used(self) -> ResizeFilter | None:
-        """The filter by which images are resized; None where they are not."""
-        return None if self.resize is None else self.resize_filter
-
-
-class Corpora(Section):
-    """Which images play which role; equal keys in two corpora mean versions of one image."""
-
-    restored: Corpus | None = None
-    """The restorer's output, which is to be enhanced; must be left out where ``degrade`` and
-    ``restore`` make it."""
-    natural: Corpus | None = None
-    """Images whose statistics the enhanced ones should have; the reference by default."""
-    reference: Corpus | None = None
-    """Ground truth of the restored images, for metrics; also what ``degrade`` starts from."""
 
 
 class Patches(Section):
@@ -208,6 +119,15 @@ class Curve(Section):
         return self
 
 
+Compared = Literal["reference", "natural"]
+"""A corpus that the enhanced images can be compared with."""
+
+
+def _listed(value: object) -> object:
+    """One corpus as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Evaluate(Section):
     """What is measured; mean squared error, PSNR, SSIM and LPIPS need ``corpora.reference``."""
 
@@ -217,9 +137,12 @@ class Evaluate(Section):
     features: Network | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
-    against: Literal["reference", "natural"] | None = None
-    """Images with whose features the enhanced ones' are compared; null for the reference where
-    there is one, else natural. Has no effect where ``features`` is null."""
+    against: (
+        Annotated[tuple[Compared, ...], Field(min_length=1), BeforeValidator(_listed)] | None
+    ) = None
+    """Images with whose features the enhanced ones' are compared: reference, natural, or a list
+    of both, whose second is in columns of its own; null for the reference where there is one,
+    else natural. Has no effect where ``features`` is null."""
     sample: Annotated[int, Field(ge=100, le=50_000)] = 5000
     """Images that KID, precision and recall use, at most, chosen by a hash of their keys; has no
     effect where ``features`` is null."""

@@ -23,4 +23,4 @@ def scoring_step(config: Config) -> str:
 
 def features_step(config: Config) -> str:
     """Return the name of the step that extracts the features to compare the enhanced ones with."""
-    return f"features of {config.against_name}"
+    return f"features of {' and '.join(config.against_names)}"

@@ -10,8 +10,44 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
+from tasks.config.config import Config
+from tasks.config.error_messages import explain
+from tasks.config.places import require_apart
 from tasks.io.errors import ConfigurationError
+
+
+def load_config(path: Path) -> Config:
+    """Return the configuration in a YAML file, with its paths made absolute.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
+    """
+    tree = read_sections(path)
+    try:
+        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+    except ValidationError as error:
+        raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+    _require_utf8(config)
+    require_apart(config.workspace, config.corpora)
+    return config
+
+
+def _require_utf8(config: Config) -> None:
+    """Check that the paths can be written in records, which are UTF-8.
+
+    Raises:
+        ConfigurationError: a folder's name has bytes that are not.
+    """
+    try:
+        config.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ConfigurationError(
+            f"names of folders must be UTF-8, got one that is not in {config.workspace!r} or in a "
+            "corpus's path; rename it, or move the configuration and what it names elsewhere"
+        ) from error
 
 
 def read_sections(path: Path) -> dict[str, Any]:

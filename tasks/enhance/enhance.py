@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from prefect import task
 
-from dot_kernels import Codec, GaussianMoments
+from dot_kernels import Codec
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
-from tasks.enhance.features import Features
+from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Finished, Output, open_outputs
 from tasks.enhance.perception import Networks
@@ -162,7 +162,7 @@ def _renderer(
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
-        gathered=Gathered(moments={s: GaussianMoments.zero(operator.dimension) for s in measured}),
+        gathered=Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension))),
     )
 
 

@@ -1,6 +1,6 @@
 """Features of the signals of a shard, which are written beside its metric tables."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ import torch
 
 from dot_kernels import GaussianMoments
 from dot_kernels.metrics import ClassSums
+from dot_kernels.metrics.feature_statistics import GROUPS
+from dot_kernels.moments import merge
 from tasks.io.artifacts.features import FeatureWriter, save_class_sums
 from tasks.io.artifacts.moments import save_moments
 from tasks.io.draws import draws_of
@@ -17,7 +19,22 @@ from tasks.io.networks.extractors import Seen
 from tasks.io.workspace import CURVE, Signal
 
 LATENT_PATCHES = "latent_patches"
-"""Name of the moments in the files that hold those of latent patches."""
+"""Name of the moments in the files that hold those of latent patches of all images."""
+
+LATENT_GROUPS = tuple(f"{LATENT_PATCHES}_{group}" for group in range(GROUPS))
+"""Names of those of each group of images, by which the Gelbrich distance's error is found."""
+
+_LARGEST_GROUPED = 256
+"""Features of a patch above which groups would take too much room: ten matrices of that size."""
+
+
+def no_moments(dimension: int) -> tuple[GaussianMoments, ...]:
+    """Moments of no latent patches yet: of every group of images, or of all images together.
+
+    Groups are kept where a patch has at most 256 features.
+    """
+    count = GROUPS if dimension <= _LARGEST_GROUPED else 1
+    return (GaussianMoments.zero(dimension),) * count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +118,7 @@ def save_sums(
     features: Features,
     tables: Mapping[Signal, Publication],
     feature_tables: Mapping[Signal, FeatureTable],
-    moments: Mapping[Signal, GaussianMoments],
+    moments: Mapping[Signal, Sequence[GaussianMoments]],
 ) -> None:
     """Write the sums of classes of closed tables, and the moments, each beside its metrics.
 
@@ -109,10 +126,12 @@ def save_sums(
         features: says where.
         tables: the publication of each metric table.
         feature_tables: closed, by signal.
-        moments: of the latent patches of each scored signal.
+        moments: of the latent patches of each scored signal, by groups of images or of all.
     """
     sums = {s: table.sums for s, table in feature_tables.items() if table.sums is not None}
     for signal, path in features.files(tables, "classes.safetensors", sums).items():
         save_class_sums(sums[signal], path)
     for signal, path in features.files(tables, "safetensors", moments).items():
-        save_moments({LATENT_PATCHES: moments[signal]}, path)
+        groups = moments[signal]
+        named = dict(zip(LATENT_GROUPS, groups, strict=True)) if len(groups) == GROUPS else {}
+        save_moments({LATENT_PATCHES: merge(groups), **named}, path)

@@ -1,7 +1,7 @@
 """The artifacts that one pass over a shard writes side by side and publishes together."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -139,12 +139,16 @@ class Outputs:
         advance(len(items))
 
     def close(
-        self, moments: Mapping[Signal, GaussianMoments], watch: Stopwatch, remarks: dict[str, int]
+        self,
+        moments: Mapping[Signal, Sequence[GaussianMoments]],
+        watch: Stopwatch,
+        remarks: dict[str, int],
     ) -> Outcome:
         """Write the ends of the tars, and all tables; return what the records say was counted.
 
         Args:
-            moments: of the latent patches of each scored signal, over the whole shard.
+            moments: of the latent patches of each scored signal, over the whole shard, by groups
+                of images or of all together.
             watch: says where the time went.
             remarks: see ``Outcome``.
         """

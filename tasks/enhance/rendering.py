@@ -25,7 +25,7 @@ from tasks.config.sections import Enhance
 from tasks.enhance.pairs import Pair, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along
 from tasks.enhance.signal_images import all_finite, images_of, latents_of
-from tasks.io.draws import generator_of
+from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.files import Pixels
 from tasks.io.images.pixels import as_written, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
@@ -60,9 +60,9 @@ class Rendered:
 class Gathered:
     """What a pass over a shard sums up: the one value here that changes, with every batch."""
 
-    moments: dict[Signal, GaussianMoments]
+    moments: dict[Signal, tuple[GaussianMoments, ...]]
     """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
-    some; zero at first."""
+    some: ``no_moments`` at first, by groups of images or of all images."""
     redone: Counter[str] = field(default_factory=Counter)
     """How many pictures were rendered a second time, by the remark that says how."""
 
@@ -144,7 +144,7 @@ class Renderer:
             images = {signal: tensor for signal, tensor in made.items() if tensor is not None}
         with self.watch.lap("metrics"):
             usable = all_finite(transported, images.values())
-            moments = self._measure(images, transported, usable)
+            moments = self._measure(images, transported, usable, pairs)
             lpips, features = self._perceive(images, transported, references)
             curve = distortions_along(transported, references, self.curve)
         written = {signal: to_pixels(tensor) for signal, tensor in images.items()}
@@ -215,13 +215,22 @@ class Renderer:
         return [generator_of("transport", self.options.seed, p.member.key) for p in group]
 
     def _measure(
-        self, images: Mapping[Signal, Tensor], transported: Transported, usable: Tensor
-    ) -> dict[Signal, GaussianMoments]:
+        self,
+        images: Mapping[Signal, Tensor],
+        transported: Transported,
+        usable: Tensor,
+        pairs: Sequence[Pair],
+    ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
-        grown = dict[Signal, GaussianMoments]()
+        draws = draws_of(pair.picture.member.key for pair in pairs).to(usable.device)
+        grown = dict[Signal, tuple[GaussianMoments, ...]]()
         for signal in (self.scored & images.keys()) - {CODEC_INPUT}:
             latents = latents_of(signal, images[signal], transported)
             cells = whole_cells(latents, transported.images, self.codec.factor)
-            grown[signal] = self.gathered.moments[signal] + patch_moments(cells[usable], size)
+            before = self.gathered.moments[signal]
+            grown[signal] = tuple(
+                moments + patch_moments(cells[usable & (draws % len(before) == group)], size)
+                for group, moments in enumerate(before)
+            )
         return grown

@@ -75,14 +75,23 @@ def extract_features(job: ExtractJob) -> Outcome:
 
 
 def plan_extraction(run: Run) -> Iterator[Planned]:
-    """A unit for every shard of the data set to compare with, with its job if that is missing.
+    """A unit for every shard of the data sets to compare with, with its job if that is missing.
 
     There are none where no network is configured, or its weights are not at hand.
     """
-    network, dataset = run.config.evaluate.features, run.config.against_name
+    network = run.config.evaluate.features
     identity = None if network is None else extractor_identity(network, run.weights)
     if network is None or identity is None:
         return
+    for dataset in run.config.against_names:
+        yield from _plan_dataset(run, dataset, network, identity)
+
+
+def _plan_dataset(
+    run: Run, dataset: str, network: Network, identity: dict[str, str]
+) -> Iterator[Planned]:
+    """A unit for every shard of one data set; it bears the data set's name if there are two."""
+    several = len(run.config.against_names) > 1
     folder = dataset_features_folder(dataset, feature_folder(identity))
     survey = run.workspace.ledger.survey(folder)
     shards = run.workspace.ledger.survey(dataset_folder(dataset))
@@ -92,8 +101,9 @@ def plan_extraction(run: Run) -> Iterator[Planned]:
             "features": identity,
         }
         target = aim(survey, f"{folder}/{shard}", "extract", inputs)
+        unit = f"{dataset} {shard}" if several else shard
         if target is None:
-            yield Planned(shard, images, None, (f"{folder}/{shard}",))
+            yield Planned(unit, images, None, (f"{folder}/{shard}",))
             continue
         job = ExtractJob(
             workspace=run.workspace.url,
@@ -106,7 +116,7 @@ def plan_extraction(run: Run) -> Iterator[Planned]:
             compute=run.config.compute,
             limits=run.config.shards.limits(),
         )
-        yield Planned(shard, images, job, (f"{folder}/{shard}",))
+        yield Planned(unit, images, job, (f"{folder}/{shard}",))
 
 
 def write_features(job: ExtractJob) -> Outcome:

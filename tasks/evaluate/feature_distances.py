@@ -1,10 +1,12 @@
 """The metrics of features, as columns of the fidelity table; one that cannot be had is left out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dot_kernels.metrics import (
     ClassSums,
     FeatureStatistics,
+    extrapolated_frechet_distance,
     frechet_distance,
     inception_score,
     kernel_distance,
@@ -12,6 +14,8 @@ from dot_kernels.metrics import (
     pairing_bias,
     precision_recall,
 )
+from tasks.config import Config
+from tasks.io.artifacts.metric_registry import SECOND
 
 
 def distances_between(images: FeatureStatistics, reference: FeatureStatistics) -> dict[str, Any]:
@@ -19,20 +23,64 @@ def distances_between(images: FeatureStatistics, reference: FeatureStatistics) -
 
     The row has the size of the kernel distance's subsets too, as ``subset_size``.
     """
-    frechet = frechet_distance(images, reference)
-    row: dict[str, Any] = {
-        "frechet": frechet.value,
-        "frechet_error": frechet.error,
-        "frechet_extrapolated": frechet.extrapolated,
-    }
+    row = frechet_between(images, reference)
+    row["frechet_extrapolated"] = extrapolated_frechet_distance(images, reference)
     size = kernel_subset_size(len(images.features), len(reference.features))
     if kernel := kernel_distance(images.features, reference.features, subset_size=size):
         row |= {"kernel": kernel.value, "kernel_spread": kernel.error, "subset_size": size}
         if (bias := pairing_bias(images, reference)) is not None:
             row["kernel_corrected"] = kernel.value - bias
-    if shares := precision_recall(images.features, reference.features):
-        row |= {"precision": shares[0], "recall": shares[1]}
+    if shares := precision_recall(images, reference):
+        row |= {"precision": shares.precision.value, "precision_error": shares.precision.error}
+        row |= {"recall": shares.recall.value, "recall_error": shares.recall.error}
     return row
+
+
+def frechet_between(images: FeatureStatistics, reference: FeatureStatistics) -> dict[str, Any]:
+    """The Fréchet distance alone and its error, as at the many points of the curve."""
+    frechet = frechet_distance(images, reference)
+    return {"frechet": frechet.value, "frechet_error": frechet.error}
+
+
+def distances_to_second(images: FeatureStatistics, second: FeatureStatistics) -> dict[str, Any]:
+    """The distances to a second data set, in columns of their own."""
+    row = distances_between(images, second)
+    row.pop("subset_size", None)
+    return {f"{column}{SECOND}": value for column, value in row.items()}
+
+
+def compared_with(config: Config) -> dict[str, str]:
+    """What features are compared with, in words, for the metadata of the fidelity table.
+
+    An image's own reference resembles it, whatever its quality; other photographs do not.
+    """
+    kinds = [
+        "own references" if name == config.reference_name else "other photographs"
+        for name in config.against_names
+    ]
+    first, *others = zip(kinds, config.against_names, strict=True)
+    words = {"compared_with": first[0], "compared_dataset": first[1]}
+    for kind, name in others:
+        words |= {"second_compared_with": kind, "second_dataset": name}
+    return words
+
+
+def compared_in_words(facts: Mapping[str, str]) -> str:
+    """A sentence on the images that metrics of features compare with."""
+    first = f"the images' {facts['compared_with']} (data set {facts['compared_dataset']})"
+    if facts["compared_with"] != "own references":
+        first = f"{facts['compared_with']} (data set {facts['compared_dataset']})"
+    names = f"{facts['frechet_name']}, {facts['kernel_name']}, precision and recall"
+    second = ""
+    if "second_dataset" in facts:
+        second = (
+            f"; columns that say so, with {facts['second_compared_with']} "
+            f"(data set {facts['second_dataset']})"
+        )
+    return (
+        f"{names} compare with {first}{second}. In precision and recall no image counts that "
+        "only its own reference has within its radius."
+    )
 
 
 def inception_scores(sums: ClassSums | None) -> dict[str, Any]:

@@ -2,33 +2,35 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from prefect import task
 
-from dot_kernels import GaussianMoments, gelbrich_distance
-from dot_kernels.metrics import FeatureStatistics
-from tasks.config import Run
-from tasks.enhance.features import LATENT_PATCHES
 from tasks.enhance.signals import signals_to_score
-from tasks.evaluate.feature_distances import distances_between, inception_scores
+from tasks.evaluate.feature_distances import (
+    distances_between,
+    distances_to_second,
+    frechet_between,
+    inception_scores,
+)
+from tasks.evaluate.feature_tables import (
+    FeatureTables,
+    feature_tables,
+    statistics_to_compare_with,
+)
 from tasks.evaluate.means import means_of
+from tasks.evaluate.patch_distance import distance_of_patches
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metric_registry import versions_of
-from tasks.io.artifacts.moments import read_moments
-from tasks.io.ledger import Survey, digest_of
-from tasks.io.machine.threads import side_by_side
-from tasks.io.networks.extractors import extractor_identity, feature_folder
+from tasks.io.ledger import Survey
 from tasks.io.workspace import (
     CURVE,
     INPUT,
     Signal,
     Workspace,
-    dataset_features_folder,
     features_folder,
     metrics_folder,
     points_of,
@@ -42,10 +44,10 @@ from tasks.jobs.progress import advance
 class FidelityJob(Job):
     """The fidelity of one signal, or of all points of the curve.
 
-    ``shards`` are those of the restored data set, ``reference`` the paths of the feature tables
-    to compare with, and ``reference_digest`` a digest over their contents. ``sample`` is how many
-    images' features are kept for the metrics that need single ones. ``paired`` says whether the
-    input has metrics too, which differences are to.
+    ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
+    with, none where there is no network. ``sample`` is how many images' features are kept for the
+    metrics that need single ones. ``paired`` says whether the input has metrics too,
+    which differences are to.
     """
 
     target: Target
@@ -54,8 +56,7 @@ class FidelityJob(Job):
     signal: Signal
     points: tuple[Signal, ...]
     shards: tuple[str, ...]
-    reference: tuple[str, ...]
-    reference_digest: str
+    compared: tuple[FeatureTables, ...]
     sample: int
     images: int
     paired: bool
@@ -79,12 +80,12 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     folder = signals_folder(dataset, run.operator.name)
     survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.operator.name)))
     shards = run.workspace.shards(dataset)
-    reference = _reference(run)
+    compared = tuple(feature_tables(run, name) for name in run.config.against_names)
     for signal in signals_to_score(run.config):
         inputs = {
             "operator": run.operator.digest,
             "scores": _scores(run, tables, signal, shards),
-            "reference": list(reference.values()),
+            "reference": [digest for each in compared for digest in each.digests],
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
             **versions_of("patches", "features"),
@@ -102,8 +103,7 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             signal=signal,
             points=points_of(signal, run.config.curve_alphas),
             shards=tuple(shards),
-            reference=tuple(f"{artifact}.parquet" for artifact in reference),
-            reference_digest=digest_of(list(reference.values())),
+            compared=compared,
             sample=run.config.evaluate.sample,
             images=sum(shards.values()),
             paired=_is_paired(run, signal),
@@ -134,7 +134,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
                 "signal": point.name,
                 "alpha": point.alpha,
                 **means[point.alpha],
-                "gelbrich": _gelbrich(_paths(job, point, files), natural, workspace),
+                **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
                 **_features(_paths(job, point, files), job, workspace),
             }
             for point in job.points
@@ -168,19 +168,6 @@ def _is_paired(run: FittedRun, signal: Signal) -> bool:
     return signal != INPUT and INPUT in signals_to_score(run.config)
 
 
-def _reference(run: Run) -> dict[str, str]:
-    """The feature tables to compare with, and their digests; none without a network."""
-    network = run.config.evaluate.features
-    identity = None if network is None else extractor_identity(network, run.weights)
-    if identity is None:
-        return {}
-    folder = dataset_features_folder(run.config.against_name, feature_folder(identity))
-    survey = run.workspace.ledger.survey(folder)
-    shards = run.workspace.shards(run.config.against_name)
-    artifacts = [f"{folder}/{shard}" for shard in shards]
-    return {artifact: finished_digest(survey, artifact, "evaluate") for artifact in artifacts}
-
-
 class _Paths(NamedTuple):
     """The paths of features, class probabilities and moments of one signal, shard by shard."""
 
@@ -203,17 +190,6 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
     )
 
 
-def _gelbrich(paths: _Paths, natural: GaussianMoments, workspace: Workspace) -> float | None:
-    """The squared Gelbrich distance of a signal's latent patches to the natural ones.
-
-    None where the moments of its patches were not kept.
-    """
-    total = GaussianMoments.zero(natural.dimension)
-    for parts in side_by_side(partial(read_moments, workspace.store), paths.latents):
-        total = total + parts[LATENT_PATCHES]
-    return gelbrich_distance(total, natural) if total.count > 1 else None
-
-
 def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str, Any]:
     """The columns that are computed from the features of a signal.
 
@@ -221,28 +197,21 @@ def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str
     or nothing to compare them with.
     """
     images = read_statistics(workspace.store, paths.features, job.sample)
-    if images is None or not job.reference:
+    if images is None or images.count < 2:
         return {"featured": images.count if images else 0}
-    reference = _reference_statistics(workspace, job.reference, job.reference_digest, job.sample)
-    if reference is None or min(images.count, reference.count) < 2:
+    found = [statistics_to_compare_with(workspace, tables, job.sample) for tables in job.compared]
+    first, *others = [None if one is None or one.count < 2 else one for one in found]
+    if first is None:
         return {"featured": images.count}
     facts = {
         "featured": images.count,
-        "reference_images": reference.count,
-        "dimension": reference.groups[0].dimension,
+        "reference_images": min(one.count for one in (first, *others) if one is not None),
+        "dimension": first.groups[0].dimension,
     }
     if job.signal == CURVE:  # the other metrics would cost minutes for each of its points
-        return facts | {"frechet": gelbrich_distance(images.moments, reference.moments)}
+        return facts | frechet_between(images, first)
     sums = read_class_sums(workspace.store, paths.classes)
-    return facts | distances_between(images, reference) | inception_scores(sums)
-
-
-@lru_cache(maxsize=1)
-def _reference_statistics(
-    workspace: Workspace, paths: tuple[str, ...], _digest: str, capacity: int
-) -> FeatureStatistics | None:
-    """The statistics of the images to compare with, read once per process.
-
-    The digest is not used, but other contents at the same paths are read again.
-    """
-    return read_statistics(workspace.store, paths, capacity)
+    row = facts | distances_between(images, first) | inception_scores(sums)
+    for second in others:
+        row |= {} if second is None else distances_to_second(images, second)
+    return row

@@ -10,6 +10,7 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.feature_distances import compared_with
 from tasks.evaluate.fidelity import read_fidelity
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
@@ -96,6 +97,8 @@ def metric_names(config: Config) -> dict[str, str]:
     """What the metrics are called, and the digests of the weights that this depends on."""
     lpips, features = config.evaluate.lpips, config.evaluate.features
     names, weights = dict[str, str](), Weights.of(config.weights)
+    if features is not None:
+        names |= compared_with(config)
     if lpips is not None:
         names["lpips_name"] = lpips_name(lpips, weights)
         names |= _digest("lpips", lpips_identity(lpips, weights))

@@ -106,9 +106,9 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
     signal = Signal("enhanced", run.config.enhance.alphas[0])
     folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
     timings.append(_time(enhancement_step(run.config), _shard_facts(run.workspace, folder)))
-    if against := _feature_folder(run.config, facts):
-        records = _shard_facts(run.workspace, against)
-        timings.append(_time(features_step(run.config), records))
+    folders = _feature_folders(run.config, facts)
+    records = [each for against in folders for each in _shard_facts(run.workspace, against)]
+    timings.append(_time(features_step(run.config), records))
     timings.append(_evaluation(run))
     return [timing for timing in timings if timing.seconds > 0]
 
@@ -162,13 +162,13 @@ def _evaluation(run: FittedRun) -> Timing:
     )
 
 
-def _feature_folder(config: Config, facts: Mapping[str, str]) -> str | None:
-    """The folder of the features that this run was compared with; None without a network."""
+def _feature_folders(config: Config, facts: Mapping[str, str]) -> list[str]:
+    """The folders of the features that this run was compared with; none without a network."""
     network, sha256 = facts.get("network"), facts.get("features_sha256")
     if network is None or sha256 is None:
-        return None
+        return []
     folder = feature_folder({"network": network, "sha256": sha256})
-    return dataset_features_folder(config.against_name, folder)
+    return [dataset_features_folder(name, folder) for name in config.against_names]
 
 
 def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import torch
 
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
-from tasks.config.sections import Corpus
+from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec
 from tasks.io.networks.restorers import restorer_identity

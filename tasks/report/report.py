@@ -9,6 +9,7 @@ from prefect import task
 
 from tasks.config import Config, Run
 from tasks.fit.operators import FittedRun, OperatorRef, fitted
+from tasks.io.artifacts.metric_registry import curve_names
 from tasks.io.ledger import digest_of
 from tasks.io.workspace import (
     Signal,
@@ -23,7 +24,6 @@ from tasks.report.figures import operator_spectrum, perception_distortion_curve
 from tasks.report.findings import Findings, page_facts, report_text, run_record
 from tasks.report.gallery import gallery
 from tasks.report.pages import render_report
-from tasks.report.results import curve_names
 from tasks.report.worst_and_best import find_extremes
 
 _TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")

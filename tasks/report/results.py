@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.evaluate.changes import CONFIDENCE, Difference
+from tasks.evaluate.feature_distances import compared_in_words
 from tasks.io.artifacts.metric_registry import (
+    SECOND,
     Metric,
+    curve_names,
     metrics_to_choose_by,
-    perceptual_distances,
     shown_metrics,
 )
 from tasks.io.artifacts.metrics import change_of
@@ -126,6 +128,8 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         "Means over the images that have the metric; ± is the standard error of one row. All rows "
         "share the same images, so differences between rows are known better than ± suggests."
     ]
+    if "frechet" in present and "compared_with" in facts:
+        sentences.append(compared_in_words(facts))
     if present & {"kernel_spread", "inception_score_spread"}:
         sentences.append(
             "For kernel distance and Inception Score ± is the spread over subsets or splits."
@@ -155,15 +159,6 @@ def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def curve_names(facts: Mapping[str, str]) -> dict[str, str]:
-    """What the curve's figure calls the distances that it can show, by their columns."""
-    return {
-        metric.column: metric.axis.label.format_map(facts)
-        for metric in perceptual_distances()
-        if metric.axis is not None
-    }
-
-
 def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """The curve's figure in words, for those who do not see it; empty if there is no figure."""
     drawn = curve_metric(rows)
@@ -176,11 +171,8 @@ def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         for row in rows
         if row["signal"] in ("enhanced", "input") and row.get(drawn.column) is not None
     ]
-    return (
-        f"Perception-distortion curve, PSNR and {curve_names(facts)[drawn.column]}. "
-        + "; ".join(points)
-        + "."
-    )
+    name = curve_names(facts)[drawn.column]
+    return f"Perception-distortion curve, PSNR and {name}. {'; '.join(points)}."
 
 
 def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]) -> bool:
@@ -193,13 +185,15 @@ def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]
 
 def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
     """Whether a best value of a metric may be marked: not where too few images distort it."""
-    if metric.column == "frechet_extrapolated":
+    column = metric.column.removesuffix(SECOND)
+    end = metric.column.removeprefix(column)
+    if column == "frechet_extrapolated":
         counts = [row["featured"] for row in rivals if row.get("featured")]
         counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
         return min(counts, default=0) >= int(facts.get("dimension", 0))
-    if metric.column == "kernel":
-        known = [row["kernel"] for row in rivals if row.get("kernel") is not None]
-        return not has_values(rivals, "kernel_corrected") and min(known, default=0) >= 0
+    if column == "kernel":
+        known = [value for row in rivals if (value := row.get(metric.column)) is not None]
+        return not has_values(rivals, f"kernel_corrected{end}") and min(known, default=0) >= 0
     return True
 
 
@@ -216,7 +210,8 @@ def heading(metric: Metric, facts: Mapping[str, str]) -> str:
 def _title(metric: Metric, facts: Mapping[str, str]) -> str:
     """A metric's title, the sign of the limit behind the name and before what is in brackets."""
     name, bracket, rest = facts["frechet_name"].partition(" (")
-    return metric.title.format_map({**facts, "frechet_limit": f"{name}∞{bracket}{rest}"})
+    names = {"second_compared_with": "a second data set", **facts}
+    return metric.title.format_map({**names, "frechet_limit": f"{name}∞{bracket}{rest}"})
 
 
 def has_values(rows: Iterable[Row], name: str) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import NamedTuple
 
+from tasks.config.corpora import Corpus
 from tasks.config.places import Place
-from tasks.config.sections import Corpus
 from tasks.io.catalogue import Catalogue, Known, ShardEntry
 from tasks.io.shards import shard_name
 from tasks.io.shards.keys import ODD_NAME

@@ -10,8 +10,8 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
+from tasks.config.corpora import Corpus
 from tasks.config.places import Place
-from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable

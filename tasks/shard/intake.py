@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from tasks.config.sections import Corpus
+from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
 from tasks.io.images import Header, Limits, encode, fit_to, read_header
 from tasks.io.images.decoder_pool import decode

@@ -8,8 +8,8 @@ from typing import Any
 from prefect import task
 
 from tasks.config import Config, Run
+from tasks.config.corpora import Corpus
 from tasks.config.places import apart_from
-from tasks.config.sections import Corpus
 from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits

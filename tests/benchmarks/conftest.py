@@ -10,7 +10,8 @@ from PIL import Image
 from dot_kernels.degradations import Noise
 from tasks.config import Config
 from tasks.config.compute import Compute
-from tasks.config.sections import Corpora, Corpus, Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config.corpora import Corpora, Corpus
+from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.io.networks.restorers import Bicubic
 

@@ -24,7 +24,7 @@ features.BLOCK = int(block)
 a, b = (read_statistics(Store(f"{folder}/{side}"), names, 2000) for side in ("a", "b"))
 distance = frechet_distance(a, b)
 kernel = kernel_distance(a.features, b.features, subset_size=100)
-precision = precision_recall(a.features, b.features)
+precision = precision_recall(a, b)
 assert distance.error is not None and kernel is not None and precision is not None
 print(a.count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

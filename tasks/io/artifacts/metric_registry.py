@@ -4,88 +4,34 @@ The columns of the metric table and of the fidelity table, the results table wit
 digits and errors, the best and worst images, the axis of the curve's figure, and the options of
 `dotpipe choose` are read from here. A metric is added by its entry here and by the code that
 computes it.
-
-Titles and labels may contain names in braces, which are filled in from the fidelity table's
-metadata: ``{lpips_name}``, ``{frechet_name}``, ``{kernel_name}``, and ``{frechet_limit}``, which
-is ``{frechet_name}`` with the sign of infinity.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
 
-Basis = Literal["image", "patches", "features"]
-"""What a metric is computed from.
+from tasks.io.artifacts.metric import Axis, Basis, Error, Metric
 
-- ``image``: one image and its reference, in `tasks/enhance/scoring.py`, and along the curve in
-  `tasks/enhance/perception.py`. The metric table has its value of each image, the fidelity table
-  its mean over images and the error of that mean.
-- ``patches``: the latent patches of all images, in `tasks/evaluate/fidelity.py`.
-- ``features``: the features of all images, in `tasks/evaluate/feature_distances.py`.
-"""
+__all__ = [
+    "METRICS",
+    "METRICS_OF_FEATURES",
+    "SECOND",
+    "Axis",
+    "Basis",
+    "Error",
+    "Metric",
+    "curve_names",
+    "metrics_of",
+    "metrics_to_choose_by",
+    "perceptual_distances",
+    "ranked_metrics",
+    "shown_metrics",
+    "versions_of",
+]
 
+SECOND = "_second"
+"""How the columns of a metric of features end that compare with a second data set."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
-    """The column that says how far a metric's value may be off, in the metric's unit."""
-
-    column: str
-    meaning: str = "bootstrap standard error of the mean"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
-    """How the curve's figure names a metric on its vertical axis.
-
-    The figure shows the metric of the lowest rank that was measured.
-    """
-
-    rank: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A number that says how good images are, and everything that its users must know of it."""
-
-    column: str
-    """Its column in the fidelity table; with basis ``image``, in the metric table too."""
-    basis: Basis
-    better: Literal["more", "less"] | None
-    """Which values are better; None for a number that is neither good nor bad."""
-    meaning: str
-    """What the column's metadata say; with basis ``image``, those of the metric table."""
-    mean: str = "mean over images"
-    """With basis ``image``, what the metadata of the fidelity table say."""
-    unit: str = "1"
-    """Its unit; 1 where it has none."""
-    error: Error | None = None
-    """None if no error of it is computed; a metric with basis ``image`` must have one."""
-    version: int = 0
-    """An input of the fingerprint of the tables that have the metric, unless it is 0.
-
-    A metric that is added has version 1, so that tables without it are made again.
-    """
-    title: str = ""
-    """What the results table calls it; empty if it is not shown there."""
-    digits: int | None = None
-    """Digits after the point where it is shown; None for four significant ones.
-
-    A metric with basis ``image`` that is shown must say how many.
-    """
-    axis: Axis | None = None
-    """How the curve's figure shows it; None for a metric that is no perceptual distance."""
-    option: str = ""
-    """What the options of `dotpipe choose` call it; empty if alpha cannot be chosen by it.
-
-    Metrics with this name are shown where the results table has no room for all columns.
-    """
-    bound: str = ""
-    """The help of the option that bounds it; empty if there is no such option."""
-    scarce: str = ""
-    """What the report calls it where there are too few images for it; empty to say nothing."""
-
-
-METRICS = (
+_METRICS = (
     Metric(
         column="mse",
         basis="image",
@@ -134,7 +80,7 @@ METRICS = (
         basis="features",
         better="less",
         meaning="Fréchet distance of features; FID with Inception",
-        error=Error(column="frechet_error", meaning="its jackknife standard error over images"),
+        error=Error(column="frechet_error", meaning="its standard error, from groups of images"),
         title="{frechet_name}",
         axis=Axis(rank=1, label="{frechet_name}"),
         option="fid",
@@ -178,7 +124,8 @@ METRICS = (
         column="precision",
         basis="features",
         better="more",
-        meaning="share of images within the reference's manifold",
+        meaning="share of images that a reference, not their own, has within its radius",
+        error=Error(column="precision_error", meaning="its standard error, from halves of images"),
         title="precision",
         digits=3,
         scarce="precision and recall",
@@ -187,7 +134,8 @@ METRICS = (
         column="recall",
         basis="features",
         better="more",
-        meaning="share of the reference within the images' manifold",
+        meaning="share of references that an image, not their own, has within its radius",
+        error=Error(column="recall_error", meaning="its standard error, from halves of images"),
         title="recall",
         digits=3,
     ),
@@ -196,9 +144,36 @@ METRICS = (
         basis="patches",
         better="less",
         meaning="squared W2 of latent patches to the natural ones",
+        error=Error(column="gelbrich_error", meaning="its standard error, from groups of images"),
         title="Gelbrich",
         axis=Axis(rank=3, label="Gelbrich distance of latent patches"),
         option="gelbrich",
+    ),
+)
+
+
+def _to_second(metric: Metric) -> Metric:
+    """The same metric in comparison with the second data set of ``evaluate.against``."""
+    error = metric.error
+    return replace(
+        metric,
+        column=metric.column + SECOND,
+        title=f"{metric.title} to {{second_compared_with}}",
+        meaning=f"{metric.meaning}; of the second data set compared with",
+        error=None if error is None else replace(error, column=error.column + SECOND),
+        axis=None,
+        option="",
+        bound="",
+        scarce="",
+    )
+
+
+METRICS = (
+    *_METRICS,
+    *(
+        _to_second(metric)
+        for metric in _METRICS
+        if metric.basis == "features" and metric.column != "inception_score"
     ),
 )
 """All metrics, in the order in which they are shown."""
@@ -239,3 +214,12 @@ def versions_of(*bases: Basis) -> dict[str, dict[str, int]]:
     """The versions of metrics as an input of a fingerprint; empty while all of them are 0."""
     versions = {metric.column: metric.version for metric in metrics_of(*bases) if metric.version}
     return {"metrics": versions} if versions else {}
+
+
+def curve_names(facts: Mapping[str, str]) -> dict[str, str]:
+    """What the curve's figure calls the distances that it can show, by their columns."""
+    return {
+        metric.column: metric.axis.label.format_map(facts)
+        for metric in perceptual_distances()
+        if metric.axis is not None
+    }

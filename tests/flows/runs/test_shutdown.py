@@ -49,7 +49,7 @@ from prefect import flow
 
 from flows.runs import shutdown
 from flows.runs.presence import at_work
-from tasks.config.config import load_config
+from tasks.config import load_config
 
 shutdown.GRACE_S = 1.0
 

@@ -1,6 +1,7 @@
 """Features are taken in the enhance pass, once, before any encoding; the same for every cut."""
 
 import dataclasses
+import json
 import shutil
 import tarfile
 
@@ -27,6 +28,7 @@ from tasks.io.networks.extractors import load_extractor
 from tasks.io.networks.feature_networks import Extracted
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.report.choose import read_results
+from tasks.report.report import make_report, plan_report
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 SIGNALS = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input", "codec", "codec_input")
@@ -385,6 +387,74 @@ def test_without_a_reference_features_are_compared_with_the_natural_images(featu
     assert rows["enhanced", 0.0]["frechet"] < rows["input", None]["frechet"]
     assert rows["codec", None]["featured"] == 0
     assert rows["codec", None]["frechet"] is None
+
+
+# What they are compared with
+
+OF_TWO_SETS = ("frechet", "frechet_error", "kernel", "kernel_spread", "precision", "recall")
+
+
+@pytest.fixture
+def compared(featured, corpora, write_images, pixels, tmp_path):
+    """Runs with other photographs beside the references, compared as asked; rows and facts."""
+    others = {f"{number}.png": pixels(50 + number, 24, 32) for number in range(10)}
+    corpora |= {"natural": write_images(tmp_path / "natural", others)}
+
+    def compare(against):
+        evaluate = {"against": against, "curve": {"step": 0.5, "networks": True}}
+        run = featured(images=corpora, evaluate=evaluate, enhance={"alphas": [0.5]})
+        rows = rows_of(run)
+        _, job = plan_report(run.fitted)
+        make_report(job)
+        (folder,) = run.workspace.store.local("reports/run").iterdir()
+        return rows, json.loads((folder / "run.json").read_text("utf-8")), folder
+
+    return compare
+
+
+def test_one_run_compares_with_own_references_and_with_other_photographs(compared):
+    own, record, _ = compared("reference")
+    assert record["metrics"]["compared_with"] == "own references"
+    others, record, _ = compared("natural")
+    assert record["metrics"]["compared_with"] == "other photographs"
+    both, record, folder = compared(["reference", "natural"])
+    for signal, row in both.items():
+        for name in OF_TWO_SETS:
+            assert row[name] == own[signal][name]
+            if signal[0] != "curve":
+                assert row[f"{name}_second"] == others[signal][name]
+                assert own[signal][f"{name}_second"] is None
+    assert both["enhanced", 0.5]["precision_error"] is None  # halves of eight images
+    said = {name: record["metrics"][name] for name in record["metrics"] if "compared" in name}
+    assert said == {
+        "compared_with": "own references",
+        "compared_dataset": "reference",
+        "second_compared_with": "other photographs",
+    }
+    assert record["columns"]["frechet_second"]["title"].endswith(" to other photographs")
+    legend = (
+        "compare with the images' own references (data set reference); columns that say so, "
+        "with other photographs (data set natural)"
+    )
+    assert legend in (folder / "report.html").read_text("utf-8").replace("&#39;", "'")
+
+
+def test_the_order_says_which_data_set_comes_first(compared):
+    rows, record, _ = compared(["natural", "reference"])
+    assert record["metrics"]["compared_dataset"] == "natural"
+    assert record["metrics"]["second_dataset"] == "reference"
+    row = rows["enhanced", 0.5]
+    assert row["kernel_corrected"] is None  # no key is shared
+    assert row["kernel_corrected_second"] is not None
+
+
+def test_points_of_the_curve_have_errors_of_the_frechet_distance(compared):
+    rows, _, _ = compared("reference")
+    points = [row for (signal, _), row in rows.items() if signal == "curve"]
+    assert len(points) > 2
+    assert all(row["frechet_error"] > 0 for row in points)
+    (point,) = (row for row in points if row["alpha"] == 0.5)
+    assert point["frechet_error"] == pytest.approx(rows["enhanced", 0.5]["frechet_error"], rel=0.1)
 
 
 # Weights that are not there

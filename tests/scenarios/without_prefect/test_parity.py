@@ -7,9 +7,11 @@ import json
 import tarfile
 
 import numpy as np
+import polars
 import pytest
 import torch
 import torch_fidelity
+from scipy.spatial.distance import cdist
 from torch import nn
 from torch_fidelity import FeatureExtractorInceptionV3, feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -19,12 +21,13 @@ from workspaces import plain_pipeline as pipeline
 
 import tasks.evaluate.feature_distances
 from dot_kernels import gelbrich_distance
-from dot_kernels.metrics import FrechetEstimate
+from dot_kernels.metrics import Estimate
 from dot_kernels.metrics.feature_statistics import GROUPS
 from tasks.evaluate.summarise import plan_summary, summary_facts
 from tasks.io.draws import draw_of
 from tasks.io.networks.extractors import load_extractor
 from tasks.io.networks.published_weights import PUBLISHED
+from tasks.io.workspace import Signal
 
 IMAGES = 2 * GROUPS
 SUBSET = IMAGES // 2
@@ -33,8 +36,6 @@ NAMES = {
     "frechet": "frechet_inception_distance",
     "kernel": "kernel_inception_distance_mean",
     "kernel_spread": "kernel_inception_distance_std",
-    "precision": "precision",
-    "recall": "recall",
 }
 SCORES = {
     "inception_score": "inception_score_mean",
@@ -128,7 +129,6 @@ def by_torch_fidelity(enhanced, reference, **options):
         input2=str(reference),
         fid=True,
         kid=True,
-        prc=True,
         kid_subset_size=SUBSET,
         cuda=False,
         cache=False,
@@ -150,13 +150,17 @@ def by_inception(tmp_path_factory, steps, corpora, inception_file):
     )
 
     def alone(a, b):
-        """Error and extrapolation take fourteen more distances of 2048 features."""
-        return FrechetEstimate(gelbrich_distance(a.moments, b.moments), None, None)
+        """The error takes the roots of two more matrices of 2048 features."""
+        return Estimate(gelbrich_distance(a.moments, b.moments), None)
 
     with pytest.MonkeyPatch.context() as patch:
         # Both sides: the network costs a seventh of what it does at 299 pixels.
         patch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
         patch.setattr(tasks.evaluate.feature_distances, "frechet_distance", alone)
+        # It takes fourteen more distances.
+        patch.setattr(
+            tasks.evaluate.feature_distances, "extrapolated_frechet_distance", lambda *_: None
+        )
         (row,) = pipeline.run(run.config)
         theirs = by_torch_fidelity(
             unpacked(run, "alpha=+0.50", tmp_path_factory.mktemp("enhanced")),
@@ -177,9 +181,6 @@ TOLERANCES = {
     # Theirs takes kernels in float32: 1e-7 of numbers near one, whose differences these are.
     "kernel": {"rel": 1e-5, "abs": 1e-7},
     "kernel_spread": {"rel": 1e-5, "abs": 1e-7},
-    # Shares of 20 images, which ours has in float32 too.
-    "precision": {"rel": 1e-7},
-    "recall": {"rel": 1e-7},
     # Batches are cut otherwise, so logits differ by the rounding of float32, some 1e-6 of them.
     "inception_score": {"rel": 1e-5},
     "inception_score_spread": {"rel": 1e-5},
@@ -233,7 +234,7 @@ class OurSqueezenet(FeatureExtractorBase):
 
 @pytest.fixture(scope="module")
 def by_squeezenet(tmp_path_factory, steps, corpora, squeezenet_file):
-    """Our rows by signal, and torch-fidelity's answer for each alpha."""
+    """Our rows by signal, torch-fidelity's answer for each alpha, and the workspace's root."""
     run = steps(
         tmp_path_factory.mktemp("squeezenet"),
         corpora,
@@ -251,7 +252,7 @@ def by_squeezenet(tmp_path_factory, steps, corpora, squeezenet_file):
                 corpora["reference"],
                 feature_extractor="our-squeezenet",
             )
-    return rows, theirs
+    return rows, theirs, run.workspace.store.local("features")
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
@@ -259,20 +260,35 @@ def by_squeezenet(tmp_path_factory, steps, corpora, squeezenet_file):
 def test_squeezenet_with_random_weights_gives_the_numbers_of_torch_fidelity(
     by_squeezenet, alpha, name
 ):
-    rows, theirs = by_squeezenet
+    rows, theirs, _ = by_squeezenet
     expected = pytest.approx(theirs[alpha][NAMES[name]], **TOLERANCES[name])
     assert rows["enhanced", alpha][name] == expected
 
 
 def test_the_same_images_are_at_no_distance_from_themselves(by_squeezenet):
-    rows, _ = by_squeezenet
+    rows, _, _ = by_squeezenet
     same, other = rows["codec", None], rows["input", None]  # the pixel codec changes nothing
     assert same["frechet"] == pytest.approx(0, abs=1e-9 * other["frechet"])
     # Below zero: two subsets of one set share images, which the estimate takes for unlikely.
     assert -0.2 * other["kernel"] < same["kernel"] < 0
-    assert (same["precision"], same["recall"]) == (1, 1)
+    assert same["precision"] == same["recall"] < 1  # an image does not hold its own reference
+
+
+@pytest.mark.parametrize("signal", ["alpha+0.50", "alpha+1.00", "codec"])
+def test_precision_and_recall_leave_out_an_images_own_reference(by_squeezenet, signal):
+    rows, _, folder = by_squeezenet
+    images = polars.read_parquet(folder / "run" / "*" / signal / "*.parquet")
+    reference = polars.read_parquet(folder / "reference" / "*" / "*.parquet")
+    assert images["key"].equals(reference["key"])
+    sides = [table["features"].to_numpy().astype(float) for table in (images, reference)]
+    row = next(row for key, row in rows.items() if Signal(*key).folder == signal)
+    for name, (points, centres) in {"precision": sides, "recall": sides[::-1]}.items():
+        reach = np.sort(cdist(centres, centres), axis=1)[:, 3]
+        held = (cdist(points, centres) <= reach * (1 + 1e-9)) & ~np.eye(IMAGES, dtype=bool)
+        assert row[name] == pytest.approx(held.any(axis=1).mean())
+        assert row[f"{name}_error"] > 0
 
 
 def test_a_network_without_classes_has_no_inception_score(by_squeezenet):
-    rows, _ = by_squeezenet
+    rows, _, _ = by_squeezenet
     assert {row["inception_score"] for row in rows.values()} == {None}

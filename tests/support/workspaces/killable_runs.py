@@ -13,7 +13,7 @@ import diffusers, matplotlib.pyplot, skimage.restoration
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.backfill import backfill
-from tasks.config.config import load_config
+from tasks.config import load_config
 
 
 def kill_at(place, count):

@@ -350,6 +350,37 @@ def test_there_is_a_curve_where_it_can_be_had_in_closed_form(write, sections, co
 def test_features_are_compared_with_the_reference_only_if_there_is_one(complaint):
     text = complaint(evaluate={"against": "reference"})
     assert "evaluate.against is reference, so corpora.reference must be given" in text
+    text = complaint(evaluate={"against": ["natural", "reference"]})
+    assert "evaluate.against is reference, so corpora.reference must be given" in text
+
+
+def test_features_can_be_compared_with_own_references_and_other_photographs(write):
+    corpora = REFERENCE | {"natural": {"path": "n"}}
+    both = load_config(write(corpora=corpora, evaluate={"against": ["natural", "reference"]}))
+    assert both.against_names == ("natural", "reference")
+    one = load_config(write(corpora=corpora, evaluate={"against": ["natural"]}))
+    assert one.against_names == ("natural",)
+    assert one == load_config(write(corpora=corpora, evaluate={"against": "natural"}))
+
+
+@pytest.mark.parametrize(
+    ("corpora", "against", "got"),
+    [
+        (
+            REFERENCE,
+            ["reference", "natural"],
+            "reference and natural, which are data set reference",
+        ),
+        (
+            REFERENCE | {"natural": {"path": "n"}},
+            ["natural", "natural"],
+            "natural and natural, which are data set natural",
+        ),
+    ],
+)
+def test_features_are_not_compared_with_the_same_images_twice(complaint, corpora, against, got):
+    text = complaint(corpora=corpora, evaluate={"against": against})
+    assert f"evaluate.against must list different images, got {got}" in text
 
 
 @pytest.mark.parametrize(
@@ -388,6 +419,8 @@ def test_features_are_compared_with_the_reference_unless_told_otherwise(write, s
         ({"features": "inception"}, "'inception-v3-compat', 'clip-rn50'"),
         ({"lpips": "resnet"}, "'alex', 'vgg' or 'squeeze'"),
         ({"against": "restored"}, "'reference' or 'natural'"),
+        ({"against": ["reference", "restored"]}, "'reference' or 'natural'"),
+        ({"against": []}, "evaluate.against"),
         ({"sample": 99}, "greater than or equal to 100"),
         ({"sample": 50_001}, "less than or equal to 50000"),
     ],

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from tasks.config import load_config
+from tasks.config.corpora import Corpora, Corpus
 from tasks.config.places import Place, apart_from
-from tasks.config.sections import Corpora, Corpus
 from tasks.io.errors import ConfigurationError
 from tasks.io.store import Access
 

@@ -16,7 +16,7 @@ from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
 from tasks.io.networks import perceptual
-from tasks.report.accounting import _feature_folder
+from tasks.report.accounting import _feature_folders
 from tasks.report.report import _template_digests, plan_report, report_markdown
 
 
@@ -324,8 +324,8 @@ def test_page_and_short_report_say_what_an_error_is(finished):
 def test_features_are_timed_for_the_network_of_this_run_only(finished):
     facts = {"network": "squeezenet", "features_sha256": "a" * 64}
     expected = f"features/reference/squeezenet-{'a' * 12}"
-    assert _feature_folder(finished.config, facts) == expected
-    assert _feature_folder(finished.config, {}) is None
+    assert _feature_folders(finished.config, facts) == [expected]
+    assert _feature_folders(finished.config, {}) == []
 
 
 def test_every_form_of_the_report_has_the_changes_against_the_input(finished):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from tasks.config.corpora import Corpus
 from tasks.config.places import apart_from
-from tasks.config.sections import Corpus
 from tasks.io.errors import CorpusError
 from tasks.io.store import Store
 from tasks.io.workspace import key_digest

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.config.sections import Corpus
+from tasks.config.corpora import Corpus
 from tasks.io.errors import StoreRefused
 from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused

@@ -14,13 +14,14 @@ from tasks.io.artifacts.metric_registry import (
     Axis,
     Error,
     Metric,
+    curve_names,
     metrics_of,
     versions_of,
 )
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 from tasks.report.choose import Bound, choose_alpha, describe, metric_named
 from tasks.report.figures import curve_metric
-from tasks.report.results import curve_names, results_table, results_units
+from tasks.report.results import results_table, results_units
 from tasks.report.worst_and_best import find_extremes
 
 SHARPNESS = Metric(

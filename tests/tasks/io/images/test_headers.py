@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.config.sections import Corpus
+from tasks.config.corpora import Corpus
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, headers, read_header
 from tasks.io.images.files import decode

@@ -1,0 +1,47 @@
+"""The features of the images that all signals are compared with."""
+
+from functools import lru_cache
+
+from pydantic import BaseModel, ConfigDict
+
+from dot_kernels.metrics import FeatureStatistics
+from tasks.config import Run
+from tasks.io.artifacts.features import read_statistics
+from tasks.io.networks.extractors import extractor_identity, feature_folder
+from tasks.io.workspace import Workspace, dataset_features_folder
+from tasks.jobs import finished_digest
+
+
+class FeatureTables(BaseModel):
+    """The feature tables of a data set, and the digests of their contents."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    paths: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+def feature_tables(run: Run, dataset: str) -> FeatureTables:
+    """The feature tables of a data set to compare with; none without a network."""
+    network = run.config.evaluate.features
+    identity = None if network is None else extractor_identity(network, run.weights)
+    if identity is None:
+        return FeatureTables(paths=(), digests=())
+    folder = dataset_features_folder(dataset, feature_folder(identity))
+    survey = run.workspace.ledger.survey(folder)
+    artifacts = [f"{folder}/{shard}" for shard in run.workspace.shards(dataset)]
+    return FeatureTables(
+        paths=tuple(f"{artifact}.parquet" for artifact in artifacts),
+        digests=tuple(finished_digest(survey, artifact, "evaluate") for artifact in artifacts),
+    )
+
+
+@lru_cache(maxsize=2)
+def statistics_to_compare_with(
+    workspace: Workspace, tables: FeatureTables, capacity: int
+) -> FeatureStatistics | None:
+    """The statistics of the images to compare with, read once per process.
+
+    The digests are a part of the key: other contents at the same paths are read again.
+    """
+    return read_statistics(workspace.store, tables.paths, capacity)
