@@ -181,7 +181,8 @@ def _squared_distances(
 
 
 def _squared_norms(points: Float64[Tensor, "n d"]) -> Float64[Tensor, "n"]:
-    return torch.linalg.vector_norm(points, dim=1).square()
+    norms: Tensor = torch.linalg.vector_norm(points, dim=1)
+    return norms.square()
 
 
 def _parts(rows: int, columns: int) -> list[slice]:
