@@ -14,7 +14,7 @@ from torch import Tensor
 from dot_kernels.metrics.estimates import Estimate
 from dot_kernels.metrics.feature_statistics import GROUPS, FeatureStatistics
 
-_ENTRIES_AT_ONCE = 1 << 22
+_ENTRIES_AT_ONCE = 1 << 20
 """Distances that are held in memory at once."""
 
 _ROUNDING = 1e-12
@@ -94,7 +94,7 @@ def _held_by_the_other(
     """Which images a reference image has within its radius, and which of these an image has."""
     origin = reference.features.double().mean(dim=0)  # differences lose no digits near it
     x, y = (side.features.double() - origin for side in (images, reference))
-    slack = _ROUNDING * torch.cat([x, y]).square().sum(dim=1).max()
+    slack = _ROUNDING * max(_squared_norms(side).max() for side in (x, y))
     reach_x = _reaches(x, images.draws % GROUPS, neighbours) + slack
     reach_y = _reaches(y, reference.draws % GROUPS, neighbours) + slack
     return _held(x, y, reach_x, reach_y, _rows_of(images.draws, reference.draws))
@@ -176,8 +176,13 @@ def _rows_of(draws: Int64[Tensor, "n"], others: Int64[Tensor, "m"]) -> Int64[Ten
 def _squared_distances(
     x: Float64[Tensor, "b d"], y: Float64[Tensor, "m d"]
 ) -> Float64[Tensor, "b m"]:
-    products = x @ y.mT
-    return (x.square().sum(dim=1)[:, None] - 2 * products + y.square().sum(dim=1)).clamp(min=0)
+    sums = _squared_norms(x)[:, None] + _squared_norms(y)
+    return sums.addmm_(x, y.mT, alpha=-2).clamp_(min=0)
+
+
+def _squared_norms(points: Float64[Tensor, "n d"]) -> Float64[Tensor, "n"]:
+    norms: Tensor = torch.linalg.vector_norm(points, dim=1)
+    return norms.square()
 
 
 def _parts(rows: int, columns: int) -> list[slice]:

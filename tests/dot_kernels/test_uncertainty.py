@@ -122,7 +122,9 @@ def draw_pairs(rng, sets, n, d, kind):
     if kind == "own":
         return y * np.linspace(0.2, 1, d) + 0.1 * rng.standard_normal(y.shape), y
     if kind == "skewed":
-        return np.exp(0.3 * x), 1.4 * np.exp(0.25 * y[:, : max(len(y[0]) * 3 // 4, 2)])
+        size = np.sqrt(1 + 0.3**2 * d)  # of a feature: tails are as heavy whatever d
+        few = y[:, : max(len(y[0]) * 3 // 4, 2)]
+        return np.exp(0.45 * x / size), 1.4 * np.exp(0.38 * few / size)
     return x, 1.4 * y + 0.4
 
 
