@@ -198,6 +198,10 @@ def test_a_kind_of_jpeg_whose_damage_is_not_found_is_refused(jpeg, process):
             read(data, LIMITS)
 
 
+def test_a_jpeg_that_says_its_height_at_its_end_is_refused_for_that(jpeg):
+    assert refusal(of_height(jpeg("baseline"), 0)).startswith("JPEG whose height stands behind")
+
+
 def exif(*entries):
     """Exif that turns an image, with more entries of tag, type, count and value."""
     entries = sorted([(0x0112, 3, 1, 6), *entries])
