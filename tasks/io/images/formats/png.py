@@ -89,6 +89,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
         OSError: Pillow gives up.
     """
     _require_sound(data)
+    data = without_bad_text(data)
     bits, colour = data[24], data[25]
     before_pixels = {}
     for chunk in _chunks(data):
