@@ -238,3 +238,18 @@ def test_exif_that_is_none_harms_no_image(colour, file_format, nonsense):
     out = io.BytesIO()
     Image.fromarray(colour).save(out, file_format, exif=nonsense)
     assert decode(out.getvalue(), LIMITS).shape == (150, 203, 3)
+
+
+@pytest.mark.slow
+def test_no_real_photograph_is_called_damaged(test_data):
+    files = [
+        path for path in (test_data / "images").rglob("*.*") if path.suffix in (".jpg", ".JPEG")
+    ]
+    assert len(files) > 100
+    refused = {}
+    for path in files:
+        try:
+            decode(path.read_bytes(), Limits(max_pixels=1 << 26, max_bytes=1 << 26))
+        except ImageRefused as refusal:
+            refused[path.name] = str(refusal)
+    assert refused == {}
