@@ -63,8 +63,8 @@ class Directory(NamedTuple):
             return None
         is_big = b"+" in data[:4]
         offset, counter, head = ("Q", "Q", order + "HHQ") if is_big else ("L", "H", order + "HHL")
-        (start,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
-        (count,) = struct.unpack_from(order + counter, data, start)
+        (start,) = _unpacked(order + offset, data, 8 if is_big else 4)
+        (count,) = _unpacked(order + counter, data, start)
         if count > most_entries:
             return None
         start += struct.calcsize(counter)
@@ -72,14 +72,12 @@ class Directory(NamedTuple):
         size = struct.calcsize(head) + room
         entries = []
         for place in range(start, start + count * size, size):
-            tag, kind, values = struct.unpack_from(head, data, place)
+            tag, kind, values = _unpacked(head, data, place)
             entry = Entry(tag, kind, values, place + size - room)
             if entry.size_bytes > room:
-                entry = entry._replace(
-                    place=struct.unpack_from(order + offset, data, entry.place)[0]
-                )
+                entry = entry._replace(place=_unpacked(order + offset, data, entry.place)[0])
             entries.append(entry)
-        (next_place,) = struct.unpack_from(order + offset, data, start + count * size)
+        (next_place,) = _unpacked(order + offset, data, start + count * size)
         return cls(data, order, is_big, entries, next_place)
 
     def numbers(self, tag: int) -> tuple[int, ...]:
@@ -91,7 +89,7 @@ class Directory(NamedTuple):
         entry = next((entry for entry in self.entries if entry.tag == tag), None)
         if entry is None or entry.kind not in _WHOLE_NUMBERS:
             return ()
-        return struct.unpack_from(
+        return _unpacked(
             f"{self.order}{entry.values}{_WHOLE_NUMBERS[entry.kind]}", self.data, entry.place
         )
 
@@ -103,6 +101,17 @@ class Directory(NamedTuple):
     def number(self, tag: int, default: int) -> int:
         """Return the first number of a tag, or what is taken where it is absent."""
         return next(iter(self.numbers(tag)), default)
+
+
+def _unpacked(form: str, data: bytes, place: int) -> tuple[Any, ...]:
+    """Return what stands at a place, which a BigTIFF may give with 64 bits.
+
+    Raises:
+        struct.error: it lies outside of the data.
+    """
+    if place > len(data):
+        raise struct.error(f"a place must lie within {len(data)} bytes, got {place}")
+    return struct.unpack_from(form, data, place)
 
 
 def directory_of_exif(exif: bytes) -> Directory | None:

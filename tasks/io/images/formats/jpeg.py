@@ -35,8 +35,11 @@ _ZEROED = "damaged: data of its scan are overwritten with zeros"
 
 def complaint(data: bytes) -> str | None:
     """Return why a JPEG is of a kind that is not read; None if it may be."""
-    frame = frame_of(data)
-    if frame is None or (frame.has_huffman_codes_of_8_bits and len(frame.sampling) in (1, 3, 4)):
+    if (frame := frame_of(data)) is None:
+        return None
+    if frame.height == 0:
+        return "JPEG whose height stands behind its pixels is not read; save it anew"
+    if frame.has_huffman_codes_of_8_bits and len(frame.sampling) in (1, 3, 4):
         return None
     return (
         f"JPEG of the kind SOF{frame.marker - 0xC0} with {len(frame.sampling)} components of "

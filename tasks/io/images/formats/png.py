@@ -71,15 +71,14 @@ def without_bad_text(data: bytes) -> bytes:
     """
     if not data.startswith(SIGNATURE):
         return data
-    bad = []
+    kept, start = [], 0
     for chunk in _chunks(data):
         if chunk.kind == b"IDAT":  # chunks behind it Pillow does not check
             break
         if chunk.may_be_dropped and not chunk.is_sound:
-            bad.append(chunk)
-    for chunk in reversed(bad):
-        data = data[: chunk.place] + data[chunk.end :]
-    return data
+            kept.append(data[start : chunk.place])
+            start = chunk.end
+    return b"".join([*kept, data[start:]]) if kept else data
 
 
 def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
@@ -90,6 +89,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
         OSError: Pillow gives up.
     """
     _require_sound(data)
+    data = without_bad_text(data)
     bits, colour = data[24], data[25]
     before_pixels = {}
     for chunk in _chunks(data):

@@ -78,7 +78,7 @@ def _require_pieces(directory: Directory, layout: Layout) -> None:
     for offset, size, need in zip(offsets, sizes, needs, strict=True):
         if offset < 8 or size < (need if layout.compression == UNPACKED else 1):
             raise ValueError("one of its strips or tiles has no data, or too few")
-        if offset + size > len(directory.data):
+        if offset + (need if layout.compression == UNPACKED else size) > len(directory.data):
             raise ValueError("one of its strips or tiles lies outside of the file")
         piece = directory.data[offset : offset + size]
         if layout.compression in DEFLATE:

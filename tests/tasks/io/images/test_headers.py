@@ -218,6 +218,7 @@ REFUSED = {
         (273, 4, MOST_VALUES + 1, 74), tail=struct.pack("<L", 8) * (MOST_VALUES + 1)
     ),
     "TIFF whose strips are bytes": lambda: tiff((273, 1, MOST_VALUES + 1, 8), tail=bytes(99_999)),
+    "BigTIFF that lies far outside": lambda: b"II+\0\x08\0\0\0" + b"\xff" * 99,
     "TIFF that lies outside": lambda: b"II*\0\xff\xff\xff\xff" + bytes(99),
     "JPEG with a marker that is reserved": lambda: jpeg(b"\xff\xc8\0\2"),
     "cut TIFF": lambda: file_of("TIFF", exif=exif())[:50],

@@ -198,6 +198,10 @@ def test_a_kind_of_jpeg_whose_damage_is_not_found_is_refused(jpeg, process):
             read(data, LIMITS)
 
 
+def test_a_jpeg_that_says_its_height_at_its_end_is_refused_for_that(jpeg):
+    assert refusal(of_height(jpeg("baseline"), 0)).startswith("JPEG whose height stands behind")
+
+
 def exif(*entries):
     """Exif that turns an image, with more entries of tag, type, count and value."""
     entries = sorted([(0x0112, 3, 1, 6), *entries])
@@ -234,3 +238,18 @@ def test_exif_that_is_none_harms_no_image(colour, file_format, nonsense):
     out = io.BytesIO()
     Image.fromarray(colour).save(out, file_format, exif=nonsense)
     assert decode(out.getvalue(), LIMITS).shape == (150, 203, 3)
+
+
+@pytest.mark.slow
+def test_no_real_photograph_is_called_damaged(test_data):
+    files = [
+        path for path in (test_data / "images").rglob("*.*") if path.suffix in (".jpg", ".JPEG")
+    ]
+    assert len(files) > 100
+    refused = {}
+    for path in files:
+        try:
+            decode(path.read_bytes(), Limits(max_pixels=1 << 26, max_bytes=1 << 26))
+        except ImageRefused as refusal:
+            refused[path.name] = str(refusal)
+    assert refused == {}

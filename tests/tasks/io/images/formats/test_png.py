@@ -179,11 +179,11 @@ def test_a_colour_that_the_palette_has_not_is_damage():
     ],
 )
 def test_a_bad_checksum_of_what_does_not_matter_harms_no_image(text):
-    samples = samples_of(2, 8)
-    for place in ("early", "late"):
-        data = png(samples, 2, 8, **{place: [chunk(*text, harm=1)] * 2})
+    for (colour, bits), place in itertools.product([(2, 8), (2, 16), (4, 16)], ["early", "late"]):
+        samples = samples_of(colour, bits)
+        data = png(samples, colour, bits, **{place: [chunk(*text, harm=1)] * 2})
         assert read_header(data, LIMITS).width == WIDTH
-        np.testing.assert_array_equal(decode(data, LIMITS), samples)
+        np.testing.assert_array_equal(decode(data, LIMITS), in_rgb(samples, colour, bits))
 
 
 @pytest.mark.parametrize(
