@@ -50,15 +50,18 @@ class Steps:
     def shard(self) -> dict[str, Outcome | None]:
         """Make all data sets; returns what each index counts, None where it stands already."""
         made = do(self.opened, lambda step: step.verb == "shard")
-        outcomes = {}
-        for dataset in self.config.datasets():
-            artifact = f"{dataset_folder(dataset)}/index"
-            outcomes[dataset] = self._counted(artifact) if artifact in made else None
-        return outcomes
+        indices = {
+            dataset: f"{dataset_folder(dataset)}/index" for dataset in self.config.datasets()
+        }
+        return {
+            dataset: self._counted(index) if index in made else None
+            for dataset, index in indices.items()
+        }
 
-    def _counted(self, artifact):
-        (record,) = self.workspace.ledger.records(artifact)
-        facts = self.workspace.ledger.facts(record)
+    def _counted(self, index: str) -> Outcome:
+        ledger = self.workspace.ledger
+        (record,) = ledger.survey(index.rpartition("/")[0]).records(index)
+        facts = ledger.facts(record)
         return Outcome(images=facts["images"], refused=facts["refused"])
 
     def index(self, dataset, shards):

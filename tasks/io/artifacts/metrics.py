@@ -10,15 +10,14 @@ from tasks.io.artifacts.metric_registry import Error, Metric, metrics_of
 from tasks.io.artifacts.parquet import read_schema, write_table
 from tasks.io.store import Store
 
-NO_NETWORK = "none"
-"""What stands in the metadata of a metric table in place of a network that it had not."""
-
-
 NO_SUCH_KEY = "no reference: its key is not among the accepted images of the reference"
 """Why an image is unscored whose key the reference lacks."""
 
 NO_REFERENCE_GIVEN = "no reference corpus"
 """Why all images are unscored where the configuration names no reference."""
+
+NO_NETWORK = "none"
+"""What stands in the metadata of a metric table in place of a network that it had not."""
 
 
 class Change(NamedTuple):

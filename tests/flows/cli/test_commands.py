@@ -37,6 +37,21 @@ def test_every_verb_explains_itself(dotpipe, verb):
     assert re.search(r"[A-Z][^.]{20,}\.", out)
 
 
+def test_a_data_set_that_is_made_from_elsewhere_under_the_same_name_is_told(tmp_path, capsys):
+    def named(corpus):
+        corpora = {"restored": {"path": f"/{corpus}"}, "natural": {"path": "/natural"}}
+        tree = {"name": "mine", "workspace": str(tmp_path), "corpora": corpora}
+        return Config.model_validate(tree)
+
+    register(named("first"))
+    tell_taken_over(named("first"))
+    assert capsys.readouterr().err == ""
+    tell_taken_over(named("second"))
+    told = capsys.readouterr().err
+    assert told.startswith("note: the data set 'mine' of ")
+    assert "from '/first', and is now made from '/second'" in told
+
+
 def test_help_takes_less_than_a_second():
     def timed():
         start = time.perf_counter()
@@ -213,21 +228,6 @@ def test_verbs_in_their_order_do_what_run_does_and_name_each_other_out_of_order(
     assert re.fullmatch(r"report: \S+/report.html", out.replace("\n", "", 1).strip())
     assert f"dashboard while this runs: {server}" in err
     assert project.lasting() == undisturbed
-
-
-def test_a_data_set_that_is_made_from_elsewhere_under_the_same_name_is_told(tmp_path, capsys):
-    def named(corpus):
-        corpora = {"restored": {"path": f"/{corpus}"}, "natural": {"path": "/natural"}}
-        tree = {"name": "mine", "workspace": str(tmp_path), "corpora": corpora}
-        return Config.model_validate(tree)
-
-    register(named("first"))
-    tell_taken_over(named("first"))
-    assert capsys.readouterr().err == ""
-    tell_taken_over(named("second"))
-    told = capsys.readouterr().err
-    assert told.startswith("note: the data set 'mine' of ")
-    assert "from '/first', and is now made from '/second'" in told
 
 
 def test_results_are_printed_with_the_change_against_the_input(finished, monkeypatch, capsys):

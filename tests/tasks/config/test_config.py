@@ -50,6 +50,24 @@ def complaint(write):
 
 
 @pytest.mark.parametrize(
+    "name", ["x" * 300, "ü" * 128, f"in/{'x' * 256}/images", "x" * 252 + ".tar"]
+)
+def test_a_path_with_a_part_that_no_file_system_takes_is_told(write, name):
+    told = r"each part of a path must have at most 255 bytes, got \d+ in '(x|ü)+…'"
+    with pytest.raises(ConfigurationError, match=told):
+        load_config(write(workspace=name))
+    with pytest.raises(ConfigurationError, match=told):
+        load_config(write(corpora={"restored": {"path": name}, "natural": {"path": "n"}}))
+
+
+def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_long(write):
+    paths = ("x" * 255, f"s3://bucket/{'x' * 300}", f"{{{','.join(map(str, range(200)))}}}.tar")
+    for path in paths:
+        corpora = {"restored": {"path": path}, "natural": {"path": "n"}}
+        assert load_config(write(corpora=corpora)).corpora.restored.path.endswith(path)
+
+
+@pytest.mark.parametrize(
     ("sections", "place", "known"),
     [
         ({"workspce": "w"}, "workspce", "workspace"),
@@ -491,21 +509,3 @@ def test_cropped_images_that_cannot_have_enough_patches_are_told(write, corpus, 
         with pytest.raises(ConfigurationError) as caught:
             load_config(file)
         assert sentence in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "name", ["x" * 300, "ü" * 128, f"in/{'x' * 256}/images", "x" * 252 + ".tar"]
-)
-def test_a_path_with_a_part_that_no_file_system_takes_is_told(write, name):
-    told = r"each part of a path must have at most 255 bytes, got \d+ in '(x|ü)+…'"
-    with pytest.raises(ConfigurationError, match=told):
-        load_config(write(workspace=name))
-    with pytest.raises(ConfigurationError, match=told):
-        load_config(write(corpora={"restored": {"path": name}, "natural": {"path": "n"}}))
-
-
-def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_long(write):
-    paths = ("x" * 255, f"s3://bucket/{'x' * 300}", f"{{{','.join(map(str, range(200)))}}}.tar")
-    for path in paths:
-        corpora = {"restored": {"path": path}, "natural": {"path": "n"}}
-        assert load_config(write(corpora=corpora)).corpora.restored.path.endswith(path)
