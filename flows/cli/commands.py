@@ -212,10 +212,11 @@ def pull(
 ) -> None:
     """Put everything that CONFIG's networks need into DEST; `weights: DEST` then uses it."""
     from tasks.config import load_config
+    from tasks.config.places import anchored
     from tasks.upkeep.pull import pull_weights
 
-    complete = True
-    for name, entry, note in pull_weights(load_config(config), folder):
+    complete, filled = True, anchored(folder, Path(), "DEST")
+    for name, entry, note in pull_weights(load_config(config), filled):
         if entry is None:
             complete = False
             complain(f"error: {note}")

@@ -95,7 +95,7 @@ def _warn_of_precision(config: Config, step: Step, units: Iterable[Planned]) -> 
     warning = precision_warning(config.codec, compute.device, compute.precision)
     if warning is not None:
         logger().warning(warning)
-        screen.get().tell(warning)
+        screen.get().say(warning)
 
 
 def _do(work: Task[Any, Any], job: Job) -> None:
@@ -118,7 +118,7 @@ def _explained(units: Iterable[Planned], step: str, ledger: Ledger) -> Iterator[
         if old:
             line = f"{step} is made again: {change_of(old[0], ledger)}"
             logger().info(line)
-            screen.get().tell(line)
+            screen.get().say(line)
         yield unit
         if old:
             break

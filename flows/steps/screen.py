@@ -30,13 +30,10 @@ class Screen(Protocol):
         """Show that so many more images are done."""
 
     def say(self, sentence: str) -> None:
-        """Show what people should know of this run."""
+        """Show what people should know of this run; the same sentence is shown once only."""
 
     def finish(self, note: str) -> None:
         """Show that the step has ended, with a note on how."""
-
-    def tell(self, sentence: str) -> None:
-        """Show a sentence; the same one is shown once only."""
 
 
 class Silence:
@@ -52,9 +49,6 @@ class Silence:
         """Do nothing."""
 
     def finish(self, note: str) -> None:
-        """Do nothing."""
-
-    def tell(self, sentence: str) -> None:
         """Do nothing."""
 
 
@@ -94,7 +88,9 @@ class Bars:
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bars, whole."""
-        self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def finish(self, note: str) -> None:
         """Stop the newest bar where it stands, and show the note beside it."""
@@ -107,12 +103,6 @@ class Bars:
         self._progress.stop_task(self._task)
         self._progress.refresh()
         self._task = None
-
-    def tell(self, sentence: str) -> None:
-        """Print a sentence above the bars."""
-        if sentence not in self._told:
-            self._told.add(sentence)
-            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ Rules within one section stand beside its fields, in ``sections`` and ``compute`
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
+from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
@@ -199,22 +200,25 @@ class Config(Section):
         }
 
     def anchored(self, folder: Path) -> "Config":
-        """Return the same configuration with every relative path made absolute from a folder."""
+        """Return the same configuration with every relative path made absolute from a folder.
+
+        Raises:
+            ConfigurationError: a path is not written out, or names a home that is unknown here.
+        """
         tree = self.model_dump()
-        tree["workspace"] = _anchor(tree["workspace"], folder)
+
+        def anchor(field: str, section: dict[str, Any]) -> None:
+            last = field.rpartition(".")[2]
+            section[last] = anchored(section[last], folder, field)
+
+        anchor("workspace", tree)
         if self.weights is not None:
-            tree["weights"] = _anchor(self.weights, folder)
-        for corpus in filter(None, tree["corpora"].values()):
-            corpus["path"] = _anchor(corpus["path"], folder)
+            anchor("weights", tree)
+        for role, corpus in tree["corpora"].items():
+            if corpus is not None:
+                anchor(f"corpora.{role}.path", corpus)
         if isinstance(self.restore, SpandrelCheckpoint):
-            tree["restore"]["checkpoint"] = _anchor(self.restore.checkpoint, folder)
+            anchor("restore.checkpoint", tree["restore"])
         if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
-            tree["codec"]["weights"] = _anchor(self.codec.weights, folder)
+            anchor("codec.weights", tree["codec"])
         return Config.model_validate(tree)
-
-
-def _anchor(location: str, folder: Path) -> str:
-    """Return a location with a path made absolute from a folder; URLs stay as they are."""
-    if "://" in location:
-        return location
-    return str((folder / Path(location).expanduser()).resolve())

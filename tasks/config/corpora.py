@@ -13,24 +13,13 @@ from tasks.io.images import ResizeFilter
 from tasks.io.section import Section
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
 
-_LONGEST_PART = 255
-"""Bytes that a name in a path may have: no usual file system takes more."""
-
 
 def _location(path: str) -> str:
     """Return a path or URL that may be opened.
 
     Raises:
-        ValueError: it may not, or no file system could hold it.
+        ValueError: it may not.
     """
-    names = [] if "://" in path else [name for name in path.split("/") if "{" not in name]
-    sizes = {name: len(name.encode("utf-8", "surrogateescape")) for name in names}
-    longest = max(sizes, key=lambda name: sizes[name], default="")
-    if longest and sizes[longest] > _LONGEST_PART:
-        raise ValueError(
-            f"each part of a path must have at most {_LONGEST_PART} bytes, got "
-            f"{sizes[longest]} in '{longest[:24]}…'; give a shorter one"
-        )
     try:
         return require_location(path)
     except ConfigurationError as error:

@@ -1,18 +1,22 @@
-"""Places: where the corpora and the workspace of a configuration lie, and which may overlap.
+"""Places: where corpora, workspace and weights of a configuration lie, and which may overlap.
 
 What a run makes must never come back as input, and what is to be enhanced must not be taken for
 what it is compared with. Where folders lie inside each other, the inner one is left out of the
 listing of the outer one; where that would leave nothing, the configuration is refused.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.config.corpora import Corpora, Corpus
 from tasks.io.errors import ConfigurationError
-from tasks.io.store import FROM_ENVIRONMENT, Access
+from tasks.io.store import FROM_ENVIRONMENT, Access, require_written_out
 from tasks.io.workspace import KINDS
+
+_NAME_BYTES = 255
+"""The longest name of a file or folder that disks take."""
 
 _ON_DISK = ("file", "local")
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
@@ -32,13 +36,45 @@ class Place(NamedTuple):
         """Return the place of a folder, of which a disk is asked only where links lead."""
         scheme, is_url, rest = url.partition("://")
         if not is_url or scheme in _ON_DISK:
-            return cls("", Path(rest if is_url else url).resolve().parts)
+            return cls("", Path(os.path.realpath(rest if is_url else url)).parts)
         service = f"{_SAME.get(scheme, scheme)} {access.endpoint or ''}"
         return cls(service, tuple(rest.rstrip("/").split("/")))
 
     def holds(self, other: "Place") -> bool:
         """Whether the other place is this one, or lies below it."""
         return self.service == other.service and other.parts[: len(self.parts)] == self.parts
+
+
+def anchored(location: str, folder: Path, field: str) -> str:
+    """Return a location with a path made absolute from a folder; URLs stay as they are.
+
+    Args:
+        location: as a person has written it.
+        folder: from which a relative path counts.
+        field: where it is written, for errors.
+
+    Raises:
+        ConfigurationError: it is not written out, names the home of a user that this machine
+            does not know, or has a name that no disk takes.
+    """
+    try:
+        if "://" in require_written_out(location):
+            return location
+        path = Path(location).expanduser()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{field}: {error}") from error
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{field}: a path that begins with ~ must name a home of this machine, got "
+            f"{location!r}, which it does not know; write the whole path"
+        ) from error
+    names = (part for part in path.parts if "{" not in part)  # braces stand for many tars
+    longest = max((len(os.fsencode(name)) for name in names), default=0)
+    if longest > _NAME_BYTES:
+        raise ConfigurationError(
+            f"{field}: a name in a path can have {_NAME_BYTES} bytes at most, got one of {longest}"
+        )
+    return os.path.realpath(folder / path)
 
 
 def require_apart(workspace: str, corpora: Corpora) -> None:

@@ -1,5 +1,6 @@
 """How a store is reached: which URLs are allowed, and the settings of S3's client."""
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,15 @@ S3 = ("s3", "s3a")
 SCHEMES = {"", "file", "local", "memory", "gs", "gcs", "az", "abfs", "abfss", *S3}
 """Schemes that a location may have. Those that run commands or chain others are not among
 them: `pipe:` would execute what a configuration says."""
+
+_ON_DISK = ("file", "local")
+
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
+"""What a shell would replace."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_NO_COLON = re.compile(rf"({'|'.join(sorted(filter(None, SCHEMES)))})//")
 
 PART_BYTES = 16 << 20
 """Size of the parts in which a large file is uploaded."""
@@ -53,9 +63,9 @@ def require_location(url: str) -> str:
     """Return the URL if it may be opened.
 
     Raises:
-        ConfigurationError: the URL's scheme is not allowed, or the URL holds credentials.
+        ConfigurationError: it is nearly an address and none, has a scheme that is not allowed,
+            or holds credentials.
     """
-    parts = urlsplit(url)
     named = ":" in url and not url.startswith(("/", "."))
     scheme = url.partition(":")[0] if named else ""
     if scheme not in SCHEMES or "::" in url:
@@ -64,6 +74,8 @@ def require_location(url: str) -> str:
             f"{', '.join(sorted(f'{name}://' for name in SCHEMES if name))}, without `::`, got "
             f"the scheme {scheme!r}; copy what it names to a folder or bucket first"
         )
+    _require_whole(url, scheme)
+    parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")  # before Azure's account stands the container
     if at and (is_s3(url) or ":" in user):
         raise ConfigurationError(
@@ -71,6 +83,52 @@ def require_location(url: str) -> str:
             "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
         )
     return url
+
+
+def require_written_out(url: str) -> str:
+    """Return a location as a person has written it, if that is all of it.
+
+    Raises:
+        ConfigurationError: it is empty, stands among spaces, has several lines, or a variable
+            that only a shell would replace.
+    """
+    if not url or url != url.strip() or _CONTROL.search(url):
+        raise ConfigurationError(
+            "a location must be one line without spaces around it, got "
+            f"{'nothing' if not url.strip() else repr(url)}; `.` is the configuration's own folder"
+        )
+    if variable := _VARIABLE.search(url):
+        raise ConfigurationError(
+            f"a location must be written out, got {variable.group()}, which nothing replaces; "
+            "write what it stands for (`~` is the home folder)"
+        )
+    return url
+
+
+def _require_whole(url: str, scheme: str) -> None:
+    """Check that what begins like an address is one, whose bucket or folder is named.
+
+    Its text is not repeated, because it may hold credentials.
+
+    Args:
+        url: the location.
+        scheme: what stands before its first colon; empty for a folder.
+    """
+    almost = _NO_COLON.match(url)
+    if almost or (scheme and not url.startswith(f"{scheme}://")):
+        meant = almost.group(1) if almost else scheme
+        raise ConfigurationError(
+            f"an address must begin with {meant}:// in full, got one that lacks a part of it; "
+            f"a folder that is really called so is ./{meant}"
+        )
+    rest = url.partition("://")[2]
+    if scheme in _ON_DISK and not rest.startswith("/"):
+        raise ConfigurationError(
+            f"behind {scheme}:// must be an absolute path, as {scheme}:///data, got none; a path "
+            f"that counts from the configuration file is written without {scheme}://"
+        )
+    if scheme and scheme not in (*_ON_DISK, "memory") and rest.startswith(("/", "@")) | (not rest):
+        raise ConfigurationError(f"behind {scheme}:// must be the name of a bucket, got none")
 
 
 def is_s3(url: str) -> bool:

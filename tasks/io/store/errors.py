@@ -56,6 +56,7 @@ _REMEDIES = {
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
     "NoSuchBucket": "make the bucket, or correct its name or AWS_ENDPOINT_URL",
+    "KeyTooLongError": "give a shorter prefix",
     "InvalidBucketName": "correct the bucket's name",
     "PermanentRedirect": "set AWS_REGION to the bucket's region",
     "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
@@ -80,6 +81,7 @@ _LOCAL_REMEDIES = {
     errno.EACCES: "give a workspace that this user may write to",
     errno.EPERM: "give a workspace that this user may write to",
     errno.EFBIG: "raise the limit on the size of files there, or make shards smaller",
+    errno.ENAMETOOLONG: "give a workspace with a shorter path",
     errno.ENOTDIR: "a file is where a folder must be; move it away",
 }
 

@@ -101,7 +101,8 @@ def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
     table = [line for line in out if line.startswith("│")]
     alphas = [f"alpha {alpha}" for alpha in ("0", "0.25", "0.5", "0.75", "1")]
     labels = [line.split("│")[1].strip() for line in table]
-    assert labels == [*alphas, "input", "codec", "codec_input"]
+    changes = [*alphas, "codec", "codec_input"]  # against the input
+    assert labels == [*alphas, "input", "codec", "codec_input", *changes]
     report = out[-1].removeprefix("report: ")
     assert report.endswith("/report.html")
     assert Path(folder, report).is_file()
@@ -113,10 +114,11 @@ def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
 
 
 def test_a_workspace_of_an_earlier_release_needs_nothing_made_again(told, folder):
-    """Fingerprints, which say what is done, and bytes are those that release 0.1.0 had.
+    """Fingerprints, which say what is done, and bytes are those of these kernels' first release.
 
-    Those of given images hold their paths and times, and a report holds paths. Sums of
-    floating-point numbers, from the moments on, depend on the processor and its threads.
+    Where KERNEL_VERSION is raised, the records are written anew. Those of given images hold
+    their paths and times, and a report holds paths. Sums of floating-point numbers, from the
+    moments on, depend on the processor and its threads.
     """
     ledger = folder / "demo" / "workspace" / "ledger"
     paths = sorted(path.relative_to(ledger).as_posix() for path in ledger.rglob("*.json"))

@@ -81,7 +81,7 @@ def test_a_step_is_prepared_before_it_is_planned(run, done):
 def test_units_that_are_made_again_say_once_what_has_changed(run, done, monkeypatch):
     said = []
     monkeypatch.setattr(by_verb, "change_of", lambda target, _: f"{target.artifact} changed")
-    monkeypatch.setattr(Silence, "tell", lambda _, line: said.append(line))
+    monkeypatch.setattr(Silence, "say", lambda _, line: said.append(line))
     job = SimpleNamespace(targets=lambda: [Target(artifact="a", fingerprint="f", replaces=True)])
     fresh = SimpleNamespace(targets=lambda: [Target(artifact="b", fingerprint="f")])
     plan = [Planned(str(i), 1, each) for i, each in enumerate([None, fresh, job, job])]
@@ -106,13 +106,13 @@ def warned(monkeypatch):
     monkeypatch.setattr(codecs, "computes_bfloat16", lambda _: False)
     log = SimpleNamespace(warning=lambda text: told.append(("log", text)))
     monkeypatch.setattr(by_verb, "logger", lambda: log)
-    token = screen.set(SimpleNamespace(tell=lambda text: told.append(("terminal", text))))
+    token = screen.set(SimpleNamespace(say=lambda text: told.append(("terminal", text))))
     yield told
     screen.reset(token)
 
 
 def to_do(*names):
-    return [unit._replace(job="a job") for unit in units(*names)]
+    return [unit._replace(job=SimpleNamespace(targets=list)) for unit in units(*names)]
 
 
 ENCODING = Step("enhance run", "enhance", lambda: to_do("one"), None, "network")

@@ -67,7 +67,7 @@ def test_a_warning_is_printed_once_and_in_one_piece():
     bars = Bars(console)
     with bars.shown():
         for _ in range(2):
-            bars.tell("the codec may take [fifty] times as long as it would in float32")
+            bars.say("the codec may take [fifty] times as long as it would in float32")
     text = console.file.getvalue()
     assert text.count("the codec may take [fifty] times as long as it would in float32\n") == 1
 

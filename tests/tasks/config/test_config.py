@@ -9,7 +9,8 @@ import infra
 from tasks.config import Config, load_config
 from tasks.config.compute import Ray, Threads
 from tasks.config.sections import Curve
-from tasks.io.errors import ConfigurationError
+from tasks.io.errors import ConfigurationError, CorpusError
+from tasks.shard.corpus import require_sources
 
 CONFIGURATIONS = sorted((Path(infra.__file__).parent / "configs").glob("*.yaml"))
 NOISE = {"kind": "noise", "sigma": 0.2}
@@ -53,7 +54,7 @@ def complaint(write):
     "name", ["x" * 300, "ü" * 128, f"in/{'x' * 256}/images", "x" * 252 + ".tar"]
 )
 def test_a_path_with_a_part_that_no_file_system_takes_is_told(write, name):
-    told = r"each part of a path must have at most 255 bytes, got \d+ in '(x|ü)+…'"
+    told = r"a name in a path can have 255 bytes at most, got one of \d+"
     with pytest.raises(ConfigurationError, match=told):
         load_config(write(workspace=name))
     with pytest.raises(ConfigurationError, match=told):
@@ -509,3 +510,52 @@ def test_cropped_images_that_cannot_have_enough_patches_are_told(write, corpus, 
         with pytest.raises(ConfigurationError) as caught:
             load_config(file)
         assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"workspace": ""}, "workspace: a location must be one line"),
+        ({"workspace": "$HOME/x"}, "workspace: a location must be written out, got $HOME"),
+        ({"workspace": "s3:/bucket/x"}, "workspace: an address must begin with s3:// in full"),
+        (
+            {"workspace": "~no-such-user/x"},
+            "must name a home of this machine, got '~no-such-user/x'",
+        ),
+        ({"workspace": f"x/{256 * 'a'}/y"}, "at most, got one of 256"),
+        (
+            {"weights": f"x/{130 * 'é'}"},
+            "weights: a name in a path can have 255 bytes at most, got",
+        ),
+        ({"weights": "~no-such-user/x"}, "must name a home of this machine"),
+        (
+            MADE | {"restore": {"kind": "spandrel", "checkpoint": "~no-such-user/x.pth"}},
+            "restore.checkpoint: a path that begins with ~",
+        ),
+        (
+            {"codec": {"kind": "autoencoder-tiny", "weights": "~no-such-user/x"}},
+            "must name a home of this machine",
+        ),
+    ],
+)
+def test_a_path_that_nobody_can_follow_is_told(complaint, tmp_path, sections, told):
+    assert told in complaint(**sections)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+def test_the_folder_of_the_configuration_may_have_any_name(tmp_path):
+    folder = tmp_path / "a $b\u00a0c "
+    folder.mkdir()
+    (folder / "run.yaml").write_text(
+        "{workspace: w, corpora: {restored: {path: r}, natural: {path: n}}}"
+    )
+    config = load_config(folder / "run.yaml")
+    assert config.workspace == f"{folder}/w"
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_path_that_leads_into_itself_is_no_path_of_a_corpus(write, tmp_path):
+    (tmp_path / "r").symlink_to("r")
+    config = load_config(write())
+    with pytest.raises(CorpusError, match="must be a folder"):
+        require_sources({"run": config.corpora.restored})

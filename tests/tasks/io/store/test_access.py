@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from servers.s3_server import variables
 
 from tasks.io.errors import ConfigurationError
-from tasks.io.store import Access, Slice, Store, is_s3, require_location
+from tasks.io.store import Access, Slice, Store, is_s3, require_location, require_written_out
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,48 @@ def test_folders_and_buckets_are_locations(url):
 def test_what_runs_commands_chains_or_fetches_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"a location must be a folder or begin with one"):
         require_location(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "got nothing; `.` is the configuration's own folder"),
+        ("  ", "got nothing"),
+        (" data", "without spaces around it, got ' data'"),
+        ("data\n", r"without spaces around it, got 'data\\n'"),
+        ("da\0ta", r"one line .* got 'da\\x00ta'"),
+        ("$HOME/x", r"written out, got \$HOME, which nothing replaces.*`~` is the home folder"),
+        ("/data/${USER}/x", r"got \$\{USER\}"),
+        ("s3://$BUCKET/x", r"got \$BUCKET"),
+        ("s3:/bucket/x", "must begin with s3:// in full"),
+        ("s3:bucket/x", "must begin with s3:// in full"),
+        ("s3//bucket/x", "must begin with s3:// in full"),
+        ("gs:/bucket/x", "must begin with gs:// in full"),
+        ("abfss//container@account/x", "must begin with abfss:// in full"),
+        ("file:/data", "must begin with file:// in full"),
+        ("s3:", "must begin with s3:// in full"),
+        ("s3://", "behind s3:// must be the name of a bucket"),
+        ("s3:///bucket/x", "behind s3:// must be the name of a bucket"),
+        ("file://data/x", "behind file:// must be an absolute path, as file:///data"),
+        ("file://~/x", "behind file:// must be an absolute path"),
+        ("local://", "behind local:// must be an absolute path"),
+    ],
+)
+def test_what_looks_like_a_location_and_is_none_is_told(url, told):
+    with pytest.raises(ConfigurationError, match=told):
+        require_location(require_written_out(url))
+
+
+@pytest.mark.parametrize("url", ["s3:/key:very-secret@bucket", "s3//key:very-secret@bucket"])
+def test_keys_in_what_is_nearly_an_address_are_not_repeated(url):
+    with pytest.raises(ConfigurationError) as refused:
+        require_location(url)
+    assert "very-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["./s3:/x", "s3", "s3/x", "s3x//y", "a$", "a$1", "{0..3}.tar"])
+def test_folders_may_have_odd_names(url):
+    assert require_location(require_written_out(url)) == url
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ def test_a_machine_that_says_nothing_is_given_up(monkeypatch):
         (errno.EDQUOT, "make room there"),
         (errno.EROFS, "give a workspace that can be written to"),
         (errno.EACCES, "give a workspace that this user may write to"),
+        (errno.ENAMETOOLONG, "give a workspace with a shorter path"),
     ],
 )
 def test_a_disk_that_takes_nothing_is_told_with_its_remedy(tmp_path, monkeypatch, number, remedy):
