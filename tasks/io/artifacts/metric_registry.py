@@ -149,6 +149,18 @@ _METRICS = (
         axis=Axis(rank=3, label="Gelbrich distance of latent patches"),
         option="gelbrich",
     ),
+    Metric(
+        column="variance_reached_median",
+        basis="patches",
+        better="more",
+        meaning="share of the natural variance that latent patches have, in the median direction",
+    ),
+    Metric(
+        column="variance_reached_least",
+        basis="patches",
+        better="more",
+        meaning="the same share in the direction in which it is smallest",
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """The Gelbrich distance of latent patches and its error, from the moments of shards."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,15 @@ def write(store):
         return paths
 
     return save
+
+
+def test_the_variance_reached_is_that_of_numpy_direction_by_direction(store, natural, write, rng):
+    patches = torch.randn(300, 3, generator=rng) * torch.tensor([0.5, 1.0, 2.0])
+    row = distance_of_patches(store, write([in_groups(patches)]), natural)
+    values, vectors = np.linalg.eigh(natural.covariance().numpy())
+    reached = np.var(patches.double().numpy() @ vectors, axis=0, ddof=1) / values
+    assert row["variance_reached_median"] == pytest.approx(np.median(reached))
+    assert row["variance_reached_least"] == pytest.approx(reached.min())
 
 
 def in_groups(patches):
@@ -70,9 +80,10 @@ def test_four_groups_tell_no_error(rng, store, write, natural):
 
 
 def test_without_patches_there_is_no_distance(store, write, natural):
-    nothing = {"gelbrich": None, "gelbrich_error": None}
-    assert distance_of_patches(store, [], natural) == nothing
-    assert distance_of_patches(store, write([in_groups(torch.zeros(0, 3))]), natural) == nothing
+    for paths in ([], write([in_groups(torch.zeros(0, 3))])):
+        row = distance_of_patches(store, paths, natural)
+        assert set(row.values()) == {None}
+        assert len(row) == 4
 
 
 def test_groups_are_kept_while_they_are_small():
