@@ -370,7 +370,7 @@ def test_features_of_the_curve_lie_beside_those_of_the_written_alphas(seen):
 def test_the_curve_has_no_distances_that_would_cost_minutes(seen):
     for row in seen[1]:
         expected = row["signal"] == "curve"
-        assert (row["frechet_error"] is None) or not expected
+        assert row["frechet_extrapolated"] is None or not expected
         assert (row["kernel"] is None) == expected
         assert (row["precision"] is None) == expected
 
