@@ -67,9 +67,9 @@ class Server:
                 return
             time.sleep(0.1)
         ended = self._process.poll()
-        how = f"in {_START_TIMEOUT_S} s" if ended is None else f"and ended with {ended}"
+        how = f"has not for {_START_TIMEOUT_S} s" if ended is None else f"ended with {ended}"
         raise DotpipeError(
-            f"the Prefect server that was started must answer, but did not {how}: "
+            f"the Prefect server that was started must answer, but {how}: "
             f"{last_words(self.log())}. Or start one by `prefect server start` and set "
             "PREFECT_API_URL"
         )
