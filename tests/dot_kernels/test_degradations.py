@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -47,11 +48,6 @@ def blurred_by_scipy(image, step):
     """In float64, without a stride."""
     options = REFLECTED | {"sigma": step.sigma, "radius": step.size // 2}
     return torch.from_numpy(gaussian_filter(image.double().numpy(), **options)).float()
-
-
-@pytest.fixture
-def opencv():
-    return pytest.importorskip("cv2", reason="compares with OpenCV, which is not installed")
 
 
 def seed(number):
@@ -162,13 +158,13 @@ def test_downscaling_by_area_is_that_of_torch_and_of_block_means(rng):
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_downscaling_by_area_is_that_of_opencv(rng, opencv, factor):
+def test_downscaling_by_area_is_that_of_opencv(rng, factor):
     """Its bicubic and bilinear resizing has no anti-aliasing, and is another operation."""
     image = torch.rand(3, 24, 36, generator=rng)
     reduced = degrade(image, [Downscale(factor=factor, kernel="area")], rng)
     size = (36 // factor, 24 // factor)
     pixels = image.movedim(0, -1).contiguous().numpy()
-    expected = opencv.resize(pixels, size, interpolation=opencv.INTER_AREA)
+    expected = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     assert_close(reduced, torch.from_numpy(expected).movedim(-1, 0))
 
 
@@ -226,13 +222,13 @@ def test_a_gaussian_blur_is_that_of_scipy_and_of_torchvision(rng, size, sigma):
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(3, 0.5), (5, 1.6), (13, 2.0)])
-def test_a_gaussian_blur_is_that_of_opencv(rng, opencv, size, sigma):
+def test_a_gaussian_blur_is_that_of_opencv(rng, size, sigma):
     image = torch.rand(3, 24, 36, generator=rng)
-    expected = opencv.GaussianBlur(
+    expected = cv2.GaussianBlur(
         image.movedim(0, -1).contiguous().numpy(),
         (size, size),
         sigma,
-        borderType=opencv.BORDER_REFLECT_101,
+        borderType=cv2.BORDER_REFLECT_101,
     )
     blurred = degrade(image, [GaussianBlur(size=size, sigma=sigma)], rng)
     assert_close(blurred, torch.from_numpy(expected).movedim(-1, 0))
