@@ -396,10 +396,10 @@ def test_an_address_is_what_a_person_types(tmp_path):
 
 def test_a_bucket_is_a_folder_and_so_is_what_holds_files(bucket):
     assert Store(bucket.url).is_folder()
-    assert not Store(f"{bucket.url}/root").is_folder()
-    bucket.put("root/a.bin")
-    assert Store(f"{bucket.url}/root").is_folder()
-    assert not Store(f"{bucket.url}/root/a.bin").is_folder()
+    assert not Store(f"{bucket.url}/photos").is_folder()
+    bucket.put("photos/a.bin")
+    assert Store(f"{bucket.url}/photos").is_folder()
+    assert not Store(f"{bucket.url}/photos/a.bin").is_folder()
     with pytest.raises(StoreRefused, match=r"s3://nosuch/x was refused with NoSuchBucket: .*make"):
         Store("s3://nosuch/x").is_folder()
 
