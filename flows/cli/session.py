@@ -154,6 +154,7 @@ def show_results(config: "Config") -> None:
     from tasks.config import Run
     from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
     from tasks.fit.operators import fitted
+    from tasks.report.measured_images import measured_in_words
     from tasks.report.missing_metrics import gaps
     from tasks.report.results import changes_text, results_text
 
@@ -164,7 +165,7 @@ def show_results(config: "Config") -> None:
     titles, lines = changes_text(rows, facts)
     if lines:
         show_table(titles, lines, "change against the input, image by image")
-    for note in (*warnings_of(facts), *gaps(config, rows, facts)):
+    for note in (*measured_in_words(facts), *warnings_of(facts), *gaps(config, rows, facts)):
         say(note)
 
 

@@ -146,6 +146,9 @@ class Evaluate(Section):
     sample: Annotated[int, Field(ge=100, le=50_000)] = 5000
     """Images that KID, precision and recall use, at most, chosen by a hash of their keys; has no
     effect where ``features`` is null."""
+    leave_out_fitted: bool = True
+    """Whether numbers leave out the images that the operator was fitted on where 100 others
+    remain, of features as many as are left out too. The report says what was done."""
     controls: bool = True
     """Whether the restored image x*, the coded reference D(E(x)) and the coded restored image
     D(E(x*)) are scored too, at the cost of another pass of the codec."""

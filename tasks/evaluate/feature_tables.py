@@ -17,6 +17,7 @@ class FeatureTables(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    dataset: str
     paths: tuple[str, ...]
     digests: tuple[str, ...]
 
@@ -26,11 +27,12 @@ def feature_tables(run: Run, dataset: str) -> FeatureTables:
     network = run.config.evaluate.features
     identity = None if network is None else extractor_identity(network, run.weights)
     if identity is None:
-        return FeatureTables(paths=(), digests=())
+        return FeatureTables(dataset=dataset, paths=(), digests=())
     folder = dataset_features_folder(dataset, feature_folder(identity))
     survey = run.workspace.ledger.survey(folder)
     artifacts = [f"{folder}/{shard}" for shard in run.workspace.shards(dataset)]
     return FeatureTables(
+        dataset=dataset,
         paths=tuple(f"{artifact}.parquet" for artifact in artifacts),
         digests=tuple(finished_digest(survey, artifact, "evaluate") for artifact in artifacts),
     )
@@ -38,10 +40,11 @@ def feature_tables(run: Run, dataset: str) -> FeatureTables:
 
 @lru_cache(maxsize=2)
 def statistics_to_compare_with(
-    workspace: Workspace, tables: FeatureTables, capacity: int
+    workspace: Workspace, tables: FeatureTables, capacity: int, left_out: frozenset[str]
 ) -> FeatureStatistics | None:
     """The statistics of the images to compare with, read once per process.
 
-    The digests are a part of the key: other contents at the same paths are read again.
+    The digests are a part of the key: other contents at the same paths are read again. Images
+    whose keys are left out do not count.
     """
-    return read_statistics(workspace.store, tables.paths, capacity)
+    return read_statistics(workspace.store, tables.paths, capacity, left_out)

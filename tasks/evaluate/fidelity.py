@@ -20,8 +20,10 @@ from tasks.evaluate.feature_tables import (
     statistics_to_compare_with,
 )
 from tasks.evaluate.means import means_of
+from tasks.evaluate.overlap import NOTHING, LeftOut, find_overlap
 from tasks.evaluate.patch_distance import distance_of_patches
 from tasks.evaluate.score_tables import ScoreTables
+from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metric_registry import versions_of
@@ -47,7 +49,8 @@ class FidelityJob(Job):
     ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
     with, none where there is no network. ``sample`` is how many images' features are kept for the
     metrics that need single ones. ``paired`` says whether the input has metrics too,
-    which differences are to.
+    which differences are to. ``fit`` and ``leave_out`` say which images were fitted on, and whether
+    they are left out where enough others remain; the images of ``counted`` stand for all signals'.
     """
 
     target: Target
@@ -60,6 +63,9 @@ class FidelityJob(Job):
     sample: int
     images: int
     paired: bool
+    counted: Signal
+    fit: Fit
+    leave_out: bool
 
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
@@ -79,36 +85,44 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     dataset, ledger = run.config.restored_name, run.workspace.ledger
     folder = signals_folder(dataset, run.operator.name)
     survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.operator.name)))
-    shards = run.workspace.shards(dataset)
-    compared = tuple(feature_tables(run, name) for name in run.config.against_names)
+    shared = _shared(run)
     for signal in signals_to_score(run.config):
         inputs = {
             "operator": run.operator.digest,
-            "scores": _scores(run, tables, signal, shards),
-            "reference": [digest for each in compared for digest in each.digests],
+            "scores": _scores(run, tables, signal, shared["shards"]),
+            "reference": [digest for each in shared["compared"] for digest in each.digests],
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
+            "fitted images": "left out" if run.config.evaluate.leave_out_fitted else "measured",
             **versions_of("patches", "features"),
         }
-        artifact = f"{folder}/{signal.folder}"
-        target = aim(survey, artifact, "fidelity", inputs)
-        if target is None:
-            yield Planned(signal.label, sum(shards.values()), None, (artifact,))
-            continue
-        job = FidelityJob(
-            workspace=run.workspace.url,
-            target=target,
-            dataset=dataset,
-            operator=run.operator.name,
-            signal=signal,
-            points=points_of(signal, run.config.curve_alphas),
-            shards=tuple(shards),
-            compared=compared,
-            sample=run.config.evaluate.sample,
-            images=sum(shards.values()),
-            paired=_is_paired(run, signal),
-        )
-        yield Planned(signal.label, sum(shards.values()), job, (artifact,))
+        artifact, job = f"{folder}/{signal.folder}", None
+        if (target := aim(survey, artifact, "fidelity", inputs)) is not None:
+            job = FidelityJob(
+                target=target,
+                signal=signal,
+                points=points_of(signal, run.config.curve_alphas),
+                paired=_is_paired(run, signal),
+                **shared,
+            )
+        yield Planned(signal.label, shared["images"], job, (artifact,))
+
+
+def _shared(run: FittedRun) -> dict[str, Any]:
+    """What the jobs of all signals have in common."""
+    shards = run.workspace.shards(run.config.restored_name)
+    return {
+        "workspace": run.workspace.url,
+        "dataset": run.config.restored_name,
+        "operator": run.operator.name,
+        "shards": tuple(shards),
+        "compared": tuple(feature_tables(run, name) for name in run.config.against_names),
+        "sample": run.config.evaluate.sample,
+        "images": sum(shards.values()),
+        "counted": signals_to_score(run.config)[0],
+        "fit": Fit.of(run),
+        "leave_out": run.config.evaluate.leave_out_fitted,
+    }
 
 
 def read_fidelity(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
@@ -127,7 +141,12 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
-        means = means_of(tables, job.points, tables.of(INPUT) if job.paired else None)
+        compared = [each.dataset for each in job.compared if each.paths]
+        overlap, left_out = find_overlap(
+            tables.of(job.counted), compared, job.fit, leave_out=job.leave_out
+        )
+        inputs = tables.of(INPUT) if job.paired else None
+        means = means_of(tables, job.points, inputs, left_out.scored)
         files = frozenset(path for facts in tables.records() for path in facts["files"])
         rows = [
             {
@@ -135,7 +154,8 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
                 "alpha": point.alpha,
                 **means[point.alpha],
                 **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
-                **_features(_paths(job, point, files), job, workspace),
+                **_features(_paths(job, point, files), job, workspace, left_out),
+                "overlap": overlap.model_dump_json(),
             }
             for point in job.points
         ]
@@ -190,16 +210,23 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
     )
 
 
-def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str, Any]:
+def _features(
+    paths: _Paths, job: FidelityJob, workspace: Workspace, left_out: LeftOut
+) -> dict[str, Any]:
     """The columns that are computed from the features of a signal.
 
     It is only ``featured``, the number of images with features, where there are too few of them
     or nothing to compare them with.
     """
-    images = read_statistics(workspace.store, paths.features, job.sample)
+    images = read_statistics(workspace.store, paths.features, job.sample, left_out.featured)
     if images is None or images.count < 2:
         return {"featured": images.count if images else 0}
-    found = [statistics_to_compare_with(workspace, tables, job.sample) for tables in job.compared]
+    found = [
+        statistics_to_compare_with(
+            workspace, tables, job.sample, left_out.compared.get(tables.dataset, NOTHING)
+        )
+        for tables in job.compared
+    ]
     first, *others = [None if one is None or one.count < 2 else one for one in found]
     if first is None:
         return {"featured": images.count}

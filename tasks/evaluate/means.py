@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 
 from dot_kernels import GaussianMoments
+from tasks.evaluate.overlap import NOTHING, without
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metric_registry import metrics_of
 from tasks.io.artifacts.metrics import change_of
@@ -26,20 +27,25 @@ of its differences to the input, and the errors of both."""
 
 
 def means_of(
-    tables: ScoreTables, points: tuple[Signal, ...], inputs: ScoreTables | None
+    tables: ScoreTables,
+    points: tuple[Signal, ...],
+    inputs: ScoreTables | None,
+    left_out: frozenset[str] = NOTHING,
 ) -> dict[float | None, Row]:
-    """Means and errors over all images, for the alpha of each of these points.
+    """Means and errors over images, for the alpha of each of these points.
 
     Args:
         tables: the metric tables of one signal.
         points: that signal itself, or the points of the curve if it is the curve.
         inputs: the metric tables of the input over the same shards, which differences are to;
             None to have none.
+        left_out: keys of images that do not count.
     """
     totals = {point.alpha: _Means() for point in points}
     values = [metric.column for metric in metrics_of("image")]
     before = repeat(None) if inputs is None else inputs.read(["key", *values])
-    for table, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
+    for whole, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
+        table = without(whole, left_out)
         paired = table if base is None else _with_changes(table, base)
         for alpha, total in totals.items():
             own = pc.equal(table["alpha"], alpha) if tables.signal == CURVE else None

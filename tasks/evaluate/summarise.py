@@ -12,6 +12,7 @@ from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.feature_distances import compared_with
 from tasks.evaluate.fidelity import read_fidelity
+from tasks.evaluate.overlap import overlap_facts
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import fidelity_schema
@@ -140,7 +141,7 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     ]
     warnings = [_scores(job, workspace).unscored(), *_warnings(rows, job.names)]
     told = json.dumps([warning for warning in warnings if warning])
-    metadata = job.names | _sizes(rows) | {"warnings": told}
+    metadata = job.names | _sizes(rows) | overlap_facts(rows) | {"warnings": told}
     with publishing(workspace, job.target) as publication:
         table = pa.Table.from_pylist(rows, fidelity_schema().with_metadata(metadata))
         write_table(table, publication.file(f"{job.target.artifact}.parquet"))

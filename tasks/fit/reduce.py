@@ -19,7 +19,7 @@ from tasks.io.workspace import key_digest, operator_artifact
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 
-_MOST_DIGESTS, _DIGITS = 20_000, 16
+_MOST_DIGESTS, DIGITS = 20_000, 16
 """Up to how many keys an operator's record holds their digests, and hex digits held of each."""
 
 
@@ -108,7 +108,7 @@ def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
         facts: of the operator's record; without the digests of its keys the answer is yes.
     """
     digests = facts.get("fitted_on")
-    return digests is None or not {key_digest(key)[:_DIGITS] for key in keys}.isdisjoint(digests)
+    return digests is None or not {key_digest(key)[:DIGITS] for key in keys}.isdisjoint(digests)
 
 
 def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
@@ -116,7 +116,7 @@ def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
     keys = {key for selected in shards for key in selected}
     if len(keys) > _MOST_DIGESTS:
         return None
-    return tuple(sorted(key_digest(key)[:_DIGITS] for key in keys))
+    return tuple(sorted(key_digest(key)[:DIGITS] for key in keys))
 
 
 def write_operator(job: ReduceJob) -> TransportDiagnostics:

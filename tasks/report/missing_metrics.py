@@ -8,7 +8,7 @@ from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import CURVE
-from tasks.report.figures import curve_metric, is_curve_measured
+from tasks.report.figures.curve import curve_metric, is_curve_measured
 from tasks.report.results import Row, has_values
 
 
@@ -22,11 +22,6 @@ def gaps(config: Config, rows: Sequence[Row], facts: Mapping[str, str]) -> list[
     """
     shown = [row for row in rows if row["signal"] != CURVE.name]
     found = []
-    if config.natural_name == config.reference_name:
-        found.append(
-            "The operator was fitted on images that are scored here, as corpora.natural is not "
-            "given, so the numbers are optimistic."
-        )
     if config.reference_name is None:
         found.append("No reference corpus is given, so there are no distortion metrics.")
     else:

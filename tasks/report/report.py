@@ -20,11 +20,13 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.report.figures import operator_spectrum, perception_distortion_curve
-from tasks.report.findings import Findings, page_facts, report_text, run_record
-from tasks.report.gallery import gallery
+from tasks.report.figures.curve import perception_distortion_curve
+from tasks.report.figures.spectrum import operator_spectrum
+from tasks.report.findings import Findings, report_text, run_record
 from tasks.report.pages import render_report
-from tasks.report.worst_and_best import find_extremes
+from tasks.report.pictures.gallery import gallery
+from tasks.report.pictures.worst_and_best import find_extremes
+from tasks.report.sections import page_facts
 
 _TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
 

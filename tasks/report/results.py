@@ -15,7 +15,7 @@ from tasks.io.artifacts.metric_registry import (
 )
 from tasks.io.artifacts.metrics import change_of
 from tasks.io.workspace import CURVE, Signal
-from tasks.report.figures import curve_metric
+from tasks.report.figures.curve import curve_metric
 from tasks.report.pages import Cell, Table, digits_of, number
 
 Row = Mapping[str, Any]

@@ -1,6 +1,6 @@
 """Features of images: a Parquet table with a row for each, and sums of class probabilities."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,19 +60,22 @@ class FeatureWriter:
         self._writer.close()
 
 
-def read_statistics(store: Store, paths: Iterable[str], capacity: int) -> FeatureStatistics | None:
+def read_statistics(
+    store: Store, paths: Iterable[str], capacity: int, left_out: Collection[str] = ()
+) -> FeatureStatistics | None:
     """Return the statistics of all features in some tables; None if they hold no image.
 
     Args:
         store: where the tables lie.
         paths: of the tables, in the order of their keys.
         capacity: images in the sample for kernel distance, precision and recall.
+        left_out: keys of images that do not count.
 
     Raises:
         ArtifactDamaged: a table is not there, or not whole.
     """
     total: FeatureStatistics | None = None
-    for keys, rows in _blocks(_batches(store, paths)):
+    for keys, rows in _blocks(_kept(_batches(store, paths), left_out)):
         part = FeatureStatistics.of(rows, draws_of(keys), capacity=capacity)
         total = part if total is None else total + part
     return total
@@ -117,6 +120,18 @@ def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Te
                 flat = rows.flatten().to_numpy(zero_copy_only=False)
                 shaped = np.array(flat, dtype=np.float32).reshape(len(rows), -1)
                 yield batch.column("key").to_pylist(), torch.from_numpy(shaped)
+
+
+def _kept(
+    batches: Iterable[tuple[list[str], Tensor]], left_out: Collection[str]
+) -> Iterator[tuple[list[str], Tensor]]:
+    """Yield the same rows without those of some keys."""
+    for keys, rows in batches:
+        places = [place for place, key in enumerate(keys) if key not in left_out]
+        if len(places) == len(keys):
+            yield keys, rows
+        else:
+            yield [keys[place] for place in places], rows[places]
 
 
 def _blocks(

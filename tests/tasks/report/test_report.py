@@ -227,7 +227,7 @@ def test_the_short_report_has_table_gaps_operator_and_counts(finished):
     for line in (
         "| alpha 0.5 | 8 | ",
         "- LPIPS was not asked for (evaluate.lpips is null).",
-        "- The operator was fitted on images that are scored here",
+        "- Measured on the images of the fit: the operator was fitted on 8 of the 8 images that",
         "| branch | deterministic | ",
         "| fit on reference | 8 | none |",
     ):

@@ -305,3 +305,11 @@ def test_of_no_files_there_are_no_class_sums(store):
     assert read_class_sums(store, []) is None
     with pytest.raises(FileNotFoundError):
         read_class_sums(store, ["no.safetensors"])
+
+
+def test_images_whose_keys_are_left_out_do_not_count(store, write_shards, rows):
+    left_out = frozenset(KEYS[3::4])
+    kept = [number for number, key in enumerate(KEYS) if key not in left_out]
+    found = read_statistics(store, write_shards(rows, (13, 40)), 100, left_out)
+    expected = FeatureStatistics.of(rows[kept], draws_of([KEYS[i] for i in kept]), capacity=100)
+    assert_identical(found, expected)

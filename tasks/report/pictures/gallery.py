@@ -13,7 +13,7 @@ from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
 from tasks.io.workspace import Signal, enhanced_folder
 from tasks.report.pages import Thumbnail, number, thumbnail
-from tasks.report.worst_and_best import Ends, ranked_digits, signal_to_rank
+from tasks.report.pictures.worst_and_best import Ends, ranked_digits, signal_to_rank
 
 SAMPLES = 6
 """So many images are shown whatever their metrics are."""

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tasks.report.worst_and_best import SHOWN, Ends, Extreme, _Ends, find_extremes, signal_to_rank
+from tasks.report.pictures.worst_and_best import (
+    SHOWN,
+    Ends,
+    Extreme,
+    _Ends,
+    find_extremes,
+    signal_to_rank,
+)
 
 
 def rows(values):

@@ -6,12 +6,12 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
-from tasks.report.figures import (
+from tasks.report.figures.curve import (
     curve_metric,
     draw_curve,
-    operator_spectrum,
     perception_distortion_curve,
 )
+from tasks.report.figures.spectrum import operator_spectrum
 
 NAMES = {"frechet": "FID", "lpips": "LPIPS-alex", "gelbrich": "Gelbrich"}
 

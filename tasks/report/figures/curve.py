@@ -1,28 +1,20 @@
-"""Figures of the report as PNG, drawn without a screen; equal input gives equal bytes."""
+"""The perception-distortion curve: PSNR against a perceptual distance, alpha by alpha."""
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tasks.io.artifacts.metric_registry import Metric, perceptual_distances
-from tasks.report.figure_labels import write_labels
+from tasks.report.figures.drawing import BLUE, GREEN, VERMILION, as_png, single_axes
+from tasks.report.figures.labels import write_labels
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
 
-_WIDTH, _DPI = 5.0, 166
-"""Width in inches, and pixels per inch: narrow, so that letters are large on a phone."""
-
-# Apart for colour-blind readers (Okabe & Ito), and different in shape too.
-_BLUE, _VERMILION, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#5A6470"
-
-_CONTROLS = {"input": ("input x*", "s", _VERMILION), "codec_input": ("D(E(x*))", "^", _GREEN)}
+_CONTROLS = {"input": ("input x*", "s", VERMILION), "codec_input": ("D(E(x*))", "^", GREEN)}
 
 
 class Point(NamedTuple):
@@ -62,7 +54,7 @@ def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -
         The picture, or None where there is no PSNR, or no distance to show it against.
     """
     figure = draw_curve(rows, names)
-    return None if figure is None else _png(figure)
+    return None if figure is None else as_png(figure)
 
 
 def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
@@ -72,14 +64,14 @@ def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
         return None
     written, grid = _points(rows, "enhanced", metric), _points(rows, "curve", metric)
     line = grid if is_curve_measured(rows) else written
-    figure, axes = _figure()
+    figure, axes = single_axes(4.4)
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
     controls = {signal: _points(rows, signal, metric) for signal in _CONTROLS}
     for signal, points in controls.items():
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
-    _draw_marks(axes, written, "o", _BLUE, "written alphas", size=6)
+    _draw_marks(axes, written, "o", BLUE, "written alphas", size=6)
     axes.margins(0.1)
     axes.set_xlabel("PSNR in dB (more is better)")
     name = names.get(metric.column, metric.column).replace(
@@ -90,33 +82,6 @@ def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
     marks = [*written, *(point for points in controls.values() for point in points)]
     _label_marks(axes, written, marks, line)
     return figure
-
-
-def operator_spectrum(
-    source: Sequence[float], target: Sequence[float], gains: Sequence[float]
-) -> bytes:
-    """A PNG of both covariances' eigenvalues, and of the map's gains below it.
-
-    Args:
-        source: eigenvalues of the restored latent patches' covariance, largest first.
-        target: those of the natural ones.
-        gains: singular values of the map, largest first.
-    """
-    figure = Figure(figsize=(_WIDTH, 4.8), layout="constrained", dpi=_DPI)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _draw_spectrum(above, source, "o", _VERMILION, "restored (source)")
-    _draw_spectrum(above, target, "s", _BLUE, "natural (target)")
-    above.set_ylabel("variance of latent patches")
-    above.legend(frameon=False)
-    below.axhline(1, color=_GREY, linewidth=1, linestyle=":")
-    _draw_spectrum(below, gains, "^", _GREEN, "gains of the map")
-    below.set_ylabel("gain")
-    _plain_numbers(below, gains)
-    below.set_xlabel("direction, each curve sorted by itself")
-    below.legend(frameon=False)
-    for axes in (above, below):
-        _tidy(axes)
-    return _png(figure)
 
 
 def _points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
@@ -141,19 +106,6 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained", dpi=_DPI)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    _tidy(axes)
-    return figure, axes
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def _in_theory(point: Point) -> bool:
     return point.alpha is not None and -1e-9 <= point.alpha <= 1 + 1e-9
 
@@ -162,7 +114,7 @@ def _shade_theory(axes: Axes, points: Sequence[Point]) -> None:
     """Shade the PSNRs of alphas from 0 to 1, where the theory's bound is."""
     inside = [point.psnr for point in points if _in_theory(point)]
     if len(inside) > 1:
-        axes.axvspan(min(inside), max(inside), color=_BLUE, alpha=0.08, linewidth=0, label="_")
+        axes.axvspan(min(inside), max(inside), color=BLUE, alpha=0.08, linewidth=0, label="_")
 
 
 def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
@@ -170,9 +122,9 @@ def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
     inside = [point for point in points if _in_theory(point)]
     if len(inside) < len(points):
         outer = [p.psnr for p in points], [p.value for p in points]
-        axes.plot(*outer, "--", color=_BLUE, linewidth=1.2, label="α outside [0, 1]")
+        axes.plot(*outer, "--", color=BLUE, linewidth=1.2, label="α outside [0, 1]")
     inner = [p.psnr for p in inside], [p.value for p in inside]
-    axes.plot(*inner, "-", color=_BLUE, linewidth=2, label="α in [0, 1] (theory)")
+    axes.plot(*inner, "-", color=BLUE, linewidth=2, label="α in [0, 1] (theory)")
 
 
 def _draw_marks(
@@ -220,31 +172,3 @@ def _label_marks(
             ),
         ],
     )
-
-
-def _draw_spectrum(
-    axes: Axes, values: Sequence[float], shape: str, colour: str, label: str
-) -> None:
-    """Draw positive values on a logarithmic axis, with marks where they are few."""
-    shown = [value if value > 0 else math.nan for value in values]
-    marker = shape if len(values) <= 48 else ""
-    style = "--" if shape == "s" else "-"
-    axes.semilogy(
-        range(1, len(shown) + 1), shown, style, color=colour, marker=marker, ms=4, label=label
-    )
-
-
-def _plain_numbers(axes: Axes, values: Sequence[float]) -> None:
-    """Write 0.5 and not 5 × 10⁻¹, and 2 and 5 between the powers of ten if there is room."""
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    positive = [value for value in values if value > 0]
-    narrow = bool(positive) and max(positive) < 1000 * min(positive)
-    axes.yaxis.set_major_formatter(plain)
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    axes.yaxis.set_minor_formatter(plain if narrow else NullFormatter())
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi="figure", metadata={"Software": None})
-    return out.getvalue()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.report.gallery import SAMPLES, gallery, input_is_a_knot, sample_keys
-from tasks.report.worst_and_best import find_extremes
+from tasks.report.pictures.gallery import SAMPLES, gallery, input_is_a_knot, sample_keys
+from tasks.report.pictures.worst_and_best import find_extremes
 
 
 def comparisons(run):

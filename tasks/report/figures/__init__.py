@@ -1,0 +1,1 @@
+"""Figures of the report, drawn as PNG without a screen; equal input gives equal bytes."""

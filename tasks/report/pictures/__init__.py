@@ -1,0 +1,1 @@
+"""Pictures of the report: which images are shown, and in which versions."""

@@ -1,0 +1,123 @@
+"""What the page shows, section by section, as its template asks for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from tasks.evaluate.summarise import warnings_of
+from tasks.report.findings import Findings
+from tasks.report.measured_images import gelbrich_in_words, measured_in_words
+from tasks.report.missing_metrics import line_in_words
+from tasks.report.pages import Fact, counted, data_address, size_of
+from tasks.report.pictures.gallery import Comparison
+from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
+from tasks.report.provenance import operator_lines, run_facts
+from tasks.report.results import (
+    changes_legend,
+    changes_table,
+    curve_in_words,
+    curve_table,
+    results_legend,
+    results_table,
+)
+
+
+def page_facts(
+    findings: Findings,
+    *,
+    ends: Sequence[Ends],
+    comparisons: tuple[list[Comparison], list[Comparison]],
+    curve: bytes | None,
+    spectrum: bytes,
+) -> dict[str, Any]:
+    """What the page's template asks for.
+
+    Args:
+        findings: of the run.
+        ends: the worst and the best images.
+        comparisons: a few images, and those at the ends, in all their versions.
+        curve: the figure of the curve as PNG, if there is one.
+        spectrum: the figure of the operator as PNG.
+    """
+    config, facts = findings.config, findings.facts
+    return {
+        "title": f"{config.name}: deep optimal transport",
+        "subtitle": f"Data set {config.restored_name}, operator {findings.operator_name}",
+        "tiles": _tiles(findings),
+        "gaps": findings.gaps,
+        "warnings": warnings_of(facts),
+        "measured": measured_in_words(facts),
+        "gelbrich": gelbrich_in_words(facts),
+        "results": results_table(findings.rows, facts),
+        "legend": results_legend(findings.rows, facts),
+        "changes": changes_table(findings.rows, facts),
+        "changes_legend": changes_legend(),
+        **_curve_section(findings, curve),
+        **_image_sections(findings, ends, comparisons),
+        "run": run_facts(config, findings.provenance, facts),
+        **_operator_section(findings, spectrum),
+        "counts": findings.counts,
+        "timings": [timing.in_words() for timing in findings.timings],
+        "configuration": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+    }
+
+
+def _curve_section(findings: Findings, curve: bytes | None) -> dict[str, Any]:
+    return {
+        "points": curve_table(findings.rows, findings.facts),
+        "curve": data_address(curve, "image/png") if curve else None,
+        "curve_size": size_of(curve) if curve else None,
+        "curve_alt": curve_in_words(findings.rows, findings.facts),
+        "curve_note": line_in_words(findings.rows),
+    }
+
+
+def _image_sections(
+    findings: Findings,
+    ends: Sequence[Ends],
+    comparisons: tuple[list[Comparison], list[Comparison]],
+) -> dict[str, Any]:
+    names = {comparison.key: comparison.name for group in comparisons for comparison in group}
+    snaps = findings.config.enhance.interpolation == "latent"
+    return {
+        "gallery": comparisons[0],
+        "extremes": comparisons[1],
+        "snaps": snaps,
+        "how_to": _how_to(snaps),
+        "ranked": signal_to_rank(findings.config).label,
+        "ends": [end.in_words(findings.facts, names) for end in ends],
+    }
+
+
+def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
+    return {
+        "operator_name": f"Operator {findings.operator_name} of {findings.config.restored_name}",
+        "operator": operator_lines(findings.operator_numbers),
+        "spectrum": data_address(spectrum, "image/png"),
+        "spectrum_size": size_of(spectrum),
+        "spectrum_alt": findings.spectra.in_words(),
+    }
+
+
+def _tiles(findings: Findings) -> list[Fact]:
+    """The few facts at the head of the page."""
+    config, provenance = findings.config, findings.provenance
+    codec = config.codec
+    size = f"factor {codec.factor}" if codec.kind == "pixel" else ""
+    return [
+        Fact("enhanced", counted(findings.counts[-1].images, "image")),
+        Fact("at", counted(len(config.enhance.alphas), "alpha")),
+        Fact("codec", f"{codec.kind} {size}".rstrip()),
+        Fact("fit", f"{provenance['pairing']}, {counted(provenance['images'], 'image')}"),
+        Fact("decoding", config.enhance.decoding),
+    ]
+
+
+def _how_to(snaps: bool) -> str:
+    if snaps:
+        return "The alpha slider goes through the written alphas."
+    return (
+        "Between images, x̂ is linear in alpha, so between two written alphas the page blends their "
+        "pictures."
+    )
