@@ -146,26 +146,32 @@ def watched() -> Iterator[None]:
 
 
 def show_results(config: "Config") -> None:
-    """Print the table of results, and notes on it.
+    """Print the outcome, the table of results, and notes on it.
 
     Raises:
         StepMissing: there are no results yet.
     """
     from tasks.config import Run
-    from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts, warnings_of
+    from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts
     from tasks.fit.operators import fitted
     from tasks.report.measured_images import measured_in_words
-    from tasks.report.missing_metrics import gaps
-    from tasks.report.results import changes_text, results_text
+    from tasks.report.missing_metrics import unmet_wishes
+    from tasks.report.outcome import outcome
+    from tasks.report.tables.changes import changes_text
+    from tasks.report.tables.names import footnote
+    from tasks.report.tables.results import results_text, text_warnings
 
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
     rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
+    for sentence in (*outcome(rows, facts), *measured_in_words(facts)):
+        say(sentence)
     show_table(*results_text(rows, facts), config.name)
     titles, lines = changes_text(rows, facts)
     if lines:
         show_table(titles, lines, "change against the input, image by image")
-    for note in (*measured_in_words(facts), *warnings_of(facts), *gaps(config, rows, facts)):
+    notes = (footnote(rows, facts), *text_warnings(rows, facts), *unmet_wishes(config, rows))
+    for note in filter(None, notes):
         say(note)
 
 

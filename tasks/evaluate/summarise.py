@@ -180,19 +180,23 @@ def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str
     return found + _few(rows, reference)
 
 
+SUBJECTS = {"inception_score": "The Inception Score", "precision": "Precision and recall"}
+"""How a warning begins that is about one metric alone, by the metric's column."""
+
+
 def _few(rows: Sequence[dict[str, Any]], reference: int) -> list[str]:
     """Sentences about metrics, other than distances, that there are too few images for."""
     found = []
     split = (_fewest(rows, "inception_score") or 5000) // 10
     if split < 500:
         found.append(
-            f"The Inception Score is a mean over splits of about {split} images: below 500 it is "
-            "too small, and compares only runs over as many images."
+            f"{SUBJECTS['inception_score']} is a mean over splits of about {split} images: below "
+            "500 it is too small, and compares only runs over as many images."
         )
     images = _fewest(rows, "precision")
     if images is not None and min(images, reference) < 1000:
         found.append(
-            f"Precision and recall of {images} images and {reference} to compare with: below "
+            f"{SUBJECTS['precision']} of {images} images and {reference} to compare with: below "
             "1000 of each they are coarse, and compare only runs over as many images."
         )
     return found

@@ -16,7 +16,7 @@ from tasks.evaluate.summarise import (
 from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
-from tasks.report.results import results_units
+from tasks.report.tables.names import results_units
 
 Points = Mapping[float, Mapping[str, float]]
 """The numbers of each alpha by metric; those that are not known are left out."""

@@ -14,6 +14,7 @@ from tasks.io.workspace import reports_folder
 from tasks.report.accounting import Count, Timing, count_images, time_steps
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
+from tasks.report.outcome import outcome
 from tasks.report.pages import render_table
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import (
@@ -22,13 +23,9 @@ from tasks.report.provenance import (
     operator_lines,
     weights_of,
 )
-from tasks.report.results import (
-    changes_legend,
-    changes_table,
-    results_legend,
-    results_table,
-    results_units,
-)
+from tasks.report.tables.changes import changes_legend, changes_table
+from tasks.report.tables.names import footnote, results_legend, results_units
+from tasks.report.tables.results import results_table
 
 
 class Findings(NamedTuple):
@@ -74,7 +71,7 @@ class Findings(NamedTuple):
     @property
     def gaps(self) -> list[str]:
         """Sentences about what is not in the results table, and why."""
-        return gaps(self.config, self.rows, self.facts)
+        return gaps(self.config, self.rows)
 
     @property
     def spectra(self) -> Spectra:
@@ -89,7 +86,7 @@ class Findings(NamedTuple):
 
 def report_text(findings: Findings) -> str:
     """The report in Markdown; without times, so that equal runs give equal bytes."""
-    said = (*measured_in_words(findings.facts), *warnings_of(findings.facts), *findings.gaps)
+    said = (*warnings_of(findings.facts), *findings.gaps)
     notes = [f"- {text}" for text in said]
     legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
@@ -98,8 +95,11 @@ def report_text(findings: Findings) -> str:
     counts = [[c.step, str(c.images), c.refused_in_words()] for c in findings.counts]
     parts = [
         f"# {findings.config.name}: deep optimal transport",
+        *outcome(findings.rows, findings.facts),
+        *measured_in_words(findings.facts),
         results_table(findings.rows, findings.facts).markdown(),
         f"{legend} Bold marks the best enhanced value of a column.",
+        *([mark] if (mark := footnote(findings.rows, findings.facts)) else []),
         *(["\n".join(notes) + "\n"] if notes else []),
         *(paired if changes.lines else []),
         f"## Operator {findings.operator_name}",
@@ -121,6 +121,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "fit": findings.provenance,
         "weights": weights_of(config, findings.facts),
         "metrics": dict(findings.facts) | {"warnings": warnings_of(findings.facts)},
+        "outcome": outcome(findings.rows, findings.facts),
         "measured": measured_in_words(findings.facts),
         "columns": results_units(findings.facts),
         "results": findings.rows,

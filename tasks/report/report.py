@@ -24,7 +24,7 @@ from tasks.report.figures.curve import perception_distortion_curve
 from tasks.report.figures.spectrum import operator_spectrum
 from tasks.report.findings import Findings, report_text, run_record
 from tasks.report.pages import render_report
-from tasks.report.pictures.gallery import gallery
+from tasks.report.pictures.gallery import gallery, input_is_a_knot
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.sections import page_facts
 
@@ -100,7 +100,11 @@ def make_report(job: ReportJob) -> None:
     run = FittedRun(job.config, job.opened(), job.operator)
     folder = reports_folder(run.config.restored_name, run.operator.name)
     findings = Findings.of(run)
-    curve = perception_distortion_curve(findings.rows, curve_names(findings.facts))
+    curve = perception_distortion_curve(
+        findings.rows,
+        curve_names(findings.facts),
+        input_is_alpha_1=input_is_a_knot(run.config),
+    )
     ends = find_extremes(run)
     facts: Mapping[str, Any] = page_facts(
         findings,

@@ -9,16 +9,18 @@ from tasks.evaluate.summarise import warnings_of
 from tasks.report.findings import Findings
 from tasks.report.measured_images import gelbrich_in_words, measured_in_words
 from tasks.report.missing_metrics import line_in_words
+from tasks.report.outcome import outcome
 from tasks.report.pages import Fact, counted, data_address, size_of
 from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
-from tasks.report.results import (
-    changes_legend,
-    changes_table,
+from tasks.report.tables.changes import changes_legend, changes_table
+from tasks.report.tables.names import footnote, results_legend
+from tasks.report.tables.results import (
     curve_in_words,
     curve_table,
-    results_legend,
+    has_more_columns,
+    main_results,
     results_table,
 )
 
@@ -45,14 +47,7 @@ def page_facts(
         "title": f"{config.name}: deep optimal transport",
         "subtitle": f"Data set {config.restored_name}, operator {findings.operator_name}",
         "tiles": _tiles(findings),
-        "gaps": findings.gaps,
-        "warnings": warnings_of(facts),
-        "measured": measured_in_words(facts),
-        "gelbrich": gelbrich_in_words(facts),
-        "results": results_table(findings.rows, facts),
-        "legend": results_legend(findings.rows, facts),
-        "changes": changes_table(findings.rows, facts),
-        "changes_legend": changes_legend(),
+        **_results_section(findings),
         **_curve_section(findings, curve),
         **_image_sections(findings, ends, comparisons),
         "run": run_facts(config, findings.provenance, facts),
@@ -60,6 +55,23 @@ def page_facts(
         "counts": findings.counts,
         "timings": [timing.in_words() for timing in findings.timings],
         "configuration": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+    }
+
+
+def _results_section(findings: Findings) -> dict[str, Any]:
+    rows, facts = findings.rows, findings.facts
+    return {
+        "outcome": outcome(rows, facts),
+        "measured": measured_in_words(facts),
+        "warnings": warnings_of(facts),
+        "results": main_results(rows, facts),
+        "all_results": results_table(rows, facts) if has_more_columns(rows, facts) else None,
+        "footnote": footnote(rows, facts),
+        "legend": results_legend(rows, facts),
+        "gelbrich": gelbrich_in_words(facts),
+        "changes": changes_table(rows, facts),
+        "changes_legend": changes_legend(),
+        "gaps": findings.gaps,
     }
 
 

@@ -43,27 +43,33 @@ def is_curve_measured(rows: Iterable[Row]) -> bool:
     return metric is not None and len(_points(known, "curve", metric)) > 1
 
 
-def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -> bytes | None:
+def perception_distortion_curve(
+    rows: Sequence[Row], names: Mapping[str, str], *, input_is_alpha_1: bool = False
+) -> bytes | None:
     """A PNG of PSNR against a perceptual distance, a mark for each written alpha.
 
     Args:
         rows: of the summary, the curve's included.
         names: what to call the perceptual distances, by their columns.
+        input_is_alpha_1: whether the line through written alphas goes on to the input.
 
     Returns:
         The picture, or None where there is no PSNR, or no distance to show it against.
     """
-    figure = draw_curve(rows, names)
+    figure = draw_curve(rows, names, input_is_alpha_1=input_is_alpha_1)
     return None if figure is None else as_png(figure)
 
 
-def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
+def draw_curve(
+    rows: Sequence[Row], names: Mapping[str, str], *, input_is_alpha_1: bool = False
+) -> Figure | None:
     """The figure of ``perception_distortion_curve``, before it is encoded as PNG."""
     metric = curve_metric(rows)
     if metric is None:
         return None
     written, grid = _points(rows, "enhanced", metric), _points(rows, "curve", metric)
-    line = grid if is_curve_measured(rows) else written
+    came = _points(rows, "input", metric) if input_is_alpha_1 else []
+    line = grid if is_curve_measured(rows) else _to_alpha_1(written, came)
     figure, axes = single_axes(4.4)
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
@@ -100,6 +106,13 @@ def _points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
         and _is_number(row.get(metric.column))
     ]
     return sorted(found, key=lambda point: point.alpha or 0.0)
+
+
+def _to_alpha_1(written: Sequence[Point], came: Iterable[Point]) -> list[Point]:
+    """The written points in the order of alpha, with the input at 1 unless that is written."""
+    known = {point.alpha for point in written}
+    more = [point._replace(alpha=1.0) for point in came if 1.0 not in known]
+    return sorted([*written, *more], key=lambda point: point.alpha or 0.0)
 
 
 def _is_number(value: float | None) -> bool:

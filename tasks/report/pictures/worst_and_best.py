@@ -11,7 +11,7 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import Metric, ranked_metrics
 from tasks.io.workspace import Signal
 from tasks.report.pages import number
-from tasks.report.results import heading
+from tasks.report.tables.names import heading
 
 SHOWN = 3
 """So many images are named at each end."""

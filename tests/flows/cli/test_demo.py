@@ -97,7 +97,9 @@ def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
     assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
     assert len(bars) == 8
     assert all(BAR.fullmatch(bar.rstrip()) for bar in bars)
-    assert out[0].strip() == "demo"
+    assert re.fullmatch(r"alpha 0: Gelbrich −\d+ %, PSNR −0\.\d dB against the input\.", out[0])
+    assert out[2] == "The operator was fitted on none of the measured images."
+    assert out[3].strip() == "demo"
     table = [line for line in out if line.startswith("│")]
     alphas = [f"alpha {alpha}" for alpha in ("0", "0.25", "0.5", "0.75", "1")]
     labels = [line.split("│")[1].strip() for line in table]

@@ -48,7 +48,9 @@ def selected(run):
 
 def scores(run):
     folder = run.workspace.store.local(f"metrics/run/{run.operator}/alpha+0.00")
-    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows = [
+        row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
     return {row["key"]: row["psnr"] for row in rows}
 
 
@@ -91,9 +93,7 @@ def test_an_image_that_is_added_changes_what_is_left_out_only_if_it_is_drawn(
     left = []
     for count in (8, 9):
         folder = write_images(tmp_path / "images", dict(list(images.items())[:count]))
-        run = steps(
-            tmp_path / "w", {"restored": folder, "reference": folder}, fit={"images": 4}
-        )
+        run = steps(tmp_path / "w", {"restored": folder, "reference": folder}, fit={"images": 4})
         run.shard()
         run.fit()
         left.append(fitted_keys(run.workspace, Fit.of(run.fitted), "run"))
@@ -104,7 +104,9 @@ def test_an_image_that_is_added_changes_what_is_left_out_only_if_it_is_drawn(
 def test_other_natural_images_than_the_measured_ones_have_none_in_common(
     tmp_path, steps, photographs, write_images, pixels
 ):
-    natural = write_images(tmp_path / "n", {f"n{number}.png": pixels(number) for number in range(4)})
+    natural = write_images(
+        tmp_path / "n", {f"n{number}.png": pixels(number) for number in range(4)}
+    )
     source = write_images(tmp_path / "s", {f"s{number}.png": pixels(number) for number in range(4)})
     corpora = {"natural": natural, "reference": source}
     run = steps(
@@ -125,9 +127,7 @@ def test_keys_of_a_large_fit_are_those_of_its_selection(finished, monkeypatch):
     assert by_digest == selected(finished)
     fitted_images._fitted_keys.cache_clear()
     facts = type(workspace.ledger).facts
-    monkeypatch.setattr(
-        type(workspace.ledger), "facts", lambda *a: facts(*a) | {"fitted_on": None}
-    )
+    monkeypatch.setattr(type(workspace.ledger), "facts", lambda *a: facts(*a) | {"fitted_on": None})
     assert fitted_keys(workspace, fit, "run") == by_digest
     kept = fit.model_copy(update={"selection": None})
     assert fitted_keys(workspace, kept, "run") is None
@@ -160,5 +160,3 @@ def test_features_leave_out_as_many_as_remain(finished):
         "Of the data set natural, which features are compared with, the 1,000 of the fit are left "
         "out.",
     ]
-
-

@@ -22,7 +22,8 @@ from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 from tasks.report.choose import Bound, choose_alpha, describe, metric_named
 from tasks.report.figures.curve import curve_metric
 from tasks.report.pictures.worst_and_best import find_extremes
-from tasks.report.results import results_table, results_units
+from tasks.report.tables.names import results_units
+from tasks.report.tables.results import results_table
 
 SHARPNESS = Metric(
     column="sharpness",

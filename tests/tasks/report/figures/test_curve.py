@@ -115,3 +115,14 @@ def test_a_spectrum_is_a_picture_and_the_same_every_time(values):
     first = operator_spectrum(values, values, values)
     assert first == operator_spectrum(values, values, values)
     assert is_picture(first)
+
+
+def test_the_line_through_written_alphas_goes_on_to_the_input():
+    def reached(rows):
+        axes = draw_curve(rows, NAMES, input_is_alpha_1=True).axes[0]
+        (line,) = (line for line in axes.lines if "theory" in str(line.get_label()))
+        return list(line.get_xdata())
+
+    rows = [row(), row(alpha=0.5, psnr=20.5), row("input", None, psnr=22.0)]
+    assert reached(rows) == [20.0, 20.5, 22.0]
+    assert reached([*rows, row(alpha=1.0, psnr=21.9)]) == [20.0, 20.5, 21.9]

@@ -7,14 +7,14 @@ import pytest
 from tasks.evaluate.summarise import NAMES, warnings_of
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.report.missing_metrics import gaps
-from tasks.report.results import (
-    changes_table,
-    changes_text,
+from tasks.report.tables.changes import changes_table, changes_text
+from tasks.report.tables.names import footnote, results_units
+from tasks.report.tables.results import (
     curve_in_words,
     curve_table,
+    main_results,
     results_table,
     results_text,
-    results_units,
 )
 
 FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS-alex"}
@@ -116,7 +116,57 @@ def test_every_column_says_its_unit_and_its_better_side():
 def test_the_sign_of_the_limit_stands_behind_the_name():
     facts = FID | {"frechet_name": "FD-inception (altered 1234)"}
     titles = results_table([row(frechet_extrapolated=1.0)], facts).titles
-    assert titles[-1] == "FD-inception∞ (altered 1234) ↓"
+    assert titles[-1] == "FD-inception∞* ↓"
+
+
+def test_altered_weights_have_a_mark_in_titles_and_one_footnote():
+    facts = FID | {
+        "frechet_name": "FD-inception (altered 1234)",
+        "lpips_name": "LPIPS-alex (altered 5678)",
+    }
+    rows = [row(psnr=20.0, lpips=0.1, frechet=9.0)]
+    assert results_table(rows, facts).titles[2:] == [
+        "PSNR ↑ (dB)",
+        "LPIPS-alex* ↓",
+        "FD-inception* ↓",
+    ]
+    assert footnote(rows, facts) == (
+        "* computed with weights other than the published ones: FD-inception (altered 1234), "
+        "LPIPS-alex (altered 5678)."
+    )
+    assert footnote([row(psnr=20.0)], facts) == footnote(rows, FID) == ""
+
+
+def test_without_ground_truth_the_table_counts_what_was_enhanced_and_has_no_empty_rows():
+    share = {"measured": 4, "fitted": 4, "left_out": 3}
+    none = dict.fromkeys(share, 0)
+    facts = FID | {"overlap": json.dumps({"scored": none, "featured": share})}
+    rows = [
+        row(images=0, gelbrich=1.0),
+        row("input", None, images=0, gelbrich=2.0),
+        row("codec", None, images=0),
+        row("codec_input", None, images=0),
+    ]
+    table = results_table(rows, facts)
+    assert [[cell.text for cell in line] for line in table.lines] == [
+        ["alpha 0", "7", "1.000"],
+        ["input", "7", "2.000"],
+    ]
+    assert results_text(rows, facts)[1] == [["alpha 0", "7", "1.000"], ["input", "7", "2.000"]]
+
+
+def test_the_main_table_has_the_columns_that_there_is_room_for():
+    whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
+    titles = main_results([whole], FID).titles
+    assert titles[1:] == [
+        "images",
+        "PSNR ↑ (dB)",
+        "SSIM ↑",
+        "LPIPS-alex ↓",
+        "FID ↓",
+        "KID ↓",
+        "Gelbrich ↓",
+    ]
 
 
 def test_warnings_are_read_from_the_summary():
@@ -136,13 +186,13 @@ def config(steps):
 def test_a_whole_table_has_no_gaps(config, monkeypatch):
     monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: {"net": "alex"})
     whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
-    assert gaps(config(lpips="alex", features="inception-v3-compat"), [whole], FID) == []
+    assert gaps(config(lpips="alex", features="inception-v3-compat"), [whole]) == []
 
 
 def test_weights_that_are_missing_are_a_gap_with_its_remedy(config, monkeypatch):
     monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: None)
     monkeypatch.setattr("tasks.report.missing_metrics.extractor_identity", lambda *_: None)
-    found = gaps(config(lpips="vgg", features="inception-v3-compat"), [row()], NAMES)
+    found = gaps(config(lpips="vgg", features="inception-v3-compat"), [row()])
     assert len(found) == 2
     assert "(vgg) could not be had" in found[0]
     assert "(inception-v3-compat) could not be had" in found[1]
@@ -155,19 +205,19 @@ def test_metrics_that_few_or_small_images_do_not_have_are_gaps(config, monkeypat
         "tasks.report.missing_metrics.extractor_identity", lambda *_: {"network": "squeezenet"}
     )
     wanted = config(lpips="alex", features="squeezenet")
-    assert gaps(wanted, [row()], FID) == [
+    assert gaps(wanted, [row()]) == [
         "LPIPS needs images of 32 pixels a side or more.",
         "The metrics of features (Fréchet and kernel distance, Inception Score, precision, recall) "
         "are missing: too few images are large enough for squeezenet.",
     ]
-    assert gaps(wanted, [row(lpips=0.1, frechet=1.0, precision=0.5)], FID) == [
+    assert gaps(wanted, [row(lpips=0.1, frechet=1.0, precision=0.5)]) == [
         "There are too few images for the extrapolated Fréchet distance and the kernel distance.",
         "There is no Inception Score: squeezenet has no classes, or images are few.",
     ]
 
 
 def test_what_was_not_asked_for_is_a_gap(config):
-    found = gaps(config(lpips=None, features=None), [row(images=0)], NAMES)
+    found = gaps(config(lpips=None, features=None), [row(images=0)])
     assert [gap.partition(" (")[0] for gap in found] == [
         "Some signals have no image with metrics; the column `reason` says why.",
         "LPIPS was not asked for",
@@ -201,7 +251,7 @@ def test_a_kernel_distance_is_best_where_nothing_draws_it_down():
 
 def test_lpips_that_was_measured_is_not_missing_when_its_weights_have_gone(config, monkeypatch):
     monkeypatch.setattr("tasks.report.missing_metrics.lpips_identity", lambda *_: None)
-    assert not any("LPIPS" in g for g in gaps(config(lpips="alex"), [row(lpips=0.1)], FID))
+    assert not any("LPIPS" in g for g in gaps(config(lpips="alex"), [row(lpips=0.1)]))
 
 
 def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config):
@@ -209,10 +259,10 @@ def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config)
     with_curve = config(lpips=None, features="squeezenet", curve={})
     note = "The line of the curve's figure joins the enhanced alphas, and knows no others."
     option = "evaluate.curve.networks: true measures all points of the curve."
-    assert gaps(with_curve, rows, FID)[-1] == f"{note} {option}"
+    assert gaps(with_curve, rows)[-1] == f"{note} {option}"
     measured = [rows[0], *(point | {"frechet": 8.0} for point in rows[1:])]
-    assert note not in " ".join(gaps(with_curve, measured, FID))
-    assert gaps(with_curve, [row(psnr=20.0, gelbrich=1.0)], FID)[-1] == note
+    assert note not in " ".join(gaps(with_curve, measured))
+    assert gaps(with_curve, [row(psnr=20.0, gelbrich=1.0)])[-1] == note
 
 
 # Changes against the input

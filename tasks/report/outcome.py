@@ -1,0 +1,91 @@
+"""The outcome of a run in a sentence for each of the alphas that matter most."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from tasks.evaluate.changes import Difference
+from tasks.evaluate.overlap import overlap_of
+from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by
+from tasks.io.workspace import Signal
+from tasks.report.pages import counted
+from tasks.report.tables.names import Row, short_names
+
+_SAID = 2
+"""So many alphas have a sentence, the strongest first; the table has all."""
+
+
+def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
+    """What the enhanced images gained and lost, a sentence for each of two alphas at most.
+
+    The first is of the written alpha nearest to the full transport, the second of the one
+    nearest to half of it. Perceptual metrics come first, as a share of the input's value, then
+    PSNR as a difference. Where the input has no metrics, the values themselves are said.
+
+    Args:
+        rows: of the fidelity table.
+        facts: its metadata.
+    """
+    enhanced = [row for row in rows if row["signal"] == "enhanced" and row["alpha"] != 1]
+    came = next((row for row in rows if row["signal"] == "input"), None)
+    strongest = sorted(enhanced, key=lambda row: abs(row["alpha"]))[:1]
+    halfway = sorted(enhanced, key=lambda row: (abs(row["alpha"] - 0.5), row["alpha"]))[:1]
+    chosen = {row["alpha"]: row for row in (*strongest, *halfway)}
+    said = [_sentence(row, came, facts) for row in list(chosen.values())[:_SAID]]
+    return [sentence for sentence in said if sentence] or [_count(enhanced, facts)]
+
+
+def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
+    """One alpha against the input; empty where nothing of it is known."""
+    label, names = Signal(row["signal"], row["alpha"]).label, short_names(facts)
+    if came is not None and (parts := list(_against(row, came, names))):
+        return f"{label}: {', '.join(parts)} against the input."
+    values = list(_values(row, names))
+    return f"{label}: {', '.join(values)}." if values else ""
+
+
+def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
+    """What changed in each metric, the perceptual ones first."""
+    for metric in _ranked():
+        value, before = row.get(metric.column), came.get(metric.column)
+        if value is None or before is None or not math.isfinite(value - before):
+            continue
+        name = metric.title.format_map(names)
+        if metric.unit != "1":
+            change = f"{name} {value - before:+.1f} {metric.unit}"
+        elif before > 0:
+            change = f"{name} {100 * (value / before - 1):+.0f} %"
+        else:
+            continue
+        difference = Difference.of(row, metric)
+        by_chance = difference is not None and not difference.verdict(metric)
+        yield _signed(change) + (" (may be chance)" if by_chance else "")
+
+
+def _values(row: Row, names: Mapping[str, str]) -> Iterator[str]:
+    """The values of an alpha where there is nothing to compare them with."""
+    for metric in _ranked():
+        value = row.get(metric.column)
+        if value is not None and math.isfinite(value):
+            unit = f" {metric.unit}" if metric.unit != "1" else ""
+            yield f"{metric.title.format_map(names)} {value:.4g}{unit}"
+
+
+def _ranked() -> list[Metric]:
+    """The metrics of a sentence: perceptual distances, then PSNR."""
+    known = metrics_to_choose_by()
+    return [known[name] for name in ("fid", "lpips", "gelbrich", "psnr")]
+
+
+def _signed(text: str) -> str:
+    """A text with the sign of subtraction for a hyphen before a number, and no signed zero."""
+    return re.sub(r" [+-](?=0(?:\.0)? )", " ±", text).replace(" -", " −")
+
+
+def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """How much was enhanced, where no metric is known."""
+    overlap, alphas = overlap_of(facts), counted(len(enhanced), "alpha")
+    if overlap is None:
+        return f"Enhanced at {alphas}; nothing was measured."
+    images = overlap.featured.measured + overlap.featured.left_out
+    return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."

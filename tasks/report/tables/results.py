@@ -1,0 +1,157 @@
+"""The results of a run as tables: values with their errors, the best ones marked."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from tasks.evaluate.overlap import overlap_of
+from tasks.evaluate.summarise import SUBJECTS, warnings_of
+from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names, metrics_to_choose_by
+from tasks.io.workspace import CURVE, Signal
+from tasks.report.figures.curve import curve_metric
+from tasks.report.pages import Cell, Table, digits_of, number
+from tasks.report.tables.names import Row, columns_of, has_values, heading, main_columns
+
+
+def shown_rows(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
+    """The rows of written alphas, and of the controls that have a value.
+
+    Where no image has a reference, ``images`` is how many were enhanced.
+    """
+    shown = [
+        row
+        for row in rows
+        if row["signal"] == "enhanced"
+        or (row["signal"] != CURVE.name and any(m.column != "images" for m in columns_of([row])))
+    ]
+    if any(row.get("images") for row in shown):
+        return shown
+    overlap = overlap_of(facts)
+    enhanced = None if overlap is None else overlap.featured.measured + overlap.featured.left_out
+    return [{**row, "images": enhanced} for row in shown]
+
+
+def results_table(
+    rows: Sequence[Row], facts: Mapping[str, str], columns: Collection[str] | None = None
+) -> Table:
+    """The table of every written alpha and control, the best enhanced values marked.
+
+    Columns without a value are left out.
+
+    Args:
+        rows: of the fidelity table.
+        facts: its metadata, which say what the metrics are called.
+        columns: the only ones to show; None for all.
+    """
+    shown = shown_rows(rows, facts)
+    if columns is not None:
+        kept = {"signal", "alpha", "featured", "kernel_corrected", *columns}
+        hidden = {"kernel_corrected"} - set(columns)
+        shown = [{name: row[name] for name in row if name in kept} for row in shown]
+        return _table(shown, facts, _rivals(shown), hidden)
+    return _table(shown, facts, _rivals(shown))
+
+
+def main_results(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
+    """The table of the few columns that there is always room for."""
+    return results_table(rows, facts, main_columns())
+
+
+def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
+    """Whether the table of all columns has more than that of the main ones."""
+    columns = {metric.column for metric in columns_of(shown_rows(rows, facts))}
+    return not columns <= set(main_columns())
+
+
+def _rivals(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["signal"] == "enhanced"]
+
+
+def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
+    """The table of the curve's points, no value of which is marked."""
+    return _table([row for row in rows if row["signal"] == CURVE.name], facts, [])
+
+
+def results_text(
+    rows: Sequence[Row], facts: Mapping[str, str]
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of the results table for a terminal.
+
+    There is no room for errors. If there are many columns, only those that alpha can be chosen
+    by are shown.
+    """
+    titles, lines = results_table(rows, facts, _columns_of_text(rows, facts))
+    return titles, [[cell.text for cell in line] for line in lines]
+
+
+def text_warnings(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
+    """The warnings without those on metrics that ``results_text`` does not show."""
+    shown = _columns_of_text(rows, facts)
+    hidden = () if shown is None else [s for name, s in SUBJECTS.items() if name not in shown]
+    return [text for text in warnings_of(facts) if not text.startswith(tuple(hidden))]
+
+
+def _columns_of_text(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str] | None:
+    """The columns that a terminal shows; None for all, where they are few."""
+    main = [metric.column for metric in metrics_to_choose_by().values()]
+    return main if len(columns_of(shown_rows(rows, facts))) > len(main) else None
+
+
+def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]) -> bool:
+    """Whether a value is the best of these."""
+    known = [v for v in values if v is not None and not math.isnan(v)]
+    if metric.better is None or value is None or not known:
+        return False
+    return value == (max(known) if metric.better == "more" else min(known))
+
+
+def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) -> bool:
+    """Whether a best value of a metric may be marked: not where too few images distort it."""
+    column = metric.column.removesuffix(SECOND)
+    end = metric.column.removeprefix(column)
+    if column == "frechet_extrapolated":
+        counts = [row["featured"] for row in rivals if row.get("featured")]
+        counts += [int(facts[name]) for name in ("reference_images",) if name in facts]
+        return min(counts, default=0) >= int(facts.get("dimension", 0))
+    if column == "kernel":
+        known = [value for row in rivals if (value := row.get(metric.column)) is not None]
+        return not has_values(rivals, f"kernel_corrected{end}") and min(known, default=0) >= 0
+    return True
+
+
+def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """The curve's figure in words, for those who do not see it; empty if there is no figure."""
+    drawn = curve_metric(rows)
+    if drawn is None:
+        return ""
+    digits = digits_of(drawn, (row.get(drawn.column) for row in rows))
+    points = [
+        f"{Signal(row['signal'], row['alpha']).label}: {number(row['psnr'], 2)} dB, "
+        f"{number(row[drawn.column], digits)}"
+        for row in rows
+        if row["signal"] in ("enhanced", "input") and row.get(drawn.column) is not None
+    ]
+    name = curve_names(facts)[drawn.column]
+    return f"Perception-distortion curve, PSNR and {name}. {'; '.join(points)}."
+
+
+def _table(
+    rows: Sequence[Row],
+    facts: Mapping[str, str],
+    rivals: Sequence[Row],
+    hidden: Collection[str] = (),
+) -> Table:
+    """The table of these rows; the best values among the rivals, which are some of them, marked."""
+    metrics = [metric for metric in columns_of(rows) if metric.column not in hidden]
+    titles = ["", *(heading(metric, facts) for metric in metrics)]
+    lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
+    for metric in metrics:
+        digits = digits_of(metric, (row.get(metric.column) for row in rows))
+        values = [row.get(metric.column) for row in rivals]
+        ranked = rivals if _is_ranked(metric, rivals, facts) else []
+        for line, row in zip(lines, rows, strict=True):
+            value = row.get(metric.column)
+            error = row.get(metric.error.column) if metric.error else None
+            text = "" if error is None else f"± {number(error, digits)}"
+            best = any(row is rival for rival in ranked) and _is_best(metric, value, values)
+            line.append(Cell(number(value, digits), text, best))
+    return Table(titles, lines)

@@ -1,0 +1,63 @@
+"""The outcome of a run, in a sentence for each of the alphas that matter most."""
+
+import json
+
+import pytest
+
+from tasks.evaluate.summarise import NAMES
+from tasks.report.outcome import outcome
+
+FACTS = NAMES | {"frechet_name": "FID", "lpips_name": "LPIPS-alex (altered 1234)"}
+
+
+def row(signal="enhanced", alpha=0.0, **values):
+    return {"signal": signal, "alpha": alpha, "images": 200, **values}
+
+
+CAME = row("input", None, psnr=27.0, lpips=0.2, frechet=50.0)
+
+
+def test_the_outcome_leads_with_perception_and_says_what_it_costs():
+    rows = [row(psnr=26.1, lpips=0.15, frechet=25.0), CAME]
+    assert outcome(rows, FACTS) == [
+        "alpha 0: FID −50 %, LPIPS-alex* −25 %, PSNR −0.9 dB against the input."
+    ]
+
+
+def test_the_full_transport_comes_first_and_half_of_it_next():
+    alphas = (1.0, 0.75, 0.5, 0.25, 0.0)
+    rows = [*(row(alpha=alpha, psnr=26 + alpha) for alpha in alphas), CAME]
+    assert outcome(rows, FACTS) == [
+        "alpha 0: PSNR −1.0 dB against the input.",
+        "alpha 0.5: PSNR −0.5 dB against the input.",
+    ]
+
+
+def test_nothing_has_no_sign():
+    rows = [row(psnr=26.98, lpips=0.2001), CAME]
+    assert outcome(rows, FACTS) == ["alpha 0: LPIPS-alex* ±0 %, PSNR ±0.0 dB against the input."]
+
+
+def test_what_may_be_chance_is_said_to_be():
+    rows = [row(psnr=26.9, psnr_change=-0.1, psnr_change_error=0.2), CAME]
+    assert outcome(rows, FACTS) == ["alpha 0: PSNR −0.1 dB (may be chance) against the input."]
+
+
+def test_without_the_input_the_values_themselves_are_said():
+    assert outcome([row(psnr=26.1, lpips=0.15)], FACTS) == [
+        "alpha 0: LPIPS-alex* 0.15, PSNR 26.1 dB."
+    ]
+
+
+@pytest.mark.parametrize("unknown", [None, float("inf"), float("nan")])
+def test_a_change_that_is_no_number_is_left_out(unknown):
+    rows = [row(psnr=unknown, gelbrich=1.0), CAME | {"gelbrich": 2.0}]
+    assert outcome(rows, FACTS) == ["alpha 0: Gelbrich −50 % against the input."]
+
+
+def test_where_nothing_was_measured_it_says_what_was_enhanced():
+    none = {"measured": 0, "fitted": 0, "left_out": 0}
+    share = {"measured": 37, "fitted": 0, "left_out": 0}
+    facts = FACTS | {"overlap": json.dumps({"scored": none, "featured": share})}
+    assert outcome([row()], facts) == ["Enhanced 37 images at 1 alpha; nothing was measured."]
+    assert outcome([row()], FACTS) == ["Enhanced at 1 alpha; nothing was measured."]
