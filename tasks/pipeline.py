@@ -117,7 +117,7 @@ def steps_of(run: Run) -> Iterator[Step]:
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
-    yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)
+    yield Step("report", "report", lambda: _reported(found()), write_report)
 
 
 def whole_pipeline(run: Run) -> Iterator[Step]:
@@ -238,6 +238,11 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         prepare=prepare,
         repeats=not tars,
     )
+
+
+def _reported(run: FittedRun) -> list[Planned]:
+    artifacts, job = plan_report(run)
+    return [Planned("", 0, job, artifacts)]
 
 
 def _single(artifact: str, job: Job | None) -> list[Planned]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import cluster, upkeep
+from flows.cli import cluster, reports, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
 from flows.cli.session import (
     ConfigPath,
@@ -136,15 +136,8 @@ def evaluate(config: ConfigPath) -> None:
     show_results(settings)
 
 
-@app.command()
-def report(config: ConfigPath) -> None:
-    """Write the report over what has been evaluated."""
-    settings = parsed(config, shards=True)
-    with watched():
-        from flows.evaluate_dataset import report_dataset
-
-        address = report_dataset(settings)
-    say(f"report: {address}")
+app.command()(reports.report)
+app.command("open")(reports.open_report)
 
 
 @app.command()

@@ -164,7 +164,7 @@ class Outputs:
         save_sums(self._features, self._tables, self._feature_tables, moments)
         publications = [tar.publication for tar in self._tars.values()]
         for publication in (*publications, *self._tables.values()):
-            publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
+            publication.facts |= {**outcome.facts(), **watch.facts()}
         return outcome
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -83,6 +83,11 @@ class Stopwatch:
         """Return the seconds of each lap up to now, to the millisecond."""
         self._turn()
         return {part: round(self._seconds[part], 3) for part in LAPS if part in self._seconds}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a record keeps: the laps up to now, and the device if there is one."""
+        device = {} if self._device is None else {"device": device_label(self._device)}
+        return {"laps": self.so_far(), **device}
 
     def _turn(self) -> None:
         """Count the time up to now for the lap that was running."""

@@ -103,14 +103,19 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
         if (records := _shard_facts(run.workspace, dataset_folder(dataset)))
     ]
     timings += _fit_timings(run)
-    signal = Signal("enhanced", run.config.enhance.alphas[0])
-    folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
-    timings.append(_time(enhancement_step(run.config), _shard_facts(run.workspace, folder)))
+    timings.append(_time(enhancement_step(run.config), enhancement_records(run)))
     folders = _feature_folders(run.config, facts)
     records = [each for against in folders for each in _shard_facts(run.workspace, against)]
     timings.append(_time(features_step(run.config), records))
     timings.append(_evaluation(run))
     return [timing for timing in timings if timing.seconds > 0]
+
+
+def enhancement_records(run: FittedRun) -> list[dict[str, Any]]:
+    """The bodies of the records of the enhanced shards, at the first alpha."""
+    signal = Signal("enhanced", run.config.enhance.alphas[0])
+    folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
+    return _shard_facts(run.workspace, folder)
 
 
 def _fit_counts(run: Run) -> list[Count]:

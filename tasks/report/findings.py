@@ -11,7 +11,14 @@ from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.workspace import reports_folder
-from tasks.report.accounting import Count, Timing, count_images, time_steps
+from tasks.report.accounting import (
+    Count,
+    Timing,
+    count_images,
+    enhancement_records,
+    time_steps,
+)
+from tasks.report.made_with import made_with
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
 from tasks.report.outcome import outcome
@@ -43,6 +50,7 @@ class Findings(NamedTuple):
     provenance: dict[str, Any]
     counts: list[Count]
     timings: list[Timing]
+    made_with: dict[str, Any]
 
     @classmethod
     def of(cls, run: FittedRun) -> "Findings":
@@ -66,6 +74,7 @@ class Findings(NamedTuple):
             provenance | decision_facts(run),
             count_images(run),
             time_steps(run, facts),
+            made_with(enhancement_records(run)),
         )
 
     @property
@@ -115,6 +124,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
     config = findings.config
     record = {
         "name": config.name,
+        "made_with": findings.made_with,
         "dataset": config.restored_name,
         "operator_name": findings.operator_name,
         "operator": findings.operator_numbers,

@@ -6,9 +6,10 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 from tasks.io.artifacts.metric_registry import Metric
@@ -79,6 +80,16 @@ def render_report(facts: Mapping[str, Any]) -> str:
     digests = {f"{part}_digest": _digest(text) for part, text in parts.items()}
     trusted = {part: Markup(text) for part, text in parts.items()}  # noqa: S704
     return environment.get_template("report.html").render(**facts, **trusted, **digests)
+
+
+def render_redirect(address: str) -> str:
+    """A page that leads a browser on to a relative address, on a disk as in a bucket."""
+    target = escape(quote(address))
+    return (
+        f'<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; '
+        f'url={target}">\n<title>The newest report</title>\n<a href="{target}">The newest '
+        "report</a>\n"
+    )
 
 
 def render_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,5 +1,6 @@
 """Write the report: tables, figures, images, and what was run, as HTML, Markdown and JSON."""
 
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
@@ -16,6 +17,7 @@ from tasks.io.workspace import (
     Workspace,
     dataset_folder,
     enhanced_folder,
+    latest_artifact,
     reports_folder,
 )
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
@@ -23,7 +25,7 @@ from tasks.jobs.policy import SHARD_POLICY, logger
 from tasks.report.figures.curve import perception_distortion_curve
 from tasks.report.figures.spectrum import operator_spectrum
 from tasks.report.findings import Findings, report_text, run_record
-from tasks.report.pages import render_report
+from tasks.report.pages import render_redirect, render_report
 from tasks.report.pictures.gallery import gallery, input_is_a_knot
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.sections import page_facts
@@ -35,9 +37,10 @@ _WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"
 
 
 class ReportJob(Job):
-    """Write the report of one enhanced data set."""
+    """Write the report of one enhanced data set, and the page that leads to the newest."""
 
-    target: Target
+    target: Target | None
+    latest: Target | None
     config: Config
     operator: OperatorRef
 
@@ -46,11 +49,11 @@ class ReportJob(Job):
 def write_report(job: ReportJob) -> None:
     """Write the report's files, unless they are there already."""
     settle(job, make_report)
-    logger().info("wrote %s.html", job.target.artifact)
+    logger().info("wrote %s.html", job.targets()[0].artifact)
 
 
-def plan_report(run: FittedRun) -> tuple[str, ReportJob | None]:
-    """The report's artifact, and the job that writes it if it is missing.
+def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
+    """The report's artifact and that of the newest, and the job that writes what is missing.
 
     Raises:
         StepMissing: the metrics have not been summarised.
@@ -66,13 +69,16 @@ def plan_report(run: FittedRun) -> tuple[str, ReportJob | None]:
         "page": _template_digests(),
     }
     artifact = report_artifact(run)
-    target = aim(survey, artifact, "report", inputs)
-    if target is None:
-        return artifact, None
+    newest = latest_artifact(run.config.name)
+    reports = run.workspace.ledger.survey(newest.rpartition("/")[0])
     job = ReportJob(
-        workspace=run.workspace.url, target=target, config=run.config, operator=run.operator
+        workspace=run.workspace.url,
+        target=aim(survey, artifact, "report", inputs),
+        latest=aim(reports, newest, "latest", {"report": artifact}),
+        config=run.config,
+        operator=run.operator,
     )
-    return artifact, job
+    return (artifact, newest), job if job.targets() else None
 
 
 def report_artifact(run: FittedRun) -> str:
@@ -96,8 +102,19 @@ def report_markdown(workspace: Workspace, artifact: str) -> str:
 
 
 def make_report(job: ReportJob) -> None:
-    """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
+    """Write the report if it is missing, and the page that leads to it."""
     run = FittedRun(job.config, job.opened(), job.operator)
+    if job.target is not None:
+        _write_pages(run, job.target)
+    if job.latest is not None:
+        with publishing(run.workspace, job.latest) as publication:
+            path = f"{job.latest.artifact}.html"
+            address = os.path.relpath(f"{report_artifact(run)}.html", path.rpartition("/")[0])
+            publication.file(path).write_text(render_redirect(address), "utf-8")
+
+
+def _write_pages(run: FittedRun, target: Target) -> None:
+    """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
     folder = reports_folder(run.config.restored_name, run.operator.name)
     findings = Findings.of(run)
     curve = perception_distortion_curve(
@@ -113,7 +130,7 @@ def make_report(job: ReportJob) -> None:
         curve=curve,
         spectrum=operator_spectrum(*findings.spectra),
     )
-    with publishing(run.workspace, job.target) as publication:
+    with publishing(run.workspace, target) as publication:
         publication.file(f"{folder}/report.html").write_text(render_report(facts), "utf-8")
         publication.file(f"{folder}/report.md").write_text(report_text(findings), "utf-8")
         publication.file(f"{folder}/run.json").write_text(run_record(findings, ends), "utf-8")

@@ -7,6 +7,7 @@ import yaml
 
 from tasks.evaluate.summarise import warnings_of
 from tasks.report.findings import Findings
+from tasks.report.made_with import made_with_lines
 from tasks.report.measured_images import gelbrich_in_words, measured_in_words
 from tasks.report.missing_metrics import line_in_words
 from tasks.report.outcome import outcome
@@ -51,6 +52,7 @@ def page_facts(
         **_curve_section(findings, curve),
         **_image_sections(findings, ends, comparisons),
         "run": run_facts(config, findings.provenance, facts),
+        "made_with": made_with_lines(findings.made_with),
         **_operator_section(findings, spectrum),
         "counts": findings.counts,
         "timings": [timing.in_words() for timing in findings.timings],

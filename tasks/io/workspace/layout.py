@@ -11,6 +11,7 @@
     features/<name>/<network>/shard-000000.parquet
     reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
+    reports/<configuration>/latest.html      leads to the newest report of a configuration
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
     .dotpipe         the mark of a workspace
@@ -90,6 +91,11 @@ def signals_folder(name: str, operator: str) -> str:
 def reports_folder(name: str, operator: str) -> str:
     """Return the folder of the report and its tables."""
     return f"reports/{name}/{operator}"
+
+
+def latest_artifact(configuration: str) -> str:
+    """Return the artifact that is the page which leads to a configuration's newest report."""
+    return f"reports/{configuration}/latest"
 
 
 def key_digest(key: str) -> str:

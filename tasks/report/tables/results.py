@@ -43,12 +43,8 @@ def results_table(
         columns: the only ones to show; None for all.
     """
     shown = shown_rows(rows, facts)
-    if columns is not None:
-        kept = {"signal", "alpha", "featured", "kernel_corrected", *columns}
-        hidden = {"kernel_corrected"} - set(columns)
-        shown = [{name: row[name] for name in row if name in kept} for row in shown]
-        return _table(shown, facts, _rivals(shown), hidden)
-    return _table(shown, facts, _rivals(shown))
+    rivals = [row for row in shown if row["signal"] == "enhanced"]
+    return _table(shown, facts, rivals, columns)
 
 
 def main_results(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
@@ -60,10 +56,6 @@ def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
     """Whether the table of all columns has more than that of the main ones."""
     columns = {metric.column for metric in columns_of(shown_rows(rows, facts))}
     return not columns <= set(main_columns())
-
-
-def _rivals(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["signal"] == "enhanced"]
 
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
@@ -138,10 +130,10 @@ def _table(
     rows: Sequence[Row],
     facts: Mapping[str, str],
     rivals: Sequence[Row],
-    hidden: Collection[str] = (),
+    columns: Collection[str] | None = None,
 ) -> Table:
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
-    metrics = [metric for metric in columns_of(rows) if metric.column not in hidden]
+    metrics = [m for m in columns_of(rows) if columns is None or m.column in columns]
     titles = ["", *(heading(metric, facts) for metric in metrics)]
     lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
     for metric in metrics:

@@ -42,7 +42,7 @@ def expected_files(operator, measure):
             files |= shards(f"features/tiny/{operator}/{signal}", 3, "safetensors")
     pages = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
     files |= {f"reports/tiny/{operator}/{page}" for page in pages}
-    return files | {"configurations/tiny.json", ".dotpipe"}
+    return files | {"configurations/tiny.json", ".dotpipe", "reports/tiny/latest.html"}
 
 
 def names_made(project):

@@ -406,7 +406,7 @@ def compared(featured, corpora, write_images, pixels, tmp_path):
         rows = rows_of(run)
         _, job = plan_report(run.fitted)
         make_report(job)
-        (folder,) = run.workspace.store.local("reports/run").iterdir()
+        folder = run.workspace.store.local(f"reports/run/{run.operator}")
         return rows, json.loads((folder / "run.json").read_text("utf-8")), folder
 
     return compare

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.metadata import version
 from importlib.resources import files
 
 import pytest
@@ -221,7 +222,7 @@ def test_the_run_file_times_every_step(finished):
 
 
 def test_the_short_report_has_table_gaps_operator_and_counts(finished):
-    artifact, _ = plan_report(finished.fitted)
+    (artifact, _), _ = plan_report(finished.fitted)
     text = report_markdown(finished.workspace, artifact)
     assert text == read(finished, "report.md")
     for line in (
@@ -302,6 +303,25 @@ def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(
     assert (counts["fit on natural"]["images"], counts["fit on run"]["images"]) == (8, 8)
     assert counts["fit on natural"]["refused"] == {"damaged": 1}
     assert counts["fit on run"]["refused"] == {}
+
+
+def test_the_newest_report_is_where_its_configuration_says(finished):
+    page = finished.workspace.store.read("reports/run/latest.html").decode()
+    assert f'content="0; url={finished.operator}/report.html"' in page
+    assert page.count("http:") == page.count("https:") == 0
+
+
+def test_a_report_says_what_it_was_made_with_and_where_and_when(finished):
+    made = json.loads(read(finished, "run.json"))["made_with"]
+    assert made["packages"]["torch"] == version("torch")
+    assert made["dot-pipeline"] == version("dot-pipeline")
+    assert made["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", made["commit"])
+    assert len(made["enhanced"]) == 2
+    ((device, shards),) = made["devices"].items()
+    assert (device.partition(" of ")[0], shards) == ("cpu", 4)
+    page = read(finished, "report.html")
+    for text in (made["reported"], f"torch {version('torch')}", f"{device} (4 shards)"):
+        assert text in page
 
 
 def test_other_templates_renew_the_page(finished, monkeypatch):

@@ -157,8 +157,9 @@ def test_without_ground_truth_the_table_counts_what_was_enhanced_and_has_no_empt
 
 def test_the_main_table_has_the_columns_that_there_is_room_for():
     whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
-    titles = main_results([whole], FID).titles
-    assert titles[1:] == [
+    table = main_results([whole | {"psnr": 20.0, "psnr_error": 0.314}], FID)
+    assert str(table.lines[0][2]) == "20.00 ± 0.31"
+    assert table.titles[1:] == [
         "images",
         "PSNR ↑ (dB)",
         "SSIM ↑",

@@ -1,0 +1,58 @@
+"""The newest report of a configuration: where it is, and copies of it on this machine's disk."""
+
+from pathlib import Path
+
+from tasks.config import Config, Run
+from tasks.fit.operators import fitted
+from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.store import Store
+from tasks.report.report import report_artifact
+
+NAMES = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
+"""The files of a report; without a reference there is no curve."""
+
+
+def find_report(config: Config) -> tuple[Store, str]:
+    """The store and the path of the configuration's report.
+
+    Raises:
+        StepMissing: it has not been written.
+    """
+    run = fitted(Run.of(config))
+    path = f"{report_artifact(run)}.html"
+    if not run.workspace.store.exists(path):
+        raise StepMissing("there is no report yet; run `dotpipe report CONFIG` first")
+    return run.workspace.store, path
+
+
+def page_to_open(config: Config, folder: Path) -> Path:
+    """The report's page on this machine's disk; of one in a bucket, a copy in a folder.
+
+    Raises:
+        StepMissing: it has not been written.
+    """
+    store, path = find_report(config)
+    local = store.local(path)
+    if local is not None:
+        return local
+    page = folder / f"{config.name}.html"
+    page.write_bytes(store.read(path))
+    return page
+
+
+def download_report(config: Config, folder: Path) -> Path:
+    """Copy the report with its tables and its record into a folder; return the page's path.
+
+    Raises:
+        StepMissing: it has not been written.
+        ConfigurationError: the folder is a file.
+    """
+    store, path = find_report(config)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"a report is downloaded into a folder, got the file {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    below = path.rpartition("/")[0]
+    for name in NAMES:
+        if store.exists(f"{below}/{name}"):
+            (folder / name).write_bytes(store.read(f"{below}/{name}"))
+    return folder / "report.html"

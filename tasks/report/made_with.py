@@ -1,0 +1,87 @@
+"""What a report was made with: versions of the software, when, and on which devices."""
+
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dot_kernels import KERNEL_VERSION
+from tasks.report.pages import Fact
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "pillow", "prefect", "diffusers")
+"""The packages that can change numbers or pictures, or that ran the job."""
+
+
+def made_with(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Versions and commit of this software, when and where the images were made.
+
+    Args:
+        records: bodies of the records of the enhanced shards.
+
+    Returns:
+        ``enhanced`` has the first and the last time (ISO 8601) that a shard was finished, and
+        ``devices`` how many shards each device has made; records of older versions name none.
+    """
+    finished, devices = list[str](), dict[str, int]()
+    for facts in records:
+        finished += [facts["finished"]] if "finished" in facts else []
+        if (device := facts.get("device")) is not None:
+            devices[device] = devices.get(device, 0) + 1
+    return {
+        "reported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "enhanced": [min(finished), max(finished)] if finished else [],
+        "devices": dict(sorted(devices.items())),
+        "dot-pipeline": _version("dot-pipeline"),
+        "commit": commit(),
+        "kernel_version": KERNEL_VERSION,
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def made_with_lines(known: Mapping[str, Any]) -> list[Fact]:
+    """The same as lines of the page."""
+    commit_of = f", commit {known['commit']}" if known["commit"] else ""
+    packages = {"python": known["python"], **known["packages"]}
+    devices = ", ".join(f"{name} ({count} shards)" for name, count in known["devices"].items())
+    lines = [
+        Fact("reported", known["reported"]),
+        Fact(
+            "enhanced", " to ".join(dict.fromkeys(known["enhanced"])), "when shards were finished"
+        ),
+        Fact("devices", devices, "that enhanced them"),
+        Fact("dot-pipeline", f"{known['dot-pipeline']}{commit_of}"),
+        Fact("packages", ", ".join(f"{name} {found}" for name, found in packages.items())),
+    ]
+    return [line for line in lines if line.value]
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """The commit of the checkout that this software runs from, ``-dirty`` if it was changed.
+
+    None where it runs from no checkout, or where git is not there.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
+    command += ["--exclude=*"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
