@@ -138,6 +138,7 @@ def evaluate(config: ConfigPath) -> None:
 
 app.command()(reports.report)
 app.command("open")(reports.open_report)
+app.command()(reports.compare)
 
 
 @app.command()

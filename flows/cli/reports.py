@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.session import ConfigPath, parsed, watched
-from flows.cli.terminal import say
+from flows.cli.terminal import say, show_table
 
 REMOTE = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")
 """Variables that say that somebody looks at this terminal from another machine."""
@@ -41,3 +41,32 @@ def open_report(config: ConfigPath) -> None:
     say(f"report: {page}")
     if not any(name in os.environ for name in REMOTE) and typer.launch(page.as_uri()) != 0:
         say("there is no browser to open it in")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="YAML file of a finished run.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="YAML file of another.")],
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML page as well.")
+    ] = None,
+) -> None:
+    """Show two runs side by side, with differences over the images that both have."""
+    from tasks.report.comparison.compare import compare as compare_runs
+    from tasks.report.comparison.compare import comparison_page
+    from tasks.report.comparison.runs import Side
+
+    names = [path.stem for path in (first, second)]
+    if names[0] == names[1]:
+        names = [str(path) for path in (first, second)]
+    sides = [Side.of(parsed(path), name) for path, name in zip((first, second), names, strict=True)]
+    found = compare_runs(*sides)
+    for sentence in found["sentences"]:
+        say(sentence)
+    for title, table in (("differences", found["paired"]), ("both", found["both"])):
+        if table.lines:
+            show_table(table.titles, [[str(cell) for cell in line] for line in table.lines], title)
+    for option in found["options"]:
+        say(f"{option.name}: {option.value}")
+    if page is not None:
+        page.write_text(comparison_page(found), "utf-8")
+        say(f"page: {page}")

@@ -46,14 +46,14 @@ def means_of(
     before = repeat(None) if inputs is None else inputs.read(["key", *values])
     for whole, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
         table = without(whole, left_out)
-        paired = table if base is None else _with_changes(table, base)
+        paired = table if base is None else with_changes(table, base)
         for alpha, total in totals.items():
             own = pc.equal(table["alpha"], alpha) if tables.signal == CURVE else None
             total.add(paired if own is None else paired.filter(own))
     return {alpha: total.row() for alpha, total in totals.items()}
 
 
-def _with_changes(table: pa.Table, base: pa.Table) -> pa.Table:
+def with_changes(table: pa.Table, base: pa.Table) -> pa.Table:
     """The table with a column more for each metric: its value less that of the same key.
 
     Null where one of them is, or where the key is not in ``base``.

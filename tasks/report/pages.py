@@ -13,9 +13,6 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from tasks.io.artifacts.metric_registry import Metric
-from tasks.io.images import Pixels
-
-_LARGEST_THUMBNAIL = 320
 
 _PARTS = {"style": "report.css", "script": "report.js"}
 """Written into the page; a browser runs no other script than the one with this digest."""
@@ -59,16 +56,18 @@ class Table(NamedTuple):
         return render_table(self.titles, lines)
 
 
-class Thumbnail(NamedTuple):
-    """A small picture as a `data:` address; width and height are in pixels."""
-
-    address: str
-    width: int
-    height: int
-
-
 def render_report(facts: Mapping[str, Any]) -> str:
     """The report as one HTML file, made of what its template asks for; every text is escaped."""
+    return _render("report.html", facts)
+
+
+def render_comparison(facts: Mapping[str, Any]) -> str:
+    """The comparison of two runs as one HTML file; every text is escaped."""
+    return _render("compare.html", facts)
+
+
+def _render(template: str, facts: Mapping[str, Any]) -> str:
+    """A page in which style and script are written, with their digests for its policy."""
     environment = Environment(
         loader=PackageLoader("tasks.report"),
         autoescape=True,
@@ -79,7 +78,7 @@ def render_report(facts: Mapping[str, Any]) -> str:
     parts = {part: _source(environment, name) for part, name in _PARTS.items()}
     digests = {f"{part}_digest": _digest(text) for part, text in parts.items()}
     trusted = {part: Markup(text) for part, text in parts.items()}  # noqa: S704
-    return environment.get_template("report.html").render(**facts, **trusted, **digests)
+    return environment.get_template(template).render(**facts, **trusted, **digests)
 
 
 def render_redirect(address: str) -> str:
@@ -96,15 +95,6 @@ def render_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table as Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
-
-
-def thumbnail(pixels: Pixels) -> Thumbnail:
-    """An image (h, w, 3) as WebP, made smaller if a side has more than 320 pixels."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((_LARGEST_THUMBNAIL, _LARGEST_THUMBNAIL), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=90)
-    return Thumbnail(data_address(out.getvalue(), "image/webp"), image.width, image.height)
 
 
 def size_of(picture: bytes) -> tuple[int, int]:

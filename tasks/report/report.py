@@ -30,7 +30,7 @@ from tasks.report.pictures.gallery import gallery, input_is_a_knot
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.sections import page_facts
 
-_TEMPLATES = ("report.html", "viewer.html", "report.css", "report.js")
+_TEMPLATES = ("report.html", "tables.html", "viewer.html", "report.css", "report.js")
 
 _WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"}}
 """What is left out of the report's inputs: where the work was done changes nothing in it."""
@@ -126,7 +126,7 @@ def _write_pages(run: FittedRun, target: Target) -> None:
     facts: Mapping[str, Any] = page_facts(
         findings,
         ends=ends,
-        comparisons=gallery(run, ends),
+        comparisons=gallery(run, findings.facts, ends),
         curve=curve,
         spectrum=operator_spectrum(*findings.spectra),
     )

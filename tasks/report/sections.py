@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from tasks.evaluate.summarise import warnings_of
+from tasks.report.figures.gains import gains_histogram, gains_in_words
 from tasks.report.findings import Findings
 from tasks.report.made_with import made_with_lines
 from tasks.report.measured_images import gelbrich_in_words, measured_in_words
@@ -13,10 +14,10 @@ from tasks.report.missing_metrics import line_in_words
 from tasks.report.outcome import outcome
 from tasks.report.pages import Fact, counted, data_address, size_of
 from tasks.report.pictures.gallery import Comparison
-from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
+from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
-from tasks.report.tables.names import footnote, results_legend
+from tasks.report.tables.names import footnote, heading, results_legend
 from tasks.report.tables.results import (
     curve_in_words,
     curve_table,
@@ -100,7 +101,22 @@ def _image_sections(
         "snaps": snaps,
         "how_to": _how_to(snaps),
         "ranked": signal_to_rank(findings.config).label,
+        **_gains_figure(findings, ends),
         "ends": [end.in_words(findings.facts, names) for end in ends],
+    }
+
+
+def _gains_figure(findings: Findings, ends: Sequence[Ends]) -> dict[str, Any]:
+    """The histograms of the images' gains; without them where the input has no metrics."""
+    gains = {
+        heading(metric_of(end), findings.facts): end.gains for end in ends if end.gains is not None
+    }
+    picture = gains_histogram(gains)
+    return {
+        "are_gains": bool(gains),
+        "gains": data_address(picture, "image/png") if picture else None,
+        "gains_size": size_of(picture) if picture else None,
+        "gains_alt": gains_in_words(gains),
     }
 
 

@@ -1,19 +1,20 @@
 """Images for the report: the same few as they came, enhanced, and as their references have them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.enhance.match import read_matches
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits
+from tasks.io.images import Limits, Pixels
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
-from tasks.io.workspace import Signal, enhanced_folder
-from tasks.report.pages import Thumbnail, number, thumbnail
-from tasks.report.pictures.worst_and_best import Ends, ranked_digits, signal_to_rank
+from tasks.io.workspace import INPUT, Signal, enhanced_folder
+from tasks.report.pictures.cutouts import Box, Cutout, cut_out, textured_box
+from tasks.report.pictures.values import values_in_words
+from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 
 SAMPLES = 6
 """So many images are shown whatever their metrics are."""
@@ -22,12 +23,16 @@ Role = Literal["input", "enhanced", "reference"]
 
 
 class ImageVersion(NamedTuple):
-    """One version of an image; ``alpha`` is its value on the alpha slider, None if it has none."""
+    """One version of an image; ``alpha`` is its value on the alpha slider, None if it has none.
+
+    ``values`` are its metrics in words, empty where it has none.
+    """
 
     name: str
     role: Role
     alpha: float | None
-    thumbnail: Thumbnail
+    cutout: Cutout
+    values: str
 
     @property
     def side(self) -> Role:
@@ -65,15 +70,22 @@ def sample_keys(run: Run) -> dict[str, str]:
     return sampled
 
 
-def gallery(run: FittedRun, ends: Sequence[Ends]) -> tuple[list[Comparison], list[Comparison]]:
+def gallery(
+    run: FittedRun, facts: Mapping[str, str], ends: Sequence[Ends]
+) -> tuple[list[Comparison], list[Comparison]]:
     """A few images, and those at the ends of metrics that are not among them.
 
     Every image is in one comparison, so that it is in the page once, whatever it is shown for.
+
+    Args:
+        run: a finished run.
+        facts: the fidelity table's metadata.
+        ends: the worst and the best images.
     """
     sampled = sample_keys(run)
     extreme = {e.key: e.shard for end in ends for e in (*end.worst, *end.best)}
     shards = sampled | extreme
-    versions = _versions(run, shards)
+    versions = _versions(run, facts, shards)
     ranks = _ranks(run.config, ends)
     comparisons = [
         Comparison(f"picture-{number}", key, versions[key], ranks.get(key, []))
@@ -101,8 +113,10 @@ def _ranks(config: Config, ends: Iterable[Ends]) -> dict[str, list[str]]:
         for kind, extremes in (("worst", end.worst), ("best", end.best)):
             for rank, extreme in enumerate(extremes, start=1):
                 which = kind if rank == 1 else f"{_ordinal(rank)} {kind}"
-                value = number(extreme.value, ranked_digits(end.metric))
-                words = f"{which} {end.metric.upper()} at {label}: {value}"
+                what = (
+                    end.metric.upper() if end.gains is None else f"change of {end.metric.upper()}"
+                )
+                words = f"{which} {what} at {label}: {end.value_of(extreme)}"
                 ranks.setdefault(extreme.key, []).append(words)
     return ranks
 
@@ -111,27 +125,51 @@ def _ordinal(rank: int) -> str:
     return {2: "second", 3: "third"}.get(rank, f"{rank}th")
 
 
-def _versions(run: FittedRun, shards: Mapping[str, str]) -> dict[str, list[ImageVersion]]:
+def _versions(
+    run: FittedRun, facts: Mapping[str, str], shards: Mapping[str, str]
+) -> dict[str, list[ImageVersion]]:
     """The versions of the image of every key, read shard by shard.
 
-    One that cannot be decoded is left out; the tables say why.
+    All show the region in which the reference, or else the input, has the most texture. One that
+    cannot be decoded is left out; the tables say why.
     """
     versions: dict[str, list[ImageVersion]] = {key: [] for key in shards}
     limits = run.config.shards.limits()
     for shard in dict.fromkeys(shards.values()):
         keys = [key for key, own in shards.items() if own == shard]
-        for stored in _stored_versions(run, shard, keys):
+        values = values_in_words(run, facts, shard, keys)
+        stored_versions = list(_stored_versions(run, shard, keys))
+        boxes = _boxes(run, stored_versions)
+        for stored in stored_versions:
             for member, data in read_members(run.workspace.store, stored.members):
-                small = _decoded_small(data, limits)
-                if small is not None:
-                    version = ImageVersion(stored.name, stored.role, stored.alpha, small)
+                pixels = _decoded(data, limits)
+                if pixels is not None and member.key in boxes:
+                    version = ImageVersion(
+                        stored.name,
+                        stored.role,
+                        stored.alpha,
+                        cut_out(pixels, boxes[member.key]),
+                        values.get((stored.signal, member.key), ""),
+                    )
                     versions[member.key].append(version)
     return versions
 
 
-class _StoredVersions(NamedTuple):
-    """Where one version of some images is stored."""
+def _boxes(run: FittedRun, stored_versions: Iterable["_StoredVersions"]) -> dict[str, Box]:
+    """The region of each key that is shown, from its reference if there is one, else its input."""
+    boxes, limits = dict[str, Box](), run.config.shards.limits()
+    for stored in stored_versions:
+        if stored.role != "enhanced":
+            for member, data in read_members(run.workspace.store, stored.members):
+                if (pixels := _decoded(data, limits)) is not None:
+                    boxes[member.key] = textured_box(pixels)
+    return boxes
 
+
+class _StoredVersions(NamedTuple):
+    """Where one version of some images is stored; ``signal`` is what it is scored as, if it is."""
+
+    signal: Signal | None
     name: str
     role: Role
     alpha: float | None
@@ -143,21 +181,22 @@ def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterato
     dataset, reference, wanted = run.config.restored_name, run.config.reference_name, set(keys)
     inputs = [m for m in run.workspace.members(dataset, shard) if m.key in wanted]
     knot = 1.0 if input_is_a_knot(run.config) else None
-    yield _StoredVersions("input x*", "input", knot, inputs)
+    yield _StoredVersions(INPUT, "input x*", "input", knot, inputs)
     for alpha in run.config.enhance.alphas:
         signal = Signal("enhanced", alpha)
         folder = enhanced_folder(dataset, run.operator.name, signal)
         made = members_of(read_table(run.workspace.store, f"{folder}/{shard}.parquet"), folder)
-        yield _StoredVersions(signal.label, "enhanced", alpha, [m for m in made if m.key in wanted])
+        yield _StoredVersions(
+            signal, signal.label, "enhanced", alpha, [m for m in made if m.key in wanted]
+        )
     matches = read_matches(run.workspace, dataset, reference, shard) if reference else {}
     references = [matches[key] for key in keys if key in matches]
-    yield _StoredVersions("reference", "reference", None, references)
+    yield _StoredVersions(None, "reference", "reference", None, references)
 
 
-def _decoded_small(data: bytes, limits: Limits) -> Thumbnail | None:
-    """A thumbnail of an encoded image; None if it cannot be decoded within the limits."""
+def _decoded(data: bytes, limits: Limits) -> Pixels | None:
+    """The pixels of an encoded image; None if it cannot be decoded within the limits."""
     try:
-        pixels: Any = decode(data, limits)
+        return decode(data, limits)
     except ImageRefused:
         return None
-    return thumbnail(pixels)

@@ -1,15 +1,21 @@
-"""The worst and the best images by each metric, found shard by shard."""
+"""The worst and the best images by what each metric gained, found shard by shard."""
 
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from tasks.config import Config
+from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.means import with_changes
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
-from tasks.io.artifacts.metric_registry import Metric, ranked_metrics
-from tasks.io.workspace import Signal
+from tasks.io.artifacts.metric_registry import Metric, metrics_of, ranked_metrics
+from tasks.io.workspace import INPUT, Signal
+from tasks.report.figures.gains import Gains
 from tasks.report.pages import number
 from tasks.report.tables.names import heading
 
@@ -28,12 +34,14 @@ class Extreme(NamedTuple):
 class Ends(NamedTuple):
     """The images with the worst and the best values of a metric, the outermost first.
 
-    No image is in both.
+    No image is in both. Values are differences to the input where it has metrics; ``gains`` are
+    those of all images then.
     """
 
     metric: str
     worst: list[Extreme]
     best: list[Extreme]
+    gains: Gains | None = None
 
     def in_words(self, facts: Mapping[str, str], anchors: Mapping[str, str]) -> dict[str, Any]:
         """A line of the page's table of best and worst images.
@@ -42,29 +50,28 @@ class Ends(NamedTuple):
             facts: the fidelity table's metadata.
             anchors: where in the page the images are shown, by their keys.
         """
-        metric = _metric(self.metric)
-        digits = metric.digits or 0
         images = {
             end: [
-                {"key": e.key, "value": number(e.value, digits), "viewer": anchors.get(e.key)}
+                {"key": e.key, "value": self.value_of(e), "viewer": anchors.get(e.key)}
                 for e in extremes
             ]
             for end, extremes in (("worst", self.worst), ("best", self.best))
         }
-        return {"title": heading(metric, facts), **images}
+        return {"title": heading(metric_of(self), facts), **images}
+
+    def value_of(self, extreme: Extreme) -> str:
+        """The value of an image as it is shown, with its sign if it is a difference."""
+        text = number(extreme.value, metric_of(self).digits or 0)
+        return f"+{text}" if self.gains is not None and extreme.value >= 0 else text
 
     def in_numbers(self) -> dict[str, Any]:
         """The same for the JSON record."""
         return {
             "metric": self.metric,
+            "of": "value" if self.gains is None else "change",
             "worst": [extreme._asdict() for extreme in self.worst],
             "best": [extreme._asdict() for extreme in self.best],
         }
-
-
-def ranked_digits(column: str) -> int:
-    """How many digits follow the point where images are ranked by the metric of a column."""
-    return _metric(column).digits or 0
 
 
 def signal_to_rank(config: Config) -> Signal:
@@ -75,37 +82,59 @@ def signal_to_rank(config: Config) -> Signal:
 def find_extremes(run: FittedRun) -> list[Ends]:
     """The ends of every metric of single images that has values, at ``signal_to_rank``.
 
+    Images are ranked by what changed against the input, or, where that has no metrics, by value.
+
     Raises:
         ArtifactDamaged: a metric table is not there, or not whole.
     """
-    ends = {m.column: _Ends(more_is_better=m.better == "more") for m in ranked_metrics()}
-    shards = list(run.workspace.shards(run.config.restored_name))
-    signal = signal_to_rank(run.config)
-    tables = ScoreTables(
-        run.workspace, run.config.restored_name, run.operator.name, signal, shards
-    ).read(["key", "status", *ends])
-    for shard, table in zip(shards, tables, strict=True):
+    is_gain = INPUT in signals_to_score(run.config)
+    ends = {
+        m.column: _Ends(more_is_better=m.better == "more", is_gain=is_gain)
+        for m in ranked_metrics()
+    }
+    for shard, table in _tables(run, is_gain=is_gain):
         rows = [row for row in table.to_pylist() if row["status"] == "ok"]
         for metric, kept in ends.items():
-            kept.add(_values(rows, metric, shard))
+            kept.add(_values(rows, metric, f"{metric}_change" if is_gain else metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
 
 
-def _metric(column: str) -> Metric:
-    return next(metric for metric in ranked_metrics() if metric.column == column)
+def _tables(run: FittedRun, *, is_gain: bool) -> Iterator[tuple[str, pa.Table]]:
+    """The metric table of each shard, with the changes against the input if they are asked for."""
+    shards = list(run.workspace.shards(run.config.restored_name))
+    tables = ScoreTables(
+        run.workspace,
+        run.config.restored_name,
+        run.operator.name,
+        signal_to_rank(run.config),
+        shards,
+    )
+    values = [metric.column for metric in metrics_of("image")]
+    before = tables.of(INPUT).read(["key", *values]) if is_gain else repeat(None)
+    read = tables.read(["key", "status", *values])
+    for shard, table, base in zip(shards, read, before, strict=False):
+        yield shard, table if base is None else with_changes(table, base)
 
 
-def _values(rows: Iterable[Mapping[str, Any]], metric: str, shard: str) -> Iterator[Extreme]:
+def metric_of(end: Ends) -> Metric:
+    """The metric whose ends these are."""
+    return next(metric for metric in ranked_metrics() if metric.column == end.metric)
+
+
+def _values(
+    rows: Iterable[Mapping[str, Any]], metric: str, column: str, shard: str
+) -> Iterator[Extreme]:
     for row in rows:
-        if (value := row[metric]) is not None and not math.isnan(value):
+        if row[metric] is not None and (value := row[column]) is not None and not math.isnan(value):
             yield Extreme(row["key"], shard, value)
 
 
 class _Ends:
     """At most ``SHOWN`` images of each end, whatever the number of images seen."""
 
-    def __init__(self, *, more_is_better: bool) -> None:
+    def __init__(self, *, more_is_better: bool, is_gain: bool = False) -> None:
         self.count = 0
+        self._gains = Gains() if is_gain else None
         self._sign = 1 if more_is_better else -1
         self._worst: list[Extreme] = []
         self._best: list[Extreme] = []
@@ -114,6 +143,8 @@ class _Ends:
         """Take in the images of a shard; ties fall to the first key."""
         shard = list(found)
         self.count += len(shard)
+        if self._gains is not None:
+            self._gains.add([extreme.value for extreme in shard])
         self._worst = heapq.nsmallest(
             SHOWN, [*self._worst, *shard], key=lambda e: (self._sign * e.value, e.key)
         )
@@ -125,4 +156,5 @@ class _Ends:
         """Both ends; if there are few images, the better half is best and the rest is worst."""
         best = self._best[: (self.count + 1) // 2]
         named = {extreme.key for extreme in best}
-        return Ends(metric, [e for e in self._worst if e.key not in named], best)
+        worst = [e for e in self._worst if e.key not in named]
+        return Ends(metric, worst, best, self._gains)

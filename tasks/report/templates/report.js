@@ -30,6 +30,87 @@
     return element;
   };
 
+  // The whole image, to zoom into; its versions take each other's place, so that they can be compared.
+  const whole = (() => {
+    const dialog = document.querySelector("dialog.zoom");
+    const pane = dialog.querySelector(".pane");
+    const image = pane.querySelector("img");
+    const versions = dialog.querySelector(".versions");
+    const values = dialog.querySelector(".values");
+    let scale = 1, x = 0, y = 0, from = null;
+
+    const place = () => { image.style.transform = `translate(${x}px, ${y}px) scale(${scale})`; };
+    const centre = (next) => {
+      scale = next;
+      x = (pane.clientWidth - image.naturalWidth * scale) / 2;
+      y = (pane.clientHeight - image.naturalHeight * scale) / 2;
+      place();
+    };
+    const fit = () => centre(Math.min(
+      pane.clientWidth / image.naturalWidth, pane.clientHeight / image.naturalHeight));
+    const zoom = (factor, left = pane.clientWidth / 2, top = pane.clientHeight / 2) => {
+      const next = Math.min(32, Math.max(0.05, scale * factor));
+      x = left - ((left - x) * next) / scale;
+      y = top - ((top - y) * next) / scale;
+      scale = next;
+      image.style.imageRendering = scale > 2 ? "pixelated" : "auto";
+      place();
+    };
+    const choose = (layer, button) => {
+      image.src = layer.dataset.whole || layer.querySelector("img").src;
+      image.alt = `${layer.querySelector("img").alt}, whole`;
+      const said = layer.querySelector(".values");
+      values.textContent = said ? said.textContent : "";
+      for (const other of versions.children) other.setAttribute("aria-pressed", String(other === button));
+    };
+    pane.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const box = pane.getBoundingClientRect();
+      zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientX - box.left, event.clientY - box.top);
+    }, { passive: false });
+    pane.addEventListener("pointerdown", (event) => {
+      pane.setPointerCapture(event.pointerId);
+      from = { x: event.clientX - x, y: event.clientY - y };
+    });
+    pane.addEventListener("pointermove", (event) => {
+      if (!pane.hasPointerCapture(event.pointerId)) return;
+      x = event.clientX - from.x;
+      y = event.clientY - from.y;
+      place();
+    });
+    pane.addEventListener("keydown", (event) => {
+      const steps = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
+      if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 1.25 : 0.8);
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      x += steps[event.key][0];
+      y += steps[event.key][1];
+      place();
+    });
+    for (const button of dialog.querySelectorAll("[data-zoom]")) {
+      const kind = button.dataset.zoom;
+      button.addEventListener("click", () => (
+        kind === "fit" ? fit() : kind === "one" ? centre(1) : zoom(Number(kind))));
+    }
+    dialog.querySelector(".close").addEventListener("click", () => dialog.close());
+    return {
+      show: (layers, shown, key) => {
+        versions.replaceChildren();
+        for (const layer of layers) {
+          const button = document.createElement("button");
+          button.type = "button";
+          button.textContent = layer.dataset.name;
+          button.addEventListener("click", () => choose(layer, button));
+          versions.append(button, " ");
+          if (layer === shown) choose(layer, button);
+        }
+        dialog.setAttribute("aria-label", `whole image of ${key}`);
+        dialog.showModal();
+        image.decode().then(fit, fit);
+      },
+    };
+  })();
+
   const start = (viewer) => {
     const stage = viewer.querySelector(".stage");
     const layers = [...stage.querySelectorAll("figure")];
@@ -47,7 +128,13 @@
     const select = viewer.querySelector("select");
     const output = viewer.querySelector("output");
     const size = knots[0].layer.querySelector("img");
-    stage.style.aspectRatio = `${size.getAttribute("width")} / ${size.getAttribute("height")}`;
+    const wide = Number(size.getAttribute("width"));
+    stage.style.aspectRatio = `${wide} / ${size.getAttribute("height")}`;
+    // One pixel of the image is one of the page; of a small image, a whole number of them.
+    const enlarged = Math.max(1, Math.floor(256 / wide));
+    stage.style.maxWidth = `${wide * enlarged}px`;
+    if (enlarged > 1) stage.style.imageRendering = "pixelated";
+    const values = viewer.querySelector(".shown-values");
 
     // The left side shows a copy, as the input can be on both sides at once.
     const before = document.createElement("figure");
@@ -77,6 +164,10 @@
       output.textContent = words.replace("alpha ", "");
       alphaSlider.setAttribute("aria-valuetext", words);
       rightTag.textContent = `alpha ${text(alpha)}`;
+      const exact = place.share === 0 ? knots[place.below] : place.share === 1 ? knots[place.above] : null;
+      const said = exact && exact.layer.querySelector(".values");
+      values.textContent = said ? said.textContent : "";
+      values.hidden = !said;
     };
 
     const showWipe = () => {
@@ -136,16 +227,28 @@
     if (sides.length) {
       stage.append(before, divider, leftTag);
       showSide();
+      let from = null, moved = false;
       stage.addEventListener("pointerdown", (event) => {
         stage.setPointerCapture(event.pointerId);
-        drag(event);
+        from = event.clientX;
+        moved = false;
       });
       stage.addEventListener("pointermove", (event) => {
-        if (stage.hasPointerCapture(event.pointerId)) drag(event);
+        if (!stage.hasPointerCapture(event.pointerId)) return;
+        moved = moved || Math.abs(event.clientX - from) > 3;
+        if (moved) drag(event);
       });
+      stage.addEventListener("click", () => { if (!moved) openWhole(); });
     } else {
       viewer.querySelector(".sides").hidden = true;
+      stage.addEventListener("click", () => openWhole());
     }
+    const openWhole = () => {
+      const { below, above, share } = around(knots, alphaNow());
+      whole.show(layers, knots[share < 0.5 ? below : above].layer, key);
+    };
+    viewer.querySelector(".open-whole").addEventListener("click", openWhole);
+    viewer.querySelector(".open-whole").setAttribute("aria-label", `whole image of ${key}`);
     showAlpha();
     viewers.push({ set });
     viewer.querySelector(".controls").hidden = false;

@@ -346,3 +346,53 @@ def test_a_script_that_finds_its_way_into_the_page_is_not_run(view, blended):
     )
     assert page.execute_script("return window.taken") is None
     assert "Content Security Policy" in page.get_log("browser")[0]["message"]
+
+
+def drawn_width(image):
+    """How wide an image is on the screen, however it is transformed."""
+    return image.parent.execute_script("return arguments[0].getBoundingClientRect().width", image)
+
+
+def test_a_click_opens_the_whole_image_which_can_be_zoomed_and_changed(viewer):
+    from selenium.webdriver import ActionChains
+
+    page, dialog = viewer.parent, viewer.parent.find_element("css selector", "dialog.zoom")
+    ActionChains(page).click(part(viewer, ".stage")).perform()
+    assert dialog.is_displayed()
+    assert part(viewer, ".wipe-slider").get_attribute("value") == "50"  # a click moves nothing
+    image = part(dialog, ".pane img")
+    enhanced = part(viewer, "figure[data-side=enhanced] img").get_attribute("src")
+    assert image.get_attribute("src") == enhanced
+    page.execute_async_script(
+        "const done = arguments[1]; arguments[0].decode().then(() => requestAnimationFrame(done))",
+        image,
+    )
+    width = drawn_width(image)
+    part(dialog, "button[data-zoom='1.25']").click()
+    assert drawn_width(image) == pytest.approx(1.25 * width, rel=0.01)
+    dialog.find_elements("css selector", ".versions button")[-1].click()
+    reference = part(viewer, "figure[data-side=reference] img").get_attribute("src")
+    assert image.get_attribute("src") == reference
+    assert drawn_width(image) == pytest.approx(1.25 * width, rel=0.01)
+    part(dialog, ".close").click()
+    assert not dialog.is_displayed()
+    assert page.get_log("browser") == []
+
+
+def test_the_metrics_of_a_picture_are_those_at_the_alpha_shown(viewer):
+    from selenium.webdriver.common.keys import Keys
+
+    slider, values = part(viewer, ".alpha-slider"), part(viewer, ".shown-values")
+    assert values.text.startswith("PSNR ")
+    first = values.text
+    press(slider, Keys.ARROW_RIGHT)
+    assert not values.is_displayed()  # a blend has not been measured
+    press(slider, Keys.END)
+    assert values.text.startswith("PSNR ")
+    assert values.text != first
+
+
+def test_a_picture_is_shown_pixel_for_pixel_or_a_whole_number_of_times(viewer):
+    stage, image = part(viewer, ".stage"), part(viewer, "figure[data-side=enhanced] img")
+    times = stage.size["width"] / int(image.get_attribute("width"))
+    assert times == pytest.approx(round(times), abs=0.02)

@@ -4,16 +4,18 @@ import base64
 import io
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tasks.evaluate.summarise import NAMES
 from tasks.report.pictures.gallery import SAMPLES, gallery, input_is_a_knot, sample_keys
 from tasks.report.pictures.worst_and_best import find_extremes
 
 
 def comparisons(run):
     ends = find_extremes(run.fitted)
-    return gallery(run.fitted, ends)
+    return gallery(run.fitted, NAMES, ends)
 
 
 def test_every_image_is_in_one_comparison_whatever_it_is_shown_for(finished):
@@ -28,8 +30,8 @@ def test_images_at_the_ends_say_so_wherever_they_are_shown(finished):
     ends = find_extremes(finished.fitted)
     ranks = {shown.key: shown.ranks for group in comparisons(finished) for shown in group}
     worst = ends[0].worst[0]
-    assert f"worst PSNR at alpha 0: {worst.value:.2f}" in ranks[worst.key]
-    assert any("second best SSIM" in rank for rank in ranks[ends[1].best[1].key])
+    assert f"worst change of PSNR at alpha 0: {worst.value:+.2f}" in ranks[worst.key]
+    assert any("second best change of SSIM" in rank for rank in ranks[ends[1].best[1].key])
 
 
 def test_a_comparison_has_every_version_and_the_knots_of_its_slider(finished):
@@ -41,18 +43,32 @@ def test_a_comparison_has_every_version_and_the_knots_of_its_slider(finished):
             ("alpha 1", "enhanced", 1.0),
             ("reference", "reference", None),
         ]
-        sizes = {(p.thumbnail.width, p.thumbnail.height) for p in comparison.pictures}
+        sizes = {(p.cutout.width, p.cutout.height) for p in comparison.pictures}
         assert len(sizes) == 1
 
 
 def test_pictures_are_those_of_their_keys(finished, pixels):
     (comparison,) = (c for group in comparisons(finished) for c in group if c.key == "a/4")
     (reference,) = (p for p in comparison.pictures if p.role == "reference")
-    data = base64.b64decode(reference.thumbnail.address.partition(",")[2])
+    data = base64.b64decode(reference.cutout.address.partition(",")[2])
     with Image.open(io.BytesIO(data)) as image:
-        shown = np.asarray(image.convert("RGB")).astype(float)
-    distances = [np.abs(shown - pixels(number)).mean() for number in range(5)]
-    assert int(np.argmin(distances)) == 4  # not equal: a thumbnail is compressed with loss
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), pixels(4))
+
+
+def test_pictures_have_their_metrics_at_their_alpha(finished):
+    (comparison,) = (c for group in comparisons(finished) for c in group if c.key == "a/4")
+    values = {picture.name: picture.values for picture in comparison.pictures}
+    assert values["reference"] == ""
+    (row,) = (
+        row
+        for path in (
+            finished.workspace.store.local(f"metrics/run/{finished.operator}/alpha+0.50")
+        ).glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+        if row["key"] == "a/4"
+    )
+    assert values["alpha 0.5"] == f"PSNR {row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}"
+    assert values["input x*"] == values["alpha 1"]
 
 
 @pytest.mark.parametrize(
