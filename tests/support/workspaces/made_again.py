@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from flows.backfill import backfill
 
 REPORT = "reports/tiny/*/report"
+LATEST = "reports/tiny/latest"
 SUMMARY = "reports/tiny/*/fidelity"
 OPERATOR = "operators/tiny/*"
 MOMENTS = "moments/*/*/*"
@@ -19,7 +20,7 @@ OF_ALPHAS = {
     for folder in ("metrics/tiny/*", "reports/tiny/*/signals")
     for signal in ("alpha", "curve")
 }
-AFTER_THE_FIT = {TARS, METRICS, FIDELITY, SUMMARY, REPORT}
+AFTER_THE_FIT = {TARS, METRICS, FIDELITY, SUMMARY, REPORT, LATEST}
 
 
 @dataclass
