@@ -16,6 +16,7 @@ from tasks.evaluate.summarise import (
 from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
 from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
+from tasks.report.measured_images import measured_on_the_fit
 from tasks.report.tables.names import results_units
 
 Points = Mapping[float, Mapping[str, float]]
@@ -95,7 +96,8 @@ def read_results(config: Config) -> Results:
     facts = summary_facts(workspace, artifact)
     units = results_units(facts)
     titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by().items()}
-    notes = [*warnings_of(facts), *([] if is_current else [note])]
+    stands_on = [*measured_on_the_fit(facts), *warnings_of(facts)]
+    notes = [*stands_on, *([] if is_current else [note])]
     return Results(read_summary(workspace, artifact), titles, notes)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from tasks.evaluate.overlap import ENOUGH, Overlap, Share, overlap_of
 from tasks.report.pages import counted
 
+_ON_THE_FIT = "Measured on the images of the fit"
+
 
 def measured_in_words(facts: Mapping[str, str]) -> list[str]:
     """What a reader must know of the images that the results are over.
@@ -24,6 +26,11 @@ def measured_in_words(facts: Mapping[str, str]) -> list[str]:
     else:
         found = ["The operator was fitted on none of the measured images."]
     return found + list(_compared_in_words(overlap, facts))
+
+
+def measured_on_the_fit(facts: Mapping[str, str]) -> list[str]:
+    """The sentences among these that say that numbers are over images of the fit."""
+    return [sentence for sentence in measured_in_words(facts) if sentence.startswith(_ON_THE_FIT)]
 
 
 def gelbrich_in_words(facts: Mapping[str, str]) -> str:
@@ -61,7 +68,7 @@ def _in_words(names: str, share: Share) -> str:
     too_many = share.measured - share.fitted < ENOUGH < share.measured - 10
     remedy = " A smaller fit.images leaves others to measure on." if too_many else ""
     return (
-        f"Measured on the images of the fit: the operator was fitted on {share.fitted:,} of the "
+        f"{_ON_THE_FIT}: the operator was fitted on {share.fitted:,} of the "
         f"{counted(share.measured, 'image')} that the {names} are over, so they are "
         f"optimistic.{remedy}"
     )
