@@ -19,7 +19,7 @@ from tasks.config.registry import register
 from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.io.store import access
 
-VERBS = sorted(command.callback.__name__ for command in app.registered_commands)
+VERBS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 DOTPIPE = Path(sys.executable).with_name("dotpipe")
 
 
@@ -103,7 +103,8 @@ def test_init_refuses_to_overwrite(dotpipe, project):
 def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb):
     text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
     project.file.write_text(text, "utf-8")
-    code, out, err = dotpipe(verb, project.file, *(["a/0"] if verb == "forget" else []))
+    more = {"forget": ["a/0"], "compare": [project.file]}
+    code, out, err = dotpipe(verb, project.file, *more.get(verb, []))
     assert (code, out) == (1, "")
     assert err == (
         f"error: {project.file} breaks 1 rule(s):\n  enhance.alphs: no such field; known here: "
