@@ -154,6 +154,7 @@ def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
             "error": metric.error.column if metric.error else "",
             "change": change.column if (change := change_of(metric)) else "",
             "change_error": change.error.column if change else "",
+            "change_images": change.images if change else "",
         }
         for metric in _columns()
     }

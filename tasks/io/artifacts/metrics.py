@@ -28,6 +28,9 @@ class Change(NamedTuple):
 
     column: str
     error: Error
+    images: str
+    """The column that says how many images the mean is over: those that have the metric, and
+    had it at the input, which may be fewer than the row's."""
     meaning: str = "mean over images of the difference to the input's"
 
 
@@ -36,7 +39,8 @@ def change_of(metric: Metric) -> Change | None:
     if metric.basis != "image":
         return None
     column = f"{metric.column}_change"
-    return Change(column, Error(column=f"{column}_error", meaning="standard error of that mean"))
+    error = Error(column=f"{column}_error", meaning="standard error of that mean")
+    return Change(column, error, f"{column}_images")
 
 
 def score_schema() -> pa.Schema:
@@ -113,7 +117,7 @@ def _errors(metrics: Iterable[Metric]) -> list[pa.Field]:
 
 
 def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
-    """The column of the change of each metric that has one, followed by that of its error."""
+    """The columns of the change of each metric that has one: mean, error, and number of images."""
     return [
         field
         for metric in metrics
@@ -121,6 +125,7 @@ def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
         for field in (
             _number(change.column, metric.unit, change.meaning),
             _number(change.error.column, metric.unit, change.error.meaning),
+            _column(change.images, pa.int64(), "", "images that this mean is over"),
         )
     ]
 

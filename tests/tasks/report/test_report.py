@@ -203,6 +203,7 @@ def test_the_run_file_has_in_numbers_what_the_page_shows(finished):
         "error": "psnr_error",
         "change": "psnr_change",
         "change_error": "psnr_change_error",
+        "change_images": "psnr_change_images",
     }
     assert {tuple(sorted(row)) for row in run["results"]} == {tuple(sorted(run["results"][0]))}
     assert [ends["metric"] for ends in run["extremes"]["metrics"]] == ["psnr", "ssim"]

@@ -220,17 +220,19 @@ def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config)
 CHANGED = {
     "psnr_change": -1.692,
     "psnr_change_error": 0.051,
+    "psnr_change_images": 200,
     "lpips_change": -0.03812,
     "lpips_change_error": 0.0021,
+    "lpips_change_images": 200,
 }
 
 
 def test_changes_stand_with_sign_error_and_a_word():
     rows = [
-        row(images=200, **CHANGED),
-        row(alpha=1.0, images=200, psnr_change=0.0, psnr_change_error=0.0),
-        row("input", None, images=200, psnr=27.0),
-        row("curve", 0.0, images=200, **CHANGED),
+        row(**CHANGED),
+        row(alpha=1.0, psnr_change=0.0, psnr_change_error=0.0, psnr_change_images=200),
+        row("input", None, psnr=27.0),
+        row("curve", 0.0, **CHANGED),
     ]
     assert changes_table(rows, FID).markdown().splitlines() == [
         "|  | PSNR ↑ (dB) | LPIPS-alex ↓ |",
@@ -249,9 +251,10 @@ def test_without_metrics_of_the_input_there_is_no_table_of_changes():
 
 
 def test_an_error_is_shown_however_small_it_is():
-    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=0.0041)]
+    told = {"psnr_change": 0.0384, "psnr_change_images": 200}
+    rows = [row(**told, psnr_change_error=0.0041)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+0.038 ± 0.004 better"
-    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=1e-9)]
+    rows = [row(**told, psnr_change_error=1e-9)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+0.0384 ± 0.0000 better"
-    rows = [row(images=1, psnr_change=float("inf"))]
+    rows = [row(psnr_change=float("inf"), psnr_change_images=0)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+∞"

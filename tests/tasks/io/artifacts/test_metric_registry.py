@@ -121,6 +121,7 @@ def test_a_metric_more_is_shown_in_the_results(added):
         "error": "sharpness_error",
         "change": "sharpness_change",
         "change_error": "sharpness_change_error",
+        "change_images": "sharpness_change_images",
     }
 
 
