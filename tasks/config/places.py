@@ -6,12 +6,13 @@ listing of the outer one; where that would leave nothing, the configuration is r
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.config.corpora import Corpora, Corpus
-from tasks.io.errors import ConfigurationError
+from tasks.config.tar_patterns import expanded
+from tasks.io.errors import ConfigurationError, CorpusError
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_written_out
 from tasks.io.workspace import KINDS
 
@@ -37,12 +38,19 @@ class Place(NamedTuple):
         scheme, is_url, rest = url.partition("://")
         if not is_url or scheme in _ON_DISK:
             return cls("", Path(os.path.realpath(rest if is_url else url)).parts)
-        service = f"{_SAME.get(scheme, scheme)} {access.endpoint or ''}"
+        service = f"{_SAME.get(scheme, scheme)} {(access.endpoint or '').rstrip('/')}"
         return cls(service, tuple(rest.rstrip("/").split("/")))
 
     def holds(self, other: "Place") -> bool:
         """Whether the other place is this one, or lies below it."""
         return self.service == other.service and other.parts[: len(self.parts)] == self.parts
+
+
+class _Tar(NamedTuple):
+    """A tar of a corpus."""
+
+    folder: Place
+    name: str
 
 
 def anchored(location: str, folder: Path, field: str) -> str:
@@ -86,9 +94,11 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
 
     Raises:
         ConfigurationError: the images of a corpus are what the workspace holds, or the restored
-            images are the very ones that they are compared with.
+            images, or some of their tars, are the very ones that they are compared with; or
+            braces in the path of tars hold no range.
     """
     made = _kinds_in(workspace)
+    tars = {role: _tars_of(role, corpus) for role, corpus in _given(corpora)}
     for role, corpus in _given(corpora):
         place = folder_of(corpus)
         if place == Place.of(workspace) and not corpus.is_tars:
@@ -96,20 +106,43 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
                 f"the workspace must be a folder of its own, got {workspace!r}, which is the one "
                 f"of corpora.{role}; name one inside it, as {workspace}/dot"
             )
-        if any(kind.holds(place) for kind in made):
+        inside = {tar.folder for tar in tars[role]} or {place}
+        if any(kind.holds(place) for kind in made for place in inside):
             raise ConfigurationError(
                 f"corpora.{role} must not be what the workspace itself holds, got "
                 f"{corpus.path!r}, which runs change and `dotpipe gc` may remove; give this "
                 "configuration a workspace of its own, or copy the images to another folder"
             )
-    restored = corpora.restored
-    for role, corpus in _given(corpora) if restored is not None else ():
-        if restored and role != "restored" and _images(restored) == _images(corpus):
-            raise ConfigurationError(
-                f"corpora.restored and corpora.{role} must be different images, got "
-                f"{corpus.path!r} for both: nothing would be left to enhance, and every number "
-                "would compare an image with itself; correct one of the paths"
-            )
+    if corpora.restored is not None:
+        for role, corpus in _given(corpora):
+            if role != "restored" and _cut(corpora.restored) == _cut(corpus):
+                _require_other_images(corpora.restored, role, corpus, tars)
+
+
+def _require_other_images(
+    restored: Corpus, role: str, corpus: Corpus, tars: Mapping[str, Collection[_Tar]]
+) -> None:
+    """Check that restored images are not compared with themselves.
+
+    Args:
+        restored: the images to enhance.
+        role: of the corpus that they are compared with.
+        corpus: the same.
+        tars: of all corpora, by their roles.
+
+    Raises:
+        ConfigurationError: both are one folder, or have a tar in common.
+    """
+    got, remedy = f"{corpus.path!r} for both", "correct one of the paths"
+    if shared := sorted(set(tars["restored"]) & set(tars[role])):
+        got = f"{shared[0].name!r} of {restored.path!r} in {corpus.path!r} too"
+        remedy = "correct their braces"
+    elif restored.is_tars or corpus.is_tars or folder_of(restored) != folder_of(corpus):
+        return
+    raise ConfigurationError(
+        f"corpora.restored and corpora.{role} must be different images, got {got}: nothing would "
+        f"be left to enhance, and every number would compare an image with itself; {remedy}"
+    )
 
 
 def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, str]:
@@ -157,6 +190,26 @@ def _given(corpora: Corpora) -> Iterator[tuple[str, Corpus]]:
             yield role, corpus
 
 
-def _images(corpus: Corpus) -> tuple[Place, int | None, int | None]:
-    """Return what tells the images of one corpus from those of another."""
-    return Place.of(corpus.path, corpus.access), corpus.resize, corpus.crop
+def _tars_of(role: str, corpus: Corpus) -> frozenset[_Tar]:
+    """Return the tars of a corpus, each once; none of a folder.
+
+    Raises:
+        ConfigurationError: braces in their path hold no range.
+    """
+    if not corpus.is_tars:
+        return frozenset()
+    places, tars = dict[str, Place](), list[_Tar]()
+    try:
+        for path in expanded(corpus.path):
+            folder, _, name = path.rpartition("/")
+            if folder not in places:  # a disk is asked once for each
+                places[folder] = Place.of(folder, corpus.access)
+            tars.append(_Tar(places[folder], name))
+    except CorpusError as error:
+        raise ConfigurationError(f"corpora.{role}.path: {error}") from error
+    return frozenset(tars)
+
+
+def _cut(corpus: Corpus) -> tuple[int | None, int | None]:
+    """Return what makes two versions of one image different."""
+    return corpus.resize, corpus.crop

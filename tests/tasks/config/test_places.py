@@ -74,12 +74,35 @@ def test_tars_are_not_compared_with_themselves(load):
 
 
 @pytest.mark.parametrize(
+    "other", ["a/{0,1,2,3}.tar", "a/{2..5}.tar", "a/3.tar", "{b,a}/{00..03..3}.tar", "link/0.tar"]
+)
+def test_no_tar_is_restored_and_compared_with_itself(load, tmp_path, other):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(ConfigurationError, match=r"'\d+\.tar' of .* too: .* correct their braces"):
+        load("w", restored="a/{0,{1..3},00}.tar", natural="n", reference=other)
+
+
+def test_no_tar_of_the_workspace_is_its_input(load):
+    with pytest.raises(ConfigurationError, match=r"corpora\.natural must not be what the works"):
+        load("w", restored="a/0.tar", natural="{a,w/enhanced}/1.tar")
+
+
+def test_braces_without_a_range_are_told_with_the_field(load):
+    with pytest.raises(ConfigurationError, match=r"^corpora\.natural\.path: braces in a tar's"):
+        load("w", restored="a/0.tar", natural="b/{0-3}.tar")
+
+
+@pytest.mark.parametrize(
     "corpora",
     [
         {"restored": "r", "natural": "a", "reference": "a"},
         {"restored": "r", "natural": "a", "reference": "a/part"},
         {"restored": "a/{0..3}.tar", "natural": "a/{4..7}.tar"},
         {"restored": {"path": "a", "resize": 64}, "natural": "a"},
+        {"restored": "a/{0..3}.tar", "natural": "a/{00..03}.tar"},
+        {"restored": "{a,b}/0.tar", "natural": "{a,b}/1.tar"},
+        {"restored": "a/0.tar", "natural": "a"},
         {"restored": "s3://bucket/a", "natural": "s3://bucket/b"},
         {"restored": "s3://bucket/a", "natural": "gs://bucket/a"},
         {"restored": "a", "natural": "an"},
