@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.config.places import Place
+from tasks.config.tar_patterns import expanded, folder_and_pattern
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
@@ -19,7 +20,6 @@ from tasks.io.store import Entry, Store, is_s3, stem
 from tasks.io.store.listing import Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
-from tasks.shard.tar_patterns import expanded, folder_and_pattern
 
 _COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
 _ARCHIVES = (
