@@ -116,7 +116,8 @@ def mapped_covariance(
 def variance_reached(covariance: Float64[Tensor, "d d"], target: Spectrum) -> Float64[Tensor, "r"]:
     """The share of the target's variance that patches have along each of its eigenvectors.
 
-    1 is what a perfect map reaches. Directions along which the target is empty are left out.
+    1 is what a perfect map reaches; above it, patches vary too much. Directions along which the
+    target is empty are left out.
 
     Args:
         covariance: that of the patches.

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.session import ConfigPath, parsed, show_results
+from flows.cli.paths import ConfigPath, given_path
+from flows.cli.session import parsed, show_results
 from flows.cli.terminal import complain, console, say
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ PoolName = Annotated[str, typer.Option(help="Work pool whose workers take the ru
 
 def up(
     configs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
+        list[Path] | None,
+        typer.Argument(metavar="[CONFIG]...", parser=given_path, help="Register these."),
     ] = None,
     pool: PoolName = "dotpipe",
     port: Annotated[

@@ -12,8 +12,8 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
+from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
-    ConfigPath,
     notes,
     parsed,
     run_all,
@@ -63,29 +63,37 @@ def main() -> None:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("dotpipe.yaml"),
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", parser=given_path, help="File to write.")
+    ] = Path("dotpipe.yaml"),
 ) -> None:
     """Write a commented configuration to start from."""
     from importlib.resources import files
 
     from tasks.io.errors import ConfigurationError
 
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
-    if path.exists():
-        raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
-    path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
+    template = (files("infra") / "configs" / "template.yaml").read_text("utf-8")
+    with usable(path, "init must name a file that can be written"):
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
+        if path.exists():
+            raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
+        path.write_text(template, "utf-8")
     say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder to make it in.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder to make it in.")
+    ] = Path("demo"),
 ) -> None:
     """Run the whole job on the photographs that scikit-image brings along."""
     from flows.cli.demo import write_demo
 
-    run_all(write_demo(folder))
+    with usable(folder, "the demo needs a folder that can be written to"):
+        config = write_demo(folder)
+    run_all(config)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from flows.steps.reports import StepReport
     from tasks.config import Config
     from tasks.upkeep.status import StepStatus
-
-
-ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
-]
 
 
 def run_all(config: Path) -> None:

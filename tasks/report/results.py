@@ -30,7 +30,8 @@ _IMAGES = Metric(
     title="images",
     digits=0,
 )
-"""The first column is no metric, but how many images the means of the others are over."""
+"""The first column is no metric, but how many images the means of the others are over. Without a
+reference there are none of either, and it is left out: it would read as if none were enhanced."""
 
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
 
@@ -222,7 +223,9 @@ def has_values(rows: Iterable[Row], name: str) -> bool:
 
 def _table(rows: Sequence[Row], facts: Mapping[str, str], rivals: Sequence[Row]) -> Table:
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
+    compared = [row for row in rows if row.get(_IMAGES.column)]
     metrics = [metric for metric in _columns() if has_values(rows, metric.column)]
+    metrics = [metric for metric in metrics if compared or metric is not _IMAGES]
     titles = ["", *(heading(metric, facts) for metric in metrics)]
     lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
     for metric in metrics:

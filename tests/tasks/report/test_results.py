@@ -68,6 +68,12 @@ def test_a_column_without_a_value_is_left_out():
     assert results_table([row(psnr=20.0)], NAMES).titles == ["", "images", "PSNR ↑ (dB)"]
 
 
+def test_images_are_not_counted_as_none_where_they_have_nothing_to_be_compared_with():
+    rows = [row(images=0, gelbrich=0.5), row("input", None, images=0, gelbrich=1.0)]
+    assert results_table(rows, NAMES).titles == ["", "Gelbrich ↓"]
+    assert results_text(rows, NAMES)[0] == ["", "Gelbrich ↓"]
+
+
 def test_values_stand_with_their_errors_on_as_many_digits():
     rows = [row(psnr=20.0, psnr_error=0.314, kernel=0.01234, kernel_spread=0.001)]
     table = results_table(rows, FID)
