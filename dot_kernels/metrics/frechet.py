@@ -46,7 +46,8 @@ class Moves:
         """By how much the images move the difference of two distances."""
         last = min(self._last, other._last)
         sides = self._up_to(last), other._up_to(last)
-        draws, places = torch.cat([side.draws for side in sides]).unique(return_inverse=True)
+        together = torch.cat([side.draws for side in sides])
+        draws, places = torch.unique(together, return_inverse=True)
         signed = torch.cat([sides[0].moves, -sides[1].moves])
         moves = torch.zeros(len(draws)).to(signed).index_add(0, places, signed)
         return Moves(draws, moves, min(side.share for side in sides))

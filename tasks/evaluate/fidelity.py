@@ -1,12 +1,13 @@
 """The fidelity of each signal: means with errors, and distances of features to a reference."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from prefect import task
 
+from dot_kernels.metrics import FeatureStatistics, FrechetDistance, frechet_distance
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.feature_distances import (
     distances_between,
@@ -127,15 +128,16 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
-        means = means_of(tables, job.points, tables.of(INPUT) if job.paired else None)
-        files = frozenset(path for facts in tables.records() for path in facts["files"])
+        inputs = tables.of(INPUT) if job.paired else None
+        means, before = means_of(tables, job.points, inputs), _before(job, workspace, inputs)
+        files = _published(tables)
         rows = [
             {
                 "signal": point.name,
                 "alpha": point.alpha,
                 **means[point.alpha],
                 **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
-                **_features(_paths(job, point, files), job, workspace),
+                **_features(_paths(job, point, files), job, workspace, before),
             }
             for point in job.points
         ]
@@ -176,6 +178,26 @@ class _Paths(NamedTuple):
     latents: list[str]
 
 
+def _published(tables: ScoreTables) -> frozenset[str]:
+    """The files that were published with the metric tables of a signal."""
+    return frozenset(path for facts in tables.records() for path in facts["files"])
+
+
+def _before(
+    job: FidelityJob, workspace: Workspace, inputs: ScoreTables | None
+) -> list[FrechetDistance | None]:
+    """The Fréchet distances of the input to the data sets to compare with, None where unknown."""
+    if inputs is None:
+        return [None] * len(job.compared)
+    paths = _paths(job, INPUT, _published(inputs)).features
+    images = _enough(read_statistics(workspace.store, paths, job.sample))
+    found = (statistics_to_compare_with(workspace, each, job.sample) for each in job.compared)
+    return [
+        None if images is None or one is None else frechet_distance(images, one)
+        for one in map(_enough, found)
+    ]
+
+
 def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
     """The files of a signal that were published with its metric tables.
 
@@ -190,17 +212,27 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
     )
 
 
-def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str, Any]:
+def _enough(statistics: FeatureStatistics | None) -> FeatureStatistics | None:
+    """The statistics, or None where they are of fewer than two images."""
+    return None if statistics is None or statistics.count < 2 else statistics
+
+
+def _features(
+    paths: _Paths,
+    job: FidelityJob,
+    workspace: Workspace,
+    before: Sequence[FrechetDistance | None],
+) -> dict[str, Any]:
     """The columns that are computed from the features of a signal.
 
     It is only ``featured``, the number of images with features, where there are too few of them
-    or nothing to compare them with.
+    or nothing to compare them with. ``before`` are the distances of the input.
     """
     images = read_statistics(workspace.store, paths.features, job.sample)
     if images is None or images.count < 2:
         return {"featured": images.count if images else 0}
-    found = [statistics_to_compare_with(workspace, tables, job.sample) for tables in job.compared]
-    first, *others = [None if one is None or one.count < 2 else one for one in found]
+    found = (statistics_to_compare_with(workspace, tables, job.sample) for tables in job.compared)
+    first, *others = map(_enough, found)
     if first is None:
         return {"featured": images.count}
     facts = {
@@ -209,9 +241,9 @@ def _features(paths: _Paths, job: FidelityJob, workspace: Workspace) -> dict[str
         "dimension": first.groups[0].dimension,
     }
     if job.signal == CURVE:  # the other metrics would cost minutes for each of its points
-        return facts | frechet_between(images, first)
+        return facts | frechet_between(images, first, before[0])
     sums = read_class_sums(workspace.store, paths.classes)
-    row = facts | distances_between(images, first) | inception_scores(sums)
-    for second in others:
-        row |= {} if second is None else distances_to_second(images, second)
+    row = facts | distances_between(images, first, before[0]) | inception_scores(sums)
+    for second, old in zip(others, before[1:], strict=True):
+        row |= {} if second is None else distances_to_second(images, second, old)
     return row

@@ -424,6 +424,15 @@ def test_one_run_compares_with_own_references_and_with_other_photographs(compare
             if signal[0] != "curve":
                 assert row[f"{name}_second"] == others[signal][name]
                 assert own[signal][f"{name}_second"] is None
+    for ending in ("", "_second"):
+        value, change = f"frechet{ending}", f"frechet_change{ending}"
+        row, before = both["enhanced", 0.5], both["input", None]
+        assert row[change] == pytest.approx(row[value] - before[value], abs=1e-12)
+        errors = [one[f"frechet_error{ending}"] for one in (row, before)]
+        assert 0 < row[f"frechet_change_error{ending}"] < sum(errors)
+        assert before[change] is None
+    unmoved = both["curve", 1.0]
+    assert [unmoved["frechet_change"], unmoved["frechet_change_error"]] == [0, 0]
     assert both["enhanced", 0.5]["precision_error"] is None  # halves of eight images
     said = {name: record["metrics"][name] for name in record["metrics"] if "compared" in name}
     assert said == {
