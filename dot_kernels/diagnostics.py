@@ -91,7 +91,7 @@ def diagnose(
         source_rank=int(filled(variances, CONDITION_LIMIT).sum()),
         largest_gain=_spectral_norm(matrix, symmetric=noise is None),
         push_forward_error=float(error),
-        variance_reached_median=float(reached.median()),
+        variance_reached_median=float(reached.quantile(0.5)),
         variance_reached_least=float(reached.min()),
         gelbrich_before=gaussian_distance(source.mean, covariances[0], target.mean, covariances[1]),
         gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, covariances[1]),

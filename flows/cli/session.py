@@ -158,7 +158,7 @@ def show_results(config: "Config") -> None:
     show_table(*results_text(rows, facts), config.name)
     titles, lines = changes_text(rows, facts)
     if lines:
-        show_table(titles, lines, "change against the input, image by image")
+        show_table(titles, lines, "change against the input")
     for note in (*warnings_of(facts), *gaps(config, rows, facts)):
         say(note)
 

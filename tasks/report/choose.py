@@ -206,7 +206,7 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
         _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
-        reach.append(f"{bound.metric} gets to {known[alpha]:.4g} at alpha {alpha:g}")
+        reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"
 
