@@ -23,6 +23,7 @@ from flows.cli.session import (
     watched,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding
+from flows.cli.version import show_version
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -37,7 +38,6 @@ The logs go to the Prefect server; the terminal shows bars and sentences."""
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
@@ -59,6 +59,16 @@ def main() -> None:
             raise
         complain(f"error: {sentence}")
         sys.exit(1)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Version, commit."),
+    ] = False,
+) -> None:
+    """Options before the verb."""
 
 
 @app.command()
