@@ -22,7 +22,7 @@ from flows.cli.session import (
     told,
     watched,
 )
-from flows.cli.terminal import complain, say, show_table, use_any_encoding
+from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
 from flows.cli.version import show_version
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
@@ -93,9 +93,11 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to make it in.")] = Path("demo"),
 ) -> None:
     """Run the whole job on the photographs that scikit-image brings along."""
-    from flows.cli.demo import write_demo
+    with working("cutting photographs into tiles"):
+        from flows.cli.demo import write_demo
 
-    run_all(write_demo(folder))
+        config = write_demo(folder)
+    run_all(config)
 
 
 @app.command()
@@ -171,10 +173,10 @@ def choose(
     **limits: float | None,
 ) -> None:
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
+    settings = parsed(config)
     from tasks.io.errors import ConfigurationError
     from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
 
-    settings = parsed(config)
     metrics = bounded_metrics()
     bounds = [
         Bound(metrics[name].option, limit) for name, limit in limits.items() if limit is not None
@@ -198,9 +200,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Show for every step what is done, missing, out of date and why, and failed."""
-    from tasks.upkeep.status import status_of_steps
+    settings = parsed(config)
+    with working("looking at what is done"):
+        from tasks.upkeep.status import status_of_steps
 
-    steps = list(status_of_steps(parsed(config)))
+        steps = list(status_of_steps(settings))
     if as_json:
         say(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
