@@ -2,19 +2,15 @@
 
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tasks.io.artifacts.metric_registry import Metric, perceptual_distances
+from tasks.evaluate.curve import Point, Row, curve_metric, curve_points, is_curve_measured
 from tasks.report.figure_labels import write_labels
-
-Row = Mapping[str, Any]
-"""A row of the fidelity table."""
 
 _WIDTH, _DPI = 5.0, 166
 """Width in inches, and pixels per inch: narrow, so that letters are large on a phone."""
@@ -23,32 +19,6 @@ _WIDTH, _DPI = 5.0, 166
 _BLUE, _VERMILION, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#5A6470"
 
 _CONTROLS = {"input": ("input x*", "s", _VERMILION), "codec_input": ("D(E(x*))", "^", _GREEN)}
-
-
-class Point(NamedTuple):
-    """A mark of the curve, with standard errors where they are known."""
-
-    alpha: float | None
-    psnr: float
-    value: float
-    psnr_error: float | None
-    value_error: float | None
-
-
-def curve_metric(rows: Iterable[Row]) -> Metric | None:
-    """The perceptual distance to draw PSNR against, or None where nothing can be drawn."""
-    known = list(rows)
-    for metric in perceptual_distances():
-        if any(_points(known, signal, metric) for signal in ("enhanced", "curve")):
-            return metric
-    return None
-
-
-def is_curve_measured(rows: Iterable[Row]) -> bool:
-    """Whether the line goes through the curve's points, or else through written alphas only."""
-    known = list(rows)
-    metric = curve_metric(known)
-    return metric is not None and len(_points(known, "curve", metric)) > 1
 
 
 def perception_distortion_curve(rows: Sequence[Row], names: Mapping[str, str]) -> bytes | None:
@@ -70,12 +40,12 @@ def draw_curve(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
     metric = curve_metric(rows)
     if metric is None:
         return None
-    written, grid = _points(rows, "enhanced", metric), _points(rows, "curve", metric)
+    written, grid = curve_points(rows, "enhanced", metric), curve_points(rows, "curve", metric)
     line = grid if is_curve_measured(rows) else written
     figure, axes = _figure()
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
-    controls = {signal: _points(rows, signal, metric) for signal in _CONTROLS}
+    controls = {signal: curve_points(rows, signal, metric) for signal in _CONTROLS}
     for signal, points in controls.items():
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
@@ -117,28 +87,6 @@ def operator_spectrum(
     for axes in (above, below):
         _tidy(axes)
     return _png(figure)
-
-
-def _points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
-    """The rows of a signal that have both PSNR and the metric as finite numbers, by alpha."""
-    found = [
-        Point(
-            row.get("alpha"),
-            row["psnr"],
-            row[metric.column],
-            row.get("psnr_error"),
-            row.get(metric.error.column) if metric.error else None,
-        )
-        for row in rows
-        if row["signal"] == signal
-        and _is_number(row.get("psnr"))
-        and _is_number(row.get(metric.column))
-    ]
-    return sorted(found, key=lambda point: point.alpha or 0.0)
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _figure() -> tuple[Figure, Axes]:

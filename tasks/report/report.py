@@ -20,7 +20,6 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.report.figures import operator_spectrum, perception_distortion_curve
 from tasks.report.findings import Findings, page_facts, report_text, run_record
 from tasks.report.gallery import gallery
 from tasks.report.pages import render_report
@@ -95,6 +94,8 @@ def report_markdown(workspace: Workspace, artifact: str) -> str:
 
 def make_report(job: ReportJob) -> None:
     """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
+    from tasks.report.figures import operator_spectrum, perception_distortion_curve
+
     run = FittedRun(job.config, job.opened(), job.operator)
     folder = reports_folder(run.config.restored_name, run.operator.name)
     findings = Findings.of(run)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.evaluate.changes import CONFIDENCE, Difference
+from tasks.evaluate.curve import curve_metric
 from tasks.evaluate.feature_distances import compared_in_words
 from tasks.io.artifacts.metric_registry import (
     SECOND,
@@ -15,7 +16,6 @@ from tasks.io.artifacts.metric_registry import (
 )
 from tasks.io.artifacts.metrics import change_of
 from tasks.io.workspace import CURVE, Signal
-from tasks.report.figures import curve_metric
 from tasks.report.pages import Cell, Table, digits_of, number
 
 Row = Mapping[str, Any]

@@ -8,6 +8,7 @@ import pytest
 
 import tasks.enhance.enhance
 from flows.cli.bounds import bounded_metrics, with_bounds
+from tasks.evaluate.curve import curve_metric
 from tasks.io.artifacts import metric_registry
 from tasks.io.artifacts.metric_registry import (
     METRICS,
@@ -20,7 +21,6 @@ from tasks.io.artifacts.metric_registry import (
 )
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 from tasks.report.choose import Bound, choose_alpha, describe, metric_named
-from tasks.report.figures import curve_metric
 from tasks.report.results import results_table, results_units
 from tasks.report.worst_and_best import find_extremes
 
