@@ -42,7 +42,7 @@ demo: $(RUNS)  ## the whole job on photographs that come with scikit-image
 	@$(BIN)/dotpipe demo
 
 test: setup  ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not benchmark_suite"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark_suite"
 
 service: setup  ## tests with servers, workers and clusters that are killed; PostgreSQL is needed
 	@$(BIN)/python -m pytest -m service
