@@ -2,27 +2,47 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+export UV_TORCH_BACKEND ?= auto
 
 .PHONY: help setup demo test service slow bench check clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## .venv with the pinned packages; the targets below make it when they need it
+# By uv where it is there, which takes torch from PyTorch's own index: the build for this machine's
+# GPU, or the far smaller one for none. Where that fails, and by pip, torch is what the usual index
+# has: on Linux the build for CUDA, which runs without a GPU as well. Last comes pip, whose index may
+# be another than uv's.
+WANTED = --quiet --constraint constraints.txt --editable
+define install
+@by_pip() { $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(WANTED) '$(1)'; }; \
+by_uv() { uv pip install --python $(BIN)/python $(WANTED) '$(1)'; }; \
+if ! command -v uv >/dev/null; then by_pip; \
+elif ! by_uv; then \
+  echo "trying once more, with torch from the usual index"; \
+  (unset UV_TORCH_BACKEND; by_uv) || { echo "trying once more, with pip"; by_pip; }; \
+fi
+@touch $@
+endef
 
-$(READY): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, got " + sys.version.split()[0] + "; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV): some gigabytes the first time, a few minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(READY)
+	$(call install,.)
 
-demo: setup  ## the whole job on photographs that come with scikit-image
+$(READY): $(RUNS)
+	$(call install,.[dev])
+
+setup: $(READY)  ## .venv with the pinned packages; the targets below make it when they need it
+
+demo: $(RUNS)  ## the whole job on photographs that come with scikit-image
 	@$(BIN)/dotpipe demo
 
 test: setup  ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not benchmark_suite"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not benchmark_suite"
 
 service: setup  ## tests with servers, workers and clusters that are killed; PostgreSQL is needed
 	@$(BIN)/python -m pytest -m service

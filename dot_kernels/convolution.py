@@ -139,7 +139,7 @@ def _kernel(
 
 def _convolve(window: Float[Tensor, "b e h w"], kernel: _Kernel) -> Float[Tensor, "b c y x"]:
     """The rectangle of y × x outputs that depend on this window of the latents."""
-    blocks = _convolve_exactly(window, kernel.weight, kernel.bias)
+    blocks = convolve_exactly(window, kernel.weight, kernel.bias)
     batch, _, height, width = blocks.shape
     down, across = kernel.block
     blocks = blocks.view(batch, -1, down, across, height, width)  # (b, c, o, q, h, w)
@@ -148,7 +148,7 @@ def _convolve(window: Float[Tensor, "b e h w"], kernel: _Kernel) -> Float[Tensor
     return blocks.transpose(3, 4).reshape(batch, -1, down * height, across * width)
 
 
-def _convolve_exactly(
+def convolve_exactly(
     window: Float[Tensor, "b e s t"],
     weight: Float[Tensor, "out e k l"],
     bias: Float[Tensor, "out"],

@@ -91,7 +91,7 @@ def diagnose(
         source_rank=int(filled(variances, CONDITION_LIMIT).sum()),
         largest_gain=_spectral_norm(matrix, symmetric=noise is None),
         push_forward_error=float(error),
-        variance_reached_median=float(reached.median()),
+        variance_reached_median=float(reached.quantile(0.5)),
         variance_reached_least=float(reached.min()),
         gelbrich_before=gaussian_distance(source.mean, covariances[0], target.mean, covariances[1]),
         gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, covariances[1]),
@@ -116,7 +116,8 @@ def mapped_covariance(
 def variance_reached(covariance: Float64[Tensor, "d d"], target: Spectrum) -> Float64[Tensor, "r"]:
     """The share of the target's variance that patches have along each of its eigenvectors.
 
-    1 is what a perfect map reaches. Directions along which the target is empty are left out.
+    1 is what a perfect map reaches; above it, patches vary too much. Directions along which the
+    target is empty are left out.
 
     Args:
         covariance: that of the patches.

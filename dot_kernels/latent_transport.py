@@ -10,9 +10,8 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from dot_kernels.convolution import convolve_patches, shortest_side
+from dot_kernels.convolution import convolve_exactly, convolve_patches, shortest_side
 from dot_kernels.patches import Fold, average_of_noise, patch_size_of, weighted_average
 from dot_kernels.spd import square_root
 from dot_kernels.transport import TransportOperator
@@ -51,20 +50,23 @@ def transport_latents(
             "pad the image or fit with a smaller patch size"
         )
     is_small = min(height, width) < shortest_side(size)
-    apply = _unfold_and_map if is_small else convolve_patches
+    apply = _map_and_average if is_small else convolve_patches
     mapped = apply(latents, operator, size, fold)
     if operator.is_stochastic:
         mapped = mapped + _noise(latents, operator, size, fold, generators)
     return mapped
 
 
-def _unfold_and_map(
+def _map_and_average(
     latents: Float[Tensor, "b c h w"], operator: TransportOperator, size: int, fold: Fold
 ) -> Float[Tensor, "b c h w"]:
-    """The deterministic part, patch by patch: for latents too small for convolutions."""
-    patches = functional.unfold(latents, size)  # (b, d, n)
-    matrix, offset = operator.matrix.to(latents), operator.offset().to(latents)
-    return weighted_average(matrix @ patches + offset[:, None], latents.shape[2:], size, fold)
+    """The deterministic part, patch by patch: for latents too small for ``convolve_patches``.
+
+    The map of every patch is a convolution too, whose d output channels are its features.
+    """
+    weight = operator.matrix.view(-1, latents.shape[1], size, size)  # (d, c, p, p)
+    mapped = convolve_exactly(latents, weight.to(latents), operator.offset().to(latents))
+    return weighted_average(mapped.flatten(2), latents.shape[2:], size, fold)
 
 
 def _noise(

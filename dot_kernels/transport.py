@@ -79,8 +79,9 @@ def solve_transport(
     Args:
         source: moments of patches of restored images.
         target: moments of patches of natural images.
-        ridge: added to the variance of every direction that is not empty, as a share of the
-            mean variance of its side; 0 for the covariances as they are.
+        ridge: added to the variance of every direction that is not empty, as a share of its
+            side's mean variance tr(Σ)/d over all d directions, empty ones included; 0 for the
+            covariances as they are.
 
     Raises:
         ValueError: the dimensions differ, a side has no more patches than dimensions,

@@ -102,20 +102,43 @@ def distance_standard_error(
     groups = sum(x.count + y.count > 0 for x, y in zip(a, b, strict=True))
     if groups < 2 or min(whole_a.count, whole_b.count) < 2:
         return None
-    forth, back = _maps(whole_a.covariance(), whole_b.covariance())
-    moved = _influences(a, whole_a, whole_b, forth) + _influences(b, whole_b, whole_a, back)
+    forth, back = optimal_maps(whole_a.covariance(), whole_b.covariance())
+    moved = _of_groups(a, whole_a, whole_b, forth) + _of_groups(b, whole_b, whole_a, back)
     return float((groups / (groups - 1) * moved.square().sum()).sqrt())
 
 
-def _influences(
+def influences(
+    samples: Float64[Tensor, "m d"],
+    whole: GaussianMoments,
+    other: GaussianMoments,
+    transport: Float64[Tensor, "d d"],
+) -> Float64[Tensor, "m"]:
+    """By how much each sample of ``whole`` moves its distance to ``other``, to first order.
+
+    As ``distance_standard_error`` says; over all samples of ``whole`` they add up to zero.
+
+    Args:
+        samples: some or all of the samples behind ``whole``, one in each row.
+        whole: moments of all samples.
+        other: those of the other side.
+        transport: the optimal map from the covariance of ``whole`` to that of ``other``.
+    """
+    slope = torch.eye(whole.dimension).to(transport) - transport
+    shifts = samples - whole.mean
+    spread = ((shifts @ slope) * shifts).sum(dim=1) - _mean_spread(slope, whole)
+    nearer = 2 * shifts @ (whole.mean - other.mean)
+    return spread / (whole.count - 1) + nearer / whole.count
+
+
+def _of_groups(
     groups: Sequence[GaussianMoments],
     whole: GaussianMoments,
     other: GaussianMoments,
     transport: Float64[Tensor, "d d"],
 ) -> Float64[Tensor, "groups"]:
-    """By how much each group moves the distance between ``whole`` and ``other``."""
+    """The sum of the influences of each group's samples, from its moments."""
     slope = torch.eye(whole.dimension).to(transport) - transport
-    mean = (slope * whole.scatter).sum() / whole.count
+    mean = _mean_spread(slope, whole)
     found = []
     for group in groups:
         shift = group.mean - whole.mean
@@ -125,7 +148,11 @@ def _influences(
     return torch.stack(found)
 
 
-def _maps(
+def _mean_spread(slope: Float64[Tensor, "d d"], whole: GaussianMoments) -> Float64[Tensor, ""]:
+    return (slope * whole.scatter).sum() / whole.count
+
+
+def optimal_maps(
     a: Float64[Tensor, "d d"], b: Float64[Tensor, "d d"]
 ) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, "d d"]]:
     """The optimal maps from covariance a to b, and from b to a.
@@ -136,7 +163,7 @@ def _maps(
     """
     first, second = factor(a), factor(b)  # (d, r), (d, s)
     if first.shape[1] > second.shape[1]:
-        return _maps(b, a)[::-1]
+        return optimal_maps(b, a)[::-1]
     product = second.mT @ first  # (s, r)
     values, vectors = torch.linalg.eigh(product.mT @ product)
     kept = values > _EMPTY * values[-1:]

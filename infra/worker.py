@@ -16,6 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dotpipe import claim_names
+
 _POLL_S = 0.2
 """Seconds between two looks at which flow runs are still alive."""
 
@@ -26,6 +28,7 @@ def main(words: Sequence[str]) -> int:
     Args:
         words: options of `prefect worker start`.
     """
+    claim_names()
     # The worker ends itself by SIGINT, which it would inherit as ignored from some shells.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", *words]

@@ -208,7 +208,7 @@ def test_the_page_on_the_configuration_names_every_section_and_field():
 def test_the_settings_of_the_paper_are_degradations():
     rows = table(section(DOCS / "configuration.md", "Degradations"))
     given = [yaml.safe_load(row[-1].strip("`")) for row in rows if row[-1].startswith("`[")]
-    assert len(given) == 4
+    assert len(given) == 3
     corpora = {"reference": {"path": "clean"}}
     for steps in given:
         sections = {"degrade": steps, "restore": {"kind": "bicubic"}, "corpora": corpora}

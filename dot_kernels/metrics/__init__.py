@@ -11,7 +11,11 @@ from dot_kernels.metrics.distortion import (
 )
 from dot_kernels.metrics.estimates import Estimate
 from dot_kernels.metrics.feature_statistics import FeatureStatistics
-from dot_kernels.metrics.frechet import extrapolated_frechet_distance, frechet_distance
+from dot_kernels.metrics.frechet import (
+    FrechetDistance,
+    extrapolated_frechet_distance,
+    frechet_distance,
+)
 from dot_kernels.metrics.inception import ClassSums, inception_score
 from dot_kernels.metrics.line import mean_squared_error_along, structural_similarity_along
 from dot_kernels.metrics.maximum_mean_discrepancy import (
@@ -25,6 +29,7 @@ __all__ = [
     "ClassSums",
     "Estimate",
     "FeatureStatistics",
+    "FrechetDistance",
     "PrecisionRecall",
     "extrapolated_frechet_distance",
     "frechet_distance",

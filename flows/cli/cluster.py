@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.session import ConfigPath, parsed, show_results
-from flows.cli.terminal import complain, console, say
+from flows.cli.paths import ConfigPath, given_path
+from flows.cli.session import parsed, show_results
+from flows.cli.terminal import complain, console, say, working
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -16,7 +17,8 @@ PoolName = Annotated[str, typer.Option(help="Work pool whose workers take the ru
 
 def up(
     configs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="Register these.")
+        list[Path] | None,
+        typer.Argument(metavar="[CONFIG]...", parser=given_path, help="Register these."),
     ] = None,
     pool: PoolName = "dotpipe",
     port: Annotated[
@@ -24,17 +26,18 @@ def up(
     ] = 4200,
 ) -> None:
     """Start a Prefect server and a worker that stay, and register what they are to run."""
-    from flows.service.deployments import deploy as register
-    from flows.service.deployments import prepare
-    from flows.service.service import SERVER, WORKER, served
-    from flows.service.service import up as start
-
     settings = [parsed(config) for config in configs or []]
-    with console(stderr=True).status("starting Prefect"), served(start_on=port):
-        prepare(pool)
-        for each in settings:
-            register(each, pool=pool)
-        address = start(pool, port)
+    with working("starting Prefect"):
+        from flows.service.deployments import deploy as register
+        from flows.service.deployments import prepare
+        from flows.service.service import SERVER, WORKER, served
+        from flows.service.service import up as start
+
+        with served(start_on=port):
+            prepare(pool)
+            for each in settings:
+                register(each, pool=pool)
+            address = start(pool, port)
     say(f"dashboard: {address}")
     if SERVER.is_alive():
         say(f"server: its log is {SERVER.log}")

@@ -12,8 +12,8 @@ import typer
 
 from flows.cli import cluster, reports, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
+from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
-    ConfigPath,
     notes,
     parsed,
     run_all,
@@ -22,7 +22,9 @@ from flows.cli.session import (
     told,
     watched,
 )
-from flows.cli.terminal import complain, say, show_table, use_any_encoding
+from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
+from flows.cli.version import show_version
+from flows.cli.weights import weights
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -37,13 +39,11 @@ The logs go to the Prefect server; the terminal shows bars and sentences."""
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
 
-weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
-app.add_typer(weights_app, name="weights")
+app.add_typer(weights, name="weights")
 
 
 def main() -> None:
@@ -61,31 +61,50 @@ def main() -> None:
         sys.exit(1)
 
 
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Version, commit."),
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("dotpipe.yaml"),
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", parser=given_path, help="File to write.")
+    ] = Path("dotpipe.yaml"),
 ) -> None:
     """Write a commented configuration to start from."""
     from importlib.resources import files
 
     from tasks.io.errors import ConfigurationError
 
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
-    if path.exists():
-        raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
-    path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
+    template = (files("infra") / "configs" / "template.yaml").read_text("utf-8")
+    with usable(path, "init must name a file that can be written"):
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
+        if path.exists():
+            raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
+        path.write_text(template, "utf-8")
     say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder to make it in.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder to make it in.")
+    ] = Path("demo"),
 ) -> None:
     """Run the whole job on the photographs that scikit-image brings along."""
-    from flows.cli.demo import write_demo
+    with working("cutting photographs into tiles"):
+        from flows.cli.demo import write_demo
 
-    run_all(write_demo(folder))
+    with usable(folder, "the demo needs a folder that can be written to"):
+        config = write_demo(folder)
+    run_all(config)
 
 
 @app.command()
@@ -155,10 +174,10 @@ def choose(
     **limits: float | None,
 ) -> None:
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
+    settings = parsed(config)
     from tasks.io.errors import ConfigurationError
     from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
 
-    settings = parsed(config)
     metrics = bounded_metrics()
     bounds = [
         Bound(metrics[name].option, limit) for name, limit in limits.items() if limit is not None
@@ -182,9 +201,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Show for every step what is done, missing, out of date and why, and failed."""
-    from tasks.upkeep.status import status_of_steps
+    settings = parsed(config)
+    with working("looking at what is done"):
+        from tasks.upkeep.status import status_of_steps
 
-    steps = list(status_of_steps(parsed(config)))
+        steps = list(status_of_steps(settings))
     if as_json:
         say(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
         return
@@ -197,27 +218,6 @@ def status(
     show_table(["step", "done", "missing", "out of date", "failed"], lines)
     for note, names in told.items():
         say(f"{', '.join(names)}: {note}")
-
-
-@weights_app.command()
-def pull(
-    config: ConfigPath,
-    folder: Annotated[str, typer.Argument(metavar="DEST", help="Folder or bucket to fill.")],
-) -> None:
-    """Put everything that CONFIG's networks need into DEST; `weights: DEST` then uses it."""
-    from tasks.config import load_config
-    from tasks.config.places import anchored
-    from tasks.upkeep.pull import pull_weights
-
-    complete, filled = True, anchored(folder, Path(), "DEST")
-    for name, entry, note in pull_weights(load_config(config), filled):
-        if entry is None:
-            complete = False
-            complain(f"error: {note}")
-        else:
-            say(f"{name}: {note}, {entry.size} bytes, sha256 {entry.sha256[:12]}")
-    if not complete:
-        raise typer.Exit(1)
 
 
 _OTHERS: tuple[Callable[..., None], ...] = (

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.session import ConfigPath, parsed, watched
-from flows.cli.terminal import say, show_table
+from flows.cli.paths import ConfigPath, given_path, usable
+from flows.cli.session import parsed, watched
+from flows.cli.terminal import say, show_table, working
 
 REMOTE = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")
 """Variables that say that somebody looks at this terminal from another machine."""
@@ -17,7 +18,8 @@ REMOTE = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")
 def report(
     config: ConfigPath,
     download: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the report into a folder.")
+        Path | None,
+        typer.Option(metavar="FOLDER", parser=given_path, help="Copy the report into a folder."),
     ] = None,
 ) -> None:
     """Write the report over what has been evaluated."""
@@ -30,36 +32,48 @@ def report(
     if download is not None:
         from tasks.report.copies import download_report
 
-        say(f"downloaded: {download_report(settings, download)}")
+        with usable(download, "--download must name a folder that can be written to"):
+            page = download_report(settings, download)
+        say(f"downloaded: {page}")
 
 
 def open_report(config: ConfigPath) -> None:
     """Open the report in a browser; over ssh, say where it is."""
-    from tasks.report.copies import page_to_open
+    settings = parsed(config)
+    with working("looking for the report"):
+        from tasks.report.copies import page_to_open
 
-    page = page_to_open(parsed(config), Path(tempfile.gettempdir()))
+        page = page_to_open(settings, Path(tempfile.gettempdir()))
     say(f"report: {page}")
     if not any(name in os.environ for name in REMOTE) and typer.launch(page.as_uri()) != 0:
         say("there is no browser to open it in")
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="YAML file of a finished run.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="YAML file of another.")],
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="A", parser=given_path, help="YAML file of a finished run."),
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", parser=given_path, help="YAML file of another.")
+    ],
     page: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an HTML page as well.")
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="Write an HTML page as well."),
     ] = None,
 ) -> None:
     """Show two runs side by side, with differences over the images that both have."""
-    from tasks.report.comparison.compare import compare as compare_runs
-    from tasks.report.comparison.compare import comparison_page
-    from tasks.report.comparison.runs import Side
-
     names = [path.stem for path in (first, second)]
     if names[0] == names[1]:
         names = [str(path) for path in (first, second)]
-    sides = [Side.of(parsed(path), name) for path, name in zip((first, second), names, strict=True)]
-    found = compare_runs(*sides)
+    both = [parsed(path) for path in (first, second)]
+    with working("comparing"):
+        from tasks.report.comparison.compare import compare as compare_runs
+        from tasks.report.comparison.compare import comparison_page
+        from tasks.report.comparison.runs import Side
+
+        sides = [Side.of(settings, name) for settings, name in zip(both, names, strict=True)]
+        found = compare_runs(*sides)
     for sentence in found["sentences"]:
         say(sentence)
     for title, table in (("differences", found["paired"]), ("both", found["both"])):
@@ -68,5 +82,6 @@ def compare(
     for option in found["options"]:
         say(f"{option.name}: {option.value}")
     if page is not None:
-        page.write_text(comparison_page(found), "utf-8")
+        with usable(page, "--page must name a file that can be written"):
+            page.write_text(comparison_page(found), "utf-8")
         say(f"page: {page}")

@@ -4,22 +4,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.terminal import console, say, show_table
+from flows.cli.terminal import console, say, show_table, working
 from flows.runs.shutdown import graceful_shutdown
 
 if TYPE_CHECKING:
     from flows.steps.reports import StepReport
     from tasks.config import Config
     from tasks.upkeep.status import StepStatus
-
-
-ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="YAML file; `dotpipe init` writes one.")
-]
 
 
 def run_all(config: Path) -> None:
@@ -32,12 +27,14 @@ def run_all(config: Path) -> None:
         CorpusError: the folder of a corpus is not there.
         ShardsFailed: some shards could not be done.
     """
-    from tasks.pipeline import is_finished
-    from tasks.report.report import report_address
-    from tasks.shard.corpus import require_sources
-
     settings = parsed(config)
-    if is_finished(settings):
+    with working("looking at what is done"):
+        from tasks.pipeline import is_finished
+        from tasks.report.report import report_address
+        from tasks.shard.corpus import require_sources
+
+        finished = is_finished(settings)
+    if finished:
         show_results(settings)
         say("nothing to do: every shard of every step is done")
     else:
@@ -102,15 +99,16 @@ def parsed(config: Path, *, shards: bool = False) -> "Config":
         ConfigurationError: the file, or the folder of weights that it names, is not right.
         StepMissing: shards are asked for, and some are missing or out of date.
     """
-    from tasks.config import load_config
-    from tasks.upkeep.pull import require_pulled
+    with working(f"reading {config}"):
+        from tasks.config import load_config
+        from tasks.upkeep.pull import require_pulled
 
-    settings = load_config(config)
-    require_pulled(settings)
-    if shards:
-        from tasks.pipeline import require_shards
+        settings = load_config(config)
+        require_pulled(settings)
+        if shards:
+            from tasks.pipeline import require_shards
 
-        require_shards(settings)
+            require_shards(settings)
     return settings
 
 
@@ -122,8 +120,9 @@ def watched() -> Iterator[None]:
     """
     from PIL import Image
 
-    from flows.service.server import prefect_server
-    from flows.steps.screen import Bars, screen
+    with working("starting Prefect"):
+        from flows.service.server import prefect_server
+        from flows.steps.screen import Bars, screen
 
     # Images over our own limit are refused with a reason; Pillow need not warn as well.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -131,7 +130,7 @@ def watched() -> Iterator[None]:
     terminal = console(stderr=True)
     with ExitStack() as stack:
         stack.enter_context(graceful_shutdown())
-        with terminal.status("starting Prefect"):
+        with working("starting Prefect"):
             address = stack.enter_context(prefect_server())
         terminal.print(f"dashboard while this runs: {address}", soft_wrap=True)
         bars = Bars(terminal)
@@ -169,7 +168,7 @@ def show_results(config: "Config") -> None:
     show_table(*results_text(rows, facts), config.name)
     titles, lines = changes_text(rows, facts)
     if lines:
-        show_table(titles, lines, "change against the input, image by image")
+        show_table(titles, lines, "change against the input")
     notes = (footnote(rows, facts), *text_warnings(rows, facts), *unmet_wishes(config, rows))
     for note in filter(None, notes):
         say(note)

@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
 _SPELLED = {
     "→": "->",
@@ -80,6 +81,15 @@ def console(*, stderr: bool = False) -> "Console":
     if not found.is_terminal and "COLUMNS" not in os.environ:
         found.width = _PIPE_WIDTH
     return found
+
+
+def working(at: str) -> "Status":
+    """A sign of life on standard error while a block runs; nothing where that is no terminal.
+
+    Args:
+        at: what the command is at, in words.
+    """
+    return console(stderr=True).status(at)
 
 
 def show_table(titles: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> None:

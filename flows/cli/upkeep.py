@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.session import ConfigPath, parsed, run_all
+from flows.cli.paths import ConfigPath
+from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from dot_kernels.degradations import Degradation, Noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
-from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
+from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
@@ -92,12 +92,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _cropped_images_have_enough_patches(self) -> "Config":
-        dimensions = patch_dimensions(self.codec, self.patches.size)
+        latents, size = known_latents(self.codec), self.patches.size
         for name, corpus in self.given_datasets().items():
-            if name not in self.fitted_datasets() or corpus.crop is None or dimensions is None:
+            if name not in self.fitted_datasets() or corpus.crop is None or latents is None:
                 continue
             images = min(self.fit.images, corpus.limit or self.fit.images)
-            one = patches_in(self.codec, self.patches.size, corpus.crop, corpus.crop)
+            one = latents.patches_in(size, corpus.crop, corpus.crop)
+            dimensions = latents.patch_dimensions(size)
             if images * one <= dimensions:
                 raise ValueError(too_few(repr(name), dimensions, images * one, images))
         return self

@@ -1,30 +1,39 @@
 """How many latent patches images have, as far as it is known before a codec's network is loaded."""
 
+from typing import NamedTuple
+
 from tasks.io.networks.codecs import CodecSpec, Pixel
 
 
-def patch_dimensions(codec: CodecSpec, size: int) -> int | None:
-    """The dimensions of a patch; None for a network, whose channels its weights say.
+class LatentSize(NamedTuple):
+    """How large a codec's latents are, seen from an image."""
 
-    Args:
-        codec: what encodes the images.
-        size: height and width of a patch in latent pixels.
-    """
-    return 3 * codec.factor**2 * size**2 if isinstance(codec, Pixel) else None
+    channels: int
+    """Of the latents."""
+    factor: int
+    """Number of image pixels for one latent pixel, along each side."""
+
+    def patch_dimensions(self, size: int) -> int:
+        """The dimensions of a patch of so many latent pixels in height and width."""
+        return self.channels * size**2
+
+    def patches_in(self, size: int, height: int, width: int) -> int:
+        """How many patches an image has.
+
+        Args:
+            size: height and width of a patch in latent pixels.
+            height: of the image in pixels.
+            width: of the image in pixels.
+        """
+        rows, columns = height // self.factor - size + 1, width // self.factor - size + 1
+        return max(0, rows) * max(0, columns)
 
 
-def patches_in(codec: CodecSpec, size: int, height: int, width: int) -> int:
-    """How many patches an image has; all of them for a network, whose factor is not known.
-
-    Args:
-        codec: what encodes the image.
-        size: height and width of a patch in latent pixels.
-        height: of the image in pixels.
-        width: of the image in pixels.
-    """
-    factor = codec.factor if isinstance(codec, Pixel) else 1
-    rows, columns = height // factor - size + 1, width // factor - size + 1
-    return max(0, rows) * max(0, columns)
+def known_latents(codec: CodecSpec) -> LatentSize | None:
+    """The size of a codec's latents; None for a network, whose own files say it."""
+    if isinstance(codec, Pixel):
+        return LatentSize(3 * codec.factor**2, codec.factor)
+    return None
 
 
 def too_few(dataset: str, dimensions: int, patches: int, images: int) -> str:
@@ -38,6 +47,6 @@ def too_few(dataset: str, dimensions: int, patches: int, images: int) -> str:
     """
     return (
         f"{dataset} must hold more patches than the {dimensions} dimensions of a patch for the "
-        f"fit, got {patches} at most of {images} image(s); use more or larger images, or a smaller "
-        "patches.size or codec.factor"
+        f"fit, got {patches} at most of {images} image(s); use more or larger images, a smaller "
+        "patches.size, or a smaller codec.factor of the pixel codec"
     )

@@ -2,16 +2,21 @@
 
 What a run makes must never come back as input, and what is to be enhanced must not be taken for
 what it is compared with. Where folders lie inside each other, the inner one is left out of the
-listing of the outer one; where that would leave nothing, the configuration is refused.
+listing of the outer one; where that would leave nothing, the configuration is refused. Tars are
+named one by one, so none may be named for both.
 """
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.config.corpora import Corpora, Corpus
-from tasks.io.errors import ConfigurationError
+from tasks.config.tar_patterns import expanded, folder_and_pattern
+from tasks.io.errors import ConfigurationError, CorpusError
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_written_out
 from tasks.io.workspace import KINDS
 
@@ -86,17 +91,16 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
 
     Raises:
         ConfigurationError: the images of a corpus are what the workspace holds, or the restored
-            images are the very ones that they are compared with.
+            images are the very ones that they are compared with, or some of them are.
     """
     made = _kinds_in(workspace)
     for role, corpus in _given(corpora):
-        place = folder_of(corpus)
-        if place == Place.of(workspace) and not corpus.is_tars:
+        if folder_of(corpus) == Place.of(workspace) and not corpus.is_tars:
             raise ConfigurationError(
                 f"the workspace must be a folder of its own, got {workspace!r}, which is the one "
                 f"of corpora.{role}; name one inside it, as {workspace}/dot"
             )
-        if any(kind.holds(place) for kind in made):
+        if any(kind.holds(place) for place in _folders_of(role, corpus) for kind in made):
             raise ConfigurationError(
                 f"corpora.{role} must not be what the workspace itself holds, got "
                 f"{corpus.path!r}, which runs change and `dotpipe gc` may remove; give this "
@@ -104,12 +108,37 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
             )
     restored = corpora.restored
     for role, corpus in _given(corpora) if restored is not None else ():
-        if restored and role != "restored" and _images(restored) == _images(corpus):
-            raise ConfigurationError(
-                f"corpora.restored and corpora.{role} must be different images, got "
-                f"{corpus.path!r} for both: nothing would be left to enhance, and every number "
-                "would compare an image with itself; correct one of the paths"
-            )
+        if restored and role != "restored" and _cut(restored) == _cut(corpus):
+            _require_different(restored, role, corpus)
+
+
+def _require_different(restored: Corpus, role: str, other: Corpus) -> None:
+    """Check that no restored images are those that they are compared with.
+
+    Of folders inside each other the inner one is left out, so only the same folder is refused.
+
+    Args:
+        restored: the restored images.
+        role: of the others, for the error.
+        other: natural or reference images, cut in the same way.
+
+    Raises:
+        ConfigurationError: some are.
+    """
+    if restored.is_tars != other.is_tars:
+        return  # of a folder only image files are taken
+    if restored.is_tars:
+        theirs = set(_tars_of(role, other))
+        shared = [tar.parts[-1] for tar in _tars_of("restored", restored) if tar in theirs]
+        found = f"{_in_words(shared)} in both" if shared else ""
+    else:
+        found = f"{other.path!r} for both" if folder_of(restored) == folder_of(other) else ""
+    if found:
+        raise ConfigurationError(
+            f"corpora.restored and corpora.{role} must be different images, got {found}: they "
+            "would be compared with themselves, and nothing of them be left to enhance; correct "
+            "one of the paths"
+        )
 
 
 def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, str]:
@@ -137,11 +166,56 @@ def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, 
 
 
 def folder_of(corpus: Corpus) -> Place:
-    """Return the folder of a corpus's images, or that in which its tars lie."""
-    path = corpus.path
-    if corpus.is_tars:
-        path = path.partition("{")[0].rpartition("/")[0] or "."
+    """Return the folder of a corpus's images, or that before the first braces of its tars."""
+    path = folder_and_pattern(corpus.path)[0] or "." if corpus.is_tars else corpus.path
     return Place.of(path, corpus.access)
+
+
+def _folders_of(role: str, corpus: Corpus) -> set[Place]:
+    """Return the folder of a corpus's images, or all those in which its tars lie.
+
+    Raises:
+        ConfigurationError: the braces of the tars hold nothing that they could stand for.
+    """
+    if not corpus.is_tars or "/" not in folder_and_pattern(corpus.path)[1]:
+        return {folder_of(corpus)}
+    return {folder for folder, _ in _tars_by_folder(role, corpus)}
+
+
+def _tars_of(role: str, corpus: Corpus) -> Iterator[Place]:
+    """Yield the place of every tar of a corpus; for one that is a link, where it leads.
+
+    Raises:
+        ConfigurationError: the braces of the tars hold nothing that they could stand for.
+    """
+    for folder, names in _tars_by_folder(role, corpus):
+        links = _links_in(folder)
+        for name in names:
+            tar = Place(folder.service, (*folder.parts, name))
+            yield Place.of(str(Path(*tar.parts))) if name in links else tar
+
+
+def _links_in(folder: Place) -> set[str]:
+    """Return the names of the links in a folder of this machine's disk, as far as it is there."""
+    if folder.service:
+        return set()
+    with suppress(OSError), os.scandir(Path(*folder.parts)) as entries:
+        return {entry.name for entry in entries if entry.is_symlink()}
+    return set()
+
+
+def _tars_by_folder(role: str, corpus: Corpus) -> Iterator[tuple[Place, list[str]]]:
+    """Yield the folders in which a corpus's tars lie, each with the names of some of them.
+
+    Raises:
+        ConfigurationError: the braces of the tars hold nothing that they could stand for.
+    """
+    paths = (path.rpartition("/") for path in expanded(corpus.path))
+    try:
+        for folder, group in groupby(paths, key=itemgetter(0)):
+            yield Place.of(folder or "/", corpus.access), [name for _, _, name in group]
+    except CorpusError as error:
+        raise ConfigurationError(f"corpora.{role}.path: {error}") from error
 
 
 def _kinds_in(workspace: str) -> list[Place]:
@@ -157,6 +231,11 @@ def _given(corpora: Corpora) -> Iterator[tuple[str, Corpus]]:
             yield role, corpus
 
 
-def _images(corpus: Corpus) -> tuple[Place, int | None, int | None]:
-    """Return what tells the images of one corpus from those of another."""
-    return Place.of(corpus.path, corpus.access), corpus.resize, corpus.crop
+def _cut(corpus: Corpus) -> tuple[int | None, int | None]:
+    """Return what makes different images of the same files."""
+    return corpus.resize, corpus.crop
+
+
+def _in_words(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -71,7 +71,7 @@ def read_sections(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path}, {_place(error.problem_mark)}: {error.problem}"
         ) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} must be YAML in UTF-8, got {_fault(error)}") from error
     if not isinstance(tree, dict):
         found = "nothing" if tree is None else type(tree).__name__
@@ -132,6 +132,8 @@ def _fault(error: Exception) -> str:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         return f"a byte of another encoding in line {line}, column {column}"
+    if isinstance(error, RecursionError):
+        return "brackets or indents nested too deeply"
     if isinstance(error, yaml.MarkedYAMLError):
         said = " ".join(str(error.problem or error.context).split())
         mark = error.problem_mark or error.context_mark

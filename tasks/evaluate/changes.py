@@ -16,7 +16,7 @@ Verdict = Literal["better", "worse", "the same", ""]
 
 
 class Difference(NamedTuple):
-    """A metric's mean difference to the input over images, with its standard error."""
+    """A metric's mean difference to the input over so many images, with its standard error."""
 
     value: float
     error: float | None
@@ -28,7 +28,8 @@ class Difference(NamedTuple):
         change = change_of(metric)
         if change is None or row.get(change.column) is None:
             return None
-        return cls(row[change.column], row.get(change.error.column), row["images"])
+        images = row.get(change.images) or 0
+        return cls(row[change.column], row.get(change.error.column), images)
 
     def verdict(self, metric: Metric) -> Verdict:
         """Whether images got better, worse or did not change; empty where it may be chance.

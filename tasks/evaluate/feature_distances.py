@@ -6,6 +6,7 @@ from typing import Any
 from dot_kernels.metrics import (
     ClassSums,
     FeatureStatistics,
+    FrechetDistance,
     extrapolated_frechet_distance,
     frechet_distance,
     inception_score,
@@ -18,12 +19,19 @@ from tasks.config import Config
 from tasks.io.artifacts.metric_registry import SECOND
 
 
-def distances_between(images: FeatureStatistics, reference: FeatureStatistics) -> dict[str, Any]:
+def distances_between(
+    images: FeatureStatistics, reference: FeatureStatistics, before: FrechetDistance | None
+) -> dict[str, Any]:
     """Distances of the features of a signal to those of the reference, with their errors.
 
     The row has the size of the kernel distance's subsets too, as ``subset_size``.
+
+    Args:
+        images: features of the signal.
+        reference: those to compare with.
+        before: the distance of the input to the same, which the change is to; None to have none.
     """
-    row = frechet_between(images, reference)
+    row = frechet_between(images, reference, before)
     row["frechet_extrapolated"] = extrapolated_frechet_distance(images, reference)
     size = kernel_subset_size(len(images.features), len(reference.features))
     if kernel := kernel_distance(images.features, reference.features, subset_size=size):
@@ -36,15 +44,23 @@ def distances_between(images: FeatureStatistics, reference: FeatureStatistics) -
     return row
 
 
-def frechet_between(images: FeatureStatistics, reference: FeatureStatistics) -> dict[str, Any]:
-    """The Fréchet distance alone and its error, as at the many points of the curve."""
+def frechet_between(
+    images: FeatureStatistics, reference: FeatureStatistics, before: FrechetDistance | None
+) -> dict[str, Any]:
+    """The Fréchet distance alone, its error and its change, as at the many points of the curve."""
     frechet = frechet_distance(images, reference)
-    return {"frechet": frechet.value, "frechet_error": frechet.error}
+    row = {"frechet": frechet.value, "frechet_error": frechet.error}
+    if before is not None:
+        change = frechet.change_from(before)
+        row |= {"frechet_change": change.value, "frechet_change_error": change.error}
+    return row
 
 
-def distances_to_second(images: FeatureStatistics, second: FeatureStatistics) -> dict[str, Any]:
+def distances_to_second(
+    images: FeatureStatistics, second: FeatureStatistics, before: FrechetDistance | None
+) -> dict[str, Any]:
     """The distances to a second data set, in columns of their own."""
-    row = distances_between(images, second)
+    row = distances_between(images, second, before)
     row.pop("subset_size", None)
     return {f"{column}{SECOND}": value for column, value in row.items()}
 

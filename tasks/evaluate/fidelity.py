@@ -8,28 +8,17 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from tasks.enhance.signals import signals_to_score
-from tasks.evaluate.feature_distances import (
-    distances_between,
-    distances_to_second,
-    frechet_between,
-    inception_scores,
-)
-from tasks.evaluate.feature_tables import (
-    FeatureTables,
-    feature_tables,
-    statistics_to_compare_with,
-)
+from tasks.evaluate.feature_columns import FeatureSets, distances_before, feature_columns
+from tasks.evaluate.feature_tables import FeatureTables, feature_tables
 from tasks.evaluate.means import means_of
-from tasks.evaluate.overlap import NOTHING, LeftOut, find_overlap
+from tasks.evaluate.overlap import find_overlap
 from tasks.evaluate.patch_distance import distance_of_patches
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun, read_operator
-from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.ledger import Survey
 from tasks.io.workspace import (
-    CURVE,
     INPUT,
     Signal,
     Workspace,
@@ -141,23 +130,28 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
-        compared = [each.dataset for each in job.compared if each.paths]
         overlap, left_out = find_overlap(
-            tables.of(job.counted), compared, job.fit, leave_out=job.leave_out
+            tables.of(job.counted),
+            [each.dataset for each in job.compared if each.paths],
+            job.fit,
+            leave_out=job.leave_out,
         )
         inputs = tables.of(INPUT) if job.paired else None
         means = means_of(tables, job.points, inputs, left_out.scored)
-        files = frozenset(path for facts in tables.records() for path in facts["files"])
+        sets = FeatureSets(workspace, job.compared, job.sample, left_out)
+        came = () if inputs is None else _paths(job, INPUT, _published(inputs)).features
+        before, files = distances_before(sets, came), _published(tables)
         rows = [
             {
                 "signal": point.name,
                 "alpha": point.alpha,
                 **means[point.alpha],
-                **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
-                **_features(_paths(job, point, files), job, workspace, left_out),
+                **distance_of_patches(workspace.store, paths.latents, natural),
+                **feature_columns(sets, job.signal, paths.features, paths.classes, before),
                 "overlap": overlap.model_dump_json(),
             }
             for point in job.points
+            for paths in (_paths(job, point, files),)
         ]
         text = json.dumps(rows, indent=1)
         publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
@@ -196,6 +190,11 @@ class _Paths(NamedTuple):
     latents: list[str]
 
 
+def _published(tables: ScoreTables) -> frozenset[str]:
+    """The files that were published with the metric tables of a signal."""
+    return frozenset(path for facts in tables.records() for path in facts["files"])
+
+
 def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
     """The files of a signal that were published with its metric tables.
 
@@ -208,37 +207,3 @@ def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
             for ending in ("parquet", "classes.safetensors", "safetensors")
         )
     )
-
-
-def _features(
-    paths: _Paths, job: FidelityJob, workspace: Workspace, left_out: LeftOut
-) -> dict[str, Any]:
-    """The columns that are computed from the features of a signal.
-
-    It is only ``featured``, the number of images with features, where there are too few of them
-    or nothing to compare them with.
-    """
-    images = read_statistics(workspace.store, paths.features, job.sample, left_out.featured)
-    if images is None or images.count < 2:
-        return {"featured": images.count if images else 0}
-    found = [
-        statistics_to_compare_with(
-            workspace, tables, job.sample, left_out.compared.get(tables.dataset, NOTHING)
-        )
-        for tables in job.compared
-    ]
-    first, *others = [None if one is None or one.count < 2 else one for one in found]
-    if first is None:
-        return {"featured": images.count}
-    facts = {
-        "featured": images.count,
-        "reference_images": min(one.count for one in (first, *others) if one is not None),
-        "dimension": first.groups[0].dimension,
-    }
-    if job.signal == CURVE:  # the other metrics would cost minutes for each of its points
-        return facts | frechet_between(images, first)
-    sums = read_class_sums(workspace.store, paths.classes)
-    row = facts | distances_between(images, first) | inception_scores(sums)
-    for second in others:
-        row |= {} if second is None else distances_to_second(images, second)
-    return row

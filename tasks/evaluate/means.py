@@ -23,7 +23,7 @@ from tasks.io.workspace import CURVE, Signal
 
 Row = dict[str, Any]
 """Columns of the fidelity table: ``images``, and of every metric of images its mean, the mean
-of its differences to the input, and the errors of both."""
+of its differences to the input, the errors of both, and how many images have a difference."""
 
 
 def means_of(
@@ -72,12 +72,15 @@ class _Means:
     def __init__(self) -> None:
         self._images = 0
         self._means = dict[str, _Mean]()
-        self._errors = dict[str, str]()
+        self._errors, self._counts = dict[str, str](), dict[str, str]()
         for metric in metrics_of("image"):
-            for value in (metric, change_of(metric)):
+            change = change_of(metric)
+            for value in (metric, change):
                 if value is not None and value.error is not None:
                     self._means[value.column] = _Mean()
                     self._errors[value.column] = value.error.column
+            if change is not None:
+                self._counts[change.column] = change.images
 
     def add(self, table: pa.Table) -> None:
         """Take in the rows of a shard."""
@@ -91,6 +94,8 @@ class _Means:
         row: Row = {"images": self._images}
         for name, mean in self._means.items():
             row[name], row[self._errors[name]] = mean.value, mean.error
+        for name, images in self._counts.items():
+            row[images] = self._means[name].count
         return row
 
 
@@ -111,6 +116,11 @@ class _Mean:
         finite = values[np.isfinite(values)]
         self._infinite |= set(values[np.isinf(values)].tolist())
         self._moments += GaussianMoments.of(torch.from_numpy(np.array(finite))[:, None])
+
+    @property
+    def count(self) -> int:
+        """Number of images with a finite value, which the error is of."""
+        return self._moments.count
 
     @property
     def value(self) -> float | None:

@@ -52,7 +52,7 @@ def distance_of_patches(
     values = (
         gelbrich_distance(total, natural),
         distance_standard_error(groups, others) if known else None,
-        float(reached.median()),
+        float(reached.quantile(0.5)),
         float(reached.min()),
     )
     return dict(zip(_COLUMNS, values, strict=True))

@@ -3,8 +3,10 @@
 import heapq
 
 from tasks.config import Run
-from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
+from tasks.config.patch_counts import LatentSize, too_few
+from tasks.fit.latent_size import latent_size
 from tasks.io.errors import CorpusError
+from tasks.io.networks.weights import Weights
 
 
 def require_patches(run: Run) -> None:
@@ -12,7 +14,7 @@ def require_patches(run: Run) -> None:
 
     The largest images are counted, as many as the fit uses: whichever it chooses have no more.
     Restored images that are still to be made are as large as those they are made from. Nothing is
-    checked where a network encodes them, because it is not loaded yet.
+    checked where a network encodes them whose files are not on this machine yet.
 
     Raises:
         CorpusError: they cannot; the fit would refuse them at its end.
@@ -20,23 +22,24 @@ def require_patches(run: Run) -> None:
         ArtifactDamaged: an index is not there, though the ledger says so, or not whole.
     """
     config = run.config
-    dimensions = patch_dimensions(config.codec, config.patches.size)
-    if dimensions is not None:
+    latents = latent_size(config.codec, Weights.of(config.weights))
+    if latents is not None:
         for dataset in config.fitted_datasets():
-            _require(run, dataset, dimensions)
+            _require(run, dataset, latents)
 
 
-def _require(run: Run, dataset: str, dimensions: int) -> None:
+def _require(run: Run, dataset: str, latents: LatentSize) -> None:
     """Look at shards until their images have enough patches, which nearly always is at the first.
 
     Raises:
         CorpusError: they have too few after the last shard.
     """
-    codec, size = run.config.codec, run.config.patches.size
+    size = run.config.patches.size
+    dimensions = latents.patch_dimensions(size)
     largest, total = list[int](), 0
     for shard, accepted in run.workspace.shards(dataset).items():
         for member in run.workspace.members(dataset, shard) if accepted else ():
-            patches = patches_in(codec, size, member.height, member.width)
+            patches = latents.patches_in(size, member.height, member.width)
             if len(largest) < run.config.fit.images:
                 heapq.heappush(largest, patches)
                 total += patches

@@ -45,9 +45,9 @@ class Bound(NamedTuple):
 class Choice(NamedTuple):
     """An alpha, its numbers and those of the input by metric, and what it is the best in.
 
-    ``changes`` are the mean differences to the input, image by image, of the metrics that have
-    such. ``best`` is None where it is the nearest to the full transport among all that keep
-    the bounds, because no perceptual metric is known for each of them.
+    ``changes`` are the differences to the input of the metrics that have such. ``best`` is None
+    where it is the nearest to the full transport among all that keep the bounds, because no
+    perceptual metric is known for each of them.
     """
 
     alpha: float
@@ -117,8 +117,8 @@ def choose_alpha(
         rows: of the fidelity table.
         bounds: limits to keep.
         best: what to be best in. By default PSNR where perception is bounded; where only
-            distortion is, FID or LPIPS if it is known for all that keep the bounds, else
-            nearness to the full transport, towards which perception improves in theory.
+            distortion is, the first of FID, LPIPS and Gelbrich that all have that keep the
+            bounds, else nearness to the full transport, where perception is best in theory.
         beyond: also alphas outside [0, 1], the range of the theory.
 
     Raises:
@@ -208,7 +208,7 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
         _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
-        reach.append(f"{bound.metric} gets to {known[alpha]:.4g} at alpha {alpha:g}")
+        reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"
 
@@ -234,13 +234,16 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 
 
 def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
-    """What changed against the input, with its error where it is known; empty if it is not."""
+    """What changed against the input, as far as it is known.
+
+    Better or worse is said of what has an error. The distance of a whole set has none of its
+    difference, which may be chance: it stands without a word.
+    """
     entry, came = metrics_to_choose_by()[metric], choice.input.get(metric)
     if (change := choice.changes.get(metric)) is not None:
         word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
         return f" ({numbers}{unit} against the input: {word})"
     if came is None or not (math.isfinite(came) and math.isfinite(value)):
         return ""
-    better = _cost(metric, value) < _cost(metric, came)
-    word = "better" if better else "worse" if value != came else "the same"
-    return f" ({value - came:+.4g}{unit} against the input: {word})"
+    same = ": the same" if value == came else ""
+    return f" ({value - came:+.4g}{unit} against the input{same})"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tasks.config import Config
+from tasks.evaluate.curve import curve_metric, is_curve_measured
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import CURVE
-from tasks.report.figures.curve import curve_metric, is_curve_measured
 from tasks.report.tables.names import Row, has_values
 
 

@@ -22,8 +22,6 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.report.figures.curve import perception_distortion_curve
-from tasks.report.figures.spectrum import operator_spectrum
 from tasks.report.findings import Findings, report_text, run_record
 from tasks.report.pages import render_redirect, render_report
 from tasks.report.pictures.gallery import gallery, input_is_a_knot
@@ -115,6 +113,9 @@ def make_report(job: ReportJob) -> None:
 
 def _write_pages(run: FittedRun, target: Target) -> None:
     """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
+    from tasks.report.figures.curve import perception_distortion_curve
+    from tasks.report.figures.spectrum import operator_spectrum
+
     folder = reports_folder(run.config.restored_name, run.operator.name)
     findings = Findings.of(run)
     curve = perception_distortion_curve(

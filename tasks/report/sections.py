@@ -6,13 +6,13 @@ from typing import Any
 import yaml
 
 from tasks.evaluate.summarise import warnings_of
-from tasks.report.figures.gains import gains_histogram, gains_in_words
 from tasks.report.findings import Findings
 from tasks.report.made_with import made_with_lines
 from tasks.report.measured_images import gelbrich_in_words, measured_in_words
 from tasks.report.missing_metrics import line_in_words
 from tasks.report.outcome import outcome
 from tasks.report.pages import Fact, counted, data_address, size_of
+from tasks.report.pictures.gains import gains_in_words
 from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
@@ -108,6 +108,8 @@ def _image_sections(
 
 def _gains_figure(findings: Findings, ends: Sequence[Ends]) -> dict[str, Any]:
     """The histograms of the images' gains; without them where the input has no metrics."""
+    from tasks.report.figures.histogram import gains_histogram
+
     gains = {
         heading(metric_of(end), findings.facts): end.gains for end in ends if end.gains is not None
     }

@@ -4,6 +4,7 @@ The configuration's corpus goes in; its files come out in the order of their key
 reason for which it is refused by its name, if there is one.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,14 +13,14 @@ from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.config.places import Place
+from tasks.config.tar_patterns import expanded, folder_and_pattern
 from tasks.io.errors import CorpusError, StoreRefused
-from tasks.io.images import EXTENSIONS
+from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.store import Entry, Store, is_s3, stem
 from tasks.io.store.listing import Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
-from tasks.shard.tar_patterns import expanded, folder_and_pattern
 
 _COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
 _ARCHIVES = (
@@ -137,7 +138,8 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
     """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
-    on, and so are names that no table can hold or no tar should have.
+    on, and so are names that no table can hold or no tar should have. How many pictures of
+    formats that are not read were left out is said at the end.
 
     Args:
         store: the folder.
@@ -149,10 +151,12 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
     if not store.is_folder():
         _require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
-    previous = ""
+    previous, unread = "", Counter[str]()
     for entry in store.list("", without):
         key, extension = entry.key, entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
+            if extension in UNREAD_EXTENSIONS:
+                unread[extension] += 1
             continue
         refusal = key_complaint(key) or ""
         if not refusal and key == previous:
@@ -162,6 +166,12 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
         if refusal.startswith(ODD_NAME):
             shown = printable(key), printable(entry.path)
         yield SourceFile(*shown, entry.size, entry.version, refusal)
+    if pictures := sorted(unread.items()):
+        endings = ", ".join(f"{count} .{extension}" for extension, count in pictures)
+        say(
+            f"left out of the corpus {store.url}: pictures of formats that are not read "
+            f"({endings}); convert them to PNG"
+        )
 
 
 def list_tars(corpus: Corpus) -> Iterator[SourceFile]:

@@ -94,7 +94,8 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
 def _without_images(dataset: str, corpus: Corpus) -> CorpusError:
     return CorpusError(
         f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
-        f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
+        f"endings {', '.join(sorted(EXTENSIONS))}; check the path (tars are named with braces, as "
+        "…/{000000..000123}.tar)"
     )
 
 

@@ -42,11 +42,17 @@ def allowed(request, monkeypatch):
     return request.param
 
 
-def test_no_convolution_computes_in_tf32_and_no_setting_is_touched(rng, operator, allowed):
-    latents = torch.randn(1, 2, 9, 11, generator=rng)
+@pytest.mark.parametrize(
+    ("height", "convolutions"),
+    [(9, 9), (4, 1)],  # inside, sides and corners; all patches of small latents
+)
+def test_no_convolution_computes_in_tf32_and_no_setting_is_touched(
+    rng, operator, allowed, height, convolutions
+):
+    latents = torch.randn(1, 2, height, 11, generator=rng)
     with Permissions() as permissions:
         transport_latents(latents, operator)
-    assert permissions.seen == [False] * 9  # inside, sides and corners
+    assert permissions.seen == [False] * convolutions
     assert set(permissions.settings) == {allowed}  # not even for a moment: threads share it
 
 

@@ -55,6 +55,9 @@ class Metric:
     """Its unit; 1 where it has none."""
     error: Error | None = None
     """None if no error of it is computed; a metric with basis ``image`` must have one."""
+    change: str = ""
+    """Of a metric with basis ``features``, what the metadata say of its difference to the input;
+    empty if none is computed. Every metric with basis ``image`` has one."""
     version: int = 0
     """An input of the fingerprint of the tables that have the metric, unless it is 0.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from tasks.io.artifacts.metric_registry import Error, Metric, metrics_of
+from tasks.io.artifacts.metric_registry import SECOND, Error, Metric, metrics_of
 from tasks.io.artifacts.parquet import read_schema, write_table
 from tasks.io.store import Store
 
@@ -20,23 +20,35 @@ NO_NETWORK = "none"
 """What stands in the metadata of a metric table in place of a network that it had not."""
 
 
+FEATURED = "featured"
+"""The column of the fidelity table that says how many images have features."""
+
+
 class Change(NamedTuple):
-    """The columns of a metric's mean difference to the input, image by image, in its unit.
+    """The columns of a metric's difference to the input, of the same images, in its unit.
 
     More is better where more of the metric is.
     """
 
     column: str
     error: Error
+    images: str
+    """The column that says how many images the mean is over: those that have the metric, and
+    had it at the input, which may be fewer than the row's."""
     meaning: str = "mean over images of the difference to the input's"
 
 
 def change_of(metric: Metric) -> Change | None:
-    """The difference of a metric to the input; None unless it is a metric of single images."""
-    if metric.basis != "image":
-        return None
-    column = f"{metric.column}_change"
-    return Change(column, Error(column=f"{column}_error", meaning="standard error of that mean"))
+    """The difference of a metric to the input; None where none is computed."""
+    name, second, _ = metric.column.partition(SECOND)
+    column, error = f"{name}_change{second}", f"{name}_change_error{second}"
+    if metric.basis == "image":
+        told = Error(column=error, meaning="standard error of that mean")
+        return Change(column, told, f"{column}_images")
+    if metric.change:
+        told = Error(column=error, meaning="standard error of that difference")
+        return Change(column, told, FEATURED, metric.change)
+    return None
 
 
 def score_schema() -> pa.Schema:
@@ -69,7 +81,7 @@ def fidelity_schema() -> pa.Schema:
             *_errors(images),
             *_changes(images),
             *_values_and_errors(metrics_of("patches")),
-            _column("featured", pa.int64(), "", "images with features"),
+            _column(FEATURED, pa.int64(), "", "images with features"),
             *_values_and_errors(metrics_of("features")),
         ]
     )
@@ -113,22 +125,27 @@ def _errors(metrics: Iterable[Metric]) -> list[pa.Field]:
 
 
 def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
-    """The column of the change of each metric that has one, followed by that of its error."""
-    return [
-        field
-        for metric in metrics
-        if (change := change_of(metric)) is not None
-        for field in (
-            _number(change.column, metric.unit, change.meaning),
-            _number(change.error.column, metric.unit, change.error.meaning),
-        )
-    ]
+    """The columns of the change of each metric that has one: value, error, and its own images."""
+    fields = list[pa.Field]()
+    for metric in metrics:
+        if (change := change_of(metric)) is None:
+            continue
+        fields.append(_number(change.column, metric.unit, change.meaning))
+        fields.append(_number(change.error.column, metric.unit, change.error.meaning))
+        if change.images != FEATURED:
+            meaning = "images that this mean is over"
+            fields.append(_column(change.images, pa.int64(), "", meaning))
+    return fields
 
 
 def _values_and_errors(metrics: Iterable[Metric]) -> list[pa.Field]:
-    """The column of each metric, followed by that of its error if it has one."""
+    """The column of each metric, followed by those of its error and its change if it has them."""
     return [
         field
         for metric in metrics
-        for field in (_number(metric.column, metric.unit, metric.meaning), *_errors([metric]))
+        for field in (
+            _number(metric.column, metric.unit, metric.meaning),
+            *_errors([metric]),
+            *(_changes([metric]) if metric.basis != "image" else ()),
+        )
     ]

@@ -5,6 +5,7 @@ The child processes that decode images import this room, so it must not import t
 
 from tasks.io.images.files import (
     EXTENSIONS,
+    UNREAD_EXTENSIONS,
     Format,
     Header,
     Pixels,
@@ -18,6 +19,7 @@ from tasks.io.images.opening import Limits
 
 __all__ = [
     "EXTENSIONS",
+    "UNREAD_EXTENSIONS",
     "Format",
     "Header",
     "Limits",

@@ -21,8 +21,17 @@ from tasks.io.images import tags
 from tasks.io.images.formats import bmp, jpeg, png, tiff
 from tasks.io.images.opening import Limits, opened
 
-EXTENSIONS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"})
+EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib"})
 """Endings of the names of files that are offered as images, in small letters."""
+
+UNREAD_EXTENSIONS = frozenset(
+    {
+        *("apng", "avif", "exr", "gif", "hdr", "heic", "heif", "ico", "j2k", "jp2", "jpf", "jpx"),
+        *("cr2", "cr3", "dng", "jxl", "nef", "orf", "raf", "rw2"),
+        *("pbm", "pfm", "pgm", "pnm", "ppm", "psd", "tga"),
+    }
+)
+"""Endings of pictures that are not read: where they are left out, that is said."""
 
 Pixels = NDArray[np.uint8]
 """Pixels of an RGB image: (h, w, 3), 8 bits."""

@@ -25,6 +25,7 @@ _SIGNATURES = (
 
 _COMPLAINTS = (
     (b"\xff\xd8\xff", jpeg.complaint),
+    (png.SIGNATURE, png.complaint),
     (b"II", tiff_layout.complaint),
     (b"MM", tiff_layout.complaint),
 )

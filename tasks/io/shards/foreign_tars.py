@@ -15,7 +15,7 @@ from functools import partial
 from typing import BinaryIO
 
 from tasks.io.errors import TarDamaged
-from tasks.io.images import EXTENSIONS, Limits
+from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS, Limits
 from tasks.io.shards.keys import SIDE_EXTENSION, TOO_LONG, is_too_long, key_complaint, printable
 from tasks.io.shards.samples import LARGEST_SIDE, Group, LooseSide, Sample
 from tasks.io.shards.tar_stream import Entry, TarBlocks
@@ -96,6 +96,8 @@ class _Reading:
                 self._group.add_side(self._blocks.read(entry) if fits else None, entry.size)
             elif ending.rpartition(".")[2] in EXTENSIONS:
                 self._group.others.append(self._place(name))
+            elif ending in UNREAD_EXTENSIONS:
+                self._group.unread = self._place(name)
 
     def _finish(self) -> Iterator[Sample | LooseSide]:
         """Yield what the present group makes, and begin an empty group."""

@@ -53,6 +53,8 @@ class Group:
     """Whether an earlier image has the key, so that nothing here is known of that one."""
     others: list[str] = field(default_factory=list)
     """Sources of images with several endings, as ``a.mask.png``: other fields than the image."""
+    unread: str = ""
+    """Source of a picture of a format that is not read; empty without one."""
     side: bytes | None = None
     note: str | None = None
     """Why there is no side, if a JSON member was there."""
@@ -84,6 +86,10 @@ class Group:
             yield Sample(self.key, self.source, None, self.refusal)
         elif self.others:
             yield from map(self._of_several_endings, self.others)
+        elif self.unread and not self.is_taken:
+            ending = self.unread.rpartition(".")[2]
+            reason = f"of a format that is not read (.{ending}); convert it to PNG"
+            yield Sample(self.key, self.unread, None, reason)
         elif not self.is_taken and (self.side is not None or self.note is not None):
             yield LooseSide(self.key, self.side, self.note)
 

@@ -2,10 +2,8 @@
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientError
@@ -19,7 +17,6 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
-from safetensors import SafetensorError
 
 from tasks.io.errors import AccessRefused, StoreAway, StoreRefused
 
@@ -74,19 +71,11 @@ _AWAY = (500, 502, 503, 504)
 _AS_THEY_ARE = (FileExistsError, NotADirectoryError)
 """Errors that are not translated, because callers branch on them."""
 
-_LOCAL_REMEDIES = {
-    errno.ENOSPC: "make room there and run again; what is done is kept",
-    errno.EDQUOT: "make room there and run again; what is done is kept",
-    errno.EROFS: "give a workspace that can be written to",
-    errno.EACCES: "give a workspace that this user may write to",
-    errno.EPERM: "give a workspace that this user may write to",
-    errno.EFBIG: "raise the limit on the size of files there, or make shards smaller",
-    errno.ENAMETOOLONG: "give a workspace with a shorter path",
-    errno.ENOTDIR: "a file is where a folder must be; move it away",
+_NO_PATHS = {
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ELOOP: "correct the link there, which leads back to itself",
 }
-
-_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How libraries that are written in Rust name an error of the operating system."""
+"""Errors by which a disk says that a path is none, and what mends them."""
 
 
 @contextmanager
@@ -118,34 +107,15 @@ def translated(address: str) -> Iterator[None]:
             raise
         raise StoreRefused(f"{address} cannot be opened: {error}; {_ENDPOINT}") from error
     except (BotoCoreError, ClientError, OSError) as error:
-        raise _answer(address, error) from error
+        raise not_a_path(error, address) or _answer(address, error) from error
 
 
-@contextmanager
-def written(address: str, folder: Path) -> Iterator[None]:
-    """Translate errors of writing to a local folder in the block into those below.
-
-    Errors of files that lie elsewhere stay as they are.
-
-    Args:
-        address: what was being written, for the errors' texts.
-        folder: where it was being written.
-
-    Raises:
-        StoreRefused: no repetition would help; the text says what would.
-        OSError: another error, which may pass.
-    """
-    try:
-        yield
-    except SafetensorError as error:
-        if (number := _SYSTEM_ERROR.search(str(error))) is None:
-            raise
-        failure = OSError(int(number[1]), os.strerror(int(number[1])))
-        raise _refusal(failure, address, folder) or failure from error
-    except OSError as error:
-        if (refusal := _refusal(error, address, folder)) is not None:
-            raise refusal from error
-        raise
+def not_a_path(error: BaseException, address: str) -> StoreRefused | None:
+    """Return the refusal for a path that a disk takes for none; None for any other error."""
+    number = getattr(error, "errno", None)
+    if number not in _NO_PATHS:
+        return None
+    return StoreRefused(f"{address} cannot be read: {os.strerror(number)}; {_NO_PATHS[number]}")
 
 
 def _opening(error: BaseException) -> str:
@@ -174,18 +144,6 @@ def _answer(address: str, error: Exception) -> Exception:
     failure = kind(f"{address} gave an error: {text}")
     failure.errno = getattr(error, "errno", None)
     return failure
-
-
-def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
-    """Return the refusal for an error that no repetition mends; None for any other.
-
-    None also for errors of files that lie elsewhere than in the folder.
-    """
-    elsewhere = error.filename and not Path(str(error.filename)).is_relative_to(folder)
-    if error.errno not in _LOCAL_REMEDIES or elsewhere:
-        return None
-    remedy = _LOCAL_REMEDIES[error.errno]
-    return StoreRefused(f"{address} cannot be written: {os.strerror(error.errno)}; {remedy}")
 
 
 def is_unsupported(error: OSError) -> bool:

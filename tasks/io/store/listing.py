@@ -45,7 +45,10 @@ def entry_at(system: Any, full: str, path: str) -> Entry:
     Raises:
         FileNotFoundError: there is no such file, or a folder in its place.
     """
-    info = system.info(full)
+    try:
+        info = system.info(full)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(path) from error
     if info["type"] == "directory":
         raise FileNotFoundError(path)
     return Entry(path, int(info["size"]), version_of(info))

@@ -1,33 +1,95 @@
-"""Files and folders of this machine's disk: read, listed, or refused for want of rights."""
+"""Files and folders of this machine's disk: read, listed, written, or refused with a remedy."""
 
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.io.errors import AccessRefused
-from tasks.io.store.errors import LOCAL_RIGHTS
+from safetensors import SafetensorError
+
+from tasks.io.errors import AccessRefused, StoreRefused
+from tasks.io.store.errors import LOCAL_RIGHTS, not_a_path
 from tasks.io.store.ranges import Slice
+
+_LOCAL_REMEDIES = {
+    errno.ENOSPC: "make room there and run again; what is done is kept",
+    errno.EDQUOT: "make room there and run again; what is done is kept",
+    errno.EROFS: "give a workspace that can be written to",
+    errno.EACCES: "give a workspace that this user may write to",
+    errno.EPERM: "give a workspace that this user may write to",
+    errno.EFBIG: "raise the limit on the size of files there, or make shards smaller",
+    errno.ENAMETOOLONG: "give a workspace with a shorter path",
+    errno.ENOTDIR: "a file is where a folder must be; move it away",
+    errno.ELOOP: "correct the link there, which leads back to itself",
+}
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How libraries that are written in Rust name an error of the operating system."""
 
 
 @contextmanager
 def permitted(address: str) -> Iterator[None]:
-    """Translate the error of a local file or folder that this user may not read in the block.
+    """Translate errors of a local file or folder that cannot be read for good in the block.
 
     Args:
         address: what was being read, for the error's text.
 
     Raises:
         AccessRefused: this user may not read it.
+        StoreRefused: no disk takes its path, or a link there leads back to itself.
     """
     try:
         yield
     except PermissionError as error:
         reason = os.strerror(error.errno or errno.EACCES)
         raise AccessRefused(f"{address} was refused: {reason}; {LOCAL_RIGHTS}") from error
+    except OSError as error:
+        if (refusal := not_a_path(error, address)) is not None:
+            raise refusal from error
+        raise
+
+
+@contextmanager
+def written(address: str, folder: Path) -> Iterator[None]:
+    """Translate errors of writing to a local folder in the block into those below.
+
+    Errors of files that lie elsewhere stay as they are.
+
+    Args:
+        address: what was being written, for the errors' texts.
+        folder: where it was being written.
+
+    Raises:
+        StoreRefused: no repetition would help; the text says what would.
+        OSError: another error, which may pass.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        if (number := _SYSTEM_ERROR.search(str(error))) is None:
+            raise
+        failure = OSError(int(number[1]), os.strerror(int(number[1])))
+        raise _refusal(failure, address, folder) or failure from error
+    except OSError as error:
+        if (refusal := _refusal(error, address, folder)) is not None:
+            raise refusal from error
+        raise
+
+
+def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
+    """Return the refusal for an error that no repetition mends; None for any other.
+
+    None also for errors of files that lie elsewhere than in the folder.
+    """
+    elsewhere = error.filename and not Path(str(error.filename)).is_relative_to(folder)
+    if error.errno not in _LOCAL_REMEDIES or elsewhere:
+        return None
+    remedy = _LOCAL_REMEDIES[error.errno]
+    return StoreRefused(f"{address} cannot be written: {os.strerror(error.errno)}; {remedy}")
 
 
 def mode_of(path: Path) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.io.store.atomic import aside_in, make_folder, sweep
-from tasks.io.store.errors import written
+from tasks.io.store.local_files import written
 
 PARTIAL = ".partial"
 """The spool of a local store, by its path there; nothing in it is ever read."""

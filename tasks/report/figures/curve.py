@@ -1,46 +1,15 @@
 """The perception-distortion curve: PSNR against a perceptual distance, alpha by alpha."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.io.artifacts.metric_registry import Metric, perceptual_distances
+from tasks.evaluate.curve import Point, Row, curve_metric, curve_points, is_curve_measured
 from tasks.report.figures.drawing import BLUE, GREEN, VERMILION, as_png, single_axes
 from tasks.report.figures.labels import write_labels
 
-Row = Mapping[str, Any]
-"""A row of the fidelity table."""
-
 _CONTROLS = {"input": ("input x*", "s", VERMILION), "codec_input": ("D(E(x*))", "^", GREEN)}
-
-
-class Point(NamedTuple):
-    """A mark of the curve, with standard errors where they are known."""
-
-    alpha: float | None
-    psnr: float
-    value: float
-    psnr_error: float | None
-    value_error: float | None
-
-
-def curve_metric(rows: Iterable[Row]) -> Metric | None:
-    """The perceptual distance to draw PSNR against, or None where nothing can be drawn."""
-    known = list(rows)
-    for metric in perceptual_distances():
-        if any(_points(known, signal, metric) for signal in ("enhanced", "curve")):
-            return metric
-    return None
-
-
-def is_curve_measured(rows: Iterable[Row]) -> bool:
-    """Whether the line goes through the curve's points, or else through written alphas only."""
-    known = list(rows)
-    metric = curve_metric(known)
-    return metric is not None and len(_points(known, "curve", metric)) > 1
 
 
 def perception_distortion_curve(
@@ -67,13 +36,13 @@ def draw_curve(
     metric = curve_metric(rows)
     if metric is None:
         return None
-    written, grid = _points(rows, "enhanced", metric), _points(rows, "curve", metric)
-    came = _points(rows, "input", metric) if input_is_alpha_1 else []
+    written, grid = curve_points(rows, "enhanced", metric), curve_points(rows, "curve", metric)
+    came = curve_points(rows, "input", metric) if input_is_alpha_1 else []
     line = grid if is_curve_measured(rows) else _to_alpha_1(written, came)
     figure, axes = single_axes(4.4)
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
-    controls = {signal: _points(rows, signal, metric) for signal in _CONTROLS}
+    controls = {signal: curve_points(rows, signal, metric) for signal in _CONTROLS}
     for signal, points in controls.items():
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
@@ -90,33 +59,11 @@ def draw_curve(
     return figure
 
 
-def _points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
-    """The rows of a signal that have both PSNR and the metric as finite numbers, by alpha."""
-    found = [
-        Point(
-            row.get("alpha"),
-            row["psnr"],
-            row[metric.column],
-            row.get("psnr_error"),
-            row.get(metric.error.column) if metric.error else None,
-        )
-        for row in rows
-        if row["signal"] == signal
-        and _is_number(row.get("psnr"))
-        and _is_number(row.get(metric.column))
-    ]
-    return sorted(found, key=lambda point: point.alpha or 0.0)
-
-
 def _to_alpha_1(written: Sequence[Point], came: Iterable[Point]) -> list[Point]:
     """The written points in the order of alpha, with the input at 1 unless that is written."""
     known = {point.alpha for point in written}
     more = [point._replace(alpha=1.0) for point in came if 1.0 not in known]
     return sorted([*written, *more], key=lambda point: point.alpha or 0.0)
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _in_theory(point: Point) -> bool:

@@ -15,8 +15,8 @@ from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import Metric, metrics_of, ranked_metrics
 from tasks.io.workspace import INPUT, Signal
-from tasks.report.figures.gains import Gains
 from tasks.report.pages import number
+from tasks.report.pictures.gains import Gains
 from tasks.report.tables.names import heading
 
 SHOWN = 3

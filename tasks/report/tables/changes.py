@@ -1,4 +1,4 @@
-"""The table of changes: what each row changed in each image against the input."""
+"""The table of changes: what each row changed against the input."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from tasks.report.tables.names import Row, heading
 
 
 def changes_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
-    """The table of what each row changed in each image against the input.
+    """The table of what each row changed against the input.
 
     It has no lines where the input has no metrics.
 
@@ -53,10 +53,10 @@ def changes_text(
 def changes_legend() -> str:
     """Sentences on how the table of changes is to be read."""
     return (
-        "The value less that of the same image as it came, as a mean over images, and ± the "
-        "standard error of this mean. It is small, as what images differ in is in both values. "
+        "The value less that of the same images as they came, and ± the standard error of this "
+        "difference. It is small, as what images differ in is in both values. "
         f"“Better” and “worse” stand where the {CONFIDENCE:.0%} interval (Student's t) leaves out "
-        "0. Distances of whole sets, such as FID, have no value for single images."
+        "0."
     )
 
 

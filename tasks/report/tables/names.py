@@ -18,7 +18,8 @@ _IMAGES = Metric(
     title="images",
     digits=0,
 )
-"""The first column is no metric, but how many images the means of the others are over."""
+"""The first column is no metric, but how many images the means of the others are over. Without a
+reference there are none of either, and it is how many were enhanced, or left out if not known."""
 
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
 
@@ -112,6 +113,7 @@ def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
             "error": metric.error.column if metric.error else "",
             "change": change.column if (change := change_of(metric)) else "",
             "change_error": change.error.column if change else "",
+            "change_images": change.images if change else "",
         }
         for metric in _columns()
     }

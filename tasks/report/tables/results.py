@@ -3,11 +3,11 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from tasks.evaluate.curve import curve_metric
 from tasks.evaluate.overlap import overlap_of
 from tasks.evaluate.summarise import SUBJECTS, warnings_of
 from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names, metrics_to_choose_by
 from tasks.io.workspace import CURVE, Signal
-from tasks.report.figures.curve import curve_metric
 from tasks.report.pages import Cell, Table, digits_of, number
 from tasks.report.tables.names import Row, columns_of, has_values, heading, main_columns
 
@@ -23,11 +23,16 @@ def shown_rows(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
         if row["signal"] == "enhanced"
         or (row["signal"] != CURVE.name and any(m.column != "images" for m in columns_of([row])))
     ]
-    if any(row.get("images") for row in shown):
-        return shown
+    return _with_counts(shown, facts)
+
+
+def _with_counts(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
+    """The rows; where none has images with a reference, with how many were enhanced, if known."""
+    if any(row.get("images") for row in rows):
+        return list(rows)
     overlap = overlap_of(facts)
     enhanced = None if overlap is None else overlap.featured.measured + overlap.featured.left_out
-    return [{**row, "images": enhanced} for row in shown]
+    return [{**row, "images": enhanced} for row in rows]
 
 
 def results_table(
@@ -60,7 +65,8 @@ def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the curve's points, no value of which is marked."""
-    return _table([row for row in rows if row["signal"] == CURVE.name], facts, [])
+    points = [row for row in rows if row["signal"] == CURVE.name]
+    return _table(_with_counts(points, facts), facts, [])
 
 
 def results_text(

@@ -68,8 +68,8 @@ def test_distance_is_symmetric_and_does_not_depend_on_sharding(draw_features, dr
     whole = FeatureStatistics.of(features, draws, capacity=5)
     merged = reduce(add, in_parts(features, draws, (1, 2, 90, 90), 5))
     expected = frechet_distance(whole, other)
-    assert frechet_distance(other, whole) == pytest.approx(expected)
-    assert frechet_distance(merged, other) == pytest.approx(expected)
+    for found in (frechet_distance(other, whole), frechet_distance(merged, other)):
+        assert (found.value, found.error) == pytest.approx((expected.value, expected.error))
     limits = [extrapolated_frechet_distance(side, other) for side in (merged, whole)]
     assert limits[0] == pytest.approx(limits[1])
 
@@ -80,21 +80,75 @@ def test_distance_of_a_flat_set_is_that_of_means_and_one_spread(draw_features, s
     expected = GaussianMoments.of(features)
     value = (expected.mean - 2).square().sum() + expected.covariance().trace()
     assert frechet_distance(statistics(features), flat).value == pytest.approx(float(value))
-    assert frechet_distance(flat, flat) == (0, 0)
+    assert (frechet_distance(flat, flat).value, frechet_distance(flat, flat).error) == (0, 0)
     assert extrapolated_frechet_distance(flat, flat) == 0
+
+
+def pairs(rng, n, d, softened):
+    """Photographs with heavy tails, and images of them that are softened more or less."""
+    size = np.sqrt(1 + 0.3**2 * d)  # of a feature: tails are as heavy whatever d
+    mixing = np.eye(d) + 0.3 * np.random.default_rng(d).standard_normal((d, d))
+    y = np.exp(0.4 * rng.standard_normal((n, d)) @ mixing / size)
+    noise = rng.standard_normal((n, d))
+    images = [y * np.linspace(low, 1, d) + 0.1 * noise for low in softened]
+    return [torch.from_numpy(side).float() for side in (*images, y)]
+
+
+def of(features, draws, capacity=1 << 30):
+    return FeatureStatistics.of(features, draws, capacity=capacity)
+
+
+@pytest.mark.parametrize(("n", "d"), [(24, 16), (80, 16), (320, 16), (20, 30)])
+def test_nearly_every_error_is_near_the_spread_over_independent_draws(draw_draws, n, d):
+    """Of the distance of images to their references, and of the change to other images."""
+    rng, told, found = np.random.default_rng(n), [], []
+    for _ in range(300):
+        after, before, reference = (
+            of(side, draws)
+            for draws in [draw_draws(n)]
+            for side in pairs(rng, n, d, softened=(0.6, 0.3))
+        )
+        distance, old = (frechet_distance(side, reference) for side in (after, before))
+        change = distance.change_from(old)
+        found.append([distance.value, change.value])
+        told.append([distance.error, change.error])
+    told, true = np.array(told), np.std(found, axis=0, ddof=1)
+    ratios = np.sqrt((told**2).mean(axis=0)) / true
+    assert np.all((ratios > 1 / 1.4) & (ratios < 1.4))
+    if n == 320:  # the error of one set, not only that of many together
+        near = (told / true > 1 / 1.4) & (told / true < 1.4)
+        assert near.mean(axis=0).min() > 0.9  # from ten groups only 0.8 could be
+
+
+def test_error_of_a_sample_is_that_of_all_images(draw_features, draw_draws):
+    """A side may have far more images than its sample, and the other not."""
+    draws = draw_draws(6000)
+    reference = draw_features(6000)
+    images, apart = reference[:400] * 1.3 + 0.1 * draw_features(400), draw_draws(400)
+    for keys, side in ((draws[:400], images), (apart, images), (draws, reference * 1.3)):
+        whole = frechet_distance(of(side, keys), of(reference, draws))
+        for capacity in (400, 2000):
+            drawn = frechet_distance(of(side, keys, capacity), of(reference, draws, capacity))
+            assert drawn.error == pytest.approx(whole.error, rel=0.15)
+
+
+def test_change_of_equal_images_is_none_at_all(draw_features, draw_draws):
+    draws, features = draw_draws(300), draw_features(300)
+    one, reference = of(1.5 * features, draws), of(features, draws)
+    distance = frechet_distance(one, reference)
+    assert distance.change_from(frechet_distance(one, reference)) == (0, 0)
+    assert distance.error > 0
 
 
 def test_error_takes_images_of_one_key_for_pairs(draw_features, draw_draws):
     """An image resembles its own reference, and what both share does not move the distance."""
     features, draws = draw_features(400), draw_draws(400)
     images = features + 0.1 * draw_features(400)
-    apart = FeatureStatistics.of(images, draw_draws(400), capacity=0)
-    own = FeatureStatistics.of(images, draws, capacity=0)
-    reference = FeatureStatistics.of(features, draws, capacity=0)
-    assert frechet_distance(own, reference).value == pytest.approx(
-        frechet_distance(apart, reference).value
+    apart, own = (
+        frechet_distance(of(images, keys), of(features, draws)) for keys in (draw_draws(400), draws)
     )
-    assert frechet_distance(own, reference).error < frechet_distance(apart, reference).error / 2
+    assert own.value == pytest.approx(apart.value)
+    assert own.error < apart.error / 2
 
 
 def test_extrapolated_distance_is_closer_to_the_truth_at_five_images_a_dimension(
@@ -155,9 +209,12 @@ def test_the_limit_is_unknown_where_groups_are_too_empty(draw_features, statisti
     assert extrapolated_frechet_distance(*pair) is None
 
 
-def test_the_error_is_unknown_where_all_images_are_in_one_group(draw_features):
-    few = FeatureStatistics.of(draw_features(6), torch.full((6,), 20), capacity=9)
-    assert frechet_distance(few, few).error is None
+@pytest.mark.parametrize("capacity", [0, 1])
+def test_the_error_is_unknown_where_no_two_images_are_known(draw_features, draw_draws, capacity):
+    draws = draw_draws(6)
+    few, all_of_them = (of(draw_features(6), draws, kept) for kept in (capacity, 6))
+    assert frechet_distance(few, all_of_them).error is None
+    assert frechet_distance(all_of_them, few).error is None
 
 
 def test_the_limit_is_known_as_soon_as_every_half_has_two_images(draw_features):

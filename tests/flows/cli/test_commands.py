@@ -235,7 +235,7 @@ def test_results_are_printed_with_the_change_against_the_input(finished, monkeyp
     monkeypatch.setenv("COLUMNS", "80")
     show_results(finished.config)
     out = capsys.readouterr().out
-    assert "change against the input, image by image" in out
+    assert "change against the input" in out
     lines = out[out.index("change against") :].splitlines()
     (line,) = (line for line in lines if "alpha 0 " in line)
     (row, *_) = read_summary(finished.workspace, summary_artifact(finished.fitted))
@@ -243,3 +243,40 @@ def test_results_are_printed_with_the_change_against_the_input(finished, monkeyp
     assert row["alpha"] == 0
     assert change in line
     assert line.count("±") == 2  # PSNR and SSIM
+
+
+LIGHT = """
+import sys
+from contextlib import contextmanager
+from flows.cli import session, terminal
+
+@contextmanager
+def told(at):
+    raise SystemExit(f"{at}: {sorted(HEAVY & set(sys.modules))}")
+    yield
+
+HEAVY = {"torch", "prefect", "pyarrow", "PIL", "numpy", "matplotlib"}
+session.working = told
+from flows.cli import app, cluster, commands
+cluster.working = commands.working = told
+app(sys.argv[1:])
+"""
+"""Ends a command at its first sign of life, and says what had to be loaded until then."""
+
+
+@pytest.mark.parametrize(
+    "verb", ["run", "status", "choose", "demo", "up", "enhance", "report", "open"]
+)
+def test_the_first_sign_of_life_comes_before_anything_heavy_is_loaded(verb):
+    command = [sys.executable, "-c", LIGHT, verb, *(["c.yaml"] if verb != "demo" else [])]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stderr.endswith(": []\n")
+
+
+def test_a_run_with_nothing_to_do_loads_nothing_that_draws():
+    code = (
+        "import sys, tasks.pipeline, tasks.report.report\n"
+        "print(sorted({'matplotlib', 'torchvision', 'diffusers', 'lpips'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

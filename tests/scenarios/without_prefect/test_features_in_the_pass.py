@@ -17,6 +17,7 @@ import tasks.evaluate.extract
 import tasks.fit.measure
 from dot_kernels import PixelCodec
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
+from tasks.evaluate import overlap
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import draw_of
 from tasks.io.errors import WeightsMissing
@@ -424,6 +425,15 @@ def test_one_run_compares_with_own_references_and_with_other_photographs(compare
             if signal[0] != "curve":
                 assert row[f"{name}_second"] == others[signal][name]
                 assert own[signal][f"{name}_second"] is None
+    for ending in ("", "_second"):
+        value, change = f"frechet{ending}", f"frechet_change{ending}"
+        row, before = both["enhanced", 0.5], both["input", None]
+        assert row[change] == pytest.approx(row[value] - before[value], abs=1e-12)
+        errors = [one[f"frechet_error{ending}"] for one in (row, before)]
+        assert 0 < row[f"frechet_change_error{ending}"] < sum(errors)
+        assert before[change] is None
+    unmoved = both["curve", 1.0]
+    assert [unmoved["frechet_change"], unmoved["frechet_change_error"]] == [0, 0]
     assert both["enhanced", 0.5]["precision_error"] is None  # halves of eight images
     said = {name: record["metrics"][name] for name in record["metrics"] if "compared" in name}
     assert said == {
@@ -437,6 +447,20 @@ def test_one_run_compares_with_own_references_and_with_other_photographs(compare
         "with other photographs (data set natural)"
     )
     assert legend in (folder / "report.html").read_text("utf-8").replace("&#39;", "'")
+
+
+def test_the_change_is_over_the_same_images_where_those_of_the_fit_are_left_out(
+    featured, monkeypatch
+):
+    monkeypatch.setattr(overlap, "ENOUGH", 3)
+    curve = {"curve": {"step": 0.5, "networks": True}}
+    run = featured(evaluate=curve, enhance={"alphas": [0.5]}, fit={"images": 4})
+    rows = rows_of(run)
+    after, before, unmoved = rows["enhanced", 0.5], rows["input", None], rows["curve", 1.0]
+    assert [row["featured"] for row in (after, before, unmoved)] == [4, 4, 4]
+    assert after["frechet_change"] == pytest.approx(after["frechet"] - before["frechet"], abs=1e-12)
+    assert 0 < after["frechet_change_error"] < after["frechet_error"] + before["frechet_error"]
+    assert [unmoved["frechet_change"], unmoved["frechet_change_error"]] == [0, 0]
 
 
 def test_the_order_says_which_data_set_comes_first(compared):

@@ -45,6 +45,8 @@ def test_a_workspace_is_no_folder_of_pictures(load, tmp_path, workspace):
         ("w", "w/reports"),
         ("w", "w/enhanced/run/op/alpha=+0.00/{000000..000003}.tar"),
         ("w", "w/datasets/natural/shard-000000.tar"),
+        ("w", "{w/datasets/natural/shard-000000,other/a}.tar"),
+        ("w", "w/{enhanced,datasets}/natural/shard-000000.tar"),
         (".", "metrics"),
         ("s3://bucket/w", "s3a://bucket/w/reports/run/"),
     ],
@@ -73,13 +75,72 @@ def test_tars_are_not_compared_with_themselves(load):
         load("w", restored="a/{0..3}.tar", natural="./a/{0..3}.tar")
 
 
+@pytest.mark.parametrize("role", ["natural", "reference"])
+@pytest.mark.parametrize(
+    ("restored", "other", "shared"),
+    [
+        ("a-{0..5}.tar", "a-{3..9}.tar", "a-3.tar and 2 more"),
+        ("a-{0..5}.tar", "./x/../a-2.tar", "a-2.tar"),
+        ("a-2.tar", "{a-{00..05},b}.tar", None),
+        ("t/{a,b/c}.tar", "t/b/{b,c}.tar", "c.tar"),
+        ("a-{0..5}.tar", "link/a-{5..6}.tar", "a-5.tar"),
+        ("a-{0..5}.tar", "linked-{0..1}.tar", "a-4.tar"),
+        ("a-{0..5}.tar", "file://{}/a-{4..9}.tar", "a-4.tar and 1 more"),
+        ("s3://bucket/a-{0..5}.tar", "s3a://bucket/a-{1..2}.tar", "a-1.tar and 1 more"),
+        ("s3://bucket/{0..5}.tar", "gs://bucket/{0..5}.tar", None),
+    ],
+)
+def test_no_tar_is_restored_and_compared_with(load, tmp_path, role, restored, other, shared):
+    (tmp_path / "link").symlink_to(".")
+    (tmp_path / "linked-1.tar").symlink_to("a-4.tar")
+    corpora = {"restored": restored, "natural": "n", role: other.replace("{}", str(tmp_path))}
+    if shared is None:
+        load("w", **corpora)
+        return
+    with pytest.raises(ConfigurationError, match=rf"corpora\.{role} must .* got {shared} in both:"):
+        load("w", **corpora)
+
+
+def test_a_range_that_stands_for_nothing_is_told_with_its_place(load):
+    with pytest.raises(ConfigurationError, match=r"corpora\.natural\.path: a range of tars must"):
+        load("w", restored="a/{0..3}.tar", natural="a/{3..0}.tar")
+
+
+@pytest.mark.parametrize(
+    "other", ["a/{0,1,2,3}.tar", "a/{2..5}.tar", "a/3.tar", "{b,a}/{00..03..3}.tar", "link/0.tar"]
+)
+def test_no_tar_is_restored_and_compared_with_itself(load, tmp_path, other):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(
+        ConfigurationError, match=r"\d+\.tar.* in both: .* correct one of the paths"
+    ):
+        load("w", restored="a/{0,{1..3},00}.tar", natural="n", reference=other)
+
+
+def test_no_tar_of_the_workspace_is_its_input(load):
+    with pytest.raises(ConfigurationError, match=r"corpora\.natural must not be what the works"):
+        load("w", restored="a/0.tar", natural="{a,w/enhanced}/1.tar")
+
+
+def test_braces_without_a_range_are_told_with_the_field(load):
+    with pytest.raises(ConfigurationError, match=r"^corpora\.natural\.path: braces in a tar's"):
+        load("w", restored="a/0.tar", natural="b/{0-3}.tar")
+
+
 @pytest.mark.parametrize(
     "corpora",
     [
         {"restored": "r", "natural": "a", "reference": "a"},
+        {"restored": "r", "natural": "a/{0..3}.tar", "reference": "a/{2..5}.tar"},
+        {"restored": {"path": "a/{0..3}.tar", "resize": 64}, "natural": "a/{2..5}.tar"},
+        {"restored": "a", "natural": "a/{2..5}.tar"},
         {"restored": "r", "natural": "a", "reference": "a/part"},
         {"restored": "a/{0..3}.tar", "natural": "a/{4..7}.tar"},
         {"restored": {"path": "a", "resize": 64}, "natural": "a"},
+        {"restored": "a/{0..3}.tar", "natural": "a/{00..03}.tar"},
+        {"restored": "{a,b}/0.tar", "natural": "{a,b}/1.tar"},
+        {"restored": "a/0.tar", "natural": "a"},
         {"restored": "s3://bucket/a", "natural": "s3://bucket/b"},
         {"restored": "s3://bucket/a", "natural": "gs://bucket/a"},
         {"restored": "a", "natural": "an"},

@@ -58,6 +58,7 @@ def load(tmp_path):
         ("--- \n...\n", "must hold sections, got nothing"),
         ("- a\n", "must hold sections, got list"),
         ("a: " + "9" * 5000, "integer string conversion"),
+        ("a: " + "[" * 600, "got brackets or indents nested too deeply"),
     ],
 )
 def test_what_other_loaders_swallow_is_told_in_one_line_with_its_place(read, text, sentence):

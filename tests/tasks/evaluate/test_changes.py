@@ -36,8 +36,19 @@ def test_nothing_is_said_of_one_image_and_no_change_is_said_to_be_none():
 
 
 def test_the_differences_of_written_images_go_before_those_of_the_curve():
-    curve = {"signal": "curve", "alpha": 0.5, "images": 9, "psnr_change": 1.0, "ssim_change": 0.1}
-    written = {"signal": "enhanced", "alpha": 0.5, "images": 9, "psnr_change": 2.0}
-    other = {"signal": "enhanced", "alpha": 0.25, "images": 9, "psnr_change": 3.0}
+    curve = {"signal": "curve", "alpha": 0.5, "psnr_change": 1.0, "ssim_change": 0.1}
+    written = {"signal": "enhanced", "alpha": 0.5, "psnr_change": 2.0}
+    other = {"signal": "enhanced", "alpha": 0.25, "psnr_change": 3.0}
     found = changes_at(0.5, [written, curve, other], METRICS)
     assert {name: change.value for name, change in found.items()} == {"psnr": 2.0, "ssim": 0.1}
+
+
+def test_what_a_difference_tells_depends_on_the_images_that_have_it():
+    """Of 200 images only 2 are large enough for LPIPS: two differences say next to nothing."""
+    row = {"images": 200, "lpips_change": -0.1, "lpips_change_error": 0.04}
+    found = {
+        images: Difference.of(row | {"lpips_change_images": images}, METRICS["lpips"])
+        for images in (2, 200)
+    }
+    verdicts = {images: each.verdict(METRICS["lpips"]) for images, each in found.items()}
+    assert verdicts == {2: "", 200: "better"}

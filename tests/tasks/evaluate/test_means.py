@@ -51,13 +51,15 @@ def test_images_without_the_metric_on_either_side_have_no_difference(tables):
     after = tables(ENHANCED, {"a": 19.0, "b": 29.0, "c": None, "e": 1.0})
     row = means_of(after, (ENHANCED,), before)[0.0]
     assert (row["psnr_change"], row["psnr_change_error"]) == (pytest.approx(-1), None)
-    assert row["images"] == 3
+    assert (row["images"], row["psnr_change_images"]) == (3, 1)
 
 
 def test_infinite_ratios_count_only_where_there_are_no_others(tables):
     before = tables(INPUT, {"a": 20.0, "b": math.inf, "c": math.inf})
     after = tables(ENHANCED, {"a": 19.0, "b": math.inf, "c": 30.0})
-    assert means_of(after, (ENHANCED,), before)[0.0]["psnr_change"] == pytest.approx(-1)
+    row = means_of(after, (ENHANCED,), before)[0.0]
+    assert (row["images"], row["psnr_change_images"]) == (3, 1)
+    assert row["psnr_change"] == pytest.approx(-1)
     same = tables(INPUT, {"b": math.inf}), tables(ENHANCED, {"b": math.inf})
     assert means_of(same[1], (ENHANCED,), same[0])[0.0]["psnr_change"] is None
     all_equal = tables(INPUT, {"b": 30.0}), tables(ENHANCED, {"b": math.inf})

@@ -1,14 +1,21 @@
 """Too few patches are told before images are restored or encoded, and only where it is sure."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from workspaces.plain_pipeline import do
 
 from dot_kernels import GaussianMoments, solve_transport
-from tasks.config.patch_counts import patch_dimensions, patches_in
+from tasks.config.patch_counts import known_latents
 from tasks.fit.enough_patches import require_patches
+from tasks.fit.latent_size import latent_size
 from tasks.io.errors import CorpusError
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Pixel
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, Pixel, pulled_codec
+from tasks.io.networks.digests import digest
+from tasks.io.networks.pulled_folder import PulledFile, write_manifest
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.pipeline import steps_of
 
 FIT = r"must hold more patches than the (\d+) dimensions"
@@ -69,24 +76,77 @@ def test_the_largest_images_count_as_many_as_the_fit_uses(
             require_patches(run.opened)
 
 
-def test_of_a_network_nothing_is_known_before_it_is_loaded(tmp_path, steps, small):
+def test_of_a_network_that_is_not_here_nothing_is_known(tmp_path, steps, small, monkeypatch):
     codec = STABLE_DIFFUSION_VAE.model_dump()
     run = steps(tmp_path / "w", given(small), codec=codec)
-    assert patch_dimensions(run.config.codec, 3) is None
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+    assert latent_size(run.config.codec, FROM_THIS_MACHINE) is None
     require_patches(run.opened)
+
+
+WIDTHS = {"autoencoder-kl": "block_out_channels", "autoencoder-tiny": "decoder_block_out_channels"}
+
+
+@pytest.fixture(params=WIDTHS)
+def network(request, tmp_path):
+    """The section of a network with a factor of 4 and 16 channels, of which only that is here."""
+    folder = tmp_path / "codec"
+    folder.mkdir()
+    options = {"latent_channels": 16, WIDTHS[request.param]: [8, 8, 8]}
+    (folder / "config.json").write_text(json.dumps(options))
+    return {"kind": request.param, "weights": str(folder)}
+
+
+def test_a_network_s_own_configuration_says_how_large_its_latents_are(
+    tmp_path, steps, small, network
+):
+    run = steps(tmp_path / "w", given(small), codec=network, patches={"size": 1})
+    run.shard()  # each image has two times two latent pixels
+    require_patches(run.opened)
+    run = steps(tmp_path / "w", given(small), codec=network, patches={"size": 2})
+    with pytest.raises(CorpusError, match=r"^'natural' .* 64 dimensions .* got 8 at most of 8"):
+        require_patches(run.opened)
+
+
+@pytest.mark.parametrize("found", ["in the hub's cache", "pulled"])
+def test_a_network_of_the_hub_is_looked_for_where_it_would_be_loaded_from(
+    tmp_path, network, monkeypatch, found
+):
+    config = Path(network["weights"]) / "config.json"
+    spec, weights = Autoencoder(**network, revision="a" * 40), FROM_THIS_MACHINE
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda *_, **__: str(config) if found != "pulled" else None,
+    )
+    if found == "pulled":
+        name, folder = pulled_codec(spec)[0], tmp_path / "pulled"
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(config.read_bytes())
+        entry = PulledFile(sha256=digest(config), size=config.stat().st_size, source="the hub")
+        write_manifest(str(folder), {name: entry})
+        weights = Weights.of(str(folder))
+    assert latent_size(spec, weights) == (16, 4)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"latent_channels": "x"}', None])
+def test_a_configuration_that_is_not_understood_is_left_to_the_fit(tmp_path, text):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    spec = Autoencoder(kind="autoencoder-kl", weights=str(tmp_path))
+    assert latent_size(spec, FROM_THIS_MACHINE) is None
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_dimensions_and_patches_are_those_of_the_kernels(rng, size):
-    codec, images = Pixel(kind="pixel", factor=2), torch.rand(1, 3, 12, 14, generator=rng)
+    known, images = known_latents(Pixel(factor=2)), torch.rand(1, 3, 12, 14, generator=rng)
     latents = torch.nn.functional.pixel_unshuffle(images, 2)
     patches = torch.nn.functional.unfold(latents, size)  # (1, d, n)
-    assert patch_dimensions(codec, size) == patches.shape[1]
-    assert patches_in(codec, size, 13, 15) == patches.shape[2]
+    assert known.patch_dimensions(size) == patches.shape[1]
+    assert known.patches_in(size, 13, 15) == patches.shape[2]
 
 
 def test_the_fit_itself_refuses_what_is_refused_before_and_no_more(rng):
-    dimensions = patch_dimensions(Pixel(kind="pixel", factor=1), 1)
+    dimensions = known_latents(Pixel(factor=1)).patch_dimensions(1)
     for count in (dimensions, dimensions + 1):
         moments = GaussianMoments.of(torch.rand(count, dimensions, generator=rng))
         if count <= dimensions:

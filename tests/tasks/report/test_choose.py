@@ -245,24 +245,25 @@ def test_a_written_choice_says_what_it_costs_and_gains():
     choice = choose_alpha(ROWS, [], "fid")
     assert describe(choice, NAMES) == [
         "alpha 0: the best FID within the bounds",
-        "  PSNR: 25.1 dB (-4.9 dB against the input: worse)",
-        "  SSIM: 0.7 (-0.2 against the input: worse)",
-        "  LPIPS-alex: 0.1 (-0.2 against the input: better)",
-        "  FID: 10 (-10 against the input: better)",
-        "  KID: 0.01 (-0.02 against the input: better)",
-        "  Gelbrich: 0 (-4 against the input: better)",
+        "  PSNR: 25.1 dB (-4.9 dB against the input)",
+        "  SSIM: 0.7 (-0.2 against the input)",
+        "  LPIPS-alex: 0.1 (-0.2 against the input)",
+        "  FID: 10 (-10 against the input)",
+        "  KID: 0.01 (-0.02 against the input)",
+        "  Gelbrich: 0 (-4 against the input)",
     ]
 
 
 def test_costs_and_gains_are_those_of_single_images_where_they_are_known():
     known = {"psnr_change": -4.9123, "psnr_change_error": 0.08, "lpips_change": -0.2001}
     known |= {"lpips_change_error": 0.004, "ssim_change": 0.001, "ssim_change_error": 0.002}
-    rows = [WRITTEN[0] | known | {"images": 24}, *WRITTEN[1:], *CURVE]
+    known |= {f"{name}_change_images": 24 for name in ("psnr", "ssim", "lpips")}
+    rows = [WRITTEN[0] | known, *WRITTEN[1:], *CURVE]
     assert describe(choose_alpha(rows, [], "fid"), NAMES)[1:5] == [
         "  PSNR: 25.1 dB (-4.91 ± 0.08 dB against the input: worse)",
         "  SSIM: 0.7 (+0.0010 ± 0.0020 against the input: may be chance)",
         "  LPIPS-alex: 0.1 (-0.2001 ± 0.0040 against the input: better)",
-        "  FID: 10 (-10 against the input: better)",
+        "  FID: 10 (-10 against the input)",
     ]
 
 

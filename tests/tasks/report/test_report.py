@@ -204,6 +204,7 @@ def test_the_run_file_has_in_numbers_what_the_page_shows(finished):
         "error": "psnr_error",
         "change": "psnr_change",
         "change_error": "psnr_change_error",
+        "change_images": "psnr_change_images",
     }
     assert {tuple(sorted(row)) for row in run["results"]} == {tuple(sorted(run["results"][0]))}
     assert [ends["metric"] for ends in run["extremes"]["metrics"]] == ["psnr", "ssim"]
@@ -358,7 +359,7 @@ def test_every_form_of_the_report_has_the_changes_against_the_input(finished):
     assert re.search(rf"\n\| alpha 0 \| \{change:+.2f}\d* ± {error:.2f}\d* ", text)
     assert re.search(rf"<td[^>]*>\{change:+.2f}\d* <small>± {error:.2f}\d*</small>", page)
     for form in (page, text):
-        assert "The value less that of the same image as it came" in form
+        assert "The value less that of the same images as they came" in form
 
 
 def test_without_controls_there_are_no_changes_and_it_is_said_why(reported, photographs):

@@ -264,6 +264,17 @@ def test_the_page_is_no_wider_than_its_window(view, blended, width):
     assert page.execute_script(f"return [{root}.scrollWidth, innerWidth]") == [width, width]
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_changes_stand_below_each_other_whether_a_word_follows_or_not(view, blended, width):
+    ends = view(blended, width).execute_script(
+        "return [...document.querySelectorAll('.changes td')].filter(cell => "
+        "cell.querySelector('small')).map(cell => cell.getBoundingClientRect().right - "
+        "cell.querySelector('small').getBoundingClientRect().right)"
+    )
+    assert len(ends) > 3
+    assert max(ends) - min(ends) < 1  # pixel
+
+
 def test_a_dark_screen_gets_a_dark_page(view, blended):
     def lightness(dark):
         body = view(blended, dark=dark).find_element("tag name", "body")

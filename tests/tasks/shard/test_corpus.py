@@ -127,6 +127,15 @@ def said():
         yield sentences
 
 
+def test_pictures_of_formats_that_are_not_read_are_counted_aloud(folder, said):
+    root = folder("a.png", "b.GIF", "c/d.gif", "e.heic", "f.txt", ".g.gif", "h.jfif", "i.jpe")
+    assert [file.path for file in listed(root)] == ["a.png", "h.jfif", "i.jpe"]
+    assert said == [
+        f"left out of the corpus {root}: pictures of formats that are not read (2 .gif, 1 .heic); "
+        "convert them to PNG"
+    ]
+
+
 def keys(config, role="natural"):
     corpus = getattr(config.corpora, role)
     apart = apart_from(corpus, config.workspace, config.corpora)

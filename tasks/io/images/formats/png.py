@@ -34,6 +34,12 @@ _AT_ONCE = 1 << 20
 _NEEDED = frozenset({b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 """Chunks that may be left out by their name, but change what is shown."""
 
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+"""Chunks that a reader must know; what others of capital letters change cannot be told."""
+
+_ONCE = frozenset({b"PLTE", b"tRNS"})
+"""Chunks of which another one would change what is shown; of a second header Pillow complains."""
+
 _TEXT, _TEXT_NEEDED = (b"iTXt", b"tEXt", b"zTXt"), (b"exif", b"Raw profile", b"xmp", b"XML:com")
 """Chunks of text, and the beginning of it where an orientation may stand in it."""
 
@@ -57,11 +63,37 @@ class _Chunk(NamedTuple):
         return self.checksum == struct.pack(">I", zlib.crc32(self.content, zlib.crc32(self.kind)))
 
     @property
+    def name(self) -> str:
+        """Its four letters, as they may be shown."""
+        return ascii(self.kind)[2:-1]
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether its name says that a reader must know it."""
+        return not self.kind[0] & 0x20
+
+    @property
     def may_be_dropped(self) -> bool:
         """Whether what is shown does not depend on it."""
-        is_optional = bool(self.kind[0] & 0x20)
         has_metadata = self.kind in _TEXT and bytes(self.content[:16]).startswith(_TEXT_NEEDED)
-        return is_optional and self.kind not in _NEEDED and not has_metadata
+        return not self.is_critical and self.kind not in _NEEDED and not has_metadata
+
+
+def complaint(data: bytes) -> str | None:
+    """Return why a PNG is of a kind that is not read; None if it may be.
+
+    Pillow takes the chunks in any order and number, and passes over all that it does not know.
+    """
+    seen = set[bytes]()
+    for chunk in _chunks(data):
+        if not seen and chunk.kind != b"IHDR":
+            return f"PNG that begins with a chunk {chunk.name} is not read; save it anew"
+        if chunk.is_critical and chunk.kind not in _CRITICAL and chunk.is_sound:
+            return f"PNG with the unknown chunk {chunk.name} is not read; save it anew"
+        if chunk.kind in seen & _ONCE:
+            return f"PNG with a second chunk {chunk.name} is not read; save it anew"
+        seen.add(chunk.kind)
+    return None
 
 
 def without_bad_text(data: bytes) -> bytes:
@@ -171,8 +203,7 @@ def _require_sound(data: bytes) -> None:
     """Raise ValueError if a chunk that matters is cut, or has a wrong checksum."""
     for chunk in _chunks(data):
         if not chunk.may_be_dropped and not chunk.is_sound:
-            name = chunk.kind.decode("ascii", "replace")
-            raise ValueError(f"the checksum of its chunk {name} is wrong, or it is cut off")
+            raise ValueError(f"the checksum of its chunk {chunk.name} is wrong, or it is cut off")
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:

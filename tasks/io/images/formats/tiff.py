@@ -2,14 +2,16 @@
 
 import io
 import zlib
+from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tasks.io.images.formats import jpeg, sixteen_bits
-from tasks.io.images.formats.tiff_layout import DEFLATE, JPEG, MOST_TAGS, UNPACKED, Layout
+from tasks.io.images.formats.tiff_layout import DEFLATE, JPEG, MOST_TAGS, RGB, UNPACKED, Layout
 from tasks.io.images.tags import Directory
 
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _STRIP_SIZES, _COLOURS = 256, 257, 273, 278, 279, 320
@@ -84,7 +86,8 @@ def _require_pieces(directory: Directory, layout: Layout) -> None:
         if layout.compression in DEFLATE:
             _require_checksum(piece, max(needs))
         if layout.compression == JPEG:
-            _require_whole_jpeg(tables[:-2] + piece[2:] if tables else piece, need)
+            whole = tables[:-2] + piece[2:] if tables else piece
+            _require_whole_jpeg(whole, need, is_rgb=layout.photometric == RGB)
 
 
 def _needs(directory: Directory, layout: Layout) -> tuple[int, ...]:
@@ -121,9 +124,28 @@ def _require_checksum(piece: bytes, most_bytes: int) -> None:
         raise ValueError("the data of one of its strips or tiles go on behind its pixels")
 
 
-def _require_whole_jpeg(data: bytes, most_bytes: int) -> None:
-    """Raise an error if a JPEG that a TIFF contains is damaged, or larger than its strip."""
+def _require_whole_jpeg(data: bytes, most_bytes: int, *, is_rgb: bool) -> None:
+    """Raise an error if a JPEG that a TIFF contains is damaged, or larger than its strip.
+
+    And if it says itself that its three components are RGB, or that they are not, and the TIFF
+    says otherwise: libtiff would not ask it.
+    """
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         if image.width * image.height > most_bytes or not isinstance(image, ImageFile.ImageFile):
             raise ValueError("one of its JPEGs is larger than its strip or tile")
+        said = _says_rgb(image.info)
+        if image.mode == "RGB" and said is not None and said != is_rgb:
+            names = ("YCbCr", "RGB")
+            raise ValueError(f"one of its JPEGs is {names[said]}, its tags say {names[is_rgb]}")
         jpeg.load(image, data)
+
+
+def _says_rgb(info: Mapping[Any, Any]) -> bool | None:
+    """Return whether a JPEG of three components says they are RGB; None if it says nothing.
+
+    Args:
+        info: its metadata as Pillow has them. JFIF is YCbCr always; Adobe's segment tells.
+    """
+    if "jfif" in info:
+        return False
+    return info["adobe_transform"] == 0 if "adobe_transform" in info else None

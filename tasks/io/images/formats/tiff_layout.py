@@ -15,7 +15,7 @@ _SIZES_AND_PLACES = (256, 257, 273, 278, 279, 320, 322, 323, 324, 325)
 _LAYOUT = frozenset({*_SIZES_AND_PLACES, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES})
 _LAYOUT |= {_PLANAR, _PREDICTOR, _INKS, _EXTRA, _FORMAT}
 
-_WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_WHITE_IS_ZERO, _GREY, RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _NAMES = {0: "grey with white as zero", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask"}
 _NAMES |= {
     5: "CMYK",
@@ -31,6 +31,9 @@ _LZW, _PACKBITS, _LZMA, _ZSTANDARD = 5, 32773, 34925, 50000
 _COMPRESSIONS = frozenset({UNPACKED, JPEG, *DEFLATE, _LZW, _PACKBITS, _LZMA, _ZSTANDARD})
 """Those of faxes are not among them: libtiff fills what their data lack with white."""
 
+_DIFFERENCED = _COMPRESSIONS - {UNPACKED, JPEG, _PACKBITS}
+"""Those that all readers take a predictor for; with others some heed its tag, and some do not."""
+
 _EXTRAS = ((), (0,), (0, 0), (0, 0, 0), (1,), (1, 0), (1, 0, 0), (2,), (2, 0), (2, 0, 0))
 _KINDS = frozenset(
     {
@@ -41,8 +44,8 @@ _KINDS = frozenset(
         ),
         *((_GREY, bits, ()) for bits in (12, 16)),
         *((_GREY, 8, (extra,)) for extra in (0, 1, 2)),
-        *((_RGB, 8, extras) for extras in _EXTRAS),
-        *((_RGB, 16, extras) for extras in ((), (0,), (1,), (2,))),
+        *((RGB, 8, extras) for extras in _EXTRAS),
+        *((RGB, 16, extras) for extras in ((), (0,), (1,), (2,))),
         *((_PALETTE, bits, ()) for bits in (1, 2, 4, 8)),
         *((_CMYK, 8, extras) for extras in ((), (0,), (0, 0))),
         (_CMYK, 16, ()),
@@ -53,7 +56,7 @@ _KINDS = frozenset(
 meaning, 1 and 2 alpha) of what is read."""
 
 MOST_TAGS = 1 << 16
-_CHANNELS = {_WHITE_IS_ZERO: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+_CHANNELS = {_WHITE_IS_ZERO: 1, _GREY: 1, RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _REMEDY = "is not read; save it as grey or RGB of 8 or 16 bits, pixel by pixel"
 
 
@@ -77,7 +80,7 @@ class Layout(NamedTuple):
         samples = directory.number(_SAMPLES, 1)
         bits = directory.numbers(_BITS) or (1,)
         photometric, extras = directory.number(_PHOTOMETRIC, -1), directory.numbers(_EXTRA)
-        if (photometric, samples, extras) == (_RGB, 4, ()):
+        if (photometric, samples, extras) == (RGB, 4, ()):
             extras = (2,)  # Pillow takes a fourth sample of no known meaning for alpha
         return cls(
             photometric=photometric,
@@ -143,6 +146,10 @@ def _unknown_numbers(layout: Layout) -> str | None:
             f"with predictor {layout.predictor} of {depth} bits",
         ),
         (
+            layout.predictor != 1 and layout.compression not in _DIFFERENCED,
+            f"with a predictor and compression {layout.compression}",
+        ),
+        (
             layout.fill_order != 1
             and (depth, layout.compression, layout.photometric // 2) != (1, UNPACKED, 0),
             "with the lowest bit first (FillOrder 2)",
@@ -169,7 +176,7 @@ def _unknown_layout(layout: Layout) -> str | None:
             layout.is_planar and (depth != 8 or extras != () or photometric == _WHITE_IS_ZERO),
             f"{what} in separate planes",
         ),
-        (is_jpeg and (depth != 8 or photometric not in (_GREY, _RGB, _YCBCR)), f"{what} as JPEG"),
+        (is_jpeg and (depth != 8 or photometric not in (_GREY, RGB, _YCBCR)), f"{what} as JPEG"),
         (photometric == _YCBCR and not is_jpeg, f"{what} without JPEG"),
     )
     return next((what for is_broken, what in rules if is_broken), None)

@@ -8,6 +8,7 @@ import pytest
 
 import tasks.enhance.enhance
 from flows.cli.bounds import bounded_metrics, with_bounds
+from tasks.evaluate.curve import curve_metric
 from tasks.io.artifacts import metric_registry
 from tasks.io.artifacts.metric_registry import (
     METRICS,
@@ -20,7 +21,6 @@ from tasks.io.artifacts.metric_registry import (
 )
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
 from tasks.report.choose import Bound, choose_alpha, describe, metric_named
-from tasks.report.figures.curve import curve_metric
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.tables.names import results_units
 from tasks.report.tables.results import results_table
@@ -122,6 +122,7 @@ def test_a_metric_more_is_shown_in_the_results(added):
         "error": "sharpness_error",
         "change": "sharpness_change",
         "change_error": "sharpness_change_error",
+        "change_images": "sharpness_change_images",
     }
 
 

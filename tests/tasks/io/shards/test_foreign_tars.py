@@ -319,6 +319,14 @@ def test_each_image_of_several_endings_has_a_row_under_its_own_name():
     ]
 
 
+def test_a_sample_whose_only_picture_is_of_a_format_that_is_not_read_has_a_row():
+    data = tar_of(
+        ("a.GIF", b"1"), ("a.json", SIDE), ("b.jpg", b"2"), ("b.gif", b"3"), ("c.npy", b"")
+    )
+    assert kept(data) == {"b": b"2"}
+    assert refused(data) == {"a": "of a format that is not read (.GIF); convert it to PNG"}
+
+
 class Huge(io.RawIOBase):
     """The head of a tar, and then as many zeros as were promised, made as they are read."""
 

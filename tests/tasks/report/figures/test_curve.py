@@ -6,8 +6,8 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
+from tasks.evaluate.curve import curve_metric
 from tasks.report.figures.curve import (
-    curve_metric,
     draw_curve,
     perception_distortion_curve,
 )

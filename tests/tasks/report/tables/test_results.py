@@ -68,6 +68,12 @@ def test_a_column_without_a_value_is_left_out():
     assert results_table([row(psnr=20.0)], NAMES).titles == ["", "images", "PSNR ↑ (dB)"]
 
 
+def test_images_are_not_counted_as_none_where_they_have_nothing_to_be_compared_with():
+    rows = [row(images=0, gelbrich=0.5), row("input", None, images=0, gelbrich=1.0)]
+    assert results_table(rows, NAMES).titles == ["", "Gelbrich ↓"]
+    assert results_text(rows, NAMES)[0] == ["", "Gelbrich ↓"]
+
+
 def test_values_stand_with_their_errors_on_as_many_digits():
     rows = [row(psnr=20.0, psnr_error=0.314, kernel=0.01234, kernel_spread=0.001)]
     table = results_table(rows, FID)
@@ -153,6 +159,8 @@ def test_without_ground_truth_the_table_counts_what_was_enhanced_and_has_no_empt
         ["input", "7", "2.000"],
     ]
     assert results_text(rows, facts)[1] == [["alpha 0", "7", "1.000"], ["input", "7", "2.000"]]
+    points = curve_table([row("curve", 0.5, images=0, gelbrich=1.5)], facts)
+    assert [cell.text for cell in points.lines[0]] == ["alpha 0.5", "7", "1.500"]
 
 
 def test_the_main_table_has_the_columns_that_there_is_room_for():
@@ -271,17 +279,19 @@ def test_a_line_through_the_written_alphas_only_is_a_gap_with_its_option(config)
 CHANGED = {
     "psnr_change": -1.692,
     "psnr_change_error": 0.051,
+    "psnr_change_images": 200,
     "lpips_change": -0.03812,
     "lpips_change_error": 0.0021,
+    "lpips_change_images": 200,
 }
 
 
 def test_changes_stand_with_sign_error_and_a_word():
     rows = [
-        row(images=200, **CHANGED),
-        row(alpha=1.0, images=200, psnr_change=0.0, psnr_change_error=0.0),
-        row("input", None, images=200, psnr=27.0),
-        row("curve", 0.0, images=200, **CHANGED),
+        row(**CHANGED),
+        row(alpha=1.0, psnr_change=0.0, psnr_change_error=0.0, psnr_change_images=200),
+        row("input", None, psnr=27.0),
+        row("curve", 0.0, **CHANGED),
     ]
     assert changes_table(rows, FID).markdown().splitlines() == [
         "|  | PSNR ↑ (dB) | LPIPS-alex ↓ |",
@@ -300,9 +310,10 @@ def test_without_metrics_of_the_input_there_is_no_table_of_changes():
 
 
 def test_an_error_is_shown_however_small_it_is():
-    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=0.0041)]
+    told = {"psnr_change": 0.0384, "psnr_change_images": 200}
+    rows = [row(**told, psnr_change_error=0.0041)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+0.038 ± 0.004 better"
-    rows = [row(images=200, psnr_change=0.0384, psnr_change_error=1e-9)]
+    rows = [row(**told, psnr_change_error=1e-9)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+0.0384 ± 0.0000 better"
-    rows = [row(images=1, psnr_change=float("inf"))]
+    rows = [row(psnr_change=float("inf"), psnr_change_images=0)]
     assert str(changes_table(rows, FID).lines[0][1]) == "+∞"

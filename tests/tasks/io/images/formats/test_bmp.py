@@ -13,11 +13,12 @@ LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 22)
 HEIGHT, WIDTH = 13, 19
 
 
-def bmp(rows, bits, packing=0, middle=b"", colours=0, height=HEIGHT):
-    """A BMP of rows (h, bytes) or packed pixels; a palette or masks in the middle."""
+def bmp(rows, bits, packing=0, middle=b"", colours=0, height=HEIGHT, masks=b""):
+    """A BMP of rows (h, bytes) or packed pixels; a palette or masks in the middle or the header."""
     if not isinstance(rows, bytes):
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
-    header = struct.pack("<LllHHLLllLL", 40, WIDTH, height, 1, bits, packing, 0, 0, 0, colours, 0)
+    numbers = (WIDTH, height, 1, bits, packing, 0, 0, 0, colours, 0)
+    header = struct.pack("<LllHHLLllLL", 40 + len(masks), *numbers) + masks
     start = 14 + len(header) + len(middle)
     return b"BM" + struct.pack("<LHHL", start + len(rows), 0, 0, start) + header + middle + rows
 
@@ -71,6 +72,56 @@ def test_a_palette_must_have_the_colours_of_all_pixels(bits):
     np.testing.assert_array_equal(decode(whole, LIMITS), colours[indices[..., 0], 2::-1])
     short = bmp(rows, bits, middle=colours[: count // 2].tobytes(), colours=count // 2)
     assert refusal(short) == "damaged: a pixel has a colour that its palette has not"
+
+
+GREYS = np.repeat(np.arange(256)[:, None], 3, axis=1)
+PALETTES = {
+    "black and white": np.array([[0] * 3, [255] * 3]),
+    "white and black": np.array([[255] * 3, [0] * 3]),
+    "black": np.zeros((1, 3), int),
+    "levels of grey, all": GREYS,
+    "levels of grey, some": GREYS[:5],
+    "levels of grey, all of 4 bits": GREYS[::17],
+}
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("name", PALETTES)
+def test_a_palette_that_looks_like_grey_gives_its_colours_and_no_others(name, bits, is_packed):
+    """Pillow would take these for levels of 8 bits, or of one, whatever a pixel has."""
+    colours = PALETTES[name][: 1 << bits]
+    indices = noise(len(colours), 1)
+    quads = np.pad(colours, ((0, 0), (0, 1))).astype(np.uint8).tobytes()
+    if is_packed and bits > 1:
+        runs = [bytes([1, index << 8 - bits]) for index in range(len(colours))]
+        rows = [b"".join(runs[index] for index in row) + b"\0\0" for row in indices[::-1, :, 0]]
+        rows, packing = b"".join(rows) + b"\0\1", {8: 1, 4: 2}[bits]
+    else:
+        digits = indices >> np.arange(bits - 1, -1, -1) & 1
+        rows = np.packbits(digits[::-1].reshape(HEIGHT, -1).astype(np.uint8), axis=1)
+        packing = 0
+    data = bmp(rows, bits, packing, quads, len(colours))
+    np.testing.assert_array_equal(decode(data, LIMITS), colours[indices[..., 0]])
+
+
+def test_bytes_of_runs_are_paired_from_the_first_pixel_on():
+    indices = noise(7, 1)[..., 0]
+    colours = np.random.default_rng(1).integers(0, 256, (256, 4), dtype=np.uint8)
+    rows = [bytes([0, WIDTH, *row, *[0] * (WIDTH % 2), 0, 0]) for row in indices[::-1]]
+    for room in range(3):
+        data = bmp(b"".join(rows) + b"\0\1", 8, 1, colours.tobytes() + bytes(room))
+        np.testing.assert_array_equal(decode(data, LIMITS), colours[indices, 2::-1])
+
+
+def test_alpha_of_16_bits_must_be_opaque():
+    masks = struct.pack("<4L", 0x7C00, 0x3E0, 0x1F, 0x8000)
+    words = noise(1 << 15, 1)[..., 0] | 0x8000
+    rows = words.astype("<u2").view(np.uint8)
+    assert decode(bmp(rows, 16, 3, masks=masks), LIMITS).shape == (HEIGHT, WIDTH, 3)
+    words[3, 4] &= 0x7FFF
+    harmed = bmp(words.astype("<u2").view(np.uint8), 16, 3, masks=masks)
+    assert refusal(harmed) == "transparent; flatten it onto a background first"
 
 
 def test_run_lengths_that_end_before_the_last_pixel_are_damage():

@@ -236,3 +236,26 @@ def test_a_png_with_more_data_than_pixels_shows_its_pixels():
     samples[-1] = 0
     whole, more = png(samples, 2, 8), png(np.vstack([samples] * 2), 2, 8)
     np.testing.assert_array_equal(decode(whole[:33] + more[33:], LIMITS), samples)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"CgBI"])
+def test_a_png_that_does_not_begin_with_its_header_is_refused(kind):
+    """Pillow reads it, while depth and colours are looked up where the header belongs."""
+    data = png(samples_of(0, 16), 0, 16)
+    late = data[:8] + chunk(kind, b"a\0b") + data[8:]
+    assert (
+        refusal(late) == f"PNG that begins with a chunk {kind.decode()} is not read; save it anew"
+    )
+
+
+def test_a_png_with_a_chunk_that_a_reader_must_know_is_refused():
+    data = png(samples_of(2, 8), 2, 8, early=[chunk(b"ABCD", b"")])
+    assert refusal(data) == "PNG with the unknown chunk ABCD is not read; save it anew"
+
+
+@pytest.mark.parametrize("kind", [b"PLTE", b"tRNS"])
+def test_a_png_with_a_second_palette_or_transparent_colour_is_refused(kind):
+    """libpng takes the first one, and Pillow the last."""
+    early = [chunk(kind, bytes(6)), chunk(kind, b"\1" * 6)]
+    data = png(samples_of(2, 8), 2, 8, early=early)
+    assert refusal(data) == f"PNG with a second chunk {kind.decode()} is not read; save it anew"

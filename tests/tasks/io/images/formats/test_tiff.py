@@ -248,6 +248,8 @@ def refusal(data):
         ({259: (3, [34712])}, "with compression 34712"),
         ({259: (3, [4])}, "with compression 4"),
         ({259: (3, [5]), 317: (3, [3])}, "with predictor 3 of 8 bits"),
+        ({317: (3, [2])}, "with a predictor and compression 1"),
+        ({259: (3, [32773]), 317: (3, [2])}, "with a predictor and compression 32773"),
         ({262: (3, [32844])}, "with 3 samples a pixel of 8 bits in photometric interpretation"),
         ({262: None}, "with 3 samples a pixel of 8 bits in photometric interpretation -1"),
         ({262: (3, [6])}, "with 3 samples a pixel of 8 bits in YCbCr without JPEG"),
@@ -330,6 +332,21 @@ def test_packed_data_that_are_overwritten_are_refused(packing):
     for start in range(place + size // 4, place + size - 100, size // 9):
         harmed = whole[:start] + bytes(64) + whole[start + 64 :]
         assert refusal(harmed).startswith("damaged: ")
+
+
+@pytest.mark.parametrize("is_rgb", [True, False])
+def test_a_jpeg_in_a_tiff_must_have_the_colours_that_the_tags_say(is_rgb):
+    """libtiff takes them from the tags, and so shows one of these in false colours."""
+    waves = (127 + 90 * np.sin(np.arange(64 * 48 * 3) / 40)).astype(np.uint8).reshape(48, 64, 3)
+    out = io.BytesIO()
+    Image.fromarray(waves).save(out, "JPEG", quality=95, keep_rgb=is_rgb, subsampling=0)
+    tags = {256: (4, [64]), 257: (4, [48]), 258: (3, [8] * 3), 259: (3, [7]), 277: (3, [3])}
+    tags |= {278: (4, [48]), 530: (3, [1, 1])}
+    right, wrong = ((2, "RGB"), (6, "YCbCr"))[:: 1 if is_rgb else -1]
+    data = assembled(tags | {262: (3, [right[0]])}, [out.getvalue()], (273, 279), "<", False)
+    assert np.abs(decode(data, LIMITS).astype(int) - waves).mean() < 6
+    data = assembled(tags | {262: (3, [wrong[0]])}, [out.getvalue()], (273, 279), "<", False)
+    assert refusal(data) == f"damaged: one of its JPEGs is {right[1]}, its tags say {wrong[1]}"
 
 
 def test_a_palette_of_old_programs_has_colours_of_8_bits(samples):

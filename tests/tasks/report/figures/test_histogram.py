@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tasks.report.figures.gains import Gains, gains_histogram, gains_in_words
+from tasks.report.figures.histogram import gains_histogram
+from tasks.report.pictures.gains import Gains, gains_in_words
 
 
 def gains(*parts):

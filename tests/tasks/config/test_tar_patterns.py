@@ -5,8 +5,8 @@ import re
 import pytest
 from braceexpand import braceexpand
 
+from tasks.config.tar_patterns import MOST_TARS, expanded, folder_and_pattern
 from tasks.io.errors import CorpusError
-from tasks.shard.tar_patterns import MOST_TARS, expanded, folder_and_pattern
 
 
 @pytest.mark.parametrize(

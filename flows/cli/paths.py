@@ -1,0 +1,51 @@
+"""Paths of the command line: how they are read, and what is said where they cannot be used."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.io.errors import ConfigurationError
+
+
+def given_path(text: str | Path) -> Path:
+    """Return a path as it was given on the command line.
+
+    Raises:
+        ConfigurationError: it is empty, as where a shell's variable is not set, or has a zero
+            byte, which no disk takes.
+    """
+    if not str(text) or "\0" in str(text):
+        raise ConfigurationError(
+            f"a path must not be empty or hold a zero byte, got {str(text)!r}; `.` is this folder"
+        )
+    return Path(text)
+
+
+@contextmanager
+def usable(path: Path, rule: str) -> Iterator[None]:
+    """Translate errors of a disk in the block, which makes a file or folder.
+
+    Args:
+        path: as it was given.
+        rule: what must hold of it, up to its "got".
+
+    Raises:
+        ConfigurationError: the disk refuses the path, or to write there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{rule}, got {str(path)!r} ({error.strerror or error}); name another"
+        ) from error
+
+
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG", parser=given_path, help="YAML file; `dotpipe init` writes one."
+    ),
+]

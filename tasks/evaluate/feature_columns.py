@@ -1,0 +1,100 @@
+"""The columns of the fidelity table that are computed from the features of a signal."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dot_kernels.metrics import FeatureStatistics, FrechetDistance, frechet_distance
+from tasks.evaluate.feature_distances import (
+    distances_between,
+    distances_to_second,
+    frechet_between,
+    inception_scores,
+)
+from tasks.evaluate.feature_tables import FeatureTables, statistics_to_compare_with
+from tasks.evaluate.overlap import NOTHING, LeftOut
+from tasks.io.artifacts.features import read_class_sums, read_statistics
+from tasks.io.workspace import CURVE, Signal, Workspace
+
+
+class FeatureSets(NamedTuple):
+    """The features of signals, and the one or two data sets that they are compared with.
+
+    ``sample`` is how many images' features are kept for the metrics that need single ones. Images
+    that are ``left_out`` do not count, in any signal or data set.
+    """
+
+    workspace: Workspace
+    compared: tuple[FeatureTables, ...]
+    sample: int
+    left_out: LeftOut
+
+    def of(self, paths: Sequence[str]) -> FeatureStatistics | None:
+        """The statistics of a signal with these tables; None if they hold no image that counts."""
+        return read_statistics(self.workspace.store, paths, self.sample, self.left_out.featured)
+
+    def to_compare_with(self) -> list[FeatureStatistics | None]:
+        """The statistics of each data set; None for one that has fewer than two images."""
+        found = (
+            statistics_to_compare_with(
+                self.workspace,
+                each,
+                self.sample,
+                self.left_out.compared.get(each.dataset, NOTHING),
+            )
+            for each in self.compared
+        )
+        return [None if one is None or one.count < 2 else one for one in found]
+
+
+def distances_before(sets: FeatureSets, paths: Sequence[str]) -> list[FrechetDistance | None]:
+    """The Fréchet distances of the input to each data set, None where one is not known.
+
+    Args:
+        sets: those of the signal that is compared with the input, so that both leave out the same.
+        paths: the feature tables of the input; none where it has no metrics.
+    """
+    images = sets.of(paths)
+    if images is None or images.count < 2:
+        return [None] * len(sets.compared)
+    return [
+        None if one is None else frechet_distance(images, one) for one in sets.to_compare_with()
+    ]
+
+
+def feature_columns(
+    sets: FeatureSets,
+    signal: Signal,
+    paths: Sequence[str],
+    classes: Sequence[str],
+    before: Sequence[FrechetDistance | None],
+) -> dict[str, Any]:
+    """The columns of a signal, or of a point of the curve.
+
+    It is only ``featured``, the number of images with features, where there are too few of them
+    or nothing to compare them with.
+
+    Args:
+        sets: what it is compared with.
+        signal: that signal, or the curve.
+        paths: its feature tables.
+        classes: its sums of class probabilities.
+        before: the distances of the input, from ``distances_before``.
+    """
+    images = sets.of(paths)
+    if images is None or images.count < 2:
+        return {"featured": images.count if images else 0}
+    first, *others = sets.to_compare_with()
+    if first is None:
+        return {"featured": images.count}
+    facts = {
+        "featured": images.count,
+        "reference_images": min(one.count for one in (first, *others) if one is not None),
+        "dimension": first.groups[0].dimension,
+    }
+    if signal == CURVE:  # the other metrics would cost minutes for each of its points
+        return facts | frechet_between(images, first, before[0])
+    sums = read_class_sums(sets.workspace.store, classes)
+    row = facts | distances_between(images, first, before[0]) | inception_scores(sums)
+    for second, old in zip(others, before[1:], strict=True):
+        row |= {} if second is None else distances_to_second(images, second, old)
+    return row

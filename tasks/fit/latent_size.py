@@ -1,0 +1,51 @@
+"""How large a codec's latents are: of a network, read from its configuration, without weights."""
+
+import json
+from pathlib import Path
+
+from tasks.config.patch_counts import LatentSize, known_latents
+from tasks.io.errors import DotpipeError
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, pulled_codec
+from tasks.io.networks.weights import Weights
+
+_CONFIG = "config.json"
+
+
+def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
+    """Return the size of a codec's latents, if it can be told without the hub.
+
+    Args:
+        codec: what encodes the images.
+        weights: where a network's files are looked for.
+
+    Returns:
+        None where a network's configuration is not on this machine, or is not understood: the
+        loading of the network says why.
+    """
+    if isinstance(codec, Pixel):
+        return known_latents(codec)
+    try:
+        path = _configuration(codec, weights)
+        options = {} if path is None else json.loads(path.read_text("utf-8"))
+        # A tiny one that was not saved by diffusers itself has only its decoder's.
+        widths = options.get("block_out_channels") or options["decoder_block_out_channels"]
+        return LatentSize(int(options["latent_channels"]), 2 ** (len(widths) - 1))
+    except (DotpipeError, OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _configuration(codec: Autoencoder, weights: Weights) -> Path | None:
+    """Return a network's config.json, from where the network would be loaded.
+
+    Raises:
+        WeightsMissing: the pulled folder does not have it.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    local = Path(codec.weights)
+    if codec.revision is None and (weights.pulled is None or local.is_dir()):
+        return local / _CONFIG
+    if weights.pulled is not None and pulled_codec(codec)[0] in weights.pulled.manifest:
+        return weights.pulled.take(pulled_codec(codec)[0])
+    cached = try_to_load_from_cache(codec.weights, _CONFIG, revision=codec.revision)
+    return Path(cached) if isinstance(cached, str) else None

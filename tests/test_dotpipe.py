@@ -1,0 +1,121 @@
+"""The command runs whatever modules lie in the working folder and on PYTHONPATH."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import dotpipe
+
+COMMON = ("dot_kernels", "flows", "infra", "tasks")
+"""Our packages, as a user may have called modules too."""
+
+STANDARD = ("queue", "statistics", "types")
+"""Modules of Python that a user may have called a file like."""
+
+SPAWN = """
+import multiprocessing, runpy, sys
+import dotpipe
+def child():
+    import tasks; print(tasks.__file__)
+if __name__ == "__main__":
+    dotpipe.claim_names()
+    started = multiprocessing.get_context("spawn").Process(target=child)
+    started.start(); started.join()
+"""
+
+
+def output_of(command, folder, environment):
+    """What a command prints that ends well and complains of nothing."""
+    kept = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, **kept)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A working folder in which every import of ours, and some of Python's, would fail."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in (*COMMON, *STANDARD):
+        (mine / f"{name}.py").write_text(f"raise SystemExit('{name} of the user')\n", "utf-8")
+    return mine
+
+
+@pytest.fixture
+def run(folder, repository, tmp_path):
+    """Runs a script there, as the shell runs the installed command, and returns its output."""
+
+    def of(script, *words, on_path=True):
+        file = tmp_path / "dotpipe"
+        file.write_text(script, "utf-8")
+        if on_path:  # where a module of Python's name is meant to take its place
+            for name in STANDARD:
+                (folder / f"{name}.py").unlink()
+        path = [str(folder)] * on_path + [str(repository)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+        command = [sys.executable, str(file), *words]
+        return output_of(command, folder, environment)
+
+    return of
+
+
+@pytest.mark.parametrize("on_path", [False, True])
+def test_the_command_starts_among_modules_of_the_same_names(run, on_path):
+    command = "from dotpipe import main\nmain()\n"
+    assert run(command, "--version", on_path=on_path).startswith("dotpipe ")
+
+
+def below(code):
+    """A script that claims the names, and then has a process of its own run the code."""
+    child = [sys.executable, "-c", code]
+    return f"import dotpipe, subprocess\ndotpipe.claim_names()\nsubprocess.run({child!r})\n"
+
+
+@pytest.mark.parametrize("on_path", [False, True])
+def test_so_do_the_processes_below_it(run, repository, on_path):
+    code = "import queue, infra.worker, tasks; print(tasks.__file__)"
+    assert run(below(code), on_path=on_path) == str(repository / "tasks" / "__init__.py")
+
+
+def test_so_does_a_process_that_puts_the_working_folder_first(run, repository):
+    code = "import os, sys; sys.path.insert(0, os.getcwd()); import flows; print(flows.__file__)"
+    assert run(below(code)) == str(repository / "flows" / "__init__.py")
+
+
+def test_so_do_processes_of_multiprocessing(run, repository):
+    assert run(SPAWN) == str(repository / "tasks" / "__init__.py")
+
+
+def test_a_module_that_others_run_at_the_start_is_still_run(run, folder):
+    (folder / "sitecustomize.py").write_text("print('theirs')\n", "utf-8")
+    code = "import sitecustomize; print(sitecustomize.__file__)"
+    assert run(below(code)).splitlines()[-2:] == ["theirs", str(folder / "sitecustomize.py")]
+
+
+def test_another_python_that_does_not_have_us_starts_in_silence(tmp_path):
+    environment = {"PYTHONPATH": dotpipe.STARTUP}
+    code = "import sitecustomize, sys; print([*map(type, sys.meta_path)])"
+    command = [sys.executable, "-S", "-c", code]
+    assert "OwnPackages" not in output_of(command, tmp_path, environment)
+
+
+def test_names_are_claimed_once_and_first(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.setenv("PYTHONPATH", "theirs")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    before = len(sys.meta_path)
+    dotpipe.claim_names()
+    dotpipe.claim_names()
+    assert len(sys.meta_path) == before + 1
+    assert isinstance(sys.meta_path[0], dotpipe.OwnPackages)
+    assert os.environ["PYTHONPATH"] == os.pathsep.join((dotpipe.STARTUP, "theirs"))
+
+
+def test_all_packages_are_claimed_and_nothing_else(repository):
+    found = {init.parent.name for init in repository.glob("*/__init__.py")}
+    assert set(dotpipe.PACKAGES) == found
+    assert dotpipe.OwnPackages().find_spec("json", None) is None
+    assert dotpipe.OwnPackages().find_spec("tasks.io", None) is None
