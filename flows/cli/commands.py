@@ -20,9 +20,9 @@ from flows.cli.session import (
     show_results,
     tell_taken_over,
     told,
-    watched,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding
+from flows.cli.watching import stopping, watched
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -53,7 +53,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
-        app()
+        with stopping():
+            app()
     except Exception as error:
         if (sentence := told(error)) is None:
             raise
@@ -99,7 +100,7 @@ def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
     tell_taken_over(settings)
-    with watched():
+    with watched(settings, "shard"):
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(settings)
@@ -109,7 +110,7 @@ def shard(config: ConfigPath) -> None:
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "fit"):
         from flows.fit_transport import fit_transport
 
         fit_transport(settings)
@@ -119,7 +120,7 @@ def fit(config: ConfigPath) -> None:
 def enhance(config: ConfigPath) -> None:
     """Write the enhanced data set, one set of shards for every alpha, and score it."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "enhance"):
         from flows.enhance_dataset import enhance_dataset
 
         enhance_dataset(settings)
@@ -129,7 +130,7 @@ def enhance(config: ConfigPath) -> None:
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "evaluate"):
         from flows.evaluate_dataset import evaluate_dataset
 
         evaluate_dataset(settings)
@@ -140,7 +141,7 @@ def evaluate(config: ConfigPath) -> None:
 def report(config: ConfigPath) -> None:
     """Write the report over what has been evaluated."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "report"):
         from flows.evaluate_dataset import report_dataset
 
         address = report_dataset(settings)

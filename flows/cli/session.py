@@ -1,15 +1,13 @@
-"""What the commands share: reading the configuration, Prefect and the bars, the results."""
+"""What the commands share: reading the configuration, running all of it, the results."""
 
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.terminal import console, say, show_table
-from flows.runs.shutdown import graceful_shutdown
+from flows.cli.terminal import say, show_table
+from flows.cli.watching import watched
 
 if TYPE_CHECKING:
     from flows.steps.reports import StepReport
@@ -43,7 +41,7 @@ def run_all(config: Path) -> None:
     else:
         require_sources(settings.given_datasets())
         tell_taken_over(settings)
-        with watched():
+        with watched(settings, "run"):
             from flows.backfill import backfill
 
             steps, _ = backfill(settings)
@@ -112,37 +110,6 @@ def parsed(config: Path, *, shards: bool = False) -> "Config":
 
         require_shards(settings)
     return settings
-
-
-@contextmanager
-def watched() -> Iterator[None]:
-    """Run a Prefect server and draw bars on the terminal while the block runs its flows.
-
-    SIGTERM ends the block like Ctrl-C does.
-    """
-    from PIL import Image
-
-    from flows.service.server import prefect_server
-    from flows.steps.screen import Bars, screen
-
-    # Images over our own limit are refused with a reason; Pillow need not warn as well.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
-    terminal = console(stderr=True)
-    with ExitStack() as stack:
-        stack.enter_context(graceful_shutdown())
-        with terminal.status("starting Prefect"):
-            address = stack.enter_context(prefect_server())
-        terminal.print(f"dashboard while this runs: {address}", soft_wrap=True)
-        bars = Bars(terminal)
-        token = screen.set(bars)
-        stack.callback(screen.reset, token)
-        try:
-            with bars.shown():
-                yield
-        except (KeyboardInterrupt, SystemExit):
-            terminal.print("stopped; what is done is kept, run again to go on")
-            raise
 
 
 def show_results(config: "Config") -> None:

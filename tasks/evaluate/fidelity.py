@@ -38,7 +38,7 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Outcome, Planned, Target, aim, carry_out, finished_digest, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.jobs.progress import advance
+from tasks.jobs.progress import advance, at
 
 
 class FidelityJob(Job):
@@ -127,18 +127,16 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
+        at(f"means of {job.signal.label}")
         means = means_of(tables, job.points, tables.of(INPUT) if job.paired else None)
         files = frozenset(path for facts in tables.records() for path in facts["files"])
-        rows = [
-            {
-                "signal": point.name,
-                "alpha": point.alpha,
-                **means[point.alpha],
-                **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
-                **_features(_paths(job, point, files), job, workspace),
-            }
-            for point in job.points
-        ]
+        rows = []
+        for point in job.points:
+            at(f"distances of {point.label}")
+            paths = _paths(job, point, files)
+            row = {"signal": point.name, "alpha": point.alpha, **means[point.alpha]}
+            row |= distance_of_patches(workspace.store, paths.latents, natural)
+            rows.append(row | _features(paths, job, workspace))
         text = json.dumps(rows, indent=1)
         publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     advance(job.images)
