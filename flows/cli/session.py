@@ -46,7 +46,8 @@ def run_all(config: Path) -> None:
 
             steps, _ = backfill(settings)
         show_results(settings)
-        tell_refused(settings, steps)
+        tell_refused(settings, steps, config)
+        tell_unscored(settings, config)
     say(f"report: {report_address(settings)}")
 
 
@@ -76,17 +77,37 @@ def tell_taken_over(config: "Config") -> None:
         typer.secho(f"note: {sentence}", fg="yellow", err=True)
 
 
-def tell_refused(config: "Config", steps: "list[StepReport]") -> None:
-    """Print how many images a run refused, for which reasons, and what can be done."""
+def tell_refused(config: "Config", steps: "list[StepReport]", path: Path) -> None:
+    """Print how many images a run refused, and the first few with the reasons; what can be done.
+
+    Args:
+        config: of the run.
+        steps: what they have done.
+        path: of the configuration, for the commands that are named.
+    """
     from flows.steps.reports import refused_images
+    from tasks.upkeep.refused import list_refused, named
 
     if refused := refused_images(config, steps):
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
+        places = {(each.dataset, each.shard) for step in steps for each in step.refusals}
+        names = named(list_refused(config, places), sum(refused.values()))
         say(
-            f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
-            "and of the metrics say which. A file that is mended is taken in by the next run; "
-            "`dotpipe retry` tries the others again"
+            f"refused: {kinds}{f': {names}' if names else ''}. `dotpipe refused {path}` names "
+            "all. A file that is mended is taken in by the next run; `dotpipe retry` tries the "
+            "others again"
         )
+
+
+def tell_unscored(config: "Config", path: Path) -> None:
+    """Print the first few images that have no metrics against the reference, and why.
+
+    The arguments are those of ``tell_refused``.
+    """
+    from tasks.upkeep.refused import list_unscored, named
+
+    if names := named(list_unscored(config)):
+        say(f"without metrics against the reference: {names}. `dotpipe refused {path}` names all")
 
 
 def parsed(config: Path, *, shards: bool = False) -> "Config":

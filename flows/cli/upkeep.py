@@ -1,5 +1,6 @@
-"""Commands that look after a workspace: verify, repair, retry, gc, forget."""
+"""Commands that look after a workspace: verify, repair, retry, refused, gc, forget."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,24 @@ def retry(
         return
     say(f"trying again: {_listed(tried)}")
     run_all(config)
+
+
+def refused(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Name every image that was refused, or that has no metrics, with the reason."""
+    from tasks.upkeep.refused import list_refused, list_unscored
+
+    settings = parsed(config)
+    found = [*list_refused(settings), *list_unscored(settings)]
+    if as_json:
+        say(json.dumps({"images": [image._asdict() for image in found]}, indent=1))
+    elif found:
+        titles = ["image", "data set", "shard", "status", "reason"]
+        show_table(titles, [[*image] for image in found])
+    else:
+        say("no image was refused, and none is without metrics that it could have")
 
 
 def gc(
