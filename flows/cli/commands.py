@@ -229,7 +229,8 @@ def pull(
 
 _OTHERS: tuple[Callable[..., None], ...] = (
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
-    *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused, upkeep.gc, upkeep.forget),
+    *(upkeep.check, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
+    *(upkeep.gc, upkeep.forget),
 )
 for _command in _OTHERS:
     app.command()(_command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.terminal import say, show_table
-from flows.cli.watching import watched
+from flows.cli.watching import tell_ready, watched
 
 if TYPE_CHECKING:
     from flows.steps.reports import StepReport
@@ -27,21 +27,19 @@ def run_all(config: Path) -> None:
         config: path of the configuration.
 
     Raises:
-        CorpusError: the folder of a corpus is not there.
+        ConfigurationError: something would make the run fail; all of it is told at once.
         ShardsFailed: some shards could not be done.
     """
     from tasks.pipeline import is_finished
     from tasks.report.report import report_address
-    from tasks.shard.corpus import require_sources
 
     settings = parsed(config)
     if is_finished(settings):
         show_results(settings)
         say("nothing to do: every shard of every step is done")
     else:
-        require_sources(settings.given_datasets())
         tell_taken_over(settings)
-        with watched(settings, "run"):
+        with watched(settings, "run", first=tell_ready):
             from flows.backfill import backfill
 
             steps, _ = backfill(settings)

@@ -1,6 +1,7 @@
-"""Commands that look after a workspace: verify, repair, retry, refused, gc, forget."""
+"""Commands that look after a workspace: check, verify, repair, retry, refused, gc, forget."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from flows.cli.session import ConfigPath, parsed, run_all
 from flows.cli.terminal import console, say, show_table
+from flows.cli.watching import busy
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -15,6 +17,26 @@ if TYPE_CHECKING:
     from tasks.upkeep.verify import Checked
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def check(config: ConfigPath) -> None:
+    """Try out what a run of CONFIG needs: weights, images, keys, sizes, rights and room."""
+    from flows.runs.run_log import unheard
+    from tasks.config import load_config
+    from tasks.jobs.progress import reporting_to
+    from tasks.upkeep.check import check as tried_out
+
+    terminal, settings = console(stderr=True), load_config(config)
+    terminal.file = sys.stderr  # whatever libraries print meanwhile
+    with busy(terminal, "checking") as at, reporting_to(lambda _: None, follower=at), unheard():
+        found = list(tried_out(settings))
+    marks = {"good": ("ok", None), "poor": ("note", "yellow"), "bad": ("error", "red")}
+    for each in found:
+        mark, colour = marks[each.state]
+        say(f"{mark}: {each.what}: {each.said}", fg=colour)
+    if any(each.state == "bad" for each in found):
+        raise typer.Exit(1)
+    say(f"`dotpipe run {config}` has what it needs")
 
 
 def verify(config: ConfigPath) -> None:

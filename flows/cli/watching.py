@@ -51,7 +51,11 @@ _stopped: list[BaseException] = []
 
 
 @contextmanager
-def watched(config: "Config", command: str) -> Iterator[None]:
+def watched(
+    config: "Config",
+    command: str,
+    first: "Callable[[Config, Console], object] | None" = None,
+) -> Iterator[None]:
     """Run a Prefect server, and show and log the steps of the flows that the block runs.
 
     On a terminal there are bars, elsewhere lines. SIGTERM ends the block like Ctrl-C does.
@@ -59,6 +63,7 @@ def watched(config: "Config", command: str) -> Iterator[None]:
     Args:
         config: of the run, whose workspace gets the log.
         command: the verb.
+        first: what is done before the server starts, with the log and the last words there.
     """
     from flows.runs.run_log import run_log
     from flows.service.server import prefect_server
@@ -71,11 +76,13 @@ def watched(config: "Config", command: str) -> Iterator[None]:
         told = _LastWords(terminal)
         stack.enter_context(graceful_shutdown(told.say))
         try:
-            if not terminal.is_terminal:
-                terminal.print("starting Prefect")
-            with terminal.status("starting Prefect"):
-                server = stack.enter_context(prefect_server())
             log = stack.enter_context(run_log(config, command))
+            if log is not None:
+                terminal.print(f"log: {log.address}", soft_wrap=True, highlight=False)
+            if first is not None:
+                first(config, terminal)
+            with busy(terminal, "starting Prefect"):
+                server = stack.enter_context(prefect_server())
             view, shown, told.standing = _view(terminal, server, log)
             token = screen.set(view)
             stack.callback(screen.reset, token)
@@ -85,6 +92,34 @@ def watched(config: "Config", command: str) -> Iterator[None]:
             _stopped.append(stop)
             told.say()
             raise
+
+
+@contextmanager
+def busy(terminal: "Console", doing: str) -> "Iterator[Callable[[str], None]]":
+    """Show what is being done while the block runs: beside a spinner, or elsewhere in one line.
+
+    Yields:
+        what says which part of it is begun; a spinner alone has room for that.
+    """
+    if not terminal.is_terminal:
+        terminal.print(doing)
+    with terminal.status(doing) as status:
+        yield lambda part: status.update(f"{doing}: {part}")
+
+
+def tell_ready(config: "Config", terminal: "Console") -> None:
+    """Check all that a run needs, and print what its results will lack.
+
+    Raises:
+        ConfigurationError: something would make it fail; all of it is told at once.
+    """
+    from tasks.jobs.progress import reporting_to
+    from tasks.upkeep.check import require_ready
+
+    with busy(terminal, "checking") as at, reporting_to(lambda _: None, follower=at):
+        lacking = require_ready(config)
+    for sentence in lacking:
+        terminal.print(f"note: {sentence}", style="yellow", soft_wrap=True, highlight=False)
 
 
 class _LastWords:
@@ -129,8 +164,6 @@ def _view(
             log.write(line)
 
     dashboard = f"dashboard while this runs: {server}"
-    if log is not None:
-        terminal.print(f"log: {log.address}", soft_wrap=True, highlight=False)
     if not terminal.is_terminal:
         show(dashboard)
 

@@ -80,6 +80,13 @@ def run_log(config: Config, command: str) -> Iterator[RunLog | None]:
             raise
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let libraries say nothing while the block runs, for commands that keep no log."""
+    with _recorded(Path(os.devnull)):
+        yield
+
+
 def prune(store: Store, folder: str) -> None:
     """Remove the oldest logs of a folder, so that ``KEPT`` are left."""
     for path in sorted(store.names(folder))[:-KEPT]:

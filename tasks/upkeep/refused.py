@@ -85,7 +85,9 @@ def _refused_at_intake(run: Run, dataset: str, only: Collection[Place] | None) -
     with suppress(StepMissing, ArtifactDamaged):
         survey = run.workspace.ledger.survey(dataset_folder(dataset))
         catalogue = known_catalogue(dataset, survey, run.workspace)  # also where too many were
-        for entry in () if catalogue is None else catalogue.shards:
+        if catalogue is None:
+            return
+        for entry in catalogue.shards:
             if entry.rows == entry.accepted or not _is_meant(dataset, entry.shard, only):
                 continue
             table = catalogue.table(entry, ("key", "source", "status", "reason"))

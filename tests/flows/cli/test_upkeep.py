@@ -123,3 +123,17 @@ def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotp
     assert "the corpus of 'natural' must be a folder" in err
     assert "dashboard" not in err
     assert not project.workspace.exists()
+
+
+def test_check_says_all_and_makes_nothing(project, dotpipe):
+    code, out, err = dotpipe("check", project.file)
+    assert (code, "error:" in out) == (0, False)
+    assert "ok: images of reference: 8 images, of 17×21, 32×24 pixels" in out
+    assert out.endswith(f"`dotpipe run {project.file}` has what it needs\n")
+    assert err == "checking\n"
+    assert not project.workspace.exists()
+    project.configure(corpora={"natural": {"path": "phots"}})
+    code, out, _ = dotpipe("check", project.file)
+    assert code == 1
+    assert "error: images of natural: the corpus of 'natural' must be a folder" in out
+    assert "ok: images of reference" in out
