@@ -188,7 +188,7 @@ def status(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
-    """Show for every step what is done, missing, out of date and why, and failed."""
+    """Show for every step what is done, missing, out of date and why, failed, or may change."""
     from tasks.upkeep.status import status_of_steps
 
     steps = list(status_of_steps(parsed(config)))
@@ -197,13 +197,19 @@ def status(
         return
     lines, told = list[list[str]](), dict[str, list[str]]()
     for step in steps:
-        counts = (step.done, step.missing, step.stale, step.failed)
-        lines.append([step.name, *map(str, counts)])
+        counts = (step.done, step.missing, step.stale, step.failed, step.doubtful)
+        made = step.images - step.images_to_do
+        images = f"{made} of {step.images}" if step.images else ""
+        lines.append([step.name, *map(str, counts), images])
         for note in notes(step):
             told.setdefault(note, []).append(step.name)
-    show_table(["step", "done", "missing", "out of date", "failed"], lines)
+    show_table(_STATUS, lines)
     for note, names in told.items():
         say(f"{', '.join(names)}: {note}")
+
+
+_STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "images made"]
+"""The columns of the table that ``status`` shows."""
 
 
 @weights_app.command()
