@@ -90,9 +90,15 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigPath) -> None:
+def run(
+    config: ConfigPath,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what, like `plan`.")] = False,
+) -> None:
     """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
-    run_all(config)
+    if dry:
+        upkeep.plan(config)
+    else:
+        run_all(config)
 
 
 @app.command()
@@ -235,7 +241,7 @@ def pull(
 
 _OTHERS: tuple[Callable[..., None], ...] = (
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
-    *(upkeep.check, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
+    *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
     *(upkeep.gc, upkeep.forget),
 )
 for _command in _OTHERS:

@@ -63,7 +63,7 @@ def watched(
     Args:
         config: of the run, whose workspace gets the log.
         command: the verb.
-        first: what is done before the server starts, with the log and the last words there.
+        first: what is done before the log and the server are begun.
     """
     from flows.runs.run_log import run_log
     from flows.service.server import prefect_server
@@ -76,11 +76,11 @@ def watched(
         told = _LastWords(terminal)
         stack.enter_context(graceful_shutdown(told.say))
         try:
+            if first is not None:
+                first(config, terminal)
             log = stack.enter_context(run_log(config, command))
             if log is not None:
                 terminal.print(f"log: {log.address}", soft_wrap=True, highlight=False)
-            if first is not None:
-                first(config, terminal)
             with busy(terminal, "starting Prefect"):
                 server = stack.enter_context(prefect_server())
             view, shown, told.standing = _view(terminal, server, log)
@@ -113,10 +113,11 @@ def tell_ready(config: "Config", terminal: "Console") -> None:
     Raises:
         ConfigurationError: something would make it fail; all of it is told at once.
     """
+    from flows.runs.run_log import unheard
     from tasks.jobs.progress import reporting_to
     from tasks.upkeep.check import require_ready
 
-    with busy(terminal, "checking") as at, reporting_to(lambda _: None, follower=at):
+    with busy(terminal, "checking") as at, reporting_to(lambda _: None, follower=at), unheard():
         lacking = require_ready(config)
     for sentence in lacking:
         terminal.print(f"note: {sentence}", style="yellow", soft_wrap=True, highlight=False)
