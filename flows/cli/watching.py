@@ -79,8 +79,6 @@ def watched(
             if first is not None:
                 first(config, terminal)
             log = stack.enter_context(run_log(config, command))
-            if log is not None:
-                terminal.print(f"log: {log.address}", soft_wrap=True, highlight=False)
             with busy(terminal, "starting Prefect"):
                 server = stack.enter_context(prefect_server())
             view, shown, told.standing = _view(terminal, server, log)
@@ -165,6 +163,8 @@ def _view(
             log.write(line)
 
     dashboard = f"dashboard while this runs: {server}"
+    if log is not None:
+        terminal.print(f"log: {log.address}", soft_wrap=True, highlight=False)
     if not terminal.is_terminal:
         show(dashboard)
 
