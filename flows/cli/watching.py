@@ -78,7 +78,7 @@ def watched(
         try:
             if first is not None:
                 first(config, terminal)
-            log = stack.enter_context(run_log(config, command))
+            log = told.log = stack.enter_context(run_log(config, command))
             with busy(terminal, "starting Prefect"):
                 server = stack.enter_context(prefect_server())
             view, shown, told.standing = _view(terminal, server, log)
@@ -127,6 +127,7 @@ class _LastWords:
     def __init__(self, terminal: "Console") -> None:
         self._terminal, self._said = terminal, False
         self.standing: Callable[[], str] = str
+        self.log: RunLog | None = None
 
     def say(self) -> None:
         """Print the sentence."""
@@ -134,9 +135,10 @@ class _LastWords:
             return
         self._said = True
         at = self.standing()
-        self._terminal.print(
-            f"stopped{f' at {at}' if at else ''}; {_STOPPED}", soft_wrap=True, highlight=False
-        )
+        sentence = f"stopped{f' at {at}' if at else ''}; {_STOPPED}"
+        self._terminal.print(sentence, soft_wrap=True, highlight=False)
+        if self.log is not None:
+            self.log.write(sentence)
 
 
 def _use_filters() -> None:

@@ -75,8 +75,8 @@ def run_log(config: Config, command: str) -> Iterator[RunLog | None]:
             prune(store, f"{LOGS}/{config.name}")
         try:
             yield RunLog(store.address(path))
-        except BaseException as error:
-            logger.error("the run has ended early", exc_info=error)
+        except Exception as error:
+            logger.error("the run has failed", exc_info=error)
             raise
 
 

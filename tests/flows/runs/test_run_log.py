@@ -71,7 +71,7 @@ def test_a_run_that_fails_leaves_the_traceback_there(tmp_path):
     with pytest.raises(ZeroDivisionError), run_log(of(tmp_path), "run"):
         _ = 1 / 0
     (text,) = texts(tmp_path)
-    assert "the run has ended early" in text
+    assert "the run has failed" in text
     assert "ZeroDivisionError: division by zero" in text
 
 
