@@ -9,16 +9,17 @@ from contextlib import suppress
 from shutil import disk_usage
 from typing import Literal, NamedTuple
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
 from tasks.io.networks.extractors import fetch_extractor
 from tasks.io.networks.perceptual import fetch_lpips
 from tasks.io.networks.restorers import SpandrelCheckpoint, load_restorer, locate_checkpoint
 from tasks.io.networks.weights import Weights
-from tasks.io.workspace import LOGS, Workspace
+from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
 from tasks.pipeline import is_finished
+from tasks.shard.corpus import require_sources
 from tasks.upkeep.check_corpora import (
     Look,
     complaints_of,
@@ -42,7 +43,7 @@ class Checked(NamedTuple):
     """What was found; where it is not good, a sentence with the remedy."""
 
 
-def check(config: Config, *, networks: bool = True) -> Iterator[Checked]:
+def check(config: Config, *, only_what_is_new: bool = False) -> Iterator[Checked]:
     """Yield everything that was tried out, in the order of a run's needs, each when it is known.
 
     Weights that are not on this machine are fetched, as a run would do. Of a corpus the first
@@ -50,14 +51,19 @@ def check(config: Config, *, networks: bool = True) -> Iterator[Checked]:
 
     Args:
         config: what is wanted.
-        networks: whether the networks are looked at too.
+        only_what_is_new: whether networks that have nothing left to do are left out, and so are
+            corpora that were sharded before, whose listing alone may take minutes.
     """
-    if networks:
+    run = Run.of(config, still=True)
+    if not only_what_is_new or not _is_enhanced(config):
         yield from _weights(config)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")
         try:
+            if only_what_is_new and _is_sharded(run, dataset):
+                require_sources({dataset: corpus})
+                continue
             look = look_at(config, dataset, corpus)
         except (DotpipeError, OSError) as error:
             yield Checked(f"images of {dataset}", "bad", str(error))
@@ -71,14 +77,26 @@ def check(config: Config, *, networks: bool = True) -> Iterator[Checked]:
     yield from _workspace(config, looks)
 
 
+def _is_enhanced(config: Config) -> bool:
+    """Return whether no step that runs a network on images is left to do."""
+    try:
+        return all(is_finished(config, verb) for verb in ("shard", "fit", "enhance"))
+    except (DotpipeError, OSError):  # such as a corpus that is not there, which is told later
+        return False
+
+
+def _is_sharded(run: Run, dataset: str) -> bool:
+    folder = dataset_folder(dataset)
+    return bool(run.workspace.ledger.survey(folder).records(f"{folder}/index"))
+
+
 def require_ready(config: Config) -> list[str]:
     """Check everything that is still needed; return what results will lack, a sentence each.
 
     Raises:
         ConfigurationError: something would make the run fail; the message says all of it.
     """
-    enhanced = all(is_finished(config, verb) for verb in ("shard", "fit", "enhance"))
-    found = list(check(config, networks=not enhanced))
+    found = list(check(config, only_what_is_new=True))
     bad = list(dict.fromkeys(each.said for each in found if each.state == "bad"))
     if len(bad) == 1:
         raise ConfigurationError(bad[0])

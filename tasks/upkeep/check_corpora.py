@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from tasks.config import Config
@@ -38,6 +38,9 @@ class Look(NamedTuple):
     """Images that were opened and accepted, without their bytes, as large as in the shards."""
     refused: tuple[Refused, ...]
     """Images that were opened and refused."""
+    rest: list[Iterator[SourceFile]]
+    """The listing behind the first ones, for whoever goes through it first: a large folder takes
+    minutes to list."""
 
     def told(self) -> str:
         """Return in words what there is."""
@@ -57,7 +60,8 @@ def look_at(config: Config, dataset: str, corpus: Corpus) -> Look:
         DotpipeError: it cannot be read.
     """
     require_sources({dataset: corpus})
-    listed = list(islice(_files(config, corpus), FIRST + 1))
+    listing = _files(config, corpus)
+    listed = list(islice(listing, FIRST + 1))
     files = tuple(listed[:FIRST])
     if not files:
         raise CorpusError(
@@ -71,8 +75,16 @@ def look_at(config: Config, dataset: str, corpus: Corpus) -> Look:
             refused.append(image)
         else:
             images.append(dataclasses.replace(image, data=b""))
-    is_all = len(listed) <= FIRST
-    return Look(config, dataset, corpus, files, is_all, tuple(images), tuple(refused))
+    return Look(
+        config,
+        dataset,
+        corpus,
+        files,
+        len(listed) <= FIRST,
+        tuple(images),
+        tuple(refused),
+        [chain(listed[FIRST:], listing)],
+    )
 
 
 def complaints_of(look: Look) -> Iterator[tuple[Doubt, str]]:
@@ -143,12 +155,14 @@ def _files(config: Config, corpus: Corpus) -> Iterator[SourceFile]:
     """Yield the files that a run would take in, in the order of their keys."""
     forgotten = Workspace(config.workspace).forgotten()
     apart = apart_from(corpus, config.workspace, config.corpora)
-    return islice(list_files(corpus, forgotten, apart), corpus.limit)
+    yield from islice(list_files(corpus, forgotten, apart), corpus.limit)
 
 
 def _keys(look: Look) -> Iterator[str]:
     """Yield the keys of a corpus in order; names that are refused have none."""
-    return (file.key for file in _files(look.config, look.corpus) if not file.refusal)
+    again = _files(look.config, look.corpus)  # lists nothing yet
+    files = chain(look.files, look.rest.pop()) if look.rest else again
+    return (file.key for file in files if not file.refusal)
 
 
 def _side_by_side(ours: Iterator[str], theirs: Iterator[str]) -> Iterator[bool]:

@@ -107,14 +107,14 @@ class _Pace(NamedTuple):
     def of(cls, config: Config, step: str, ledger: Ledger) -> "_Pace":
         """Return them from some records of what the step has made, whatever from."""
         folders = _folders(config).get(step, ())
-        records = [
+        records = (
             record
             for folder in folders
             for survey in (ledger.survey(folder),)
             for name in survey.artifacts()
             for record in survey.records(name)
             if "/shard-" in name and "/matches/" not in name
-        ]
+        )
         known: list[dict[str, Any]] = [
             facts for record in islice(records, SAMPLE) if (facts := ledger.facts(record))
         ]

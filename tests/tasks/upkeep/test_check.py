@@ -134,6 +134,18 @@ def test_a_shared_key_is_found_however_late_it_comes(tmp_path, steps, write_imag
     assert [look.is_all for look in looks] == [False, True]
     state, said = check_corpora.shared_keys("reference", *looks)
     assert (state, said) == (None, "1 of the first 18 restored images have their key in reference")
+    assert check_corpora.shared_keys("reference", *looks) == (state, said)  # listed again
+
+
+def test_before_a_run_corpora_that_were_sharded_before_are_not_listed_again(
+    finished, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("tasks.upkeep.check.look_at", lambda *_: pytest.fail("listed a corpus"))
+    assert require_ready(finished.config) == []
+    gone = finished.config.model_dump()
+    gone["corpora"]["restored"]["path"] = str(tmp_path / "gone")
+    with pytest.raises(ConfigurationError, match="the corpus of 'run' must be a folder"):
+        require_ready(type(finished.config).model_validate(gone))
 
 
 def test_a_paired_fit_asks_for_keys_that_natural_images_share(tmp_path, steps, photographs):
