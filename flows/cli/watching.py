@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -39,11 +40,17 @@ def stopping() -> Iterator[None]:
     try:
         yield
     except SystemExit as end:
-        if _stopped:
+        if _stopped and _others_are_at_work():
             leave(end.code if isinstance(end.code, int) else 1)
         raise
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+def _others_are_at_work() -> bool:
+    """Whether there are threads for which the interpreter would wait at its end."""
+    others = (each for each in threading.enumerate() if each is not threading.main_thread())
+    return any(not each.daemon for each in others)
 
 
 _stopped: list[BaseException] = []

@@ -165,7 +165,7 @@ def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_byt
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(project.workspace / "ledger" / "datasets", process)
+    wait_for(project.workspace / "ledger" / "datasets", process, 180)
     start = time.monotonic()
     process.terminate()
     output, _ = process.communicate(timeout=30)
