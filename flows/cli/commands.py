@@ -20,10 +20,10 @@ from flows.cli.session import (
     show_results,
     tell_taken_over,
     told,
-    watched,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
 from flows.cli.version import show_version
+from flows.cli.watching import stopping, watched
 from flows.cli.weights import weights
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
@@ -53,7 +53,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
-        app()
+        with stopping():
+            app()
     except Exception as error:
         if (sentence := told(error)) is None:
             raise
@@ -108,9 +109,15 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigPath) -> None:
+def run(
+    config: ConfigPath,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what, like `plan`.")] = False,
+) -> None:
     """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
-    run_all(config)
+    if dry:
+        upkeep.plan(config)
+    else:
+        run_all(config)
 
 
 @app.command()
@@ -118,7 +125,7 @@ def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
     tell_taken_over(settings)
-    with watched():
+    with watched(settings, "shard"):
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(settings)
@@ -128,7 +135,7 @@ def shard(config: ConfigPath) -> None:
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "fit"):
         from flows.fit_transport import fit_transport
 
         fit_transport(settings)
@@ -138,7 +145,7 @@ def fit(config: ConfigPath) -> None:
 def enhance(config: ConfigPath) -> None:
     """Write the enhanced data set, one set of shards for every alpha, and score it."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "enhance"):
         from flows.enhance_dataset import enhance_dataset
 
         enhance_dataset(settings)
@@ -148,7 +155,7 @@ def enhance(config: ConfigPath) -> None:
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "evaluate"):
         from flows.evaluate_dataset import evaluate_dataset
 
         evaluate_dataset(settings)
@@ -159,7 +166,7 @@ def evaluate(config: ConfigPath) -> None:
 def report(config: ConfigPath) -> None:
     """Write the report over what has been evaluated."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "report"):
         from flows.evaluate_dataset import report_dataset
 
         address = report_dataset(settings)
@@ -206,7 +213,7 @@ def status(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
-    """Show for every step what is done, missing, out of date and why, and failed."""
+    """Show for every step what is done, missing, out of date and why, failed, or may change."""
     settings = parsed(config)
     with working("looking at what is done"):
         from tasks.upkeep.status import status_of_steps
@@ -217,18 +224,25 @@ def status(
         return
     lines, told = list[list[str]](), dict[str, list[str]]()
     for step in steps:
-        counts = (step.done, step.missing, step.stale, step.failed)
-        lines.append([step.name, *map(str, counts)])
+        counts = (step.done, step.missing, step.stale, step.failed, step.doubtful)
+        made = step.images - step.images_to_do
+        images = f"{made} of {step.images}" if step.images else ""
+        lines.append([step.name, *map(str, counts), images])
         for note in notes(step):
             told.setdefault(note, []).append(step.name)
-    show_table(["step", "done", "missing", "out of date", "failed"], lines)
+    show_table(_STATUS, lines)
     for note, names in told.items():
         say(f"{', '.join(names)}: {note}")
 
 
+_STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "images made"]
+"""The columns of the table that ``status`` shows."""
+
+
 _OTHERS: tuple[Callable[..., None], ...] = (
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
-    *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
+    *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
+    *(upkeep.gc, upkeep.forget),
 )
 for _command in _OTHERS:
     app.command()(_command)

@@ -39,7 +39,7 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Outcome, Planned, Target, aim, carry_out, finished_digest, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.jobs.progress import advance
+from tasks.jobs.progress import advance, at
 
 
 class FidelityJob(Job):
@@ -128,19 +128,16 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
+        at(f"means of {job.signal.label}")
         inputs = tables.of(INPUT) if job.paired else None
         means, before = means_of(tables, job.points, inputs), _before(job, workspace, inputs)
-        files = _published(tables)
-        rows = [
-            {
-                "signal": point.name,
-                "alpha": point.alpha,
-                **means[point.alpha],
-                **distance_of_patches(workspace.store, _paths(job, point, files).latents, natural),
-                **_features(_paths(job, point, files), job, workspace, before),
-            }
-            for point in job.points
-        ]
+        files, rows = _published(tables), []
+        for point in job.points:
+            at(f"distances of {point.label}")
+            paths = _paths(job, point, files)
+            row = {"signal": point.name, "alpha": point.alpha, **means[point.alpha]}
+            row |= distance_of_patches(workspace.store, paths.latents, natural)
+            rows.append(row | _features(paths, job, workspace, before))
         text = json.dumps(rows, indent=1)
         publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     advance(job.images)

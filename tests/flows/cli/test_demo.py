@@ -80,7 +80,10 @@ def dotpipe(folder, shell):
     return run
 
 
-BAR = re.compile(r"[a-z. ]{3,24} [━╸╺ ]* *\d+/\d+ *images \d:\d\d:\d\d .*(made|nothing to do)")
+ENDED = re.compile(
+    r"\d\d:\d\d:\d\d [a-z. ]{3,24}: ended after \d:\d\d:\d\d, "
+    r"(done|nothing to do, \d+ images|\d of \d shards made, \d+ images, [\d.]+ images/s)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +92,17 @@ def told(dotpipe):
     return dotpipe("demo")
 
 
-def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
+def test_the_demo_prints_its_steps_a_table_and_the_report_and_does_nothing_twice(
     told, dotpipe, folder, server
 ):
     out, err = told
-    dashboard, *bars = err
-    assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
-    assert len(bars) == 8
-    assert all(BAR.fullmatch(bar.rstrip()) for bar in bars)
+    checking, starting, log, dashboard, *steps = err
+    assert (checking, starting) == ("checking", "starting Prefect")
+    assert Path(log.removeprefix("log: ")).is_file()
+    assert "dashboard while this runs: http://127.0.0.1:" in dashboard
+    begun = [line for line in steps if ": begins" in line]
+    ended = [line for line in steps if ENDED.fullmatch(line)]
+    assert (len(begun), len(ended), len(steps)) == (17, 17, 34)
     assert out[0].strip() == "demo"
     table = [line for line in out if line.startswith("│")]
     alphas = [f"alpha {alpha}" for alpha in ("0", "0.25", "0.5", "0.75", "1")]
