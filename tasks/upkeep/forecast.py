@@ -4,7 +4,7 @@ What is made is known from the ledger, as the status tells it. How much room and
 taken from the records of what was made before: bytes and seconds of an image.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -64,8 +64,7 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
 
     def of(dataset: str) -> int:
         origin = config.made_datasets().get(dataset, dataset)
-        known = (images.get(data_set_step(config, each), 0) for each in (dataset, origin))
-        return next((count for count in known if count), 0)
+        return max(images.get(data_set_step(config, each), 0) for each in (dataset, origin))
 
     enhanced = of(config.restored_name)
     by_name = {
@@ -79,7 +78,7 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
     return max(status.images, by_name.get(status.name, 0)) if status.name in by_name else 0
 
 
-def _why(status: StepStatus, config: Config, statuses: Iterable[StepStatus]) -> str:
+def _why(status: StepStatus, config: Config, statuses: Sequence[StepStatus]) -> str:
     """Return why a step has something to do, and what would spare it."""
     if status.stale or status.failed:
         return "; ".join([*status.reasons, *status.failures]) or "it has failed"
@@ -87,7 +86,12 @@ def _why(status: StepStatus, config: Config, statuses: Iterable[StepStatus]) -> 
         return "new images" if status.images and status.done else "not made yet"
     opened = [each.name for each in statuses if each.missing or each.stale or each.failed]
     first = f"{opened[0]!r} comes first" if opened else "an earlier step comes first"
-    if status.name != enhancement_step(config):
+    is_refit = any(
+        each.waits or each.doubtful or each.missing or each.stale or each.failed
+        for each in statuses
+        if each.command == "fit"
+    )
+    if status.name != enhancement_step(config) or not is_refit:
         return f"{first}, and may change what goes in"
     if config.fit.refit_beyond is not None:
         return f"{first}; the operator stays unless the statistics move by fit.refit_beyond"

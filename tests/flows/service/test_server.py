@@ -125,7 +125,7 @@ def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tm
         )
     with running:
         try:
-            assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 60)
+            assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 180)
             assert wait_until(lambda: [*made.glob(".partial/*")], 30)
             os.killpg(running.pid, signal.SIGINT)  # as a terminal does
             assert running.wait(20) == 130
