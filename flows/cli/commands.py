@@ -12,12 +12,14 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
+from flows.cli.init import init
 from flows.cli.session import (
     ConfigPath,
     notes,
     parsed,
     run_all,
     show_results,
+    tell_large_patches,
     tell_taken_over,
     told,
     watched,
@@ -42,6 +44,8 @@ app = typer.Typer(
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
 
+app.command()(init)
+
 weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
 app.add_typer(weights_app, name="weights")
 
@@ -59,23 +63,6 @@ def main() -> None:
             raise
         complain(f"error: {sentence}")
         sys.exit(1)
-
-
-@app.command()
-def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("dotpipe.yaml"),
-) -> None:
-    """Write a commented configuration to start from."""
-    from importlib.resources import files
-
-    from tasks.io.errors import ConfigurationError
-
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
-    if path.exists():
-        raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
-    path.write_text((files("infra") / "configs" / "template.yaml").read_text("utf-8"), "utf-8")
-    say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
 
 
 @app.command()
@@ -99,6 +86,7 @@ def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
     tell_taken_over(settings)
+    tell_large_patches(settings)
     with watched():
         from flows.shard_corpus import shard_corpus
 
@@ -109,6 +97,7 @@ def shard(config: ConfigPath) -> None:
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
+    tell_large_patches(settings)
     with watched():
         from flows.fit_transport import fit_transport
 

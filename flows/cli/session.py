@@ -43,6 +43,7 @@ def run_all(config: Path) -> None:
     else:
         require_sources(settings.given_datasets())
         tell_taken_over(settings)
+        tell_large_patches(settings)
         with watched():
             from flows.backfill import backfill
 
@@ -76,6 +77,14 @@ def tell_taken_over(config: "Config") -> None:
 
     for sentence in taken_over(config):
         typer.secho(f"note: {sentence}", fg="yellow", err=True)
+
+
+def tell_large_patches(config: "Config") -> None:
+    """Print a warning if the patches are so large that the fit takes very long."""
+    from tasks.config.patch_counts import too_many
+
+    if sentence := too_many(config.codec, config.patch_size):
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
 
 
 def tell_refused(config: "Config", steps: "list[StepReport]") -> None:

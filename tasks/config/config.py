@@ -14,7 +14,7 @@ from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import patch_dimensions, patches_in, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 from tasks.io.section import Section
 
@@ -92,15 +92,20 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _cropped_images_have_enough_patches(self) -> "Config":
-        dimensions = patch_dimensions(self.codec, self.patches.size)
+        dimensions = patch_dimensions(self.codec, self.patch_size)
         for name, corpus in self.given_datasets().items():
             if name not in self.fitted_datasets() or corpus.crop is None or dimensions is None:
                 continue
             images = min(self.fit.images, corpus.limit or self.fit.images)
-            one = patches_in(self.codec, self.patches.size, corpus.crop, corpus.crop)
+            one = patches_in(self.codec, self.patch_size, corpus.crop, corpus.crop)
             if images * one <= dimensions:
                 raise ValueError(too_few(repr(name), dimensions, images * one, images))
         return self
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in latent pixels: as it is given, or what suits the codec."""
+        return self.patches.size or (1 if isinstance(self.codec, Pixel) else 3)
 
     @property
     def reference_name(self) -> str | None:

@@ -20,7 +20,7 @@ def require_patches(run: Run) -> None:
         ArtifactDamaged: an index is not there, though the ledger says so, or not whole.
     """
     config = run.config
-    dimensions = patch_dimensions(config.codec, config.patches.size)
+    dimensions = patch_dimensions(config.codec, config.patch_size)
     if dimensions is not None:
         for dataset in config.fitted_datasets():
             _require(run, dataset, dimensions)
@@ -32,7 +32,7 @@ def _require(run: Run, dataset: str, dimensions: int) -> None:
     Raises:
         CorpusError: they have too few after the last shard.
     """
-    codec, size = run.config.codec, run.config.patches.size
+    codec, size = run.config.codec, run.config.patch_size
     largest, total = list[int](), 0
     for shard, accepted in run.workspace.shards(dataset).items():
         for member in run.workspace.members(dataset, shard) if accepted else ():
