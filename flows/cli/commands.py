@@ -12,6 +12,7 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
+from flows.cli.export import export
 from flows.cli.init import init
 from flows.cli.session import (
     ConfigPath,
@@ -43,8 +44,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
-
-app.command()(init)
 
 weights_app = typer.Typer(no_args_is_help=True, help="Weights for machines without internet.")
 app.add_typer(weights_app, name="weights")
@@ -216,6 +215,7 @@ def pull(
 
 
 _OTHERS: tuple[Callable[..., None], ...] = (
+    *(init, export),
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
     *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
 )

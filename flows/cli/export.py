@@ -1,0 +1,60 @@
+"""The command `dotpipe export`: the enhanced images as plain files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.session import ConfigPath, parsed, watched
+from flows.cli.terminal import say
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="Which alpha to write: 0 is the full transport, 1 the image as it came."),
+]
+
+
+def export(
+    config: ConfigPath,
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="Folder or bucket to fill.")],
+    *,
+    alpha: Alpha = None,
+) -> None:
+    """Write the enhanced images at one alpha as files, named as the images that went in."""
+    from tasks.config.places import anchored
+    from tasks.export.plan import alpha_to_export
+
+    settings = parsed(config)
+    folder = anchored(destination, Path(), "DEST")
+    write_files(settings, folder, alpha_to_export(settings, alpha))
+
+
+def write_files(config: "Config", destination: str, alpha: float) -> None:
+    """Write what is missing at the destination; Prefect is not started if nothing is.
+
+    Args:
+        config: whose images have been enhanced.
+        destination: folder or URL, absolute.
+        alpha: one of ``enhance.alphas``.
+
+    Raises:
+        StepMissing: the images are not enhanced.
+        ConfigurationError: the destination may not be written to.
+    """
+    from tasks.config import Run
+    from tasks.export.plan import Export
+    from tasks.fit.operators import fitted
+
+    planned = Export(fitted(Run.of(config, still=True)), destination, alpha)
+    units = planned.units()
+    if planned.is_done(units):
+        say(f"nothing to write: the images at alpha {alpha:g} are in {destination}")
+        return
+    with watched():
+        from flows.export_dataset import export_dataset
+
+        report = export_dataset(config, destination, alpha)
+    say(f"wrote {report.fresh} images at alpha {alpha:g} to {destination}")
