@@ -12,7 +12,8 @@ import typer
 
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
-from flows.cli.export import export
+from flows.cli.enhance import enhance
+from flows.cli.files import export
 from flows.cli.init import init
 from flows.cli.session import (
     ConfigPath,
@@ -103,14 +104,7 @@ def fit(config: ConfigPath) -> None:
         fit_transport(settings)
 
 
-@app.command()
-def enhance(config: ConfigPath) -> None:
-    """Write the enhanced data set, one set of shards for every alpha, and score it."""
-    settings = parsed(config, shards=True)
-    with watched():
-        from flows.enhance_dataset import enhance_dataset
-
-        enhance_dataset(settings)
+app.command()(enhance)
 
 
 @app.command()

@@ -32,25 +32,50 @@ def run_all(config: Path) -> None:
         CorpusError: the folder of a corpus is not there.
         ShardsFailed: some shards could not be done.
     """
+    settings = parsed(config)
+    tell_done(settings, do_missing(settings))
+
+
+def do_missing(config: "Config") -> "list[StepReport] | None":
+    """Do all that is missing; Prefect is not started if nothing is.
+
+    Returns:
+        what each step did; None if there was nothing to do.
+
+    Raises:
+        CorpusError: the folder of a corpus is not there.
+        ShardsFailed: some shards could not be done.
+    """
     from tasks.pipeline import is_finished
-    from tasks.report.report import report_address
     from tasks.shard.corpus import require_sources
 
-    settings = parsed(config)
-    if is_finished(settings):
-        show_results(settings)
+    if is_finished(config):
+        return None
+    require_sources(config.given_datasets())
+    tell_taken_over(config)
+    tell_large_patches(config)
+    with watched():
+        from flows.backfill import backfill
+
+        steps, _ = backfill(config)
+    return steps
+
+
+def tell_done(config: "Config", steps: "list[StepReport] | None") -> None:
+    """Print the results of a run, and where its report is.
+
+    Args:
+        config: whose run it was.
+        steps: what ``do_missing`` has done.
+    """
+    from tasks.report.report import report_address
+
+    show_results(config)
+    if steps is None:
         say("nothing to do: every shard of every step is done")
     else:
-        require_sources(settings.given_datasets())
-        tell_taken_over(settings)
-        tell_large_patches(settings)
-        with watched():
-            from flows.backfill import backfill
-
-            steps, _ = backfill(settings)
-        show_results(settings)
-        tell_refused(settings, steps)
-    say(f"report: {report_address(settings)}")
+        tell_refused(config, steps)
+    say(f"report: {report_address(config)}")
 
 
 def told(error: Exception) -> str | None:
@@ -127,12 +152,16 @@ def parsed(config: Path, *, shards: bool = False) -> "Config":
 def watched() -> Iterator[None]:
     """Run a Prefect server and draw bars on the terminal while the block runs its flows.
 
-    SIGTERM ends the block like Ctrl-C does.
+    SIGTERM ends the block like Ctrl-C does. A block within another shares its server and bars.
     """
     from PIL import Image
 
     from flows.service.server import prefect_server
     from flows.steps.screen import Bars, screen
+
+    if isinstance(screen.get(), Bars):
+        yield
+        return
 
     # Images over our own limit are refused with a reason; Pillow need not warn as well.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -1,4 +1,4 @@
-"""The command `dotpipe export`: the enhanced images as plain files."""
+"""Commands that write or read plain files: export."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,16 +29,35 @@ def export(
 
     settings = parsed(config)
     folder = anchored(destination, Path(), "DEST")
-    write_files(settings, folder, alpha_to_export(settings, alpha))
+    say(write_files(settings, folder, alpha_to_export(settings, alpha)))
 
 
-def write_files(config: "Config", destination: str, alpha: float) -> None:
+def write_files(config: "Config", destination: str, alpha: float) -> str:
     """Write what is missing at the destination; Prefect is not started if nothing is.
 
     Args:
         config: whose images have been enhanced.
         destination: folder or URL, absolute.
         alpha: one of ``enhance.alphas``.
+
+    Returns:
+        a sentence on what was written.
+
+    Raises:
+        StepMissing: the images are not enhanced.
+        ConfigurationError: the destination may not be written to.
+    """
+    if is_exported(config, destination, alpha):
+        return f"nothing to write: the images at alpha {alpha:g} are in {destination}"
+    with watched():
+        from flows.export_dataset import export_dataset
+
+        report = export_dataset(config, destination, alpha)
+    return f"wrote {report.fresh} images at alpha {alpha:g} to {destination}"
+
+
+def is_exported(config: "Config", destination: str, alpha: float) -> bool:
+    """Whether the destination holds the enhanced images at an alpha, as they are now.
 
     Raises:
         StepMissing: the images are not enhanced.
@@ -49,12 +68,4 @@ def write_files(config: "Config", destination: str, alpha: float) -> None:
     from tasks.fit.operators import fitted
 
     planned = Export(fitted(Run.of(config, still=True)), destination, alpha)
-    units = planned.units()
-    if planned.is_done(units):
-        say(f"nothing to write: the images at alpha {alpha:g} are in {destination}")
-        return
-    with watched():
-        from flows.export_dataset import export_dataset
-
-        report = export_dataset(config, destination, alpha)
-    say(f"wrote {report.fresh} images at alpha {alpha:g} to {destination}")
+    return planned.is_done(planned.units())

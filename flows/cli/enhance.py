@@ -1,0 +1,134 @@
+"""The command `dotpipe enhance`: a folder into a folder in one line, or the step of that name."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.files import Alpha, is_exported, write_files
+from flows.cli.init import Codec
+from flows.cli.one_line import Line, configuration_of, with_alpha
+from flows.cli.session import do_missing, parsed, tell_done, watched
+from flows.cli.terminal import say
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+
+
+def enhance(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESTORED|CONFIG", help="Images to enhance into --out; or a YAML file."
+        ),
+    ],
+    *,
+    natural: Annotated[
+        str | None, typer.Option(help="What images should look like; by default the reference.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Ground truth, for metrics.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or bucket to fill.")] = None,
+    alpha: Alpha = None,
+    choose: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BOUND=NUMBER", help="Choose alpha by a bound, as min-psnr=27."),
+    ] = None,
+    codec: Codec = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Folder that `dotpipe weights pull` filled.")
+    ] = None,
+) -> None:
+    """Enhance a folder of images into another, in one line; again, it goes on or does nothing.
+
+    With a configuration: write the enhanced data set, one set of shards for every alpha.
+    """
+    from tasks.io.errors import ConfigurationError
+
+    line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights)
+    if _is_configuration(source):
+        if given := line.options():
+            raise ConfigurationError(
+                f"{given[0]} goes with a folder of images, got the configuration {source!r}, which "
+                "says that itself; leave it out (`dotpipe run` does all steps, and `dotpipe "
+                "export` writes plain files)"
+            )
+        _do_step(Path(source))
+        return
+    line.require_whole()
+    enhance_folder(line)
+
+
+def enhance_folder(line: Line) -> None:
+    """Do all that one line asks for, and tell what came of it.
+
+    Raises:
+        ConfigurationError: the line and what it made before do not go together.
+        CorpusError: a folder of images is not there.
+        ShardsFailed: some shards could not be done.
+    """
+    bounds = line.bounds()
+    file = configuration_of(line)
+    config = parsed(file)
+    out = line.destination()
+    if not bounds:
+        file, config = _written(file, config, line.alpha_of(config))
+    done = not bounds and _is_done(config, out, line.alpha_of(config))
+    with nullcontext() if done else watched():
+        steps = do_missing(config)
+        if bounds:
+            alpha = _chosen(config, line)
+            file, config = _written(file, config, alpha)
+            steps = do_missing(config) or steps
+        else:
+            alpha = line.alpha_of(config)
+        sentence = write_files(config, out, alpha)
+    tell_done(config, steps)
+    say(f"{sentence}; everything else is in {config.workspace}, by the configuration {file}")
+
+
+def _written(file: Path, config: "Config", alpha: float) -> "tuple[Path, Config]":
+    """Return a configuration by which an alpha is written; the file is changed if need be."""
+    if alpha in config.enhance.alphas:
+        return file, config
+    file.write_text(with_alpha(file, config.enhance.alphas, alpha), "utf-8")
+    return file, parsed(file)
+
+
+def _chosen(config: "Config", line: Line) -> float:
+    """Return the alpha that keeps the bounds of a line, and say what it costs.
+
+    Raises:
+        CorpusError: no alpha keeps them.
+    """
+    from tasks.report.choose import choose_alpha, describe, read_results
+
+    results = read_results(config)
+    choice = choose_alpha(results.rows, line.bounds(), None, beyond=False)
+    for sentence in describe(choice, results.titles):
+        say(sentence)
+    return choice.alpha
+
+
+def _is_done(config: "Config", destination: str, alpha: float) -> bool:
+    """Whether nothing is left to do, and every file is written."""
+    from tasks.pipeline import is_finished
+
+    return is_finished(config) and is_exported(config, destination, alpha)
+
+
+def _is_configuration(source: str) -> bool:
+    """Whether a word names a YAML file, rather than images."""
+    lower = source.lower()
+    if lower.endswith((".yaml", ".yml")):
+        return True
+    return "://" not in source and not lower.endswith(".tar") and Path(source).is_file()
+
+
+def _do_step(file: Path) -> None:
+    """Write the enhanced data set of a configuration, and score it."""
+    settings = parsed(file, shards=True)
+    with watched():
+        from flows.enhance_dataset import enhance_dataset
+
+        enhance_dataset(settings)
