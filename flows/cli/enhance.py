@@ -2,18 +2,23 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from flows.cli.files import Alpha, is_exported, write_files
 from flows.cli.init import Codec
-from flows.cli.one_line import Line, configuration_of, with_alpha
+from flows.cli.one_line import Line, configuration_of
 from flows.cli.session import do_missing, parsed, tell_done, watched
 from flows.cli.terminal import say
 
 if TYPE_CHECKING:
     from tasks.config import Config
+
+FEW_IMAGES = 100
+"""Below so many images a map between sets that show different things is told to be a poor one:
+the means of two sets of 10 photographs are so far apart that it costs 4 to 5 dB."""
 
 
 def enhance(
@@ -43,20 +48,13 @@ def enhance(
 
     With a configuration: write the enhanced data set, one set of shards for every alpha.
     """
-    from tasks.io.errors import ConfigurationError
-
     line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights)
     if _is_configuration(source):
-        if given := line.options():
-            raise ConfigurationError(
-                f"{given[0]} goes with a folder of images, got the configuration {source!r}, which "
-                "says that itself; leave it out (`dotpipe run` does all steps, and `dotpipe "
-                "export` writes plain files)"
-            )
+        line.require_no_options()
         _do_step(Path(source))
-        return
-    line.require_whole()
-    enhance_folder(line)
+    else:
+        line.require_whole()
+        enhance_folder(line)
 
 
 def enhance_folder(line: Line) -> None:
@@ -84,6 +82,7 @@ def enhance_folder(line: Line) -> None:
             alpha = line.alpha_of(config)
         sentence = write_files(config, out, alpha)
     tell_done(config, steps)
+    _tell_few_images(config)
     say(f"{sentence}; everything else is in {config.workspace}, by the configuration {file}")
 
 
@@ -93,6 +92,36 @@ def _written(file: Path, config: "Config", alpha: float) -> "tuple[Path, Config]
         return file, config
     file.write_text(with_alpha(file, config.enhance.alphas, alpha), "utf-8")
     return file, parsed(file)
+
+
+def with_alpha(file: Path, alphas: tuple[float, ...], alpha: float) -> str:
+    """Return the text of a configuration with one more alpha to write, and nothing else changed.
+
+    Args:
+        file: the configuration.
+        alphas: those that it has.
+        alpha: the one to add.
+
+    Raises:
+        ConfigurationError: it does not say its alphas.
+    """
+    from tasks.io.errors import ConfigurationError
+
+    text = file.read_text("utf-8")
+    pair: tuple[Any, Any] | None = (None, yaml.compose(text, yaml.SafeLoader))
+    for name in ("enhance", "alphas"):
+        section = None if pair is None else pair[1]
+        pairs = section.value if isinstance(section, yaml.MappingNode) else []
+        pair = next((pair for pair in pairs if pair[0].value == name), None)
+    if pair is None:
+        raise ConfigurationError(
+            f"{file} must say which alphas are written, for {alpha:g} to be added to them; add "
+            f"enhance: {{alphas: [{alpha:g}]}}"
+        )
+    start = text.index(":", pair[0].end_mark.index) + 1
+    taken, after = text[start : pair[1].end_mark.index], text[pair[1].end_mark.index :]
+    listed = ", ".join(f"{each:g}" for each in (*alphas, alpha))
+    return f"{text[:start]} [{listed}]{taken[len(taken.rstrip()) :]}{after}"
 
 
 def _chosen(config: "Config", line: Line) -> float:
@@ -108,6 +137,24 @@ def _chosen(config: "Config", line: Line) -> float:
     for sentence in describe(choice, results.titles):
         say(sentence)
     return choice.alpha
+
+
+def _tell_few_images(config: "Config") -> None:
+    """Print a warning if the map is one between few images that show different things."""
+    from tasks.config import Run
+    from tasks.fit.select import plan_selection, read_selection
+
+    run = Run.of(config, still=True)
+    selection = read_selection(run.workspace, plan_selection(run)[0])
+    if selection.pairing == "unpaired" and selection.images < FEW_IMAGES:
+        typer.secho(
+            f"warning: {selection.images} restored images were compared with natural ones of other "
+            f"things; with fewer than {FEW_IMAGES} the map takes over what these show too, so "
+            "colours and contrast may be off. Give more images, or natural versions of the same "
+            "ones under the same names (as --reference without --natural does)",
+            fg="yellow",
+            err=True,
+        )
 
 
 def _is_done(config: "Config", destination: str, alpha: float) -> bool:

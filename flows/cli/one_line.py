@@ -44,6 +44,21 @@ class Line:
             f"--{name}" for name, value in list(vars(self).items())[1:] if value not in (None, ())
         ]
 
+    def require_no_options(self) -> None:
+        """Check that nothing is asked for beside a configuration.
+
+        Raises:
+            ConfigurationError: an option is given.
+        """
+        from tasks.io.errors import ConfigurationError
+
+        if given := self.options():
+            raise ConfigurationError(
+                f"{given[0]} goes with a folder of images, got the configuration "
+                f"{self.restored!r}, which says that itself; leave it out (`dotpipe run` does all "
+                "steps, and `dotpipe export` writes plain files)"
+            )
+
     def require_whole(self) -> None:
         """Check that the options make a whole line.
 
@@ -143,36 +158,6 @@ def configuration_of(line: Line) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_text(line), "utf-8")
     return file
-
-
-def with_alpha(file: Path, alphas: tuple[float, ...], alpha: float) -> str:
-    """Return the text of a configuration with one more alpha to write, and nothing else changed.
-
-    Args:
-        file: the configuration.
-        alphas: those that it has.
-        alpha: the one to add.
-
-    Raises:
-        ConfigurationError: it does not say its alphas.
-    """
-    from tasks.io.errors import ConfigurationError
-
-    text = file.read_text("utf-8")
-    pair: tuple[Any, Any] | None = (None, yaml.compose(text, yaml.SafeLoader))
-    for name in ("enhance", "alphas"):
-        section = None if pair is None else pair[1]
-        pairs = section.value if isinstance(section, yaml.MappingNode) else []
-        pair = next((pair for pair in pairs if pair[0].value == name), None)
-    if pair is None:
-        raise ConfigurationError(
-            f"{file} must say which alphas are written, for {alpha:g} to be added to them; add "
-            f"enhance: {{alphas: [{alpha:g}]}}"
-        )
-    start = text.index(":", pair[0].end_mark.index) + 1
-    taken, after = text[start : pair[1].end_mark.index], text[pair[1].end_mark.index :]
-    listed = ", ".join(f"{each:g}" for each in (*alphas, alpha))
-    return f"{text[:start]} [{listed}]{taken[len(taken.rstrip()) :]}{after}"
 
 
 def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> None:

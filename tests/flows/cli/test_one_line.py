@@ -8,7 +8,8 @@ import yaml
 from workspaces.plain_pipeline import do
 
 from flows.cli import enhance as command
-from flows.cli.one_line import Line, configuration_of, with_alpha
+from flows.cli.enhance import with_alpha
+from flows.cli.one_line import Line, configuration_of
 from tasks.config import Run, load_config
 from tasks.config.known_codecs import KNOWN_CODECS
 from tasks.export.export import write_exported
@@ -261,6 +262,7 @@ def test_files_come_out_under_the_names_that_went_in_and_nothing_is_done_twice(
     assert written(images) == given
     assert "report: " in told
     assert f"wrote them; everything else is in {images / 'out.dotpipe'}" in told
+    assert "warning" not in told  # natural and restored images have the same names
     assert enhanced()[0] == []
     assert enhanced("--alpha", "0.5")[0] == ["run", "export 0.5"]
     assert load_config(file).enhance.alphas == (0.25, 0.5)
