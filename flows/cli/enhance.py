@@ -134,7 +134,7 @@ def _chosen(config: "Config", line: Line) -> float:
 
     results = read_results(config)
     choice = choose_alpha(results.rows, line.bounds(), None, beyond=False)
-    for sentence in describe(choice, results.titles):
+    for sentence in describe(choice._replace(is_written=True), results.titles):
         say(sentence)
     return choice.alpha
 

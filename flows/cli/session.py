@@ -48,10 +48,12 @@ def do_missing(config: "Config") -> "list[StepReport] | None":
     """
     from tasks.pipeline import is_finished
     from tasks.shard.corpus import require_sources
+    from tasks.shard.suffixes import require_shared_keys
 
     if is_finished(config):
         return None
     require_sources(config.given_datasets())
+    require_shared_keys(config)
     tell_taken_over(config)
     tell_large_patches(config)
     with watched():

@@ -49,6 +49,10 @@ class Corpus(Section):
     name: Name | None = None
     """Name of the data set in the workspace; by default the corpus's role (natural, reference),
     or the configuration's name for ``restored``."""
+    strip: Annotated[str, Field(pattern=r"^[^/]+$", max_length=255)] | None = None
+    """What ends the names of these images and is no part of their keys, so that
+    ``kodim01_swinir.png`` is the image ``kodim01``; ``*``, ``?`` and ``[…]`` stand for others as in
+    a shell, and the shortest end that fits is taken. Null for nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """How many images are used, the first in the order of their keys; null for all. Refused for
     tars, whose range in braces says how many."""

@@ -14,9 +14,9 @@ from tasks.config.corpora import Corpus
 from tasks.config.places import Place
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS
-from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
+from tasks.io.shards.keys import ODD_NAME, key_complaint, printable, stripped
 from tasks.io.store import Entry, Store, is_s3, stem
-from tasks.io.store.listing import Found, Without
+from tasks.io.store.listing import Cut, Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
 from tasks.shard.tar_patterns import expanded, folder_and_pattern
@@ -104,9 +104,11 @@ def list_files(
     if corpus.is_tars:
         yield from list_tars(corpus)
         return
-    files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}))
+    key_of = None if corpus.strip is None else partial(stripped, end=corpus.strip)
+    files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}), key_of)
     for file in files:
-        if not is_forgotten(stem(file.path), forgotten):
+        name = stem(file.path) if corpus.strip is None else file.key
+        if not is_forgotten(name, forgotten):
             yield file
 
 
@@ -133,7 +135,9 @@ def _is_apart(
     return what is not None
 
 
-def list_images(store: Store, without: Without | None = None) -> Iterator[SourceFile]:
+def list_images(
+    store: Store, without: Without | None = None, key_of: Cut | None = None
+) -> Iterator[SourceFile]:
     """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
@@ -142,6 +146,7 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
     Args:
         store: the folder.
         without: whether a folder below it is left out; None takes all.
+        key_of: makes the last part of a key of a file's name; None takes the name.
 
     Raises:
         CorpusError: there is no such folder.
@@ -150,13 +155,14 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
         _require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous = ""
-    for entry in store.list("", without):
+    for entry in store.list("", without, key_of):
         key, extension = entry.key, entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
             continue
         refusal = key_complaint(key) or ""
         if not refusal and key == previous:
-            refusal = "key taken: another file differs only in extension; rename one"
+            differs = "in extension" if key_of is None else "in extension, or in what is stripped"
+            refusal = f"key taken: another file differs only {differs}; rename one"
         previous = key
         shown = key, entry.path
         if refusal.startswith(ODD_NAME):
