@@ -1,12 +1,13 @@
-"""Commands that write or read plain files: export."""
+"""Commands that write plain files: export, and apply, which needs no workspace."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.init import Codec
 from flows.cli.session import ConfigPath, parsed, watched
-from flows.cli.terminal import say
+from flows.cli.terminal import complain, say
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -69,3 +70,42 @@ def is_exported(config: "Config", destination: str, alpha: float) -> bool:
 
     planned = Export(fitted(Run.of(config, still=True)), destination, alpha)
     return planned.is_done(planned.units())
+
+
+def apply(
+    operator: Annotated[
+        Path, typer.Argument(metavar="OPERATOR", help="File of operators/ in a workspace.")
+    ],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="IN... OUT", help="Images or folders; last, where to.")
+    ],
+    *,
+    alpha: Alpha = 0.0,
+    codec: Codec = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Folder that `dotpipe weights pull` filled.")
+    ] = None,
+) -> None:
+    """Apply a fitted operator to images, without a configuration or a workspace."""
+    from tasks.config.known_codecs import codec_named
+    from tasks.config.sections import Shards
+    from tasks.direct.apply import apply as apply_to
+    from tasks.direct.apply import images_to_enhance
+    from tasks.direct.operator_file import OperatorFile
+    from tasks.io.errors import ConfigurationError
+    from tasks.io.networks.weights import Weights
+
+    *inputs, out = paths
+    if not inputs:
+        raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
+    images = images_to_enhance(inputs, out)
+    spec = None if codec is None else codec_named(codec)
+    file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
+    written = 0
+    for done in apply_to(file, images, 0.0 if alpha is None else alpha, Shards().limits()):
+        written += done.reason is None
+        if done.reason is not None:
+            complain(f"refused: {done.address}: {done.reason}")
+    say(f"wrote {written} of {len(images)} images to {out}")
+    if written < len(images):
+        raise typer.Exit(1)

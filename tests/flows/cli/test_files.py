@@ -34,3 +34,13 @@ def test_a_destination_among_the_images_is_refused_before_any_work(dotpipe, comp
     assert code == 1
     assert "must lie apart from the images that are read" in err
     assert "dashboard" not in err
+
+
+def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_path):
+    operator = finished.workspace.store.local(f"operators/run/{finished.operator}.safetensors")
+    out = tmp_path / "out"
+    code, told, _ = dotpipe("apply", operator, photographs["restored"], out, "--alpha", "0.5")
+    assert (code, told) == (0, f"wrote 8 of 8 images to {out}\n")
+    code, _, err = dotpipe("apply", operator, out)
+    assert code == 1
+    assert "what to enhance and OUT must be given" in err
