@@ -13,7 +13,7 @@ import typer
 from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
 from flows.cli.enhance import enhance
-from flows.cli.files import apply, export
+from flows.cli.files import apply, export, metrics
 from flows.cli.init import init
 from flows.cli.session import (
     ConfigPath,
@@ -209,7 +209,7 @@ def pull(
 
 
 _OTHERS: tuple[Callable[..., None], ...] = (
-    *(init, export, apply),
+    *(init, export, apply, metrics),
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
     *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
 )

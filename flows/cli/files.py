@@ -1,4 +1,4 @@
-"""Commands that write plain files: export, and apply, which needs no workspace."""
+"""Commands on plain files: export; and apply and metrics, which need no workspace."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,10 +7,11 @@ import typer
 
 from flows.cli.init import Codec
 from flows.cli.session import ConfigPath, parsed, watched
-from flows.cli.terminal import complain, say
+from flows.cli.terminal import complain, say, show_table
 
 if TYPE_CHECKING:
     from tasks.config import Config
+    from tasks.config.sections import Evaluate
 
 Alpha = Annotated[
     float | None,
@@ -109,3 +110,59 @@ def apply(
     say(f"wrote {written} of {len(images)} images to {out}")
     if written < len(images):
         raise typer.Exit(1)
+
+
+def metrics(
+    images: Annotated[str, typer.Argument(metavar="A", help="Folder or bucket of images.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="B", help="What they are compared with, by the same names.")
+    ],
+    *,
+    lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
+    features: Annotated[
+        str, typer.Option(help="Network of the Fréchet distance, or none.")
+    ] = "inception-v3-compat",
+    out: Annotated[Path | None, typer.Option(help="Parquet file of all images' rows.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Folder that `dotpipe weights pull` filled.")
+    ] = None,
+) -> None:
+    """Score the images of one folder against those of another, without any transport."""
+    from tasks.config.places import anchored
+    from tasks.config.sections import Shards
+    from tasks.direct.compare import Scorer, require_pairs
+    from tasks.direct.scores import shown, write_scores
+    from tasks.io.networks.weights import Weights
+
+    known = _networks(lpips=lpips, features=features)
+    folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
+    scorer = Scorer(known.lpips, known.features, Shards().limits(), weights=Weights.of(weights))
+    scores = list(scorer.scores(*folders))
+    require_pairs(scores, *folders)
+    if out is not None:
+        write_scores(scores, out)
+    titles, row, notes = shown(scores, scorer.names, scorer.frechet())
+    show_table(titles, [row])
+    for note in (*notes, *scorer.missing):
+        say(note)
+
+
+def _networks(**names: str) -> "Evaluate":
+    """The networks of metrics by their names, as the section of a configuration has them.
+
+    Raises:
+        ConfigurationError: one is not known.
+    """
+    from pydantic import ValidationError
+
+    from tasks.config.error_messages import explain
+    from tasks.config.sections import Evaluate
+    from tasks.io.errors import ConfigurationError
+
+    try:
+        return Evaluate.model_validate(
+            {name: None if value == "none" else value for name, value in names.items()}
+        )
+    except ValidationError as error:
+        told = explain(Path("the line"), error, Evaluate.model_json_schema())
+        raise ConfigurationError(told) from error

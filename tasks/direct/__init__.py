@@ -1,1 +1,1 @@
-"""Without a workspace: an operator's file applied to images, as `dotpipe apply` does."""
+"""Without a workspace: an operator's file applied to images, two folders compared."""
