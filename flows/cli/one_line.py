@@ -1,5 +1,6 @@
 """One line that enhances a folder into a folder, and the configuration that is written for it."""
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -122,42 +123,53 @@ def configuration_of(line: Line) -> Path:
     """Return the configuration of a line: the one that was written for it before, or a new one.
 
     It is ``enhance.yaml`` in the workspace, which lies beside the folder to fill; for a bucket it
-    is a file of the current folder. One by which nothing was made yet is written again.
+    is a file of the current folder. One that was not edited, and by which nothing was made yet, is
+    written again.
 
     Raises:
         ConfigurationError: a place must not be used as it is asked for, or the configuration that
             is there is for other images.
         CorpusError: a folder of images is not there.
     """
-    from pydantic import ValidationError
-
-    from tasks.config import Config, load_config
-    from tasks.config.error_messages import explain
+    from tasks.config import load_config
     from tasks.config.places import require_apart
     from tasks.export.destination import require_outside
-    from tasks.io.errors import ConfigurationError
     from tasks.io.store import Store
     from tasks.io.workspace import MARK
     from tasks.shard.corpus import require_sources
 
-    try:
-        wanted = Config.model_validate(_tree(line))
-    except ValidationError as error:
-        raise ConfigurationError(
-            explain(Path("the line"), error, Config.model_json_schema())
-        ) from error
+    wanted = _wanted(line)
     require_outside(line.destination(), wanted)
     require_apart(wanted.workspace, wanted.corpora)
     workspace = Store(wanted.workspace)
     local = workspace.local()
     file = Path(f"{wanted.name}{_ENDING}.yaml") if local is None else local / "enhance.yaml"
-    if file.exists() and workspace.exists(MARK):
+    if file.exists() and (workspace.exists(MARK) or _is_edited(file)):
         _require_same(line, wanted, load_config(file), file)
         return file
     require_sources(wanted.given_datasets())
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(_text(line), "utf-8")
     return file
+
+
+def _wanted(line: Line) -> "Config":
+    """Return the configuration of a line.
+
+    Raises:
+        ConfigurationError: a value breaks a rule.
+    """
+    from pydantic import ValidationError
+
+    from tasks.config import Config
+    from tasks.config.error_messages import explain
+    from tasks.io.errors import ConfigurationError
+
+    try:
+        return Config.model_validate(_tree(line))
+    except ValidationError as error:
+        told = explain(Path("the line"), error, Config.model_json_schema())
+        raise ConfigurationError(told) from error
 
 
 def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> None:
@@ -189,14 +201,21 @@ def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> 
 
 
 def _text(line: Line) -> str:
-    """Return the configuration of a line as YAML."""
-    about = (
-        "# What `dotpipe enhance … --out` does. Edit it as you like; the same line goes on with "
-        "it.\n# All options: `dotpipe init`.\n"
-    )
-    return about + yaml.safe_dump(
-        _tree(line), sort_keys=False, allow_unicode=True, default_flow_style=None
-    )
+    """Return the configuration of a line as YAML; its first line tells whether it is edited."""
+    tree = yaml.safe_dump(_tree(line), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    about = "# Edit this as you like; the same line goes on with it. All options: `dotpipe init`.\n"
+    return f"{_mark(about + tree)}{about}{tree}"
+
+
+def _is_edited(file: Path) -> bool:
+    """Whether a configuration is another than the one that was written for a line."""
+    first, line_end, rest = file.read_text("utf-8").partition("\n")
+    return first + line_end != _mark(rest)
+
+
+def _mark(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"# Written by `dotpipe enhance … --out` ({digest})\n"
 
 
 def _tree(line: Line) -> dict[str, Any]:

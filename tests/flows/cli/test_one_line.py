@@ -81,6 +81,14 @@ def test_a_line_by_which_nothing_was_made_may_be_corrected(line, images):
     assert load_config(file).corpora.restored.path == str(images / "third")
 
 
+def test_what_was_edited_before_anything_was_made_is_kept(line, images):
+    file = configuration_of(line())
+    file.write_text(file.read_text() + "compute: {batch: 2}\n")
+    assert load_config(configuration_of(line())).compute.batch == 2
+    with pytest.raises(ConfigurationError, match="--natural must be as in"):
+        configuration_of(line(natural=images / "restored" / "a"))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
