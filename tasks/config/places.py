@@ -138,10 +138,7 @@ def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, 
 
 def folder_of(corpus: Corpus) -> Place:
     """Return the folder of a corpus's images, or that in which its tars lie."""
-    path = corpus.path
-    if corpus.is_tars:
-        path = path.partition("{")[0].rpartition("/")[0] or "."
-    return Place.of(path, corpus.access)
+    return Place.of(corpus.folder or ".", corpus.access)
 
 
 def _kinds_in(workspace: str) -> list[Place]:

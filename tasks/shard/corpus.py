@@ -4,6 +4,7 @@ The configuration's corpus goes in; its files come out in the order of their key
 reason for which it is refused by its name, if there is one.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,7 +20,7 @@ from tasks.io.store import Entry, Store, is_s3, stem
 from tasks.io.store.listing import Cut, Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
-from tasks.shard.tar_patterns import expanded, folder_and_pattern
+from tasks.shard.tar_patterns import expanded, matching
 
 _COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
 _ARCHIVES = (
@@ -50,11 +51,9 @@ class SourceFile(NamedTuple):
 def source_of(corpus: Corpus) -> Store:
     """Return the folder or bucket that the paths of a corpus's files start from.
 
-    For tars it is the folder before the first braces of their pattern.
+    It is the folder before what is a pattern in the corpus's path.
     """
-    if not corpus.is_tars:
-        return Store(corpus.path, corpus.access)
-    return Store(folder_and_pattern(corpus.path)[0], corpus.access)
+    return Store(corpus.folder, corpus.access)
 
 
 def require_sources(corpora: Mapping[str, Corpus]) -> None:
@@ -106,9 +105,10 @@ def list_files(
         return
     key_of = None if corpus.strip is None else partial(stripped, end=corpus.strip)
     files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}), key_of)
+    is_wanted = matching(corpus.pattern or "**")
     for file in files:
         name = stem(file.path) if corpus.strip is None else file.key
-        if not is_forgotten(name, forgotten):
+        if is_wanted(file.path) and not is_forgotten(name, forgotten):
             yield file
 
 
@@ -125,7 +125,7 @@ def _is_apart(
         path: of the folder, below the corpus's.
         inside: what lies right in the folder.
     """
-    folder = f"{corpus.path.rstrip('/')}/{path}"
+    folder = f"{corpus.folder.rstrip('/')}/{path}"
     here = Place.of(folder, corpus.access)
     what = next((what for place, what in apart.items() if place.holds(here)), None)
     if what is None and any(found.name == MARK for found in inside):
@@ -171,13 +171,21 @@ def list_images(
 
 
 def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
-    """Yield the tars that a pattern with braces names, in its order; a folder is listed once.
+    """Yield the tars that a pattern names; a folder is listed once.
+
+    Those that braces name come in their order, and must be there; those that ``*`` and ``?``
+    stand for come in the order of their keys.
 
     Raises:
         CorpusError: one of them is not there, or the braces hold no range.
     """
-    folder, pattern = folder_and_pattern(corpus.path)
-    store = Store(folder, corpus.access)
+    store, pattern = source_of(corpus), corpus.pattern or ""
+    if re.search(r"[*?]", pattern):
+        wanted = list(map(matching, expanded(pattern)))
+        for entry in store.list(""):
+            if any(is_wanted(entry.path) for is_wanted in wanted):
+                yield SourceFile(stem(entry.path), entry.path, entry.size, entry.version)
+        return
     for below, group in groupby(expanded(pattern), key=lambda path: path.rpartition("/")[0]):
         yield from _tars_in(below, list(group), store, corpus)
 
