@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import cluster, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
@@ -18,13 +17,18 @@ from flows.cli.session import (
     parsed,
     run_all,
     show_results,
+    tell_large_patches,
     tell_taken_over,
     told,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
+from flows.cli.verbs import cluster, upkeep
+from flows.cli.verbs.enhance import enhance
+from flows.cli.verbs.files import apply, export, metrics
+from flows.cli.verbs.init import init
+from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
 from flows.cli.watching import stopping, watched
-from flows.cli.weights import weights
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -73,27 +77,6 @@ def _options(
 
 
 @app.command()
-def init(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", parser=given_path, help="File to write.")
-    ] = Path("dotpipe.yaml"),
-) -> None:
-    """Write a commented configuration to start from."""
-    from importlib.resources import files
-
-    from tasks.io.errors import ConfigurationError
-
-    template = (files("infra") / "configs" / "template.yaml").read_text("utf-8")
-    with usable(path, "init must name a file that can be written"):
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
-        if path.exists():
-            raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
-        path.write_text(template, "utf-8")
-    say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
-
-
-@app.command()
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder to make it in.")
@@ -125,6 +108,7 @@ def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
     tell_taken_over(settings)
+    tell_large_patches(settings)
     with watched(settings, "shard"):
         from flows.shard_corpus import shard_corpus
 
@@ -135,20 +119,14 @@ def shard(config: ConfigPath) -> None:
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
+    tell_large_patches(settings)
     with watched(settings, "fit"):
         from flows.fit_transport import fit_transport
 
         fit_transport(settings)
 
 
-@app.command()
-def enhance(config: ConfigPath) -> None:
-    """Write the enhanced data set, one set of shards for every alpha, and score it."""
-    settings = parsed(config, shards=True)
-    with watched(settings, "enhance"):
-        from flows.enhance_dataset import enhance_dataset
-
-        enhance_dataset(settings)
+app.command()(enhance)
 
 
 @app.command()
@@ -240,6 +218,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 
 _OTHERS: tuple[Callable[..., None], ...] = (
+    *(init, export, apply, metrics),
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
     *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
     *(upkeep.gc, upkeep.forget),

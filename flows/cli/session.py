@@ -26,24 +26,51 @@ def run_all(config: Path) -> None:
         ShardsFailed: some shards could not be done.
     """
     settings = parsed(config)
+    settings = parsed(config)
+    tell_done(settings, do_missing(settings), config)
+
+
+def do_missing(config: "Config") -> "list[StepReport] | None":
+    """Do all that is missing; Prefect is not started if nothing is.
+
+    Returns:
+        what each step did; None if there was nothing to do.
+
+    Raises:
+        ConfigurationError: something would make the run fail; all of it is told at once.
+        ShardsFailed: some shards could not be done.
+    """
     with working("looking at what is done"):
         from tasks.pipeline import is_finished
-        from tasks.report.report import report_address
 
-        finished = is_finished(settings)
+        finished = is_finished(config)
     if finished:
-        show_results(settings)
+        return None
+    tell_taken_over(config)
+    with watched(config, "run", first=tell_ready):
+        from flows.backfill import backfill
+
+        steps, _ = backfill(config)
+    return steps
+
+
+def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) -> None:
+    """Print the results of a run, what they lack, and where the report is.
+
+    Args:
+        config: whose run it was.
+        steps: what ``do_missing`` has done.
+        path: of the configuration, for the commands that are named.
+    """
+    from tasks.report.report import report_address
+
+    show_results(config)
+    if steps is None:
         say("nothing to do: every shard of every step is done")
     else:
-        tell_taken_over(settings)
-        with watched(settings, "run", first=tell_ready):
-            from flows.backfill import backfill
-
-            steps, _ = backfill(settings)
-        show_results(settings)
-        tell_refused(settings, steps, config)
-        tell_unscored(settings, config)
-    say(f"report: {report_address(settings)}")
+        tell_refused(config, steps, path)
+        tell_unscored(config, path)
+    say(f"report: {report_address(config)}")
 
 
 def told(error: Exception) -> str | None:
@@ -70,6 +97,14 @@ def tell_taken_over(config: "Config") -> None:
 
     for sentence in taken_over(config):
         typer.secho(f"note: {sentence}", fg="yellow", err=True)
+
+
+def tell_large_patches(config: "Config") -> None:
+    """Print a warning if the patches are so large that the fit takes very long."""
+    from tasks.fit.latent_size import large_patches
+
+    if sentence := large_patches(config):
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
 
 
 def tell_refused(config: "Config", steps: "list[StepReport]", path: Path) -> None:

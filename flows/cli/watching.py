@@ -10,8 +10,9 @@ from time import strftime
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flows.cli.terminal import complain, console, working
+from flows.cli.terminal import complain, console, is_watched, working
 from flows.runs.shutdown import graceful_shutdown, leave
+from flows.steps.screen import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,21 +66,23 @@ def watched(
 ) -> Iterator[None]:
     """Run a Prefect server, and show and log the steps of the flows that the block runs.
 
-    On a terminal there are bars, elsewhere lines. SIGTERM ends the block like Ctrl-C does.
+    On a terminal there are bars, elsewhere lines. SIGTERM ends the block like Ctrl-C does. A block
+    within another shares its server, screen and log, and does nothing first.
 
     Args:
         config: of the run, whose workspace gets the log.
         command: the verb.
         first: what is done before the log and the server are begun.
     """
+    if is_watched():
+        yield
+        return
     with working("starting"):
         from flows.runs.run_log import run_log
         from flows.service.server import prefect_server
-        from flows.steps.screen import screen
 
     _use_filters()
-    terminal = console(stderr=True)
-    terminal.file = sys.stderr  # what libraries print goes to the log, and not after this
+    terminal = _console()
     with ExitStack() as stack:
         told = _LastWords(terminal)
         stack.enter_context(graceful_shutdown(told.say))
@@ -90,9 +93,7 @@ def watched(
             with busy(terminal, "starting Prefect"):
                 server = stack.enter_context(prefect_server())
             view, shown, told.standing = _view(terminal, server, log)
-            token = screen.set(view)
-            stack.callback(screen.reset, token)
-            with shown:
+            with _showing(view), shown:
                 yield
         except (KeyboardInterrupt, SystemExit) as stop:
             _stopped.append(stop)
@@ -147,6 +148,23 @@ class _LastWords:
         self._terminal.print(sentence, soft_wrap=True, highlight=False)
         if self.log is not None:
             self.log.write(sentence)
+
+
+@contextmanager
+def _showing(view: "Screen") -> Iterator[None]:
+    """Have the flows of the block show their steps on a screen."""
+    token = screen.set(view)
+    try:
+        yield
+    finally:
+        screen.reset(token)
+
+
+def _console() -> "Console":
+    """A console on what is standard error now: later, what libraries print goes to the log."""
+    terminal = console(stderr=True)
+    terminal.file = sys.stderr
+    return terminal
 
 
 def _use_filters() -> None:

@@ -77,7 +77,7 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
             "target_dataset": run.config.natural_name,
             "images": selection.images,
             "codec": codec_identity(run.config.codec, run.weights),
-            "patch_size": run.config.patches.size,
+            "patch_size": run.config.patch_size,
             "precision": run.config.compute.precision,
         },
     )

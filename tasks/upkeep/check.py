@@ -10,6 +10,7 @@ from shutil import disk_usage
 from typing import Literal, NamedTuple
 
 from tasks.config import Config, Run
+from tasks.fit.latent_size import large_patches
 from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
 from tasks.io.networks.extractors import fetch_extractor
@@ -38,7 +39,7 @@ class Checked(NamedTuple):
     what: str
     """What was looked at, as in 'weights of the codec'."""
     state: State
-    """``poor``: a run goes on, and its results lack something. ``bad``: it would fail."""
+    """``poor``: a run goes on, but its results lack something or take long. ``bad``: it fails."""
     said: str
     """What was found; where it is not good, a sentence with the remedy."""
 
@@ -57,6 +58,8 @@ def check(config: Config, *, only_what_is_new: bool = False) -> Iterator[Checked
     run = Run.of(config, still=True)
     if not only_what_is_new or not _is_enhanced(config):
         yield from _weights(config)
+        if said := large_patches(config):  # known once the codec's files are there
+            yield Checked("size of patches", "poor", said)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")

@@ -14,6 +14,7 @@ from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
 from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
 from tasks.shard.intake import accept_files
+from tasks.shard.suffixes import ending_between
 
 FIRST = 1000
 """Names of a corpus that are looked at."""
@@ -121,11 +122,22 @@ def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, s
         return None, f"{shared} of the first {seen} restored images have their key in {role}"
     ours, theirs = (look.files[0].key for look in (restored, other))
     why = "as fit.pairing is paired" if role == "natural" else "of which it is the ground truth"
-    remedy = "fit.pairing: unpaired" if role == "natural" else "leave out corpora.reference"
     return "bad", (
         f"{role} must share keys (paths without extension) with the restored images, {why}, got "
-        f"none in common: {theirs!r} against {ours!r}; rename the files, or {remedy}"
+        f"none in common: {theirs!r} against {ours!r}; {_remedy(role, restored, other)}"
     )
+
+
+def _remedy(role: str, restored: Look, other: Look) -> str:
+    """Return what to do about keys that differ: by an end of the names, if that would mend it."""
+    if ending := ending_between(_keys(restored), _keys(other)):
+        longer = "restored" if ending.of_ours else role
+        return (
+            f"{ending.shared} would be without {ending.text!r} at the end: write "
+            f"`strip: {ending.text}` beside the path of corpora.{longer}"
+        )
+    otherwise = "fit.pairing: unpaired" if role == "natural" else "leave out corpora.reference"
+    return f"rename the files, or {otherwise}"
 
 
 def differing_sizes(restored: Look, reference: Look) -> str:

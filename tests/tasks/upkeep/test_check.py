@@ -148,6 +148,38 @@ def test_before_a_run_corpora_that_were_sharded_before_are_not_listed_again(
         require_ready(type(finished.config).model_validate(gone))
 
 
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        (("_x4", ""), "`strip: _x4` beside the path of corpora.restored"),
+        (("", "_gt"), "`strip: _gt` beside the path of corpora.reference"),
+    ],
+)
+def test_no_key_in_common_is_told_at_the_start_with_the_end(
+    tmp_path, steps, write_images, pixels, ends, told
+):
+    corpora = {
+        role: write_images(tmp_path / role, {f"{i}{end}.png": pixels(i) for i in range(3)})
+        for role, end in zip(("restored", "reference"), ends, strict=True)
+    }
+    run = steps(tmp_path / "w", corpora)
+    with pytest.raises(ConfigurationError) as refusal:
+        require_ready(run.config)
+    assert told in str(refusal.value)
+    assert not (tmp_path / "w").exists()
+
+
+def test_keys_with_nothing_in_common_are_told_without_an_end(tmp_path, steps, write_images, pixels):
+    corpora = {
+        role: write_images(tmp_path / role, {f"{role}{i}.png": pixels(i) for i in range(3)})
+        for role in ("restored", "reference")
+    }
+    with pytest.raises(
+        ConfigurationError, match="'reference0' against 'restored0'; rename the files"
+    ):
+        require_ready(steps(tmp_path / "w", corpora).config)
+
+
 def test_a_paired_fit_asks_for_keys_that_natural_images_share(tmp_path, steps, photographs):
     corpora = {"restored": photographs["restored"], "natural": photographs["natural"] / "a"}
     run = steps(tmp_path / "workspace", corpora, fit={"pairing": "paired"})
