@@ -140,6 +140,11 @@ def _read(source: Store, file: SourceFile) -> bytes:
         if source.local() is None:
             raise
         raise ImageRefused(f"{UNREADABLE}{os.strerror(errno.EACCES)}") from error
+    except StoreRefused as error:
+        cause = error.__cause__
+        if source.local() is None or not isinstance(cause, OSError) or cause.errno not in _NO_FILE:
+            raise
+        raise ImageRefused(f"{UNREADABLE}{cause.strerror}") from error  # as of a loop of links
     except OSError as error:
         if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
             raise
