@@ -83,8 +83,8 @@ def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(projec
     assert re.match("shard reference .* 8/8 images .* 3 of 3 shards made", bar)
     assert error == (
         f"error: natural must hold at least one image, got none below "
-        f"'{project.folder / 'natural'}' with the endings bmp, dib, jfif, jpe, jpeg, jpg, png, tif, tiff, "
-        "webp; check the path (tars are named with braces, as …/{000000..000123}.tar)"
+        f"'{project.folder / 'natural'}' with the endings bmp, dib, jfif, jpe, jpeg, jpg, png, "
+        "tif, tiff, webp; check the path (tars are named with braces, as …/{000000..000123}.tar)"
     )
 
 
