@@ -120,10 +120,10 @@ def _read(source: Store, file: SourceFile) -> bytes:
         if len(data) > file.size:
             raise ImageRefused(f"changed: it has more than the {file.size} bytes that were listed")
         return data
-    except AccessRefused as error:
-        if source.local() is None:
+    except StoreRefused as error:
+        if (reason := _refused_file(source, error)) is None:
             raise
-        raise ImageRefused(f"{UNREADABLE}{os.strerror(errno.EACCES)}") from error
+        raise ImageRefused(f"{UNREADABLE}{reason}") from error
     except OSError as error:
         if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
             raise
@@ -134,6 +134,16 @@ def _read(source: Store, file: SourceFile) -> bytes:
             ) from error
         reason = error.strerror or type(error).__name__
         raise ImageRefused(f"{UNREADABLE}{reason}") from error
+
+
+def _refused_file(source: Store, error: StoreRefused) -> str | None:
+    """Return why a disk refuses one file, as behind a loop of links; None if it is the store."""
+    if source.local() is None:
+        return None
+    if isinstance(error, AccessRefused):
+        return os.strerror(errno.EACCES)
+    cause = error.__cause__
+    return cause.strerror if isinstance(cause, OSError) and cause.errno in _NO_FILE else None
 
 
 def any_readable(source: Store, paths: Iterable[str]) -> bool:
