@@ -17,8 +17,8 @@ help:  ## this list
 # be another than uv's.
 WANTED = --constraint constraints.txt --editable
 define install
-@by_pip() { $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile $(WANTED) '$(1)'; }; \
-by_uv() { uv pip install --quiet --python $(BIN)/python $(WANTED) '$(1)'; }; \
+@by_pip() { $(BIN)/python -m pip install -qq --disable-pip-version-check $(WANTED) '$(1)'; }; \
+by_uv() { uv pip install --quiet --compile-bytecode --python $(BIN)/python $(WANTED) '$(1)'; }; \
 if ! command -v uv >/dev/null; then by_pip; \
 elif ! by_uv; then \
   echo "trying once more, with torch from the usual index"; \
