@@ -106,10 +106,10 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
                 f"{corpus.path!r}, which runs change and `dotpipe gc` may remove; give this "
                 "configuration a workspace of its own, or copy the images to another folder"
             )
-    restored = corpora.restored
-    for role, corpus in _given(corpora) if restored is not None else ():
-        if restored and role != "restored" and _cut(restored) == _cut(corpus):
-            _require_different(restored, role, corpus)
+    if corpora.restored is not None:
+        for role, corpus in _given(corpora):
+            if role != "restored" and _cut(corpora.restored) == _cut(corpus):
+                _require_different(corpora.restored, role, corpus)
 
 
 def _require_different(restored: Corpus, role: str, other: Corpus) -> None:
