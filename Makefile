@@ -15,10 +15,10 @@ help:  ## this list
 # GPU, or the far smaller one for none. Where that fails, and by pip, torch is what the usual index
 # has: on Linux the build for CUDA, which runs without a GPU as well. Last comes pip, whose index may
 # be another than uv's.
-WANTED = --quiet --constraint constraints.txt --editable
+WANTED = --constraint constraints.txt --editable
 define install
-@by_pip() { $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(WANTED) '$(1)'; }; \
-by_uv() { uv pip install --python $(BIN)/python $(WANTED) '$(1)'; }; \
+@by_pip() { $(BIN)/python -m pip install -qq --disable-pip-version-check $(WANTED) '$(1)'; }; \
+by_uv() { uv pip install --quiet --compile-bytecode --python $(BIN)/python $(WANTED) '$(1)'; }; \
 if ! command -v uv >/dev/null; then by_pip; \
 elif ! by_uv; then \
   echo "trying once more, with torch from the usual index"; \

@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,12 @@ import pytest
 import torch
 
 pytest_plugins = ["flow_fixtures", "task_fixtures"]
+
+
+def pytest_configure(config):
+    """Has Ctrl-C reach tests and what they start; pytest-xdist's processes ignore it."""
+    if hasattr(config, "workerinput"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

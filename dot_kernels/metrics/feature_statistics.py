@@ -19,7 +19,8 @@ from dot_kernels.moments import GaussianMoments, merge
 
 GROUPS = 10
 """How many groups the images fall into: an image belongs to group draw mod GROUPS. The
-Fréchet distance's jackknife leaves one group out; the Inception Score averages over them."""
+extrapolated Fréchet distance leaves one group out, the errors of precision and recall come
+from halves of them, and the Inception Score averages over them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

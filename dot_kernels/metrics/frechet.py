@@ -21,7 +21,7 @@ from dot_kernels.uncertainty import influences, optimal_maps
 
 _MOST = 2048
 """Largest number of images of a side that the error is estimated from: it is then known to a
-few per cent, and more would cost more than the distance itself."""
+few per cent, and twice as many would cost as much as the distance itself."""
 
 _ALL = range(GROUPS)
 _LEFT_OUT = [[group for group in _ALL if group != left_out] for left_out in _ALL]

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import cluster, reports, upkeep
 from flows.cli.bounds import bounded_metrics, either, with_bounds
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
@@ -18,13 +17,18 @@ from flows.cli.session import (
     parsed,
     run_all,
     show_results,
+    tell_large_patches,
     tell_taken_over,
     told,
-    watched,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
+from flows.cli.verbs import cluster, reports, upkeep
+from flows.cli.verbs.enhance import enhance
+from flows.cli.verbs.files import apply, export, metrics
+from flows.cli.verbs.init import init
+from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
-from flows.cli.weights import weights
+from flows.cli.watching import stopping, watched
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
@@ -53,7 +57,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
-        app()
+        with stopping():
+            app()
     except Exception as error:
         if (sentence := told(error)) is None:
             raise
@@ -72,27 +77,6 @@ def _options(
 
 
 @app.command()
-def init(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", parser=given_path, help="File to write.")
-    ] = Path("dotpipe.yaml"),
-) -> None:
-    """Write a commented configuration to start from."""
-    from importlib.resources import files
-
-    from tasks.io.errors import ConfigurationError
-
-    template = (files("infra") / "configs" / "template.yaml").read_text("utf-8")
-    with usable(path, "init must name a file that can be written"):
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"{path.parent} must be a folder to write into; make it first")
-        if path.exists():
-            raise ConfigurationError(f"{path} must not exist yet, got a file; name another")
-        path.write_text(template, "utf-8")
-    say(f"wrote {path}; set the paths in it, then: dotpipe run {path}")
-
-
-@app.command()
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder to make it in.")
@@ -108,9 +92,15 @@ def demo(
 
 
 @app.command()
-def run(config: ConfigPath) -> None:
+def run(
+    config: ConfigPath,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what, like `plan`.")] = False,
+) -> None:
     """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
-    run_all(config)
+    if dry:
+        upkeep.plan(config)
+    else:
+        run_all(config)
 
 
 @app.command()
@@ -118,7 +108,8 @@ def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
     tell_taken_over(settings)
-    with watched():
+    tell_large_patches(settings)
+    with watched(settings, "shard"):
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(settings)
@@ -128,27 +119,21 @@ def shard(config: ConfigPath) -> None:
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
-    with watched():
+    tell_large_patches(settings)
+    with watched(settings, "fit"):
         from flows.fit_transport import fit_transport
 
         fit_transport(settings)
 
 
-@app.command()
-def enhance(config: ConfigPath) -> None:
-    """Write the enhanced data set, one set of shards for every alpha, and score it."""
-    settings = parsed(config, shards=True)
-    with watched():
-        from flows.enhance_dataset import enhance_dataset
-
-        enhance_dataset(settings)
+app.command()(enhance)
 
 
 @app.command()
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "evaluate"):
         from flows.evaluate_dataset import evaluate_dataset
 
         evaluate_dataset(settings)
@@ -200,7 +185,7 @@ def status(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
-    """Show for every step what is done, missing, out of date and why, and failed."""
+    """Show for every step what is done, missing, out of date and why, failed, or may change."""
     settings = parsed(config)
     with working("looking at what is done"):
         from tasks.upkeep.status import status_of_steps
@@ -211,18 +196,26 @@ def status(
         return
     lines, told = list[list[str]](), dict[str, list[str]]()
     for step in steps:
-        counts = (step.done, step.missing, step.stale, step.failed)
-        lines.append([step.name, *map(str, counts)])
+        counts = (step.done, step.missing, step.stale, step.failed, step.doubtful)
+        made = step.images - step.images_to_do
+        images = f"{made} of {step.images}" if step.images else ""
+        lines.append([step.name, *map(str, counts), images])
         for note in notes(step):
             told.setdefault(note, []).append(step.name)
-    show_table(["step", "done", "missing", "out of date", "failed"], lines)
+    show_table(_STATUS, lines)
     for note, names in told.items():
         say(f"{', '.join(names)}: {note}")
 
 
+_STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "images made"]
+"""The columns of the table that ``status`` shows."""
+
+
 _OTHERS: tuple[Callable[..., None], ...] = (
+    *(init, export, apply, metrics),
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
-    *(upkeep.verify, upkeep.repair, upkeep.retry, upkeep.gc, upkeep.forget),
+    *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
+    *(upkeep.gc, upkeep.forget),
 )
 for _command in _OTHERS:
     app.command()(_command)

@@ -28,6 +28,7 @@ from rich.table import Column
 from flows.runs.liveness import Liveness
 from flows.runs.prefect_api import mark_crashed, patiently
 from flows.steps.by_verb import FLOWS
+from flows.steps.lines import PERIOD_S
 from tasks.config import Config
 from tasks.io.errors import DotpipeError
 
@@ -60,8 +61,9 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
             said = now.state_name or "unknown"
             bars.update(state, description=f"{now.name}: {said.lower()}")
             remarks.print(now, said.lower(), client)
-            for artifact in patiently(lambda: _progress(client, run.id)):
+            for artifact in (artifacts := patiently(lambda: _progress(client, run.id))):
                 _show(artifact, shown, bars)
+            remarks.print_progress(artifacts)
             if now.state is not None and now.state.is_final():
                 bars.update(state, total=1, completed=1)
                 return now
@@ -71,11 +73,13 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
 
 
 class _Remarks:
-    """Lines beside the bars: states where a terminal shows no bars, and a hint to start workers."""
+    """Lines beside the bars: states and progress where a terminal shows none, a hint on workers."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._begun = console, time.monotonic()
         self._last, self._has_hinted = "", False
+        self._told: dict[UUID, str] = {}
+        self._told_at = self._begun
 
     def print(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
         """Print what is new since the last call."""
@@ -86,6 +90,17 @@ class _Remarks:
         if waits and time.monotonic() - self._begun > _HINT_S:
             self._has_hinted = True
             self._hint(run.work_pool_name or "", client)
+
+    def print_progress(self, artifacts: list[Artifact]) -> None:
+        """Print once a minute the steps whose progress is another, where there are no bars."""
+        if self._console.is_terminal or time.monotonic() - self._told_at < PERIOD_S:
+            return
+        self._told_at = time.monotonic()
+        for artifact in artifacts:
+            said = artifact.description or ""
+            if said and self._told.get(artifact.id) != said:
+                self._told[artifact.id] = said
+                self._console.print(said, soft_wrap=True, markup=False, highlight=False)
 
     def _hint(self, pool: str, client: SyncPrefectClient) -> None:
         online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))

@@ -24,6 +24,16 @@ def given_path(text: str | Path) -> Path:
     return Path(text)
 
 
+def given_place(text: str) -> str:
+    """Return a folder or URL as it was given on the command line.
+
+    Raises:
+        ConfigurationError: it is empty, or has a zero byte.
+    """
+    given_path(text)
+    return text
+
+
 @contextmanager
 def usable(path: Path, rule: str) -> Iterator[None]:
     """Translate errors of a disk in the block, which makes a file or folder.

@@ -1,15 +1,13 @@
-"""What the commands share: reading the configuration, Prefect and the bars, the results."""
+"""What the commands share: reading the configuration, running all of it, the results."""
 
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.terminal import console, say, show_table, working
-from flows.runs.shutdown import graceful_shutdown
+from flows.cli.terminal import say, show_table, working
+from flows.cli.watching import tell_ready, watched
 
 if TYPE_CHECKING:
     from flows.steps.reports import StepReport
@@ -24,29 +22,55 @@ def run_all(config: Path) -> None:
         config: path of the configuration.
 
     Raises:
-        CorpusError: the folder of a corpus is not there.
+        ConfigurationError: something would make the run fail; all of it is told at once.
         ShardsFailed: some shards could not be done.
     """
     settings = parsed(config)
+    settings = parsed(config)
+    tell_done(settings, do_missing(settings), config)
+
+
+def do_missing(config: "Config") -> "list[StepReport] | None":
+    """Do all that is missing; Prefect is not started if nothing is.
+
+    Returns:
+        what each step did; None if there was nothing to do.
+
+    Raises:
+        ConfigurationError: something would make the run fail; all of it is told at once.
+        ShardsFailed: some shards could not be done.
+    """
     with working("looking at what is done"):
         from tasks.pipeline import is_finished
-        from tasks.report.report import report_address
-        from tasks.shard.corpus import require_sources
 
-        finished = is_finished(settings)
+        finished = is_finished(config)
     if finished:
-        show_results(settings)
+        return None
+    tell_taken_over(config)
+    with watched(config, "run", first=tell_ready):
+        from flows.backfill import backfill
+
+        steps, _ = backfill(config)
+    return steps
+
+
+def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) -> None:
+    """Print the results of a run, what they lack, and where the report is.
+
+    Args:
+        config: whose run it was.
+        steps: what ``do_missing`` has done.
+        path: of the configuration, for the commands that are named.
+    """
+    from tasks.report.report import report_address
+
+    show_results(config)
+    if steps is None:
         say("nothing to do: every shard of every step is done")
     else:
-        require_sources(settings.given_datasets())
-        tell_taken_over(settings)
-        with watched():
-            from flows.backfill import backfill
-
-            steps, _ = backfill(settings)
-        show_results(settings)
-        tell_refused(settings, steps)
-    say(f"report: {report_address(settings)}")
+        tell_refused(config, steps, path)
+        tell_unscored(config, path)
+    say(f"report: {report_address(config)}")
 
 
 def told(error: Exception) -> str | None:
@@ -75,17 +99,45 @@ def tell_taken_over(config: "Config") -> None:
         typer.secho(f"note: {sentence}", fg="yellow", err=True)
 
 
-def tell_refused(config: "Config", steps: "list[StepReport]") -> None:
-    """Print how many images a run refused, for which reasons, and what can be done."""
+def tell_large_patches(config: "Config") -> None:
+    """Print a warning if the patches are so large that the fit takes very long."""
+    from tasks.fit.latent_size import large_patches
+
+    if sentence := large_patches(config):
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
+
+
+def tell_refused(config: "Config", steps: "list[StepReport]", path: Path) -> None:
+    """Print how many images a run refused, and the first few with the reasons; what can be done.
+
+    Args:
+        config: of the run.
+        steps: what they have done.
+        path: of the configuration, for the commands that are named.
+    """
     from flows.steps.reports import refused_images
+    from tasks.upkeep.refused import list_refused, named
 
     if refused := refused_images(config, steps):
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
+        places = {(each.dataset, each.shard) for step in steps for each in step.refusals}
+        names = named(list_refused(config, places), sum(refused.values()))
         say(
-            f"refused: {kinds}; the rows with status 'refused' of datasets/<name>/index.parquet "
-            "and of the metrics say which. A file that is mended is taken in by the next run; "
-            "`dotpipe retry` tries the others again"
+            f"refused: {kinds}{f': {names}' if names else ''}. `dotpipe refused {path}` names "
+            "all. A file that is mended is taken in by the next run; `dotpipe retry` tries the "
+            "others again"
         )
+
+
+def tell_unscored(config: "Config", path: Path) -> None:
+    """Print the first few images that have no metrics against the reference, and why.
+
+    The arguments are those of ``tell_refused``.
+    """
+    from tasks.upkeep.refused import list_unscored, named
+
+    if names := named(list_unscored(config)):
+        say(f"without metrics against the reference: {names}. `dotpipe refused {path}` names all")
 
 
 def parsed(config: Path, *, shards: bool = False) -> "Config":
@@ -110,38 +162,6 @@ def parsed(config: Path, *, shards: bool = False) -> "Config":
 
             require_shards(settings)
     return settings
-
-
-@contextmanager
-def watched() -> Iterator[None]:
-    """Run a Prefect server and draw bars on the terminal while the block runs its flows.
-
-    SIGTERM ends the block like Ctrl-C does.
-    """
-    from PIL import Image
-
-    with working("starting Prefect"):
-        from flows.service.server import prefect_server
-        from flows.steps.screen import Bars, screen
-
-    # Images over our own limit are refused with a reason; Pillow need not warn as well.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    warnings.filterwarnings("ignore", "torch.meshgrid")  # in networks that spandrel brings
-    terminal = console(stderr=True)
-    with ExitStack() as stack:
-        stack.enter_context(graceful_shutdown())
-        with working("starting Prefect"):
-            address = stack.enter_context(prefect_server())
-        terminal.print(f"dashboard while this runs: {address}", soft_wrap=True)
-        bars = Bars(terminal)
-        token = screen.set(bars)
-        stack.callback(screen.reset, token)
-        try:
-            with bars.shown():
-                yield
-        except (KeyboardInterrupt, SystemExit):
-            terminal.print("stopped; what is done is kept, run again to go on")
-            raise
 
 
 def show_results(config: "Config") -> None:

@@ -9,14 +9,16 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
 import typer
 
+from flows.steps.screen import Silence, screen
+
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.status import Status
 
 _SPELLED = {
     "→": "->",
@@ -83,13 +85,20 @@ def console(*, stderr: bool = False) -> "Console":
     return found
 
 
-def working(at: str) -> "Status":
-    """A sign of life on standard error while a block runs; nothing where that is no terminal.
+def working(at: str) -> AbstractContextManager[object]:
+    """A sign of life on standard error while a block runs.
+
+    There is none where standard error is no terminal, and none beside the bars of steps.
 
     Args:
         at: what the command is at, in words.
     """
-    return console(stderr=True).status(at)
+    return nullcontext() if is_watched() else console(stderr=True).status(at)
+
+
+def is_watched() -> bool:
+    """Whether steps are shown at the moment."""
+    return not isinstance(screen.get(), Silence)
 
 
 def show_table(titles: Sequence[str], lines: Sequence[Sequence[str]], title: str = "") -> None:

@@ -7,16 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from prefect.settings import PREFECT_HOME
 
+from flows.service import dated_log
+from flows.service.dated_log import log_files
+
 _STOP_TIMEOUT_S = 30
 """Seconds from one signal to the next; a worker waits for its flow runs to end."""
+
+_LOG_TIMEOUT_S = 5
+"""Seconds until the log of a process that has ended must be written."""
+
+_PYTHON = sys.executable
 
 _LOG_END_BYTES = 20_000
 """How much of the end of a log is looked at."""
@@ -34,8 +42,8 @@ class Daemon:
 
     @property
     def log(self) -> Path:
-        """The file that the process writes its output to."""
-        return _folder() / f"{self.name}.log"
+        """The file that the process's output is written to at the moment."""
+        return (log_files(_folder(), self.name) or [_folder() / f"{self.name}.log"])[-1]
 
     def is_alive(self) -> bool:
         """Whether the process, or one that it has started, holds the lock."""
@@ -60,19 +68,20 @@ class Daemon:
             environment: variables beside those of this process.
         """
         _folder().mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a+", encoding="utf-8") as lock, self.log.open("ab") as log:
+        with self._lock.open("a+", encoding="utf-8") as lock:
             if not _locked(lock):
                 return  # another command has just started it
             lock.truncate(0)  # the number of a former process may be another's by now
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
-                [sys.executable, "-m", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-                env={**os.environ, **environment},
-            )
+            with self._begun_log() as log:
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
+                    [sys.executable, "-m", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[lock.fileno()],
+                    env={**os.environ, **environment},
+                )
             lock.write(json.dumps([process.pid, *details]))
 
     def stop(self) -> bool:
@@ -95,8 +104,36 @@ class Daemon:
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(0.1)
 
+    @contextmanager
+    def _begun_log(self) -> Iterator[int]:
+        """Yield a descriptor; what is written to it goes into dated files, by a process of its own.
+
+        That process holds a lock until all has been written.
+        """
+        reader, writer = os.pipe()
+        try:
+            with self._log_lock.open("w") as lock:
+                _locked(lock)
+                subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
+                    [_PYTHON, "-I", dated_log.__file__, str(_folder()), self.name],
+                    stdin=reader,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    pass_fds=[lock.fileno()],
+                )
+            yield writer
+        finally:
+            os.close(reader)
+            os.close(writer)
+
     def end_of_log(self) -> str:
-        """The last 20,000 bytes of the log, as text."""
+        """The last 20,000 bytes of the log, as text; with its end, if the process has ended."""
+        deadline = time.monotonic() + _LOG_TIMEOUT_S
+        while not self.is_alive() and self._log_is_written() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not self.log.exists():
+            return ""
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END_BYTES))
             return log.read().decode(errors="replace")
@@ -106,9 +143,21 @@ class Daemon:
         text = self._lock.read_text("utf-8")
         return [*json.loads(text)] if text else []
 
+    def _log_is_written(self) -> bool:
+        """Whether a process is still at it."""
+        try:
+            with self._log_lock.open("r", encoding="utf-8") as lock:
+                return not _locked(lock)
+        except FileNotFoundError:
+            return False
+
     @property
     def _lock(self) -> Path:
         return _folder() / f"{self.name}.lock"
+
+    @property
+    def _log_lock(self) -> Path:
+        return _folder() / f"{self.name}-log.lock"
 
 
 def _locked(stream: IO[str]) -> bool:

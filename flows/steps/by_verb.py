@@ -9,7 +9,7 @@ from flows.runners.choice import computing, copying, gathering
 from flows.runners.lanes import Lanes
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
-from flows.steps.steps import run_step
+from flows.steps.steps import progress_shown, run_step
 from tasks.config import Config, Run
 from tasks.config.compute import Compute, Threads
 from tasks.io.ledger import Ledger
@@ -59,7 +59,7 @@ def do_step(run: Run, step: Step) -> StepReport | None:
     if step.needs == "nothing":
         for unit in step.plan():
             if unit.job is not None:
-                _do(step.work, unit.job)
+                _do(step.work, unit.job, step.name)
         return None
     fingerprints = dict[str, str]()
     planned = _explained(step.plan(), step.name, run.workspace.ledger)
@@ -74,7 +74,7 @@ def do_step(run: Run, step: Step) -> StepReport | None:
     lanes = _LANES[step.needs](run.config.compute)
     report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
     if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
-        _do(step.closing.work, job)
+        _do(step.closing.work, job, f"index {step.name.partition(' ')[2]}")
     return report
 
 
@@ -98,9 +98,13 @@ def _warn_of_precision(config: Config, step: Step, units: Iterable[Planned]) -> 
         screen.get().say(warning)
 
 
-def _do(work: Task[Any, Any], job: Job) -> None:
-    """Do a job in a task run of its own, and wait for it."""
-    cast(Callable[[Job], object], work)(job)
+def _do(work: Task[Any, Any], job: Job, name: str) -> None:
+    """Do a job in a task run of its own, show under a name that it is done, and wait for it."""
+    view = screen.get()
+    view.begin(name, None)
+    with progress_shown(name):
+        cast(Callable[[Job], object], work)(job)
+    view.finish("done")
 
 
 def _noted(units: Iterable[Planned], fingerprints: dict[str, str]) -> Iterator[Planned]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from prefect.artifacts import create_table_artifact
 
 from flows.runs.prefect_api import patiently
+from flows.steps.pace import brief
 from tasks.config import Config
 from tasks.config.step_names import data_set_step
 from tasks.jobs import Outcome, Subject
@@ -176,9 +177,9 @@ def _row(report: StepReport) -> dict[str, Any]:
         "refused": report.refused.total(),
         "why": ", ".join(f"{count} × {kind}" for kind, count in sorted(report.refused.items())),
         "seconds": round(report.elapsed_s, 1),
-        "images per second": _brief(report.rate),
+        "images per second": brief(report.rate),
         "devices": devices or "",
-        "per device": _brief(report.rate / devices) if devices else "",
+        "per device": brief(report.rate / devices) if devices else "",
         "where the time went": _shares(report.seconds),
     }
 
@@ -189,7 +190,7 @@ def _device_rows(report: StepReport) -> list[dict[str, Any]]:
             "step": report.step,
             "device": device,
             "images": images,
-            "images per second": _brief(images / report.elapsed_s if report.elapsed_s else 0.0),
+            "images per second": brief(images / report.elapsed_s if report.elapsed_s else 0.0),
         }
         for device, images in sorted(report.devices.items())
     ]
@@ -199,9 +200,4 @@ def _shares(seconds: Mapping[str, float]) -> str:
     """The laps with their shares, as in 'read 1.5 s (12%)', in the order of the work."""
     total = sum(seconds.values())
     laps = [(lap, seconds[lap]) for lap in LAPS if seconds.get(lap)]
-    return ", ".join(f"{lap} {_brief(spent)} s ({spent / total:.0%})" for lap, spent in laps)
-
-
-def _brief(number: float) -> str:
-    """A number as text with three digits or more and no exponent."""
-    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+    return ", ".join(f"{lap} {brief(spent)} s ({spent / total:.0%})" for lap, spent in laps)

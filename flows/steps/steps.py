@@ -55,7 +55,7 @@ def run_step(
     """
     view, report, watch = screen.get(), StepReport(step.name), StepWatch(step, total)
     view.begin(step.name, total)
-    with lanes.opened() as runner, _progress_shown(step.name):
+    with lanes.opened() as runner, progress_shown(step.name):
         _Window(work, runner, lanes, report, watch).run(units)
     watch.finish(report)
     view.finish(report.note)
@@ -64,7 +64,7 @@ def run_step(
 
 
 @contextmanager
-def _progress_shown(step: str) -> Iterator[None]:
+def progress_shown(step: str) -> Iterator[None]:
     """Show what tasks report of their images; stop the tasks once the block has failed."""
     view, stopped = screen.get(), Event()
 
@@ -77,7 +77,7 @@ def _progress_shown(step: str) -> Iterator[None]:
         logger().warning(sentence)
         view.say(sentence)
 
-    with reporting_to(advance, say):
+    with reporting_to(advance, say, view.at):
         try:
             yield
         except BaseException:
@@ -150,7 +150,7 @@ class _Window:
     def _count(self, unit: Planned) -> None:
         """Count a unit that was done already."""
         self._report.images += unit.images
-        screen.get().advance(unit.images)
+        screen.get().pass_by(unit.images)
 
     def _collect(self) -> None:
         """Wait for the next job to end, and count its outcome."""

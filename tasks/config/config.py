@@ -14,7 +14,7 @@ from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 from tasks.io.section import Section
 
@@ -92,7 +92,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _cropped_images_have_enough_patches(self) -> "Config":
-        latents, size = known_latents(self.codec), self.patches.size
+        latents, size = known_latents(self.codec), self.patch_size
         for name, corpus in self.given_datasets().items():
             if name not in self.fitted_datasets() or corpus.crop is None or latents is None:
                 continue
@@ -102,6 +102,11 @@ class Config(Section):
             if images * one <= dimensions:
                 raise ValueError(too_few(repr(name), dimensions, images * one, images))
         return self
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in latent pixels: as it is given, or what suits the codec."""
+        return self.patches.size or (1 if isinstance(self.codec, Pixel) else 3)
 
     @property
     def reference_name(self) -> str | None:

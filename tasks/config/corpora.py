@@ -1,5 +1,6 @@
 """The corpora of the configuration: where images lie, and how they are cut to size."""
 
+import re
 from typing import Annotated
 
 from pydantic import (
@@ -41,14 +42,19 @@ class Corpus(Section):
 
     path: Location
     """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
-    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. A relative
-    path counts from the configuration file."""
+    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. In both, `*`
+    and `?` stand for letters of one name, and `**` for folders, as in `photos/**/*.png`, whose keys
+    are paths below `photos`. A relative path counts from the configuration file."""
     access: Access = FROM_ENVIRONMENT
     """How this corpus is reached where the environment's credentials and endpoint are not the
     right ones; has an effect on S3 only."""
     name: Name | None = None
     """Name of the data set in the workspace; by default the corpus's role (natural, reference),
     or the configuration's name for ``restored``."""
+    strip: Annotated[str, Field(pattern=r"^[^/]+$", max_length=255)] | None = None
+    """What ends the names of these images and is no part of their keys, so that
+    ``kodim01_swinir.png`` is the image ``kodim01``; ``*``, ``?`` and ``[…]`` stand for others as in
+    a shell, and the shortest end that fits is taken. Null for nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """How many images are used, the first in the order of their keys; null for all. Refused for
     tars, whose range in braces says how many."""
@@ -71,6 +77,29 @@ class Corpus(Section):
     def is_tars(self) -> bool:
         """Whether the path names tars instead of a folder."""
         return self.path.lower().endswith(".tar")
+
+    @property
+    def has_stars(self) -> bool:
+        """Whether the path is a pattern, so that a listing tells which files it stands for."""
+        return re.search(r"[*?]", self.path) is not None
+
+    @property
+    def folder(self) -> str:
+        """The folder that paths of images and tars count from: what stands before any pattern."""
+        return self._parts[0]
+
+    @property
+    def pattern(self) -> str | None:
+        """What the paths of images or tars must be like below the folder; None for any image."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str | None]:
+        found = re.search(r"[{*?]" if self.is_tars else r"[*?]", self.path)
+        if found is None and not self.is_tars:
+            return self.path, None
+        cut = self.path.rfind("/", 0, found.start() if found else None) + 1
+        return self.path[:cut], self.path[cut:]
 
     @property
     def filter_used(self) -> ResizeFilter | None:

@@ -1,8 +1,13 @@
 """How many latent patches images have, as far as it is known before a codec's network is loaded."""
 
+from math import isqrt
 from typing import NamedTuple
 
 from tasks.io.networks.codecs import CodecSpec, Pixel
+
+MANY_DIMENSIONS = 1024
+"""Dimensions of a patch above which a user is warned: the moments of every image are then
+matrices of more than 8 MB, and minutes pass before the map is there."""
 
 
 class LatentSize(NamedTuple):
@@ -34,6 +39,25 @@ def known_latents(codec: CodecSpec) -> LatentSize | None:
     if isinstance(codec, Pixel):
         return LatentSize(3 * codec.factor**2, codec.factor)
     return None
+
+
+def too_many(latents: LatentSize, size: int) -> str | None:
+    """A sentence on patches whose map takes long; None where they are small enough.
+
+    Args:
+        latents: of the codec.
+        size: height and width of a patch in latent pixels.
+    """
+    dimensions = latents.patch_dimensions(size)
+    if dimensions <= MANY_DIMENSIONS:
+        return None
+    largest = isqrt(MANY_DIMENSIONS // latents.channels)
+    smaller = f"patches.size: {largest}" if largest else "a smaller codec.factor, as 8"
+    return (
+        f"patches have {dimensions:,} dimensions, more than {MANY_DIMENSIONS:,}: the moments of "
+        f"every image take {8 * dimensions**2 / 1e6:,.0f} MB, and the fit takes minutes to hours; "
+        f"write {smaller}, unless you mean it"
+    )
 
 
 def too_few(dataset: str, dimensions: int, patches: int, images: int) -> str:

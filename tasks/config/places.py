@@ -3,19 +3,19 @@
 What a run makes must never come back as input, and what is to be enhanced must not be taken for
 what it is compared with. Where folders lie inside each other, the inner one is left out of the
 listing of the outer one; where that would leave nothing, the configuration is refused. Tars are
-named one by one, so none may be named for both.
+named one by one, or by a pattern with stars, so none may be named for both.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.config.corpora import Corpora, Corpus
-from tasks.config.tar_patterns import expanded, folder_and_pattern
+from tasks.config.tar_patterns import expanded, matching
 from tasks.io.errors import ConfigurationError, CorpusError
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_written_out
 from tasks.io.workspace import KINDS
@@ -106,16 +106,17 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
                 f"{corpus.path!r}, which runs change and `dotpipe gc` may remove; give this "
                 "configuration a workspace of its own, or copy the images to another folder"
             )
-    restored = corpora.restored
-    for role, corpus in _given(corpora) if restored is not None else ():
-        if restored and role != "restored" and _cut(restored) == _cut(corpus):
-            _require_different(restored, role, corpus)
+    if corpora.restored is not None:
+        for role, corpus in _given(corpora):
+            if role != "restored" and _cut(corpora.restored) == _cut(corpus):
+                _require_different(corpora.restored, role, corpus)
 
 
 def _require_different(restored: Corpus, role: str, other: Corpus) -> None:
     """Check that no restored images are those that they are compared with.
 
-    Of folders inside each other the inner one is left out, so only the same folder is refused.
+    Of folders inside each other the inner one is left out, so only the same folder is refused, and
+    patterns below it of which one holds the other.
 
     Args:
         restored: the restored images.
@@ -127,18 +128,26 @@ def _require_different(restored: Corpus, role: str, other: Corpus) -> None:
     """
     if restored.is_tars != other.is_tars:
         return  # of a folder only image files are taken
-    if restored.is_tars:
+    if restored.is_tars and not (restored.has_stars or other.has_stars):
         theirs = set(_tars_of(role, other))
         shared = [tar.parts[-1] for tar in _tars_of("restored", restored) if tar in theirs]
         found = f"{_in_words(shared)} in both" if shared else ""
     else:
-        found = f"{other.path!r} for both" if folder_of(restored) == folder_of(other) else ""
+        found = f"{other.path!r} for both" if _overlap(restored, other) else ""
     if found:
         raise ConfigurationError(
             f"corpora.restored and corpora.{role} must be different images, got {found}: they "
             "would be compared with themselves, and nothing of them be left to enhance; correct "
             "one of the paths"
         )
+
+
+def _overlap(ours: Corpus, theirs: Corpus) -> bool:
+    """Whether one of two corpora has all paths of the other, as far as their patterns tell."""
+    if folder_of(ours) != folder_of(theirs):
+        return False
+    pairs = product(*(list(expanded(corpus.pattern or "**")) for corpus in (ours, theirs)))
+    return any(matching(one)(other) or matching(other)(one) for one, other in pairs)
 
 
 def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, str]:
@@ -166,9 +175,8 @@ def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, 
 
 
 def folder_of(corpus: Corpus) -> Place:
-    """Return the folder of a corpus's images, or that before the first braces of its tars."""
-    path = folder_and_pattern(corpus.path)[0] or "." if corpus.is_tars else corpus.path
-    return Place.of(path, corpus.access)
+    """Return the folder of a corpus's images or tars: what stands before any pattern."""
+    return Place.of(corpus.folder or ".", corpus.access)
 
 
 def _folders_of(role: str, corpus: Corpus) -> set[Place]:
@@ -177,7 +185,7 @@ def _folders_of(role: str, corpus: Corpus) -> set[Place]:
     Raises:
         ConfigurationError: the braces of the tars hold nothing that they could stand for.
     """
-    if not corpus.is_tars or "/" not in folder_and_pattern(corpus.path)[1]:
+    if not corpus.is_tars or corpus.has_stars or "/" not in (corpus.pattern or ""):
         return {folder_of(corpus)}
     return {folder for folder, _ in _tars_by_folder(role, corpus)}
 

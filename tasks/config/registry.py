@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pydantic import ValidationError
 
 from tasks.config.config import Config
+from tasks.config.corpora import Corpus
 from tasks.io.errors import ConfigurationError
 from tasks.io.store import Store
 from tasks.io.workspace import MARK
@@ -115,9 +116,7 @@ def _datasets(config: Config) -> dict[str, str]:
     """Return what each data set is made from, and how, as a text to compare."""
     limits = repr(config.shards.limits())
     given = {
-        name: repr(
-            (corpus.path, corpus.limit, corpus.resize, corpus.filter_used, corpus.crop, limits)
-        )
+        name: repr((corpus.path, corpus.strip, corpus.limit, _size(corpus), limits))
         for name, corpus in config.given_datasets().items()
     }
     made = {
@@ -125,6 +124,10 @@ def _datasets(config: Config) -> dict[str, str]:
         for name, clean in config.made_datasets().items()
     }
     return given | made
+
+
+def _size(corpus: Corpus) -> tuple[int | str | None, ...]:
+    return corpus.resize, corpus.filter_used, corpus.crop
 
 
 def _source(config: Config, dataset: str) -> str:

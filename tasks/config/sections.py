@@ -28,8 +28,9 @@ from tasks.io.section import Section
 class Patches(Section):
     """The patches of latent pixels that the transport maps."""
 
-    size: Annotated[int, Field(ge=1, le=15)] = 3
-    """Side of a patch in latent pixels; the paper uses 3 for Stable Diffusion's codec."""
+    size: Annotated[int, Field(ge=1, le=15)] | None = None
+    """Side of a patch in latent pixels; null for what suits the codec: 1 for pixel, whose latent
+    pixels are patches already, and 3 for auto-encoders, as in the paper."""
     fold: Fold = "uniform"
     """How overlapping mapped patches are averaged: uniform, or gaussian, in which the centre of
     a patch counts more; has no effect where ``size`` is 1."""

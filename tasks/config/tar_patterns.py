@@ -1,7 +1,7 @@
-"""Patterns of tars' paths: what their braces stand for, as in shells and in WebDataset."""
+"""Patterns of paths: what braces, stars and question marks stand for, as in shells."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from tasks.io.errors import CorpusError
@@ -15,11 +15,16 @@ _BRACE = re.compile(r"[{}]")
 _DEPTHS = {"{": 1, "}": -1}
 
 
-def folder_and_pattern(path: str) -> tuple[str, str]:
-    """Return a path in two: cut at the last slash before its first brace."""
-    brace = path.find("{")
-    cut = path.rfind("/", 0, brace if brace >= 0 else None) + 1
-    return path[:cut], path[cut:]
+def matching(pattern: str) -> Callable[[str], bool]:
+    """Return whether a path is like a pattern, as in shells.
+
+    ``*`` and ``?`` stand for letters of one name, and ``**`` for any number of folders, or for
+    all that is below one.
+    """
+    meant = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    whole = re.compile("".join(meant.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return lambda path: whole.fullmatch(path) is not None
 
 
 def expanded(pattern: str) -> Iterator[str]:

@@ -117,6 +117,6 @@ def require_matches(run: Run) -> None:
         ours, theirs = (next(run.workspace.keys(name), ("nothing", ""))[0] for name in names)
         raise CorpusError(
             "reference must share keys (paths without extension) with the restored images, got "
-            f"none in common: {theirs!r} against {ours!r}; rename the files, or leave out "
-            "corpora.reference"
+            f"none in common: {theirs!r} against {ours!r}; rename the files, give "
+            "`strip` where names end differently, or leave out corpora.reference"
         )

@@ -35,7 +35,8 @@ class Difference(NamedTuple):
         """Whether images got better, worse or did not change; empty where it may be chance.
 
         By Student's interval of ``CONFIDENCE``, which for few images is far wider than twice
-        the standard error; that is the bootstrap's, √(1 − 1/n) of the one that t is made for.
+        the standard error; that of a mean is the bootstrap's, √(1 − 1/n) of the one that t is
+        made for.
         """
         if self.value == self.error == 0:
             return "the same"

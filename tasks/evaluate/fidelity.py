@@ -29,7 +29,7 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Outcome, Planned, Target, aim, carry_out, finished_digest, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.jobs.progress import advance
+from tasks.jobs.progress import advance, at
 
 
 class FidelityJob(Job):
@@ -130,6 +130,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
+        at(f"means of {job.signal.label}")
         overlap, left_out = find_overlap(
             tables.of(job.counted),
             [each.dataset for each in job.compared if each.paths],
@@ -140,19 +141,14 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
         means = means_of(tables, job.points, inputs, left_out.scored)
         sets = FeatureSets(workspace, job.compared, job.sample, left_out)
         came = () if inputs is None else _paths(job, INPUT, _published(inputs)).features
-        before, files = distances_before(sets, came), _published(tables)
-        rows = [
-            {
-                "signal": point.name,
-                "alpha": point.alpha,
-                **means[point.alpha],
-                **distance_of_patches(workspace.store, paths.latents, natural),
-                **feature_columns(sets, job.signal, paths.features, paths.classes, before),
-                "overlap": overlap.model_dump_json(),
-            }
-            for point in job.points
-            for paths in (_paths(job, point, files),)
-        ]
+        before, files, rows = distances_before(sets, came), _published(tables), []
+        for point in job.points:
+            at(f"distances of {point.label}")
+            paths = _paths(job, point, files)
+            row = {"signal": point.name, "alpha": point.alpha, **means[point.alpha]}
+            row |= distance_of_patches(workspace.store, paths.latents, natural)
+            row |= feature_columns(sets, job.signal, paths.features, paths.classes, before)
+            rows.append(row | {"overlap": overlap.model_dump_json()})
         text = json.dumps(rows, indent=1)
         publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     advance(job.images)

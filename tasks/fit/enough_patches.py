@@ -34,7 +34,7 @@ def _require(run: Run, dataset: str, latents: LatentSize) -> None:
     Raises:
         CorpusError: they have too few after the last shard.
     """
-    size = run.config.patches.size
+    size = run.config.patch_size
     dimensions = latents.patch_dimensions(size)
     largest, total = list[int](), 0
     for shard, accepted in run.workspace.shards(dataset).items():

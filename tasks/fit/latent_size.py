@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from tasks.config.patch_counts import LatentSize, known_latents
+from tasks.config import Config
+from tasks.config.patch_counts import LatentSize, known_latents, too_many
 from tasks.io.errors import DotpipeError
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, pulled_codec
 from tasks.io.networks.weights import Weights
@@ -32,6 +33,15 @@ def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
         return LatentSize(int(options["latent_channels"]), 2 ** (len(widths) - 1))
     except (DotpipeError, OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def large_patches(config: Config) -> str | None:
+    """Return a sentence on patches that are so large that the fit takes long, if they are.
+
+    Nothing is said where a network encodes images whose files are not on this machine yet.
+    """
+    latents = latent_size(config.codec, Weights.of(config.weights))
+    return None if latents is None else too_many(latents, config.patch_size)
 
 
 def _configuration(codec: Autoencoder, weights: Weights) -> Path | None:

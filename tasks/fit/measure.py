@@ -81,7 +81,7 @@ def measure_name(config: Config) -> str:
     """Return 16 hex digits that name codec, patch size and precision: a folder's name."""
     inputs = {
         "codec": codec_identity(config.codec, Weights.of(config.weights)),
-        "patch_size": config.patches.size,
+        "patch_size": config.patch_size,
         "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
     }
     return fingerprint("measure", inputs)[:16]
@@ -121,7 +121,7 @@ def _job_of(run: Run, target: Target, dataset: str, shard: str, keys: list[str])
         shard=shard,
         chosen=tuple(keys),
         codec=run.config.codec,
-        patch_size=run.config.patches.size,
+        patch_size=run.config.patch_size,
         by_image=run.config.fit.images <= KEPT_IMAGES,
         weights=run.config.weights,
         compute=run.config.compute,

@@ -18,6 +18,7 @@ from tasks.io.networks.codecs import codec_identity
 from tasks.io.workspace import key_digest, operator_artifact
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
+from tasks.jobs.progress import at
 
 _MOST_DIGESTS, DIGITS = 20_000, 16
 """Up to how many keys an operator's record holds their digests, and hex digits held of each."""
@@ -76,7 +77,7 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
             "target_dataset": run.config.natural_name,
             "images": selection.images,
             "codec": codec_identity(run.config.codec, run.weights),
-            "patch_size": run.config.patches.size,
+            "patch_size": run.config.patch_size,
             "precision": run.config.compute.precision,
         },
     )
@@ -129,10 +130,12 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
     with publishing(workspace, job.target) as publication:
         source, target = job.files.read(workspace)
         totals = {"source": source.whole, "target": target.whole}
+        at(f"the map of {source.whole.dimension} dimensions")
         try:
             operator = solve_transport(source.whole, target.whole, ridge=job.ridge)
         except ValueError as error:
             raise CorpusError(f"no transport can be fitted: {error}") from error
+        at("the standard error of the map")
         spread = _standard_error(source, target, job.ridge)
         path = publication.file(f"{job.target.artifact}.safetensors")
         facts = {**job.provenance, "map_standard_error": spread}

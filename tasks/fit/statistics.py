@@ -19,6 +19,7 @@ from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Workspace, moments_folder
 from tasks.jobs import finished_digest
+from tasks.jobs.progress import counted
 
 
 class Statistics(NamedTuple):
@@ -87,7 +88,8 @@ def _digests(run: Run, dataset: str, selected: Mapping[str, list[str]]) -> dict[
 def _added_up(artifacts: Mapping[str, str], workspace: Workspace) -> Statistics:
     """Merge moment files in the order of shards, a few of them in memory at a time."""
     images = dict[str, GaussianMoments]()
-    paths = (f"{artifact}.safetensors" for artifact in artifacts)
+    named = counted("moments of shard", list(artifacts))
+    paths = (f"{artifact}.safetensors" for artifact in named)
 
     def wholes() -> Iterator[GaussianMoments]:
         for parts in side_by_side(partial(read_moments, workspace.store), paths):

@@ -1,11 +1,13 @@
-"""What a listener, such as a terminal, is told: how many images are done, and what is to be known.
+"""What a listener, such as a terminal, is told: what is done, and what is to be known.
 
-A task says the first while it works, a plan the second while it lists.
+A task says while it works how many images are done, or which part it is at; a plan says what is
+to be known while it lists.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 
 def _nobody(told: object) -> None:
@@ -14,6 +16,7 @@ def _nobody(told: object) -> None:
 
 _listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=_nobody)
 _hearer: ContextVar[Callable[[str], None]] = ContextVar("hearer", default=_nobody)
+_follower: ContextVar[Callable[[str], None]] = ContextVar("follower", default=_nobody)
 
 
 def advance(images: int) -> None:
@@ -26,9 +29,35 @@ def say(sentence: str) -> None:
     _hearer.get()(sentence)
 
 
+def at(part: str) -> None:
+    """Tell the listener which part of a work that does not count images is begun.
+
+    Args:
+        part: a few words, as in 'statistics of shard 3 of 40'.
+    """
+    _follower.get()(part)
+
+
+T = TypeVar("T")
+
+
+def counted(part: str, items: Sequence[T]) -> Iterator[T]:
+    """Yield the items, and tell the listener which of them is being worked on.
+
+    Args:
+        part: what is done with each, and what they are, as in 'reading the moments of shard'.
+        items: of which there are as many as it is told.
+    """
+    for number, item in enumerate(items, start=1):
+        at(f"{part} {number} of {len(items)}")
+        yield item
+
+
 @contextmanager
 def reporting_to(
-    listener: Callable[[int], None], hearer: Callable[[str], None] = _nobody
+    listener: Callable[[int], None],
+    hearer: Callable[[str], None] = _nobody,
+    follower: Callable[[str], None] = _nobody,
 ) -> Iterator[None]:
     """Have tasks that start while the block runs tell the listener, from their own threads.
 
@@ -38,10 +67,12 @@ def reporting_to(
     Args:
         listener: called with how many more images are done.
         hearer: called with sentences of what the block itself does.
+        follower: called with the parts of the work, from tasks too.
     """
-    tokens = _listener.set(listener), _hearer.set(hearer)
+    tokens = _listener.set(listener), _hearer.set(hearer), _follower.set(follower)
     try:
         yield
     finally:
         _listener.reset(tokens[0])
         _hearer.reset(tokens[1])
+        _follower.reset(tokens[2])

@@ -236,8 +236,8 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
     """What changed against the input, as far as it is known.
 
-    Better or worse is said of what has an error. The distance of a whole set has none of its
-    difference, which may be chance: it stands without a word.
+    Better or worse is said of a change whose error is known. KID and the Gelbrich distance have
+    none of their difference, which may be chance: it stands without a word.
     """
     entry, came = metrics_to_choose_by()[metric], choice.input.get(metric)
     if (change := choice.changes.get(metric)) is not None:

@@ -178,7 +178,7 @@ def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:
         "unpaired": f"unpaired: the two sides come from different images, {images} restored",
     }
     weighting = {"uniform": "overlaps averaged", "gaussian": "overlaps weighted by a Gaussian"}
-    patch = provenance.get("patch_size", config.patches.size)
+    patch = provenance.get("patch_size", config.patch_size)
     return [
         Fact("fit", f"from {datasets[0]} to {datasets[1]}"),
         Fact("pairing", pairing.get(str(provenance.get("pairing")), "unknown")),

@@ -79,7 +79,7 @@ def require_few_bad(
         listed = ", ".join(f"{count} × {kind}" for kind, count in sorted(refused.items()))
         raise TooManyBadImages(
             f"at most {max_bad_fraction:.1%} of {dataset} may be refused, got {bad} of "
-            f"{images} ({listed}); the column `reason` of datasets/{dataset}/shard-*.parquet, or "
-            "of the metrics, says which; shards.max_bad_fraction sets the limit; the next run "
-            "takes files in that were mended, `dotpipe retry CONFIG` tries the others again"
+            f"{images} ({listed}); `dotpipe refused CONFIG` names them; shards.max_bad_fraction "
+            "sets the limit; the next run takes files in that were mended, `dotpipe retry CONFIG` "
+            "tries the others again"
         )

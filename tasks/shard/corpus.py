@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.config.places import Place
-from tasks.config.tar_patterns import expanded, folder_and_pattern
+from tasks.config.tar_patterns import expanded, matching
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS
-from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
+from tasks.io.shards.keys import ODD_NAME, key_complaint, printable, stripped
 from tasks.io.store import Entry, Store, is_s3, stem
-from tasks.io.store.listing import Found, Without
+from tasks.io.store.listing import Cut, Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
 
@@ -51,11 +51,9 @@ class SourceFile(NamedTuple):
 def source_of(corpus: Corpus) -> Store:
     """Return the folder or bucket that the paths of a corpus's files start from.
 
-    For tars it is the folder before the first braces of their pattern.
+    It is the folder before what is a pattern in the corpus's path.
     """
-    if not corpus.is_tars:
-        return Store(corpus.path, corpus.access)
-    return Store(folder_and_pattern(corpus.path)[0], corpus.access)
+    return Store(corpus.folder, corpus.access)
 
 
 def require_sources(corpora: Mapping[str, Corpus]) -> None:
@@ -102,12 +100,16 @@ def list_files(
     Raises:
         CorpusError: there is no such folder, or a tar is missing.
     """
+    without = partial(_is_apart, corpus, apart or {})
     if corpus.is_tars:
-        yield from list_tars(corpus)
+        yield from list_tars(corpus, without)
         return
-    files = list_images(source_of(corpus), partial(_is_apart, corpus, apart or {}))
+    key_of = None if corpus.strip is None else partial(stripped, end=corpus.strip)
+    files = list_images(source_of(corpus), without, key_of)
+    is_wanted = matching(corpus.pattern or "**")
     for file in files:
-        if not is_forgotten(stem(file.path), forgotten):
+        name = stem(file.path) if corpus.strip is None else file.key
+        if is_wanted(file.path) and not is_forgotten(name, forgotten):
             yield file
 
 
@@ -124,7 +126,7 @@ def _is_apart(
         path: of the folder, below the corpus's.
         inside: what lies right in the folder.
     """
-    folder = f"{corpus.path.rstrip('/')}/{path}"
+    folder = f"{corpus.folder.rstrip('/')}/{path}"
     here = Place.of(folder, corpus.access)
     what = next((what for place, what in apart.items() if place.holds(here)), None)
     if what is None and any(found.name == MARK for found in inside):
@@ -134,7 +136,9 @@ def _is_apart(
     return what is not None
 
 
-def list_images(store: Store, without: Without | None = None) -> Iterator[SourceFile]:
+def list_images(
+    store: Store, without: Without | None = None, key_of: Cut | None = None
+) -> Iterator[SourceFile]:
     """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
@@ -144,6 +148,7 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
     Args:
         store: the folder.
         without: whether a folder below it is left out; None takes all.
+        key_of: makes the last part of a key of a file's name; None takes the name.
 
     Raises:
         CorpusError: there is no such folder.
@@ -152,7 +157,7 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
         _require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     previous, unread = "", Counter[str]()
-    for entry in store.list("", without):
+    for entry in store.list("", without, key_of):
         key, extension = entry.key, entry.path.rpartition(".")[2].lower()
         if extension not in EXTENSIONS:
             if extension in UNREAD_EXTENSIONS:
@@ -160,28 +165,46 @@ def list_images(store: Store, without: Without | None = None) -> Iterator[Source
             continue
         refusal = key_complaint(key) or ""
         if not refusal and key == previous:
-            refusal = "key taken: another file differs only in extension; rename one"
+            differs = "in extension" if key_of is None else "in extension, or in what is stripped"
+            refusal = f"key taken: another file differs only {differs}; rename one"
         previous = key
         shown = key, entry.path
         if refusal.startswith(ODD_NAME):
             shown = printable(key), printable(entry.path)
         yield SourceFile(*shown, entry.size, entry.version, refusal)
-    if pictures := sorted(unread.items()):
-        endings = ", ".join(f"{count} .{extension}" for extension, count in pictures)
-        say(
-            f"left out of the corpus {store.url}: pictures of formats that are not read "
-            f"({endings}); convert them to PNG"
-        )
+    if unread:
+        _say_unread(store, unread)
 
 
-def list_tars(corpus: Corpus) -> Iterator[SourceFile]:
-    """Yield the tars that a pattern with braces names, in its order; a folder is listed once.
+def _say_unread(store: Store, unread: Mapping[str, int]) -> None:
+    """Say how many pictures were left out, by the extensions of formats that are not read."""
+    endings = ", ".join(f"{count} .{extension}" for extension, count in sorted(unread.items()))
+    say(
+        f"left out of the corpus {store.url}: pictures of formats that are not read "
+        f"({endings}); convert them to PNG"
+    )
+
+
+def list_tars(corpus: Corpus, without: Without | None = None) -> Iterator[SourceFile]:
+    """Yield the tars that a pattern names; a folder is listed once.
+
+    Those that braces name come in their order, and must be there; those that ``*`` and ``?``
+    stand for come in the order of their keys.
+
+    Args:
+        corpus: whose path is the pattern.
+        without: whether a folder is left out where the pattern has stars; None takes all.
 
     Raises:
         CorpusError: one of them is not there, or the braces hold no range.
     """
-    folder, pattern = folder_and_pattern(corpus.path)
-    store = Store(folder, corpus.access)
+    store, pattern = source_of(corpus), corpus.pattern or ""
+    if corpus.has_stars:
+        wanted = list(map(matching, expanded(pattern)))
+        for entry in store.list("", without):
+            if any(is_wanted(entry.path) for is_wanted in wanted):
+                yield SourceFile(stem(entry.path), entry.path, entry.size, entry.version)
+        return
     for below, group in groupby(expanded(pattern), key=lambda path: path.rpartition("/")[0]):
         yield from _tars_in(below, list(group), store, corpus)
 

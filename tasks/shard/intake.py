@@ -17,7 +17,8 @@ from tasks.io.images.headers import extension_in, is_plain
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
-from tasks.io.shards.samples import LooseSide
+from tasks.io.shards.keys import stripped
+from tasks.io.shards.samples import LooseSide, Sample
 from tasks.io.store import Slice, Store, temporary_room
 from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
@@ -92,7 +93,8 @@ def _samples(
     stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
 ) -> Iterator[Accepted | Refused | LooseSide]:
     """Yield the samples of a tar, in the order of the tar, without forgotten ones."""
-    for sample in read_samples(stream, limits, tar.path):
+    samples = read_samples(stream, limits, tar.path)
+    for sample in samples if corpus.strip is None else _stripped(samples, corpus.strip):
         if is_forgotten(sample.key, forgotten):
             continue
         if isinstance(sample, LooseSide):
@@ -108,6 +110,20 @@ def _samples(
         yield dataclasses.replace(image, side=sample.side, reason=sample.reason)
 
 
+def _stripped(samples: Iterable[Sample | LooseSide], end: str) -> Iterator[Sample | LooseSide]:
+    """Yield samples with keys without an end; the second image of a key is refused."""
+    taken = set[str]()
+    for sample in samples:
+        key = stripped(sample.key, end)
+        if isinstance(sample, Sample) and sample.image is not None and key in taken:
+            reason = f"key taken: another member has it without {end!r}; rename one"
+            yield Sample(sample.key, sample.source, None, reason)
+            continue
+        if isinstance(sample, Sample) and sample.image is not None:
+            taken.add(key)
+        yield sample._replace(key=key)
+
+
 def _read(source: Store, file: SourceFile) -> bytes:
     """Return the bytes of a file, which may have changed since it was listed.
 
@@ -120,10 +136,10 @@ def _read(source: Store, file: SourceFile) -> bytes:
         if len(data) > file.size:
             raise ImageRefused(f"changed: it has more than the {file.size} bytes that were listed")
         return data
-    except AccessRefused as error:
-        if source.local() is None:
+    except StoreRefused as error:
+        if (reason := _refused_file(source, error)) is None:
             raise
-        raise ImageRefused(f"{UNREADABLE}{os.strerror(errno.EACCES)}") from error
+        raise ImageRefused(f"{UNREADABLE}{reason}") from error
     except OSError as error:
         if not isinstance(error, _UNREADABLE) and error.errno not in _NO_FILE:
             raise
@@ -134,6 +150,16 @@ def _read(source: Store, file: SourceFile) -> bytes:
             ) from error
         reason = error.strerror or type(error).__name__
         raise ImageRefused(f"{UNREADABLE}{reason}") from error
+
+
+def _refused_file(source: Store, error: StoreRefused) -> str | None:
+    """Return why a disk refuses one file, as behind a loop of links; None if it is the store."""
+    if source.local() is None:
+        return None
+    if isinstance(error, AccessRefused):
+        return os.strerror(errno.EACCES)
+    cause = error.__cause__
+    return cause.strerror if isinstance(cause, OSError) and cause.errno in _NO_FILE else None
 
 
 def any_readable(source: Store, paths: Iterable[str]) -> bool:

@@ -123,7 +123,8 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
 
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
-    return {
+    strip = {} if corpus.strip is None else {"strip": corpus.strip}
+    return strip | {
         "path": source_of(corpus).url,
         "resize": corpus.resize,
         "resize_filter": corpus.filter_used,

@@ -21,7 +21,7 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.letters import compose
 from tasks.io.machine.threads import side_by_side
-from tasks.io.workspace import FORGOTTEN, KINDS, Workspace, alone, dataset_folder, key_digest
+from tasks.io.workspace import FORGOTTEN, KINDS, LOGS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.waste import by_folder, remove_files, sizes_of
 
@@ -183,10 +183,12 @@ def _operators(
 def _remove(reach: _Reach, workspace: Workspace) -> dict[str, int]:
     """Remove all that keys have gone into; return the sizes of the files in bytes, by path.
 
-    Files without a record go too, such as those of a run that was killed or of a repair.
+    Files without a record go too, such as those of a run that was killed or of a repair, and all
+    logs, any of which may name a key.
     """
     store, ledger = workspace.store, workspace.ledger
     paths = {path for kind in KINDS for path in store.names(kind) if reach.holds(path)}
+    paths.update(store.names(LOGS))
     records = [record for record in ledger.survey("").all() if reach.holds(record.artifact)]
     for facts in side_by_side(ledger.facts, records):
         paths.update(facts["files"])

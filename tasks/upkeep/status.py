@@ -10,10 +10,12 @@ from itertools import islice
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config, Run
+from tasks.config.step_names import features_step
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.ledger import Ledger
 from tasks.jobs import Planned, Target
 from tasks.pipeline import Step, uncollected, whole_pipeline
+from tasks.shard.retire import retire_shards
 from tasks.upkeep.changes import SAMPLE, change_of
 
 
@@ -26,6 +28,9 @@ class StepStatus(BaseModel):
     command: str
     """The command that does the step."""
     done: int = 0
+    """Made, and nothing that the next run does can change that."""
+    doubtful: int = 0
+    """Made as things stand; a step whose work goes into them is open, and may change that."""
     missing: int = 0
     """Never made yet, and not failed."""
     stale: int = 0
@@ -38,6 +43,12 @@ class StepStatus(BaseModel):
     """How many of the units that are out of date were asked: a few."""
     failures: dict[str, int] = {}
     """Why units failed, and how many of a few that were asked."""
+    images: int = 0
+    """Images of all units; 0 if they are not about images, or cannot be counted yet."""
+    images_to_do: int = 0
+    """Images of the units that are missing, out of date or failed."""
+    waits: bool = False
+    """Whether its units cannot be counted before an earlier step is done."""
     note: str = ""
     """Why units cannot be counted yet, or what else must be known; empty if nothing."""
 
@@ -46,31 +57,53 @@ def status_of_steps(config: Config) -> Iterator[StepStatus]:
     """Yield the status of every step that has units, or waits for some, in their order."""
     run = Run.of(config, still=True)
     failed = run.workspace.ledger.failures("")
-    earlier = ""
+    unsure = list[Step]()
     for step in whole_pipeline(run):
         with uncollected():
             status = _status(step, failed, run.workspace.ledger)
-        if earlier and status.done and not status.note and not _is_open(status):
-            status = status.model_copy(update={"note": f"as it is before {earlier!r} is done"})
-        earlier = earlier or (step.name if _is_open(status) else "")
+        before = next((each for each in unsure if _feeds(each, step, config)), None)
+        if before is not None and status.done:
+            update = {"done": 0, "doubtful": status.done}
+            note = status.note or f"as it is before {before.name!r} is done"
+            status = status.model_copy(update={**update, "note": note})
+        if _is_open(status) or status.doubtful:
+            unsure.append(step)
         if status != StepStatus(name=step.name, command=step.verb):  # without units
             yield status
 
 
+def _feeds(earlier: Step, later: Step, config: Config) -> bool:
+    """Return whether what a step makes goes into what a later one makes, however indirectly."""
+    if earlier.work is retire_shards or later.work is retire_shards:
+        return False
+    if earlier.verb != "shard":
+        return later.name != features_step(config)  # which looks at data sets only
+    dataset = earlier.name.partition(" ")[2]
+    if later.verb == "shard":
+        return config.made_datasets().get(later.name.partition(" ")[2]) == dataset
+    if later.verb == "fit":
+        return dataset in (config.source_name, config.natural_name)
+    return later.name != features_step(config) or dataset in config.against_names
+
+
 def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
     """Count the units of a step; the note says if they cannot be planned yet."""
-    counts, stale, notes = Counter[str](), list[Target](), list[str]()
+    counts, images = Counter[str](), Counter[str]()
+    stale, notes = list[Target](), list[str]()
     try:
         for unit in step.units():
             targets = [] if unit.job is None else unit.job.targets()
             old = [target for target in targets if target.replaces]
             known = [failed[key] for t in targets if (key := (t.artifact, t.fingerprint)) in failed]
             if unit.job or unit.unit or not counts:  # an index does not count beside its shards
-                counts[_state(unit, old, known)] += 1
+                state = _state(unit, old, known)
+                counts[state] += 1
+                images[state] += unit.images
             stale += old[:1]
             notes += known[:1]
     except StepMissing:
-        return StepStatus(name=step.name, command=step.verb, note="waits for an earlier step")
+        note = "waits for an earlier step"
+        return StepStatus(name=step.name, command=step.verb, note=note, waits=True)
     except DotpipeError as error:
         return StepStatus(name=step.name, command=step.verb, note=str(error))
     asked = list(islice(stale, SAMPLE))
@@ -81,6 +114,8 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
         missing=counts["missing"],
         stale=counts["stale"],
         failed=counts["failed"],
+        images=images.total(),
+        images_to_do=images.total() - images["done"],
         asked=len(asked),
         reasons=Counter(change_of(target, ledger) for target in asked),
         failures=_failures(notes, ledger),

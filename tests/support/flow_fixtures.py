@@ -74,13 +74,14 @@ class Project:
     def lasting(self) -> dict[str, bytes]:
         """Files that must not differ between two runs, and the digests of their records.
 
-        The report alone tells how long steps took. Fingerprints and the configuration tell
-        where the corpora lie. What a killed process had in hand stays until the next run.
+        Each run has a log of its own. The report alone tells how long steps took. Fingerprints
+        and the configuration tell where the corpora lie. What a killed process had in hand stays
+        until the next run.
         """
         files = {
             name: data
             for name, data in self.files().items()
-            if not name.startswith(("ledger/", "configurations/", ".partial/"))
+            if not name.startswith(("ledger/", "configurations/", "logs/", ".partial/"))
             and not name.endswith(("report.html", "run.json"))
         }
         digests = {

@@ -33,8 +33,8 @@ class Change(NamedTuple):
     column: str
     error: Error
     images: str
-    """The column that says how many images the mean is over: those that have the metric, and
-    had it at the input, which may be fewer than the row's."""
+    """The column that says how many images it is of. For a mean they are those that have the
+    metric and had it at the input, which may be fewer than the row's."""
     meaning: str = "mean over images of the difference to the input's"
 
 

@@ -6,6 +6,8 @@ it is unpacked, or hold what a terminal, a table or a line of text would obey.
 
 import hashlib
 import re
+from fnmatch import translate
+from functools import cache
 from typing import Any
 
 SIDE_EXTENSION = "json"
@@ -63,6 +65,23 @@ def printable(name: str, longest: int = LONGEST_NAME) -> str:
     return f"{shown[: longest - 13]}…{digest}"
 
 
+def stripped(key: str, end: str) -> str:
+    """Return a key without the end of its name; as it is where the name does not end so.
+
+    Args:
+        key: path without the extension.
+        end: text, or a pattern in which ``*``, ``?`` and ``[…]`` stand for others as in a shell;
+            of several ends that fit, the shortest is taken. Something of the name must be left.
+    """
+    folder, slash, name = key.rpartition("/")
+    if not _is_pattern(end):
+        is_there = name.endswith(end) and len(name) > len(end)
+        return key.removesuffix(end) if is_there else key
+    fits = _compiled(end)
+    cut = next((i for i in range(len(name) - 1, 0, -1) if fits.match(name, i)), len(name))
+    return f"{folder}{slash}{name[:cut]}"
+
+
 def _escaped(letter: str) -> str:
     """Return the escape of one letter: the byte where it stands for one, else its number."""
     code = ord(letter)
@@ -83,3 +102,12 @@ images are sorted by their names before these are escaped."""
 def is_odd(row: dict[str, Any]) -> bool:
     """Whether a row of an index, which has a ``reason``, is of a file refused for its name."""
     return str(row["reason"] or "").startswith(ODD_NAME)
+
+
+def _is_pattern(end: str) -> bool:
+    return any(letter in end for letter in "*?[")
+
+
+@cache
+def _compiled(end: str) -> re.Pattern[str]:
+    return re.compile(translate(end))

@@ -54,27 +54,6 @@ def entry_at(system: Any, full: str, path: str) -> Entry:
     return Entry(path, int(info["size"]), version_of(info))
 
 
-def found_below(system: Any, full: str, address: str, start: str, **asked: Any) -> Iterator[str]:
-    """Yield what ``local_files.walk`` does of a remote folder, by one listing.
-
-    Args:
-        system: a file system of fsspec.
-        full: the folder's path there.
-        address: the folder, for errors.
-        start: only paths that begin with this.
-        asked: further arguments of the file system's ``find``.
-    """
-    try:
-        with translated(address):
-            found = system.find(full, **asked)
-    except FileNotFoundError:
-        return
-    base = f"{full}/" if full else ""
-    for path in found:
-        if path.startswith(f"{base}{start}") and not path.endswith("/"):
-            yield path.removeprefix(base)
-
-
 class Found(NamedTuple):
     """A file or folder as a listing tells it, in a fifth of the room that the answer takes.
 
@@ -151,18 +130,25 @@ def _scanned(system: Any, folder: str) -> Iterator[dict[str, Any]]:
 Without = Callable[[str, Sequence[Found]], bool]
 """Whether a listing leaves a folder out: takes its path, and what lies right in it."""
 
+Cut = Callable[[str], str]
+"""Makes the last part of a file's key of its name without the extension."""
+
+Contents = Callable[[str], Sequence[Found]]
+"""Gives what lies right in a folder, by its path, in no order."""
+
 
 def tree(
-    contents_of: Callable[[str], Sequence[Found]], top: str, without: Without | None = None
+    contents_of: Contents, top: str, without: Without | None = None, key_of: Cut | None = None
 ) -> Iterator[tuple[str, Found]]:
     """Yield the files below a folder, but hidden ones, with paths and whole keys, in their order.
 
     Args:
-        contents_of: gives what lies right in a folder, in no order.
+        contents_of: see ``Contents``.
         top: path of the folder; those of folders end with a slash, but for the root's.
         without: asked of every folder below; None leaves no folder out.
+        key_of: see ``Cut``; None takes the name.
     """
-    levels = [(top, compose(top), 0, _in_order(contents_of(top)))]
+    levels = [(top, compose(top), 0, _in_order(contents_of(top), key_of))]
     while levels:
         folder, keys, links, inside = levels[-1]
         found = next(inside, None)
@@ -176,13 +162,13 @@ def tree(
         elif links <= MOST_LINKS:
             contents = contents_of(f"{path}/")
             if without is None or not without(path, contents):
-                levels.append((f"{path}/", f"{key}/", links, _in_order(contents)))
+                levels.append((f"{path}/", f"{key}/", links, _in_order(contents, key_of)))
         else:
             _log.warning("left out %s: %d links lead there", path, links)
 
 
-def _in_order(inside: Iterable[Found]) -> Iterator[Found]:
-    """Return what lies in a folder, in order of keys, each with its own.
+def _in_order(inside: Iterable[Found], key_of: Cut | None) -> Iterator[Found]:
+    """Return what lies in a folder, in order of keys, each with its own; see ``tree``.
 
     What is hidden, neither file nor folder, or S3's marker of the folder itself is left out.
     """
@@ -193,7 +179,10 @@ def _in_order(inside: Iterable[Found]) -> Iterator[Found]:
         and found.kind != "other"
         and (found.name or found.kind == "directory")
     ]
-    return iter(sorted(_composed(seen), key=attrgetter("order")))
+    keyed = _composed(seen)
+    if key_of is not None:
+        keyed = [f if f.is_folder else f._replace(form=key_of(f.key)) for f in keyed]
+    return iter(sorted(keyed, key=attrgetter("order")))
 
 
 def _composed(inside: Sequence[Found]) -> Sequence[Found]:

@@ -1,4 +1,4 @@
-"""One file of a remote store: read, copied to this machine's disk, or written."""
+"""Files of a remote store: one read, copied to this machine's disk, or written; all listed."""
 
 import io
 import shutil
@@ -97,3 +97,23 @@ class RemoteFile:
     def _ranges(self, version: str | None = None) -> Callable[[int, int], bytes]:
         """Return a function that gives the file's bytes from a start to before an end."""
         return ranged(self.system, self.full, self.address, version)
+
+
+def found_below(system: Any, full: str, address: str, start: str, **asked: Any) -> Iterator[str]:
+    """Yield what ``local_files.walk`` does of a remote folder, by one listing.
+
+    Args:
+        system: a file system of fsspec.
+        full: the folder's path there.
+        address: the folder, for errors.
+        start: only paths that begin with this.
+        asked: further arguments of the file system's ``find``.
+    """
+    try:
+        with translated(address):
+            found = system.find(full, **asked)
+    except FileNotFoundError:
+        return
+    base = f"{full}/" if full else ""
+    whole = (path for path in found if path.startswith(f"{base}{start}"))
+    yield from (path.removeprefix(base) for path in whole if not path.endswith("/"))

@@ -52,9 +52,13 @@ class Spool:
         return written(f"{self.folder}, where {address} is made,", self.folder)
 
     def clear(self) -> None:
-        """Remove all files of a local store's spool; only while nobody else writes."""
-        for aside in self.folder.glob("*") if self.root is not None else ():
+        """Remove a local store's spool with all its files; only while nobody else writes."""
+        if self.root is None:
+            return
+        for aside in self.folder.glob("*"):
             aside.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none
+            self.folder.rmdir()
 
     def sweep(self) -> None:
         """Remove files that processes left which have ended."""

@@ -13,10 +13,10 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks.io.store.access import FROM_ENVIRONMENT, Access, connected, is_s3
 from tasks.io.store.atomic import link, move, remove_empty_folders
 from tasks.io.store.errors import translated
-from tasks.io.store.listing import Entry, Found, Without, entry_at, found_below, found_in, tree
+from tasks.io.store.listing import Cut, Entry, Found, Without, entry_at, found_in, tree
 from tasks.io.store.local_files import LocalFile, mode_of, walk
 from tasks.io.store.ranges import Slice
-from tasks.io.store.remote_file import RemoteFile
+from tasks.io.store.remote_file import RemoteFile, found_below
 from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions
 from tasks.io.store.spool import PARTIAL, Spool
 
@@ -123,17 +123,17 @@ class Store:
             file.copy_to(copy)
             yield copy
 
-    def list(self, prefix: str, without: Without | None = None) -> Iterator[Entry]:
+    def list(
+        self, prefix: str, without: Without | None = None, key_of: Cut | None = None
+    ) -> Iterator[Entry]:
         """Yield all files below a folder, none if it is not there; hidden ones are left out.
 
-        Folders of which ``without`` says so are left out too, with all that is below them.
-
-        Links to folders are followed, ``MOST_LINKS`` of them on one path, but none to a folder
-        around it. Keys come in the order of strings over the whole tree, so two listings can be
-        merged without sorting. In memory is what lies in the folders on the
-        way to one file: a flat folder of a million files takes some 400 MiB.
+        Folders of which ``without`` says so are left out too, with all that is below them; for
+        ``key_of`` see ``Cut``. Links to folders are followed, ``MOST_LINKS`` of them on one
+        path, but none to a folder around it. Keys come in the order of strings over the whole
+        tree, so two listings merge without sorting. A flat folder of a million files takes 400 MiB.
         """
-        for path, found in tree(self._contents, f"{prefix}/" if prefix else "", without):
+        for path, found in tree(self._contents, f"{prefix}/" if prefix else "", without, key_of):
             yield Entry(path, found.size, found.version, found.key)
 
     def files(self, prefix: str) -> dict[str, Entry]:

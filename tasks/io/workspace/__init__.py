@@ -4,6 +4,7 @@ from tasks.io.workspace.exclusive import CLEANING, RUNS, alone
 from tasks.io.workspace.layout import (
     FORGOTTEN,
     KINDS,
+    LOGS,
     MARK,
     dataset_features_folder,
     dataset_folder,
@@ -39,6 +40,7 @@ __all__ = [
     "FORGOTTEN",
     "INPUT",
     "KINDS",
+    "LOGS",
     "MARK",
     "RUNS",
     "Signal",

@@ -14,6 +14,7 @@
     reports/<configuration>/latest.html      leads to the newest report of a configuration
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
+    logs/<configuration>/…  what the last runs had to say
     .dotpipe         the mark of a workspace
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
@@ -33,6 +34,9 @@ KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", 
 
 MARK = ".dotpipe"
 """File at the top of a workspace, by which corpora around it know that it holds no input."""
+
+LOGS = "logs"
+"""Folder of the logs of runs, a folder for each configuration below it."""
 
 FORGOTTEN = "forgotten"
 """Folder of what `dotpipe forget` has taken out: a file for each key, named by its digest."""

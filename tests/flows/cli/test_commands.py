@@ -99,11 +99,14 @@ def test_init_refuses_to_overwrite(dotpipe, project):
     assert project.file.read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", sorted({*VERBS} - {"init", "demo", "down"}))
+WITHOUT_CONFIGURATION = {"init", "demo", "down", "apply", "metrics"}
+
+
+@pytest.mark.parametrize("verb", sorted({*VERBS} - WITHOUT_CONFIGURATION))
 def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb):
     text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
     project.file.write_text(text, "utf-8")
-    more = {"forget": ["a/0"], "compare": [project.file]}
+    more = {"forget": ["a/0"], "export": ["a/0"], "compare": [project.file]}
     code, out, err = dotpipe(verb, project.file, *more.get(verb, []))
     assert (code, out) == (1, "")
     assert err == (
@@ -257,7 +260,8 @@ def told(at):
 
 HEAVY = {"torch", "prefect", "pyarrow", "PIL", "numpy", "matplotlib"}
 session.working = told
-from flows.cli import app, cluster, commands
+from flows.cli import app, commands
+from flows.cli.verbs import cluster
 cluster.working = commands.working = told
 app(sys.argv[1:])
 """

@@ -80,7 +80,10 @@ def dotpipe(folder, shell):
     return run
 
 
-BAR = re.compile(r"[a-z. ]{3,24} [━╸╺ ]* *\d+/\d+ *images \d:\d\d:\d\d .*(made|nothing to do)")
+ENDED = re.compile(
+    r"\d\d:\d\d:\d\d [a-z. ]{3,24}: ended after \d:\d\d:\d\d, "
+    r"(done|nothing to do, \d+ images|\d of \d shards made, \d+ images, [\d.]+ images/s)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +92,17 @@ def told(dotpipe):
     return dotpipe("demo")
 
 
-def test_the_demo_prints_bars_a_table_and_the_report_and_does_nothing_twice(
+def test_the_demo_prints_its_steps_a_table_and_the_report_and_does_nothing_twice(
     told, dotpipe, folder, server
 ):
     out, err = told
-    dashboard, *bars = err
-    assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
-    assert len(bars) == 8
-    assert all(BAR.fullmatch(bar.rstrip()) for bar in bars)
+    checking, starting, log, dashboard, *steps = err
+    assert (checking, starting) == ("checking", "starting Prefect")
+    assert Path(log.removeprefix("log: ")).is_file()
+    assert "dashboard while this runs: http://127.0.0.1:" in dashboard
+    begun = [line for line in steps if ": begins" in line]
+    ended = [line for line in steps if ENDED.fullmatch(line)]
+    assert (len(begun), len(ended), len(steps)) == (17, 17, 34)
     assert re.fullmatch(r"alpha 0: Gelbrich −\d+ %, PSNR −0\.\d dB against the input\.", out[0])
     assert out[2] == "The operator was fitted on none of the measured images."
     assert out[3].strip() == "demo"

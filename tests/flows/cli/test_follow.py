@@ -199,3 +199,15 @@ def test_a_run_that_waits_for_a_worker_is_left_alone(config, terminal, run, monk
         "no worker asks for work of the pool 'stand-in'; `dotpipe up --pool stand-in`"
         in " ".join(shown(terminal).split())
     )
+
+
+def test_without_a_terminal_new_progress_is_a_line_now_and_then(terminal, monkeypatch):
+    monkeypatch.setattr(follow_module, "PERIOD_S", 0.0)
+    remarks = follow_module._Remarks(terminal)
+    seen = SimpleNamespace(id=1, description="enhance: 340 of 1000 images, 12.3 images per second")
+    for _ in range(2):
+        remarks.print_progress([seen, SimpleNamespace(id=2, description=None)])
+    assert shown(terminal) == "enhance: 340 of 1000 images, 12.3 images per second\n"
+    monkeypatch.setattr(follow_module, "PERIOD_S", 60.0)
+    remarks.print_progress([SimpleNamespace(id=1, description="another")])
+    assert "another" not in shown(terminal)

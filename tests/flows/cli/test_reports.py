@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows.cli import reports
+from flows.cli.verbs import reports
 
 
 @pytest.fixture

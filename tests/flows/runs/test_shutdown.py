@@ -1,6 +1,7 @@
 """A process that is told to end does so in time, and leaves nothing half-done."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,45 @@ with shutdown.graceful_shutdown(), Workspace(sys.argv[1]).claims.held("work") as
         except SystemExit:
             if sys.argv[2] == "heeds":
                 raise
+"""
+
+IMPATIENT = """
+import sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from flows.cli import watching
+from flows.runs import shutdown
+
+def work():
+    a = torch.rand(400, 400)
+    while True:
+        a = a @ a
+        a = a / a.norm()
+
+try:
+    with watching.stopping():
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                pool.submit(work), pool.submit(work)
+                time.sleep(0.3)
+                print("at work", flush=True)
+                time.sleep(60)
+        except BaseException as stop:  # a second signal, while the first waits for the threads
+            watching._stopped.append(stop)
+            sys.exit(130)
+finally:
+    print("not reached", flush=True)
+"""
+
+EARLY = """
+import time
+from flows.cli.watching import stopping
+
+with stopping():
+    print("imports", flush=True)
+    time.sleep(60)
 """
 
 RUNS = """
@@ -90,6 +130,30 @@ def test_a_process_that_is_terminated_ends_and_lets_its_claims_go(tmp_path, mann
     assert [*(tmp_path / CLAIMS).iterdir()] == []
 
 
+def test_who_presses_ctrl_c_again_sees_no_abort_of_threads_that_compute():
+    command = [sys.executable, "-c", IMPATIENT]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as process:
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        output, complaints = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    assert complaints == ""  # such as: terminate called without an active exception
+
+
+def test_a_command_that_is_told_to_end_before_its_work_says_so():
+    command = [sys.executable, "-c", EARLY]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams) as process:
+        assert process.stdout.readline() == "imports\n"
+        process.terminate()
+        _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert complaints == "stopped; what is done is kept, run again to go on\n"
+
+
 def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_bytes(
     project, shell, tmp_path, run_in_process, undisturbed
 ):
@@ -101,13 +165,17 @@ def test_a_terminated_run_ends_within_twenty_seconds_and_goes_on_to_the_same_byt
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(project.workspace / "ledger" / "datasets", process)
+    wait_for(project.workspace / "ledger" / "datasets", process, 180)
     start = time.monotonic()
     process.terminate()
     output, _ = process.communicate(timeout=30)
     assert time.monotonic() - start < 20
-    assert process.returncode != 0, output
+    assert process.returncode == 128 + signal.SIGTERM, output
     assert "Traceback" not in output
+    assert re.search(r"shard \w+: begins", output), output  # though there is no terminal
+    assert re.search(r"stopped( at .*)?; what is done is kept, run again to go on", output)
+    (log,) = (project.workspace / "logs" / "tiny").iterdir()
+    assert "what is done is kept, run again to go on" in log.read_text("utf-8")
     assert [*(project.workspace / CLAIMS).rglob("*.json")] == []
     project.vouch()
     assert run_in_process(project) == 0

@@ -67,6 +67,33 @@ def test_a_server_ends_with_a_process_that_is_killed(tmp_path, shell):
 
 
 def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(project, tmp_path, shell):
+    (project.folder / "natural" / "0.png").write_bytes(b"no image")
+    project.configure(shards={"max_bad_fraction": 0.0})
+    done = subprocess.run(
+        [DOTPIPE, "run", project.file],
+        env=shell(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert processes_with(tmp_path / "home") == []
+    checking, note, starting, log, dashboard, *steps, error = done.stderr.splitlines()
+    assert (checking, starting) == ("checking", "starting Prefect")
+    assert note.startswith("note: images of natural must be accepted, but 1 of 4 that were opened")
+    assert log.startswith(f"log: {project.workspace}/logs/tiny/")
+    assert "dashboard while this runs: http://127.0.0.1:" in dashboard
+    assert any(
+        re.search("shard reference: ended .* 3 of 3 shards made, 8 im", line) for line in steps
+    )
+    assert error.startswith(
+        "error: at most 0.0% of natural may be refused, got 1 of 4 (1 × no image"
+    )
+
+
+def test_a_mistake_that_is_found_before_is_one_sentence_and_nothing_is_begun(
+    project, tmp_path, shell
+):
     for image in (project.folder / "natural").iterdir():
         image.unlink()
     done = subprocess.run(
@@ -77,15 +104,13 @@ def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(projec
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert processes_with(tmp_path / "home") == []
-    dashboard, bar, _, error = done.stderr.splitlines()
-    assert dashboard.startswith("dashboard while this runs: http://127.0.0.1:")
-    assert re.match("shard reference .* 8/8 images .* 3 of 3 shards made", bar)
-    assert error == (
+    assert not project.workspace.exists()
+    assert done.stderr.splitlines() == [
+        "checking",
         f"error: natural must hold at least one image, got none below "
-        f"'{project.folder / 'natural'}' with the endings bmp, jpeg, jpg, png, tif, tiff, webp; "
-        "check the path"
-    )
+        f"'{project.folder / 'natural'}' with the endings bmp, dib, jfif, jpe, jpeg, jpg, png, "
+        "tif, tiff, webp; check the path (tars are named with braces, as …/{000000..000123}.tar)",
+    ]
 
 
 def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tmp_path, shell):
@@ -100,7 +125,7 @@ def test_ctrl_c_ends_a_run_soon_and_leaves_neither_a_server_nor_partial_files(tm
         )
     with running:
         try:
-            assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 60)
+            assert wait_until(lambda: [*made.glob("ledger/datasets/natural/index*")], 180)
             assert wait_until(lambda: [*made.glob(".partial/*")], 30)
             os.killpg(running.pid, signal.SIGINT)  # as a terminal does
             assert running.wait(20) == 130

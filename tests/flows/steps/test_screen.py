@@ -1,84 +1,33 @@
-"""Bars on the terminal, and silence where there is none."""
+"""Where steps are shown: nowhere unless a command says where."""
 
-import io
+from recording_screen import RecordingScreen
 
-import pytest
-from rich.console import Console
-
-from flows.steps.screen import Bars, screen
-
-
-def drawn(*steps, width=120):
-    """What a terminal shows at the end of some steps (name, total, images, note)."""
-    console = Console(file=io.StringIO(), force_terminal=False, width=width)
-    bars = Bars(console)
-    with bars.shown():
-        for name, total, images, note in steps:
-            bars.begin(name, total)
-            bars.advance(images)
-            bars.finish(note)
-    return console.file.getvalue().splitlines()
-
-
-def test_every_step_has_a_bar_with_its_images_and_how_it_ended():
-    lines = drawn(("shard", None, 7, "2 of 2 shards made"), ("enhance", 9, 9, "nothing to do"))
-    assert len(lines) == 2
-    assert "shard" in lines[0]
-    assert "7/7" in lines[0]
-    assert lines[0].rstrip().endswith("2 of 2 shards made")
-    assert "9/9" in lines[1]
-    assert lines[1].rstrip().endswith("nothing to do")
-
-
-def test_a_sentence_stands_whole_above_the_bars():
-    console = Console(file=io.StringIO(), force_terminal=False, width=40)
-    bars = Bars(console)
-    with bars.shown():
-        bars.begin("shard", None)
-        bars.say("left out of the corpus /data/[red]pictures: a folder with a long name")
-    lines = console.file.getvalue().splitlines()
-    assert lines[0] == "left out of the corpus /data/[red]pictures: a folder with a long name"
-
-
-def test_a_step_that_is_cut_short_stands_where_it_was():
-    assert "4/9" in drawn(("enhance", 9, 4, "1 of 3 shards failed"))[0]
-
-
-def test_images_of_a_shard_that_was_tried_again_do_not_count_beyond_the_whole():
-    assert "9/9" in drawn(("enhance", 9, 12, "3 of 3 shards made"))[0]
-
-
-def test_what_is_told_before_the_first_step_and_after_the_last_is_of_no_matter():
-    bars = Bars(Console(file=io.StringIO()))
-    bars.advance(1)
-    bars.finish("")
+from flows.steps.screen import Both, screen
 
 
 def test_where_there_is_no_terminal_nothing_is_shown(capsys):
     view = screen.get()
     view.begin("shard", 3)
-    view.advance(3)
+    view.advance(2)
+    view.pass_by(1)
+    view.at("a part")
+    view.say("a sentence")
     view.finish("done")
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_warning_is_printed_once_and_in_one_piece():
-    console = Console(file=io.StringIO(), force_terminal=False, width=40)
-    bars = Bars(console)
-    with bars.shown():
-        for _ in range(2):
-            bars.say("the codec may take [fifty] times as long as it would in float32")
-    text = console.file.getvalue()
-    assert text.count("the codec may take [fifty] times as long as it would in float32\n") == 1
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 120])
-def test_no_console_is_too_narrow_for_whole_numbers(width):
-    note = "123 of 123 shards made, 17 images refused"
-    lines = drawn(("measure latent patches", 123456, 123456, note), width=width)
-    text = "\n".join(lines)
-    assert "123456/123456" in text
-    assert "0:00:00" in text
-    assert "…" not in text
-    assert max(map(len, lines)) <= width
-    assert text.split()[0] == "measure"
+def test_two_screens_are_told_the_same():
+    screens = RecordingScreen(), RecordingScreen()
+    both = Both(*screens)
+    both.begin("shard", 3)
+    both.advance(2)
+    both.pass_by(1)
+    both.at("a part")
+    both.say("a sentence")
+    both.finish("done")
+    for each in screens:
+        assert each.begun == [("shard", 3)]
+        assert each.images == 3
+        assert each.parts == ["a part"]
+        assert each.said == ["a sentence"]
+        assert each.notes == ["done"]

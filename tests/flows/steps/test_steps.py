@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prefect import flow, task
+from recording_screen import RecordingScreen
 
 from flows.runners.lanes import Threads
 from flows.steps import step_watch, steps
@@ -43,27 +44,6 @@ class Unit(Job):
     """One of some units of work."""
 
     number: int
-
-
-class RecordingScreen:
-    """A screen that keeps what it is called with."""
-
-    def __init__(self):
-        self.begun, self.images, self.notes, self.said = [], 0, [], []
-        self._lock = threading.Lock()
-
-    def begin(self, step, total):
-        self.begun.append((step, total))
-
-    def advance(self, images):
-        with self._lock:
-            self.images += images
-
-    def say(self, sentence):
-        self.said.append(sentence)
-
-    def finish(self, note):
-        self.notes.append(note)
 
 
 @contextmanager

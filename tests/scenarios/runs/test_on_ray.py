@@ -14,6 +14,7 @@ import psutil
 import pytest
 from diffusers import AutoencoderTiny
 from ray_tasks import Unit, die, fail, in_a_flow, linger, load
+from recording_screen import RecordingScreen
 from servers.child_processes import begin, end_of_log
 from servers.ray_nodes import ON_LOOPBACK, ray_nodes
 
@@ -156,25 +157,9 @@ def test_fractions_of_gpus_are_shared(on_ray, units, told, codec):
     assert sorted(gpu for _, _, _, gpu, _ in seen) == ["0", "0", "1", "1"]
 
 
-class Counting:
-    """A screen that counts the images that went by."""
-
-    def __init__(self):
-        self.images = 0
-
-    def begin(self, step, total):
-        pass
-
-    def advance(self, images):
-        self.images += images
-
-    def finish(self, note):
-        pass
-
-
 @contextmanager
 def counted():
-    view = Counting()
+    view = RecordingScreen()
     token = screen.set(view)
     try:
         yield view

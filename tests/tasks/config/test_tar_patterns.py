@@ -1,11 +1,12 @@
-"""Patterns of tars' paths: ranges, steps and lists, as in shells and in WebDataset."""
+"""Patterns of paths: ranges, steps, lists and stars, as in shells and in WebDataset."""
 
 import re
 
 import pytest
 from braceexpand import braceexpand
 
-from tasks.config.tar_patterns import MOST_TARS, expanded, folder_and_pattern
+from tasks.config.corpora import Corpus
+from tasks.config.tar_patterns import MOST_TARS, expanded, matching
 from tasks.io.errors import CorpusError
 
 
@@ -55,6 +56,38 @@ def test_a_range_is_as_large_as_it_may_be():
     assert next(expanded(f"{{1..{MOST_TARS}}}.tar")) == "1.tar"
 
 
-def test_the_folder_of_a_pattern_is_what_comes_before_its_braces():
-    assert folder_and_pattern("/in/x{1..2}/a{0..1}.tar") == ("/in/", "x{1..2}/a{0..1}.tar")
-    assert folder_and_pattern("/in/a.tar") == ("/in/", "a.tar")
+@pytest.mark.parametrize(
+    ("path", "folder", "pattern"),
+    [
+        ("/in/x{1..2}/a{0..1}.tar", "/in/", "x{1..2}/a{0..1}.tar"),
+        ("/in/a.tar", "/in/", "a.tar"),
+        ("/in/*/a{0..1}.tar", "/in/", "*/a{0..1}.tar"),
+        ("s3://bucket/*.tar", "s3://bucket/", "*.tar"),
+        ("/in/photos", "/in/photos", None),
+        ("/in/{photos}", "/in/{photos}", None),
+        ("/in/photos/**/*.png", "/in/photos/", "**/*.png"),
+        ("/in/a?/b", "/in/", "a?/b"),
+        ("*.png", "", "*.png"),
+    ],
+)
+def test_the_folder_of_a_pattern_is_what_comes_before_it(path, folder, pattern):
+    corpus = Corpus(path=path)
+    assert (corpus.folder, corpus.pattern) == (folder, pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("*.png", "a.png", True),
+        ("*.png", "a/b.png", False),
+        ("**/*.png", "b.png", True),
+        ("**/*.png", "a/c/b.png", True),
+        ("**/*.png", "a/b.jpg", False),
+        ("a?/*.png", "ab/c.png", True),
+        ("a?/*.png", "a/c.png", False),
+        ("**", "a/b.png", True),
+        ("x.*", "xy", False),
+    ],
+)
+def test_stars_stand_for_names_and_folders_as_in_shells(pattern, path, fits):
+    assert matching(pattern)(path) is fits

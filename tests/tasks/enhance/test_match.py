@@ -81,7 +81,10 @@ def test_no_key_in_common_is_told_with_examples_and_remedies(matched):
         matched(["x_restored.png"], ["x.png"])
     text = str(caught.value)
     assert "got none in common: 'x' against 'x_restored'" in text
-    assert "rename the files, or leave out corpora.reference" in text
+    assert (
+        "rename the files, give `strip` where names end differently, or leave out corpora.reference"
+        in text
+    )
 
 
 def test_matches_are_made_once_and_again_when_the_reference_changes(matched, tmp_path):

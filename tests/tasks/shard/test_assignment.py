@@ -29,7 +29,7 @@ class Folder:
     def is_folder(self):
         return True
 
-    def list(self, _prefix, _without=None):
+    def list(self, _prefix, _without=None, _key_of=None):
         for path in sorted(self._versions, key=lambda path: (stem(path), path)):
             yield Entry(path, 1, self._versions[path], stem(path))
 

@@ -307,3 +307,20 @@ def test_a_corpus_that_is_not_there_is_told_with_its_data_set(tmp_path):
     absent = Corpus(path=str(tmp_path / "phots"))
     with pytest.raises(CorpusError, match=r"corpus of 'natural' must be a folder, .*phots'"):
         require_sources({"reference": there, "natural": absent})
+
+
+def test_stars_choose_images_of_a_folder_and_keys_count_from_before_them(tmp_path):
+    for name in ("a/1_sr.png", "a/1_gt.png", "b/c/2_sr.png", "3_sr.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    corpus = Corpus(path=f"{tmp_path}/**/*_sr.png", strip="_sr")
+    assert [file.key for file in list_files(corpus, {})] == ["a/1", "b/c/2"]
+
+
+def test_stars_choose_tars_that_are_there(tmp_path):
+    for name in ("1.tar", "2.tar", "x/3.tar", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [f.path for f in list_files(Corpus(path=f"{tmp_path}/*.tar"), {})] == ["1.tar", "2.tar"]
+    every = Corpus(path=f"{tmp_path}/{{*,x/*}}.tar")
+    assert [f.path for f in list_files(every, {})] == ["1.tar", "2.tar", "x/3.tar"]

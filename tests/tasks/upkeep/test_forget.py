@@ -52,6 +52,13 @@ def test_a_forgotten_image_is_nowhere_before_and_after_the_next_run(run):
     assert len(list(run.workspace.keys("run"))) == 7
 
 
+def test_no_log_of_a_run_names_it_any_more(run):
+    run.workspace.store.write("logs/run/2026-11-28T21-07-13-run-1.log", f"refused: {KEY}".encode())
+    gone = forget([run.config], [KEY], run.workspace)
+    assert files_with(run, KEY) == []
+    assert gone.folders["logs/run"][0] == 1
+
+
 def test_other_shards_keep_their_images_and_their_bytes(run):
     store = run.workspace.store
     other = "datasets/run/shard-000001.tar"

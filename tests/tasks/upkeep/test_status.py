@@ -1,5 +1,6 @@
 """What is done, missing, out of date and failed, read from the ledger alone."""
 
+import shutil
 from concurrent.futures import CancelledError
 
 import pytest
@@ -205,4 +206,40 @@ def test_steps_that_stand_on_something_open_are_told_to_be_as_they_are_before_it
     status = status_of(changed(finished, shards={"max_bytes": 10_000_000}))
     assert status["shard run"].note == ""
     assert status["measure latent patches"].note == "as it is before 'shard reference' is done"
+    for name, units in STEPS.items():
+        if not name.startswith("shard") and name != "report":  # which is out of date itself
+            assert (status[name].done, status[name].doubtful) == (0, units), name
+
+
+def test_what_no_open_step_goes_into_stays_done(tmp_path, steps, photographs, pixels, write_images):
+    natural = write_images(tmp_path / "natural", {f"{i}.png": pixels(i + 50) for i in range(3)})
+    reference = shutil.copytree(photographs["natural"], tmp_path / "reference")
+    corpora = {
+        "restored": photographs["restored"],
+        "natural": natural,
+        "reference": reference,
+    }
+    run = steps(tmp_path / "workspace", corpora)
+    run.shard()
+    run.fit()
+    write_images(reference, {"a/new.png": pixels(99)})  # more ground truth: the fit has none of it
+    status = status_of(run)
+    assert status["shard reference"].missing == 1
+    assert (status["shard run"].done, status["shard natural"].done) == (3, 1)
+    for name in ("choose images", "measure latent patches", "solve the operator"):
+        assert (status[name].doubtful, status[name].note) == (0, ""), name
+        assert status[name].done > 0
+    write_images(natural, {"3.png": pixels(53)})
+    status = status_of(run)
+    assert (status["solve the operator"].done, status["solve the operator"].doubtful) == (0, 1)
+
+
+def test_images_are_counted_too(finished, started):
+    status = status_of(finished)
+    assert (status["shard run"].images, status["shard run"].images_to_do) == (8, 0)
+    assert (status["enhance run"].images, status["enhance run"].images_to_do) == (8, 0)
+    assert status["report"].images == 0
+    status = status_of(started)
+    assert (status["shard run"].images, status["shard run"].images_to_do) == (8, 8)
+    assert status["enhance run"].waits
     assert status["report"].done == 0 or "before 'shard reference'" in status["report"].note

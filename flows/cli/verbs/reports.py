@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from flows.cli.paths import ConfigPath, given_path, usable
-from flows.cli.session import parsed, watched
+from flows.cli.session import parsed
 from flows.cli.terminal import say, show_table, working
+from flows.cli.watching import watched
 
 REMOTE = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")
 """Variables that say that somebody looks at this terminal from another machine."""
@@ -24,7 +25,7 @@ def report(
 ) -> None:
     """Write the report over what has been evaluated."""
     settings = parsed(config, shards=True)
-    with watched():
+    with watched(settings, "report"):
         from flows.evaluate_dataset import report_dataset
 
         address = report_dataset(settings)

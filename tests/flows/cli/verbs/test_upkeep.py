@@ -1,6 +1,10 @@
 """Commands that look after a workspace, as a user runs them."""
 
+import json
+
 import pytest
+
+from tasks.upkeep.refused import LeftOut
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -93,7 +97,23 @@ def test_a_run_tells_what_it_refused_and_what_to_do(project, dotpipe):
     code, out, _ = dotpipe("run", project.file)
     assert code == 0
     assert "refused: 2 × no image in one of the formats" in out
+    assert "b/8.png (no image in one of the formats" in out
+    assert f"`dotpipe refused {project.file}` names all" in out
     assert "`dotpipe retry` tries the others again" in out
+
+
+def test_refused_shows_a_table_or_json(project, dotpipe, monkeypatch):
+    found = [LeftOut("b/8.png", "reference", "shard-000000", "refused", "empty file")]
+    monkeypatch.setattr("tasks.upkeep.refused.list_refused", lambda _: iter(found))
+    code, out, _ = dotpipe("refused", project.file)
+    assert code == 0
+    assert "b/8.png" in out
+    assert "empty file" in out
+    _, out, _ = dotpipe("refused", project.file, "--json")
+    assert json.loads(out)["images"] == [found[0]._asdict()]
+    monkeypatch.setattr("tasks.upkeep.refused.list_refused", lambda _: iter([]))
+    _, out, _ = dotpipe("refused", project.file)
+    assert "no image was refused" in out
 
 
 def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotpipe):
@@ -103,3 +123,17 @@ def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotp
     assert "the corpus of 'natural' must be a folder" in err
     assert "dashboard" not in err
     assert not project.workspace.exists()
+
+
+def test_check_says_all_and_makes_nothing(project, dotpipe):
+    code, out, err = dotpipe("check", project.file)
+    assert (code, "error:" in out) == (0, False)
+    assert "ok: images of reference: 8 images, of 17×21, 32×24 pixels" in out
+    assert out.endswith(f"`dotpipe run {project.file}` has what it needs\n")
+    assert err == "checking\n"
+    assert not project.workspace.exists()
+    project.configure(corpora={"natural": {"path": "phots"}})
+    code, out, _ = dotpipe("check", project.file)
+    assert code == 1
+    assert "error: images of natural: the corpus of 'natural' must be a folder" in out
+    assert "ok: images of reference" in out

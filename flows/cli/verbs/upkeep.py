@@ -1,5 +1,7 @@
-"""Commands that look after a workspace: verify, repair, retry, gc, forget."""
+"""Commands that look after a workspace: check, plan, verify, repair, retry, refused, gc, forget."""
 
+import json
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +10,7 @@ import typer
 from flows.cli.paths import ConfigPath
 from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
+from flows.cli.watching import busy
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -15,6 +18,53 @@ if TYPE_CHECKING:
     from tasks.upkeep.verify import Checked
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def check(config: ConfigPath) -> None:
+    """Try out what a run of CONFIG needs: weights, images, keys, sizes, rights and room."""
+    from flows.runs.run_log import unheard
+    from tasks.config import load_config
+    from tasks.jobs.progress import reporting_to
+    from tasks.upkeep.check import check as tried_out
+
+    terminal, settings = console(stderr=True), load_config(config)
+    terminal.file = sys.stderr  # whatever libraries print meanwhile
+    with busy(terminal, "checking") as at, reporting_to(lambda _: None, follower=at), unheard():
+        found = list(tried_out(settings))
+    marks = {"good": ("ok", None), "poor": ("note", "yellow"), "bad": ("error", "red")}
+    for each in found:
+        mark, colour = marks[each.state]
+        say(f"{mark}: {each.what}: {each.said}", fg=colour)
+    if any(each.state == "bad" for each in found):
+        raise typer.Exit(1)
+    say(f"`dotpipe run {config}` has what it needs")
+
+
+def plan(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Say what a run of CONFIG would make and why, and about how much room and time it takes."""
+    from flows.steps.pace import span
+    from tasks.upkeep.forecast import forecast, in_bytes
+
+    steps = list(forecast(parsed(config)))
+    if as_json:
+        say(json.dumps({"steps": [step._asdict() for step in steps]}, indent=1))
+        return
+    if not steps:
+        say("nothing to do: every shard of every step is done")
+        return
+    lines, reasons = list[list[str]](), dict[str, list[str]]()
+    for step in steps:
+        most = "up to " if step.is_most else ""
+        size = "" if step.size_bytes is None else f"{most}{in_bytes(step.size_bytes)}"
+        time = "" if step.seconds is None else f"{most}{span(step.seconds)}"
+        lines.append([step.step, f"{most}{step.images}" if step.images else "", size, time])
+        reasons.setdefault(step.why, []).append(step.step)
+    show_table(["step", "images", "writes about", "takes about"], lines)
+    for why, names in reasons.items():
+        say(f"{', '.join(names)}: {why}")
 
 
 def verify(config: ConfigPath) -> None:
@@ -60,6 +110,24 @@ def retry(
         return
     say(f"trying again: {_listed(tried)}")
     run_all(config)
+
+
+def refused(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Name every image that was refused, or that has no metrics, with the reason."""
+    from tasks.upkeep.refused import list_refused, list_unscored
+
+    settings = parsed(config)
+    found = [*list_refused(settings), *list_unscored(settings)]
+    if as_json:
+        say(json.dumps({"images": [image._asdict() for image in found]}, indent=1))
+    elif found:
+        titles = ["image", "data set", "shard", "status", "reason"]
+        show_table(titles, [[*image] for image in found])
+    else:
+        say("no image was refused, and none is without metrics that it could have")
 
 
 def gc(
@@ -141,6 +209,7 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
         what is damaged, and whether there are files that may not be read.
     """
     from tasks.io.workspace import Workspace
+    from tasks.upkeep.forecast import in_bytes
     from tasks.upkeep.verify import Checked
     from tasks.upkeep.verify import verify as read_again
 
@@ -148,7 +217,7 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
     with console(stderr=True).status("reading") as status:
         for checked in read_again(Workspace(config.workspace).ledger):
             records, size = records + 1, size + checked.size
-            status.update(f"read {records} artifacts, {_bytes(size)}")
+            status.update(f"read {records} artifacts, {in_bytes(size)}")
             damaged += [checked] if checked.damage else []
             closed += checked.closed
     for checked in damaged:
@@ -162,26 +231,16 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
             f"{len(damaged)} damaged, and {len(closed)} files that may not be read, of which "
             "nobody knows; they are left as they are"
         )
-    say(f"verified {records} artifacts, {_bytes(size)}: {verdict}")
+    say(f"verified {records} artifacts, {in_bytes(size)}: {verdict}")
     return damaged, bool(closed)
 
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
-    lines = [[folder, str(count), _bytes(size)] for folder, (count, size) in folders.items()]
+    from tasks.upkeep.forecast import in_bytes
+
+    lines = [[folder, str(count), in_bytes(size)] for folder, (count, size) in folders.items()]
     show_table(["folder", "files", "size"], lines, title)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
-
-
-def _bytes(size: float) -> str:
-    """Return a size with a unit, in steps of 1000."""
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")

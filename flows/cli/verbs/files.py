@@ -1,0 +1,196 @@
+"""Commands on plain files: export; and apply and metrics, which need no workspace."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.paths import ConfigPath, given_path, given_place, usable
+from flows.cli.session import parsed
+from flows.cli.terminal import complain, say, show_table
+from flows.cli.verbs.init import Codec
+from flows.cli.watching import watched
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+    from tasks.config.sections import Evaluate
+
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="Which alpha to write: 0 is the full transport, 1 the image as it came."),
+]
+
+
+WeightsFolder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        parser=given_place,
+        help="Folder that `dotpipe weights pull` filled.",
+    ),
+]
+
+
+def export(
+    config: ConfigPath,
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", parser=given_place, help="Folder or bucket to fill.")
+    ],
+    *,
+    alpha: Alpha = None,
+) -> None:
+    """Write the enhanced images at one alpha as files, named as the images that went in."""
+    from tasks.config.places import anchored
+    from tasks.export.plan import alpha_to_export
+
+    settings = parsed(config)
+    folder = anchored(destination, Path(), "DEST")
+    say(write_files(settings, folder, alpha_to_export(settings, alpha)))
+
+
+def write_files(config: "Config", destination: str, alpha: float) -> str:
+    """Write what is missing at the destination; Prefect is not started if nothing is.
+
+    Args:
+        config: whose images have been enhanced.
+        destination: folder or URL, absolute.
+        alpha: one of ``enhance.alphas``.
+
+    Returns:
+        a sentence on what was written.
+
+    Raises:
+        StepMissing: the images are not enhanced.
+        ConfigurationError: the destination may not be written to.
+    """
+    if is_exported(config, destination, alpha):
+        return f"nothing to write: the images at alpha {alpha:g} are in {destination}"
+    with watched(config, "export"):
+        from flows.export_dataset import export_dataset
+
+        report = export_dataset(config, destination, alpha)
+    return f"wrote {report.fresh} images at alpha {alpha:g} to {destination}"
+
+
+def is_exported(config: "Config", destination: str, alpha: float) -> bool:
+    """Whether the destination holds the enhanced images at an alpha, as they are now.
+
+    Raises:
+        StepMissing: the images are not enhanced.
+        ConfigurationError: the destination may not be written to.
+    """
+    from tasks.config import Run
+    from tasks.export.plan import Export
+    from tasks.fit.operators import fitted
+
+    planned = Export(fitted(Run.of(config, still=True)), destination, alpha)
+    return planned.is_done(planned.units())
+
+
+_Operator = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OPERATOR", parser=given_path, help="File of operators/ in a workspace."
+    ),
+]
+
+
+def apply(
+    operator: _Operator,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT", parser=given_place, help="Images or folders; last, where to."
+        ),
+    ],
+    *,
+    alpha: Alpha = 0.0,
+    codec: Codec = None,
+    weights: WeightsFolder = None,
+) -> None:
+    """Apply a fitted operator to images, without a configuration or a workspace."""
+    from tasks.config.sections import Shards
+    from tasks.direct.apply import apply as apply_to
+    from tasks.direct.apply import images_to_enhance
+    from tasks.direct.known_codecs import codec_named
+    from tasks.direct.operator_file import OperatorFile
+    from tasks.io.errors import ConfigurationError
+    from tasks.io.networks.weights import Weights
+
+    *inputs, out = paths
+    if not inputs:
+        raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
+    images = images_to_enhance(inputs, out)
+    spec = None if codec is None else codec_named(codec)
+    file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
+    written = 0
+    for done in apply_to(file, images, 0.0 if alpha is None else alpha, Shards().limits()):
+        written += done.reason is None
+        if done.reason is not None:
+            complain(f"refused: {done.address}: {done.reason}")
+    say(f"wrote {written} of {len(images)} images to {out}")
+    if written < len(images):
+        raise typer.Exit(1)
+
+
+def metrics(
+    images: Annotated[
+        str, typer.Argument(metavar="A", parser=given_place, help="Folder or bucket of images.")
+    ],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", parser=given_place, help="What they are compared with, by the same names."
+        ),
+    ],
+    *,
+    lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
+    features: Annotated[
+        str, typer.Option(help="Network of the Fréchet distance, or none.")
+    ] = "inception-v3-compat",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
+    ] = None,
+    weights: WeightsFolder = None,
+) -> None:
+    """Score the images of one folder against those of another, without any transport."""
+    from tasks.config.places import anchored
+    from tasks.config.sections import Shards
+    from tasks.direct.compare import Scorer, require_pairs
+    from tasks.direct.scores import shown, write_scores
+    from tasks.io.networks.weights import Weights
+
+    known = _networks(lpips=lpips, features=features)
+    folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
+    scorer = Scorer(known.lpips, known.features, Shards().limits(), weights=Weights.of(weights))
+    scores = list(scorer.scores(*folders))
+    require_pairs(scores, *folders)
+    if out is not None:
+        with usable(out, "--out must name a file that can be written"):
+            write_scores(scores, out)
+    titles, row, notes = shown(scores, scorer.names, scorer.frechet())
+    show_table(titles, [row])
+    for note in (*notes, *scorer.missing):
+        say(note)
+
+
+def _networks(**names: str) -> "Evaluate":
+    """The networks of metrics by their names, as the section of a configuration has them.
+
+    Raises:
+        ConfigurationError: one is not known.
+    """
+    from pydantic import ValidationError
+
+    from tasks.config.error_messages import explain
+    from tasks.config.sections import Evaluate
+    from tasks.io.errors import ConfigurationError
+
+    try:
+        return Evaluate.model_validate(
+            {name: None if value == "none" else value for name, value in names.items()}
+        )
+    except ValidationError as error:
+        told = explain(Path("the line"), error, Evaluate.model_json_schema())
+        raise ConfigurationError(told) from error

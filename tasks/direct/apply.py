@@ -1,0 +1,128 @@
+"""An operator applied to images: files and folders go in, enhanced files come out."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.config.places import Place, anchored
+from tasks.direct.operator_file import OperatorFile
+from tasks.export.names import exported_name
+from tasks.io.draws import generator_of
+from tasks.io.errors import ConfigurationError, ImageRefused
+from tasks.io.images import EXTENSIONS, Format, Limits, encode, extension_of
+from tasks.io.images.decoder_pool import decode
+from tasks.io.images.pixels import to_pixels, to_tensor
+from tasks.io.machine.devices import pick_device
+from tasks.io.store import Store, stem
+from tasks.shard.corpus import list_images
+
+_FORMATS: dict[str, Format] = {"png": "png", "webp": "webp", "jpg": "jpeg", "jpeg": "jpeg"}
+"""Formats that can be written, by endings of names."""
+
+
+class Image(NamedTuple):
+    """An image to enhance, and the file that it becomes."""
+
+    source: Store
+    path: str
+    key: str
+    target: Store
+    name: str
+    """Path below the target."""
+    format: Format
+
+
+class Applied(NamedTuple):
+    """What became of an image: its address, and why it was refused, if it was."""
+
+    address: str
+    reason: str | None = None
+
+
+def images_to_enhance(inputs: Sequence[str], out: str) -> list[Image]:
+    """Return the images of files and folders, each with the file that it becomes.
+
+    Args:
+        inputs: files, folders or URLs of buckets; relative ones count from the current folder.
+        out: a folder or bucket, in which images are PNG files under the names that they have
+            below their own; or a file, where one file goes in.
+
+    Raises:
+        ConfigurationError: nothing is there, two would have one name, a file is in the way, or
+            the images would be written among those that are read.
+    """
+    target = anchored(out, Path(), "OUT")
+    is_one = len(inputs) == 1 and Path(inputs[0]).is_file()
+    found: dict[str, Image] = {}
+    for given in inputs:
+        source = anchored(given, Path(), "IN")
+        if Place.of(source).holds(Place.of(target)):
+            raise ConfigurationError(
+                f"OUT must lie outside of what is read, got {out!r} in {given!r}"
+            )
+        for listed in _listed(source):
+            image = _image(*listed, target, is_one=is_one)
+            if image.name in found:
+                raise ConfigurationError(
+                    f"two images would become {image.name!r}; apply in two goes"
+                )
+            found[image.name] = image
+    for name, image in found.items():
+        if image.target.exists(name):
+            raise ConfigurationError(
+                f"{image.target.address(name)} must not exist yet, got a file; move it away, or "
+                "name another OUT"
+            )
+    return list(found.values())
+
+
+def _image(store: Store, path: str, key: str, target: str, *, is_one: bool) -> Image:
+    """Return an image and the file that it becomes: the target itself if one becomes one."""
+    ending = target.rpartition(".")[2].lower()
+    if is_one and ending in _FORMATS:
+        folder, _, name = target.rpartition("/")
+        return Image(store, path, key, Store(folder or "/"), name, _FORMATS[ending])
+    name = exported_name(path, key, extension_of("png"))
+    return Image(store, path, key, Store(target), name, "png")
+
+
+def apply(
+    file: OperatorFile, images: Sequence[Image], alpha: float, limits: Limits, device: str = "auto"
+) -> Iterator[Applied]:
+    """Write the enhanced images one after the other; yield what became of each.
+
+    Args:
+        file: the operator with its codec, on the device.
+        images: from ``images_to_enhance``.
+        alpha: 0 is the full transport, 1 the image as it came.
+        limits: larger images are refused.
+        device: cpu, cuda, cuda:1, or auto.
+    """
+    where = pick_device(device)
+    for image in images:
+        try:
+            pixels = decode(image.source.read(image.path), limits)
+        except ImageRefused as refusal:
+            yield Applied(image.source.address(image.path), str(refusal))
+            continue
+        draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
+        enhanced = file.enhance(to_tensor([pixels], where), [alpha], draws)
+        image.target.write(image.name, encode(to_pixels(enhanced[0, 0]), image.format))
+        yield Applied(image.target.address(image.name))
+
+
+def _listed(source: str) -> Iterator[tuple[Store, str, str]]:
+    """Yield the images of a folder or one file: a store, the path there, and the key.
+
+    Raises:
+        ConfigurationError: nothing is there.
+    """
+    store = Store(source)
+    if store.is_folder():
+        files = list_images(store)
+        yield from ((store, file.path, file.key) for file in files if not file.refusal)
+        return
+    folder, _, name = source.rpartition("/")
+    if name.rpartition(".")[2].lower() not in EXTENSIONS or not Store(folder or "/").exists(name):
+        raise ConfigurationError(f"IN must be an image file or a folder of images, got {source!r}")
+    yield Store(folder or "/"), name, stem(name)

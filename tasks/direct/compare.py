@@ -1,0 +1,199 @@
+"""Two sets of images compared without a transport: image by image, and as two distributions."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from dot_kernels import GaussianMoments, gelbrich_distance
+from dot_kernels.metrics import (
+    mean_squared_error,
+    peak_signal_to_noise_ratio,
+    structural_similarity,
+)
+from tasks.io.errors import CorpusError, ImageRefused, WeightsMissing
+from tasks.io.images import Limits, Pixels
+from tasks.io.images.decoder_pool import decode
+from tasks.io.images.pixels import to_tensor
+from tasks.io.machine.devices import pick_device
+from tasks.io.networks.extractors import Network, extractor_names, load_extractor, see
+from tasks.io.networks.feature_networks import Extractor
+from tasks.io.networks.perceptual import (
+    LPIPS_SHORTEST_SIDE,
+    LpipsNet,
+    Perceptual,
+    load_lpips,
+    lpips_name,
+)
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
+from tasks.io.store import Store
+from tasks.shard.corpus import SourceFile, list_images
+
+T = TypeVar("T")
+
+_AT_ONCE = 128
+"""Features that are held before they become moments."""
+
+
+class Score(NamedTuple):
+    """The metrics of one image against its counterpart; None for one that it has not."""
+
+    key: str
+    width: int | None = None
+    height: int | None = None
+    psnr: float | None = None
+    """In dB; infinite where the two are equal."""
+    ssim: float | None = None
+    lpips: float | None = None
+    reason: str | None = None
+    """Why it has no metrics: refused, of another size, or without a counterpart."""
+
+
+class Scorer:
+    """Scores images against their counterparts, by networks that are loaded once.
+
+    Args:
+        lpips: network of LPIPS; None for none.
+        features: network whose features the two sets are compared by; None for none.
+        limits: larger images are refused.
+        weights: where the networks' weights are looked for.
+        device: cpu, cuda, cuda:1, or auto.
+    """
+
+    def __init__(
+        self,
+        lpips: LpipsNet | None,
+        features: Network | None,
+        limits: Limits,
+        *,
+        weights: Weights = FROM_THIS_MACHINE,
+        device: str = "auto",
+    ) -> None:
+        self.missing: list[str] = []
+        """Sentences on networks whose weights cannot be had; their metrics are left out."""
+        self._device, self._limits = pick_device(device), limits
+        self._lpips: Perceptual | None = None
+        self._extractor: Extractor | None = None
+        self.names = {"lpips": "LPIPS", "frechet": "FD"}
+        """What tables call LPIPS and the Fréchet distance, by the networks that compute them."""
+        if lpips is not None:
+            self._lpips = self._had(partial(load_lpips, lpips, self._device, weights))
+            self.names["lpips"] = lpips_name(lpips, weights)
+        if features is not None:
+            self._extractor = self._had(partial(load_extractor, features, self._device, weights))
+            self.names["frechet"] = extractor_names(features, weights).frechet
+        self._sets = _Features(), _Features()
+
+    def scores(self, ours: str, theirs: str) -> Iterator[Score]:
+        """Yield the score of every image of two folders, in the order of keys.
+
+        Args:
+            ours: folder or URL of the images.
+            theirs: of their counterparts, which have the same keys.
+
+        Raises:
+            CorpusError: a folder is not there.
+        """
+        stores = Store(ours), Store(theirs)
+        for key, first, second in _paired(*(list_images(store) for store in stores)):
+            pixels = [
+                self._pixels(store, file, features)
+                for store, file, features in zip(stores, (first, second), self._sets, strict=True)
+            ]
+            yield self._score(key, *pixels)
+
+    def frechet(self) -> float | None:
+        """Return the Fréchet distance of all images that were seen; None without features."""
+        ours, theirs = (features.moments() for features in self._sets)
+        if ours is None or theirs is None or min(ours.count, theirs.count) < 2:
+            return None
+        return float(gelbrich_distance(ours, theirs))
+
+    def _had(self, load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except WeightsMissing as error:
+            self.missing.append(str(error))
+            return None
+
+    def _pixels(self, store: Store, file: SourceFile | None, features: "_Features") -> Pixels | str:
+        """Return the pixels of an image, or why there are none; its features are taken."""
+        if file is None:
+            return "no image of this key in the other folder"
+        try:
+            if file.refusal:
+                raise ImageRefused(file.refusal)
+            pixels = decode(store.read(file.path), self._limits)
+        except ImageRefused as refusal:
+            return str(refusal)
+        if self._extractor is not None:
+            seen = see(self._extractor, (to_tensor([pixels], self._device) * 255).round().byte())
+            for one in seen or ():
+                features.add(one.features)
+        return pixels
+
+    def _score(self, key: str, ours: Pixels | str, theirs: Pixels | str) -> Score:
+        if isinstance(ours, str) or isinstance(theirs, str):
+            return Score(key, reason=next(each for each in (ours, theirs) if isinstance(each, str)))
+        height, width, _ = ours.shape
+        if ours.shape != theirs.shape:
+            size = f"{theirs.shape[1]}×{theirs.shape[0]}"
+            return Score(key, width, height, reason=f"of another size: {width}×{height}, {size}")
+        image, reference = (to_tensor([each])[0].double() for each in (ours, theirs))
+        distance = None
+        if self._lpips is not None and min(height, width) >= LPIPS_SHORTEST_SIDE:
+            first, second = (to_tensor([each], self._device) for each in (ours, theirs))
+            with torch.inference_mode():
+                distance = float(self._lpips(second)(first)[0])
+        psnr = peak_signal_to_noise_ratio(mean_squared_error(image, reference))
+        return Score(key, width, height, psnr, structural_similarity(image, reference), distance)
+
+
+@dataclass
+class _Features:
+    """The features of one set, which become moments a few at a time."""
+
+    held: list[Tensor] = field(default_factory=list)
+    known: GaussianMoments | None = None
+
+    def add(self, features: Tensor) -> None:
+        self.held.append(features.detach().cpu())
+        if len(self.held) == _AT_ONCE:
+            self.moments()
+
+    def moments(self) -> GaussianMoments | None:
+        if self.held:
+            fresh = GaussianMoments.of(torch.stack(self.held))
+            self.known = fresh if self.known is None else self.known + fresh
+            self.held = []
+        return self.known
+
+
+def require_pairs(scores: list[Score], ours: str, theirs: str) -> None:
+    """Check that something was compared.
+
+    Raises:
+        CorpusError: no image has a counterpart of its size.
+    """
+    if all(score.psnr is None for score in scores):
+        first = scores[0] if scores else Score("", reason="there is no image")
+        raise CorpusError(
+            f"{ours!r} and {theirs!r} must share keys (paths without extension), got no two images "
+            f"to compare; the first is {first.key!r}: {first.reason}"
+        )
+
+
+def _paired(
+    ours: Iterator[SourceFile], theirs: Iterator[SourceFile]
+) -> Iterator[tuple[str, SourceFile | None, SourceFile | None]]:
+    """Yield the files of two listings by key, in order; None where one has no such key."""
+    first, second = next(ours, None), next(theirs, None)
+    while first is not None or second is not None:
+        key = min(file.key for file in (first, second) if file is not None)
+        pair = [file if file is not None and file.key == key else None for file in (first, second)]
+        yield key, pair[0], pair[1]
+        first = next(ours, None) if pair[0] is not None else first
+        second = next(theirs, None) if pair[1] is not None else second

@@ -1,0 +1,73 @@
+"""Codecs that go by a short name: their weights, the revision of these, and the digest.
+
+The names stand in the help of `dotpipe init` and `dotpipe enhance`; a test compares.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.config.places import anchored
+from tasks.io.errors import ConfigurationError
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+
+KNOWN_CODECS: dict[str, CodecSpec] = {
+    "pixel": Pixel(),
+    "taesd": Autoencoder(
+        kind="autoencoder-tiny",
+        weights="madebyollin/taesd",
+        revision="614f76814bbe30edbe2e627ace1c2234c81a2c0e",
+        sha256="db169d69145ec4ff064e49d99c95fa05d3eb04ee453de35824a6d0f325513549",
+    ),
+    "taesd3": Autoencoder(
+        kind="autoencoder-tiny",
+        weights="madebyollin/taesd3",
+        revision="d58dcaccd2b36fcb7a6b9e93c1cc507acab5a778",
+        sha256="6f79c1397cb9ce1dac363722dbe70147aee0ccca75e28338f8482fe515891399",
+    ),
+    "sd": STABLE_DIFFUSION_VAE,
+}
+"""The codecs by their names: no weights; the tiny auto-encoders of Stable Diffusion 1 and 3
+(10 MB each); Stable Diffusion's own (335 MB, which wants a GPU)."""
+
+_KINDS = {"AutoencoderKL": "autoencoder-kl", "AutoencoderTiny": "autoencoder-tiny"}
+"""Kinds of codecs by the names of diffusers' classes, as a folder's config.json has them."""
+
+
+def codec_named(name: str) -> CodecSpec:
+    """Return the codec that a person means by a short name, or by a folder of weights.
+
+    Args:
+        name: one of ``KNOWN_CODECS``, or a folder with the config.json and the safetensors of an
+            auto-encoder, as diffusers saves them; a relative one counts from the current folder.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if name in KNOWN_CODECS:
+        return KNOWN_CODECS[name]
+    folder = Path(anchored(name, Path.cwd(), "--codec"))
+    kind = _KINDS.get(_read(folder / "config.json").get("_class_name", ""))
+    if kind is None:
+        raise ConfigurationError(
+            f"--codec must be {', '.join(KNOWN_CODECS)}, or a folder in which diffusers has saved "
+            f"an {' or an '.join(_KINDS)}, got {name!r}"
+        )
+    return Autoencoder.model_validate({"kind": kind, "weights": str(folder)})
+
+
+def latent_channels(codec: CodecSpec) -> int | None:
+    """Return how many channels the latents have; None for weights that are not in a folder here."""
+    if isinstance(codec, Pixel):
+        return 3 * codec.factor**2
+    channels = _read(Path(codec.weights) / "config.json").get("latent_channels")
+    return channels if isinstance(channels, int) and codec.revision is None else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the sections of a JSON file; none where it is not there, or no such file."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,111 @@
+"""The file of a fitted operator, with the codec that it was fitted with, for use by itself.
+
+file = OperatorFile.load("workspace/operators/run/0123456789abcdef.safetensors")
+enhanced = file.enhance(images, alphas=[0.25])  # images (b, 3, h, w) in [0, 1]
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from dot_kernels import Codec, TransportOperator, enhance
+from tasks.direct.known_codecs import KNOWN_CODECS
+from tasks.io.artifacts.moments import load_operator
+from tasks.io.errors import ArtifactDamaged, ConfigurationError
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
+
+
+@dataclass(frozen=True)
+class OperatorFile:
+    """A fitted operator and its codec, on a device."""
+
+    operator: TransportOperator
+    codec: Codec
+    facts: dict[str, Any]
+    """What the file's header says of the fit: pairing, images, codec, patch size and others."""
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        codec: CodecSpec | None = None,
+        *,
+        weights: Weights = FROM_THIS_MACHINE,
+        device: str = "auto",
+    ) -> "OperatorFile":
+        """Return the operator that a file holds.
+
+        Args:
+            path: a file of ``operators/<name>`` of a workspace.
+            codec: what it was fitted with; by default what the header names, which for weights
+                from a folder is their digest alone.
+            weights: where the codec's weights are looked for.
+            device: cpu, cuda, cuda:1, or auto.
+
+        Raises:
+            ConfigurationError: the file is none of an operator, or the codec must be given and is
+                not, or is another than that of the fit.
+            WeightsMissing: the codec's weights cannot be had.
+        """
+        operator, facts = _read(Path(path))
+        identity = facts.get("codec", {})
+        spec = _codec_of(identity) if codec is None else codec
+        if spec is None:
+            raise ConfigurationError(
+                "the codec must be given with --codec FOLDER, as the operator was fitted with one "
+                f"from a folder, of which {path} knows the digest alone"
+            )
+        if codec is not None and codec_identity(codec, weights) != identity:
+            raise ConfigurationError(
+                f"the codec must be the one that the operator was fitted with, {identity}, got "
+                f"{codec_identity(codec, weights)}"
+            )
+        return cls(operator, load_codec(spec, device, "float32", weights), facts)
+
+    def enhance(
+        self,
+        images: Tensor,
+        alphas: Sequence[float],
+        generators: Sequence[torch.Generator] = (),
+    ) -> Tensor:
+        """Return enhanced images (a, b, 3, h, w) in [0, 1], as the pipeline does by default.
+
+        Args:
+            images: (b, 3, h, w) in [0, 1], on the device.
+            alphas: 0 is the full transport, 1 the image as it came.
+            generators: one for each image, on the CPU; a stochastic operator needs them.
+        """
+        with torch.inference_mode():
+            return enhance(images, self.codec, self.operator, alphas, generators=generators)
+
+
+def _read(path: Path) -> tuple[TransportOperator, dict[str, Any]]:
+    """Return an operator, and what its header says of the fit.
+
+    Raises:
+        ConfigurationError: the file is none of an operator.
+    """
+    try:
+        operator, _, facts = load_operator(path)
+    except (ArtifactDamaged, ValueError, OSError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"an operator must be a whole file of `operators/<name>` of a workspace, got {path}: "
+            f"{error}"
+        ) from error
+    return operator, facts
+
+
+def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
+    """Return the codec that has this identity; None if it is known by a digest alone."""
+    if identity.get("kind") == "pixel":
+        return Pixel.model_validate(dict(identity))
+    if "revision" not in identity:
+        return None
+    known = (codec for codec in KNOWN_CODECS.values() if codec_identity(codec) == identity)
+    return next(known, Autoencoder.model_validate(dict(identity)))

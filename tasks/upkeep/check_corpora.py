@@ -1,0 +1,186 @@
+"""A look at a corpus before it is sharded: its names, and a few of its images."""
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Literal, NamedTuple
+
+from tasks.config import Config
+from tasks.config.corpora import Corpus
+from tasks.config.places import apart_from
+from tasks.io.errors import CorpusError
+from tasks.io.images import EXTENSIONS
+from tasks.io.shards import Accepted, Refused
+from tasks.io.workspace import Workspace
+from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
+from tasks.shard.intake import accept_files
+from tasks.shard.suffixes import ending_between
+
+FIRST = 1000
+"""Names of a corpus that are looked at."""
+
+OPENED = 8
+"""Images of a corpus that are opened, spread over these names."""
+
+Doubt = Literal["poor", "bad"]
+
+
+class Look(NamedTuple):
+    """What a look at a corpus has found."""
+
+    config: Config
+    dataset: str
+    corpus: Corpus
+    files: tuple[SourceFile, ...]
+    """The first ones; of tars, the first tars."""
+    is_all: bool
+    """Whether there are no others."""
+    images: tuple[Accepted, ...]
+    """Images that were opened and accepted, without their bytes, as large as in the shards."""
+    refused: tuple[Refused, ...]
+    """Images that were opened and refused."""
+    rest: list[Iterator[SourceFile]]
+    """The listing behind the first ones, for whoever goes through it first: a large folder takes
+    minutes to list."""
+
+    def told(self) -> str:
+        """Return in words what there is."""
+        what = "tars" if self.corpus.is_tars else "images"
+        count = f"{len(self.files)} {what}" if self.is_all else f"more than {FIRST} {what}"
+        sizes = sorted({(image.width, image.height) for image in self.images})
+        shown = ", ".join(f"{width}×{height}" for width, height in sizes[:3])
+        more = " and other sizes" if sizes[3:] else ""
+        return f"{count}{f', of {shown}{more} pixels' if shown else ''}"
+
+
+def look_at(config: Config, dataset: str, corpus: Corpus) -> Look:
+    """Return what a look at a corpus finds.
+
+    Raises:
+        CorpusError: it is not there, or has no images.
+        DotpipeError: it cannot be read.
+    """
+    require_sources({dataset: corpus})
+    listing = _files(config, corpus)
+    listed = list(islice(listing, FIRST + 1))
+    files = tuple(listed[:FIRST])
+    if not files:
+        raise CorpusError(
+            f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
+            f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
+        )
+    chosen = () if corpus.is_tars else files[:: -(-len(files) // OPENED)]
+    images, refused = list[Accepted](), list[Refused]()
+    for image in accept_files(source_of(corpus), chosen, corpus, config.shards.limits()):
+        if isinstance(image, Refused):
+            refused.append(image)
+        else:
+            images.append(dataclasses.replace(image, data=b""))
+    return Look(
+        config,
+        dataset,
+        corpus,
+        files,
+        len(listed) <= FIRST,
+        tuple(images),
+        tuple(refused),
+        [chain(listed[FIRST:], listing)],
+    )
+
+
+def complaints_of(look: Look) -> Iterator[tuple[Doubt, str]]:
+    """Yield what is wrong with the images of a corpus that were opened."""
+    refused, opened = len(look.refused), len(look.refused) + len(look.images)
+    if opened and refused / opened > look.config.shards.max_bad_fraction:
+        first = look.refused[0]
+        said = (
+            f"images of {look.dataset} must be accepted, but {refused} of {opened} that were "
+            f"opened are not, as {first.source}: {first.reason}"
+        )
+        yield ("bad" if refused == opened else "poor"), said
+
+
+def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, str]:
+    """Return whether restored images share keys with those of another corpus, and a sentence.
+
+    Both listings are gone through side by side, up to the first thousand restored images, or as
+    far as it takes to find one key that both have.
+
+    Args:
+        role: of the other corpus.
+        restored: the restored images.
+        other: the other images.
+    """
+    if restored.corpus.is_tars or other.corpus.is_tars:
+        return None, "the keys of images in tars are known when these have been read"
+    seen = shared = 0
+    for is_shared in _side_by_side(_keys(restored), _keys(other)):
+        seen, shared = seen + 1, shared + is_shared
+        if seen >= FIRST and shared:
+            break
+    if shared:
+        return None, f"{shared} of the first {seen} restored images have their key in {role}"
+    ours, theirs = (look.files[0].key for look in (restored, other))
+    why = "as fit.pairing is paired" if role == "natural" else "of which it is the ground truth"
+    return "bad", (
+        f"{role} must share keys (paths without extension) with the restored images, {why}, got "
+        f"none in common: {theirs!r} against {ours!r}; {_remedy(role, restored, other)}"
+    )
+
+
+def _remedy(role: str, restored: Look, other: Look) -> str:
+    """Return what to do about keys that differ: by an end of the names, if that would mend it."""
+    if ending := ending_between(_keys(restored), _keys(other)):
+        longer = "restored" if ending.of_ours else role
+        return (
+            f"{ending.shared} would be without {ending.text!r} at the end: write "
+            f"`strip: {ending.text}` beside the path of corpora.{longer}"
+        )
+    otherwise = "fit.pairing: unpaired" if role == "natural" else "leave out corpora.reference"
+    return f"rename the files, or {otherwise}"
+
+
+def differing_sizes(restored: Look, reference: Look) -> str:
+    """Return a sentence if restored images that were opened are not as large as their references.
+
+    It is empty where all that are looked at are.
+    """
+    by_key = {file.key: file for file in reference.files}
+    ours = {image.key: image for image in restored.images if image.key in by_key}
+    files = [by_key[key] for key in ours]
+    limits = reference.config.shards.limits()
+    for truth in accept_files(source_of(reference.corpus), files, reference.corpus, limits):
+        image = ours[truth.key]
+        if isinstance(truth, Accepted) and (truth.width, truth.height) != (
+            image.width,
+            image.height,
+        ):
+            return (
+                f"restored images must be as large as their references to be scored, but "
+                f"{image.source} has {image.width}×{image.height} pixels and its reference "
+                f"{truth.width}×{truth.height}; crop and resize of the corpora can mend it"
+            )
+    return ""
+
+
+def _files(config: Config, corpus: Corpus) -> Iterator[SourceFile]:
+    """Yield the files that a run would take in, in the order of their keys."""
+    forgotten = Workspace(config.workspace).forgotten()
+    apart = apart_from(corpus, config.workspace, config.corpora)
+    yield from islice(list_files(corpus, forgotten, apart), corpus.limit)
+
+
+def _keys(look: Look) -> Iterator[str]:
+    """Yield the keys of a corpus in order; names that are refused have none."""
+    again = _files(look.config, look.corpus)  # lists nothing yet
+    files = chain(look.files, look.rest.pop()) if look.rest else again
+    return (file.key for file in files if not file.refusal)
+
+
+def _side_by_side(ours: Iterator[str], theirs: Iterator[str]) -> Iterator[bool]:
+    """Yield for each of our keys whether it is among theirs; both are in order."""
+    other = next(theirs, None)
+    for key in ours:
+        while other is not None and other < key:
+            other = next(theirs, None)
+        yield other == key

@@ -1,0 +1,46 @@
+"""`dotpipe export CONFIG DEST`: files of a finished run."""
+
+
+def test_files_are_written_once_and_named_by_the_input(dotpipe, complete, tmp_path):
+    out = tmp_path / "out"
+    code, told, _ = dotpipe("export", complete.file, out, "--alpha", "0.5")
+    assert (code, told) == (0, f"wrote 8 images at alpha 0.5 to {out}\n")
+    given = {path.relative_to(complete.folder / "reference") for path in pictures(complete)}
+    written = {path.relative_to(out) for path in out.rglob("*.webp")}
+    assert {path.with_suffix("") for path in written} == {path.with_suffix("") for path in given}
+    code, told, err = dotpipe("export", complete.file, out, "--alpha", "0.5")
+    assert (code, err) == (0, "")
+    assert told == f"nothing to write: the images at alpha 0.5 are in {out}\n"
+
+
+def pictures(project):
+    return [path for path in (project.folder / "reference").rglob("*") if path.is_file()]
+
+
+def test_an_alpha_must_be_named_where_there_are_several(dotpipe, complete, tmp_path):
+    code, _, err = dotpipe("export", complete.file, tmp_path / "out")
+    assert code == 1
+    assert "one alpha must be exported, got none of 0, 0.5; give --alpha" in err
+
+
+def test_before_a_run_it_says_what_to_run(dotpipe, project, tmp_path):
+    code, _, err = dotpipe("export", project.file, tmp_path / "out", "--alpha", "0")
+    assert code == 1
+    assert "run `dotpipe shard CONFIG` first" in err
+
+
+def test_a_destination_among_the_images_is_refused_before_any_work(dotpipe, complete):
+    code, _, err = dotpipe("export", complete.file, complete.folder / "natural", "--alpha", "0")
+    assert code == 1
+    assert "must lie apart from the images that are read" in err
+    assert "dashboard" not in err
+
+
+def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_path):
+    operator = finished.workspace.store.local(f"operators/run/{finished.operator}.safetensors")
+    out = tmp_path / "out"
+    code, told, _ = dotpipe("apply", operator, photographs["restored"], out, "--alpha", "0.5")
+    assert (code, told) == (0, f"wrote 8 of 8 images to {out}\n")
+    code, _, err = dotpipe("apply", operator, out)
+    assert code == 1
+    assert "what to enhance and OUT must be given" in err
