@@ -14,6 +14,13 @@ _LETTERS = re.compile(r"([a-z])\.\.([a-z])|([A-Z])\.\.([A-Z])")
 _BRACE = re.compile(r"[{}]")
 _DEPTHS = {"{": 1, "}": -1}
 
+_COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
+_ARCHIVES = (
+    *(f".tar.{ending}" for ending in _COMPRESSED),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar"),
+)
+"""Endings of archives that are not read as they are."""
+
 
 def matching(pattern: str) -> Callable[[str], bool]:
     """Return whether a path is like a pattern, as in shells.
@@ -123,3 +130,16 @@ def _misplaced(pattern: str) -> str:
         "braces in a tar's path must hold a range like {000000..000123} or {0..10..2}, or a list "
         f"like {{train,test}}, got {pattern!r}"
     )
+
+
+def require_no_archive(path: str) -> None:
+    """Check that a path that is no folder is no archive either that is not read as it is.
+
+    Raises:
+        CorpusError: it is named like one.
+    """
+    if path.lower().endswith(_ARCHIVES):
+        raise CorpusError(
+            f"tars of a corpus must not be compressed, and must end with .tar, got {path!r}; "
+            "decompress them (gunzip, unxz, zstd -d), or unpack them into a folder"
+        )

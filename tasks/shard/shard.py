@@ -124,7 +124,10 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
     strip = {} if corpus.strip is None else {"strip": corpus.strip}
-    return strip | {
+    beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
+    return {
+        **strip,
+        **beside,
         "path": source_of(corpus).url,
         "resize": corpus.resize,
         "resize_filter": corpus.filter_used,
