@@ -76,14 +76,14 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
     """Check that every corpus is there, before work begins on any.
 
     Raises:
-        CorpusError: one is not; the message names its data set.
+        CorpusError: one is not; the message has its path.
     """
-    for dataset, corpus in corpora.items():
+    for corpus in corpora.values():
         if not corpus.is_tars and not source_of(corpus).is_folder():
             require_no_archive(corpus.path)
             raise CorpusError(
-                f"the corpus of {dataset!r} must be a folder, or a prefix of a bucket with objects "
-                f"below it, got {corpus.path!r}, which is none; correct its path"
+                "a corpus must be a folder, or a prefix of a bucket with objects below it, got "
+                f"{corpus.path!r}, which is none; correct its path"
             )
 
 

@@ -25,6 +25,7 @@ from tasks.upkeep.check_corpora import (
     Look,
     complaints_of,
     differing_sizes,
+    few_patches,
     look_at,
     shared_keys,
 )
@@ -76,7 +77,7 @@ def check(
             yield Checked(f"images of {dataset}", "bad", str(error))
             continue
         looks[dataset] = look
-        found = list(complaints_of(look))
+        found = [*complaints_of(look), *few_patches(look)]
         yield from (Checked(f"images of {dataset}", state, said) for state, said in found)
         if not found:
             yield Checked(f"images of {dataset}", "good", look.told())

@@ -314,7 +314,7 @@ def test_a_corpus_that_is_not_there_is_told_with_its_data_set(tmp_path):
     there = Corpus(path=str(tmp_path / "there"))
     require_sources({"reference": there, "tars": Corpus(path=f"{tmp_path}/{{0..1}}.tar")})
     absent = Corpus(path=str(tmp_path / "phots"))
-    with pytest.raises(CorpusError, match=r"corpus of 'natural' must be a folder, .*phots'"):
+    with pytest.raises(CorpusError, match=r"a corpus must be a folder, .*phots'"):
         require_sources({"reference": there, "natural": absent})
 
 
