@@ -65,6 +65,8 @@ def check(
         yield from _weights(config, runs_networks and config.compute.runner.kind == "threads")
         if said := large_patches(config):  # known once the codec's files are there
             yield Checked("size of patches", "poor", said)
+    if said := _odd_alphas(config):
+        yield Checked("alphas", "poor", said)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")
@@ -83,6 +85,18 @@ def check(
             yield Checked(f"images of {dataset}", "good", look.told())
     yield from _pairs(config, looks)
     yield from _workspace(config, looks)
+
+
+def _odd_alphas(config: Config) -> str | None:
+    """Return a sentence on alphas outside of [0, 1]; they are allowed, and seldom meant."""
+    odd = ", ".join(f"{alpha:g}" for alpha in config.enhance.alphas if not 0 <= alpha <= 1)
+    if not odd:
+        return None
+    return (
+        f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it came): "
+        "beyond 1 images are moved away from natural ones, below 0 further than to them; write "
+        "others, unless you mean it"
+    )
 
 
 def _is_enhanced(config: Config) -> bool:

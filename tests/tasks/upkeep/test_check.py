@@ -119,6 +119,16 @@ def test_images_that_are_refused_are_told(tmp_path, steps, pixels, write_images,
     assert (f"{damaged} of 8 that were opened are not, as 0.png" in checked.said) == (damaged > 0)
 
 
+@pytest.mark.parametrize(
+    ("alphas", "odd"), [([0, 0.5, 1], ""), ([2], "2"), ([-0.25, 0, 1.5], "-0.25, 1.5")]
+)
+def test_alphas_that_are_seldom_meant_are_told(tmp_path, steps, corpora, alphas, odd):
+    run = steps(tmp_path / "workspace", corpora, enhance={"alphas": alphas})
+    assert [said.partition(", outside")[0] for said in require_ready(run.config)] == (
+        [f"enhance.alphas has {odd}"] if odd else []
+    )
+
+
 @pytest.mark.parametrize(("count", "state"), [(1, "bad"), (8, "bad"), (9, "poor"), (70, "good")])
 def test_too_few_patches_are_told_before_anything_is_sharded(
     tmp_path, steps, pixels, write_images, count, state
