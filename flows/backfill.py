@@ -7,6 +7,7 @@ from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
 from flows.runners.choice import connected
 from flows.runs.presence import at_work
+from flows.runs.ready import require_ready_on_worker
 from flows.shard_corpus import shard_corpus
 from flows.steps.reports import StepReport
 from tasks.config import Config
@@ -21,7 +22,11 @@ def backfill(config: Config) -> tuple[list[StepReport], str]:
 
     Returns:
         what each step did, and the address of the report.
+
+    Raises:
+        ConfigurationError: on a worker, if something would make it fail; all of it is told at once.
     """
+    require_ready_on_worker(config)
     reports = [
         *shard_corpus(config),
         *fit_transport(config),

@@ -16,6 +16,7 @@ from prefect.states import Completed
 
 from flows.runs.pool import FailedRequest, RunRequest, WorkPoolRuns
 from flows.runs.presence import at_work
+from flows.runs.ready import require_ready_on_worker
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
 from flows.steps.by_verb import FLOWS, do_step
@@ -53,6 +54,7 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
         a state whose message says where the report is, or why nothing was done.
 
     Raises:
+        ConfigurationError: something would make it fail; all of it is told at once.
         ShardsFailed: a run was given up, or shards miss something after all have ended well.
     """
     claims, name = Workspace(config.workspace).claims, f"{CONDUCTORS}/{config.name}"
@@ -70,6 +72,7 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
 def _conduct(config: Config, runs: WorkPoolRuns) -> State[str]:
     if is_finished(config):
         return Completed(message="nothing to do: every shard of every step is done")
+    require_ready_on_worker(config, runs_networks=False)
     for verb in VERBS:
         if verb == "enhance":
             _enhance(config, runs)

@@ -35,7 +35,7 @@ from tasks.report.report import plan_report, write_report
 from tasks.shard.index import index_dataset, plan_index
 from tasks.shard.restore import plan_restoration, restore_shard
 from tasks.shard.retire import plan_retirement, retire_shards
-from tasks.shard.shard import plan_shards, shard_images
+from tasks.shard.shard import count_images, plan_shards, shard_images
 
 Verb = Literal["shard", "fit", "enhance", "evaluate", "report"]
 
@@ -72,6 +72,8 @@ class Step(NamedTuple):
     prepare: Callable[[], object] | None = None
     """Fetches or checks what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
+    counting: Callable[[Callable[[], bool]], int | None] | None = None
+    """Counts the images of a step whose plan is too large to be held; see ``count_images``."""
     repeats: bool = False
     """Whether its units are part of an earlier step, and are done here only if that one was
     not run; ``whole_pipeline`` leaves it out."""
@@ -95,12 +97,11 @@ def steps_of(run: Run) -> Iterator[Step]:
     config, found = run.config, cache(partial(fitted, run))
     for dataset, corpus in config.given_datasets().items():
         units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
-        name = data_set_step(config, dataset)
-        yield Step(name, "shard", units, shard_images, "files", closing=closing)
+        counting, name = partial(count_images, run, corpus), data_set_step(config, dataset)
+        yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
     for dataset, clean in config.made_datasets().items():
         restored, closing = partial(plan_restoration, run, clean, dataset), _index_of(run, dataset)
-        name = data_set_step(config, dataset)
-        enough = partial(require_patches, run)
+        name, enough = data_set_step(config, dataset), partial(require_patches, run)
         yield Step(name, "shard", restored, restore_shard, "network", enough, closing)
     yield Step("retire shards", "shard", partial(_retirement, run), retire_shards)
     chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)

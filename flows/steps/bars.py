@@ -57,6 +57,12 @@ class Bars:
         self._pace = Pace(total)
         self._task = self._progress.add_task(step, total=total, pace=self._pace, note="", part="")
 
+    def expect(self, total: int) -> None:
+        """Give the newest bar its length."""
+        self._pace.total = total
+        if self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def advance(self, images: int) -> None:
         """Move the newest bar."""
         self._pace.advance(images)

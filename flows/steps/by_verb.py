@@ -1,12 +1,14 @@
 """The steps of a command, done as the pipeline has them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 from prefect import Task
 
 from flows.runners.choice import computing, copying, gathering
 from flows.runners.lanes import Lanes
+from flows.steps.counting import counted_beside
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import progress_shown, run_step
@@ -72,7 +74,8 @@ def do_step(run: Run, step: Step) -> StepReport | None:
         total = sum(unit.images for unit in units)
         _warn_of_precision(run.config, step, units)
     lanes = _LANES[step.needs](run.config.compute)
-    report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
+    with nullcontext() if step.counting is None else counted_beside(step.counting):
+        report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
     if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
         _do(step.closing.work, job, f"index {step.name.partition(' ')[2]}")
     return report

@@ -30,6 +30,10 @@ class Lines:
         self._step, self._part, self._pace = step, "", Pace(total)
         self._write(f"{step}: begins" + (f", {total} images" if total else ""))
 
+    def expect(self, total: int) -> None:
+        """Remember how many images the step has."""
+        self._pace.total = total
+
     def advance(self, images: int) -> None:
         """Count images that are done."""
         self._pace.advance(images)

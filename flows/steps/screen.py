@@ -7,11 +7,14 @@ from typing import Protocol
 class Screen(Protocol):
     """Shows the progress of one step after the other.
 
-    ``advance`` and ``at`` are called from several threads at once.
+    ``expect``, ``advance`` and ``at`` are called from several threads at once.
     """
 
     def begin(self, step: str, total: int | None) -> None:
         """Show that a step starts; ``total`` is its number of images where that is known."""
+
+    def expect(self, total: int) -> None:
+        """Show how many images a step that has begun will have."""
 
     def advance(self, images: int) -> None:
         """Show that so many more images are done."""
@@ -33,6 +36,9 @@ class Silence:
     """Shows nothing, because a worker has no terminal."""
 
     def begin(self, step: str, total: int | None) -> None:
+        """Do nothing."""
+
+    def expect(self, total: int) -> None:
         """Do nothing."""
 
     def advance(self, images: int) -> None:
@@ -61,6 +67,11 @@ class Both:
         """Show that a step starts."""
         for each in self._screens:
             each.begin(step, total)
+
+    def expect(self, total: int) -> None:
+        """Show how many images a step that has begun will have."""
+        for each in self._screens:
+            each.expect(total)
 
     def advance(self, images: int) -> None:
         """Show that so many more images are done."""

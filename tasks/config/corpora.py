@@ -12,6 +12,7 @@ from pydantic import (
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import ResizeFilter
 from tasks.io.section import Section
+from tasks.io.shards.sides import SIDE_KINDS, SideKind
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
 
 
@@ -55,6 +56,10 @@ class Corpus(Section):
     """What ends the names of these images and is no part of their keys, so that
     ``kodim01_swinir.png`` is the image ``kodim01``; ``*``, ``?`` and ``[…]`` stand for others as in
     a shell, and the shortest end that fits is taken. Null for nothing."""
+    beside: tuple[SideKind, ...] | None = None
+    """Which files beside an image go with it, byte for byte, into the enhanced tars and exports,
+    by their endings: txt, cls and json, of at most a mebibyte. They have the image's name, or in
+    tars its key. Null for all three in tars and none in folders; [] for none."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """How many images are used, the first in the order of their keys; null for all. Refused for
     tars, whose range in braces says how many."""
@@ -100,6 +105,12 @@ class Corpus(Section):
             return self.path, None
         cut = self.path.rfind("/", 0, found.start() if found else None) + 1
         return self.path[:cut], self.path[cut:]
+
+    @property
+    def side_kinds(self) -> tuple[SideKind, ...]:
+        """Which kinds of files beside an image go with it, in their order."""
+        wanted = (SIDE_KINDS if self.is_tars else ()) if self.beside is None else self.beside
+        return tuple(kind for kind in SIDE_KINDS if kind in wanted)
 
     @property
     def filter_used(self) -> ResizeFilter | None:

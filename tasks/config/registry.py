@@ -116,7 +116,7 @@ def _datasets(config: Config) -> dict[str, str]:
     """Return what each data set is made from, and how, as a text to compare."""
     limits = repr(config.shards.limits())
     given = {
-        name: repr((corpus.path, corpus.strip, corpus.limit, _size(corpus), limits))
+        name: repr((corpus.path, _named_by(corpus), corpus.limit, _size(corpus), limits))
         for name, corpus in config.given_datasets().items()
     }
     made = {
@@ -124,6 +124,10 @@ def _datasets(config: Config) -> dict[str, str]:
         for name, clean in config.made_datasets().items()
     }
     return given | made
+
+
+def _named_by(corpus: Corpus) -> tuple[str | None, tuple[str, ...]]:
+    return corpus.strip, corpus.side_kinds
 
 
 def _size(corpus: Corpus) -> tuple[int | str | None, ...]:

@@ -1,7 +1,7 @@
 """Patterns of paths: what braces, stars and question marks stand for, as in shells."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from tasks.io.errors import CorpusError
@@ -13,6 +13,13 @@ _NUMBERS = re.compile(r"(\d+)\.\.(\d+)(?:\.\.(\d+))?")
 _LETTERS = re.compile(r"([a-z])\.\.([a-z])|([A-Z])\.\.([A-Z])")
 _BRACE = re.compile(r"[{}]")
 _DEPTHS = {"{": 1, "}": -1}
+
+_COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
+_ARCHIVES = (
+    *(f".tar.{ending}" for ending in _COMPRESSED),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar"),
+)
+"""Endings of archives that are not read as they are."""
 
 
 def matching(pattern: str) -> Callable[[str], bool]:
@@ -28,7 +35,7 @@ def matching(pattern: str) -> Callable[[str], bool]:
 
 
 def expanded(pattern: str) -> Iterator[str]:
-    """Yield the paths that a pattern stands for, in its order.
+    """Yield the paths that a pattern stands for, in its order, each once.
 
     Braces hold a range of numbers, as ``{000000..000123}``, perhaps with a step, as
     ``{0..10..2}``; a range of letters, as ``{a..f}``; or a list, as ``{train,test}``, whose
@@ -38,6 +45,22 @@ def expanded(pattern: str) -> Iterator[str]:
     Raises:
         CorpusError: a range runs backwards or is enormous, or braces hold something else.
     """
+    if "," not in pattern:  # ranges alone name nothing twice
+        return _expanded(pattern)
+    return _unique(_expanded(pattern))
+
+
+def _unique(paths: Iterable[str]) -> Iterator[str]:
+    """Yield paths in their order, each where it comes first."""
+    seen = set[str]()
+    for path in paths:
+        if path not in seen:
+            seen.add(path)
+            yield path
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """Yield the paths that a pattern stands for, as often as it does."""
     start = pattern.find("{")
     if start < 0:
         if "}" in pattern:
@@ -48,7 +71,7 @@ def expanded(pattern: str) -> Iterator[str]:
     if "}" in pattern[:start]:
         raise CorpusError(_misplaced(pattern))
     for inside in _alternatives(pattern[start + 1 : end], pattern):
-        for rest in expanded(pattern[end + 1 :]):
+        for rest in _expanded(pattern[end + 1 :]):
             yield f"{pattern[:start]}{inside}{rest}"
 
 
@@ -77,7 +100,7 @@ def _alternatives(inside: str, pattern: str) -> Iterator[str]:
         if len(set(parts)) < len(parts):
             raise CorpusError(f"a list of tars must name each once, got {{{inside}}}")
         for part in parts:
-            yield from expanded(part)
+            yield from _expanded(part)
     elif found := _NUMBERS.fullmatch(inside):
         yield from _numbers(found)
     elif found := _LETTERS.fullmatch(inside):
@@ -123,3 +146,16 @@ def _misplaced(pattern: str) -> str:
         "braces in a tar's path must hold a range like {000000..000123} or {0..10..2}, or a list "
         f"like {{train,test}}, got {pattern!r}"
     )
+
+
+def require_no_archive(path: str) -> None:
+    """Check that a path that is no folder is no archive either that is not read as it is.
+
+    Raises:
+        CorpusError: it is named like one.
+    """
+    if path.lower().endswith(_ARCHIVES):
+        raise CorpusError(
+            f"tars of a corpus must not be compressed, and must end with .tar, got {path!r}; "
+            "decompress them (gunzip, unxz, zstd -d), or unpack them into a folder"
+        )

@@ -12,6 +12,7 @@ from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
+from tasks.io.shards.sides import NONE, SideKind
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
@@ -131,8 +132,8 @@ class Outputs:
             for signal, scores in item.rows.items():
                 self._rows[signal] += scores
             for signal, tar in self._tars.items():
-                side = sides.get(item.member.key)
-                tar.writer.add(_image(item, item.files.get(signal), self._extension, side))
+                own = sides.get(item.member.key, NONE)
+                tar.writer.add(_image(item, item.files.get(signal), self._extension, own))
         for signal, table in self._feature_tables.items():
             rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
             table.add([key for key, _ in rows], [row for _, row in rows])
@@ -169,7 +170,7 @@ class Outputs:
 
 
 def _image(
-    item: Finished, data: bytes | None, extension: str, side: bytes | None
+    item: Finished, data: bytes | None, extension: str, sides: Mapping[SideKind, bytes]
 ) -> Accepted | Refused:
     """Return a picture as a tar takes it: its file, or why there is none.
 
@@ -177,7 +178,7 @@ def _image(
         item: the picture.
         data: its encoded image at the alpha of the tar; None where it is not enhanced.
         extension: of the image, without the leading dot.
-        side: the JSON that lies beside the restored image, if any does.
+        sides: what stands beside the restored image.
     """
     member = item.member
     if data is None:
@@ -190,5 +191,5 @@ def _image(
         extension=extension,
         width=member.width,
         height=member.height,
-        side=side,
+        sides=sides,
     )

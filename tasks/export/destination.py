@@ -19,13 +19,12 @@ def require_outside(destination: str, config: Config) -> None:
             workspace.
     """
     place = Place.of(destination)
-    for dataset, corpus in config.given_datasets().items():
+    for corpus in config.given_datasets().values():
         other = folder_of(corpus)
         if other.holds(place) or place.holds(other):
             raise ConfigurationError(
                 "the folder to write to must lie apart from the images that are read, got "
-                f"{destination!r} and {corpus.path!r} of {dataset!r}; name one that is neither "
-                "in the other"
+                f"{destination!r} and {corpus.path!r}; name one that is neither in the other"
             )
     if Place.of(config.workspace).holds(place):
         raise ConfigurationError(

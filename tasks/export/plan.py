@@ -98,7 +98,7 @@ class Export:
                 self._remove(known)
                 self._manifest.forget(shard)
             elif isinstance(job, ExportJob):
-                wanted = {image.path for image in images_of(job)}
+                wanted = {path for image in images_of(job) for path in image.paths}
                 self._remove({path: file for path, file in known.items() if path not in wanted})
 
     def finish(self) -> None:
@@ -155,13 +155,19 @@ class Export:
             alpha=self._alpha,
             extension=extension,
             destination=self._destination,
-            mark=digest_of([tars, names, extension]),
+            mark=digest_of([tars, names, extension, *self._side_kinds]),
         )
 
     def _records_of(self, folder: str, shard: str) -> list[tuple[str, str]]:
         """Return what the ledger says that a shard was made from and became."""
         records = self._surveys[folder].records(f"{folder}/{shard}")
         return [(record.fingerprint, record.digest) for record in records]
+
+    @property
+    def _side_kinds(self) -> tuple[str, ...]:
+        """Kinds of files that stand beside images."""
+        corpus = self._run.config.given_datasets().get(self._named_by)
+        return () if corpus is None else corpus.side_kinds
 
     @cached_property
     def _surveys(self) -> Mapping[str, Survey]:

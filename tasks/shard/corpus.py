@@ -9,28 +9,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.config.places import Place
-from tasks.config.tar_patterns import expanded, matching
+from tasks.config.tar_patterns import expanded, matching, require_no_archive
 from tasks.io.errors import CorpusError, StoreRefused
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable, stripped
+from tasks.io.shards.sides import SideKind
 from tasks.io.store import Entry, Store, is_s3, stem
 from tasks.io.store.listing import Cut, Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
 
-_COMPRESSED = ("gz", "bz2", "xz", "zst", "lz4", "lzma")
-_ARCHIVES = (
-    *(f".tar.{ending}" for ending in _COMPRESSED),
-    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar"),
-)
-"""Endings of archives that are not read as they are."""
-
 _FEW = 8
 """Up to so many tars of a bucket are asked for one by one; for more, their folder is listed."""
+
+
+class SourceSide(NamedTuple):
+    """A file beside an image that goes with it; fingerprints hold these names too."""
+
+    kind: SideKind
+    path: str
+    """Path below the corpus's folder."""
+    size: int
+    """Size of the file in bytes."""
+    version: str
+    """What the store says of the file that differs once it is changed."""
 
 
 class SourceFile(NamedTuple):
@@ -46,6 +53,15 @@ class SourceFile(NamedTuple):
     """What the store says of the file that differs once it is changed."""
     refusal: str = ""
     """Why it is refused without being opened; empty for a file that is opened."""
+    sides: tuple[SourceSide, ...] = ()
+    """Files beside it that go with it."""
+
+    def __repr__(self) -> str:
+        """Return what stands in fingerprints: without sides, what it was before there were any."""
+        fields = self._asdict()
+        if not self.sides:
+            del fields["sides"]
+        return f"SourceFile({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 def source_of(corpus: Corpus) -> Store:
@@ -60,28 +76,15 @@ def require_sources(corpora: Mapping[str, Corpus]) -> None:
     """Check that every corpus is there, before work begins on any.
 
     Raises:
-        CorpusError: one is not; the message names its data set.
+        CorpusError: one is not; the message has its path.
     """
-    for dataset, corpus in corpora.items():
+    for corpus in corpora.values():
         if not corpus.is_tars and not source_of(corpus).is_folder():
-            _require_no_archive(corpus.path)
+            require_no_archive(corpus.path)
             raise CorpusError(
-                f"the corpus of {dataset!r} must be a folder, or a prefix of a bucket with objects "
-                f"below it, got {corpus.path!r}, which is none; correct its path"
+                "a corpus must be a folder, or a prefix of a bucket with objects below it, got "
+                f"{corpus.path!r}, which is none; correct its path"
             )
-
-
-def _require_no_archive(path: str) -> None:
-    """Check that a path that is no folder is no archive either that is not read as it is.
-
-    Raises:
-        CorpusError: it is named like one.
-    """
-    if path.lower().endswith(_ARCHIVES):
-        raise CorpusError(
-            f"tars of a corpus must not be compressed, and must end with .tar, got {path!r}; "
-            "decompress them (gunzip, unxz, zstd -d), or unpack them into a folder"
-        )
 
 
 def list_files(
@@ -105,7 +108,7 @@ def list_files(
         yield from list_tars(corpus, without)
         return
     key_of = None if corpus.strip is None else partial(stripped, end=corpus.strip)
-    files = list_images(source_of(corpus), without, key_of)
+    files = list_images(source_of(corpus), without, key_of, corpus.side_kinds)
     is_wanted = matching(corpus.pattern or "**")
     for file in files:
         name = stem(file.path) if corpus.strip is None else file.key
@@ -137,43 +140,56 @@ def _is_apart(
 
 
 def list_images(
-    store: Store, without: Without | None = None, key_of: Cut | None = None
+    store: Store,
+    without: Without | None = None,
+    key_of: Cut | None = None,
+    kinds: Sequence[SideKind] = (),
 ) -> Iterator[SourceFile]:
     """Yield the image files of a folder in the order of their keys.
 
     Files that share a key (they differ only in extension) are refused from the second
     on, and so are names that no table can hold or no tar should have. How many pictures of
-    formats that are not read were left out is said at the end.
+    formats that are not read were left out is said at the end. Files beside an image go with
+    the first that has their key.
 
     Args:
         store: the folder.
         without: whether a folder below it is left out; None takes all.
         key_of: makes the last part of a key of a file's name; None takes the name.
+        kinds: of files beside an image that go with it.
 
     Raises:
         CorpusError: there is no such folder.
     """
     if not store.is_folder():
-        _require_no_archive(store.url)
+        require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
-    previous, unread = "", Counter[str]()
-    for entry in store.list("", without, key_of):
-        key, extension = entry.key, entry.path.rpartition(".")[2].lower()
-        if extension not in EXTENSIONS:
-            if extension in UNREAD_EXTENSIONS:
-                unread[extension] += 1
-            continue
-        refusal = key_complaint(key) or ""
-        if not refusal and key == previous:
-            differs = "in extension" if key_of is None else "in extension, or in what is stripped"
-            refusal = f"key taken: another file differs only {differs}; rename one"
-        previous = key
-        shown = key, entry.path
-        if refusal.startswith(ODD_NAME):
-            shown = printable(key), printable(entry.path)
-        yield SourceFile(*shown, entry.size, entry.version, refusal)
+    unread = Counter[str]()
+    stripped_too = "" if key_of is None else ", or in what is stripped"
+    taken = f"key taken: another file differs only in extension{stripped_too}; rename one"
+    for key, group in groupby(store.list("", without, key_of), attrgetter("key")):
+        entries = [(entry.path.rpartition(".")[2].lower(), entry) for entry in group]
+        unread.update(ending for ending, _ in entries if ending in UNREAD_EXTENSIONS)
+        images = [entry for ending, entry in entries if ending in EXTENSIONS]
+        complaint = key_complaint(key) if images else None
+        for number, (path, size, version, _) in enumerate(images):
+            refusal = complaint or (taken if number else "")
+            show = printable if refusal.startswith(ODD_NAME) else str
+            sides = () if refusal else _sides_in(entries, kinds)
+            yield SourceFile(show(key), show(path), size, version, refusal, sides)
     if unread:
         _say_unread(store, unread)
+
+
+def _sides_in(
+    entries: Sequence[tuple[str, Entry]], kinds: Sequence[SideKind]
+) -> tuple[SourceSide, ...]:
+    return tuple(
+        SourceSide(kind, entry.path, entry.size, entry.version)
+        for kind in kinds
+        for ending, entry in entries
+        if ending == kind
+    )
 
 
 def _say_unread(store: Store, unread: Mapping[str, int]) -> None:

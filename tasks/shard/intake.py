@@ -19,10 +19,11 @@ from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.keys import stripped
 from tasks.io.shards.samples import LooseSide, Sample
+from tasks.io.shards.sides import LARGEST_SIDE, Sides
 from tasks.io.store import Slice, Store, temporary_room
 from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
-from tasks.shard.corpus import SourceFile
+from tasks.shard.corpus import SourceFile, SourceSide
 from tasks.shard.waiting import WaitingImages
 
 UNREADABLE = "unreadable: "
@@ -53,7 +54,8 @@ def accept_files(
                 raise ImageRefused(file.refusal)
             if file.size > limits.max_bytes:
                 raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
-            yield _accepted(file.key, file.path, _read(source, file), corpus, limits)
+            image = _accepted(file.key, file.path, _read(source, file), corpus, limits)
+            yield _with_sides(image, source, file.sides)
         except ImageRefused as refusal:
             yield Refused(key=file.key, source=file.path, reason=str(refusal))
         advance(1)
@@ -93,7 +95,7 @@ def _samples(
     stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
 ) -> Iterator[Accepted | Refused | LooseSide]:
     """Yield the samples of a tar, in the order of the tar, without forgotten ones."""
-    samples = read_samples(stream, limits, tar.path)
+    samples = read_samples(stream, limits, tar.path, corpus.side_kinds)
     for sample in samples if corpus.strip is None else _stripped(samples, corpus.strip):
         if is_forgotten(sample.key, forgotten):
             continue
@@ -107,7 +109,7 @@ def _samples(
         except ImageRefused as refusal:
             yield Refused(key=sample.key, source=sample.source, reason=str(refusal))
             continue
-        yield dataclasses.replace(image, side=sample.side, reason=sample.reason)
+        yield dataclasses.replace(image, sides=sample.sides, left_out=sample.left_out)
 
 
 def _stripped(samples: Iterable[Sample | LooseSide], end: str) -> Iterator[Sample | LooseSide]:
@@ -124,7 +126,25 @@ def _stripped(samples: Iterable[Sample | LooseSide], end: str) -> Iterator[Sampl
         yield sample._replace(key=key)
 
 
-def _read(source: Store, file: SourceFile) -> bytes:
+def _with_sides(image: Accepted, source: Store, files: Sequence[SourceSide]) -> Accepted:
+    """Return an image with the files beside it, and why those are left out that are.
+
+    Raises:
+        OSError: the whole corpus is gone, or the store failed.
+    """
+    if not files:
+        return image
+    sides = Sides()
+    for file in files:
+        try:
+            data = _read(source, file) if file.size <= LARGEST_SIDE else None
+            sides.add(file.kind, data, file.size)
+        except ImageRefused as refusal:
+            sides.leave_out(file.kind, f"side left out: .{file.kind} is {refusal}")
+    return dataclasses.replace(image, sides=sides.kept, left_out=sides.left_out)
+
+
+def _read(source: Store, file: SourceFile | SourceSide) -> bytes:
     """Return the bytes of a file, which may have changed since it was listed.
 
     Raises:

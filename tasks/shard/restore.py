@@ -4,7 +4,7 @@ The noise of an image is seeded by its key, so it does not depend on the shard.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -36,6 +36,7 @@ from tasks.io.shards import (
     write_shard,
 )
 from tasks.io.shards.loader import windows
+from tasks.io.shards.sides import NONE, SideKind
 from tasks.io.store import Store
 from tasks.io.workspace import dataset_folder
 from tasks.jobs import (
@@ -54,6 +55,8 @@ from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import advance
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.shard.bad_images import outcome_of
+
+_Sides = Mapping[SideKind, bytes]
 
 
 class RestoreJob(Job):
@@ -161,7 +164,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
         chosen = set(job.chosen)
         members = [member for member in members if member.key in chosen]
 
-    def restored(read: tuple[Member, bytes, bytes | None]) -> Accepted | Refused:
+    def restored(read: tuple[Member, bytes, _Sides]) -> Accepted | Refused:
         return _restored(*read, job, restorer)
 
     with (
@@ -202,12 +205,12 @@ def degrade_and_restore(
     return restorer(degraded, degradations)[:, :height, :width]
 
 
-def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, bytes | None]]:
-    """Yield images with their bytes, and the JSON that stands beside each, if any does."""
+def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, _Sides]]:
+    """Yield images with their bytes, and what stands beside each."""
     for window in windows(members, batch=16):
         sides = read_sides(store, window)
         for member, data in read_members(store, window):
-            yield member, data, sides.get(member.key)
+            yield member, data, sides.get(member.key, NONE)
 
 
 def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
@@ -218,7 +221,7 @@ def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refuse
 
 
 def _restored(
-    member: Member, data: bytes, side: bytes | None, job: RestoreJob, restorer: Restorer
+    member: Member, data: bytes, sides: _Sides, job: RestoreJob, restorer: Restorer
 ) -> Accepted | Refused:
     """Return one image restored, or why that cannot be done."""
     try:
@@ -237,5 +240,5 @@ def _restored(
         extension="webp",
         width=restored.shape[2],
         height=restored.shape[1],
-        side=side,
+        sides=sides,
     )

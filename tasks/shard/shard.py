@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from prefect import task
@@ -21,9 +22,13 @@ from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.shard.assignment import files_by_shard
 from tasks.shard.bad_images import outcome_of
-from tasks.shard.corpus import SourceFile, source_of
+from tasks.shard.corpus import SourceFile, list_files, source_of
 from tasks.shard.dataset import gone_shards, known_catalogue
 from tasks.shard.intake import UNREADABLE, accept_files, accept_tar, any_readable
+
+MOST_COUNTED = 1_000_000
+"""Files of a corpus that are counted to tell how long its shards will take: a larger one in a
+bucket would be asked a thousand times for that alone."""
 
 
 class ShardJob(Job):
@@ -91,6 +96,28 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         raise without_images(dataset, corpus)
 
 
+def count_images(run: Run, corpus: Corpus, is_to_stop: Callable[[], bool]) -> int | None:
+    """Return how many images the shards of a corpus will have been offered; it is listed for that.
+
+    Args:
+        run: the configuration and its workspace.
+        corpus: where the files lie.
+        is_to_stop: asked at every file.
+
+    Returns:
+        None for tars, whose images are known once they are read; for more than a million files;
+        and where it was told to stop.
+    """
+    if corpus.is_tars:
+        return None
+    apart = apart_from(corpus, run.config.workspace, run.config.corpora)
+    files, count = list_files(corpus, run.workspace.forgotten(), apart), 0
+    for count, _ in enumerate(islice(files, corpus.limit), start=1):
+        if is_to_stop() or count > MOST_COUNTED:
+            return None
+    return count
+
+
 def without_images(dataset: str, corpus: Corpus) -> CorpusError:
     """Return what to raise where a corpus holds no image."""
     return CorpusError(
@@ -125,7 +152,10 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
     strip = {} if corpus.strip is None else {"strip": corpus.strip}
-    return strip | {
+    beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
+    return {
+        **strip,
+        **beside,
         "path": source_of(corpus).url,
         "resize": corpus.resize,
         "resize_filter": corpus.filter_used,

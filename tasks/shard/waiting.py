@@ -1,16 +1,17 @@
-"""Images of a foreign tar that wait on disk until all of them are read, and what is known of them.
+"""Images of a foreign tar that wait on disk until all of them are read, with what is beside them.
 
-Images and JSON go in, in the order of the tar; images with their JSON come out, in the order
+Images and sides go in, in the order of the tar; images with their sides come out, in the order
 of their keys. Between, only keys, sizes and places are in memory.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
 from tasks.io.letters import composed
 from tasks.io.shards import Accepted, Refused
-from tasks.io.shards.samples import SEVERAL_SIDES, LooseSide
+from tasks.io.shards.samples import LooseSide
+from tasks.io.shards.sides import NONE, SideKind, several
 from tasks.io.store import Slice
 
 
@@ -21,15 +22,12 @@ class _Waiting(NamedTuple):
     """All of it but the bytes."""
     data: Slice | None = None
     """Where its bytes are; None if it is refused."""
-    side: Slice | None = None
-    """Where its JSON is; None if there is none."""
+    sides: Mapping[SideKind, Slice] = NONE
+    """Where what stands beside it is."""
 
 
-class _Loose(NamedTuple):
-    """JSON that stands apart from its image, and waits in a file; or why there is none."""
-
-    side: Slice | None
-    reason: str | None = None
+_Loose = Slice | str
+"""Where in a file a side waits that stands apart from its image; or why it is left out."""
 
 
 class WaitingImages:
@@ -42,23 +40,27 @@ class WaitingImages:
     def __init__(self, spool: IO[bytes]) -> None:
         self._spool = spool
         self._images: list[_Waiting] = []
-        self._loose: dict[str, _Loose] = {}
+        self._loose: dict[str, dict[SideKind, _Loose]] = {}
 
     def add(self, image: Accepted | Refused) -> None:
-        """Take in an image; its bytes go to the file, with the JSON that stands beside it."""
+        """Take in an image; its bytes go to the file, with what stands beside it."""
         if isinstance(image, Refused):
             self._images.append(_Waiting(image))
             return
-        data, side = self._put(image.data), self._put(image.side)
-        bare = dataclasses.replace(image, data=b"", side=None)
-        self._images.append(_Waiting(bare, data, side))
+        place = self._put(image.data)
+        sides = {kind: self._put(data) for kind, data in image.sides.items()}
+        bare = dataclasses.replace(image, data=b"", sides=NONE)
+        self._images.append(_Waiting(bare, place, sides))
 
     def add_side(self, loose: LooseSide) -> None:
-        """Take in JSON that stands apart from its image, whether that has come or not."""
-        if loose.key in self._loose:
-            self._loose[loose.key] = _Loose(None, SEVERAL_SIDES)
+        """Take in a side that stands apart from its image, whether that has come or not."""
+        sides, kind = self._loose.setdefault(loose.key, {}), loose.kind
+        if kind in sides:
+            sides[kind] = several(kind)
+        elif loose.data is not None:
+            sides[kind] = self._put(loose.data)
         else:
-            self._loose[loose.key] = _Loose(self._put(loose.side), loose.reason)
+            sides[kind] = loose.reason or several(kind)
 
     def in_order(self) -> Iterator[Accepted | Refused]:
         """Yield all images in the order of their keys, whole.
@@ -70,7 +72,7 @@ class WaitingImages:
             each._replace(image=dataclasses.replace(each.image, key=forms[each.image.key]))
             if each.image.key in forms
             else each
-            for each in map(self._with_loose_side, self._images)
+            for each in map(self._with_loose_sides, self._images)
         ]
         keyed.sort(key=lambda each: (each.image.key, each.image.source))
         yield from map(self._whole, keyed)
@@ -79,30 +81,30 @@ class WaitingImages:
         """Return an image with its bytes, read from the file."""
         if isinstance(waiting.image, Refused):
             return waiting.image
-        data, side = self._read(waiting.data) or b"", self._read(waiting.side)
-        return dataclasses.replace(waiting.image, data=data, side=side)
+        data = b"" if waiting.data is None else self._read(waiting.data)
+        sides = {kind: self._read(place) for kind, place in waiting.sides.items()}
+        return dataclasses.replace(waiting.image, data=data, sides=sides)
 
-    def _with_loose_side(self, waiting: _Waiting) -> _Waiting:
-        """Return an image with the JSON that stands apart from it, if it has any."""
-        image, side = waiting.image, waiting.side
-        loose = self._loose.get(image.key)
+    def _with_loose_sides(self, waiting: _Waiting) -> _Waiting:
+        """Return an image with the sides that stand apart from it, if it has any."""
+        image, loose = waiting.image, self._loose.get(waiting.image.key)
         if loose is None or isinstance(image, Refused):
             return waiting
-        if side is not None or image.reason is not None:
-            loose = _Loose(None, SEVERAL_SIDES)
-        return waiting._replace(
-            image=dataclasses.replace(image, reason=loose.reason), side=loose.side
-        )
+        sides, left_out = dict(waiting.sides), dict(image.left_out)
+        for kind, apart in loose.items():
+            found = several(kind) if kind in sides or kind in left_out else apart
+            if isinstance(found, str):
+                sides.pop(kind, None)
+                left_out[kind] = found
+            else:
+                sides[kind] = found
+        return waiting._replace(image=dataclasses.replace(image, left_out=left_out), sides=sides)
 
-    def _put(self, data: bytes | None) -> Slice | None:
-        if data is None:
-            return None
+    def _put(self, data: bytes) -> Slice:
         offset = self._spool.tell()
         self._spool.write(data)
         return Slice(offset, len(data))
 
-    def _read(self, piece: Slice | None) -> bytes | None:
-        if piece is None:
-            return None
+    def _read(self, piece: Slice) -> bytes:
         self._spool.seek(piece.offset)
         return self._spool.read(piece.size)

@@ -25,6 +25,7 @@ from tasks.upkeep.check_corpora import (
     Look,
     complaints_of,
     differing_sizes,
+    few_patches,
     look_at,
     shared_keys,
 )
@@ -44,7 +45,9 @@ class Checked(NamedTuple):
     """What was found; where it is not good, a sentence with the remedy."""
 
 
-def check(config: Config, *, only_what_is_new: bool = False) -> Iterator[Checked]:
+def check(
+    config: Config, *, only_what_is_new: bool = False, runs_networks: bool = True
+) -> Iterator[Checked]:
     """Yield everything that was tried out, in the order of a run's needs, each when it is known.
 
     Weights that are not on this machine are fetched, as a run would do. Of a corpus the first
@@ -54,12 +57,16 @@ def check(config: Config, *, only_what_is_new: bool = False) -> Iterator[Checked
         config: what is wanted.
         only_what_is_new: whether networks that have nothing left to do are left out, and so are
             corpora that were sharded before, whose listing alone may take minutes.
+        runs_networks: whether this process may run codec and restorer, so that they are loaded
+            on the device; otherwise their files are looked for.
     """
     run = Run.of(config, still=True)
     if not only_what_is_new or not _is_enhanced(config):
-        yield from _weights(config)
+        yield from _weights(config, runs_networks and config.compute.runner.kind == "threads")
         if said := large_patches(config):  # known once the codec's files are there
             yield Checked("size of patches", "poor", said)
+    if said := _odd_alphas(config):
+        yield Checked("alphas", "poor", said)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")
@@ -72,12 +79,24 @@ def check(config: Config, *, only_what_is_new: bool = False) -> Iterator[Checked
             yield Checked(f"images of {dataset}", "bad", str(error))
             continue
         looks[dataset] = look
-        found = list(complaints_of(look))
+        found = [*complaints_of(look), *few_patches(look)]
         yield from (Checked(f"images of {dataset}", state, said) for state, said in found)
         if not found:
             yield Checked(f"images of {dataset}", "good", look.told())
     yield from _pairs(config, looks)
     yield from _workspace(config, looks)
+
+
+def _odd_alphas(config: Config) -> str | None:
+    """Return a sentence on alphas outside of [0, 1]; they are allowed, and seldom meant."""
+    odd = ", ".join(f"{alpha:g}" for alpha in config.enhance.alphas if not 0 <= alpha <= 1)
+    if not odd:
+        return None
+    return (
+        f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it came): "
+        "beyond 1 images are moved away from natural ones, below 0 further than to them; write "
+        "others, unless you mean it"
+    )
 
 
 def _is_enhanced(config: Config) -> bool:
@@ -93,13 +112,15 @@ def _is_sharded(run: Run, dataset: str) -> bool:
     return bool(run.workspace.ledger.survey(folder).records(f"{folder}/index"))
 
 
-def require_ready(config: Config) -> list[str]:
+def require_ready(config: Config, *, runs_networks: bool = True) -> list[str]:
     """Check everything that is still needed; return what results will lack, a sentence each.
+
+    The arguments are those of ``check``.
 
     Raises:
         ConfigurationError: something would make the run fail; the message says all of it.
     """
-    found = list(check(config, only_what_is_new=True))
+    found = list(check(config, only_what_is_new=True, runs_networks=runs_networks))
     bad = list(dict.fromkeys(each.said for each in found if each.state == "bad"))
     if len(bad) == 1:
         raise ConfigurationError(bad[0])
@@ -109,8 +130,13 @@ def require_ready(config: Config) -> list[str]:
     return list(dict.fromkeys(each.said for each in found if each.state == "poor"))
 
 
-def _weights(config: Config) -> Iterator[Checked]:
-    """Yield whether the networks can be had; codec and restorer must, the metrics' need not."""
+def _weights(config: Config, loads: bool) -> Iterator[Checked]:
+    """Yield whether the networks can be had; codec and restorer must, the metrics' need not.
+
+    Args:
+        config: says which.
+        loads: whether codec and restorer are loaded on the device, and not only looked for.
+    """
     weights, metrics, codec, restorer = (
         Weights.of(config.weights),
         config.evaluate,
@@ -118,9 +144,11 @@ def _weights(config: Config) -> Iterator[Checked]:
         config.restore,
     )
     if isinstance(codec, Autoencoder):
-        yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights))
+        yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
     if isinstance(restorer, SpandrelCheckpoint):
-        yield _tried("weights of the restorer", "bad", lambda: _restorer(restorer, config, weights))
+        yield _tried(
+            "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
+        )
     lpips, features = metrics.lpips, metrics.features
     if lpips is not None and config.reference_name is not None:
         yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
@@ -130,22 +158,22 @@ def _weights(config: Config) -> Iterator[Checked]:
         )
 
 
-def _codec(codec: Autoencoder, config: Config, weights: Weights) -> str:
-    """Load the codec where this process will run it; elsewhere, look for its files.
+def _codec(codec: Autoencoder, config: Config, weights: Weights, loads: bool) -> str:
+    """Load the codec, or look for its files.
 
     Raises:
         DotpipeError: it cannot be had, or is another kind of network, or the device is not there.
     """
     compute = config.compute
-    if compute.runner.kind != "threads":
+    if not loads:
         return str(locate_codec(codec, weights)[1])
     load_codec(codec, compute.device, compute.precision, weights)
     return precision_warning(codec, compute.device, compute.precision) or "loaded"
 
 
-def _restorer(restorer: SpandrelCheckpoint, config: Config, weights: Weights) -> str:
+def _restorer(restorer: SpandrelCheckpoint, config: Config, weights: Weights, loads: bool) -> str:
     """Do the same with the restorer."""
-    if config.compute.runner.kind != "threads":
+    if not loads:
         return str(locate_checkpoint(restorer, weights))
     load_restorer(restorer, config.compute.device, weights)
     return "loaded"

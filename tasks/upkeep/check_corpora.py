@@ -7,7 +7,10 @@ from typing import Literal, NamedTuple
 
 from tasks.config import Config
 from tasks.config.corpora import Corpus
+from tasks.config.patch_counts import too_few
 from tasks.config.places import apart_from
+from tasks.fit.latent_size import latent_size
+from tasks.io.networks.weights import Weights
 from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
 from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
@@ -94,6 +97,29 @@ def complaints_of(look: Look) -> Iterator[tuple[Doubt, str]]:
             f"opened are not, as {first.source}: {first.reason}"
         )
         yield ("bad" if refused == opened else "poor"), said
+
+
+def few_patches(look: Look) -> Iterator[tuple[Doubt, str]]:
+    """Yield that the images of a corpus have too few patches for the fit, as far as a look tells.
+
+    It is certain where all of them were opened. Otherwise they are taken to be as large as the
+    largest that was.
+    """
+    config, opened = look.config, len(look.images)
+    latents = latent_size(config.codec, Weights.of(config.weights))
+    if latents is None or not look.images or not look.is_all:
+        return
+    if look.dataset not in config.fitted_datasets():
+        return
+    is_certain = opened + len(look.refused) == len(look.files)
+    count = min(config.fit.images, opened if is_certain else len(look.files))
+    patches = sorted(latents.patches_in(config.patch_size, i.height, i.width) for i in look.images)
+    total = sum(patches[-count:]) if is_certain else patches[-1] * count
+    dimensions = latents.patch_dimensions(config.patch_size)
+    if total <= dimensions:
+        said = too_few(repr(look.dataset), dimensions, total, count)
+        guessed = f" (if none is larger than the {opened} that were looked at)"
+        yield ("bad", said) if is_certain else ("poor", said + guessed)
 
 
 def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, str]:

@@ -102,12 +102,12 @@ class Checks:
         for sample in read_samples(io.BytesIO(data), LIMITS, "part-0.tar"):
             assert printable(sample.key) == sample.key != ""
             if isinstance(sample, LooseSide):
-                assert (sample.side is None) != (sample.reason is None)
+                assert (sample.data is None) != (sample.reason is None)
                 continue
             assert printable(sample.source) == sample.source
             if sample.image is None:
                 assert sample.reason
-                assert sample.side is None
+                assert not sample.sides
                 self.ends[f"row: {sample.reason.partition(':')[0].partition(' after')[0]}"] += 1
                 rows.append(Refused(key=sample.key, source=sample.source, reason=sample.reason))
                 continue
@@ -126,7 +126,7 @@ class Checks:
         with tarfile.open(paths[0], "r:") as archive:
             names = archive.getnames()
         accepted = [row for row in rows if isinstance(row, Accepted)]
-        assert len(names) == len(accepted) + sum(row.side is not None for row in accepted)
+        assert len(names) == len(accepted) + sum(len(row.sides) for row in accepted)
 
 
 def _accepted(sample):
@@ -138,8 +138,8 @@ def _accepted(sample):
         extension="jpg",
         width=1,
         height=1,
-        side=sample.side,
-        reason=sample.reason,
+        sides=sample.sides,
+        left_out=sample.left_out,
     )
 
 

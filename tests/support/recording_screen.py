@@ -8,10 +8,14 @@ class RecordingScreen:
 
     def __init__(self):
         self.begun, self.images, self.notes, self.said, self.parts = [], 0, [], [], []
+        self.expected = []
         self._lock = threading.Lock()
 
     def begin(self, step, total):
         self.begun.append((step, total))
+
+    def expect(self, total):
+        self.expected.append(total)
 
     def advance(self, images):
         with self._lock:

@@ -1,23 +1,24 @@
 """Foreign tars, WebDataset tars that others wrote: their samples, whatever the tar holds.
 
 A sample's key is the path up to the first dot of its last part, and members of one key
-that stand side by side are one sample, as in WebDataset: an image (``key.jpg``), what is
-known of it (``key.json``, the side), and members of other kinds, which are left alone, as
-hidden ones are. JSON that stands apart from its image is told by itself. Nothing is extracted
+that stand side by side are one sample, as in WebDataset: an image (``key.jpg``), its sides
+(``key.txt``, ``key.cls``, ``key.json``), and members of other kinds, which are left alone, as
+hidden ones are. A side that stands apart from its image is told by itself. Nothing is extracted
 to disk, no link is followed, nothing is unpickled. All that is offered as an image becomes a
 sample, with its bytes or with the reason why not.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import BinaryIO
 
 from tasks.io.errors import TarDamaged
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS, Limits
-from tasks.io.shards.keys import SIDE_EXTENSION, TOO_LONG, is_too_long, key_complaint, printable
-from tasks.io.shards.samples import LARGEST_SIDE, Group, LooseSide, Sample
+from tasks.io.shards.keys import TOO_LONG, is_too_long, key_complaint, printable
+from tasks.io.shards.samples import Group, LooseSide, Sample
+from tasks.io.shards.sides import LARGEST_SIDE, SIDE_KINDS, SideKind
 from tasks.io.shards.tar_stream import Entry, TarBlocks
 from tasks.io.store import stem
 
@@ -31,8 +32,10 @@ LONGEST_SHOWN = 1000
 _HERE = re.compile(r"\A(?:\./++)++")  # possessive: a repetition that is taken back takes memory
 
 
-def read_samples(stream: BinaryIO, limits: Limits, source: str) -> Iterator[Sample | LooseSide]:
-    """Yield the samples of a tar in its order, one in memory at a time, and JSON that stands apart.
+def read_samples(
+    stream: BinaryIO, limits: Limits, source: str, kinds: Collection[SideKind] = SIDE_KINDS
+) -> Iterator[Sample | LooseSide]:
+    """Yield the samples of a tar in its order, one in memory at a time, and sides that are apart.
 
     A last sample without an image tells where a tar is damaged, one before it how many refused
     members have no sample of their own.
@@ -41,8 +44,9 @@ def read_samples(stream: BinaryIO, limits: Limits, source: str) -> Iterator[Samp
         stream: an uncompressed tar, from its first byte; it is only read, never sought.
         limits: larger images are refused and not read into memory.
         source: path of the tar, for reasons and for names.
+        kinds: of the sides that are read; others are left alone.
     """
-    reading = _Reading(TarBlocks(stream), limits, source)
+    reading = _Reading(TarBlocks(stream), limits, source, kinds)
     refused = 0
     for sample in reading.samples():
         is_refused = isinstance(sample, Sample) and sample.image is None
@@ -63,8 +67,11 @@ class _Reading:
     ``damage`` says after ``samples`` has ended why it ended before the tar did, if so.
     """
 
-    def __init__(self, blocks: TarBlocks, limits: Limits, source: str) -> None:
+    def __init__(
+        self, blocks: TarBlocks, limits: Limits, source: str, kinds: Collection[SideKind]
+    ) -> None:
         self._blocks, self._limits, self._source = blocks, limits, source
+        self._kinds: dict[str, SideKind] = {kind: kind for kind in kinds}
         self._taken: set[bytes] = set()  # digests, as a tar may have millions of keys
         self._group = Group("")
         self.damage: str | None = None
@@ -91,9 +98,10 @@ class _Reading:
                 self._group = Group(key)
             if ending in EXTENSIONS:
                 yield from self._image(entry, name)
-            elif ending == SIDE_EXTENSION:
+            elif (kind := self._kinds.get(ending)) is not None:
                 fits = entry.size <= LARGEST_SIDE
-                self._group.add_side(self._blocks.read(entry) if fits else None, entry.size)
+                data = self._blocks.read(entry) if fits else None
+                self._group.sides.add(kind, data, entry.size)
             elif ending.rpartition(".")[2] in EXTENSIONS:
                 self._group.others.append(self._place(name))
             elif ending in UNREAD_EXTENSIONS:

@@ -10,9 +10,6 @@ from fnmatch import translate
 from functools import cache
 from typing import Any
 
-SIDE_EXTENSION = "json"
-"""Ending of the member that holds what is known of an image, without the dot."""
-
 LONGEST_NAME = 4096
 """Bytes of UTF-8 that a name may have: the longest path that Linux takes."""
 

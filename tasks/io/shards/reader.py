@@ -1,14 +1,16 @@
-"""Reading shards by their index: where images lie, their bytes, and what is known of them."""
+"""Reading shards by their index: where images lie, their bytes, and what stands beside them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ShardDamaged
-from tasks.io.shards.shard import INDEX_SCHEMA, ORIGIN, Member
+from tasks.io.shards.shard import INDEX_SCHEMA, ORIGIN, SIDE_COLUMNS, Member, Side
+from tasks.io.shards.sides import SideKind
 from tasks.io.store import Slice, Store
 
 _REMEDY = "run `dotpipe verify CONFIG`, then `dotpipe repair CONFIG`"
@@ -39,6 +41,7 @@ def members_of(index: pa.Table, folder: str) -> list[Member]:
     return [
         Member(
             tar=f"{folder}/{row['shard']}.tar",
+            sides=_sides_in(row),
             **{name: row[name] for name in Member._fields if name in row},
         )
         for row in index.select(columns).to_pylist()
@@ -66,23 +69,26 @@ def read_members(store: Store, members: Sequence[Member]) -> Iterator[tuple[Memb
             yield member, data
 
 
-def read_sides(store: Store, members: Sequence[Member]) -> dict[str, bytes]:
-    """Return what is known of images, as JSON, by their keys; others have no entry.
+def read_sides(store: Store, members: Sequence[Member]) -> dict[str, dict[SideKind, bytes]]:
+    """Return what stands beside images, by their keys and by kind; images without have no entry.
 
     Raises:
         ShardDamaged: a tar is not there, or shorter than its index says.
     """
-    sides = dict[str, bytes]()
-    known = [(member, _side_of(member)) for member in members if member.side_size is not None]
+    found = dict[str, dict[SideKind, bytes]]()
+    known = [(member, side) for member in members for side in member.sides]
     for tar, group in groupby(known, key=lambda item: item[0].tar):
-        owners, pieces = zip(*group, strict=True)
-        data = _read(store, tar, pieces)
-        sides |= {member.key: side for member, side in zip(owners, data, strict=True)}
-    return sides
+        owners = list(group)
+        pieces = [Slice(side.offset, side.size) for _, side in owners]
+        for (member, side), data in zip(owners, _read(store, tar, pieces), strict=True):
+            found.setdefault(member.key, {})[side.kind] = data
+    return found
 
 
-def _side_of(member: Member) -> Slice:
-    return Slice(member.side_offset or 0, member.side_size or 0)
+def _sides_in(row: Mapping[str, Any]) -> tuple[Side, ...]:
+    """Return where the sides of an image lie, as its row of an index tells."""
+    places = ((kind, row.get(at), row.get(size)) for kind, (at, size) in SIDE_COLUMNS.items())
+    return tuple(Side(kind, at, size or 0) for kind, at, size in places if at is not None)
 
 
 def _read(store: Store, tar: str, pieces: Sequence[Slice]) -> Iterator[bytes]:

@@ -1,20 +1,11 @@
 """Samples of foreign tars: what the members of one key that stand side by side make together."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from tasks.io.shards.sides import NONE, SideKind, Sides
 from tasks.io.store import stem
-
-LARGEST_SIDE = 1 << 20
-"""Bytes that a JSON member may have."""
-
-SEVERAL_SIDES = "side left out: the sample has several JSON members"
-"""Why an image has no side where a tar holds more than one for it."""
-
-_INTEGERS = range(-(1 << 63), 1 << 64)
-"""Integers of JSON that readers with 64 bits, signed or not, can hold."""
 
 
 class Sample(NamedTuple):
@@ -25,19 +16,22 @@ class Sample(NamedTuple):
     """The tar's path, a slash, and the member's name."""
     image: bytes | None
     reason: str | None = None
-    """Why there is no image; beside an image, why there is no ``side``."""
-    side: bytes | None = None
-    """What is known of the image, as JSON."""
+    """Why there is no image; None beside one."""
+    sides: Mapping[SideKind, bytes] = NONE
+    """What stands beside the image."""
+    left_out: Mapping[SideKind, str] = NONE
+    """Why sides that were there are not."""
 
 
 class LooseSide(NamedTuple):
-    """What is known of an image, from a JSON member that stands apart from it."""
+    """A side that stands apart from its image."""
 
     key: str
     """Of the image, which may come before or after, or not at all."""
-    side: bytes | None
+    kind: SideKind
+    data: bytes | None
     reason: str | None = None
-    """Why there is no ``side``."""
+    """Why there is no ``data``."""
 
 
 @dataclass
@@ -55,33 +49,16 @@ class Group:
     """Sources of images with several endings, as ``a.mask.png``: other fields than the image."""
     unread: str = ""
     """Source of a picture of a format that is not read; empty without one."""
-    side: bytes | None = None
-    note: str | None = None
-    """Why there is no side, if a JSON member was there."""
-
-    def add_side(self, data: bytes | None, size: int) -> None:
-        """Add a JSON member, or the note why it is left out.
-
-        Args:
-            data: its bytes; None where they are too many to be read.
-            size: how many they are.
-        """
-        if self.side is not None or self.note is not None:
-            self.side, self.note = None, SEVERAL_SIDES
-        elif data is None:
-            self.note = f"side left out: JSON of {size} bytes, limit {LARGEST_SIDE}"
-        elif _is_json(data):
-            self.side = data
-        else:
-            self.note = "side left out: no valid JSON"
+    sides: Sides = field(default_factory=Sides)
 
     def parts(self) -> Iterator[Sample | LooseSide]:
-        """Yield the image that the members make, each refused one, or their JSON alone.
+        """Yield the image that the members make, each refused one, or their sides alone.
 
-        Nothing comes of members that offer no image and have no JSON.
+        Nothing comes of members that offer no image and no side.
         """
         if self.image is not None:
-            yield Sample(self.key, self.source, self.image, self.note, self.side)
+            kept, left_out = self.sides.kept, self.sides.left_out
+            yield Sample(self.key, self.source, self.image, None, kept, left_out)
         elif self.refusal is not None:
             yield Sample(self.key, self.source, None, self.refusal)
         elif self.others:
@@ -90,8 +67,14 @@ class Group:
             ending = self.unread.rpartition(".")[2]
             reason = f"of a format that is not read (.{ending}); convert it to PNG"
             yield Sample(self.key, self.unread, None, reason)
-        elif not self.is_taken and (self.side is not None or self.note is not None):
-            yield LooseSide(self.key, self.side, self.note)
+        elif not self.is_taken:
+            yield from self._loose_sides()
+
+    def _loose_sides(self) -> Iterator[LooseSide]:
+        for kind, data in self.sides.kept.items():
+            yield LooseSide(self.key, kind, data)
+        for kind, reason in self.sides.left_out.items():
+            yield LooseSide(self.key, kind, None, reason)
 
     def _of_several_endings(self, source: str) -> Sample:
         """Return the row of an image that is a field of a sample without one, under its name."""
@@ -100,25 +83,3 @@ class Group:
         own = stem(source)[source.rfind("/") + 1 :]
         folder = self.key[: self.key.rfind("/") + 1]
         return Sample(f"{folder}{own}", source, None, reason)
-
-
-def _is_json(data: bytes) -> bool:
-    """Whether any reader of JSON takes the bytes.
-
-    Python's own takes more: NaN, halves of surrogate pairs, integers of more than 64 bits.
-    """
-    try:
-        value = json.loads(data.decode(), parse_constant=_refuse, parse_int=_integer)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _integer(digits: str) -> int:
-    number = int(digits)
-    return number if number in _INTEGERS else _refuse(digits)
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"JSON must be without {text}")

@@ -2,16 +2,19 @@
 
 A shard is ``shard-000000.tar`` beside ``shard-000000.parquet`` and ``shard-000000.idx``,
 DALI's index. The tar is plain USTAR (a PAX header only for names that are long or not
-ASCII) with times and owners of zero, so equal content gives equal bytes; what is known
-of an image, as JSON, stands right after it. The index has a row for every image that
-was offered, refused ones with their reason included.
+ASCII) with times and owners of zero, so equal content gives equal bytes; what stands beside
+an image (its caption, its class, JSON) comes right after it. The index has a row for every
+image that was offered, refused ones with their reason included.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pyarrow as pa
+
+from tasks.io.shards.sides import SideKind
 
 SHARD_ENDINGS = ("tar", "parquet", "idx")
 """Endings of the three files of a shard."""
@@ -39,12 +42,31 @@ INDEX_SCHEMA = pa.schema(
         _column("height", pa.int32(), "pixels, EXIF orientation applied; null if refused"),
         _column("sha256", pa.string(), "digest of the image's bytes; null if refused"),
         _column("status", pa.string(), "ok or refused"),
-        _column("reason", pa.string(), "why it was refused, or came without its JSON; else null"),
+        _column("reason", pa.string(), "why it was refused, or came without a side; else null"),
         _column("source", pa.string(), "path in the corpus"),
         _column("side_offset", pa.int64(), "first byte of its JSON in the tar; null without"),
         _column("side_size", pa.int64(), "bytes of its JSON; null without"),
+        _column("txt_offset", pa.int64(), "first byte of its .txt in the tar; null without"),
+        _column("txt_size", pa.int64(), "bytes of its .txt; null without"),
+        _column("cls_offset", pa.int64(), "first byte of its .cls in the tar; null without"),
+        _column("cls_size", pa.int64(), "bytes of its .cls; null without"),
     ]
 )
+
+SIDE_COLUMNS: Mapping[SideKind, tuple[str, str]] = {
+    "cls": ("cls_offset", "cls_size"),
+    "json": ("side_offset", "side_size"),
+    "txt": ("txt_offset", "txt_size"),
+}
+"""Columns of an index that say where the sides of an image begin, and how long they are."""
+
+
+class Side(NamedTuple):
+    """Where a side of an image lies in the image's tar: offset and size in bytes."""
+
+    kind: SideKind
+    offset: int
+    size: int
 
 
 class Member(NamedTuple):
@@ -57,8 +79,7 @@ class Member(NamedTuple):
     sha256: str
     width: int
     height: int
-    side_offset: int | None = None
-    side_size: int | None = None
+    sides: tuple[Side, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +93,15 @@ class Accepted:
     extension: str
     width: int
     height: int
-    side: bytes | None = None
-    """What is known of the image, as JSON."""
-    reason: str | None = None
-    """Why there is no ``side`` where the source had one."""
+    sides: Mapping[SideKind, bytes] = field(default_factory=dict)
+    """What stands beside the image."""
+    left_out: Mapping[SideKind, str] = field(default_factory=dict)
+    """Why sides that the source had are not there."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why sides that the source had are not there, in one text; None where none is missing."""
+        return "; ".join(self.left_out[kind] for kind in sorted(self.left_out)) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

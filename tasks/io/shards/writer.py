@@ -9,8 +9,15 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tasks.io.artifacts.parquet import write_table
-from tasks.io.shards.keys import SIDE_EXTENSION
-from tasks.io.shards.shard import INDEX_SCHEMA, ORIGIN, Accepted, Refused, member_name
+from tasks.io.shards.shard import (
+    INDEX_SCHEMA,
+    ORIGIN,
+    SIDE_COLUMNS,
+    Accepted,
+    Refused,
+    member_name,
+)
+from tasks.io.shards.sides import SIDE_KINDS
 
 _BLOCK = 512
 
@@ -57,9 +64,9 @@ def write_dali_index(index: pa.Table, path: Path) -> None:
             member = row["member"].replace(" ", "%20")
             base, _, extension = member.rpartition(".")
             fields = [extension, row["offset"], row["size"], member]
-            if row["side_offset"] is not None:
-                name = f"{base}.{SIDE_EXTENSION}"
-                fields += [SIDE_EXTENSION, row["side_offset"], row["side_size"], name]
+            for kind in SIDE_KINDS:
+                offset, size = (row[column] for column in SIDE_COLUMNS[kind])
+                fields += [] if offset is None else [kind, offset, size, f"{base}.{kind}"]
             lines.append(" ".join(map(str, fields)))
     text = "\n".join([f"v1.2 {len(lines)}", *lines, ""])
     path.write_text(text, "utf-8", newline="\n")
@@ -84,7 +91,7 @@ class ShardWriter:
         self._content = hashlib.sha256()
 
     def add(self, image: Accepted | Refused) -> None:
-        """Append an image with what is known of it; of a refused one, only the row of the index."""
+        """Append an image with its sides; of a refused one, only the row of the index."""
         row: dict[str, Any] = {"shard": self._name, "key": image.key, "source": image.source}
         content = [image.key, None, image.reason]
         if isinstance(image, Refused):
@@ -92,7 +99,7 @@ class ShardWriter:
         else:
             row |= {"status": "ok", "reason": image.reason, **self._append(image)}
             content[1] = image.sha256
-            content += [] if image.side is None else [hashlib.sha256(image.side).hexdigest()]
+            content += _digests_of_sides(image)
         self._rows.append(row)
         self._content.update(repr(tuple(content)).encode())
 
@@ -106,9 +113,10 @@ class ShardWriter:
             "height": image.height,
             "sha256": image.sha256,
         }
-        if image.side is not None:
-            name = member_name(image.key, SIDE_EXTENSION)
-            row |= {"side_offset": self._tar.add(name, image.side), "side_size": len(image.side)}
+        for kind in SIDE_KINDS:
+            if (data := image.sides.get(kind)) is not None:
+                offset = self._tar.add(member_name(image.key, kind), data)
+                row |= zip(SIDE_COLUMNS[kind], (offset, len(data)), strict=True)
         return row
 
     def close(self, index: Path, dali: Path) -> tuple[pa.Table, str]:
@@ -123,6 +131,18 @@ class ShardWriter:
         write_table(table, index)
         write_dali_index(table, dali)
         return table, self._content.hexdigest()[:32]
+
+
+def _digests_of_sides(image: Accepted) -> list[str]:
+    """Return what the sides of an image add to the digest of a shard's content.
+
+    JSON was the only kind once, so its digest stands without the kind: digests of shards that
+    have no others stay what they were.
+    """
+    digests = (
+        (kind, hashlib.sha256(image.sides[kind]).hexdigest()) for kind in sorted(image.sides)
+    )
+    return [digest if kind == "json" else f"{kind} {digest}" for kind, digest in digests]
 
 
 def write_shard(

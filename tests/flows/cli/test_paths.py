@@ -5,6 +5,7 @@ import re
 import pytest
 
 from flows.cli import app
+from flows.cli.paths import given_place
 
 CONFIGURED = {
     verb: [verb, "{}"]
@@ -72,6 +73,33 @@ def is_one_sentence(code, err):
 def test_a_path_that_no_disk_takes_is_told_in_a_sentence(dotpipe, place, verb, path):
     code, _, err = dotpipe(*(word.format(path) for word in VERBS[verb]))
     assert is_one_sentence(code, err), err
+
+
+PLACES = {
+    "restored": ["enhance", "{}", "--natural", "n", "--out", "o"],
+    "natural": ["enhance", "r", "--natural", "{}", "--out", "o"],
+    "reference": ["enhance", "r", "--reference", "{}", "--out", "o"],
+    "out": ["enhance", "r", "--natural", "n", "--out", "{}"],
+    "weights": ["enhance", "r", "--natural", "n", "--out", "o", "--weights", "{}"],
+    "export": ["export", "good.yaml", "{}"],
+    "apply": ["apply", "o.safetensors", "{}", "o"],
+    "apply into": ["apply", "o.safetensors", "r", "{}"],
+    "metrics": ["metrics", "{}", "n"],
+    "metrics with": ["metrics", "n", "{}"],
+}
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"], ids=["nothing", "zero byte"])
+@pytest.mark.parametrize("words", PLACES.values(), ids=PLACES)
+def test_a_folder_that_can_be_none_is_told_in_a_sentence(dotpipe, place, words, path):
+    code, _, err = dotpipe(*(word.format(path) for word in words))
+    assert is_one_sentence(code, err), err
+    assert f"a path must not be empty or hold a zero byte, got {path!r}" in err
+
+
+@pytest.mark.parametrize("given", ["folder", "s3://bucket/prefix", "~/x y", "ü/日本"])
+def test_a_folder_or_address_is_taken_as_it_was_given(given):
+    assert given_place(given) == given
 
 
 @pytest.mark.parametrize("verb", ["status", "verify", "gc", "choose", "run"])

@@ -52,6 +52,19 @@ def test_braces_that_hold_nothing_to_stand_for_are_told(pattern, told):
         list(expanded(pattern))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("{{0..2},{1..3}}.tar", "0 1 2 3"),
+        ("{part-{00..02},part-01}.tar", "part-00 part-01 part-02"),
+        ("{a,{a..b}}{,0}.tar", "a a0 b b0"),
+        ("{1,{1..2}}{0,{0..1}}.tar", "10 11 20 21"),
+    ],
+)
+def test_what_two_parts_of_a_pattern_stand_for_counts_once_where_it_comes_first(pattern, names):
+    assert list(expanded(pattern)) == [f"{name}.tar" for name in names.split()]
+
+
 def test_a_range_is_as_large_as_it_may_be():
     assert next(expanded(f"{{1..{MOST_TARS}}}.tar")) == "1.tar"
 

@@ -244,6 +244,15 @@ def test_a_tar_that_is_not_there_is_told_with_its_address(folder):
         tars(root / "{0..1}.tar")
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["{x/{0..2},x/{1..3}}.tar", "{x/*,x/{0..1}}.tar", "{x/?,**/3}.tar"],
+)
+def test_a_tar_that_two_parts_of_a_pattern_name_makes_one_shard(folder, pattern):
+    root = folder("x/0.tar", "x/1.tar", "x/2.tar", "x/3.tar")
+    assert tars(root / pattern) == [f"x/{number}.tar" for number in range(4)]
+
+
 def test_a_limit_is_not_for_tars():
     with pytest.raises(ValueError, match="limit counts image files, got tars; give a shorter"):
         Corpus(path="/any/{0..1}.tar", limit=3)
@@ -305,7 +314,7 @@ def test_a_corpus_that_is_not_there_is_told_with_its_data_set(tmp_path):
     there = Corpus(path=str(tmp_path / "there"))
     require_sources({"reference": there, "tars": Corpus(path=f"{tmp_path}/{{0..1}}.tar")})
     absent = Corpus(path=str(tmp_path / "phots"))
-    with pytest.raises(CorpusError, match=r"corpus of 'natural' must be a folder, .*phots'"):
+    with pytest.raises(CorpusError, match=r"a corpus must be a folder, .*phots'"):
         require_sources({"reference": there, "natural": absent})
 
 

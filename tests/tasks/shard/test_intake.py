@@ -17,7 +17,7 @@ from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace, key_digest
-from tasks.shard.corpus import SourceFile
+from tasks.shard.corpus import SourceFile, SourceSide, list_files, source_of
 from tasks.shard.intake import accept_files, accept_tar
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -68,7 +68,7 @@ def test_what_is_known_of_an_image_stays_with_it(take, png):
     sides = {key: json.dumps({"of": key}).encode() for key in "cab"}
     members = [m for k, d in sides.items() for m in ((f"{k}.json", d), (f"{k}.png", png(0)))]
     found = take([*members, ("d.png", png(1))])
-    assert {image.key: image.side for image in found} == {**sides, "d": None}
+    assert {image.key: image.sides.get("json") for image in found} == {**sides, "d": None}
 
 
 @pytest.mark.parametrize("first", ["json", "png"])
@@ -77,7 +77,7 @@ def test_what_is_known_of_an_image_finds_it_wherever_it_stands_in_the_tar(take, 
     images = [(f"{key}.png", png(seed)) for seed, key in enumerate("bcad")]
     found = take([*sides, *images] if first == "json" else [*images, *sides])
     expected = {name[0]: side for name, side in sides} | {"d": None}
-    assert {image.key: image.side for image in found} == expected
+    assert {image.key: image.sides.get("json") for image in found} == expected
     assert {image.key: image.data for image in found} == {n[0]: data for n, data in images}
     assert {image.reason for image in found} == {None}
 
@@ -93,7 +93,7 @@ def test_json_apart_that_is_left_out_is_told_beside_its_image(take, png):
 def test_names_in_decomposed_letters_give_keys_in_composed_ones(take, png):
     members = [("z.png", png(0)), ("cafe\u0301.png", png(1)), ("cafe\u0301.json", b"{}")]
     members += [("u\u0308.png", png(2)), ("\u00fc.png", png(3))]  # these two are told apart
-    found = {image.key: (image.source, image.side) for image in take(members)}
+    found = {image.key: (image.source, image.sides.get("json")) for image in take(members)}
     assert found == {
         "u\u0308": ("x/part-0.tar/u\u0308.png", None),
         "z": ("x/part-0.tar/z.png", None),
@@ -108,6 +108,74 @@ def test_a_forgotten_key_stays_out_in_either_form_of_its_letters(take, png, forg
     assert take([("cafe\u0301.png", png(0))], forgotten=[key_digest(forgotten)]) == []
 
 
+def test_captions_and_classes_stay_with_their_image_wherever_they_stand(take, png):
+    members = [("a.txt", b"of a"), ("a.cls", b"1"), ("b.png", png(1)), ("b.txt", b"of b")]
+    members += [("a.png", png(0)), ("a.json", b"{"), ("b.cls", b"2"), ("b.txt", b"again")]
+    first, second = take(members)
+    assert (first.sides, first.reason) == (
+        {"txt": b"of a", "cls": b"1"},
+        "side left out: no valid JSON",
+    )
+    assert (second.sides, second.reason) == (
+        {"cls": b"2"},
+        "side left out: the sample has several .txt members",
+    )
+    assert [image.sides for image in take(members, beside=["cls"])] == [
+        {"cls": b"1"},
+        {"cls": b"2"},
+    ]
+
+
+def test_files_beside_an_image_that_are_left_out_are_told(tmp_path, png):
+    for name, data in {
+        "a.png": png(0),
+        "a.txt": b"a caption",
+        "a.json": b"{",
+        "b.png": png(1),
+        "b.txt": b"one",
+        "b.TXT": b"two",
+        "b.cls": b"1",
+        "c.jpg": png(2),
+        "c.png": png(3),
+        "c.txt": b"of the first",
+        "d.png": png(4),
+        "d.txt": b"x" * ((1 << 20) + 1),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    corpus = Corpus(path=str(tmp_path), beside=["json", "txt", "cls"])
+    files = list(list_files(corpus, {}))
+    (tmp_path / "b.cls").unlink()
+    found = {i.source: i for i in accept_files(source_of(corpus), files, corpus, LIMITS)}
+    assert (found["a.png"].sides, found["a.png"].reason) == (
+        {"txt": b"a caption"},
+        "side left out: no valid JSON",
+    )
+    assert (found["b.png"].sides, found["b.png"].reason) == (
+        {},
+        "side left out: .cls is unreadable: No such file or directory; "
+        "side left out: the sample has several .txt members",
+    )
+    assert found["c.jpg"].sides == {"txt": b"of the first"}
+    assert isinstance(found["c.png"], Refused)
+    assert found["d.png"].reason == "side left out: .txt of 1048577 bytes, limit 1048576"
+
+
+def test_a_file_beside_has_the_key_of_its_image_without_what_is_stripped(tmp_path, png):
+    (tmp_path / "a_net.png").write_bytes(png(0))
+    (tmp_path / "a.txt").write_bytes(b"a caption")
+    corpus = Corpus(path=f"{tmp_path}/*.png", strip="_net", beside=["txt"])
+    (image,) = accept_files(source_of(corpus), list(list_files(corpus, {})), corpus, LIMITS)
+    assert (image.key, image.sides) == ("a", {"txt": b"a caption"})
+
+
+def test_fingerprints_of_files_without_others_beside_them_are_what_they_were():
+    file = SourceFile("a", "a.png", 3, "4.5")
+    old = "SourceFile(key='a', path='a.png', size=3, version='4.5', refusal='')"
+    assert repr((file,)) == f"({old},)"
+    beside = (SourceSide("txt", "a.txt", 1, "6.7"),)
+    assert "6.7" in repr(file._replace(sides=beside))
+
+
 def test_images_have_the_digest_and_size_of_their_bytes(take, png):
     data = png(3, 20, 30)
     (image,) = take([("a.png", data)])
@@ -118,13 +186,13 @@ def test_images_have_the_digest_and_size_of_their_bytes(take, png):
 def test_json_that_is_left_out_is_told_beside_its_image(take, png):
     (image,) = take([("a.png", png(0)), ("a.json", b"{")])
     assert isinstance(image, Accepted)
-    assert (image.side, image.reason) == (None, "side left out: no valid JSON")
+    assert (image.sides, image.reason) == ({}, "side left out: no valid JSON")
 
 
 def test_forgotten_keys_are_left_out_with_what_was_known_of_them(take, png):
     members = [("a.png", png(0)), ("b.png", png(1)), ("b.json", b"{}"), ("c.png", png(2))]
     found = take(members, forgotten=[key_digest("b")])
-    assert [(image.key, image.side) for image in found] == [("a", None), ("c", None)]
+    assert [(image.key, image.sides) for image in found] == [("a", {}), ("c", {})]
 
 
 def test_a_forgotten_key_with_a_damaged_image_leaves_no_row(take, png):

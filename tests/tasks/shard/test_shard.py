@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import tarfile
+from functools import partial
 
 import fsspec
 import numpy as np
@@ -15,7 +16,7 @@ from tasks.io.errors import AccessRefused, CorpusError, StepMissing, TooManyBadI
 from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.shard.corpus import list_images
-from tasks.shard.shard import plan_shards
+from tasks.shard.shard import count_images, plan_shards
 from tasks.upkeep.status import status_of_steps
 
 
@@ -299,6 +300,20 @@ def test_a_corpus_that_shrinks_retires_its_last_shards(sharded, png, tmp_path):
     ]
     survey = run.workspace.ledger.survey("datasets/natural")
     assert survey.artifacts() == ["datasets/natural/index", "datasets/natural/shard-000000"]
+
+
+def test_images_are_counted_as_they_are_listed_until_it_is_told_to_stop(
+    sharded, png, tmp_path, monkeypatch
+):
+    run = sharded({f"{number}.png": png(number) for number in range(5)} | {"x.txt": b"none"})
+    corpus = run.config.corpora.natural
+    counted = partial(count_images, run.opened)
+    assert counted(corpus, lambda: False) == 5
+    assert counted(corpus.model_copy(update={"limit": 3}), lambda: False) == 3
+    assert counted(corpus, lambda: True) is None
+    assert counted(type(corpus)(path=str(tmp_path / "{0..1}.tar")), lambda: False) is None
+    monkeypatch.setattr("tasks.shard.shard.MOST_COUNTED", 4)
+    assert counted(corpus, lambda: False) is None
 
 
 def test_a_limit_takes_the_first_keys(sharded, png, tmp_path):

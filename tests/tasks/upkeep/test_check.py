@@ -54,13 +54,13 @@ def test_everything_that_would_fail_is_said_at_once(tmp_path, steps, photographs
     assert first == "3 things must be mended before a run:"
     assert len(lines) == 3
     assert "- the weights cannot be fetched; put them there" in lines
-    assert any("the corpus of 'natural' must be a folder" in line for line in lines)
+    assert any("a corpus must be a folder, " in line for line in lines)
     assert any("got none in common: '0' against 'a/0'" in line for line in lines)
 
 
 def test_one_failure_is_one_sentence(tmp_path, steps, corpora):
     run = steps(tmp_path / "workspace", corpora | {"natural": tmp_path / "nowhere"})
-    with pytest.raises(ConfigurationError, match=r"^the corpus of 'natural' must be a folder"):
+    with pytest.raises(ConfigurationError, match=r"^a corpus must be a folder, .*nowhere"):
         require_ready(run.config)
 
 
@@ -119,6 +119,31 @@ def test_images_that_are_refused_are_told(tmp_path, steps, pixels, write_images,
     assert (f"{damaged} of 8 that were opened are not, as 0.png" in checked.said) == (damaged > 0)
 
 
+@pytest.mark.parametrize(
+    ("alphas", "odd"), [([0, 0.5, 1], ""), ([2], "2"), ([-0.25, 0, 1.5], "-0.25, 1.5")]
+)
+def test_alphas_that_are_seldom_meant_are_told(tmp_path, steps, corpora, alphas, odd):
+    run = steps(tmp_path / "workspace", corpora, enhance={"alphas": alphas})
+    assert [said.partition(", outside")[0] for said in require_ready(run.config)] == (
+        [f"enhance.alphas has {odd}"] if odd else []
+    )
+
+
+@pytest.mark.parametrize(("count", "state"), [(1, "bad"), (8, "bad"), (9, "poor"), (70, "good")])
+def test_too_few_patches_are_told_before_anything_is_sharded(
+    tmp_path, steps, pixels, write_images, count, state
+):
+    images = {f"{number}.png": pixels(number, 16, 16) for number in range(count)}
+    folders = {role: write_images(tmp_path / role, images) for role in ("restored", "natural")}
+    codec = {"kind": "pixel", "factor": 8}  # 192 dimensions, 4 patches an image
+    run = steps(tmp_path / "workspace", folders, codec=codec)
+    checked = found(run)["images of natural"]
+    assert checked.state == state
+    told = "'natural' must hold more patches than the 192 dimensions of a patch for the fit"
+    assert checked.said.startswith(told) == (count < 70)
+    assert ("if none is larger than the" in checked.said) == (count == 9)
+
+
 def test_a_shared_key_is_found_however_late_it_comes(tmp_path, steps, write_images, monkeypatch):
     monkeypatch.setattr(check_corpora, "FIRST", 2)
     restored = {f"{i:02d}.png": b"" for i in range(20)}
@@ -144,7 +169,7 @@ def test_before_a_run_corpora_that_were_sharded_before_are_not_listed_again(
     assert require_ready(finished.config) == []
     gone = finished.config.model_dump()
     gone["corpora"]["restored"]["path"] = str(tmp_path / "gone")
-    with pytest.raises(ConfigurationError, match="the corpus of 'run' must be a folder"):
+    with pytest.raises(ConfigurationError, match=r"a corpus must be a folder, .*gone"):
         require_ready(type(finished.config).model_validate(gone))
 
 

@@ -120,7 +120,7 @@ def test_a_corpus_that_is_not_there_is_told_before_anything_starts(project, dotp
     project.configure(corpora={"natural": {"path": "phots"}})
     code, _, err = dotpipe("run", project.file)
     assert code == 1
-    assert "the corpus of 'natural' must be a folder" in err
+    assert "a corpus must be a folder, or a prefix of a bucket with objects below it, got " in err
     assert "dashboard" not in err
     assert not project.workspace.exists()
 
@@ -135,5 +135,5 @@ def test_check_says_all_and_makes_nothing(project, dotpipe):
     project.configure(corpora={"natural": {"path": "phots"}})
     code, out, _ = dotpipe("check", project.file)
     assert code == 1
-    assert "error: images of natural: the corpus of 'natural' must be a folder" in out
+    assert "error: images of natural: a corpus must be a folder" in out
     assert "ok: images of reference" in out

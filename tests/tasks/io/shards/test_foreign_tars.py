@@ -13,7 +13,8 @@ import pytest
 
 from tasks.io.images import Limits
 from tasks.io.shards.foreign_tars import LONGEST_SHOWN, MOST_REFUSED, read_samples
-from tasks.io.shards.samples import LARGEST_SIDE, LooseSide, Sample
+from tasks.io.shards.samples import LooseSide, Sample
+from tasks.io.shards.sides import LARGEST_SIDE
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 SIDE = b'{"caption": "a cat"}'
@@ -57,8 +58,8 @@ def images_of(data):
 def test_a_sample_has_its_image_and_what_is_known_of_it_in_any_order():
     data = tar_of(("a.jpg", b"1"), ("a.json", SIDE), ("b/c.json", b"[]"), ("b/c.PNG", b"2"))
     assert samples(data) == [
-        Sample("a", "folder/part-0.tar/a.jpg", b"1", None, SIDE),
-        Sample("b/c", "folder/part-0.tar/b/c.PNG", b"2", None, b"[]"),
+        Sample("a", "folder/part-0.tar/a.jpg", b"1", None, {"json": SIDE}),
+        Sample("b/c", "folder/part-0.tar/b/c.PNG", b"2", None, {"json": b"[]"}),
     ]
 
 
@@ -73,7 +74,7 @@ def test_keys_and_images_are_those_that_webdataset_reads(tmp_path):
     images = {"jpg", "png", "webp", "bmp"}
     expected = {s["__key__"]: next(s[end] for end in images if end in s) for s in read}
     assert kept(data) == expected
-    assert [s.side for s in samples(data)] == [s.get("json") for s in read]
+    assert [s.sides.get("json") for s in samples(data)] == [s.get("json") for s in read]
 
 
 def test_members_of_other_kinds_folders_and_hidden_members_are_left_alone():
@@ -88,7 +89,8 @@ def test_members_of_other_kinds_folders_and_hidden_members_are_left_alone():
         ("README", b"text"),
         info_of("a label of the volume", kind=b"V"),
     )
-    assert samples(data) == [Sample("folder/a", "folder/part-0.tar/folder/a.jpg", b"1")]
+    place, sides = "folder/part-0.tar/folder/a.jpg", {"txt": b"a caption", "cls": b"7"}
+    assert samples(data) == [Sample("folder/a", place, b"1", None, sides)]
 
 
 def test_of_tars_in_a_row_all_images_are_taken(tmp_path):
@@ -291,10 +293,10 @@ def test_a_key_of_a_refused_image_is_taken_too():
 def test_json_that_stands_apart_from_its_image_is_told_by_itself():
     data = tar_of(("b.json", b"[]"), ("a.jpg", b"1"), ("b.jpg", b"2"), ("a.json", b"{"))
     assert samples(data) == [
-        LooseSide("b", b"[]"),
+        LooseSide("b", "json", b"[]"),
         Sample("a", "folder/part-0.tar/a.jpg", b"1"),
         Sample("b", "folder/part-0.tar/b.jpg", b"2"),
-        LooseSide("a", None, "side left out: no valid JSON"),
+        LooseSide("a", "json", None, "side left out: no valid JSON"),
     ]
 
 
@@ -395,7 +397,8 @@ class Forward(io.RawIOBase):
 def test_the_stream_is_read_once_forward_in_pieces_of_any_size():
     data = tar_of(("a.jpg", b"1" * 700), ("a.json", SIDE), ("b.txt", b"2" * 5000), ("c.png", b"3"))
     assert samples(Forward(data)) == samples(data)
-    assert len(samples(data)) == 2
+    assert [sample.key for sample in samples(data)] == ["a", "b", "c"]
+    assert [len(sample.image) for sample in images_of(data)] == [700, 1]
 
 
 @pytest.mark.parametrize(
@@ -423,15 +426,15 @@ def test_the_stream_is_read_once_forward_in_pieces_of_any_size():
 )
 def test_json_that_is_none_or_too_long_is_left_out_and_its_image_kept(side, reason):
     data = tar_of(("a.jpg", b"1"), ("a.json", side), ("b.json", side), ("b.jpg", b"2"))
-    assert [(s.image, s.reason, s.side) for s in samples(data)] == [
-        (b"1", reason, None),
-        (b"2", reason, None),
+    assert [(s.image, s.reason, s.sides, s.left_out) for s in samples(data)] == [
+        (b"1", None, {}, {"json": reason}),
+        (b"2", None, {}, {"json": reason}),
     ]
 
 
 def test_json_of_a_mebibyte_is_kept():
     side = json.dumps("x" * (LARGEST_SIDE - 2)).encode()
-    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0].side == side
+    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0].sides == {"json": side}
 
 
 @pytest.mark.parametrize(
@@ -444,12 +447,34 @@ def test_json_of_a_mebibyte_is_kept():
     ],
 )
 def test_json_of_whole_letters_and_numbers_of_64_bits_is_kept(side):
-    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0][3:] == (None, side)
+    assert samples(tar_of(("a.jpg", b"1"), ("a.json", side)))[0][3:] == (None, {"json": side}, {})
+
+
+def test_a_caption_and_a_class_are_kept_as_they_are_and_left_out_for_size_or_number_only():
+    caption, long = b"Latin-1: \xe9\0\r\n ", b"x" * (LARGEST_SIDE + 1)
+    members = [("a.jpg", b"1"), ("a.TXT", caption), ("a.cls", b"a cat"), ("a.caption.txt", b"no")]
+    members += [("b.jpg", b"2"), ("b.txt", long), ("b.cls", b"1"), ("b.cls", b"1")]
+    first, second = images_of(tar_of(*members))
+    assert (first.sides, first.left_out) == ({"txt": caption, "cls": b"a cat"}, {})
+    assert (second.sides, second.left_out) == (
+        {},
+        {
+            "txt": f"side left out: .txt of {LARGEST_SIDE + 1} bytes, limit {LARGEST_SIDE}",
+            "cls": "side left out: the sample has several .cls members",
+        },
+    )
+
+
+def test_kinds_that_are_not_asked_for_are_left_alone():
+    data = tar_of(("a.jpg", b"1"), ("a.txt", b"2"), ("a.json", SIDE), ("b.txt", b"3"))
+    (sample,) = read_samples(io.BytesIO(data), LIMITS, "x.tar", ["json"])
+    assert (sample.sides, sample.left_out) == ({"json": SIDE}, {})
 
 
 def test_two_json_members_of_one_key_are_both_left_out():
     (sample,) = samples(tar_of(("a.jpg", b"1"), ("a.json", SIDE), ("a.JSON", SIDE)))
-    assert sample[2:] == (b"1", "side left out: the sample has several JSON members", None)
+    reason = "side left out: the sample has several JSON members"
+    assert sample[2:] == (b"1", None, {}, {"json": reason})
 
 
 @pytest.mark.parametrize("command", ["gzip", "bzip2", "xz"])

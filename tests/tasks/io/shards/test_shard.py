@@ -26,6 +26,7 @@ from tasks.io.shards import (
     shard_name,
     write_shard,
 )
+from tasks.io.shards.shard import SIDE_COLUMNS
 from tasks.io.store import Store
 
 KEYS = (
@@ -58,7 +59,7 @@ def accepted(key, data=None, side=None):
         extension="jpg",
         width=8,
         height=9,
-        side=side,
+        sides={} if side is None else {"json": side},
     )
 
 
@@ -220,22 +221,24 @@ def test_an_index_for_dali_without_images_says_so(tmp_path):
 def test_the_index_gives_what_is_known_of_every_image(tmp_path, known):
     members = members_of(pq.read_table(known[1]), "known")
     sides = read_sides(Store(str(tmp_path)), members)
-    assert sides == {key: side_of(key) for key in KEYS if side_of(key)}
+    assert sides == {key: {"json": side_of(key)} for key in KEYS if side_of(key)}
     read = list(read_members(Store(str(tmp_path)), members))
     assert [data for _, data in read] == [f"bytes of {key}".encode() for key in KEYS]
 
 
 def test_an_index_of_an_older_version_is_read_and_knows_nothing_of_its_images(tmp_path, whole):
-    old = pq.read_table(whole[1]).drop_columns(["side_offset", "side_size"])
+    old = pq.read_table(whole[1]).drop_columns(
+        [name for names in SIDE_COLUMNS.values() for name in names]
+    )
     pq.write_table(old, tmp_path / "old.parquet")
-    assert [member.side_size for member in members_of(old, "whole")] == [None] * len(KEYS)
+    assert [member.sides for member in members_of(old, "whole")] == [()] * len(KEYS)
     table = read_index(Store(str(tmp_path)), "old.parquet")
     assert table.schema.equals(INDEX_SCHEMA)
     assert table.equals(pq.read_table(whole[1]))
 
 
 def test_an_image_may_be_accepted_with_a_reason_for_what_it_lacks(tmp_path):
-    image = replace(accepted("a"), reason="side left out: no valid JSON")
+    image = replace(accepted("a"), left_out={"json": "side left out: no valid JSON"})
     _, index, digest = write(tmp_path, [image])
     (row,) = pq.read_table(index).to_pylist()
     assert (row["status"], row["reason"]) == ("ok", "side left out: no valid JSON")
