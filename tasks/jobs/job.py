@@ -106,6 +106,13 @@ class Outcome(BaseModel):
     device: str | None = None
     """Name of the device that the networks ran on; None if there was none."""
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """Return the outcome of both of two parts of the work on the same images."""
+        laps = self.seconds.keys() | other.seconds.keys()
+        spent = {lap: self.seconds.get(lap, 0.0) + other.seconds.get(lap, 0.0) for lap in laps}
+        both = {"remarks": self.remarks | other.remarks, "seconds": spent}
+        return other.model_copy(update=both)
+
     @property
     def rate(self) -> float:
         """Images per second; 0 if no time was taken."""
