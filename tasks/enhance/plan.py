@@ -122,6 +122,8 @@ class _Plan:
         if signal not in self._latents:
             return table
         table = table._replace(latents=self._latents[signal].mark(shard=digest))
+        if not table.target.replaces:  # then no moments lie beside it
+            return table
         if signal == INPUT:
             folder = self._dataset
             (*_, record) = self._survey(folder).records(f"{folder}/{shard}")
