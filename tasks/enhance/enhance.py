@@ -71,6 +71,10 @@ class EnhanceJob(Job):
         """Return the tars and metric tables that are missing of the shard."""
         return [output.target for output in (*self.tars, *self.tables)]
 
+    def only_measures(self) -> bool:
+        """Return whether all that is missing are tables of images that are written already."""
+        return not self.tars and all(table.written for table in self.tables)
+
     def claim(self) -> str:
         """Return the shard under its operator: runs with other alphas score the same controls."""
         return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"

@@ -66,6 +66,10 @@ class Job(BaseModel):
         """
         return self.targets()[0].artifact
 
+    def only_measures(self) -> bool:
+        """Return whether it makes no images, but measures those that are written already."""
+        return False
+
     def subject(self) -> Subject | None:
         """Return the shard that it makes or reads; None if it is about none or several."""
         return None

@@ -48,6 +48,8 @@ class StepStatus(BaseModel):
     """Images of all units; 0 if they are not about images, or cannot be counted yet."""
     images_to_do: int = 0
     """Images of the units that are missing, out of date or failed."""
+    images_to_measure: int = 0
+    """Those among them that are written already and are only measured, without the auto-encoder."""
     waits: bool = False
     """Whether its units cannot be counted before an earlier step is done."""
     note: str = ""
@@ -98,7 +100,7 @@ def _data_sets_of(step: Step, config: Config) -> tuple[str | None, ...] | None:
 def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
     """Count the units of a step; the note says if they cannot be planned yet."""
     counts, images = Counter[str](), Counter[str]()
-    stale, notes = list[Target](), list[str]()
+    stale, notes, measured = list[Target](), list[str](), 0
     try:
         for unit in step.units():
             targets = [] if unit.job is None else unit.job.targets()
@@ -108,6 +110,8 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
                 state = _state(unit, old, known)
                 counts[state] += 1
                 images[state] += unit.images
+                if unit.job is not None and unit.job.only_measures():
+                    measured += unit.images
             stale += old[:1]
             notes += known[:1]
     except StepMissing:
@@ -125,6 +129,7 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
         failed=counts["failed"],
         images=images.total(),
         images_to_do=images.total() - images["done"],
+        images_to_measure=measured,
         asked=len(asked),
         reasons=Counter(change_of(target, ledger) for target in asked),
         failures=_failures(notes, ledger),

@@ -241,6 +241,17 @@ def test_moments_that_are_gone_are_made_again(later, loads, base):
     assert run.workspace.store.read(path) == before
 
 
+def test_the_plan_says_what_is_only_measured(later):
+    (told,) = (s for s in forecast(later(evaluate=FEATURES).config) if s.step == "enhance run")
+    assert (told.images, told.size_bytes, told.seconds) == (8, None, None)
+    assert told.why.startswith("the weights or network of the features changed; measured on the")
+    sections = {"enhance": {"alphas": (0, 0.25)}, "evaluate": FEATURES}
+    (told,) = (s for s in forecast(later(**sections).config) if s.step == "enhance run")
+    assert told.images == 8
+    assert told.seconds > 0
+    assert "auto-encoder" not in told.why
+
+
 EDITS = {
     "nothing": {},
     "a metric's network": {"evaluate": FEATURES},
@@ -275,7 +286,12 @@ def done_by_a_run(run):
     return made
 
 
-@pytest.mark.parametrize("edit", EDITS)
+QUICK = ("nothing", "a metric's network", "an alpha and a network", "the ridge")
+
+
+@pytest.mark.parametrize(
+    "edit", [pytest.param(e, marks=() if e in QUICK else pytest.mark.slow) for e in EDITS]
+)
 def test_the_next_run_does_what_the_status_says(later, edit):
     run = later(**EDITS[edit])
     told = {step.name: step for step in status_of_steps(run.config) if not step.waits}
