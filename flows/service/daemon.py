@@ -112,7 +112,7 @@ class Daemon:
         """
         reader, writer = os.pipe()
         try:
-            with self._log_lock.open("w") as lock:
+            with self._log_lock.open("w", encoding="utf-8") as lock:
                 _locked(lock)
                 subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
                     [_PYTHON, "-I", dated_log.__file__, str(_folder()), self.name],
