@@ -16,11 +16,7 @@ from dot_kernels.moments import GaussianMoments
 from dot_kernels.patches import patch_moments
 from dot_kernels.transport import TransportOperator, solve_transport
 
-KERNEL_VERSION = 2
-"""Part of every fingerprint: raised when the numbers of any kernel change."""
-
 __all__ = [
-    "KERNEL_VERSION",
     "AutoencoderCodec",
     "Codec",
     "GaussianMoments",

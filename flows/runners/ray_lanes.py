@@ -1,6 +1,6 @@
 """Lanes on a Ray cluster, whose processes run the tasks, each with its share of a machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,13 +11,13 @@ from prefect import Task
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
-from dot_kernels import KERNEL_VERSION
 from flows.runners.lanes import Runner
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined, machines, recent_machines
 from flows.runners.ray_future import RayFuture
 from flows.runners.ray_worker import environment, run_task
 from tasks.config.compute import Ray
 from tasks.io.errors import ConfigurationError, DotpipeError
+from tasks.io.ledger import VERSIONS
 
 _RETRIES = 3
 """How often Ray repeats a task whose process or machine is lost.
@@ -146,25 +146,33 @@ class _Runner:
             ConfigurationError: it has another version, or none.
         """
 
-        def kernels(_needed: object) -> int:
-            from dot_kernels import KERNEL_VERSION
+        def versions(_needed: object) -> dict[str, int]:
+            from tasks.io.ledger import VERSIONS
 
-            return KERNEL_VERSION
+            return dict(VERSIONS)
 
         try:
-            asked = ray.remote(**self._where, **self._asked)(kernels).remote(run_task)
+            asked = ray.remote(**self._where, **self._asked)(versions).remote(run_task)
             found: Any = ray.get(asked, timeout=_START_S)
         except ray.exceptions.GetTimeoutError:
             ray.cancel(asked)
             return
         except (ray.exceptions.RayError, ImportError, AttributeError) as error:
             found = error
-        if found != KERNEL_VERSION:
+        if found != VERSIONS:
             raise ConfigurationError(
                 "the machines of the Ray cluster, its head too, must have this version of "
-                f"dot-pipeline (kernels {KERNEL_VERSION}), got {found}; install it there with "
+                f"dot-pipeline, got {_difference(found)}; install it there with "
                 "pip install 'dot-pipeline[ray]'"
             )
+
+
+def _difference(found: Any) -> str:
+    """Return in words in which versions of numbers a cluster differs, or why it has none."""
+    if not isinstance(found, Mapping):
+        return str(found)
+    kinds = sorted(kind for kind in {*VERSIONS, *found} if VERSIONS.get(kind) != found.get(kind))
+    return f"one with other numbers of kind {', '.join(kinds)}"
 
 
 def _run_tasks_our_way(runner: RayTaskRunner) -> None:

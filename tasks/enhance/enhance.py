@@ -1,9 +1,8 @@
 """The task that enhances a shard: one pass of the networks for all alphas, tars and metrics."""
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
 
 from prefect import task
 
@@ -13,13 +12,15 @@ from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
 from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
-from tasks.enhance.outputs import Finished, Output, open_outputs
+from tasks.enhance.outputs import Output, open_outputs
+from tasks.enhance.pairs import Window
 from tasks.enhance.perception import Networks
-from tasks.enhance.rendering import Gathered, Rendered, Renderer
-from tasks.enhance.scoring import score
+from tasks.enhance.rendering import Gathered, Renderer
+from tasks.enhance.scoring import Finisher, Pending, finished
+from tasks.enhance.written import WrittenImages, WrittenSignal, WrittenSignals
 from tasks.fit.operators import read_operator
 from tasks.io.artifacts.metrics import NO_NETWORK, NO_REFERENCE_GIVEN, NO_SUCH_KEY
-from tasks.io.images import Limits, encode
+from tasks.io.images import Limits
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -30,11 +31,10 @@ from tasks.io.networks.extractors import Network, extractor_identity, load_extra
 from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
-from tasks.io.shards.loader import Picture, load_pictures, windows
+from tasks.io.shards.loader import load_pictures, windows
 from tasks.io.workspace import (
     CODEC_INPUT,
     CURVE,
-    Signal,
     Workspace,
     features_folder,
     points_of,
@@ -42,6 +42,7 @@ from tasks.io.workspace import (
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
+from tasks.jobs.progress import reporting_to
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
 
 
@@ -70,6 +71,10 @@ class EnhanceJob(Job):
         """Return the tars and metric tables that are missing of the shard."""
         return [output.target for output in (*self.tars, *self.tables)]
 
+    def only_measures(self) -> bool:
+        """Return whether all that is missing are tables of images that are written already."""
+        return not self.tars and all(table.written for table in self.tables)
+
     def claim(self) -> str:
         """Return the shard under its operator: runs with other alphas score the same controls."""
         return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"
@@ -91,59 +96,95 @@ def write_enhanced(job: EnhanceJob) -> Outcome:
     """Make every missing artifact of a shard, and publish them together at the end.
 
     While the networks work on one window of pictures, the next is read and decoded, and the
-    last is scored and encoded.
+    last is scored and encoded. Tables of images that were written without loss are made first,
+    of those, and published; the auto-encoder is run for the others only.
 
     Raises:
         OSError: pictures were left out because the device had no memory for any.
         WeightsMissing: a network cannot be had.
+        ShardDamaged: written images are not as the ledger says.
     """
+    workspace, outcome = job.opened(), Outcome(images=0)
+    found = ((table.signal, WrittenSignal.of(workspace, table)) for table in job.tables)
+    left = {signal: each for signal, each in found if each is not None}
+    rest = job.model_copy(update={"tables": tuple(t for t in job.tables if t.signal not in left)})
     with leased(job.compute.device) as device:
-        return timed(device, partial(_write, job, device))
+        if left:
+            tables = tuple(table for table in job.tables if table.signal in left)
+            scores = job.model_copy(update={"tars": (), "tables": tables})
+            # Where the auto-encoder sees the images after this, they are counted then.
+            with reporting_to(lambda _: None) if rest.targets() else nullcontext():
+                outcome = timed(device, partial(_write, scores, device, left))
+        if rest.targets():
+            outcome += timed(device, partial(_write, rest, device, {}))
+    return outcome
 
 
-def _write(job: EnhanceJob, device: str, watch: Stopwatch) -> Outcome:
-    """Make every missing artifact of a shard on a device that is leased."""
+def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch) -> Outcome:
+    """Make every artifact of a job on a leased device; of written images if some are left."""
     workspace, weights = job.opened(), Weights.of(job.weights)
-    renderer = _renderer(job, workspace, weights, device, watch)
+    with watch.lap("load networks"):
+        networks = _networks(job, weights, device)
+    written = _written(job, left, networks, device, watch)
+    renderer = written if left else _renderer(job, networks, weights, device, watch)
     with watch.lap("read"):
         members, matches = workspace.members(job.dataset, job.shard), _matches(job, workspace)
     missing = NO_REFERENCE_GIVEN if job.reference is None else NO_SUCH_KEY
     with ExitStack() as stack:
-        features = _features(job, weights, renderer)
+        features = _features(job, weights, networks)
         opening = open_outputs(workspace, job.tars, job.tables, features, job.options.format)
         outputs = stack.enter_context(opening)
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
-        finishers = stack.enter_context(ThreadPoolExecutor(cores()))
+        finisher = Finisher(
+            tables=job.tables,
+            tars=job.tars,
+            file_format=job.options.format,
+            pool=stack.enter_context(ThreadPoolExecutor(cores())),
+        )
 
-        def load(window: list[Member]) -> tuple[list[Picture], dict[str, Picture]]:
+        def load(window: list[Member]) -> Window:
             truths = [matches[member.key] for member in window if member.key in matches]
             pictures = load_pictures(workspace.store, window, job.limits, decoders)
             references = load_pictures(workspace.store, truths, job.limits, decoders)
-            return pictures, {picture.member.key: picture for picture in references}
+            by_key = {picture.member.key: picture for picture in references}
+            return Window(pictures, by_key, written.load(window, decoders))
 
-        pending: list[_Pending] = []
-        loaded = read_ahead(load, windows(members, job.compute.batch))
-        for pictures, references in watch.each("read", loaded):
-            rendered = list(renderer.render(pictures, references, missing))
-            outputs.write(_finished(pending, watch))
-            pending = _finish(rendered, pictures, job, finishers)
-        outputs.write(_finished(pending, watch))
+        pending: list[Pending] = []
+        for window in watch.each("read", read_ahead(load, windows(members, job.compute.batch))):
+            rendered = list(renderer.render(window, missing))
+            outputs.write(finished(pending, watch))
+            pending = finisher.begin(rendered, window.pictures)
+        outputs.write(finished(pending, watch))
         renderer.batches.require_room()
-        return outputs.close(renderer.gathered.moments, watch, renderer.remarks)
+        return outputs.close(renderer.moments, watch, renderer.remarks)
+
+
+def _written(
+    job: EnhanceJob, left: WrittenSignals, networks: Networks, device: str, watch: Stopwatch
+) -> WrittenImages:
+    """Return the written images of a job's signals; none where nothing is left of them."""
+    return WrittenImages(
+        workspace=job.opened(),
+        signals=left,
+        networks=networks,
+        file_format=job.options.format,
+        limits=job.limits,
+        batch=job.compute.batch,
+        batches=Batches("score", device),
+        watch=watch,
+    )
 
 
 def _renderer(
-    job: EnhanceJob, workspace: Workspace, weights: Weights, device: str, watch: Stopwatch
+    job: EnhanceJob, networks: Networks, weights: Weights, device: str, watch: Stopwatch
 ) -> Renderer:
-    """Return a renderer for the signals of a job, with its networks loaded on a device."""
+    """Return a renderer for the signals of a job, with its codec loaded on a device."""
 
     def load(precision: Precision) -> Codec:
         with watch.lap("load networks"):
             return TimedCodec(load_codec(job.codec, device, precision, weights), watch)
 
-    with watch.lap("load networks"):
-        networks = _networks(job, weights, device)
-    operator, _, _ = read_operator(workspace, job.dataset, job.operator)
+    operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
     measured = scored - {CODEC_INPUT}
@@ -178,7 +219,7 @@ def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
     return Networks(lpips=lpips, extractor=extractor)
 
 
-def _features(job: EnhanceJob, weights: Weights, renderer: Renderer) -> Features:
+def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     """Return which features the pass writes, and in which folders."""
     tables = [output.signal for output in job.tables]
     points = {table: points_of(table, job.curve) for table in tables}
@@ -188,7 +229,7 @@ def _features(job: EnhanceJob, weights: Weights, renderer: Renderer) -> Features
         "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
         "features": job.network or NO_NETWORK,
     }
-    extractor = renderer.networks.extractor
+    extractor = used.extractor
     return Features(
         signals=points,
         folders={
@@ -206,41 +247,3 @@ def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
     if job.reference is None or not job.tables:
         return {}
     return read_matches(workspace, job.dataset, job.reference, job.shard)
-
-
-class _Pending(NamedTuple):
-    """A picture whose rows and files are being made by the threads of a pool."""
-
-    rendered: Rendered
-    rows: Future[dict[Signal, list[dict[str, Any]]]]
-    files: Future[dict[Signal, bytes]]
-
-
-def _finish(
-    rendered: list[Rendered], pictures: list[Picture], job: EnhanceJob, pool: Executor
-) -> list[_Pending]:
-    """Have a pool score and then encode pictures; return what is pending, in their order."""
-
-    def rows(item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
-        return {out.signal: score(item, out.signal, out.target.fingerprint) for out in job.tables}
-
-    def files(item: Rendered) -> dict[Signal, bytes]:
-        if item.reason is not None:
-            return {}
-        return {out.signal: encode(item.images[out.signal], job.options.format) for out in job.tars}
-
-    by_key = {item.picture.member.key: item for item in rendered}
-    items = [by_key[picture.member.key] for picture in pictures]
-    scored = [pool.submit(rows, item) for item in items]
-    coded = [pool.submit(files, item) for item in items]
-    return [_Pending(*each) for each in zip(items, scored, coded, strict=True)]
-
-
-def _finished(pending: list[_Pending], watch: Stopwatch) -> list[Finished]:
-    """Wait for the pool; return the pictures with their rows and files."""
-    with watch.lap("metrics"):
-        scored = [item.rows.result() for item in pending]
-    return [
-        Finished(item.picture.member, rows, files.result(), item.features, item.reason)
-        for (item, _, files), rows in zip(pending, scored, strict=True)
-    ]

@@ -12,10 +12,11 @@ from dot_kernels.metrics import ClassSums
 from dot_kernels.metrics.feature_statistics import GROUPS
 from dot_kernels.moments import merge
 from tasks.io.artifacts.features import FeatureWriter, save_class_sums
-from tasks.io.artifacts.moments import save_moments
+from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.draws import draws_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.extractors import Seen
+from tasks.io.store import Store
 from tasks.io.workspace import CURVE, Signal
 
 LATENT_PATCHES = "latent_patches"
@@ -135,3 +136,15 @@ def save_sums(
         groups = moments[signal]
         named = dict(zip(LATENT_GROUPS, groups, strict=True)) if len(groups) == GROUPS else {}
         save_moments({LATENT_PATCHES: merge(groups), **named}, path)
+
+
+def read_sums(store: Store, path: str) -> tuple[GaussianMoments, ...]:
+    """Return the moments that ``save_sums`` wrote, by groups of images or of all together.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ArtifactDamaged: the file does not hold what was written.
+    """
+    parts = read_moments(store, path)
+    is_grouped = all(name in parts for name in LATENT_GROUPS)
+    return tuple(parts[name] for name in (LATENT_GROUPS if is_grouped else (LATENT_PATCHES,)))

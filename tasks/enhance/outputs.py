@@ -20,11 +20,24 @@ from tasks.jobs.progress import advance
 from tasks.jobs.stopwatch import Stopwatch
 
 
+class Written(NamedTuple):
+    """What holds the images of a metric table without loss, and what was measured beside it."""
+
+    artifact: str
+    fingerprint: str
+    moments: str
+    """Path of the moments of latent patches that were published with the table."""
+
+
 class Output(NamedTuple):
     """An artifact that the pass makes, and the signal whose images or metrics it holds."""
 
     signal: Signal
     target: Target
+    latents: str = ""
+    """Of a metric table: fingerprint of what its moments of latent patches are made from."""
+    written: Written | None = None
+    """Of a metric table: where its images lie without loss; None if they do not."""
 
 
 class Finished(NamedTuple):
@@ -76,10 +89,12 @@ def _published(
     outputs: Iterable[Output], workspace: Workspace, stack: ExitStack
 ) -> dict[Signal, Publication]:
     """Return the publication of each output, which ends with the stack."""
-    return {
-        output.signal: stack.enter_context(publishing(workspace, output.target))
-        for output in outputs
-    }
+    published = dict[Signal, Publication]()
+    for output in outputs:
+        publication = stack.enter_context(publishing(workspace, output.target))
+        publication.facts |= {"latents": output.latents} if output.latents else {}
+        published[output.signal] = publication
+    return published
 
 
 class _Tar(NamedTuple):

@@ -1,11 +1,22 @@
-"""Pairs of a picture to enhance and its ground truth, where there is any."""
+"""Windows of pictures, and pairs of a picture and its ground truth, where there is any."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tasks.io.images import Format
+from tasks.io.images import Format, Pixels
 from tasks.io.images.files import too_long
 from tasks.io.shards.loader import Picture, equal_sizes
+from tasks.io.workspace import Signal
+
+
+class Window(NamedTuple):
+    """Pictures that are in memory together, and what belongs to them."""
+
+    pictures: list[Picture]
+    references: dict[str, Picture]
+    """Ground truth by key, refused ones included."""
+    written: Mapping[Signal, Mapping[str, Pixels]]
+    """The images of signals that were written before, by key; empty where none are read."""
 
 
 class Pair(NamedTuple):

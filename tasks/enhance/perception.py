@@ -3,7 +3,7 @@
 Axes: b images, h and w their height and width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from dot_kernels.metrics import (
     peak_signal_to_noise_ratio,
     structural_similarity_along,
 )
-from tasks.io.images.pixels import to_bytes
+from tasks.io.images.pixels import as_written, to_bytes
 from tasks.io.networks.extractors import Seen, see
 from tasks.io.networks.feature_networks import Extractor
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
@@ -53,6 +53,27 @@ class Networks:
             None without a network, or where the images are too small for it.
         """
         return None if self.extractor is None else see(self.extractor, to_bytes(images))
+
+
+def perceive(
+    networks: Networks, images: Iterable[tuple[Signal, Tensor]], references: Tensor | None
+) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
+    """Return LPIPS and features of each image, by signal, as its readers will have it.
+
+    Args:
+        networks: of the metrics.
+        images: of each signal, (b, 3, h, w) in [0, 1]; they are taken one after the other.
+        references: (b, 3, h, w) in [0, 1]; None without any.
+    """
+    lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
+    compare = networks.against(references)
+    for signal, made in images:
+        shown = as_written(made)
+        if compare is not None:
+            lpips[signal] = compare(shown).tolist()
+        if (seen := networks.features(shown)) is not None:
+            features[signal] = seen
+    return lpips, features
 
 
 def distortions_along(

@@ -6,18 +6,21 @@ from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from tasks.enhance.enhance import EnhanceJob
-from tasks.enhance.outputs import Output
+from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.images import is_lossless
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import lpips_identity
 from tasks.io.workspace import (
     CONTROLS,
     CURVE,
+    INPUT,
     Signal,
     dataset_folder,
     enhanced_folder,
+    features_folder,
     matches_folder,
     metrics_folder,
 )
@@ -81,8 +84,10 @@ class _Plan:
         self._lpips = net if self._identities["lpips"] else None
         self._network = network if self._identities["features"] else None
         self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
-        alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas] if tars else []
-        self._tars = [self._tars_of(signal) for signal in alphas]
+        alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas]
+        self._images = {signal: self._tars_of(signal) for signal in alphas}
+        self._tars = list(self._images.values()) if tars else []
+        self._latents = {s: Recipe("latents", self._inputs(s)) for s in (*alphas, INPUT)}
         self._tables = [self._tables_of(signal) for signal in signals_to_score(config)]
 
     def unit(self, shard: str, images: int) -> Planned:
@@ -90,6 +95,7 @@ class _Plan:
         own = self._inputs_of(shard)
         tars = self._missing(self._tars, shard, shard=own["shard"])
         tables = self._missing(self._tables, shard, **own)
+        tables = tuple(self._of_images(table, shard, own["shard"]) for table in tables)
         job = self._job(shard, tars, tables) if tars or tables else None
         artifacts = tuple(f"{series.folder}/{shard}" for series in (*self._tars, *self._tables))
         return Planned(shard, images, job, artifacts, own["shard"] or "")
@@ -103,6 +109,34 @@ class _Plan:
             target = recipe.aim(self._survey(folder), f"{folder}/{name}", **own)
             found += [] if target is None else [Output(signal, target)]
         return tuple(found)
+
+    def _of_images(self, table: Output, shard: str, digest: str | None) -> Output:
+        """Return a metric table with where its images lie without loss, if they do.
+
+        Args:
+            table: of one signal.
+            shard: name of the restored shard.
+            digest: of its images.
+        """
+        signal = table.signal
+        if signal not in self._latents:
+            return table
+        table = table._replace(latents=self._latents[signal].mark(shard=digest))
+        if not table.target.replaces:  # then no moments lie beside it
+            return table
+        if signal == INPUT:
+            folder = self._dataset
+            (*_, record) = self._survey(folder).records(f"{folder}/{shard}")
+            mark = record.fingerprint
+        else:
+            _, folder, recipe = self._images[signal]
+            mark = recipe.mark(shard=digest)
+            is_made = self._survey(folder).digest(f"{folder}/{shard}", mark) is not None
+            if not is_made or not is_lossless(self._config.enhance.format):
+                return table
+        beside = features_folder(self._config.restored_name, self._operator.name, signal)
+        written = Written(f"{folder}/{shard}", mark, f"{beside}/{shard}.safetensors")
+        return table._replace(written=written)
 
     def _inputs_of(self, shard: str) -> dict[str, str | None]:
         """Return the digests of a shard's images, and of what they are matched with.

@@ -7,6 +7,7 @@ Axes: b pictures of a batch, h and w their height and width.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -22,12 +23,12 @@ from dot_kernels import (
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.pairs import Pair, paired_groups, without_oversized
-from tasks.enhance.perception import Networks, distortions_along
+from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.files import Pixels
-from tasks.io.images.pixels import as_written, to_pixels, to_tensor
+from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.extractors import Seen
 from tasks.io.shards.loader import Picture
@@ -98,21 +99,23 @@ class Renderer:
         """Counts for the ledger's record: smaller batches, pictures rendered again in float32."""
         return self.batches.remarks | self.gathered.redone
 
-    def render(
-        self, pictures: Sequence[Picture], references: dict[str, Picture], missing: str
-    ) -> Iterator[Rendered]:
+    @property
+    def moments(self) -> Mapping[Signal, tuple[GaussianMoments, ...]]:
+        """Moments of the latent patches of each scored signal, of the pictures so far."""
+        return self.gathered.moments
+
+    def render(self, window: Window, missing: str) -> Iterator[Rendered]:
         """Yield what became of every picture: refused ones first, then by size.
 
         Args:
-            pictures: of one window, each with another key.
-            references: ground truth by key, refused ones included.
+            window: pictures, each with another key.
             missing: what to say of a picture whose key has no reference.
         """
-        usable = without_oversized(pictures, self.options.format)
+        usable = without_oversized(window.pictures, self.options.format)
         for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
-        for pairs in paired_groups(usable, references, missing, self.batch):
+        for pairs in paired_groups(usable, window.references, missing, self.batch):
             yield from self._render_group(pairs)
 
     def _render_group(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
@@ -194,19 +197,12 @@ class Renderer:
 
         The images at a point of the curve are made here, seen by the networks, and dropped.
         """
-        lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
         points = self.curve if self.on_curve else ()
-        compare = self.networks.against(references)
-        for signal in (*(s for s in images if s in self.scored), *points):
-            shown = images.get(signal)
-            if shown is None:
-                shown = transported.at(signal.alpha or 0.0)
-            shown = as_written(shown)
-            if compare is not None:
-                lpips[signal] = compare(shown).tolist()
-            if (seen := self.networks.features(shown)) is not None:
-                features[signal] = seen
-        return lpips, features
+        shown = chain(
+            ((signal, made) for signal, made in images.items() if signal in self.scored),
+            ((point, transported.at(point.alpha or 0.0)) for point in points),
+        )
+        return perceive(self.networks, shown, references)
 
     def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
         """Return a generator for each picture, seeded by its key; none where none is used."""

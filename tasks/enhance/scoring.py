@@ -1,6 +1,9 @@
-"""Rows of the metric tables, computed from rendered images as they are written."""
+"""Rows of the metric tables and files of the tars, made from rendered images by a pool."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +13,13 @@ from dot_kernels.metrics import (
     peak_signal_to_noise_ratio,
     structural_similarity,
 )
+from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
+from tasks.io.images import Format, encode
 from tasks.io.images.files import Pixels
+from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CURVE, Signal
+from tasks.jobs.stopwatch import Stopwatch
 
 
 def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str, Any]]:
@@ -66,3 +73,51 @@ def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str,
         "status": "ok",
         "fingerprint": fingerprint,
     }
+
+
+class Pending(NamedTuple):
+    """A picture whose rows and files are being made by the threads of a pool."""
+
+    rendered: Rendered
+    rows: Future[dict[Signal, list[dict[str, Any]]]]
+    files: Future[dict[Signal, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finisher:
+    """Has the threads of a pool score and encode pictures."""
+
+    tables: Sequence[Output]
+    tars: Sequence[Output]
+    file_format: Format
+    pool: Executor
+
+    def begin(self, rendered: Iterable[Rendered], pictures: Iterable[Picture]) -> list[Pending]:
+        """Have pictures scored and then encoded; return what is pending, in their order."""
+        by_key = {item.picture.member.key: item for item in rendered}
+        items = [by_key[picture.member.key] for picture in pictures]
+        scored = [self.pool.submit(self._rows, item) for item in items]
+        coded = [self.pool.submit(self._files, item) for item in items]
+        return [Pending(*each) for each in zip(items, scored, coded, strict=True)]
+
+    def _rows(self, item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
+        marks = {output.signal: output.target.fingerprint for output in self.tables}
+        return {signal: score(item, signal, mark) for signal, mark in marks.items()}
+
+    def _files(self, item: Rendered) -> dict[Signal, bytes]:
+        if item.reason is not None:
+            return {}
+        return {
+            output.signal: encode(item.images[output.signal], self.file_format)
+            for output in self.tars
+        }
+
+
+def finished(pending: list[Pending], watch: Stopwatch) -> list[Finished]:
+    """Wait for the pool; return the pictures with their rows and files."""
+    with watch.lap("metrics"):
+        scored = [item.rows.result() for item in pending]
+    return [
+        Finished(item.picture.member, rows, files.result(), item.features, item.reason)
+        for (item, _, files), rows in zip(pending, scored, strict=True)
+    ]

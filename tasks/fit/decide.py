@@ -85,7 +85,7 @@ def plan_decision(run: Run, selection: Selection) -> DecideJob | None:
         target=Target(
             artifact=artifact,
             fingerprint=mark,
-            inputs=summarised(decision_inputs(run.config, files)),
+            inputs=summarised(decision_inputs(run.config, files), "decide"),
             replaces=bool(records) and not void,
         ),
         files=files,

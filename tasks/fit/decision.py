@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.config import Config, Run
 from tasks.fit.measure import measure_name
 from tasks.fit.statistics import MomentFiles
-from tasks.io.ledger import Survey, digest_of
+from tasks.io.ledger import Survey, fingerprint
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
 from tasks.jobs import Recipe
 
@@ -68,8 +68,11 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
 
 
 def recipe_digest(config: Config, files: MomentFiles) -> str:
-    """Return the digest of the recipe, as decisions and the records of operators hold it."""
-    return digest_of(recipe_of(config, files))
+    """Return the digest of the recipe, as decisions and the records of operators hold it.
+
+    Operators that were solved by another version of this software's numbers have another one.
+    """
+    return fingerprint("reduce", recipe_of(config, files))
 
 
 def decision_inputs(config: Config, files: MomentFiles) -> dict[str, Any]:

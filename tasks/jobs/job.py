@@ -66,6 +66,10 @@ class Job(BaseModel):
         """
         return self.targets()[0].artifact
 
+    def only_measures(self) -> bool:
+        """Return whether it makes no images, but measures those that are written already."""
+        return False
+
     def subject(self) -> Subject | None:
         """Return the shard that it makes or reads; None if it is about none or several."""
         return None
@@ -105,6 +109,13 @@ class Outcome(BaseModel):
     """Seconds that each lap of ``Stopwatch`` took; they add up to the whole time."""
     device: str | None = None
     """Name of the device that the networks ran on; None if there was none."""
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """Return the outcome of both of two parts of the work on the same images."""
+        laps = self.seconds.keys() | other.seconds.keys()
+        spent = {lap: self.seconds.get(lap, 0.0) + other.seconds.get(lap, 0.0) for lap in laps}
+        both = {"remarks": self.remarks | other.remarks, "seconds": spent}
+        return other.model_copy(update=both)
 
     @property
     def rate(self) -> float:

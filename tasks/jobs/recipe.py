@@ -16,7 +16,7 @@ class Recipe:
     """
 
     def __init__(self, step: str, shared: Mapping[str, Any]) -> None:
-        self._shared = dict(shared)
+        self._step, self._shared = step, dict(shared)
         self._start = hashlib.sha256(fingerprint(step, self._shared).encode())
 
     def mark(self, **own: Any) -> str:
@@ -49,7 +49,7 @@ class Recipe:
         return Target(
             artifact=artifact,
             fingerprint=mark,
-            inputs=summarised(self._shared | own),
+            inputs=summarised(self._shared | own, self._step),
             replaces=bool(survey.records(artifact)),
             again=survey.digest(artifact, mark),
         )

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from dot_kernels import KERNEL_VERSION
+from tasks.io.ledger import VERSIONS
 from tasks.report.pages import Fact
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "pillow", "prefect", "diffusers")
@@ -37,7 +37,7 @@ def made_with(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "devices": dict(sorted(devices.items())),
         "dot-pipeline": _version("dot-pipeline"),
         "commit": commit(),
-        "kernel_version": KERNEL_VERSION,
+        "versions": dict(VERSIONS),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
     }

@@ -58,7 +58,7 @@ def change_of(target: Target, ledger: Ledger) -> str:
     if found and not changes:
         return "its record cannot be read"
     fewest = min(changes, key=len, default=["it"])
-    return f"{', '.join(fewest) or 'the kernels of this software'} changed"
+    return f"{', '.join(fewest) or 'this software'} changed"
 
 
 def _before(target: Target, ledger: Ledger) -> list[Record]:
@@ -79,7 +79,17 @@ def _inputs(record: Record, ledger: Ledger) -> dict[str, Any] | None:
 
 def _told(name: str, before: Any, after: Any) -> str:
     """Return an input in words, with its values before and now where they are short."""
+    if name == "versions":
+        return f"this software's numbers{_of_kinds(before, after)}"
     values = (before, after)
     plain = all(isinstance(value, str | int | float | None) for value in values)
     short = plain and all(len(str(value)) <= 24 for value in values)
     return f"{_NAMES.get(name, name)}{f' ({before} → {after})' if short else ''}"
+
+
+def _of_kinds(before: Any, after: Any) -> str:
+    """Return which kinds of numbers have another version; empty where a record tells none."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ""
+    kinds = sorted(kind for kind, version in after.items() if before.get(kind) != version)
+    return f" of kind {', '.join(kinds)}" if kinds else ""

@@ -48,13 +48,14 @@ def forecast(config: Config) -> Iterator[StepForecast]:
         if not to_do and not is_most:
             continue
         most = _images_of(status, config, images) if is_most else status.images_to_do
-        pace = _Pace.of(config, status.name, ledger)
+        made = most - status.images_to_measure  # records do not tell how long the others take
+        pace = _Pace.of(config, status.name, ledger) if made or not most else _Pace()
         yield StepForecast(
             status.name,
             most or None,
             is_most and not fresh,
-            pace.bytes_of(most),
-            pace.seconds_of(most),
+            pace.bytes_of(made),
+            pace.seconds_of(made),
             "nothing has been made yet" if fresh else _why(status, config, statuses),
         )
 
@@ -81,7 +82,11 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
 def _why(status: StepStatus, config: Config, statuses: Sequence[StepStatus]) -> str:
     """Return why a step has something to do, and what would spare it."""
     if status.stale or status.failed:
-        return "; ".join([*status.reasons, *status.failures]) or "it has failed"
+        why = "; ".join([*status.reasons, *status.failures]) or "it has failed"
+        is_light = 0 < status.images_to_measure == status.images_to_do
+        return (
+            f"{why}; measured on the written images, without the auto-encoder" if is_light else why
+        )
     if not (status.waits or status.doubtful):
         return "new images" if status.images and status.done else "not made yet"
     opened = [each.name for each in statuses if each.missing or each.stale or each.failed]

@@ -10,7 +10,8 @@ from itertools import islice
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config, Run
-from tasks.config.step_names import features_step
+from tasks.enhance.match import match_reference
+from tasks.evaluate.extract import extract_features
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.ledger import Ledger
 from tasks.jobs import Planned, Target
@@ -47,6 +48,8 @@ class StepStatus(BaseModel):
     """Images of all units; 0 if they are not about images, or cannot be counted yet."""
     images_to_do: int = 0
     """Images of the units that are missing, out of date or failed."""
+    images_to_measure: int = 0
+    """Those among them that are written already and are only measured, without the auto-encoder."""
     waits: bool = False
     """Whether its units cannot be counted before an earlier step is done."""
     note: str = ""
@@ -76,20 +79,28 @@ def _feeds(earlier: Step, later: Step, config: Config) -> bool:
     """Return whether what a step makes goes into what a later one makes, however indirectly."""
     if earlier.work is retire_shards or later.work is retire_shards:
         return False
+    read = _data_sets_of(later, config)
     if earlier.verb != "shard":
-        return later.name != features_step(config)  # which looks at data sets only
+        return read is None or later.verb == "fit"
     dataset = earlier.name.partition(" ")[2]
     if later.verb == "shard":
         return config.made_datasets().get(later.name.partition(" ")[2]) == dataset
-    if later.verb == "fit":
-        return dataset in (config.source_name, config.natural_name)
-    return later.name != features_step(config) or dataset in config.against_names
+    return read is None or dataset in read
+
+
+def _data_sets_of(step: Step, config: Config) -> tuple[str | None, ...] | None:
+    """Return the data sets that are all that a step stands on; None if it stands on others too."""
+    if step.work is match_reference:
+        return config.restored_name, config.reference_name
+    if step.work is extract_features:
+        return config.against_names
+    return (config.source_name, config.natural_name) if step.verb == "fit" else None
 
 
 def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> StepStatus:
     """Count the units of a step; the note says if they cannot be planned yet."""
     counts, images = Counter[str](), Counter[str]()
-    stale, notes = list[Target](), list[str]()
+    stale, notes, measured = list[Target](), list[str](), 0
     try:
         for unit in step.units():
             targets = [] if unit.job is None else unit.job.targets()
@@ -99,6 +110,8 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
                 state = _state(unit, old, known)
                 counts[state] += 1
                 images[state] += unit.images
+                if unit.job is not None and unit.job.only_measures():
+                    measured += unit.images
             stale += old[:1]
             notes += known[:1]
     except StepMissing:
@@ -116,6 +129,7 @@ def _status(step: Step, failed: dict[tuple[str, str], str], ledger: Ledger) -> S
         failed=counts["failed"],
         images=images.total(),
         images_to_do=images.total() - images["done"],
+        images_to_measure=measured,
         asked=len(asked),
         reasons=Counter(change_of(target, ledger) for target in asked),
         failures=_failures(notes, ledger),

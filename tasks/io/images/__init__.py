@@ -13,6 +13,7 @@ from tasks.io.images.files import (
     encode,
     extension_of,
     fit_to,
+    is_lossless,
     read_header,
 )
 from tasks.io.images.opening import Limits
@@ -28,5 +29,6 @@ __all__ = [
     "encode",
     "extension_of",
     "fit_to",
+    "is_lossless",
     "read_header",
 ]

@@ -139,6 +139,11 @@ def too_long(pixels: Pixels, file_format: Format) -> str | None:
     return f"too long for {file_format}: {size}, at most {longest} pixels a side; png holds more"
 
 
+def is_lossless(file_format: Format) -> bool:
+    """Return whether ``decode`` gives back the very pixels that ``encode`` was given."""
+    return file_format != "jpeg"
+
+
 def extension_of(file_format: Format) -> str:
     """Return the ending of file names for a format, without the dot."""
     return "jpg" if file_format == "jpeg" else file_format

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dot_kernels import KERNEL_VERSION
+from tasks.io.ledger.versions import versions_of_step
 
 _DIGITS = 32
 """Hexadecimal digits of a digest: 128 bits."""
@@ -23,14 +23,22 @@ def digest_of(content: Any) -> str:
 def fingerprint(step: str, inputs: Mapping[str, Any]) -> str:
     """Return a digest of what an artifact is made from.
 
-    It changes with the step's name, its inputs and options, and the version of the kernels.
+    It changes with the step's name, its inputs and options, and the versions of the numbers
+    that the step computes, which ``tasks.io.ledger.versions`` tells.
     """
-    return digest_of({"step": step, "inputs": inputs, "kernels": KERNEL_VERSION})
+    return digest_of({"step": step, "inputs": inputs, "versions": versions_of_step(step)})
 
 
-def summarised(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a fingerprint as a record keeps them: long ones as digests."""
-    short = {}
+def summarised(inputs: Mapping[str, Any], step: str | None = None) -> dict[str, Any]:
+    """Return the inputs of a fingerprint as a record keeps them: long ones as digests.
+
+    Args:
+        inputs: by name.
+        step: that they are the inputs of, whose versions of numbers become the input
+            ``versions`` if it has some.
+    """
+    short, versions = dict[str, Any](), versions_of_step(step) if step else {}
+    inputs = {**inputs, "versions": versions} if versions else inputs
     for name, value in inputs.items():
         text = json.dumps(value, sort_keys=True)
         is_short = len(text) <= _LONGEST_KEPT

@@ -5,8 +5,8 @@ for thousands of shards without opening one file:
 
     ledger/<artifact>@<fingerprint>=<digest>.json
 
-The fingerprint names what the artifact was made from (step, inputs, options, kernel
-version), the digest what was made.
+The fingerprint names what the artifact was made from (step, inputs, options, versions of
+numbers), the digest what was made.
 """
 
 from collections.abc import Collection, Iterable, Iterator

@@ -122,11 +122,11 @@ def test_the_demo_prints_its_steps_a_table_and_the_report_and_does_nothing_twice
 
 
 def test_a_workspace_of_an_earlier_release_needs_nothing_made_again(told, folder):
-    """Fingerprints, which say what is done, and bytes are those of these kernels' first release.
+    """Fingerprints, which say what is done, and bytes are those of the release of these versions.
 
-    Where KERNEL_VERSION is raised, the records are written anew. Those of given images hold
-    their paths and times, and a report holds paths. Sums of floating-point numbers, from the
-    moments on, depend on the processor and its threads.
+    Where a version in ``tasks.io.ledger.versions`` is raised, the records are written anew.
+    Those of given images hold their paths and times, and a report holds paths. Sums of
+    floating-point numbers, from the moments on, depend on the processor and its threads.
     """
     ledger = folder / "demo" / "workspace" / "ledger"
     paths = sorted(path.relative_to(ledger).as_posix() for path in ledger.rglob("*.json"))

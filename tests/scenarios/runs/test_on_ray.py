@@ -222,8 +222,10 @@ def test_a_workspace_that_the_cluster_does_not_have_is_a_mistake_that_stops_the_
 def test_a_cluster_with_other_kernels_is_told_before_anything_is_computed(
     on_ray, units, told, monkeypatch
 ):
-    monkeypatch.setattr(ray_lanes, "KERNEL_VERSION", 99)
-    with pytest.raises(ConfigurationError, match=r"\(kernels 99\), got \d+; install it there"):
+    monkeypatch.setattr(ray_lanes, "VERSIONS", {**ray_lanes.VERSIONS, "codec": 99})
+    with pytest.raises(
+        ConfigurationError, match="got one with other numbers of kind codec; install it there"
+    ):
         on_ray(load, units(1), gpus=0)
     assert told(0) == []
 

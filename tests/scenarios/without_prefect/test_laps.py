@@ -5,6 +5,7 @@ import time
 import pytest
 
 import tasks.enhance.enhance
+import tasks.enhance.scoring
 import tasks.evaluate.extract
 import tasks.fit.measure
 import tasks.shard.intake
@@ -80,8 +81,8 @@ def require_blamed(lap, write, job):
         (enhancement, "transport_latents", "transport"),
         (PixelCodec, "decode", "decode network"),
         (Renderer, "_perceive", "metrics"),
-        (tasks.enhance.enhance, "score", "metrics"),
-        (tasks.enhance.enhance, "encode", "write"),
+        (tasks.enhance.scoring, "score", "metrics"),
+        (tasks.enhance.scoring, "encode", "write"),
         (Outputs, "write", "write"),
     ],
 )

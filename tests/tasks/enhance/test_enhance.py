@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import metrics
 
 import tasks.enhance.enhance
+import tasks.enhance.scoring
 import tasks.fit.measure
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from tasks.enhance.rendering import Renderer
@@ -319,7 +320,7 @@ def test_a_shard_that_fails_half_way_leaves_no_artifact(enhanced, steps, monkeyp
             raise OSError("disk full")
         return encode(pixels, file_format)
 
-    monkeypatch.setattr(tasks.enhance.enhance, "encode", failing)
+    monkeypatch.setattr(tasks.enhance.scoring, "encode", failing)
     with pytest.raises(OSError, match="disk full"):
         enhanced()
     assert not (tmp_path / "workspace" / "enhanced").exists()

@@ -12,16 +12,16 @@ from tasks.shard.shard import ShardJob
 
 
 def test_a_target_made_from_the_same_inputs_is_no_target():
-    mark = aim(Survey([]), "x", "step", {"a": 1}).fingerprint
+    mark = aim(Survey([]), "x", "select", {"a": 1}).fingerprint
     survey = Survey([Record("x", mark, "d"), Record("z", "old", "e")])
-    assert aim(survey, "x", "step", {"a": 1}) is None
-    target = aim(survey, "x", "step", {"a": 2})
+    assert aim(survey, "x", "select", {"a": 1}) is None
+    target = aim(survey, "x", "select", {"a": 2})
     assert (target.artifact, target.inputs, target.replaces) == ("x", {"a": 2}, True)
-    assert not aim(survey, "y", "step", {"a": 2}).replaces
+    assert not aim(survey, "y", "select", {"a": 2}).replaces
 
 
 def test_a_target_keeps_long_inputs_as_digests():
-    target = aim(Survey([]), "x", "step", {"keys": ["k"] * 1000, "seed": 1})
+    target = aim(Survey([]), "x", "select", {"keys": ["k"] * 1000, "seed": 1})
     assert set(target.inputs["keys"]) == {"digest"}
     assert target.inputs["seed"] == 1
 
@@ -71,6 +71,6 @@ def test_an_outcome_knows_no_other_fields():
 
 
 def test_an_artifact_with_two_records_is_a_target_again():
-    mark = aim(Survey([]), "x", "step", {"a": 1}).fingerprint
-    target = aim(Survey([Record("x", mark, "d"), Record("x", "old", "e")]), "x", "step", {"a": 1})
+    mark = aim(Survey([]), "x", "select", {"a": 1}).fingerprint
+    target = aim(Survey([Record("x", mark, "d"), Record("x", "old", "e")]), "x", "select", {"a": 1})
     assert (target.fingerprint, target.replaces) == (mark, True)

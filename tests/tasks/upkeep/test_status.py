@@ -6,9 +6,9 @@ from concurrent.futures import CancelledError
 import pytest
 from PIL import Image
 
-from dot_kernels import KERNEL_VERSION
 from tasks.fit.select import plan_selection
 from tasks.io.errors import TooManyBadImages
+from tasks.io.ledger import VERSIONS, versions
 from tasks.jobs import note_failure, settle
 from tasks.pipeline import steps_of
 from tasks.shard.index import plan_index, write_index
@@ -53,12 +53,34 @@ def test_of_a_finished_run_nothing_is_missing(finished):
         assert (step.missing, step.stale, step.failed, step.note) == (0, 0, 0, "")
 
 
-def test_a_workspace_of_other_kernels_is_out_of_date_and_says_why(finished, monkeypatch):
-    monkeypatch.setattr("tasks.io.ledger.fingerprints.KERNEL_VERSION", KERNEL_VERSION + 1)
+MEASURED, SOLVED, ENHANCED = "measure latent patches", "solve the operator", "enhance run"
+AFTER = {"fidelity", "summarise", "report"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "open_steps", "unsure"),
+    [
+        ("degradation", set(), set()),  # of images that this run did not make
+        ("codec", {MEASURED}, {SOLVED, ENHANCED, *AFTER}),
+        ("moments", {MEASURED}, {SOLVED, ENHANCED, *AFTER}),
+        ("operator", {SOLVED}, {ENHANCED, *AFTER}),
+        ("transport", {ENHANCED}, AFTER),
+        ("distortion", {ENHANCED}, AFTER),
+        ("perception", {ENHANCED}, AFTER),
+        ("class sums", {ENHANCED, "fidelity"}, AFTER - {"fidelity"}),
+        ("gelbrich", {"fidelity"}, AFTER - {"fidelity"}),
+        ("fidelity", {"fidelity"}, AFTER - {"fidelity"}),
+    ],
+)
+def test_other_numbers_open_just_the_steps_that_compute_them(
+    finished, monkeypatch, kind, open_steps, unsure
+):
+    monkeypatch.setattr(versions, "VERSIONS", {**VERSIONS, kind: VERSIONS[kind] + 1})
     status = status_of(finished)
-    for name in ("shard reference", "shard run"):
-        assert status[name].stale == 3
-        assert status[name].reasons == {"the kernels of this software changed": 3}
+    assert {name for name, step in status.items() if step.stale or step.missing} == open_steps
+    assert {name for name, step in status.items() if step.doubtful or step.waits} == unsure
+    told = {reason for step in status.values() for reason in step.reasons}
+    assert told <= {f"this software's numbers of kind {kind} changed"}
 
 
 def test_before_anything_is_done_later_steps_wait_for_earlier_ones(started):

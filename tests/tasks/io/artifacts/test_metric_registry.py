@@ -6,7 +6,7 @@ import json
 import polars
 import pytest
 
-import tasks.enhance.enhance
+import tasks.enhance.scoring
 from flows.cli.bounds import bounded_metrics, with_bounds
 from tasks.evaluate.curve import curve_metric
 from tasks.io.artifacts import metric_registry
@@ -155,13 +155,13 @@ def test_a_perceptual_distance_more_can_be_what_the_curve_is_drawn_against(added
 
 
 def test_a_metric_more_goes_through_a_whole_run(added, monkeypatch, steps, photographs, tmp_path):
-    score = tasks.enhance.enhance.score
+    score = tasks.enhance.scoring.score
 
     def sharper(rendered, signal, fingerprint):
         rows = score(rendered, signal, fingerprint)
         return [row | {"sharpness": 2.0 + (signal.alpha or 0.0)} for row in rows]
 
-    monkeypatch.setattr(tasks.enhance.enhance, "score", sharper)
+    monkeypatch.setattr(tasks.enhance.scoring, "score", sharper)
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     run = steps(tmp_path / "workspace", corpora)
     rows = {(row["signal"], row["alpha"]): row for row in run.run()}

@@ -1,0 +1,270 @@
+"""Numbers of each kind, under the version that gave them.
+
+If this fails and the change was meant: raise the version of each kind that failed, so that no
+stored result of the old code is taken for one of the new, and write the new numbers under it.
+Each kind is computed from formulas or fixed numbers, so one that is left as it is does not fail
+with another.
+"""
+
+import pytest
+import torch
+
+from dot_kernels import (
+    GaussianMoments,
+    PixelCodec,
+    TransportOperator,
+    enhance,
+    gelbrich_distance,
+    patch_moments,
+    solve_transport,
+)
+from dot_kernels.degradations import Downscale, Noise, degrade
+from dot_kernels.diagnostics import variance_reached
+from dot_kernels.enhancement import encode_padded
+from dot_kernels.metrics import (
+    ClassSums,
+    FeatureStatistics,
+    extrapolated_frechet_distance,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    mean_squared_error,
+    mean_squared_error_along,
+    peak_signal_to_noise_ratio,
+    precision_recall,
+    structural_similarity,
+    structural_similarity_along,
+)
+from dot_kernels.restorers import bicubic
+from dot_kernels.spd import spectrum
+from dot_kernels.uncertainty import distance_standard_error, map_standard_error
+from tasks.io.ledger.versions import VERSIONS
+
+GOLDEN = {
+    "degradation": {
+        2: {
+            "degraded": [0.496342, 0.0693654, 0.607836, 0.471252],
+            "restored": [0.496327, 0.0583688, 0.628555, 0.462013],
+        }
+    },
+    "codec": {
+        2: {
+            "latents": [0.495896, 0.148335, 0.5, 0.5],
+            "images": [0.26791, 0.148989, 0.25, 0.25],
+        }
+    },
+    "moments": {
+        2: {
+            "mean": [0.485599, 0.0183274, 0.497037, 0.501543],
+            "scatter": [1.62145, 3.48797, 0.130718, 0.0799731],
+        }
+    },
+    "operator": {
+        2: {
+            "matrix": [0.111899, 0.284233, 0.000603327, -0.00549057],
+            "diagnostics": [1e-05, 5.79077, 0.126786],
+            "stochastic matrix": [0.0935045, 0.243447, 0.0055708, -0.143849],
+            "noise covariance": [0.0156874, 0.0710901, 0.0, 0.0],
+            "standard error": [1.81033],
+        }
+    },
+    "transport": {
+        2: {
+            "residual": [0.342758, 0.153046, 0.846067, 0.377487],
+            "latent": [0.208767, 0.22967, 0.0, 0.924353],
+        }
+    },
+    "distortion": {
+        2: {
+            "of images": [0.00125185, 29.0245, 0.96254],
+            "along the curve": [8.34996e-05, 0.00125052, 0.997417, 0.963942],
+        }
+    },
+    "class sums": {
+        2: {
+            "probabilities": [0.8, 0.596692, 0.657912, 0.664485],
+            "entropies": [5.75331, 4.01512, -8.61083, -7.28818],
+        }
+    },
+    "gelbrich": {
+        2: {
+            "distance": [0.126786, 0.00364529],
+            "reached": [1.0293, 0.127752, 1.00167, 0.898218],
+        }
+    },
+    "fidelity": {
+        2: {
+            "frechet": [0.0105872, 0.00451606, 0.0040254],
+            "kernel": [-0.0708759, 0.108443],
+            "inception score": [5.27356, 0.460391],
+            "precision and recall": [0.9875, 0.0237537, 0.925, 0.0287168],
+        }
+    },
+}
+
+ELSEWHERE = {"perception"}
+"""Kinds that networks compute; weights that no test has are needed for their numbers."""
+
+
+def waves(height, width, shift=0.0):
+    """A colour image from a formula."""
+    rows, columns = torch.arange(height).double()[:, None] + shift, torch.arange(width).double()
+    planes = [(k * rows + columns**1.5).sin() * (rows - columns / k).cos() for k in (1, 2, 3)]
+    return torch.stack(planes).float() * 0.3 + 0.5
+
+
+def vectors(count, dimension, shift=0.0):
+    """Vectors (count, dimension) from a formula, as wild as random ones."""
+    numbers = torch.arange(count * dimension).double().unflatten(0, (count, dimension)) + 1
+    return ((numbers**1.7 + shift).sin() + shift / 5).float()
+
+
+def moments(shift=0.0, flat=0):
+    """Moments of vectors of 12, the last few of whose directions are empty."""
+    x = vectors(60, 12, shift).double()
+    x[:, 12 - flat :] = 0.25
+    mean = x.mean(dim=0)
+    return GaussianMoments(len(x), mean, (x - mean).mT @ (x - mean))
+
+
+def digest(numbers):
+    """Mean size, spread and two single values."""
+    flat = numbers.double().flatten()
+    third = flat[len(flat) // 3], flat[2 * len(flat) // 3]
+    return [x.item() for x in (flat.abs().mean(), flat.std(), *third)]
+
+
+def degradation():
+    steps = [Downscale(factor=2), Noise(sigma=0.05)]
+    degraded = degrade(waves(32, 36), steps, torch.Generator().manual_seed(0))
+    return {"degraded": digest(degraded), "restored": digest(bicubic(degraded, steps))}
+
+
+def codec():
+    latents = encode_padded(waves(31, 35)[None], PixelCodec(2))
+    return {"latents": digest(latents), "images": digest(PixelCodec(2).decode(latents**2))}
+
+
+def of_moments():
+    left, right = (patch_moments(waves(16, 18, shift)[None], 2) for shift in (0.0, 0.3))
+    return {"mean": digest((left + right).mean), "scatter": digest((left + right).scatter)}
+
+
+def operator():
+    source, target = moments(), moments(0.3)
+    plain = solve_transport(source, target)
+    stochastic = solve_transport(moments(flat=4), target, ridge=0.0)
+    told = plain.diagnostics
+    images = [[GaussianMoments.of(vectors(60, 3, s + i)) for i in range(4)] for s in (0, 0.3)]
+    return {
+        "matrix": digest(plain.matrix),
+        "diagnostics": [told.ridge, told.source_condition, told.gelbrich_before],
+        "stochastic matrix": digest(stochastic.matrix),
+        "noise covariance": digest(stochastic.noise_covariance),
+        "standard error": [map_standard_error(*images, ridge=1e-5)],
+    }
+
+
+def transport():
+    square = vectors(12, 12).double() / 3
+    told = solve_transport(moments(), moments(0.3)).diagnostics  # changes no image
+    means = vectors(2, 12, 0.5).double() / 4
+    matrix = square @ square.mT / 4 + torch.eye(12) / 2
+    plain = TransportOperator(matrix, means[0], means[1], None, told)
+    stochastic = TransportOperator(square, means[0], means[1], matrix / 9, told)
+    images = waves(32, 36)[None]
+    latent = enhance(
+        images,
+        PixelCodec(1),
+        stochastic,
+        [0.25],
+        decoding="direct",
+        interpolation="latent",
+        fold="gaussian",
+        generators=[torch.Generator().manual_seed(2)],
+    )
+    residual = enhance(images, PixelCodec(1), plain, [0.0, 0.5])
+    return {"residual": digest(residual), "latent": digest(latent)}
+
+
+def distortion():
+    image, other = waves(24, 28), waves(24, 28, 0.1)
+    mse = mean_squared_error(image.double(), other.double())
+    line = image[None], (other - image)[None], waves(24, 28, 0.05)[None]
+    return {
+        "of images": [
+            mse,
+            peak_signal_to_noise_ratio(mse),
+            structural_similarity(image.double(), other.double()),
+        ],
+        "along the curve": [
+            *mean_squared_error_along(*line, [0.25, 1.5]).flatten().tolist(),
+            *structural_similarity_along(*line, [0.25, 1.5]).flatten().tolist(),
+        ],
+    }
+
+
+def class_sums():
+    sums = ClassSums.of(vectors(40, 5), torch.arange(40) % 7)
+    return {
+        "probabilities": digest(sums.probabilities),
+        "entropies": digest(sums.negative_entropies),
+    }
+
+
+def gelbrich():
+    left, right = moments(), moments(0.3)
+    groups = [[GaussianMoments.of(vectors(20, 4, s + i)) for i in range(10)] for s in (0, 0.3)]
+    reached = variance_reached(left.covariance(), spectrum(right.covariance()))
+    return {
+        "distance": [gelbrich_distance(left, right), distance_standard_error(*groups)],
+        "reached": digest(reached),
+    }
+
+
+def fidelity():
+    draws = torch.arange(80)
+    a, b = (FeatureStatistics.of(vectors(80, 3, s), draws, capacity=80) for s in (0.0, 0.3))
+    distance, score = (
+        frechet_distance(a, b),
+        inception_score(
+            ClassSums(
+                torch.full((10,), 4),
+                *(vectors(10, n).double().abs() + 1 for n in (5,)),
+                -vectors(1, 10).double()[0].abs(),
+            )
+        ),
+    )
+    found = precision_recall(a, b)
+    return {
+        "frechet": [distance.value, distance.error, extrapolated_frechet_distance(a, b)],
+        "kernel": list(kernel_distance(a.features, b.features, subset_size=20)),
+        "inception score": list(score),
+        "precision and recall": [*found.precision, *found.recall],
+    }
+
+
+KINDS = {
+    "degradation": degradation,
+    "codec": codec,
+    "moments": of_moments,
+    "operator": operator,
+    "transport": transport,
+    "distortion": distortion,
+    "class sums": class_sums,
+    "gelbrich": gelbrich,
+    "fidelity": fidelity,
+}
+
+
+def test_every_kind_of_numbers_has_golden_ones():
+    assert KINDS.keys() == VERSIONS.keys() - ELSEWHERE == GOLDEN.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_move_only_with_their_version(kind):
+    golden, numbers = GOLDEN[kind][VERSIONS[kind]], KINDS[kind]()
+    assert numbers.keys() == golden.keys()
+    for name, values in numbers.items():
+        # six digits are written down; other machines round float32 elsewhere
+        assert values == pytest.approx(golden[name], rel=1e-4, abs=1e-6), name
