@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tasks.config import Config, Run
+from tasks.enhance.signals import absent_weights
 from tasks.fit.decision import decision_artifact, read_decision
 from tasks.fit.operators import find_operator
 from tasks.io.errors import DotpipeError, StepMissing
@@ -78,9 +79,8 @@ def _with_features(config: Config, named: set[str]) -> Needs:
     if network is None or extractor_identity(network, Weights.of(config.weights)) is not None:
         return Needs(frozenset(named))
     doubt = (
-        f"the weights of {network} must be on this machine to know which features {config.name!r} "
-        "needs, but are not, so all of them are kept; set TORCH_HOME as it was when it ran, or do "
-        "this where it runs"
+        f"which features {config.name!r} needs cannot be known, so all of them are kept: "
+        f"{absent_weights(config)}"
     )
     folders = frozenset(f"features/{dataset}" for dataset in config.against_names)
     return Needs(frozenset(named), folders, doubt)

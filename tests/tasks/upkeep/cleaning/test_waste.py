@@ -193,7 +193,8 @@ def test_without_its_weights_features_stay_and_nobody_is_told_to_drop_a_configur
     waste = find_waste([config], run.workspace)
     assert (waste.records, waste.files) == ([], ["features/other/abc/shard-000000.parquet"])
     assert waste.doubts == [
-        "the weights of inception-v3-compat must be on this machine to know which features 'run' "
-        "needs, but are not, so all of them are kept; set TORCH_HOME as it was when it ran, or do "
-        "this where it runs"
+        "which features 'run' needs cannot be known, so all of them are kept: the weights of "
+        "inception-v3-compat must be on this machine, but are not in "
+        f"{tmp_path}/torch/hub/checkpoints; set TORCH_HOME as it was when the configuration ran, "
+        "or do this where it runs"
     ]
