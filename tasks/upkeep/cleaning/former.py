@@ -132,7 +132,8 @@ def let_former_go(config: Config, keep: int, beside: Collection[str] = ()) -> Le
 
 
 def _gone(config: Config, keep: int, workspace: Workspace) -> list[str]:
-    others = [each for each in registered(workspace.store) if each.name != config.name]
+    # One of the same name counts too: it may have been run otherwise since this run began.
+    others = [each for each in registered(workspace.store) if each != config]
     return former_operators(Run(config, workspace), others)[keep:]
 
 
