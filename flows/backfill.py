@@ -10,6 +10,7 @@ from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
 from flows.shard_corpus import shard_corpus
 from flows.steps.reports import StepReport
+from flows.steps.retention import apply_retention
 from tasks.config import Config
 from tasks.jobs.events import tell_run
 
@@ -19,6 +20,8 @@ from tasks.jobs.events import tell_run
 @connected
 def backfill(config: Config) -> tuple[list[StepReport], str]:
     """Shard, fit, enhance, evaluate and report; what is done is not done again.
+
+    At the end, results of former operators go that the configuration's ``keep`` does not hold.
 
     Returns:
         what each step did, and the address of the report.
@@ -34,6 +37,7 @@ def backfill(config: Config) -> tuple[list[StepReport], str]:
         *evaluate_dataset(config),
     ]
     address = report_dataset(config)
+    apply_retention(config)
     steps = [report.facts() for report in reports]
     tell_run("finished", config.name, {"report": address, "steps": steps})
     return reports, address

@@ -20,6 +20,7 @@ from flows.runs.ready import require_ready_on_worker
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
 from flows.steps.by_verb import FLOWS, do_step
+from flows.steps.retention import apply_retention
 from tasks.config import Config, Run
 from tasks.config.step_names import enhancement_step
 from tasks.enhance.match import require_matches
@@ -41,14 +42,19 @@ CONDUCTORS = "conductors"
 
 @flow(name="backfill-in-blocks", flow_run_name="backfill {config.name} in blocks")
 @at_work
-def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
+def backfill_in_blocks(
+    config: Config, queue: Queue = "backfill", keep: int | None = None
+) -> State[str]:
     """Shard, fit, enhance in blocks, evaluate, report, as runs of the pool's workers.
 
-    Does nothing if nothing is missing, or if another run conducts this configuration.
+    Makes nothing if nothing is missing, or if another run conducts this configuration. At the
+    end, results of former operators go.
 
     Args:
         config: what is wanted.
         queue: the work queue that the runs are put in.
+        keep: how many former operators keep their results where the configuration does not say;
+            None for all.
 
     Returns:
         a state whose message says where the report is, or why nothing was done.
@@ -64,7 +70,9 @@ def backfill_in_blocks(config: Config, queue: Queue = "backfill") -> State[str]:
                 cancel_late_runs()
                 runs = WorkPoolRuns(config, queue)
                 runs.watch(runs_under_way(config))
-                return _conduct(config, runs)
+                state = _conduct(config, runs)
+                apply_retention(config, keep, name)
+                return state
         if claims.is_alive(name):
             return Completed(name="Skipped", message="another run of this backfill is at work")
 
@@ -149,7 +157,7 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
 
 def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
-    wanted = config.model_dump(mode="json", exclude={"compute", "blocks"})
+    wanted = config.model_dump(mode="json", exclude={"compute", "blocks", "keep"})
     content = {unit.unit: unit.fingerprint for unit in block}
     key = fingerprint("block", {"config": wanted, "operator": operator.name, "shards": content})
     parameters = {

@@ -22,7 +22,7 @@ from flows.cli.session import (
     told,
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
-from flows.cli.verbs import cluster, reports, upkeep
+from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export, metrics
 from flows.cli.verbs.init import init
@@ -215,7 +215,7 @@ _OTHERS: tuple[Callable[..., None], ...] = (
     *(init, export, apply, metrics),
     *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
     *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
-    *(upkeep.gc, upkeep.forget),
+    *(removal.gc, removal.forget),
 )
 for _command in _OTHERS:
     app.command()(_command)

@@ -45,6 +45,7 @@ def do_missing(config: "Config") -> "list[StepReport] | None":
 
         finished = is_finished(config)
     if finished:
+        _tidy_up(config)
         return None
     tell_taken_over(config)
     with watched(config, "run", first=tell_ready):
@@ -52,6 +53,16 @@ def do_missing(config: "Config") -> "list[StepReport] | None":
 
         steps, _ = backfill(config)
     return steps
+
+
+def _tidy_up(config: "Config") -> None:
+    """Do what the end of a run does with results of former operators; print what was removed."""
+    with working("looking for results of former operators"):
+        from tasks.upkeep.cleaning.former import tidy_up
+
+        sentence = tidy_up(config)
+    if sentence:
+        say(sentence)
 
 
 def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) -> None:

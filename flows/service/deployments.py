@@ -24,8 +24,16 @@ POOL = "dotpipe"
 UNSCHEDULED = "none"
 """What to give in place of a cron line to have no schedule."""
 
+SCHEDULED = {
+    "schedule": "flows.backfill_in_blocks.backfill_in_blocks",
+    "gc": "flows.clean_workspace.clean_workspace",
+}
+"""The entrypoints that can have a schedule, by the option that gives it one."""
 
-def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> list[str]:
+
+def deploy(
+    config: Config, *, pool: str = POOL, schedule: str | None = None, gc: str | None = None
+) -> list[str]:
     """Register all deployments of a configuration, or update them, and return their names.
 
     A pool that is missing is made, of the type ``process``, and so are missing queues.
@@ -35,16 +43,45 @@ def deploy(config: Config, *, pool: str = POOL, schedule: str | None = None) -> 
         pool: the work pool whose workers take the runs.
         schedule: when to do what is missing, as a cron line in UTC; None leaves the schedule
             as it is, and ``UNSCHEDULED`` removes it.
+        gc: when to remove what no configuration of the workspace needs, likewise.
 
     Raises:
-        ConfigurationError: the schedule is no cron line.
+        ConfigurationError: a schedule is no cron line, or the configuration does not say what
+            new images mean for the operator.
     """
-    schedules = None if schedule is None else read_schedule(schedule)
+    schedules = read_schedules(config, schedule=schedule, gc=gc)
     return asyncio.run(_deploy(config, pool, schedules))
 
 
-def read_schedule(line: str) -> list[CronSchedule]:
+def read_schedules(config: Config, **lines: str | None) -> dict[str, list[CronSchedule]]:
+    """The schedules that are given, by the entrypoint that is to have them.
+
+    Args:
+        config: which is to be scheduled.
+        lines: cron lines by the names of ``SCHEDULED``; None for a schedule that stays.
+
+    Raises:
+        ConfigurationError: a line is no cron line, or the configuration does not say what new
+            images mean for the operator.
+    """
+    given = {name: line for name, line in lines.items() if line is not None}
+    found = {SCHEDULED[name]: read_schedule(line, name) for name, line in given.items()}
+    if found.get(SCHEDULED["schedule"]) and config.fit.refit_beyond is None:
+        raise ConfigurationError(
+            "a configuration with a schedule must say in fit.refit_beyond how far statistics may "
+            "move before the operator is fitted again, got null: every night with a new image "
+            "would enhance all images again. Write fit: {refit_beyond: 0.1} to keep the operator "
+            "while they hardly move, or 0 for a new one after every change"
+        )
+    return found
+
+
+def read_schedule(line: str, option: str = "schedule") -> list[CronSchedule]:
     """The schedules that a line stands for, in UTC; none for ``UNSCHEDULED``.
+
+    Args:
+        line: of five fields.
+        option: that gave the line.
 
     Raises:
         ConfigurationError: the line is no cron line of five fields. A sixth field, of
@@ -58,7 +95,7 @@ def read_schedule(line: str) -> list[CronSchedule]:
     except ValidationError:
         pass
     raise ConfigurationError(
-        f"--schedule must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got {line!r}"
+        f"--{option} must be a cron line as in '0 2 * * *', or {UNSCHEDULED!r}, got {line!r}"
     )
 
 
@@ -85,14 +122,14 @@ async def _prepare(pool: str) -> None:
         await _require_pool(client, pool, computing | {"conductors": queues["conductors"]})
 
 
-async def _deploy(config: Config, pool: str, schedules: list[CronSchedule] | None) -> list[str]:
+async def _deploy(config: Config, pool: str, schedules: dict[str, list[CronSchedule]]) -> list[str]:
     tree, names = defined(), []
     async with get_client() as client:
         await _require_pool(client, pool, tree["definitions"]["queues"])
     for entry in tree["deployments"]:
         deployment = await _deployment(entry, config, pool)
-        if schedules is not None and "schedules" in entry:
-            deployment.schedules = [DeploymentScheduleCreate(schedule=each) for each in schedules]
+        if (given := schedules.get(entry["entrypoint"])) is not None:
+            deployment.schedules = [DeploymentScheduleCreate(schedule=each) for each in given]
         await deployment.aapply()
         names.append(deployment.full_name)
     return names

@@ -31,6 +31,10 @@ class Config(Section):
     weights: Location | None = None
     """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
     looked for first; a relative path counts from the configuration file."""
+    keep: Annotated[int, Field(ge=0)] | None = None
+    """How many former operators keep their results (enhanced images, metrics, reports) beside the
+    one in use when a run ends; null for all of them until ``dotpipe gc``, but one in runs by a
+    schedule. What another configuration of the workspace uses always stays."""
     corpora: Corpora
     degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
     """Degradations that are applied one after the other to the reference's images; noise is seeded

@@ -7,8 +7,9 @@ from tasks.config import Config
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.extractors import fetch_extractor
-from tasks.io.networks.perceptual import fetch_lpips
+from tasks.io.networks.extractors import extractor_identity, fetch_extractor
+from tasks.io.networks.perceptual import fetch_lpips, lpips_identity
+from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
 from tasks.jobs.policy import logger
 
@@ -29,6 +30,27 @@ def networks_in_use(run: FittedRun) -> dict[str, str]:
     survey = run.workspace.ledger.survey(folder)
     first = next(iter(survey.artifacts()), None)
     return {} if first is None else networks_of(run.workspace.store, f"{first}.parquet")
+
+
+def absent_weights(config: Config) -> str:
+    """Return a sentence on weights of metrics that are not on this machine; empty if all are."""
+    lpips, features, weights = (
+        config.evaluate.lpips,
+        config.evaluate.features,
+        Weights.of(config.weights),
+    )
+    absent = []
+    if lpips is not None and config.reference_name is not None:
+        absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
+    if features is not None:
+        absent += [] if extractor_identity(features, weights) else [features]
+    if not absent:
+        return ""
+    return (
+        f"the weights of {' and '.join(absent)} must be on this machine, but are not in "
+        f"{hub_folder()}; set TORCH_HOME as it was when the configuration ran, or do this where "
+        "it runs"
+    )
 
 
 def fetch_metric_weights(run: FittedRun) -> None:

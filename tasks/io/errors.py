@@ -11,6 +11,7 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
 │   └── AccessRefused        what is there may not be read or written by this user
 ├── StepMissing              an earlier step has not been run
+│   └── WorkspaceBusy        a run is at work, beside which nothing may be removed
 ├── WeightsMissing           a network's weights cannot be had
 └── ShardsFailed             some shards failed after all retries; the others are done
 
@@ -63,6 +64,10 @@ class AccessRefused(StoreRefused):
 
 class StepMissing(DotpipeError):
     """An earlier step has not been run, or not to its end."""
+
+
+class WorkspaceBusy(StepMissing):
+    """A run, or another clean-up, is at work on the workspace; nothing was removed."""
 
 
 class WeightsMissing(DotpipeError):

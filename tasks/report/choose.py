@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from tasks.config import Config, Run
 from tasks.evaluate.changes import Difference, changes_at
 from tasks.evaluate.summarise import (
-    plan_summary,
     read_summary,
     summary_artifact,
     summary_facts,
@@ -15,8 +14,9 @@ from tasks.evaluate.summarise import (
 )
 from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
-from tasks.io.errors import ConfigurationError, CorpusError, DotpipeError, StepMissing
+from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.measured_images import measured_on_the_fit
+from tasks.report.missing_metrics import out_of_date
 from tasks.report.tables.names import results_units
 
 Points = Mapping[float, Mapping[str, float]]
@@ -88,17 +88,11 @@ def read_results(config: Config) -> Results:
     workspace, artifact = run.workspace, summary_artifact(run)
     if not workspace.store.exists(f"{artifact}.parquet"):
         raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
-    try:
-        is_current = plan_summary(run)[1] is None
-    except DotpipeError:
-        is_current = False
-    note = "the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"
     facts = summary_facts(workspace, artifact)
     units = results_units(facts)
     titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by().items()}
     stands_on = [*measured_on_the_fit(facts), *warnings_of(facts)]
-    notes = [*stands_on, *([] if is_current else [note])]
-    return Results(read_summary(workspace, artifact), titles, notes)
+    return Results(read_summary(workspace, artifact), titles, [*stands_on, *out_of_date(run)])
 
 
 def choose_alpha(

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tasks.config import Config
+from tasks.enhance.signals import absent_weights
 from tasks.evaluate.curve import curve_metric, is_curve_measured
+from tasks.evaluate.summarise import plan_summary
+from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
+from tasks.io.errors import DotpipeError
 from tasks.io.networks.extractors import extractor_identity
 from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
@@ -33,6 +37,22 @@ def gaps(config: Config, rows: Sequence[Row]) -> list[str]:
 def unmet_wishes(config: Config, rows: Sequence[Row]) -> list[str]:
     """The sentences among ``gaps`` on what was asked for and is missing, with the remedy."""
     return [gap.sentence for gap in _gaps(config, rows) if gap.unmet]
+
+
+def out_of_date(run: FittedRun) -> list[str]:
+    """A sentence if the fidelity table is not that of a run's configuration now; else none.
+
+    It says so too where that cannot be known, because weights are not on this machine.
+    """
+    try:
+        is_current = plan_summary(run)[1] is None
+    except DotpipeError:
+        is_current = False
+    if is_current:
+        return []
+    if absent := absent_weights(run.config):
+        return [f"it cannot be known whether the fidelity table is up to date: {absent}"]
+    return ["the fidelity table is not that of the configuration now; `dotpipe evaluate` renews it"]
 
 
 def line_in_words(rows: Sequence[Row]) -> str:

@@ -38,6 +38,10 @@ _NAMES = {
 """Names of inputs of fingerprints in words, where the name itself does not say what it is."""
 
 
+_NETWORKS = ("features", "lpips")
+"""Inputs that are None without a network: with none in the configuration, or without weights."""
+
+
 def change_of(target: Target, ledger: Ledger) -> str:
     """Return in words which inputs have changed since an artifact was made.
 
@@ -81,6 +85,8 @@ def _told(name: str, before: Any, after: Any) -> str:
     """Return an input in words, with its values before and now where they are short."""
     if name == "versions":
         return f"this software's numbers{_of_kinds(before, after)}"
+    if name in _NETWORKS and after is None:
+        return f"{_NAMES[name]} (none now: not asked for, or not on this machine, see TORCH_HOME)"
     values = (before, after)
     plain = all(isinstance(value, str | int | float | None) for value in values)
     short = plain and all(len(str(value)) <= 24 for value in values)

@@ -23,7 +23,7 @@ from tasks.io.letters import compose
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import FORGOTTEN, KINDS, LOGS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
-from tasks.upkeep.waste import by_folder, remove_files, sizes_of
+from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
 
 
 class Forgotten(NamedTuple):

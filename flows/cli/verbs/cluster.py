@@ -61,22 +61,32 @@ def deploy(
         str | None,
         typer.Option(help="Cron line, in UTC, of when to do what is missing; 'none' for never."),
     ] = None,
+    gc: Annotated[
+        str | None,
+        typer.Option(help="Likewise, of when to remove what no configuration needs any more."),
+    ] = None,
     pool: PoolName = "dotpipe",
 ) -> None:
-    """Register the flows of CONFIG with the Prefect server, and the schedule if one is given."""
+    """Register the flows of CONFIG with the Prefect server, and schedules that are given."""
+    from flows.service.deployments import UNSCHEDULED, read_schedules
     from flows.service.deployments import deploy as register
-    from flows.service.deployments import read_schedule
     from flows.service.service import served
 
     settings = parsed(config)
-    if schedule is not None:
-        read_schedule(schedule)  # a slip of the pen is told before a server is asked for
+    # A slip of the pen is told before a server is asked for.
+    read_schedules(settings, schedule=schedule, gc=gc)
     with served() as address:
-        for name in register(settings, pool=pool, schedule=schedule):
+        for name in register(settings, pool=pool, schedule=schedule, gc=gc):
             say(name)
     say(f"registered for the pool {pool!r}: {address}/deployments")
     if schedule is not None:
         say(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
+        if settings.keep is None and schedule != UNSCHEDULED:
+            say(
+                "its runs keep the results of one former operator; `keep:` in CONFIG says otherwise"
+            )
+    if gc is not None:
+        say(f"schedule of gc/{settings.name}: {gc}, UTC")
 
 
 def submit(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
@@ -89,7 +99,7 @@ def backfill(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
 
     Run again, it takes up where it stood.
     """
-    _run("backfill-in-blocks", config, pool, {"queue": "backfill"})
+    _run("backfill-in-blocks", config, pool, {"queue": "backfill", "keep": None})
 
 
 def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None:

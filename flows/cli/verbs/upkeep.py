@@ -1,4 +1,4 @@
-"""Commands that look after a workspace: check, plan, verify, repair, retry, refused, gc, forget."""
+"""Commands that look after a workspace: check, plan, verify, repair, retry, refused."""
 
 import json
 import sys
@@ -10,14 +10,12 @@ import typer
 from flows.cli.paths import ConfigPath
 from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
+from flows.cli.verbs.removal import served_by
 from flows.cli.watching import busy
 
 if TYPE_CHECKING:
     from tasks.config import Config
-    from tasks.io.workspace import Workspace
     from tasks.upkeep.verify import Checked
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def check(config: ConfigPath) -> None:
@@ -88,7 +86,7 @@ def repair(config: ConfigPath) -> None:
     withdraw(workspace.ledger, damaged)
     run_all(config)
     if left := still_missing(workspace.ledger, damaged):
-        others = ", ".join(each.name for each in _served(settings, workspace)[1:])
+        others = ", ".join(each.name for each in served_by(settings, workspace)[1:])
         remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
         say(
             f"{len(left)} of the damaged artifacts are of no step of {settings.name!r} and are "
@@ -130,78 +128,6 @@ def refused(
         say("no image was refused, and none is without metrics that it could have")
 
 
-def gc(
-    config: ConfigPath,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Name of a configuration that is not needed any more.")
-    ] = None,
-    yes: Yes = False,
-) -> None:
-    """Show what no configuration of the workspace refers to, and remove it if you agree."""
-    from tasks.config.registry import drop as drop_configuration
-    from tasks.config.registry import require_registered
-    from tasks.io.workspace import Workspace
-    from tasks.upkeep.waste import find_waste, remove_waste
-
-    settings = parsed(config)
-    workspace = Workspace(settings.workspace)
-    dropped = frozenset(drop or ())
-    require_registered(workspace.store, dropped)
-    served = [each for each in _served(settings, workspace) if each.name not in dropped]
-    say(f"kept for: {', '.join(each.name for each in served)}")
-    waste = find_waste(served, workspace)
-    if not waste.folders and not waste.notes and not dropped:
-        say("nothing to remove")
-        return
-    _show_folders(waste.folders, "to remove")
-    if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
-        for name in dropped:
-            drop_configuration(workspace.store, name)
-        remove_waste(waste, served, workspace)
-        say("removed")
-
-
-def forget(
-    config: ConfigPath,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of the images.")],
-    yes: Yes = False,
-) -> None:
-    """Take images out of all that was made of them, for good, whatever the corpus holds.
-
-    Put `--` before keys that begin with a dash, and options before it.
-    """
-    from tasks.io.workspace import Workspace
-    from tasks.upkeep.forget import forget as take_out
-
-    settings = parsed(config)
-    workspace = Workspace(settings.workspace)
-    served = _served(settings, workspace)
-    question = f"take {len(keys)} image(s) out of {workspace.store.address()} for good?"
-    if not yes and not typer.confirm(question):
-        raise typer.Exit(1)
-    gone = take_out(served, keys, workspace)
-    for name, shards in gone.shards.items():
-        say(f"held by {', '.join(f'{name}/{shard}' for shard in shards)}")
-    for operator in gone.operators:
-        say(f"removed the operator {operator}, which they may have shaped")
-    _show_folders(gone.folders, "removed, with the shards that held them")
-    if gone.kept is not False:
-        keeps = "keeps" if gone.kept else "may keep"
-        say(
-            f"the bucket {keeps} old versions of what was removed: the images are gone when these "
-            "are; delete them, or let a lifecycle rule expire noncurrent versions"
-        )
-    say(f"`dotpipe run {config}` makes again what is left, without them")
-
-
-def _served(config: "Config", workspace: "Workspace") -> "list[Config]":
-    """Return all configurations that a workspace serves: the given one first, as it is now."""
-    from tasks.config.registry import registered
-
-    others = [each for each in registered(workspace.store) if each.name != config.name]
-    return [config, *others]
-
-
 def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
     """Verify a workspace, and print what is damaged, and what may not be read.
 
@@ -233,13 +159,6 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
         )
     say(f"verified {records} artifacts, {in_bytes(size)}: {verdict}")
     return damaged, bool(closed)
-
-
-def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
-    from tasks.upkeep.forecast import in_bytes
-
-    lines = [[folder, str(count), in_bytes(size)] for folder, (count, size) in folders.items()]
-    show_table(["folder", "files", "size"], lines, title)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

@@ -172,6 +172,10 @@ def _download(file: PublishedFile, place: Path) -> None:
         socket.setdefaulttimeout(before)
 
 
+def hub_folder() -> Path:
+    """Return the folder in which torchvision and torch-fidelity keep weights on this machine."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
 def _hub_path(file: PublishedFile) -> Path:
-    """Return where torchvision and torch-fidelity keep the file on this machine."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / file.name
+    return hub_folder() / file.name

@@ -17,6 +17,7 @@ from tasks.io.workspace.layout import (
     metrics_folder,
     moments_folder,
     operator_artifact,
+    operator_folders,
     reports_folder,
     signals_folder,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "metrics_folder",
     "moments_folder",
     "operator_artifact",
+    "operator_folders",
     "points_of",
     "reports_folder",
     "signals_folder",

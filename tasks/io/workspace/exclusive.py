@@ -1,9 +1,9 @@
 """Keeping runs and clean-ups of one workspace apart, by claims."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from tasks.io.errors import StepMissing
+from tasks.io.errors import WorkspaceBusy
 from tasks.io.workspace.workspace import Workspace
 
 CLEANING = "cleaning"
@@ -15,19 +15,23 @@ RUNS = "runs"
 
 
 @contextmanager
-def alone(workspace: Workspace) -> Iterator[None]:
+def alone(workspace: Workspace, beside: Collection[str] = ()) -> Iterator[None]:
     """Hold the claim of a clean-up during the block, in which no run is at work.
 
     Runs that begin meanwhile wait for its end.
 
+    Args:
+        workspace: where.
+        beside: names of the claims of the run that cleans up, which do not count.
+
     Raises:
-        StepMissing: a run, or another clean-up, is at work.
+        WorkspaceBusy: another run, or another clean-up, is at work.
     """
     claims = workspace.claims
     with claims.held(CLEANING) as ours:
-        others = sorted(set(claims.alive()) - {CLEANING})
+        others = sorted(set(claims.alive()) - {CLEANING, *beside})
         if not ours or others:
-            raise StepMissing(
+            raise WorkspaceBusy(
                 "no run must be at work on the workspace, but "
                 f"{others[0] if others else CLEANING} is claimed; wait for it to end"
             )

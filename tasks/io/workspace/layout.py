@@ -87,6 +87,13 @@ def dataset_features_folder(name: str, network: str) -> str:
     return f"features/{name}/{network}"
 
 
+def operator_folders(name: str, operator: str) -> tuple[str, ...]:
+    """Return the folders of all that was made with an operator, tables and reports too."""
+    return tuple(
+        f"{kind}/{name}/{operator}" for kind in ("enhanced", "metrics", "features", "reports")
+    )
+
+
 def signals_folder(name: str, operator: str) -> str:
     """Return the folder of files that hold each signal's rows of the fidelity table."""
     return f"{reports_folder(name, operator)}/signals"

@@ -13,13 +13,14 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Scheduled
 
-from flows.service.deployments import UNSCHEDULED, defined, deploy, prepare
+from flows.service.deployments import UNSCHEDULED, defined, deploy, prepare, read_schedules
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
 PREFECT = Path(sys.executable).with_name("prefect")
 FLOWS = {
     "backfill-in-blocks": "conductors",
+    "gc": "conductors",
     "backfill": "backfill",
     "shard-corpus": "backfill",
     "fit-transport": "backfill",
@@ -38,7 +39,7 @@ def client(server):
 
 @pytest.fixture
 def config(project):
-    return project.configure(name=f"tiny-{uuid.uuid4().hex[:8]}")
+    return project.configure(name=f"tiny-{uuid.uuid4().hex[:8]}", fit={"refit_beyond": 0.1})
 
 
 @pytest.fixture
@@ -109,6 +110,7 @@ def test_every_flow_is_registered_under_the_configurations_name(client, deployed
         assert each.tags == ["dotpipe", f"data-set:{config.name}"]
         assert (each.enforce_parameter_schema, each.paused) == (True, False)
     assert found["backfill-in-blocks"].parameters["queue"] == "nightly"
+    assert [found[flow].parameters["keep"] for flow in ("backfill-in-blocks", "gc")] == [1, 1]
 
 
 def test_entrypoints_are_modules_that_workers_have(client, deployed):
@@ -123,7 +125,7 @@ def test_the_parameters_of_every_flow_fit_its_schema(client, deployed):
     operator = {"name": "a", "digest": "b", "is_stochastic": False}
     more = {
         "enhance-block": {"operator": operator, "shards": ["shard-000000"]},
-        "backfill-in-blocks": {"queue": "backfill"},
+        "backfill-in-blocks": {"queue": "backfill", "keep": None},
     }
     for flow, each in found.items():
         run = client.create_flow_run_from_deployment(
@@ -188,6 +190,34 @@ def test_only_the_conductor_has_a_schedule_and_keeps_it_until_it_is_told_otherwi
     assert schedules(client, config) == {}
 
 
+def test_the_clean_up_has_a_schedule_of_its_own(client, config, pool):
+    deploy(config, pool=pool, schedule="0 2 * * *", gc="0 12 * * 0")
+    both = {"backfill-in-blocks": [("0 2 * * *", "UTC")], "gc": [("0 12 * * 0", "UTC")]}
+    assert schedules(client, config) == both
+    deploy(config, pool=pool, schedule=UNSCHEDULED)
+    assert schedules(client, config) == {"gc": both["gc"]}
+    deploy(config, pool=pool, gc=UNSCHEDULED)
+    assert schedules(client, config) == {}
+    with pytest.raises(ConfigurationError, match="--gc must be a cron line"):
+        deploy(config, pool=pool, gc="on Sundays")
+
+
+def test_a_schedule_wants_to_know_what_new_images_mean_for_the_operator(project):
+    silent = project.configure()
+    with pytest.raises(ConfigurationError) as raised:
+        read_schedules(silent, schedule="0 2 * * *")
+    assert str(raised.value) == (
+        "a configuration with a schedule must say in fit.refit_beyond how far statistics may move "
+        "before the operator is fitted again, got null: every night with a new image would enhance "
+        "all images again. Write fit: {refit_beyond: 0.1} to keep the operator while they hardly "
+        "move, or 0 for a new one after every change"
+    )
+    assert read_schedules(silent, schedule=UNSCHEDULED, gc="0 12 * * 0")
+    assert read_schedules(silent, schedule=None, gc=None) == {}
+    always = project.configure(fit={"refit_beyond": 0})
+    assert read_schedules(always, schedule="0 2 * * *")
+
+
 @pytest.mark.parametrize("line", ["tonight", "* * *", "61 2 * * *", ""])
 def test_a_schedule_that_is_no_cron_line_is_one_sentence_and_registers_nothing(
     client, config, pool, line
@@ -220,7 +250,7 @@ def test_prefect_deploy_registers_the_same_from_the_same_file(
     example = defined()["definitions"]["config"]
     config = Config.model_validate(example)
     deploy(config)  # the pool, which prefect deploy wants to be there
-    (line,) = (
+    nights, weeks = (
         each["schedules"][0]["cron"] for each in defined()["deployments"] if "schedules" in each
     )
     done = subprocess.run(
@@ -237,9 +267,9 @@ def test_prefect_deploy_registers_the_same_from_the_same_file(
     assert sorted(theirs) == sorted(FLOWS)
     for each in deployments(client, config.name).values():
         client.delete_deployment(each.id)
-    deploy(config, schedule=line)
+    deploy(config, schedule=nights, gc=weeks)
     ours = {flow: plain(each) for flow, each in deployments(client, config.name).items()}
-    deploy(config, schedule=UNSCHEDULED)
+    deploy(config, schedule=UNSCHEDULED, gc=UNSCHEDULED)
     for flow in FLOWS:
         given = Config.model_validate(theirs[flow]["parameters"].pop("config"))
         assert given == Config.model_validate(ours[flow]["parameters"].pop("config"))

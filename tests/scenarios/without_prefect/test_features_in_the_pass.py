@@ -30,6 +30,7 @@ from tasks.io.networks.feature_networks import Extracted
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.report.choose import read_results
 from tasks.report.report import make_report, plan_report
+from tasks.upkeep.status import status_of_steps
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 SIGNALS = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input", "codec", "codec_input")
@@ -520,11 +521,25 @@ def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, w
 
 
 def test_a_finished_table_can_be_chosen_from_where_the_weights_are_not(changeable, weights):
-    assert not any("renews it" in note for note in read_results(changeable.config).notes)
+    assert not any("up to date" in note for note in read_results(changeable.config).notes)
     weights.unlink()
     results = read_results(changeable.config)
     assert results.rows
-    assert any("renews it" in note for note in results.notes)
+    assert results.notes[-1] == (
+        "it cannot be known whether the fidelity table is up to date: the weights of squeezenet "
+        f"must be on this machine, but are not in {weights.parent}; set TORCH_HOME as it was when "
+        "the configuration ran, or do this where it runs"
+    )
+
+
+def test_status_tells_weights_that_are_gone_from_a_network_that_is_another(changeable, weights):
+    weights.unlink()
+    told = {step.name: set(step.reasons) for step in status_of_steps(changeable.config)}
+    (reason,) = told["enhance run"]
+    assert reason == (
+        "the weights or network of the features (none now: not asked for, or not on this machine, "
+        "see TORCH_HOME) changed"
+    )
 
 
 # What an earlier run left

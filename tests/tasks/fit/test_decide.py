@@ -16,10 +16,10 @@ from tasks.fit.reduce import plan_reduction
 from tasks.io.artifacts.moments import load_moments, load_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.pipeline import is_finished
+from tasks.upkeep.cleaning.waste import find_waste
 from tasks.upkeep.forget import forget
 from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import verify
-from tasks.upkeep.waste import find_waste
 
 BEYOND = 0.2
 
@@ -308,7 +308,7 @@ def test_a_kept_operator_is_no_waste_until_every_change_means_a_refit(fitted, co
     before = fitted().operator
     corpora(near=pixels(0))
     run, waste = finish(BEYOND)
-    assert waste == ([], [], [], {})
+    assert waste == ([], [], [], {}, [])
     assert run.operator == before
     assert is_finished(run.config)
     assert not [checked for checked in verify(run.workspace.ledger) if checked.damage]

@@ -29,8 +29,8 @@ def registered(monkeypatch, server):
     """Which configurations were registered, without the requests that it takes."""
     asked = []
 
-    def deploy(config, *, pool, schedule=None):
-        asked.append((config.name, pool, schedule))
+    def deploy(config, *, pool, schedule=None, gc=None):
+        asked.append((config.name, pool, schedule, gc))
         register(*FLOWS.values(), name=config.name)
         return [f"{flow}/{config.name}" for flow in FLOWS.values()]
 
@@ -58,7 +58,7 @@ def test_a_run_that_ends_well_is_followed_and_its_results_are_shown(
     (run,) = pool.taken
     assert f"dashboard: http://127.0.0.1:{_port()}/runs/flow-run/{run.id}" in err
     assert f"{run.name}: completed" in err
-    assert registered == [("tiny", "mine", None)]
+    assert registered == [("tiny", "mine", None, None)]
 
 
 def _port():
@@ -69,6 +69,7 @@ def test_a_backfill_by_hand_has_its_runs_put_in_the_queue_for_it(complete, dotpi
     with StandIn("backfill-in-blocks", lambda run: give(run, Running(), Completed())) as pool:
         assert dotpipe("backfill", complete.file)[0] == 0
     assert pool.taken[0].parameters["queue"] == "backfill"
+    assert pool.taken[0].parameters["keep"] is None
 
 
 def test_a_run_that_had_nothing_to_do_or_was_skipped_says_so(project, dotpipe, registered):
@@ -131,6 +132,7 @@ def test_ctrl_c_stops_following_and_not_the_run(project, dotpipe, registered, ve
 
 
 def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, registered):
+    project.configure(fit={"refit_beyond": 0.1})
     code, out, _ = dotpipe("deploy", project.file, "--schedule", "0 1 * * *", "--pool", "mine")
     assert code == 0
     assert out.splitlines() == [
@@ -138,8 +140,15 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
         "backfill-in-blocks/tiny",
         f"registered for the pool 'mine': http://127.0.0.1:{_port()}/deployments",
         "schedule of backfill-in-blocks/tiny: 0 1 * * *, UTC",
+        "its runs keep the results of one former operator; `keep:` in CONFIG says otherwise",
     ]
-    assert registered == [("tiny", "mine", "0 1 * * *")]
+    assert registered == [("tiny", "mine", "0 1 * * *", None)]
+    project.configure(fit={"refit_beyond": 0.1}, keep=2)
+    _, out, _ = dotpipe("deploy", project.file, "--schedule", "none", "--gc", "0 12 * * 0")
+    assert out.splitlines()[-2:] == [
+        "schedule of backfill-in-blocks/tiny: none, UTC",
+        "schedule of gc/tiny: 0 12 * * 0, UTC",
+    ]
 
 
 @pytest.mark.parametrize("line", ["at night", "* * * * * *", "0 25 * * *", ""])

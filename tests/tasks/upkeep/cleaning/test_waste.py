@@ -3,11 +3,12 @@
 import pytest
 from servers.s3_server import unconditional, unnamed, well
 
-from tasks.io.errors import StepMissing
+from tasks.io.errors import WorkspaceBusy
 from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
 from tasks.pipeline import is_finished
+from tasks.upkeep.cleaning.removal import total_of
+from tasks.upkeep.cleaning.waste import clean, find_waste, remove_waste
 from tasks.upkeep.verify import verify
-from tasks.upkeep.waste import find_waste, remove_waste
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def names(run):
 
 def test_a_finished_run_has_no_waste(run):
     waste = find_waste([run.config], run.workspace)
-    assert waste == ([], [], [], {})
+    assert waste == ([], [], [], {}, [])
 
 
 def test_what_a_dropped_alpha_left_goes_and_all_else_stays(tmp_path, run, steps, corpora):
@@ -42,14 +43,14 @@ def test_what_a_dropped_alpha_left_goes_and_all_else_stays(tmp_path, run, steps,
     assert all("alpha=+1.00/" in name or "alpha+1.00" in name for name in gone)
     assert is_finished(narrow.config)
     assert not [each for each in verify(narrow.workspace.ledger) if each.damage]
-    assert find_waste([narrow.config], narrow.workspace) == ([], [], [], {})
+    assert find_waste([narrow.config], narrow.workspace) == ([], [], [], {}, [])
 
 
 def test_what_another_configuration_needs_is_no_waste(tmp_path, run, steps, corpora):
     other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
     other.run()
     both = [run.config, other.config]
-    assert find_waste(both, run.workspace) == ([], [], [], {})
+    assert find_waste(both, run.workspace) == ([], [], [], {}, [])
     waste = find_waste([run.config], run.workspace)
     assert {record.artifact.split("/")[1] for record in waste.records} == {"other"}
 
@@ -63,7 +64,7 @@ def test_files_without_a_record_and_notes_of_old_failures_go(run):
     assert waste.files == ["enhanced/stray.tar"]
     assert len(waste.notes) == 1
     remove_waste(waste, [run.config], run.workspace)
-    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+    assert find_waste([run.config], run.workspace) == ([], [], [], {}, [])
 
 
 def test_folders_are_listed_with_what_they_hold(run):
@@ -72,10 +73,57 @@ def test_folders_are_listed_with_what_they_hold(run):
     assert find_waste([run.config], run.workspace).folders["enhanced/old"][0] == 2
 
 
-def test_of_an_unfinished_run_nothing_is_taken_for_waste(tmp_path, run, steps, corpora):
+def test_of_a_configuration_that_has_not_run_all_that_it_may_need_stays(
+    tmp_path, run, steps, corpora
+):
     other = steps(tmp_path / "workspace", corpora, fit={"ridge": 0.1})
-    with pytest.raises(StepMissing, match=r"'run' needs must be known.*--drop run"):
-        find_waste([other.config], run.workspace)
+    run.workspace.store.write("enhanced/run/left.tar", b"perhaps of this run")
+    run.workspace.store.write("enhanced/gone/stray.tar", b"of no configuration")
+    waste = find_waste([other.config], run.workspace)
+    assert (waste.records, waste.files, waste.notes) == ([], ["enhanced/gone/stray.tar"], [])
+    (doubt,) = waste.doubts
+    assert doubt.startswith("'run' has not been run to its end, so all that it may need is kept (")
+    assert doubt.endswith("or drop it with --drop run if it is not wanted any more")
+    assert total_of(waste.folders) == "1 file, 19 B"
+
+
+def test_a_run_that_was_cut_off_keeps_its_operator_and_its_last_report_and_no_others(
+    tmp_path, steps, pixels, write_images
+):
+    folder = write_images(tmp_path / "images", {f"{i}.png": pixels(i) for i in range(4)})
+    run = steps(tmp_path / "workspace", {"restored": folder, "reference": folder})
+    run.run()
+    operators = [run.operator]
+    for number in (4, 5):
+        write_images(folder, {f"{number}.png": pixels(number)})
+        run.shard()
+        run.fit()
+        operators.append(run.operator)
+    waste = find_waste([run.config], run.workspace)
+    assert {record.artifact for record in waste.records} == {f"operators/run/{operators[1]}"}
+    remove_waste(waste, [run.config], run.workspace)
+    run.enhance()
+    run.report()
+    assert is_finished(run.config)
+    former = find_waste([run.config], run.workspace)
+    assert {r.artifact.split("/")[2] for r in former.records} == {operators[0]}
+    assert former.doubts == []
+
+
+def test_where_a_corpus_is_not_to_be_seen_nothing_of_its_configuration_goes(run, tmp_path):
+    tree = run.config.model_dump()
+    tree["corpora"]["restored"]["path"] = str(tmp_path / "not mounted")
+    waste = find_waste([type(run.config).model_validate(tree)], run.workspace)
+    assert (waste.records, waste.files) == ([], [])
+    assert waste.doubts[0].startswith("what 'run' needs cannot be known here, so all of it is kept")
+
+
+def test_what_is_cleaned_at_once_is_told(run):
+    run.workspace.store.write("enhanced/old/a.tar", b"12")
+    with run.workspace.claims.held("runs/run-1"), pytest.raises(WorkspaceBusy):
+        clean([run.config], run.workspace)
+    assert clean([run.config], run.workspace).folders == {"enhanced/old": (1, 2)}
+    assert clean([run.config], run.workspace).folders == {}
 
 
 def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
@@ -83,7 +131,7 @@ def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
     waste = find_waste([run.config], run.workspace)
     with (
         run.workspace.claims.held("runs/run-1"),
-        pytest.raises(StepMissing, match="runs/run-1 is claimed"),
+        pytest.raises(WorkspaceBusy, match="runs/run-1 is claimed"),
     ):
         remove_waste(waste, [run.config], run.workspace)
     assert run.workspace.store.exists("enhanced/stray.tar")
@@ -96,7 +144,7 @@ def test_a_run_on_any_server_of_s3_keeps_those_who_clean_up_away(bucket, proxy, 
     workspace = Workspace(f"{bucket.url}/workspace")
     with (
         workspace.claims.held(f"{RUNS}/demo-1"),
-        pytest.raises(StepMissing, match=r"runs/demo-1 is claimed; wait for it to end"),
+        pytest.raises(WorkspaceBusy, match=r"runs/demo-1 is claimed; wait for it to end"),
         alone(workspace),
     ):
         pass
@@ -121,7 +169,7 @@ def test_what_is_not_of_this_project_is_never_waste(run, tmp_path):
     (root / "enhanced" / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("photographs/1.png", "my-run.yaml", "weights/manifest.json"):
         run.workspace.store.write(name, b"1")
-    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+    assert find_waste([run.config], run.workspace) == ([], [], [], {}, [])
 
 
 def test_an_image_that_is_new_makes_no_index_waste(tmp_path, steps, pixels, write_images):
@@ -129,14 +177,24 @@ def test_an_image_that_is_new_makes_no_index_waste(tmp_path, steps, pixels, writ
     run = steps(tmp_path / "workspace", {"restored": folder, "reference": folder})
     run.run()
     write_images(folder, {"4.png": pixels(4)})
-    assert find_waste([run.config], run.workspace) == ([], [], [], {})
+    assert find_waste([run.config], run.workspace) == ([], [], [], {}, [])
 
 
-def test_without_its_weights_a_configuration_is_not_judged(tmp_path, run, monkeypatch):
+def test_without_its_weights_features_stay_and_nobody_is_told_to_drop_a_configuration(
+    tmp_path, run, monkeypatch
+):
     tree = run.config.model_dump()
     tree["evaluate"]["features"] = "inception-v3-compat"
     tree["weights"] = str(tmp_path)
     config = type(run.config).model_validate(tree)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    with pytest.raises(StepMissing, match="the weights of inception-v3-compat must be on this"):
-        find_waste([config], run.workspace)
+    for folder in ("features/reference/abc", "features/other/abc"):
+        run.workspace.store.write(f"{folder}/shard-000000.parquet", b"1")
+    waste = find_waste([config], run.workspace)
+    assert (waste.records, waste.files) == ([], ["features/other/abc/shard-000000.parquet"])
+    assert waste.doubts == [
+        "which features 'run' needs cannot be known, so all of them are kept: the weights of "
+        "inception-v3-compat must be on this machine, but are not in "
+        f"{tmp_path}/torch/hub/checkpoints; set TORCH_HOME as it was when the configuration ran, "
+        "or do this where it runs"
+    ]

@@ -1,0 +1,60 @@
+"""Commands that remove something from a workspace, as a user runs them."""
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+def test_gc_shows_what_it_would_remove_and_asks_first(complete, dotpipe, monkeypatch):
+    stray = complete.workspace / "enhanced" / "stray.tar"
+    stray.write_bytes(b"1")
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    code, out, _ = dotpipe("gc", complete.file)
+    assert (code, stray.exists()) == (0, True)
+    assert "kept for: tiny" in out
+    assert "enhanced" in out
+    code, out, _ = dotpipe("gc", complete.file, "--yes")
+    assert (code, stray.exists()) == (0, False)
+    assert "to remove: 1 file, 1 B in all\n" in out
+    assert out.endswith("removed 1 file, 1 B\n")
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+
+
+def test_gc_keeps_what_other_configurations_need_until_they_are_dropped(complete, dotpipe):
+    other = complete.file.with_name("other.yaml")
+    text = complete.file.read_text("utf-8").replace("name: tiny", "name: other")
+    other.write_text(text, "utf-8")
+    assert dotpipe("run", other)[0] == 0
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+    code, out, _ = dotpipe("gc", complete.file, "--drop", "other", "--yes")
+    assert code == 0
+    assert "enhanced/other" in out
+    assert not (complete.workspace / "enhanced" / "other").exists()
+    code, _, err = dotpipe("gc", complete.file, "--drop", "other")
+    assert (code, err.startswith("error: --drop must name one of")) == (1, True)
+
+
+def test_forget_takes_an_image_out_and_run_makes_the_rest_again(complete, dotpipe, monkeypatch):
+    code, out, _ = dotpipe("forget", complete.file, "a/1", "--yes")
+    assert code == 0
+    assert "held by reference/shard-000000\nheld by tiny/shard-000000\n" in out
+    assert f"`dotpipe run {complete.file}` makes again what is left" in out
+    assert dotpipe("run", complete.file)[0] == 0
+    complete.vouch()
+    code, _, err = dotpipe("forget", complete.file, "nobody", "--yes")
+    assert (code, err.startswith("error: a key to forget must be one of a data set")) == (1, True)
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    assert dotpipe("forget", complete.file, "a/2")[0] == 1
+
+
+def test_gc_goes_on_beside_a_configuration_that_was_not_run_to_its_end(complete, dotpipe):
+    stray = complete.workspace / "enhanced" / "stray.tar"
+    stray.write_bytes(b"1")
+    complete.configure(fit={"ridge": 0.1})
+    code, out, _ = dotpipe("gc", complete.file, "--yes")
+    assert (code, stray.exists()) == (0, False)
+    assert "note: 'tiny' has not been run to its end, so all that it may need is kept" in out
+    assert out.endswith("removed 1 file, 1 B\n")
+    complete.configure()
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+    complete.vouch()
