@@ -213,7 +213,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 _OTHERS: tuple[Callable[..., None], ...] = (
     *(init, export, apply, metrics),
-    *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
+    *(cluster.up, cluster.down, cluster.deploy, cluster.alarms, cluster.submit, cluster.backfill),
     *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
     *(upkeep.gc, upkeep.forget),
 )

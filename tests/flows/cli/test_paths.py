@@ -10,7 +10,7 @@ CONFIGURED = {
     verb: [verb, "{}"]
     for command in app.registered_commands
     if (verb := command.name or command.callback.__name__)
-    not in ("init", "demo", "down", "forget", "compare")
+    not in ("init", "demo", "down", "alarms", "forget", "compare")
 }
 VERBS = CONFIGURED | {
     "forget": ["forget", "{}", "a"],

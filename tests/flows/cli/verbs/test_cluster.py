@@ -1,6 +1,7 @@
 """The commands for runs that workers do: what they say, and how they exit."""
 
 import _thread
+import io
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ from servers.child_processes import free_port, with_variable
 from servers.pool_stand_in import StandIn, give, read, register
 
 from flows.cli import follow as follow_module
-from flows.service import deployments, service
+from flows.service import alarms, deployments, service
 from tasks.io.errors import StoreRefused
 from tasks.report.report import report_address
 
@@ -140,6 +141,74 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
         "schedule of backfill-in-blocks/tiny: 0 1 * * *, UTC",
     ]
     assert registered == [("tiny", "mine", "0 1 * * *")]
+
+
+@pytest.fixture
+def alarmed(monkeypatch, server):
+    """Whom the alarms were registered for, without the server's being asked."""
+    asked = []
+
+    def register(whom):
+        asked.append(whom)
+        told = int(whom is not None and whom.name != "nobody")
+        return [alarms.Registered("dotpipe run stalled", told)]
+
+    monkeypatch.delenv("DOTPIPE_ALARMS_WEBHOOK", raising=False)
+    monkeypatch.setattr(alarms, "register_alarms", register)
+    monkeypatch.setattr(alarms, "webhook", lambda address: alarms.Recipient(address, ()))
+    monkeypatch.setattr(alarms, "block", lambda name: alarms.Recipient(name, ()))
+    monkeypatch.setattr(alarms, "try_out", lambda: asked.append("tried"))
+    return asked
+
+
+def test_alarms_that_nobody_is_told_of_say_how_somebody_is(dotpipe, alarmed):
+    for words in ([], ["--to", "nobody"]):
+        code, out, _ = dotpipe("alarms", *words)
+        assert (code, out.splitlines()) == (
+            0,
+            [
+                "dotpipe run stalled",
+                f"registered: http://127.0.0.1:{_port()}/automations",
+                "they are on the dashboard only; to tell a webhook, put its address into "
+                "DOTPIPE_ALARMS_WEBHOOK",
+            ],
+        )
+    assert [whom and whom.name for whom in alarmed] == [None, "nobody"]
+
+
+def test_the_address_of_a_webhook_comes_from_the_environment_or_standard_input(
+    dotpipe, alarmed, monkeypatch
+):
+    monkeypatch.setenv("DOTPIPE_ALARMS_WEBHOOK", "https://chat.mine.org/secret")
+    first = dotpipe("alarms")
+    monkeypatch.setattr("sys.stdin", io.StringIO("https://chat.mine.org/other-secret\n"))
+    second = dotpipe("alarms", "--to", "-")
+    assert [whom if whom == "tried" else whom.name for whom in alarmed] == [
+        "https://chat.mine.org/secret",
+        "tried",
+        "https://chat.mine.org/other-secret",
+        "tried",
+    ]
+    for code, out, err in (first, second):
+        assert code == 0
+        assert out.splitlines()[-1] == "they reach somebody: a first message has been sent"
+        assert "secret" not in out + err
+
+
+def test_a_block_may_be_told_in_place_of_what_the_environment_names(dotpipe, alarmed, monkeypatch):
+    monkeypatch.setenv("DOTPIPE_ALARMS_WEBHOOK", "https://chat.mine.org/secret")
+    assert dotpipe("alarms", "--to", "slack-webhook/on-call")[0] == 0
+    assert alarmed[0].name == "slack-webhook/on-call"
+
+
+def test_an_address_on_the_command_line_is_refused_and_not_repeated(dotpipe, alarmed):
+    code, out, err = dotpipe("alarms", "--to", "https://chat.mine.org/secret")
+    assert (code, out, alarmed) == (1, "", [])
+    assert error_of(err) == (
+        "error: --to must name a block, '-' or 'nobody', got an address, which others can read "
+        "on a command line; put it into DOTPIPE_ALARMS_WEBHOOK, or give --to - and write it to "
+        "standard input\n"
+    )
 
 
 @pytest.mark.parametrize("line", ["at night", "* * * * * *", "0 25 * * *", ""])
