@@ -143,6 +143,39 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
     assert registered == [("tiny", "mine", "0 1 * * *")]
 
 
+def test_undeploy_says_what_it_has_removed_and_what_goes_on(project, dotpipe, monkeypatch, server):
+    removed = deployments.Undeployed(
+        ["backfill/tiny", "backfill-in-blocks/tiny"],
+        ["0 2 * * *"],
+        ["late", "later"],
+        [("backfill", "all of it"), ("backfill-in-blocks", "backfill tiny in blocks")],
+    )
+    monkeypatch.setattr(deployments, "undeploy", lambda _: removed)
+    code, out, _ = dotpipe("undeploy", project.file)
+    page = f"http://127.0.0.1:{_port()}/runs"
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "removed backfill/tiny",
+            "removed backfill-in-blocks/tiny",
+            "its schedule is gone with it: 0 2 * * *, UTC",
+            "2 runs that had not begun are gone with them",
+            f"'all of it' goes on; it can be cancelled on {page}",
+            "'backfill tiny in blocks' goes on, until it cannot submit its next block; it can be "
+            f"cancelled on {page}",
+        ],
+    )
+
+
+def test_undeploy_of_what_was_not_registered_says_so(project, dotpipe, server):
+    project.configure(name="never-deployed")
+    assert dotpipe("undeploy", project.file) == (
+        0,
+        "nothing was registered of 'never-deployed'\n",
+        "",
+    )
+
+
 @pytest.fixture
 def alarmed(monkeypatch, server):
     """Whom the alarms were registered for, without the server's being asked."""
