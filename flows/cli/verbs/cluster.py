@@ -74,6 +74,7 @@ def deploy(
     with served() as address:
         for name in register(settings, pool=pool, schedule=schedule):
             say(name)
+        _warn(settings, pool, address)
     say(f"registered for the pool {pool!r}: {address}/deployments")
     if schedule is not None:
         say(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
@@ -128,6 +129,7 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
     settings, terminal = parsed(config), console(stderr=True)
     with served() as address:
         register(settings, pool=pool)
+        _warn(settings, pool, address)
         run: Any = run_deployment(
             f"{flow}/{settings.name}",
             parameters=parameters,
@@ -146,6 +148,14 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
         complain(f"error: the run must end well, got {said}; see {page}")
         raise typer.Exit(1)
     _conclude(settings, state.message)
+
+
+def _warn(settings: "Config", pool: str, address: str) -> None:
+    """Print a warning if folders of this machine are deployed to others."""
+    from flows.service.local_folders import folders_left_behind
+
+    if sentence := folders_left_behind(settings, pool, address):
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
 
 
 def _conclude(settings: "Config", message: str | None) -> None:

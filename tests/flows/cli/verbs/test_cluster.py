@@ -11,7 +11,7 @@ from servers.child_processes import free_port, with_variable
 from servers.pool_stand_in import StandIn, give, read, register
 
 from flows.cli import follow as follow_module
-from flows.service import alarms, deployments, service
+from flows.service import alarms, deployments, local_folders, service
 from tasks.io.errors import StoreRefused
 from tasks.report.report import report_address
 
@@ -141,6 +141,22 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
         "schedule of backfill-in-blocks/tiny: 0 1 * * *, UTC",
     ]
     assert registered == [("tiny", "mine", "0 1 * * *")]
+
+
+@pytest.mark.parametrize("verb", ["deploy", *FLOWS])
+def test_folders_that_are_deployed_to_others_are_a_warning(
+    project, dotpipe, registered, monkeypatch, verb
+):
+    asked = []
+    monkeypatch.setattr(
+        local_folders, "folders_left_behind", lambda *about: asked.append(about) or "mind the gap"
+    )
+    with StandIn(FLOWS.get(verb, "backfill"), lambda run: give(run, Running(), Completed())):
+        code, _, err = dotpipe(verb, project.file, "--pool", "mine")
+    assert code == 0
+    assert "warning: mind the gap\n" in err
+    ((config, pool, address),) = asked
+    assert (config.name, pool, address) == ("tiny", "mine", f"http://127.0.0.1:{_port()}")
 
 
 def test_undeploy_says_what_it_has_removed_and_what_goes_on(project, dotpipe, monkeypatch, server):
