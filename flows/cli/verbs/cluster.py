@@ -1,5 +1,7 @@
 """Commands for runs that workers do: up, down, deploy, undeploy, submit, backfill."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +26,10 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of the server, on this machine only.")
     ] = 4200,
+    wait: Annotated[
+        bool,
+        typer.Option("--stay", help="Go on until told to end, and restart what fails: systemd."),
+    ] = False,
 ) -> None:
     """Start a Prefect server and a worker that stay, and register what they are to run."""
     settings = [parsed(config) for config in configs or []]
@@ -43,6 +49,19 @@ def up(
         say(f"server: its log is {SERVER.log}")
     say(f"worker of the pool {pool!r}: its log is {WORKER.log}")
     say("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
+    if wait:
+        _stay(pool, port)
+
+
+def _stay(pool: str, port: int) -> None:
+    """Keep server and worker up until this process is told to end, then stop them."""
+    from flows.service.service import stay
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        stay(pool, port, complain)
+    finally:
+        down()
 
 
 def down() -> None:
