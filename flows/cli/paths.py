@@ -1,5 +1,6 @@
 """Paths of the command line: how they are read, and what is said where they cannot be used."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,23 +15,31 @@ def given_path(text: str | Path) -> Path:
     """Return a path as it was given on the command line.
 
     Raises:
-        ConfigurationError: it is empty, as where a shell's variable is not set, or has a zero
-            byte, which no disk takes.
+        ConfigurationError: it is empty, as where a shell's variable is not set, has a zero
+            byte, or is longer than the disk takes.
     """
     if not str(text) or "\0" in str(text):
         raise ConfigurationError(
             f"a path must not be empty or hold a zero byte, got {str(text)!r}; `.` is this folder"
         )
-    return Path(text)
+    path = Path(text)
+    with usable(path, "a path must be one that the disk takes"):
+        try:
+            path.stat()
+        except OSError as error:  # others are told where the path is used
+            if error.errno == errno.ENAMETOOLONG:
+                raise
+    return path
 
 
 def given_place(text: str) -> str:
     """Return a folder or URL as it was given on the command line.
 
     Raises:
-        ConfigurationError: it is empty, or has a zero byte.
+        ConfigurationError: it is empty, has a zero byte, or is longer than the disk takes.
     """
-    given_path(text)
+    if "://" not in text:
+        given_path(text)
     return text
 
 

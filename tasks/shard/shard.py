@@ -88,10 +88,11 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         job = None if target is None else job_of(target=target, shard=shard, files=files)
         yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
     if empty:
-        raise _without_images(dataset, corpus)
+        raise without_images(dataset, corpus)
 
 
-def _without_images(dataset: str, corpus: Corpus) -> CorpusError:
+def without_images(dataset: str, corpus: Corpus) -> CorpusError:
+    """Return what to raise where a corpus holds no image."""
     return CorpusError(
         f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
         f"endings {', '.join(sorted(EXTENSIONS))}; check the path (tars are named with braces, as "

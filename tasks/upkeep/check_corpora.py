@@ -8,12 +8,11 @@ from typing import Literal, NamedTuple
 from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.config.places import apart_from
-from tasks.io.errors import CorpusError
-from tasks.io.images import EXTENSIONS
 from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
 from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
 from tasks.shard.intake import accept_files
+from tasks.shard.shard import without_images
 from tasks.shard.suffixes import ending_between
 
 FIRST = 1000
@@ -65,10 +64,7 @@ def look_at(config: Config, dataset: str, corpus: Corpus) -> Look:
     listed = list(islice(listing, FIRST + 1))
     files = tuple(listed[:FIRST])
     if not files:
-        raise CorpusError(
-            f"{dataset} must hold at least one image, got none below {corpus.path!r} with the "
-            f"endings {', '.join(sorted(EXTENSIONS))}; check the path"
-        )
+        raise without_images(dataset, corpus)
     chosen = () if corpus.is_tars else files[:: -(-len(files) // OPENED)]
     images, refused = list[Accepted](), list[Refused]()
     for image in accept_files(source_of(corpus), chosen, corpus, config.shards.limits()):

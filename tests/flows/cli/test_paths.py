@@ -10,9 +10,18 @@ CONFIGURED = {
     verb: [verb, "{}"]
     for command in app.registered_commands
     if (verb := command.name or command.callback.__name__)
-    not in ("init", "demo", "down", "alarms", "forget", "compare")
+    not in ("init", "demo", "down", "alarms", "forget", "compare", "export", "apply", "metrics")
 }
 VERBS = CONFIGURED | {
+    "enhance natural": ["enhance", "n", "--natural", "{}", "--out", "o"],
+    "enhance into": ["enhance", "n", "--natural", "n", "--out", "{}"],
+    "export": ["export", "{}", "o"],
+    "export into": ["export", "good.yaml", "{}"],
+    "apply": ["apply", "{}", "n", "o"],
+    "apply to": ["apply", "good.yaml", "{}", "o"],
+    "apply into": ["apply", "good.yaml", "n", "{}"],
+    "metrics": ["metrics", "{}", "n"],
+    "metrics with": ["metrics", "n", "{}"],
     "forget": ["forget", "{}", "a"],
     "init": ["init", "{}"],
     "demo": ["demo", "{}"],
