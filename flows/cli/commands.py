@@ -23,6 +23,7 @@ from flows.cli.session import (
 )
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
 from flows.cli.verbs import cluster, removal, reports, upkeep
+from flows.cli.verbs.alarms import alarms
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export, metrics
 from flows.cli.verbs.init import init
@@ -213,7 +214,8 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 _OTHERS: tuple[Callable[..., None], ...] = (
     *(init, export, apply, metrics),
-    *(cluster.up, cluster.down, cluster.deploy, cluster.submit, cluster.backfill),
+    *(cluster.up, cluster.down, cluster.deploy, cluster.undeploy, alarms),
+    *(cluster.submit, cluster.backfill),
     *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
     *(removal.gc, removal.forget),
 )

@@ -26,6 +26,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
 
+from flows.runs.healing import may_heal
 from flows.runs.liveness import NOT_BEGUN, Liveness
 from flows.runs.prefect_api import PAGE, client, mark_crashed, patiently
 from tasks.config import Config
@@ -132,8 +133,11 @@ class WorkPoolRuns:
             waited(time.monotonic() - last)
 
     def _may_try_again(self, attempt: _Attempt, run: FlowRun) -> bool:
-        """Whether the request gets another run; not if a person has cancelled this one."""
-        if run.state_type == StateType.CANCELLED:
+        """Whether the request gets another run.
+
+        Not if a person has cancelled this one, or would have to mend something first.
+        """
+        if run.state_type == StateType.CANCELLED or not may_heal(run):
             return False
         return _never_began(run) or attempt.number < self._config.blocks.attempts
 

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from flows.runs.healing import healing_noted
 from flows.runs.shutdown import shutdown_deadline
 from tasks.config import Config
 from tasks.config.registry import register, taken_over
@@ -27,7 +28,8 @@ def at_work(flow: F) -> F:
 
     The flow's first parameter must be its configuration, which is registered in the
     workspace. The flow begins after any clean-up that is under way, because that would
-    remove the files it publishes. After SIGTERM the process ends in time.
+    remove the files it publishes. After SIGTERM the process ends in time. A failure that
+    cannot heal is noted on the run.
 
     Raises:
         ConfigurationError: another configuration makes a data set of the same name otherwise.
@@ -35,20 +37,30 @@ def at_work(flow: F) -> F:
 
     @wraps(flow)
     def claimed(config: Config, *args: Any, **options: Any) -> Any:
-        claims, run = Workspace(config.workspace).claims, flow_run.get_id()
-        before_exit = None if run is None else partial(_mark_cut_off, UUID(run))
-        ours = claims.held(presence(config, run or uuid.uuid4()), patient=True)
-        with shutdown_deadline(before_exit), ours:  # waits for a former process of this run
-            if CLEANING in claims.names():
-                # Wait until the clean-up has ended, or its claim has expired.
-                with claims.held(CLEANING, patient=True):
-                    pass
-            for sentence in taken_over(config):
-                logger().warning(sentence)
-            register(config)
-            return flow(config, *args, **options)
+        named = flow_run.get_id()
+        run = None if named is None else UUID(named)
+        with healing_noted(run):
+            return _present(flow, run, config, *args, **options)
 
     return cast(F, claimed)
+
+
+def _present(
+    flow: Callable[..., Any], run: UUID | None, config: Config, *args: Any, **options: Any
+) -> Any:
+    """Call a flow while its claim is held."""
+    claims = Workspace(config.workspace).claims
+    before_exit = None if run is None else partial(_mark_cut_off, run)
+    ours = claims.held(presence(config, run or uuid.uuid4()), patient=True)
+    with shutdown_deadline(before_exit), ours:  # waits for a former process of this run
+        if CLEANING in claims.names():
+            # Wait until the clean-up has ended, or its claim has expired.
+            with claims.held(CLEANING, patient=True):
+                pass
+        for sentence in taken_over(config):
+            logger().warning(sentence)
+        register(config)
+        return flow(config, *args, **options)
 
 
 def presence(config: Config, run: object) -> str:

@@ -97,7 +97,18 @@ class Daemon:
             with suppress(ProcessLookupError):  # it may have ended before what it has started
                 send(number, how)
                 self._wait_for_end()
+        self._forget()
         return True
+
+    def was_stopped(self) -> bool:
+        """Whether the process was ended by ``stop``, not by itself, and none was started since."""
+        return not self.is_alive() and not self._recorded()
+
+    def _forget(self) -> None:
+        """Empty the record, unless another command has started the process again by now."""
+        with self._lock.open("r+", encoding="utf-8") as lock:
+            if _locked(lock):
+                lock.truncate(0)
 
     def _wait_for_end(self) -> None:
         deadline = time.monotonic() + _STOP_TIMEOUT_S

@@ -21,6 +21,8 @@ from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
 POOL = "dotpipe"
+TAG = "dotpipe"
+"""The tag of all deployments of ours."""
 UNSCHEDULED = "none"
 """What to give in place of a cron line to have no schedule."""
 

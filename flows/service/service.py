@@ -32,6 +32,9 @@ from flows.service.home import require_home
 from tasks.io.errors import DotpipeError
 
 PORT = 4200
+_LOOK_S = 2.0
+"""Seconds from one look at whether server and worker are there to the next."""
+
 _START_TIMEOUT_S = 120
 """Seconds until a process that was started must be ready."""
 
@@ -88,6 +91,32 @@ def up(pool: str, port: int = PORT) -> str:
 def down() -> list[str]:
     """Stop what ``up`` has started, the worker first; return the names of what was running."""
     return [daemon.name for daemon in (WORKER, SERVER) if daemon.stop()]
+
+
+def stay(pool: str, port: int, tell: Callable[[str], object]) -> None:
+    """Start again what ends of what ``up`` has started, until ``down`` stops it.
+
+    Args:
+        pool: as given to ``up``.
+        port: as given to ``up``.
+        tell: takes a sentence about what has ended.
+
+    Raises:
+        DotpipeError: it does not start again.
+    """
+    watched = [daemon for daemon in (SERVER, WORKER) if daemon.is_alive()]
+    while True:
+        time.sleep(_LOOK_S)
+        ended = [daemon for daemon in watched if not daemon.is_alive()]
+        if not ended:
+            continue
+        time.sleep(_LOOK_S)  # what `down` stops is noted in the next moment
+        if any(daemon.was_stopped() for daemon in watched):
+            return
+        for daemon in ended:
+            said = last_words(daemon.end_of_log())
+            tell(f"the {daemon.name} has ended and is started again; {daemon.log} says: {said}")
+        up(pool, port)
 
 
 @contextmanager

@@ -15,7 +15,14 @@ from flows.runners.lanes import Lanes, Runner
 from flows.steps.reports import Failure, StepReport, StepRun, leave_failures
 from flows.steps.screen import screen
 from flows.steps.step_watch import StepWatch
-from tasks.io.errors import DotpipeError, ShardDamaged, ShardsFailed, StoreAway, place_of
+from tasks.io.errors import (
+    DotpipeError,
+    ShardDamaged,
+    ShardsFailed,
+    StoreAway,
+    can_heal,
+    place_of,
+)
 from tasks.jobs import Outcome, Planned, note_failure
 from tasks.jobs.events import tell_failure
 from tasks.jobs.policy import logger
@@ -203,9 +210,10 @@ def _raise_failures(report: StepReport) -> None:
             "when the store is there"
         ) from last.error
     first = report.failures[0]
+    can_pass = next((one for one in report.failures if can_heal(one.error)), first)
     raise ShardsFailed(
         f"{len(report.failures)} of {len(report.units)} shards failed in the step "
         f"{report.step!r}; the first was {first.unit}, with {type(first.error).__name__} at "
         f"{first.place}: {first.error}. The others are done, and running again takes up just "
         "these; `dotpipe status CONFIG` says what failed and why"
-    ) from first.error
+    ) from can_pass.error  # run again, some shards may succeed

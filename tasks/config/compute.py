@@ -79,7 +79,8 @@ class Blocks(Section):
     """Blocks that are submitted and have not ended, at most; how many of these run is up to the
     limits of the pool and its queues."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Times that a block is run, at most, while it fails or its worker dies."""
+    """Times that a block is run, at most, while it fails or its worker dies; once, if it fails so
+    that a person has to mend something."""
     patience_s: Annotated[float, Field(gt=0)] = 1800
     """Seconds without a block's end after which the event ``dotpipe.run.stalled`` is sent, and
     after which a block that a worker has taken but not begun is given to another."""

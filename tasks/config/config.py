@@ -3,8 +3,10 @@
 Rules within one section stand beside its fields, in ``sections`` and ``compute``.
 """
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -209,6 +211,17 @@ class Config(Section):
             self.restored_name: self.reference_name,
         }
 
+    def locations(self) -> dict[str, str]:
+        """The paths and URLs of all that is read or written, by their fields."""
+        corpora = ((role, getattr(self.corpora, role)) for role in type(self.corpora).model_fields)
+        found = {"workspace": self.workspace, "weights": self.weights}
+        found |= {f"corpora.{role}.path": corpus.path for role, corpus in corpora if corpus}
+        if isinstance(self.restore, SpandrelCheckpoint):
+            found["restore.checkpoint"] = self.restore.checkpoint
+        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
+            found["codec.weights"] = self.codec.weights
+        return {field: location for field, location in found.items() if location is not None}
+
     def anchored(self, folder: Path) -> "Config":
         """Return the same configuration with every relative path made absolute from a folder.
 
@@ -216,19 +229,8 @@ class Config(Section):
             ConfigurationError: a path is not written out, or names a home that is unknown here.
         """
         tree = self.model_dump()
-
-        def anchor(field: str, section: dict[str, Any]) -> None:
-            last = field.rpartition(".")[2]
-            section[last] = anchored(section[last], folder, field)
-
-        anchor("workspace", tree)
-        if self.weights is not None:
-            anchor("weights", tree)
-        for role, corpus in tree["corpora"].items():
-            if corpus is not None:
-                anchor(f"corpora.{role}.path", corpus)
-        if isinstance(self.restore, SpandrelCheckpoint):
-            anchor("restore.checkpoint", tree["restore"])
-        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
-            anchor("codec.weights", tree["codec"])
+        for field, location in self.locations().items():
+            *sections, last = field.split(".")
+            section = reduce(getitem, sections, tree)
+            section[last] = anchored(location, folder, field)
         return Config.model_validate(tree)

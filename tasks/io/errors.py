@@ -1,4 +1,4 @@
-"""The errors that callers tell apart, and where an error was raised.
+"""The errors that callers tell apart, whether one can heal, and where one was raised.
 
 DotpipeError                 something a user can mend; shown as one sentence
 ├── ConfigurationError       the configuration file cannot be used
@@ -19,6 +19,7 @@ OSError                      may pass by itself; tasks are tried again
 └── StoreAway                a remote store gives no answer; one shard's error is all shards'
 """
 
+import errno
 import traceback
 
 
@@ -80,6 +81,50 @@ class StoreAway(ConnectionError):
 
 class ShardsFailed(DotpipeError):
     """Some shards failed after all retries; the others are done and recorded."""
+
+
+_FOR_A_PERSON = (
+    ConfigurationError,
+    CorpusError,
+    ImageRefused,
+    TarDamaged,
+    ArtifactDamaged,
+    StoreRefused,
+    WeightsMissing,
+    ImportError,
+    TypeError,
+    ValueError,
+)
+"""Errors that the same input meets again on any machine, until a person mends something.
+
+The last three are Python's: a package that is not there, and values that a function refuses, as
+one does that is given too few samples. StepMissing is none of them: another run may be doing
+that step. Nor is RuntimeError, by which a device that has failed is told."""
+
+_FOR_A_PERSON_TOO = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Numbers of OSErrors of the same kind. A full disk is none: where files wait to be uploaded,
+there is room again as soon as some have been."""
+
+
+def can_heal(error: BaseException) -> bool:
+    """Return whether what failed may succeed when it is repeated and nobody mends anything.
+
+    All who repeat ask this: a task that has failed on a thread or a machine of Ray, and a run
+    that has failed on a work pool. Shards that failed together can heal if the error can that
+    ShardsFailed was raised from.
+    """
+    if isinstance(error, ShardsFailed) and error.__cause__ is not None:
+        return can_heal(error.__cause__)
+    number = error.errno if isinstance(error, OSError) else None
+    return not isinstance(error, _FOR_A_PERSON) and number not in _FOR_A_PERSON_TOO
 
 
 def place_of(error: BaseException) -> str:

@@ -7,10 +7,13 @@ from prefect import get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 
+from tasks.io.errors import can_heal
+
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
-    """Return whether a task may succeed if repeated: disks and networks may come back."""
-    return isinstance(state.result(raise_on_failure=False), OSError)
+    """Return whether a task may succeed in a minute: disks and networks may come back."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OSError) and can_heal(error)
 
 
 SHARD_POLICY: dict[str, Any] = {

@@ -12,6 +12,7 @@ from prefect.server.schemas.statuses import WorkPoolStatus
 from prefect.settings.models.flows import FlowsSettings
 
 from flows.runs.prefect_api import OUTAGE_S
+from flows.service.alarms import TRIED
 from tasks.jobs.events import RunVerb
 
 AUTOMATIONS = yaml.safe_load((INFRA / "automations.yaml").read_text("utf-8"))["automations"]
@@ -64,7 +65,7 @@ def test_the_events_that_are_waited_for_are_told_by_our_runs_and_by_pools():
     pools = {f"prefect.work-pool.{status.in_kebab_case()}" for status in WorkPoolStatus}
     assert {"dotpipe.run.refusing", "dotpipe.run.stalled"} <= awaited
     for name in awaited:
-        assert name in ours | pools or name.startswith("prefect.flow-run."), name
+        assert name in ours | pools | {TRIED} or name.startswith("prefect.flow-run."), name
 
 
 def test_every_alarm_has_a_heading_in_the_operators_page_and_the_other_way_round():

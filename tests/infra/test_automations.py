@@ -48,7 +48,7 @@ def register(service, path):
     environment = service.variables
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Created 6 automation(s)" in done.stdout
+    assert "Created 7 automation(s)" in done.stdout
 
 
 def emit(server, event, resource, *related, **payload):

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -95,3 +96,61 @@ def test_networks_that_are_fetched_lie_on_a_volume():
 
 def test_a_container_sees_no_gpu_that_it_has_not_asked_for():
     assert not [rest for stage in STAGES for rest in rest_of(stage, "ENV") if "NVIDIA" in rest]
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Runs the step of the worker's image that installs torch; returns its code and pip's words."""
+    (run,) = [rest for rest in rest_of("worker", "RUN") if "torch torchvision" in rest]
+    script = re.sub(r"--mount=\S+ ", "", run)
+    defaults = dict(shlex.split(rest)[0].partition("=")[::2] for rest in rest_of("worker", "ARG"))
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "torchvision.py").touch()
+    (tmp_path / "pip").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words\n')
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for name in ("pip", "python"):
+        (tmp_path / name).chmod(0o755)
+
+    def build(cuda, **arguments):
+        (modules / "torch.py").write_text(f"class version: cuda = {cuda!r}\n")
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(modules)}
+        words = tmp_path / "words"
+        words.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env=environment | defaults | arguments,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, words.read_text().split() if words.exists() else []
+
+    return build
+
+
+def test_an_image_for_gpus_has_the_usual_wheels(installed):
+    done, words = installed("13.0")
+    assert done.returncode == 0, done.stderr
+    assert words == ["install", "--constraint", "/tmp/constraints.txt", "torch", "torchvision"]
+
+
+def test_an_image_without_gpus_has_wheels_without_cuda_unless_it_is_told_otherwise(installed):
+    done, words = installed(None, DEVICE="cpu")
+    assert done.returncode == 0, done.stderr
+    assert words[3:] == [
+        "--extra-index-url",
+        "https://download.pytorch.org/whl/cpu",
+        "torch",
+        "torchvision",
+    ]
+    _, words = installed(None, DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
+    assert words[3:] == ["--find-links", "/wheels", "torch", "torchvision"]
+
+
+def test_an_image_without_gpus_that_got_cuda_all_the_same_is_not_built(installed):
+    done, _ = installed("13.0", DEVICE="cpu")
+    assert (done.returncode, done.stderr) == (1, "CPU_WHEELS has wheels with CUDA\n")
+    done, words = installed(None, DEVICE="tpu")
+    assert (done.returncode, words) == (1, [])
+    assert done.stderr == "DEVICE must be cuda or cpu, got tpu\n"

@@ -1,5 +1,7 @@
-"""Commands for runs that workers do: up, down, deploy, submit, backfill."""
+"""Commands for runs that workers do: up, down, deploy, undeploy, submit, backfill."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +26,10 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of the server, on this machine only.")
     ] = 4200,
+    wait: Annotated[
+        bool,
+        typer.Option("--stay", help="Go on until told to end, and restart what fails: systemd."),
+    ] = False,
 ) -> None:
     """Start a Prefect server and a worker that stay, and register what they are to run."""
     settings = [parsed(config) for config in configs or []]
@@ -43,6 +49,19 @@ def up(
         say(f"server: its log is {SERVER.log}")
     say(f"worker of the pool {pool!r}: its log is {WORKER.log}")
     say("`dotpipe submit CONFIG` runs something on it; `dotpipe down` stops both")
+    if wait:
+        _stay(pool, port)
+
+
+def _stay(pool: str, port: int) -> None:
+    """Keep server and worker up until this process is told to end, then stop them."""
+    from flows.service.service import stay
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        stay(pool, port, complain)
+    finally:
+        down()
 
 
 def down() -> None:
@@ -78,6 +97,7 @@ def deploy(
     with served() as address:
         for name in register(settings, pool=pool, schedule=schedule, gc=gc):
             say(name)
+        _warn(settings, pool, address)
     say(f"registered for the pool {pool!r}: {address}/deployments")
     if schedule is not None:
         say(f"schedule of backfill-in-blocks/{settings.name}: {schedule}, UTC")
@@ -87,6 +107,27 @@ def deploy(
             )
     if gc is not None:
         say(f"schedule of gc/{settings.name}: {gc}, UTC")
+
+
+def undeploy(config: ConfigPath) -> None:
+    """Remove what `deploy` registered of CONFIG, its schedule too; runs that began go on."""
+    from flows.service.service import served
+    from flows.service.undeploying import undeploy as remove
+
+    settings = parsed(config)
+    with served() as address:
+        removed = remove(settings)
+    for name in removed.names:
+        say(f"removed {name}")
+    for line in removed.schedules:
+        say(f"its schedule is gone with it: {line}, UTC")
+    if removed.dropped:
+        say(f"{len(removed.dropped)} runs that had not begun are gone with them")
+    for flow, name in removed.running:
+        ends = ", until it cannot submit its next block" if flow == "backfill-in-blocks" else ""
+        say(f"{name!r} goes on{ends}; it can be cancelled on {address}/runs")
+    if not removed.names:
+        say(f"nothing was registered of {settings.name!r}")
 
 
 def submit(config: ConfigPath, pool: PoolName = "dotpipe") -> None:
@@ -117,6 +158,7 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
     settings, terminal = parsed(config), console(stderr=True)
     with served() as address:
         register(settings, pool=pool)
+        _warn(settings, pool, address)
         run: Any = run_deployment(
             f"{flow}/{settings.name}",
             parameters=parameters,
@@ -135,6 +177,14 @@ def _run(flow: str, config: Path, pool: str, parameters: dict[str, Any]) -> None
         complain(f"error: the run must end well, got {said}; see {page}")
         raise typer.Exit(1)
     _conclude(settings, state.message)
+
+
+def _warn(settings: "Config", pool: str, address: str) -> None:
+    """Print a warning if folders of this machine are deployed to others."""
+    from flows.service.local_folders import folders_left_behind
+
+    if sentence := folders_left_behind(settings, pool, address):
+        typer.secho(f"warning: {sentence}", fg="yellow", err=True)
 
 
 def _conclude(settings: "Config", message: str | None) -> None:

@@ -11,7 +11,7 @@ CONFIGURED = {
     verb: [verb, "{}"]
     for command in app.registered_commands
     if (verb := command.name or command.callback.__name__)
-    not in ("init", "demo", "down", "forget", "compare", "export", "apply", "metrics")
+    not in ("init", "demo", "down", "alarms", "forget", "compare", "export", "apply", "metrics")
 }
 VERBS = CONFIGURED | {
     "enhance natural": ["enhance", "n", "--natural", "{}", "--out", "o"],

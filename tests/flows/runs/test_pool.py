@@ -17,10 +17,11 @@ from servers.pool_stand_in import StandIn, give, read, register, runs_of
 
 from flows.runs import liveness, prefect_api
 from flows.runs import pool as pool_module
+from flows.runs.healing import healing_noted
 from flows.runs.pool import RunRequest, WorkPoolRuns
 from flows.runs.prefect_api import patiently
 from flows.runs.presence import presence
-from tasks.io.errors import ConfigurationError, StoreRefused
+from tasks.io.errors import ConfigurationError, StoreRefused, WeightsMissing
 from tasks.io.ledger import Claims, owner
 from tasks.io.workspace import Workspace
 
@@ -124,6 +125,27 @@ def test_after_all_attempts_a_request_is_given_up_with_the_reason_and_others_go_
     assert failed.request == requests[0]
     assert [run.idempotency_key for run in workers.taken] == ["bad-1", "bad-2", "good-1"]
     assert failed.reason == f"{name} {workers.taken[1].name!r} ended Failed: no room"
+
+
+def test_a_failure_that_cannot_heal_is_met_once(name, pool):
+    def do(run):
+        give(run, Running())
+        with pytest.raises(WeightsMissing), healing_noted(run.id):
+            raise WeightsMissing("not there")
+        give(run, Failed(message="WeightsMissing: not there"))
+
+    with StandIn(name, do=do) as workers:
+        (failed,) = pool.run([RunRequest(name, "key", {})])
+    assert failed.reason.endswith("ended Failed: WeightsMissing: not there")
+    assert len(workers.taken) == 1
+
+
+def test_parameters_that_a_worker_does_not_take_are_sent_once(name, pool):
+    """As Prefect has it, such a run fails before it begins."""
+    refused = Failed(message="Validation of flow parameters failed with error: …")
+    with StandIn(name, do=lambda run: give(run, refused)) as workers:
+        assert len(pool.run([RunRequest(name, "key", {})])) == 1
+    assert len(workers.taken) == 1
 
 
 def test_a_run_that_a_person_cancels_is_not_submitted_again(name, pool):

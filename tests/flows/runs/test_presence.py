@@ -4,13 +4,18 @@ import json
 import threading
 import time
 
+import httpx
 import pytest
 from prefect import flow
 
+from flows.runs import healing, prefect_api
+from flows.runs.healing import may_heal
+from flows.runs.prefect_api import client
 from flows.runs.presence import at_work, presence
 from tasks.config.registry import registered
+from tasks.io.errors import AccessRefused, WeightsMissing
+from tasks.io.ledger import Claims, owner
 from tasks.io.ledger import claims as claims_module
-from tasks.io.ledger import owner
 from tasks.io.workspace import CLEANING, Workspace, alone
 
 
@@ -75,6 +80,57 @@ def test_the_id_of_a_run_leads_to_its_claim(config):
 
     state = run(config, return_state=True)
     assert claimed == [presence(config, state.state_details.flow_run_id)]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("error", "heals"), [(WeightsMissing("not there"), False), (RuntimeError("a lost GPU"), True)]
+)
+def test_a_run_says_whether_its_failure_can_heal(config, error, heals):
+    @flow
+    @at_work
+    def run(given):
+        raise error
+
+    state = run(config, return_state=True)
+    with client() as api:
+        ended = api.read_flow_run(state.state_details.flow_run_id)
+    assert ended.state_name == "Failed"
+    assert may_heal(ended) is heals
+
+
+@pytest.mark.usefixtures("server")
+def test_a_workspace_that_refuses_this_user_is_a_failure_that_cannot_heal(config, monkeypatch):
+    def refuse(*_, **__):
+        raise AccessRefused("denied")
+
+    monkeypatch.setattr(Claims, "held", refuse)
+
+    @flow
+    @at_work
+    def run(given):
+        pytest.fail("begun")
+
+    state = run(config, return_state=True)
+    with client() as api:
+        assert not may_heal(api.read_flow_run(state.state_details.flow_run_id))
+
+
+@pytest.mark.usefixtures("server")
+def test_a_note_that_cannot_be_left_hides_no_error(config, monkeypatch):
+    def away(*_):
+        raise httpx.ConnectError("away")
+
+    monkeypatch.setattr(healing, "_note", away)
+    monkeypatch.setattr(prefect_api, "OUTAGE_S", 0.0)
+
+    @flow
+    @at_work
+    def run(given):
+        raise WeightsMissing("not there")
+
+    with pytest.raises(WeightsMissing, match="not there"):
+        run(config)
 
 
 @pytest.mark.usefixtures("server")

@@ -66,6 +66,20 @@ def test_a_daemon_is_alive_until_it_is_stopped_and_keeps_its_details(daemon, tmp
     assert daemon.end_of_log() == "ant begins: -m prefect start\n"
 
 
+def test_whether_a_daemon_was_stopped_or_has_ended_by_itself_is_known(
+    daemon, tmp_path, monkeypatch
+):
+    program(tmp_path, monkeypatch, "exec sleep 60")
+    daemon.start(details=("first",), environment={})
+    assert not daemon.was_stopped()
+    daemon.stop()
+    assert daemon.was_stopped()
+    program(tmp_path, monkeypatch, "exit 1")
+    daemon.start(details=("second",), environment={})
+    wait_for(lambda: not daemon.is_alive())
+    assert not daemon.was_stopped()
+
+
 def test_a_daemon_that_is_alive_is_not_begun_again(daemon, tmp_path, monkeypatch):
     program(tmp_path, monkeypatch, "exec sleep 60")
     daemon.start(details=("first",), environment={})

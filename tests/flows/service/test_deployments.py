@@ -10,10 +10,13 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
-from prefect.states import Scheduled
+from prefect.states import Completed, Running, Scheduled
 
+from flows.service import undeploying
 from flows.service.deployments import UNSCHEDULED, defined, deploy, prepare, read_schedules
+from flows.service.undeploying import Undeployed, undeploy
 from tasks.config import Config
 from tasks.io.errors import ConfigurationError
 
@@ -228,6 +231,42 @@ def test_a_schedule_that_is_no_cron_line_is_one_sentence_and_registers_nothing(
         f"--schedule must be a cron line as in '0 2 * * *', or 'none', got {line!r}"
     )
     assert deployments(client, config.name) == {}
+
+
+def test_what_was_registered_is_removed_and_nothing_of_others(client, config, project, pool):
+    other = project.configure(name=f"other-{uuid.uuid4().hex[:8]}")
+    deploy(other, pool=pool)
+    names = deploy(config, pool=pool, schedule="30 1 * * *")
+    found = deployments(client, config.name)
+    running, waiting, ended = (
+        client.create_flow_run_from_deployment(found["backfill"].id, name=name)
+        for name in ("at work", "not begun", "done")
+    )
+    client.set_flow_run_state(running.id, Running())
+    for state in (Running(), Completed()):
+        client.set_flow_run_state(ended.id, state)
+    removed = undeploy(config.model_copy(update={"weights": "s3://changed/since"}))
+    assert sorted(removed.names) == sorted(names)
+    assert removed.schedules == ["30 1 * * *"]
+    assert removed.running == [("backfill", "at work")]
+    assert "not begun" in removed.dropped
+    assert deployments(client, config.name) == {}
+    assert len(deployments(client, other.name)) == len(FLOWS)
+    assert client.read_flow_run(running.id).state_name == "Running"
+    assert client.read_flow_run(ended.id).state_name == "Completed"
+    with pytest.raises(ObjectNotFound):
+        client.read_flow_run(waiting.id)
+    assert undeploy(config) == Undeployed([], [], [], [])
+    assert "backfill" in queues(client, pool)
+
+
+def test_all_runs_that_wait_are_counted(client, config, pool, monkeypatch):
+    monkeypatch.setattr(undeploying, "PAGE", 2)
+    deploy(config, pool=pool)
+    backfill = deployments(client, config.name)["backfill"]
+    for number in range(5):
+        client.create_flow_run_from_deployment(backfill.id, name=f"run {number}")
+    assert sorted(undeploy(config).dropped) == [f"run {number}" for number in range(5)]
 
 
 def test_a_changed_configuration_takes_the_place_of_the_former(client, config, pool):

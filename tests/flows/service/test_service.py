@@ -164,6 +164,33 @@ def test_down_ends_all_of_it_and_up_frees_the_places_of_runs_that_were_under_way
     assert machine.runs("backfill interrupted")[0]["state_name"] == "Crashed"
 
 
+def test_up_that_stays_starts_again_what_ends_and_stops_all_when_it_is_told_to_end(tmp_path, shell):
+    machine = Machine(tmp_path, free_port(), shell(tmp_path))
+    staying = subprocess.Popen(
+        [DOTPIPE, "up", "--stay", "--port", str(machine.port)],
+        env=machine.environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = [staying.stdout.readline() for _ in range(4)]
+        assert said[0] == f"dashboard: http://127.0.0.1:{machine.port}\n"
+        server, worker = machine.pid("server"), machine.pid("worker")
+        first = psutil.Process(worker)
+        kill([first, *first.children(recursive=True)])
+        assert "the worker has ended and is started again" in staying.stderr.readline()
+        wait_for(lambda: len(machine.workers()) == 2)
+        wait_for(lambda: machine.pid("worker") != worker)
+        assert machine.pid("server") == server
+        staying.send_signal(signal.SIGTERM)
+        out, _ = staying.communicate(timeout=60)
+        assert (staying.returncode, out) == (0, "stopped the worker\nstopped the server\n")
+    finally:
+        staying.kill()
+        kill(with_variable("PREFECT_HOME", str(machine.home)))
+
+
 def hold_its_work_up(project):
     """Claim a shard of the project, so that a run waits for it."""
     claim = project.workspace / "claims" / "datasets" / "natural" / "shard-000000.json"

@@ -9,6 +9,7 @@ of it is known to be special to these tests: likely they meet it because they ha
 runs in a short time. Seven times over in one session, they met it once.
 """
 
+import errno
 import gc
 import json
 import re
@@ -30,7 +31,15 @@ from flows.steps import step_watch, steps
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import run_step
-from tasks.io.errors import CorpusError, ShardDamaged, ShardsFailed, StoreAway
+from tasks.io.errors import (
+    AccessRefused,
+    CorpusError,
+    ShardDamaged,
+    ShardsFailed,
+    StoreAway,
+    WeightsMissing,
+    can_heal,
+)
 from tasks.jobs import Job, Outcome, Planned
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import advance, say
@@ -287,6 +296,42 @@ def test_a_shard_is_told_to_have_failed_once_after_all_retries(monkeypatch):
     ((job, error, place),) = failed
     assert (job.number, str(error)) == (1, "the disk is away")
     assert "test_steps.py:" in place
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (OSError("the disk is away"), 4),
+        (StoreAway("no answer"), 4),
+        (PermissionError(errno.EACCES, "archived, restore it first"), 1),
+        (OSError(errno.EROFS, "Read-only file system"), 1),
+        (AccessRefused("denied"), 1),
+        (WeightsMissing("not there"), 1),
+        (ValueError("the scatter must be finite"), 1),
+    ],
+)
+def test_a_shard_is_repeated_only_if_its_failure_can_heal(error, times):
+    calls = []
+
+    def work(number):
+        calls.append(number)
+        raise error
+
+    with pytest.raises((type(error), ShardsFailed)):
+        run(work, units(1))
+    assert len(calls) == times
+
+
+def test_shards_that_failed_can_heal_if_one_of_them_can():
+    def work(number):
+        raise ShardDamaged("the first") if number == 0 else RuntimeError("the second")
+
+    with pytest.raises(ShardsFailed, match="the first was unit-0") as raised:
+        run(work, units(2), at_once=1)
+    assert can_heal(raised.value)
+    with pytest.raises(ShardsFailed) as raised:
+        run(work, units(1))
+    assert not can_heal(raised.value)
 
 
 @pytest.fixture

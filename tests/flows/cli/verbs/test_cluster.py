@@ -1,6 +1,7 @@
 """The commands for runs that workers do: what they say, and how they exit."""
 
 import _thread
+import io
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ from servers.child_processes import free_port, with_variable
 from servers.pool_stand_in import StandIn, give, read, register
 
 from flows.cli import follow as follow_module
-from flows.service import deployments, service
+from flows.service import alarms, deployments, local_folders, service
 from tasks.io.errors import StoreRefused
 from tasks.report.report import report_address
 
@@ -149,6 +150,123 @@ def test_deploy_says_what_it_has_registered_and_where(project, dotpipe, register
         "schedule of backfill-in-blocks/tiny: none, UTC",
         "schedule of gc/tiny: 0 12 * * 0, UTC",
     ]
+
+
+@pytest.mark.parametrize("verb", ["deploy", *FLOWS])
+def test_folders_that_are_deployed_to_others_are_a_warning(
+    project, dotpipe, registered, monkeypatch, verb
+):
+    asked = []
+    monkeypatch.setattr(
+        local_folders, "folders_left_behind", lambda *about: asked.append(about) or "mind the gap"
+    )
+    with StandIn(FLOWS.get(verb, "backfill"), lambda run: give(run, Running(), Completed())):
+        code, _, err = dotpipe(verb, project.file, "--pool", "mine")
+    assert code == 0
+    assert "warning: mind the gap\n" in err
+    ((config, pool, address),) = asked
+    assert (config.name, pool, address) == ("tiny", "mine", f"http://127.0.0.1:{_port()}")
+
+
+def test_undeploy_says_what_it_has_removed_and_what_goes_on(project, dotpipe, monkeypatch, server):
+    removed = deployments.Undeployed(
+        ["backfill/tiny", "backfill-in-blocks/tiny"],
+        ["0 2 * * *"],
+        ["late", "later"],
+        [("backfill", "all of it"), ("backfill-in-blocks", "backfill tiny in blocks")],
+    )
+    monkeypatch.setattr(deployments, "undeploy", lambda _: removed)
+    code, out, _ = dotpipe("undeploy", project.file)
+    page = f"http://127.0.0.1:{_port()}/runs"
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "removed backfill/tiny",
+            "removed backfill-in-blocks/tiny",
+            "its schedule is gone with it: 0 2 * * *, UTC",
+            "2 runs that had not begun are gone with them",
+            f"'all of it' goes on; it can be cancelled on {page}",
+            "'backfill tiny in blocks' goes on, until it cannot submit its next block; it can be "
+            f"cancelled on {page}",
+        ],
+    )
+
+
+def test_undeploy_of_what_was_not_registered_says_so(project, dotpipe, server):
+    project.configure(name="never-deployed")
+    assert dotpipe("undeploy", project.file) == (
+        0,
+        "nothing was registered of 'never-deployed'\n",
+        "",
+    )
+
+
+@pytest.fixture
+def alarmed(monkeypatch, server):
+    """Whom the alarms were registered for, without the server's being asked."""
+    asked = []
+
+    def register(whom):
+        asked.append(whom)
+        told = int(whom is not None and whom.name != "nobody")
+        return [alarms.Registered("dotpipe run stalled", told)]
+
+    monkeypatch.delenv("DOTPIPE_ALARMS_WEBHOOK", raising=False)
+    monkeypatch.setattr(alarms, "register_alarms", register)
+    monkeypatch.setattr(alarms, "webhook", lambda address: alarms.Recipient(address, ()))
+    monkeypatch.setattr(alarms, "block", lambda name: alarms.Recipient(name, ()))
+    monkeypatch.setattr(alarms, "try_out", lambda: asked.append("tried"))
+    return asked
+
+
+def test_alarms_that_nobody_is_told_of_say_how_somebody_is(dotpipe, alarmed):
+    for words in ([], ["--to", "nobody"]):
+        code, out, _ = dotpipe("alarms", *words)
+        assert (code, out.splitlines()) == (
+            0,
+            [
+                "dotpipe run stalled",
+                f"registered: http://127.0.0.1:{_port()}/automations",
+                "they are on the dashboard only; to tell a webhook, put its address into "
+                "DOTPIPE_ALARMS_WEBHOOK",
+            ],
+        )
+    assert [whom and whom.name for whom in alarmed] == [None, "nobody"]
+
+
+def test_the_address_of_a_webhook_comes_from_the_environment_or_standard_input(
+    dotpipe, alarmed, monkeypatch
+):
+    monkeypatch.setenv("DOTPIPE_ALARMS_WEBHOOK", "https://chat.mine.org/secret")
+    first = dotpipe("alarms")
+    monkeypatch.setattr("sys.stdin", io.StringIO("https://chat.mine.org/other-secret\n"))
+    second = dotpipe("alarms", "--to", "-")
+    assert [whom if whom == "tried" else whom.name for whom in alarmed] == [
+        "https://chat.mine.org/secret",
+        "tried",
+        "https://chat.mine.org/other-secret",
+        "tried",
+    ]
+    for code, out, err in (first, second):
+        assert code == 0
+        assert out.splitlines()[-1] == "they reach somebody: a first message has been sent"
+        assert "secret" not in out + err
+
+
+def test_a_block_may_be_told_in_place_of_what_the_environment_names(dotpipe, alarmed, monkeypatch):
+    monkeypatch.setenv("DOTPIPE_ALARMS_WEBHOOK", "https://chat.mine.org/secret")
+    assert dotpipe("alarms", "--to", "slack-webhook/on-call")[0] == 0
+    assert alarmed[0].name == "slack-webhook/on-call"
+
+
+def test_an_address_on_the_command_line_is_refused_and_not_repeated(dotpipe, alarmed):
+    code, out, err = dotpipe("alarms", "--to", "https://chat.mine.org/secret")
+    assert (code, out, alarmed) == (1, "", [])
+    assert error_of(err) == (
+        "error: --to must name a block, '-' or 'nobody', got an address, which others can read "
+        "on a command line; put it into DOTPIPE_ALARMS_WEBHOOK, or give --to - and write it to "
+        "standard input\n"
+    )
 
 
 @pytest.mark.parametrize("line", ["at night", "* * * * * *", "0 25 * * *", ""])
