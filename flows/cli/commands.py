@@ -48,8 +48,6 @@ app = typer.Typer(
     help="Deep Optimal Transport at data-set scale: repair restored images without training.",
 )
 
-app.add_typer(weights, name="weights")
-
 
 def main() -> None:
     """Run the command line; for an error that a user can mend, print a sentence and exit with 1."""
@@ -77,7 +75,6 @@ def _options(
     """Options before the verb."""
 
 
-@app.command()
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", parser=given_path, help="Folder to make it in.")
@@ -92,7 +89,6 @@ def demo(
     run_all(config)
 
 
-@app.command()
 def run(
     config: ConfigPath,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what, like `plan`.")] = False,
@@ -104,7 +100,6 @@ def run(
         run_all(config)
 
 
-@app.command()
 def shard(config: ConfigPath) -> None:
     """Cut the corpora into WebDataset shards; make the restored images if asked to."""
     settings = parsed(config)
@@ -116,7 +111,6 @@ def shard(config: ConfigPath) -> None:
         shard_corpus(settings)
 
 
-@app.command()
 def fit(config: ConfigPath) -> None:
     """Fit the transport operator on shards of natural and restored images."""
     settings = parsed(config, shards=True)
@@ -127,10 +121,6 @@ def fit(config: ConfigPath) -> None:
         fit_transport(settings)
 
 
-app.command()(enhance)
-
-
-@app.command()
 def evaluate(config: ConfigPath) -> None:
     """Score what has not been scored yet, and show the table."""
     settings = parsed(config, shards=True)
@@ -141,12 +131,6 @@ def evaluate(config: ConfigPath) -> None:
     show_results(settings)
 
 
-app.command()(reports.report)
-app.command("open")(reports.open_report)
-app.command()(reports.compare)
-
-
-@app.command()
 @with_bounds
 def choose(
     config: ConfigPath,
@@ -181,7 +165,6 @@ def choose(
         say(line)
 
 
-@app.command()
 def status(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
@@ -212,12 +195,32 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 """The columns of the table that ``status`` shows."""
 
 
-_OTHERS: tuple[Callable[..., None], ...] = (
-    *(init, export, apply, metrics),
-    *(cluster.up, cluster.down, cluster.deploy, cluster.undeploy, alarms),
-    *(cluster.submit, cluster.backfill),
-    *(upkeep.check, upkeep.plan, upkeep.verify, upkeep.repair, upkeep.retry, upkeep.refused),
-    *(removal.gc, removal.forget),
-)
-for _command in _OTHERS:
-    app.command()(_command)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (demo, enhance, init, upkeep.check, upkeep.plan, run),
+    "The result": (reports.open_report, choose, export, apply, metrics, reports.compare),
+    "The steps of a run, one by one": (shard, fit, evaluate, reports.report),
+    "What is done, and what is wrong": (
+        status,
+        upkeep.refused,
+        upkeep.retry,
+        upkeep.verify,
+        upkeep.repair,
+    ),
+    "Room": (removal.gc, removal.forget),
+    "Nights and workers": (
+        cluster.up,
+        cluster.down,
+        cluster.deploy,
+        cluster.undeploy,
+        alarms,
+        cluster.submit,
+        cluster.backfill,
+    ),
+}
+"""The commands, as the help shows them: together what is wanted together."""
+
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        _name = "open" if _command is reports.open_report else None
+        app.command(_name, rich_help_panel=_panel)(_command)
+app.add_typer(weights, name="weights", rich_help_panel="Begin")

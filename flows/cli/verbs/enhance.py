@@ -62,9 +62,10 @@ def enhance(
     codec: Codec = None,
     weights: WeightsFolder = None,
 ) -> None:
-    """Enhance a folder of images into another, in one line; again, it goes on or does nothing.
+    """Enhance a folder of images into another in one line; or do that step of CONFIG.
 
-    With a configuration: write the enhanced data set, one set of shards for every alpha.
+    The same line again goes on where it was stopped, or does nothing. With a configuration: write
+    the enhanced data set, one set of shards for every alpha.
     """
     line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights)
     if _is_configuration(source):
