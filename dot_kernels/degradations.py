@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -168,22 +168,21 @@ def blur(image: Float[Tensor, "3 h w"], gaussian_blur: GaussianBlur) -> Float[Te
         ValueError: a side is no multiple of the stride.
     """
     _require_multiples(image, gaussian_blur.stride)
-    size, sigma = gaussian_blur.size, gaussian_blur.sigma
-    distances = torch.arange(size, dtype=torch.float64) - size // 2
-    weights = torch.exp(-0.5 * (distances / sigma) ** 2)
-    weights = weights / weights.sum()
-    blurred = _averaged(image, weights, gaussian_blur.stride)
-    return _averaged(blurred.mT, weights, gaussian_blur.stride).mT
+    return blur_rows(blur_rows(image, gaussian_blur).mT, gaussian_blur).mT
 
 
-def _averaged(
-    image: Float[Tensor, "3 h w"], weights: Float64[Tensor, "n"], stride: int
-) -> Float[Tensor, "3 h2 w"]:
-    """Weighted averages of neighbouring rows, for every stride-th row.
+def blur_rows(
+    image: Float[Tensor, "c h w"], gaussian_blur: GaussianBlur
+) -> Float[Tensor, "c h2 w"]:
+    """Weighted averages of neighbouring rows, for every stride-th row: half of a blur.
 
     Row by row, which takes a third of the time of a convolution of so few channels.
     """
-    height, size = image.shape[1], len(weights)
+    size, sigma, stride = gaussian_blur.size, gaussian_blur.sigma, gaussian_blur.stride
+    distances = torch.arange(size, dtype=torch.float64) - size // 2
+    weights = torch.exp(-0.5 * (distances / sigma) ** 2)
+    weights = weights / weights.sum()
+    height = image.shape[1]
     rows = image[:, _reflected(height, size // 2)]
     total = weights[0].item() * rows[:, 0:height:stride]
     for k in range(1, size):
@@ -213,12 +212,20 @@ def _drawn(noise: Noise, shape: torch.Size, generator: torch.Generator) -> Float
 
 def _downscale(image: Float[Tensor, "3 h w"], step: Downscale) -> Float[Tensor, "3 h2 w2"]:
     _require_multiples(image, step.factor)
-    if step.kernel == "area":
-        reduced = functional.avg_pool2d(image[None], step.factor)[0]
-    else:
-        size = (image.shape[1] // step.factor, image.shape[2] // step.factor)
-        reduced = functional.interpolate(image[None], size, mode=step.kernel, antialias=True)[0]
+    reduced = reduce_sides(image, step.kernel, (step.factor, step.factor))
     return _levels(reduced) / 255 if step.rounding else reduced
+
+
+def reduce_sides(
+    image: Float[Tensor, "c h w"],
+    kernel: Literal["bicubic", "bilinear", "area"],
+    factors: tuple[int, int],
+) -> Float[Tensor, "c h2 w2"]:
+    """The image downscaled by a kernel of ``Downscale``: height and width by their factors."""
+    if kernel == "area":
+        return functional.avg_pool2d(image, factors)
+    size = (image.shape[1] // factors[0], image.shape[2] // factors[1])
+    return functional.interpolate(image[None], size, mode=kernel, antialias=True)[0]
 
 
 def _compress(image: Float[Tensor, "3 h w"], quality: int) -> Float[Tensor, "3 h w"]:
