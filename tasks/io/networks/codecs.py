@@ -3,9 +3,6 @@
 Also where a codec's weights lie, and what identifies them in fingerprints.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +12,10 @@ from pydantic import Field
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
-from tasks.io.networks.digests import digest, require_digest, require_file
+from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
+from tasks.io.networks.model_folders import ModelFolder, read_model
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256
 
 Precision = Literal["float32", "bfloat16"]
@@ -129,31 +127,14 @@ def _load_autoencoder(
     device: str, spec: Autoencoder, precision: Precision, tensors: Path, _digest: str
 ) -> Codec:
     """Load a network of diffusers; its digest is an argument so that changed files are read."""
-    with _silent_diffusers():
-        module = _rgb_autoencoder(spec, tensors.parent)
-        # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
-        module = module.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    module = _rgb_autoencoder(spec, tensors)
+    # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
+    module = module.to(device, getattr(torch, precision), memory_format=torch.channels_last)
     return AutoencoderCodec(module)
 
 
-@contextmanager
-def _silent_diffusers() -> Iterator[None]:
-    """Let diffusers say nothing for the block: fields of an older config.json, say, are no news."""
-    from diffusers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _rgb_autoencoder(spec: Autoencoder, folder: Path) -> Any:
-    """Return the network in a folder, all of whose weights come from there.
-
-    diffusers reads the files of any network as the one that it is asked for, and draws what
-    they lack at random.
+def _rgb_autoencoder(spec: Autoencoder, tensors: Path) -> Any:
+    """Return the network in a file of weights, which must be one for RGB images.
 
     Raises:
         WeightsMissing: the files are those of another network, or of one for other images.
@@ -161,23 +142,11 @@ def _rgb_autoencoder(spec: Autoencoder, folder: Path) -> Any:
     from diffusers import AutoencoderKL, AutoencoderTiny
 
     kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
-    rule = f"{folder} must hold an {kind.__name__} for RGB images, as codec.kind is {spec.kind}"
-    try:
-        named = json.loads((folder / _FILE_NAMES[0]).read_text("utf-8")).get("_class_name")
-        if named not in (None, kind.__name__):
-            raise TypeError(f"config.json is that of an {named}; correct codec.kind")
-        module, found = kind.from_pretrained(
-            folder,
-            torch_dtype=torch.float32,  # any other would be the default of all threads meanwhile
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise WeightsMissing(f"{rule}, but cannot be read as one: {error}") from error
-    if missing := sorted(found["missing_keys"]):
-        raise WeightsMissing(f"{rule}, got files without {len(missing)} tensors, as {missing[0]}")
+    rule = (
+        f"{tensors.parent} must hold an {kind.__name__} for RGB images, as codec.kind is "
+        f"{spec.kind}"
+    )
+    module = read_model(kind, tensors, rule, "codec.kind")
     if (channels := (module.config.in_channels, module.config.out_channels)) != (3, 3):
         raise WeightsMissing(f"{rule}, got one from {channels[0]} channels to {channels[1]}")
     return module
@@ -185,11 +154,7 @@ def _rgb_autoencoder(spec: Autoencoder, folder: Path) -> Any:
 
 def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:
     """Return where a pulled folder keeps the configuration and the weights."""
-    if spec.revision is not None:
-        key = f"{spec.weights.replace('/', '--')}@{spec.revision}"
-    else:
-        key = Path(spec.weights).name
-    return tuple(f"codecs/{key}/{name}" for name in _FILE_NAMES)
+    return _folder(spec).pulled_names
 
 
 def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, ...]:
@@ -201,50 +166,16 @@ def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tup
     Raises:
         WeightsMissing: they are in none, or are not the ones that were named.
     """
-    local = Path(spec.weights)
-    if spec.revision is None and (weights.pulled is None or local.is_dir()):
-        return _require_named(_files_in(local), spec)
-    complaint = ""
-    if weights.pulled is not None:
-        try:
-            files = tuple(weights.pulled.take(name) for name in pulled_codec(spec))
-            return _require_named(files, spec)
-        except WeightsMissing as error:
-            complaint = f"; {error}"
-    if spec.revision is None:
-        raise WeightsMissing(f"{local} must be the codec's folder, but is not there{complaint}")
-    return _require_named(_files_in(_hub_folder(spec, complaint)), spec)
+    return _folder(spec).locate(weights)
 
 
-def _require_named(files: tuple[Path, ...], spec: Autoencoder) -> tuple[Path, ...]:
-    """Return the files, whose weights must have the digest that the configuration names."""
-    require_digest(files[1], spec.sha256, "codec.sha256")
-    return files
-
-
-def _files_in(folder: Path) -> tuple[Path, ...]:
-    """Return configuration and weights in a folder that diffusers wrote; both must be there."""
-    remedy = (
-        "codec.weights is a folder with config.json and safetensors as diffusers saves them, or, "
-        "together with codec.revision, a hub repository"
+def _folder(spec: Autoencoder) -> ModelFolder:
+    return ModelFolder(
+        place=spec.weights,
+        revision=spec.revision,
+        sha256=spec.sha256,
+        files=_FILE_NAMES,
+        section="codec",
+        field="weights",
+        shelf="codecs",
     )
-    return tuple(require_file(folder / name, remedy) for name in _FILE_NAMES)
-
-
-def _hub_folder(spec: Autoencoder, complaint: str) -> Path:
-    """Return a hub repository's snapshot on disk, fetched if it is not there yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                spec.weights, revision=spec.revision, allow_patterns=list(_FILE_NAMES)
-            )
-        )
-    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise WeightsMissing(
-            f"the weights {spec.weights!r} at {spec.revision} cannot be fetched from the hub; "
-            f"{PULL_REMEDY}, or copy {' and '.join(_FILE_NAMES)} into a folder, name it as "
-            f"codec.weights and leave out codec.revision{complaint}"
-        ) from error
