@@ -1,6 +1,6 @@
 """Restorers: functions from a degraded image and its degradations to a restored image.
 
-Axes: h and w height and width of the degraded image, H and W of the restored one.
+Axes: b images, h and w height and width of a degraded image, H and W of the restored one.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,16 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
+from dot_kernels.ddrm import DdrmOptions, EpsilonModel, draw_restored
 from dot_kernels.degradations import (
     Degradation,
     GaussianBlur,
     SamplingGrid,
     blur,
     sampling_grid,
+    total_downscaling,
 )
+from dot_kernels.linear_degradations import measurement_noise, spectral_degradation
 
 
 @runtime_checkable
@@ -72,6 +75,41 @@ def smooth(
         ValueError: ``size`` or ``sigma`` is out of range.
     """
     return bicubic(blur(degraded, GaussianBlur(size=size, sigma=sigma)), degradations)
+
+
+def draw_by_ddrm(
+    degraded: Float[Tensor, "b 3 h w"],
+    degradations: Sequence[Degradation],
+    *,
+    model: EpsilonModel,
+    options: DdrmOptions,
+    generators: Sequence[torch.Generator],
+) -> Float[Tensor, "b 3 H W"]:
+    """Images in [0, 1] drawn by a diffusion model, as large as before the degradations.
+
+    Args:
+        degraded: degraded images of one size, on the device of the model; noise may leave
+            [0, 1].
+        degradations: what the images went through, in order.
+        model: predicts noise in images on the scale [−1, 1].
+        options: how images are drawn.
+        generators: one for each image, on the CPU, which draws all of its noise.
+
+    Raises:
+        ValueError: the degradations are not linear, or noise is not their end; or as
+            ``draw_restored`` says.
+    """
+    factor = total_downscaling(degradations)
+    height, width = (side * factor for side in degraded.shape[2:])
+    drawn = draw_restored(
+        2 * degraded - 1,  # all linear degradations leave a constant as it is
+        spectral_degradation(degradations, height, width),
+        2 * measurement_noise(degradations),
+        model=model,
+        options=options,
+        generators=generators,
+    )
+    return ((drawn + 1) / 2).clamp(0, 1)
 
 
 def _interpolate(image: Float[Tensor, "3 h w"], grid: SamplingGrid) -> Float[Tensor, "3 h W"]:

@@ -11,12 +11,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dot_kernels.degradations import Degradation, Noise
+from dot_kernels.linear_degradations import measurement_noise
 from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+from tasks.io.networks.ddrm import Ddrm
 from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
 from tasks.io.section import Section
 
@@ -57,6 +59,8 @@ class Config(Section):
         noisy = any(isinstance(degradation, Noise) for degradation in self.degrade)
         if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
             raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+        if isinstance(self.restore, Ddrm):
+            measurement_noise(self.degrade)  # has the rules
         return self
 
     @model_validator(mode="after")
@@ -218,6 +222,8 @@ class Config(Section):
         found |= {f"corpora.{role}.path": corpus.path for role, corpus in corpora if corpus}
         if isinstance(self.restore, SpandrelCheckpoint):
             found["restore.checkpoint"] = self.restore.checkpoint
+        if isinstance(self.restore, Ddrm) and self.restore.revision is None:
+            found["restore.model"] = self.restore.model
         if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
             found["codec.weights"] = self.codec.weights
         return {field: location for field, location in found.items() if location is not None}

@@ -11,7 +11,8 @@ from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec
-from tasks.io.networks.restorers import restorer_identity
+from tasks.io.networks.digests import weights_in_words
+from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
 
@@ -236,15 +237,11 @@ def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
 
 def _restorer_facts(config: Config) -> list[Fact]:
     """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
-    if config.restore is None:
+    if not isinstance(config.restore, WithWeights):
         return []
     try:
-        identity = restorer_identity(config.restore, Weights.of(config.weights))
+        known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
-    else:
-        if "sha256" not in identity:
-            return []
-        known = f"weights with sha256 {identity['sha256']}"
     meaning = "network that made the restored images"
     return [Fact("restorer", f"{config.restore.kind}, {known}", meaning)]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
-from dot_kernels.restorers import Restorer
 from tasks.config import Run
 from tasks.io.catalogue import by_shard, disjoint_samples, sample
 from tasks.io.draws import generator_of
@@ -24,7 +23,13 @@ from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import device_label, leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
-from tasks.io.networks.restorers import RestorerSpec, load_restorer, restorer_identity
+from tasks.io.networks.ddrm import DdrmRestorer
+from tasks.io.networks.restorers import (
+    LoadedRestorer,
+    RestorerSpec,
+    load_restorer,
+    restorer_identity,
+)
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import (
     SHARD_ENDINGS,
@@ -184,7 +189,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
 
 
 def degrade_and_restore(
-    clean: Tensor, degradations: tuple[Degradation, ...], restorer: Restorer, key: str
+    clean: Tensor, degradations: tuple[Degradation, ...], restorer: LoadedRestorer, key: str
 ) -> Tensor:
     """Return one restored image, of the size of the clean one.
 
@@ -193,15 +198,16 @@ def degrade_and_restore(
 
     Args:
         clean: image (c, h, w), float in [0, 1].
-        degradations: applied one after the other.
-        restorer: undoes them; takes and returns images in [0, 1].
-        key: of the image; seeds the noise.
+        degradations: applied one after the other, and undone by the restorer.
+        restorer: takes and returns images in [0, 1].
+        key: of the image; seeds the noise, and what is drawn to restore it.
     """
-    factor = total_downscaling(degradations)
-    height, width = clean.shape[1:]
+    factor, (height, width) = total_downscaling(degradations), clean.shape[1:]
     multiples = (-(-length // factor) * factor for length in (height, width))
     padded = pad_by_reflection(clean[None], *multiples)[0]
     degraded = degrade(padded, degradations, generator_of("degrade", 0, key))
+    if isinstance(restorer, DdrmRestorer):
+        return restorer.draw(degraded[None], degradations, [key])[0, :, :height, :width]
     return restorer(degraded, degradations)[:, :height, :width]
 
 
@@ -221,7 +227,7 @@ def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refuse
 
 
 def _restored(
-    member: Member, data: bytes, sides: _Sides, job: RestoreJob, restorer: Restorer
+    member: Member, data: bytes, sides: _Sides, job: RestoreJob, restorer: LoadedRestorer
 ) -> Accepted | Refused:
     """Return one image restored, or why that cannot be done."""
     try:

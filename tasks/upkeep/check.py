@@ -15,7 +15,7 @@ from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
 from tasks.io.networks.extractors import fetch_extractor
 from tasks.io.networks.perceptual import fetch_lpips
-from tasks.io.networks.restorers import SpandrelCheckpoint, load_restorer, locate_checkpoint
+from tasks.io.networks.restorers import WithWeights, load_restorer, locate_checkpoint
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
@@ -145,7 +145,7 @@ def _weights(config: Config, loads: bool) -> Iterator[Checked]:
     )
     if isinstance(codec, Autoencoder):
         yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
-    if isinstance(restorer, SpandrelCheckpoint):
+    if isinstance(restorer, WithWeights):
         yield _tried(
             "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
         )
@@ -171,7 +171,7 @@ def _codec(codec: Autoencoder, config: Config, weights: Weights, loads: bool) ->
     return precision_warning(codec, compute.device, compute.precision) or "loaded"
 
 
-def _restorer(restorer: SpandrelCheckpoint, config: Config, weights: Weights, loads: bool) -> str:
+def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bool) -> str:
     """Do the same with the restorer."""
     if not loads:
         return str(locate_checkpoint(restorer, weights))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tasks.config import Config
 from tasks.io.networks.codecs import Autoencoder, locate_codec, pulled_codec
+from tasks.io.networks.ddrm import Ddrm, locate_model, pulled_model
 from tasks.io.networks.digests import digest
 from tasks.io.networks.extractors import fetch_extractor
 from tasks.io.networks.perceptual import fetch_lpips, lpips_file
@@ -68,9 +69,15 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
         other = None
     source = Weights.of(other)
     if isinstance(config.codec, Autoencoder):
-        wanted.append(_CodecFiles(config.codec, source))
+        codec = config.codec
+        obtain = partial(locate_codec, codec, source)
+        wanted.append(_ModelFiles(codec.weights, codec.revision, pulled_codec(codec), obtain))
     if isinstance(config.restore, SpandrelCheckpoint):
         wanted.append(_Checkpoint(config.restore, source))
+    if isinstance(config.restore, Ddrm):
+        model = config.restore
+        obtain = partial(locate_model, model, source)
+        wanted.append(_ModelFiles(model.model, model.revision, pulled_model(model), obtain))
     if metrics.lpips is not None and config.reference_name is not None:
         fetch = partial(fetch_lpips, metrics.lpips, source)
         wanted.append(_PublishedWeights(lpips_file(metrics.lpips), fetch))
@@ -81,35 +88,35 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
 
 
 @dataclass(frozen=True)
-class _CodecFiles:
-    """Configuration and weights of an auto-encoder, of a hub repository or a local folder.
+class _ModelFiles:
+    """The files of a model of diffusers, of a hub repository or a local folder.
 
     A repository's commit never changes; a local folder may.
     """
 
-    spec: Autoencoder
-    weights: Weights
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return pulled_codec(self.spec)
+    place: str
+    """The folder, or the repository."""
+    revision: str | None
+    """The repository's commit; None for a folder."""
+    names: tuple[str, ...]
+    """The files' paths in the pulled folder, which end as in their own."""
+    locate: Callable[[], tuple[Path, ...]]
 
     @property
     def is_named_by_path(self) -> bool:
-        return self.spec.revision is None
+        return self.revision is None
 
     def obtain(self) -> tuple[Path, ...]:
-        return locate_codec(self.spec, self.weights)
+        return self.locate()
 
     def source(self, path: Path, sha256: str) -> str:
-        if self.spec.revision is None:
-            return str(path)
-        return f"{self.spec.weights}@{self.spec.revision}"
+        return str(path) if self.revision is None else f"{self.place}@{self.revision}"
 
     def is_current(self, name: str, sha256: str) -> bool:
-        if self.spec.revision is not None:
+        if self.revision is not None:
             return True
-        return _is_gone_or_same(Path(self.spec.weights) / Path(name).name, sha256)
+        within = name.split("/", 2)[2]  # after the shelf and the folder's name
+        return _is_gone_or_same(Path(self.place) / within, sha256)
 
 
 @dataclass(frozen=True)

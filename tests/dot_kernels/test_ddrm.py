@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from dot_kernels.ddrm import DdrmOptions, draw_restored
-from dot_kernels.degradations import Downscale, GaussianBlur
+from dot_kernels.degradations import Downscale, GaussianBlur, Noise, degrade
 from dot_kernels.linear_degradations import spectral_degradation
+from dot_kernels.restorers import draw_by_ddrm
+from dot_kernels.spectral_degradations import Separable
 
 HEIGHT, WIDTH = 4, 8
 MEAN, SPREAD = 0.3, 0.5
@@ -192,10 +194,19 @@ def test_what_was_measured_without_noise_is_kept(rng, chain):
     assert_close(degradation.degrade(found), degraded, rtol=0, atol=1e-4)
 
 
+def test_images_between_0_and_1_are_drawn_on_the_scale_of_the_model(rng):
+    steps = [Downscale(factor=4, kernel="area"), Noise(sigma=0.1)]
+    degradation, model = gaussian(steps)
+    degraded = degrade(torch.rand(3, HEIGHT, WIDTH, generator=rng), steps, rng)[None]
+    draw = {"model": model, "options": DdrmOptions()}
+    found = draw_by_ddrm(degraded, steps, **draw, generators=seeded(1))
+    scaled = draw_restored(2 * degraded - 1, degradation, 0.2, **draw, generators=seeded(1))
+    assert_close(found, ((scaled + 1) / 2).clamp(0, 1))
+    assert found.shape == (1, 3, HEIGHT, WIDTH)
+
+
 @pytest.mark.parametrize("size", [(4, 12), (12, 4), (8, 8)])
 def test_a_result_does_not_depend_on_how_a_degradation_is_decomposed(rng, size):
-    from dot_kernels.spectral_degradations import Separable
-
     block, model = gaussian(DEGRADATIONS["block mean"], size)
     pair = Separable(*(torch.eye(n, dtype=torch.float64).reshape(-1, 4, n).mean(1) for n in size))
     degraded = block.degrade(torch.rand(2, 3, *size, generator=rng))

@@ -1,8 +1,10 @@
 """Digests of files of weights, and checks that a file or network is the one that is meant."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tasks.io.errors import WeightsMissing
 
@@ -56,6 +58,14 @@ def require_identity(found: dict[str, str] | None, planned: dict[str, str] | Non
             f"this machine must have the network {planned} that the plan was made with, got "
             f"{found}; give all machines the same weights, as by `dotpipe weights pull`"
         )
+
+
+def weights_in_words(identity: Mapping[str, Any]) -> str:
+    """Return which weights a network has, from its identity: by their commit or their digest."""
+    if "revision" in identity:
+        return f"{identity['model']} at revision {identity['revision']}"
+    digests = identity["sha256"]
+    return f"weights with sha256 {digests if isinstance(digests, str) else digests[-1]}"
 
 
 def digest(file: Path) -> str:

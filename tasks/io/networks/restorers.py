@@ -17,8 +17,9 @@ from dot_kernels.degradations import Degradation, GaussianBlur, Noise, total_dow
 from dot_kernels.restorers import Restorer, bicubic, smooth
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.machine.devices import pick_device
+from tasks.io.machine.model_cache import LOADING, cached_per_device
+from tasks.io.networks.ddrm import Ddrm, DdrmRestorer, identity_of_ddrm, load_ddrm, locate_model
 from tasks.io.networks.digests import digest, require_digest, require_file
-from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Section, Sha256
 
@@ -68,9 +69,16 @@ class SpandrelCheckpoint(Section):
 
 
 RestorerSpec = Annotated[
-    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint, Field(discriminator="kind")
+    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm,
+    Field(discriminator="kind"),
 ]
 """The section ``restore`` of a configuration."""
+
+WithWeights = SpandrelCheckpoint | Ddrm
+"""Those of them that have weights."""
+
+LoadedRestorer = Restorer | DdrmRestorer
+"""A function of degraded images, or something that draws, for which it takes their keys."""
 
 
 _LEVEL_TOLD = 15 / 255
@@ -80,7 +88,7 @@ _LEVEL_TOLD = 15 / 255
 def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
     """Return what makes two restorers the same, for fingerprints.
 
-    It is the digest of the checkpoint, or, for a restorer without one, its options.
+    It is the digest of the checkpoint, its options where there are some, or both.
 
     Args:
         spec: what the configuration says.
@@ -89,6 +97,8 @@ def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) 
     Raises:
         WeightsMissing: the checkpoint is not there, or not the one that was named.
     """
+    if isinstance(spec, Ddrm):
+        return identity_of_ddrm(spec, weights)
     if not isinstance(spec, SpandrelCheckpoint):
         return spec.model_dump()
     return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
@@ -99,12 +109,14 @@ def pulled_checkpoint(spec: SpandrelCheckpoint) -> str:
     return f"restorers/{Path(spec.checkpoint).name}"
 
 
-def locate_checkpoint(spec: SpandrelCheckpoint, weights: Weights = FROM_THIS_MACHINE) -> Path:
-    """Return the checkpoint's path: where the section says, or else in the pulled folder.
+def locate_checkpoint(spec: WithWeights, weights: Weights = FROM_THIS_MACHINE) -> Path:
+    """Return the path of the weights: where the section says, or else in the pulled folder.
 
     Raises:
         WeightsMissing: it is in neither, or not the one that was named.
     """
+    if isinstance(spec, Ddrm):
+        return locate_model(spec, weights)[-1]
     path = Path(spec.checkpoint)
     if weights.pulled is not None and not path.is_file():
         path = weights.pulled.take(pulled_checkpoint(spec))
@@ -115,7 +127,7 @@ def locate_checkpoint(spec: SpandrelCheckpoint, weights: Weights = FROM_THIS_MAC
 
 def load_restorer(
     spec: RestorerSpec, device: str, weights: Weights = FROM_THIS_MACHINE
-) -> Restorer:
+) -> LoadedRestorer:
     """Return the restorer; a network is on its device, loaded once per process and device.
 
     Args:
@@ -126,6 +138,7 @@ def load_restorer(
     Raises:
         WeightsMissing: the checkpoint is not there, not understood, or not of a network from
             one image to another.
+        ConfigurationError: an option does not fit the network.
     """
     match spec:
         case Bicubic():
@@ -138,6 +151,8 @@ def load_restorer(
             with LOADING:
                 checkpoint = locate_checkpoint(spec, weights)
                 return _load_checkpoint(pick_device(device), str(checkpoint), digest(checkpoint))
+        case Ddrm():
+            return load_ddrm(spec, device, weights)
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:
