@@ -18,6 +18,7 @@ from dot_kernels import (
     patch_moments,
     solve_transport,
 )
+from dot_kernels.ddrm import DdrmOptions
 from dot_kernels.degradations import Downscale, Noise, degrade
 from dot_kernels.diagnostics import variance_reached
 from dot_kernels.enhancement import encode_padded
@@ -35,7 +36,7 @@ from dot_kernels.metrics import (
     structural_similarity,
     structural_similarity_along,
 )
-from dot_kernels.restorers import bicubic
+from dot_kernels.restorers import bicubic, draw_by_ddrm
 from dot_kernels.spd import spectrum
 from dot_kernels.uncertainty import distance_standard_error, map_standard_error
 from tasks.io.ledger.versions import VERSIONS
@@ -45,6 +46,7 @@ GOLDEN = {
         2: {
             "degraded": [0.496342, 0.0693654, 0.607836, 0.471252],
             "restored": [0.496327, 0.0583688, 0.628555, 0.462013],
+            "drawn": [0.496504, 0.268901, 0.40708, 0.554192],
         }
     },
     "codec": {
@@ -134,10 +136,30 @@ def digest(numbers):
     return [x.item() for x in (flat.abs().mean(), flat.std(), *third)]
 
 
+class Shrinking:
+    """An ε-model that takes a fixed share of every image for noise."""
+
+    alphas_cumprod = torch.linspace(0.99, 0.1, 8, dtype=torch.float64)
+
+    def __call__(self, noisy, time):
+        return 0.7 * noisy
+
+
 def degradation():
     steps = [Downscale(factor=2), Noise(sigma=0.05)]
     degraded = degrade(waves(32, 36), steps, torch.Generator().manual_seed(0))
-    return {"degraded": digest(degraded), "restored": digest(bicubic(degraded, steps))}
+    drawn = draw_by_ddrm(
+        degraded[None],
+        steps,
+        model=Shrinking(),
+        options=DdrmOptions(steps=4),
+        generators=[torch.Generator().manual_seed(1)],
+    )
+    return {
+        "degraded": digest(degraded),
+        "restored": digest(bicubic(degraded, steps)),
+        "drawn": digest(drawn),
+    }
 
 
 def codec():

@@ -28,7 +28,7 @@ VERSIONS: Mapping[str, int] = MappingProxyType(
 What counts is which numbers change, not where the changed code stands: one line can move several
 kinds. The golden values in ``tests/dot_kernels/test_versions.py`` tell which ones moved.
 
-- ``degradation``: images after a degradation, or restored without a network;
+- ``degradation``: images after a degradation, or restored, by the same weights;
 - ``codec``: latents of images and images of latents, padding included, by the same weights;
 - ``moments``: count, mean and scatter of latent patches, and sums of them;
 - ``operator``: the transport map and its noise, its diagnostics and its standard error;

@@ -106,6 +106,8 @@ class _UNet:
 
     module: Any
     alphas_cumprod: Tensor
+    alone: Lock = field(default_factory=Lock, repr=False)
+    """Held while images are drawn: threads at once would only need more memory."""
 
     def __call__(self, noisy: Tensor, time: int) -> Tensor:
         """Return the predicted noise (b, 3, h, w); channels of a variance are left out."""
@@ -121,8 +123,6 @@ class DdrmRestorer:
     model: _UNet
     options: DdrmOptions
     seed: int
-    _alone: Lock = field(default_factory=Lock, repr=False)
-    """Held while images are drawn: threads at once would only need more memory."""
 
     def draw(
         self, degraded: Tensor, degradations: Sequence[Degradation], keys: Sequence[str]
@@ -141,7 +141,7 @@ class DdrmRestorer:
         factor = total_downscaling(degradations)
         _require_size(self.model.module.config, *(side * factor for side in degraded.shape[2:]))
         generators = [generator_of("restore", self.seed, key) for key in keys]
-        with self._alone, torch.inference_mode():
+        with self.model.alone, torch.inference_mode():
             return draw_by_ddrm(
                 degraded.to(self.device),
                 degradations,

@@ -104,6 +104,10 @@ def test_a_pulled_model_is_used_where_its_folder_is_not(steps, tmp_path, photogr
         "diffusion_pytorch_model.safetensors",
         "scheduler_config.json",
     ]
+    DDPMScheduler(beta_end=0.01).save_pretrained(model)
+    list(pull_weights(config, pulled))
+    changed = (model / "scheduler_config.json").read_bytes()
+    assert (kept / "scheduler_config.json").read_bytes() == changed
     model.rename(tmp_path / "elsewhere")
     with pytest.raises(WeightsMissing):
         load_restorer(config.restore, "cpu")
