@@ -81,27 +81,49 @@ def draw_restored(
         ValueError: the model's ᾱ do not fall between 0 and 1, or are fewer than the steps,
             or the generators are not one for each image.
     """
-    _require_one_each(generators, len(degraded))
     times, sigmas = _schedule(model.alphas_cumprod, options.steps)
     values, measured = degradation.values, degradation.measured(degraded)
     start = _start(values, noise, sigmas[0])
-    spectra = start.of_measured(measured) + start.of_drawn(degradation, measured, generators)
+    spectra = start.measured.to(measured) * measured
+    spectra.addcmul_(start.drawn.to(measured), _drawn(degradation, measured, generators))
     for time, sigma, following in zip(times, sigmas, sigmas[1:], strict=False):
         step = _step(values, noise, sigma, following, options)
-        images = degradation.from_spectrum(spectra)
-        predicted = images - sigma * model(images / math.hypot(1, sigma), time)
-        spectra = step.before.to(spectra) * spectra + step.of_measured(measured)
-        spectra = spectra + step.predicted.to(spectra) * degradation.to_spectrum(predicted)
+        predicted = _predicted(spectra, degradation, model, time, sigma)
+        spectra = step.before.to(spectra) * spectra
+        spectra.addcmul_(step.predicted.to(spectra), predicted)
+        spectra.addcmul_(step.measured.to(spectra), measured)
         if following > 0:
-            spectra = spectra + step.of_drawn(degradation, measured, generators)
+            spectra.addcmul_(step.drawn.to(spectra), _drawn(degradation, measured, generators))
     return degradation.from_spectrum(spectra)
 
 
-def _require_one_each(generators: Sequence[torch.Generator], images: int) -> None:
-    if len(generators) != images:
+def _predicted(
+    spectra: Float[Tensor, "b c h w"],
+    degradation: SpectralDegradation,
+    model: EpsilonModel,
+    time: int,
+    sigma: float,
+) -> Float[Tensor, "b c h w"]:
+    """The spectra of the clean images that the model sees in noisy ones."""
+    images = degradation.from_spectrum(spectra)
+    noise = model(images / math.hypot(1, sigma), time)
+    return degradation.to_spectrum(torch.sub(images, noise, alpha=sigma))
+
+
+def _drawn(
+    degradation: SpectralDegradation,
+    like: Float[Tensor, "b c h w"],
+    generators: Sequence[torch.Generator],
+) -> Float[Tensor, "b c h w"]:
+    """Spectra of white noise of variance 1, drawn for each image by its own generator."""
+    if len(generators) != len(like):
         raise ValueError(
-            f"generators must be one for each of {images} images, got {len(generators)}"
+            f"generators must be one for each of {len(like)} images, got {len(generators)}"
         )
+    drawn = torch.empty(like.shape)
+    for one, generator in zip(drawn, generators, strict=True):
+        one.normal_(generator=generator)
+    return degradation.to_spectrum(drawn.to(like))
 
 
 def _schedule(alphas_cumprod: Float64[Tensor, "t"], steps: int) -> tuple[list[int], list[float]]:
@@ -130,20 +152,6 @@ class _Weights(NamedTuple):
     """Weight of the measurement Uᵀy, which is not divided by the singular value."""
     drawn: Float64[Tensor, "h w"]
     """Weight of noise of variance 1."""
-
-    def of_measured(self, measured: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """The weighted measurements."""
-        return self.measured.to(measured) * measured
-
-    def of_drawn(
-        self,
-        degradation: SpectralDegradation,
-        measured: Float[Tensor, "b c h w"],
-        generators: Sequence[torch.Generator],
-    ) -> Float[Tensor, "b c h w"]:
-        """Weighted noise, drawn for each image by its own generator, as measurements are."""
-        drawn = [torch.randn(measured.shape[1:], generator=each) for each in generators]
-        return self.drawn.to(measured) * degradation.to_spectrum(torch.stack(drawn).to(measured))
 
 
 def _start(values: Float64[Tensor, "h w"], noise: float, sigma: float) -> _Weights:

@@ -131,10 +131,9 @@ class BlockMean:
         self, images: Float[Tensor, "b c h w"], rows: Float[Tensor, "n n"]
     ) -> Float[Tensor, "b c h w"]:
         b, c, height, width = images.shape
-        down, across = height // self.factor, width // self.factor
-        blocks = images.reshape(b, c, down, self.factor, across, self.factor)
-        changed = torch.einsum("bciyjx,ky,lx->bcikjl", blocks, rows, rows)
-        return changed.reshape(b, c, height, width)
+        across = images.reshape(b, c, height, -1, self.factor) @ rows.mT
+        down = rows @ across.reshape(b, c, -1, self.factor, width)
+        return down.reshape(b, c, height, width)
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,7 +139,8 @@ class DdrmRestorer:
             ValueError: DDRM cannot undo the degradations.
         """
         factor = total_downscaling(degradations)
-        _require_size(self.model.module.config, *(side * factor for side in degraded.shape[2:]))
+        height, width = (side * factor for side in degraded.shape[2:])
+        _require_size(self.model.module.config, height, width, factor)
         generators = [generator_of("restore", self.seed, key) for key in keys]
         with self.model.alone, torch.inference_mode():
             return draw_by_ddrm(
@@ -219,24 +220,25 @@ def _alphas_cumprod(schedule: Path) -> Tensor:
     return torch.cumprod(1 - betas, 0)
 
 
-def _require_size(config: Any, height: int, width: int) -> None:
-    """Check that a UNet2DModel makes images of this size.
+def _require_size(config: Any, height: int, width: int, factor: int) -> None:
+    """Check that a UNet2DModel makes images of this size, whose sides are multiples of a factor.
 
     Raises:
         ImageRefused: it was trained for another size, or cannot halve the sides as often as it
             does.
     """
+    rounded = f", its sides rounded up to multiples of {factor}" if factor > 1 else ""
+    found = f"got {height}×{width}{rounded}: crop the corpus"
     trained = config.sample_size
     if trained is not None:
         wanted = (trained, trained) if isinstance(trained, int) else tuple(trained)
         if (height, width) != wanted:
             raise ImageRefused(
                 f"image must have {wanted[0]}×{wanted[1]} pixels, which DDRM's model was trained "
-                f"for, got {height}×{width}: crop the corpus"
+                f"for, {found}"
             )
     multiple = 2 ** (len(config.down_block_types) - 1)
     if height % multiple or width % multiple:
         raise ImageRefused(
-            f"sides of an image must be multiples of {multiple} for DDRM's model, got "
-            f"{height}×{width}: crop the corpus"
+            f"sides of an image must be multiples of {multiple} for DDRM's model, {found}"
         )

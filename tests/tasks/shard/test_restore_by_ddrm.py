@@ -75,7 +75,7 @@ def test_images_of_another_size_are_refused_with_the_reason(steps, tmp_path, pho
     run = made(
         steps, tmp_path / "w", photographs, model, crop=None, shards={"max_bad_fraction": 0.5}
     )
-    with pytest.raises(CorpusError, match="trained for, got 24×20"):
+    with pytest.raises(CorpusError, match="trained for, got 24×20, its sides rounded up to"):
         run.shard()
 
 
