@@ -60,7 +60,10 @@ class Config(Section):
         if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
             raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
         if isinstance(self.restore, Ddrm):
-            measurement_noise(self.degrade)  # has the rules
+            try:
+                measurement_noise(self.degrade)  # has the rules
+            except ValueError as error:
+                raise ValueError(f"restore by ddrm cannot undo degrade: {error}") from error
         return self
 
     @model_validator(mode="after")

@@ -126,7 +126,10 @@ def test_a_relative_folder_counts_from_the_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("degrade", "said"),
     [
-        ([{"kind": "jpeg", "quality": 30}], "degradations must be linear, got jpeg"),
+        (
+            [{"kind": "jpeg", "quality": 30}],
+            "restore by ddrm cannot undo degrade: degradations must be linear, got jpeg",
+        ),
         (DEGRADE[::-1], "downscale must come before all noise"),
     ],
 )

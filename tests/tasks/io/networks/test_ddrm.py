@@ -180,6 +180,23 @@ def test_a_file_of_weights_with_code_in_it_is_not_run(saved, tmp_path):
         load_ddrm(spec, "cpu")
 
 
+def test_weights_under_the_names_of_the_first_diffusers_are_read(saved, tmp_path, rng):
+    """google/ddpm-celebahq-256 is of version 0.0.4, when layers of attention had others."""
+    spec = saved(file="bin")
+    expected = drawn(spec, rng)
+    path = tmp_path / "model" / "diffusion_pytorch_model.bin"
+    first = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state, renamed = torch.load(path, weights_only=True), {}
+    for name, tensor in state.items():
+        old = name
+        for new, former in first.items():
+            old = old.replace(f".{new}.", f".{former}.")
+        renamed[old] = tensor
+    assert renamed.keys() != state.keys()
+    torch.save(renamed, path)
+    assert torch.equal(drawn(spec, rng), expected)
+
+
 def test_a_model_of_the_hub_is_identified_by_its_commit_and_options(saved):
     spec = Ddrm(kind="ddrm", model="a/b", revision=REVISION, seed=3)
     identity = restorer_identity(spec)
