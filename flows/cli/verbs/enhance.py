@@ -135,12 +135,12 @@ def with_alpha(file: Path, alphas: tuple[float, ...], alpha: float) -> str:
         pair = next((pair for pair in pairs if pair[0].value == name), None)
     if pair is None:
         raise ConfigurationError(
-            f"{file} must say which alphas are written, for {alpha:g} to be added to them; add "
-            f"enhance: {{alphas: [{alpha:g}]}}"
+            f"{file} must say which alphas are written, for {alpha!r} to be added to them; add "
+            f"enhance: {{alphas: [{alpha!r}]}}"
         )
     start = text.index(":", pair[0].end_mark.index) + 1
     taken, after = text[start : pair[1].end_mark.index], text[pair[1].end_mark.index :]
-    listed = ", ".join(f"{each:g}" for each in (*alphas, alpha))
+    listed = ", ".join(map(repr, (*alphas, alpha)))  # all digits, so that each is found again
     return f"{text[:start]} [{listed}]{taken[len(taken.rstrip()) :]}{after}"
 
 

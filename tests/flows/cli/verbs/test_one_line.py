@@ -145,6 +145,13 @@ def test_an_alpha_is_added_and_the_rest_of_the_file_stays(tmp_path, section):
     assert "# mine\n" in text
 
 
+def test_alphas_keep_all_their_digits(tmp_path):
+    file = tmp_path / "enhance.yaml"
+    file.write_text("enhance:\n  alphas: [0.3333333333333333]\n")
+    text = with_alpha(file, (1 / 3,), 0.12345678)
+    assert yaml.safe_load(text) == {"enhance": {"alphas": [1 / 3, 0.12345678]}}
+
+
 def test_a_file_that_does_not_say_its_alphas_is_told(tmp_path):
     file = tmp_path / "enhance.yaml"
     file.write_text("name: x\n")
