@@ -195,6 +195,17 @@ def test_a_line_that_is_not_whole_is_told(dotpipe, tmp_path, monkeypatch, words,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_must_be_mended_in_the_configuration_of_a_line_comes_with_its_path(line, images):
+    (images / "truth").mkdir()
+    for number, path in enumerate(sorted((images / "natural").rglob("*.*"))):
+        shutil.copy(path, images / "truth" / f"other{number}{path.suffix}")
+    asked = line(reference=images / "truth")
+    with pytest.raises(ConfigurationError) as told:
+        command.enhance_folder(asked)
+    assert "must share keys" in str(told.value)
+    assert str(images / "out.dotpipe" / "enhance.yaml") in str(told.value)
+
+
 def test_a_yaml_file_of_any_name_is_a_configuration(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(command, "_do_step", done.append)
