@@ -5,9 +5,6 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
 from dot_kernels.metrics import (
     mean_squared_error,
     peak_signal_to_noise_ratio,
@@ -16,7 +13,7 @@ from dot_kernels.metrics import (
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
 from tasks.io.images import Format, encode
-from tasks.io.images.files import Pixels
+from tasks.io.images.pixels import in_float64
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
@@ -44,7 +41,7 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    image, reference = _in_float64(pixels), _in_float64(truth)
+    image, reference = in_float64(pixels), in_float64(truth)
     mse = mean_squared_error(image, reference)
     metrics = {
         "mse": mse,
@@ -53,11 +50,6 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
-
-
-def _in_float64(pixels: Pixels) -> Tensor:
-    """Return the image (3, h, w) in [0, 1] of an array (h, w, 3) of 8 bits."""
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0).double() / 255
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:

@@ -14,6 +14,11 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
     return stacked.to(device).movedim(-1, 1).float() / 255
 
 
+def in_float64(pixels: Pixels) -> Tensor:
+    """Return an image as a tensor (3, h, w) in [0, 1] of 64 bits, in which metrics are computed."""
+    return torch.from_numpy(pixels.copy()).movedim(-1, 0).double() / 255
+
+
 def to_pixels(images: Tensor) -> Pixels:
     """Return an image (3, h, w) in [0, 1], or a batch, as an array (…, h, w, 3) of 8 bits."""
     pixels: Pixels = to_bytes(images).movedim(-3, -1).contiguous().numpy(force=True)

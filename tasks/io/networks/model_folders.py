@@ -11,7 +11,7 @@ import torch
 
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.digests import require_digest, require_file
-from tasks.io.networks.weights import PULL_REMEDY, Weights
+from tasks.io.networks.weights import PULL_REMEDY, Weights, unfetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,20 +48,21 @@ class ModelFolder:
         hub is fetched if it is not in the hub's cache.
 
         Raises:
-            WeightsMissing: they are in none, or are not the ones that were named.
+            WeightsMissing: they are in none, or are not the ones that were named; WeightsAway, if
+                they may be had later.
         """
         local = Path(self.place)
         if self.revision is None and (weights.pulled is None or local.is_dir()):
             return self._require_named(self._files_in(local))
-        complaint = ""
+        complaint, kind = "", WeightsMissing
         if weights.pulled is not None:
             try:
                 files = tuple(weights.pulled.take(name) for name in self.pulled_names)
                 return self._require_named(files)
             except WeightsMissing as error:
-                complaint = f"; {error}"
+                complaint, kind = f"; {error}", type(error)
         if self.revision is None:
-            raise WeightsMissing(
+            raise kind(
                 f"{local} must be the folder that {self.section}.{self.field} names, but is not "
                 f"there{complaint}"
             )
@@ -92,7 +93,7 @@ class ModelFolder:
                 )
             )
         except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise WeightsMissing(
+            raise unfetched(error)(
                 f"the weights {self.place!r} at {self.revision} cannot be fetched from the hub; "
                 f"{PULL_REMEDY}, or copy {' and '.join(self.files)} into a folder, name it as "
                 f"{self.section}.{self.field} and leave out {self.section}.revision{complaint}"
