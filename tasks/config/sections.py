@@ -20,8 +20,8 @@ from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
 from tasks.io.images import Format, Limits
-from tasks.io.networks.extractors import Network
-from tasks.io.networks.perceptual import LpipsNet
+from tasks.io.networks.features.extractors import Network
+from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.section import Section
 
 

@@ -19,9 +19,9 @@ from tasks.io.images import Limits, Pixels
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.pixels import in_float64, to_tensor
 from tasks.io.machine.devices import pick_device
-from tasks.io.networks.extractors import Network, extractor_names, load_extractor, see
-from tasks.io.networks.feature_networks import Extractor
-from tasks.io.networks.perceptual import (
+from tasks.io.networks.features.extractors import Network, extractor_names, load_extractor, see
+from tasks.io.networks.features.feature_networks import Extractor
+from tasks.io.networks.features.perceptual import (
     LPIPS_SHORTEST_SIDE,
     LpipsNet,
     Perceptual,

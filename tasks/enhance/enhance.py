@@ -27,8 +27,8 @@ from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
 from tasks.io.networks.digests import require_identity
-from tasks.io.networks.extractors import Network, extractor_identity, load_extractor
-from tasks.io.networks.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
+from tasks.io.networks.features.extractors import Network, extractor_identity, load_extractor
+from tasks.io.networks.features.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows

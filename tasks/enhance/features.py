@@ -15,7 +15,7 @@ from tasks.io.artifacts.features import FeatureWriter, save_class_sums
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.draws import draws_of
 from tasks.io.ledger import Publication
-from tasks.io.networks.extractors import Seen
+from tasks.io.networks.features.extractors import Seen
 from tasks.io.store import Store
 from tasks.io.workspace import CURVE, Signal
 

@@ -10,7 +10,7 @@ from tasks.enhance.features import Features, FeatureTable, open_feature_tables, 
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
-from tasks.io.networks.extractors import Seen
+from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
 from tasks.io.shards.sides import NONE, SideKind
 from tasks.io.store import Store

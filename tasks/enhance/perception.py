@@ -15,9 +15,9 @@ from dot_kernels.metrics import (
     structural_similarity_along,
 )
 from tasks.io.images.pixels import as_written, to_bytes
-from tasks.io.networks.extractors import Seen, see
-from tasks.io.networks.feature_networks import Extractor
-from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
+from tasks.io.networks.features.extractors import Seen, see
+from tasks.io.networks.features.feature_networks import Extractor
+from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
 from tasks.io.workspace import Signal
 
 

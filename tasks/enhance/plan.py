@@ -11,8 +11,8 @@ from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.images import is_lossless
-from tasks.io.networks.extractors import extractor_identity
-from tasks.io.networks.perceptual import lpips_identity
+from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.perceptual import lpips_identity
 from tasks.io.workspace import (
     CONTROLS,
     CURVE,

@@ -30,7 +30,7 @@ from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.files import Pixels
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
-from tasks.io.networks.extractors import Seen
+from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CODEC_INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch

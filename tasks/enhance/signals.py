@@ -7,8 +7,8 @@ from tasks.config import Config
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.extractors import extractor_identity, fetch_extractor
-from tasks.io.networks.perceptual import fetch_lpips, lpips_identity
+from tasks.io.networks.features.extractors import extractor_identity, fetch_extractor
+from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
 from tasks.jobs.policy import logger

@@ -17,14 +17,14 @@ from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.digests import require_identity
-from tasks.io.networks.extractors import (
+from tasks.io.networks.features.extractors import (
     Network,
     extractor_identity,
     feature_folder,
     load_extractor,
     see,
 )
-from tasks.io.networks.feature_networks import Extractor
+from tasks.io.networks.features.feature_networks import Extractor
 from tasks.io.networks.weights import Weights
 from tasks.io.shards.loader import Picture, equal_sizes, load_pictures, windows
 from tasks.io.workspace import dataset_features_folder, dataset_folder

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
 from tasks.io.artifacts.features import read_statistics
-from tasks.io.networks.extractors import extractor_identity, feature_folder
+from tasks.io.networks.features.extractors import extractor_identity, feature_folder
 from tasks.io.workspace import Workspace, dataset_features_folder
 from tasks.jobs import finished_digest
 

@@ -17,8 +17,8 @@ from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
-from tasks.io.networks.extractors import extractor_identity, extractor_names
-from tasks.io.networks.perceptual import lpips_identity, lpips_name
+from tasks.io.networks.features.extractors import extractor_identity, extractor_names
+from tasks.io.networks.features.perceptual import lpips_identity, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import (
     Signal,

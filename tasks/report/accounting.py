@@ -14,7 +14,7 @@ from tasks.fit.measure import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.ledger import Record, Survey
-from tasks.io.networks.extractors import feature_folder
+from tasks.io.networks.features.extractors import feature_folder
 from tasks.io.workspace import (
     Signal,
     Workspace,

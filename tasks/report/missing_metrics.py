@@ -10,8 +10,8 @@ from tasks.evaluate.summarise import plan_summary
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
 from tasks.io.errors import DotpipeError
-from tasks.io.networks.extractors import extractor_identity
-from tasks.io.networks.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
+from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import CURVE
 from tasks.report.tables.names import Row, has_values

@@ -13,8 +13,8 @@ from tasks.config import Config, Run
 from tasks.fit.latent_size import large_patches
 from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
-from tasks.io.networks.extractors import fetch_extractor
-from tasks.io.networks.perceptual import fetch_lpips
+from tasks.io.networks.features.extractors import fetch_extractor
+from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.restorers import WithWeights, load_restorer, locate_checkpoint
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import LOGS, Workspace, dataset_folder

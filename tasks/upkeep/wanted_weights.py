@@ -10,8 +10,8 @@ from tasks.config import Config
 from tasks.io.networks.codecs import Autoencoder, locate_codec, pulled_codec
 from tasks.io.networks.ddrm import Ddrm, locate_model, pulled_model
 from tasks.io.networks.digests import digest
-from tasks.io.networks.extractors import fetch_extractor
-from tasks.io.networks.perceptual import fetch_lpips, lpips_file
+from tasks.io.networks.features.extractors import fetch_extractor
+from tasks.io.networks.features.perceptual import fetch_lpips, lpips_file
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, pulled_checkpoint
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights

@@ -12,8 +12,8 @@ from pydantic import Field
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
-from tasks.io.machine.model_cache import LOADING, cached_per_device
 from tasks.io.networks.digests import digest
+from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.model_folders import ModelFolder, read_model
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256

@@ -17,8 +17,8 @@ from dot_kernels.restorers import draw_by_ddrm
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
 from tasks.io.machine.devices import pick_device
-from tasks.io.machine.model_cache import LOADING, cached_per_device
 from tasks.io.networks.digests import digest
+from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.model_folders import ModelFolder, read_model, silent_diffusers
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256

@@ -17,9 +17,9 @@ from dot_kernels.degradations import Degradation, GaussianBlur, Noise, total_dow
 from dot_kernels.restorers import Restorer, bicubic, smooth
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.machine.devices import pick_device
-from tasks.io.machine.model_cache import LOADING, cached_per_device
 from tasks.io.networks.ddrm import Ddrm, DdrmRestorer, identity_of_ddrm, load_ddrm, locate_model
 from tasks.io.networks.digests import digest, require_digest, require_file
+from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Section, Sha256
 

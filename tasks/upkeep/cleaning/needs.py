@@ -11,7 +11,7 @@ from tasks.enhance.signals import absent_weights
 from tasks.fit.decision import decision_artifact, read_decision
 from tasks.fit.operators import find_operator
 from tasks.io.errors import DotpipeError, StepMissing
-from tasks.io.networks.extractors import extractor_identity
+from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import KINDS, latest_artifact, operator_artifact, operator_folders
 from tasks.pipeline import whole_pipeline

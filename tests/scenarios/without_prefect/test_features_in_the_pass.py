@@ -25,8 +25,8 @@ from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
 from tasks.io.images.pixels import to_bytes, to_tensor
 from tasks.io.networks import extractors
-from tasks.io.networks.extractors import load_extractor
-from tasks.io.networks.feature_networks import Extracted
+from tasks.io.networks.features.extractors import load_extractor
+from tasks.io.networks.features.feature_networks import Extracted
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.report.choose import read_results
 from tasks.report.report import make_report, plan_report

@@ -18,7 +18,7 @@ from tasks.enhance.rendering import Renderer
 from tasks.evaluate.extract import plan_extraction, write_features
 from tasks.fit import encoding
 from tasks.fit.measure import plan_both_measurements, write_moments
-from tasks.io.networks.feature_networks import Extracted, Extractor
+from tasks.io.networks.features.feature_networks import Extracted, Extractor
 from tasks.shard.restore import plan_restoration, write_restored_shard
 from tasks.shard.shard import plan_shards, write_corpus_shard
 

@@ -25,7 +25,7 @@ from dot_kernels.metrics import Estimate
 from dot_kernels.metrics.feature_statistics import GROUPS
 from tasks.evaluate.summarise import plan_summary, summary_facts
 from tasks.io.draws import draw_of
-from tasks.io.networks.extractors import load_extractor
+from tasks.io.networks.features.extractors import load_extractor
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import Signal
 

@@ -10,8 +10,8 @@ from dot_kernels import PixelCodec, Transported
 from dot_kernels.metrics import mean_squared_error, structural_similarity
 from tasks.enhance.perception import Networks, distortions_along
 from tasks.io.images.pixels import finite, to_bytes
-from tasks.io.networks.extractors import see
-from tasks.io.networks.feature_networks import Extracted, Extractor
+from tasks.io.networks.features.extractors import see
+from tasks.io.networks.features.feature_networks import Extracted, Extractor
 from tasks.io.workspace import Signal
 
 CURVE = [Signal("curve", alpha) for alpha in (-0.5, 0.0, 0.25, 1.0, 1.5)]

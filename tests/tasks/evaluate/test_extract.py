@@ -16,7 +16,7 @@ from tasks.evaluate.extract import TOO_SMALL, extract_features, plan_extraction,
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
 from tasks.io.networks import extractors
-from tasks.io.networks.extractors import extractor_identity, feature_folder, load_extractor
+from tasks.io.networks.features.extractors import extractor_identity, feature_folder, load_extractor
 from tasks.io.networks.published_weights import PUBLISHED
 
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]

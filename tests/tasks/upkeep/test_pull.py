@@ -18,8 +18,8 @@ from tasks.config import Config, load_config
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.networks import codecs, extractors, perceptual
 from tasks.io.networks.codecs import codec_identity, load_codec, pulled_codec
-from tasks.io.networks.extractors import extractor_identity, load_extractor
-from tasks.io.networks.perceptual import load_lpips, lpips_identity
+from tasks.io.networks.features.extractors import extractor_identity, load_extractor
+from tasks.io.networks.features.perceptual import load_lpips, lpips_identity
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.networks.pulled_folder import PulledFile, read_manifest, write_manifest
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, restorer_identity

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dot_kernels.metrics.dinov2 import VisionTransformer
+from tasks.io.networks.features.dinov2 import VisionTransformer
 from tasks.io.networks.weights import load_state
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from tasks.io.machine.model_cache import cached_per_device
 from tasks.io.networks import codecs
 from tasks.io.networks.codecs import Autoencoder, load_codec
+from tasks.io.networks.model_cache import cached_per_device
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.machine.model_cache import LOADING, cached_per_device
 from tasks.io.networks.digests import digest
-from tasks.io.networks.feature_networks import BUILDERS, Extractor
+from tasks.io.networks.features.feature_networks import BUILDERS, Extractor
+from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tasks.io.machine.model_cache import LOADING, cached_per_device
 from tasks.io.networks.digests import digest
+from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights, load_state
 

@@ -8,7 +8,12 @@ import torch
 
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks import perceptual
-from tasks.io.networks.perceptual import fetch_lpips, load_lpips, lpips_identity, lpips_name
+from tasks.io.networks.features.perceptual import (
+    fetch_lpips,
+    load_lpips,
+    lpips_identity,
+    lpips_name,
+)
 from tasks.io.networks.published_weights import PUBLISHED
 
 BACKBONE = "squeezenet1_1-b8a52dc0.pth"

@@ -14,7 +14,7 @@ from torch import nn
 
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks import extractors
-from tasks.io.networks.extractors import (
+from tasks.io.networks.features.extractors import (
     Network,
     extractor_identity,
     extractor_names,
@@ -324,7 +324,7 @@ def test_dinov2_lacking_a_tensor_is_told(checkpoints, rng):
 
 def test_importing_the_module_imports_no_network():
     said = (
-        "import sys, tasks.io.networks.extractors\n"
+        "import sys, tasks.io.networks.features.extractors\n"
         "print({'torch_fidelity', 'torchvision'} & {*sys.modules})"
     )
     answer = subprocess.run(
