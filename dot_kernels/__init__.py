@@ -14,7 +14,7 @@ from dot_kernels.gelbrich import gelbrich_distance
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.moments import GaussianMoments
 from dot_kernels.patches import patch_moments
-from dot_kernels.tiling import SeamError, TiledCodec
+from dot_kernels.tiling import SeamError, TiledCodec, tiled_if_exact
 from dot_kernels.transport import TransportOperator, solve_transport
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "gelbrich_distance",
     "patch_moments",
     "solve_transport",
+    "tiled_if_exact",
     "transport_images",
     "transport_latents",
 ]

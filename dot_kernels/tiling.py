@@ -122,6 +122,18 @@ class TiledCodec:
         return _Plan(rows, columns, overlap)
 
 
+def tiled_if_exact(codec: Codec, tile: int) -> Codec:
+    """The codec in tiles if these give what the whole image gives; else the codec as it is.
+
+    Args:
+        codec: any.
+        tile: see ``TiledCodec``.
+    """
+    if isinstance(codec, LocalCodec) and codec.encoder is not None and codec.decoder is not None:
+        return TiledCodec(codec, tile)
+    return codec
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Rows and columns of tiles, in latent pixels, and how far neighbours overlap."""

@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dot_kernels.metrics import (
-    mean_squared_error,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-)
+from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
 from tasks.io.images import Format, encode
@@ -44,20 +40,19 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    image, reference = _in_float64(pixels), _in_float64(truth)
-    mse = mean_squared_error(image, reference)
+    mse, ssim = distortion_of_written(_tensor(pixels), _tensor(truth))
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
-        "ssim": structural_similarity(image, reference),
+        "ssim": ssim,
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
 
 
-def _in_float64(pixels: Pixels) -> Tensor:
-    """Return the image (3, h, w) in [0, 1] of an array (h, w, 3) of 8 bits."""
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0).double() / 255
+def _tensor(pixels: Pixels) -> Tensor:
+    """Return an array (h, w, 3) of 8 bits as a tensor; a copy if it cannot be written to."""
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:
