@@ -5,9 +5,7 @@ from prefect.states import Completed
 
 from flows.steps.reports import leave
 from tasks.config import Config
-from tasks.config.registry import registered
 from tasks.io.errors import WorkspaceBusy
-from tasks.io.workspace import Workspace
 from tasks.jobs.policy import logger
 from tasks.upkeep.cleaning.removal import total_of
 from tasks.upkeep.cleaning.waste import Waste, clean
@@ -29,10 +27,8 @@ def clean_workspace(config: Config, keep: int | None = None) -> State[str]:
     Returns:
         a state whose message says how much was removed.
     """
-    workspace = Workspace(config.workspace)
-    served = [config, *(each for each in registered(workspace.store) if each != config)]
     try:
-        waste = clean(served, workspace, keep or 0)
+        waste = clean(config, keep or 0)
     except WorkspaceBusy as error:
         return Completed(name="Skipped", message=str(error))
     for sentence in waste.doubts:

@@ -69,7 +69,9 @@ def main() -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Version, commit."),
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show version and commit."
+        ),
     ] = False,
 ) -> None:
     """Options before the verb."""

@@ -57,8 +57,9 @@ class Line:
         if given := self.options():
             raise ConfigurationError(
                 f"{given[0]} goes with a folder of images, got the configuration "
-                f"{self.restored!r}, which says that itself; leave it out (`dotpipe run` does all "
-                "steps, and `dotpipe export` writes plain files)"
+                f"{self.restored!r} (any single file is taken for one), which says that itself; "
+                "leave it out (`dotpipe run` does all steps, and `dotpipe export` writes plain "
+                "files)"
             )
 
     def require_whole(self) -> None:

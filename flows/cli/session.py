@@ -26,7 +26,6 @@ def run_all(config: Path) -> None:
         ShardsFailed: some shards could not be done.
     """
     settings = parsed(config)
-    settings = parsed(config)
     tell_done(settings, do_missing(settings), config)
 
 

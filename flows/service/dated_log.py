@@ -15,13 +15,13 @@ KEPT = 10
 """Files that are kept of each daemon."""
 
 LARGEST = 10 << 20
-"""Bytes after which another file is begun; it is begun on another day, too."""
+"""Bytes after which another file is begun; it is begun on another day of UTC, too."""
 
 _AT_ONCE = 1 << 16
 
 
 def log_files(folder: Path, name: str) -> list[Path]:
-    """Return the log files of a daemon, the newest last."""
+    """Return the log files of a daemon, the newest last: their names have the time in UTC."""
     return sorted(folder.glob(f"{name}-????-??-??T??-??-??.log"))
 
 
@@ -56,7 +56,7 @@ def _pieces(source: int) -> Iterator[bytes]:
 
 def _new(folder: Path, name: str) -> Path:
     """Return the path of a new file, and remove the oldest ones."""
-    while (path := folder / f"{name}-{time.strftime('%Y-%m-%dT%H-%M-%S')}.log").exists():
+    while (path := folder / f"{name}-{_moment()}.log").exists():
         time.sleep(0.1)
     for old in log_files(folder, name)[: -(KEPT - 1)]:
         old.unlink(missing_ok=True)
@@ -65,12 +65,16 @@ def _new(folder: Path, name: str) -> Path:
     return path
 
 
+def _moment() -> str:
+    return time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
+
+
 def _day(path: Path, name: str) -> str:
     return path.name.removeprefix(f"{name}-")[:10]
 
 
 def _today() -> str:
-    return time.strftime("%Y-%m-%d")
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 if __name__ == "__main__":

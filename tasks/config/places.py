@@ -146,8 +146,8 @@ def _overlap(ours: Corpus, theirs: Corpus) -> bool:
     """Whether one of two corpora has all paths of the other, as far as their patterns tell."""
     if folder_of(ours) != folder_of(theirs):
         return False
-    pairs = product(*(list(expanded(corpus.pattern or "**")) for corpus in (ours, theirs)))
-    return any(matching(one)(other) or matching(other)(one) for one, other in pairs)
+    known = ([(p, matching(p)) for p in expanded(c.pattern or "**")] for c in (ours, theirs))
+    return any(first(two) or second(one) for (one, first), (two, second) in product(*known))
 
 
 def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, str]:

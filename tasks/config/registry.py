@@ -26,12 +26,11 @@ def register(config: Config) -> None:
 
     Raises:
         ConfigurationError: another configuration makes a data set of the same name in another
-            way, so that each would overwrite the other's.
+            way, so that each would overwrite the other's; or cannot be read by this version.
     """
     store, text = Store(config.workspace), config.model_dump_json(indent=1).encode()
-    for other in registered(store):
-        if other.name != config.name:
-            _require_same_datasets(config, other)
+    for other in registered(store, without=[config.name]):
+        _require_same_datasets(config, other)
     if not store.exists(MARK):
         store.write(MARK, _MARKED)
     path = _path(config.name)
@@ -63,18 +62,23 @@ def taken_over(config: Config) -> list[str]:
     ]
 
 
-def registered(store: Store) -> Iterator[Config]:
+def registered(store: Store, without: Collection[str] = ()) -> Iterator[Config]:
     """Yield the configurations that use a workspace, in the order of their names.
+
+    Args:
+        store: of the workspace.
+        without: names of those that are not read, whatever they hold.
 
     Raises:
         ConfigurationError: one of them was written by another version of this software, and
             cannot be read by this one.
     """
     for path in sorted(store.names(CONFIGURATIONS)):
+        if (name := _name_of(path)) in without:
+            continue
         try:
             yield Config.model_validate_json(store.read(path))
         except ValidationError as error:
-            name = path.rpartition("/")[2].removesuffix(".json")
             raise ConfigurationError(
                 f"the configuration {name!r} that the workspace serves must be of this version, "
                 f"got one that it does not know; run it again, or drop it with --drop {name}"
@@ -92,7 +96,7 @@ def require_registered(store: Store, names: Collection[str]) -> None:
     Raises:
         ConfigurationError: one of the names belongs to no configuration there.
     """
-    known = {path.rpartition("/")[2].removesuffix(".json") for path in store.names(CONFIGURATIONS)}
+    known = {_name_of(path) for path in store.names(CONFIGURATIONS)}
     if strangers := sorted(set(names) - known):
         listed = ", ".join(sorted(known)) or "none"
         raise ConfigurationError(
@@ -138,6 +142,10 @@ def _source(config: Config, dataset: str) -> str:
     """Return where the images of a data set come from: a path, or the data set they start from."""
     corpus = config.given_datasets().get(dataset)
     return repr(config.made_datasets()[dataset] if corpus is None else corpus.path)
+
+
+def _name_of(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".json")
 
 
 def _path(name: str) -> str:

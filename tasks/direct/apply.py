@@ -13,6 +13,7 @@ from tasks.io.images import EXTENSIONS, Format, Limits, encode, extension_of
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import pick_device
+from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store, stem
 from tasks.shard.corpus import list_images
 
@@ -30,6 +31,8 @@ class Image(NamedTuple):
     name: str
     """Path below the target."""
     format: Format
+    refusal: str = ""
+    """Why its name is refused; empty for an image that is opened."""
 
 
 class Applied(NamedTuple):
@@ -42,6 +45,8 @@ class Applied(NamedTuple):
 def images_to_enhance(inputs: Sequence[str], out: str) -> list[Image]:
     """Return the images of files and folders, each with the file that it becomes.
 
+    Those whose names are refused are among them, with the reason.
+
     Args:
         inputs: files, folders or URLs of buckets; relative ones count from the current folder.
         out: a folder or bucket, in which images are PNG files under the names that they have
@@ -52,38 +57,31 @@ def images_to_enhance(inputs: Sequence[str], out: str) -> list[Image]:
             the images would be written among those that are read.
     """
     target = anchored(out, Path(), "OUT")
-    is_one = len(inputs) == 1 and Path(inputs[0]).is_file()
-    found: dict[str, Image] = {}
+    found, refused = dict[str, Image](), list[Image]()
     for given in inputs:
         source = anchored(given, Path(), "IN")
         if Place.of(source).holds(Place.of(target)):
             raise ConfigurationError(
                 f"OUT must lie outside of what is read, got {out!r} in {given!r}"
             )
-        for listed in _listed(source):
-            image = _image(*listed, target, is_one=is_one)
+        for image in _listed(source, target, is_one=len(inputs) == 1):
+            if image.refusal:
+                refused.append(image)
+                continue
             if image.name in found:
                 raise ConfigurationError(
                     f"two images would become {image.name!r}; apply in two goes"
                 )
             found[image.name] = image
-    for name, image in found.items():
-        if image.target.exists(name):
+    images = list(found.values())
+    are_there = side_by_side(lambda image: image.target.exists(image.name), images)
+    for image, is_there in zip(images, are_there, strict=True):
+        if is_there:
             raise ConfigurationError(
-                f"{image.target.address(name)} must not exist yet, got a file; move it away, or "
-                "name another OUT"
+                f"{image.target.address(image.name)} must not exist yet, got a file; move it away, "
+                "or name another OUT"
             )
-    return list(found.values())
-
-
-def _image(store: Store, path: str, key: str, target: str, *, is_one: bool) -> Image:
-    """Return an image and the file that it becomes: the target itself if one becomes one."""
-    ending = target.rpartition(".")[2].lower()
-    if is_one and ending in _FORMATS:
-        folder, _, name = target.rpartition("/")
-        return Image(store, path, key, Store(folder or "/"), name, _FORMATS[ending])
-    name = exported_name(path, key, extension_of("png"))
-    return Image(store, path, key, Store(target), name, "png")
+    return [*refused, *images]
 
 
 def apply(
@@ -101,6 +99,8 @@ def apply(
     where = pick_device(device)
     for image in images:
         try:
+            if image.refusal:
+                raise ImageRefused(image.refusal)
             pixels = decode(image.source.read(image.path), limits)
         except ImageRefused as refusal:
             yield Applied(image.source.address(image.path), str(refusal))
@@ -111,18 +111,35 @@ def apply(
         yield Applied(image.target.address(image.name))
 
 
-def _listed(source: str) -> Iterator[tuple[Store, str, str]]:
-    """Yield the images of a folder or one file: a store, the path there, and the key.
+def _listed(source: str, target: str, *, is_one: bool) -> Iterator[Image]:
+    """Yield the images of a folder or one file, with the files that they become.
+
+    Args:
+        source: the folder or file.
+        target: folder to fill; or a file to write, where one file becomes one.
+        is_one: whether nothing else is read.
 
     Raises:
         ConfigurationError: nothing is there.
     """
-    store = Store(source)
+    store, ending = Store(source), target.rpartition(".")[2].lower()
     if store.is_folder():
-        files = list_images(store)
-        yield from ((store, file.path, file.key) for file in files if not file.refusal)
+        into = Store(target)
+        for file in list_images(store):
+            name = exported_name(file.path, file.key, extension_of("png"))
+            yield Image(store, file.path, file.key, into, name, "png", file.refusal)
         return
-    folder, _, name = source.rpartition("/")
-    if name.rpartition(".")[2].lower() not in EXTENSIONS or not Store(folder or "/").exists(name):
+    folder, name = _parted(source)
+    if name.rpartition(".")[2].lower() not in EXTENSIONS or not folder.exists(name):
         raise ConfigurationError(f"IN must be an image file or a folder of images, got {source!r}")
-    yield Store(folder or "/"), name, stem(name)
+    if is_one and ending in _FORMATS:
+        yield Image(folder, name, stem(name), *_parted(target), _FORMATS[ending])
+    else:
+        named = exported_name(name, stem(name), extension_of("png"))
+        yield Image(folder, name, stem(name), Store(target), named, "png")
+
+
+def _parted(path: str) -> tuple[Store, str]:
+    """Return the folder of a file, and its name there."""
+    folder, _, name = path.rpartition("/")
+    return Store(folder or "/"), name

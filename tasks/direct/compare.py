@@ -10,14 +10,13 @@ from torch import Tensor
 
 from dot_kernels import GaussianMoments, gelbrich_distance
 from dot_kernels.metrics import (
-    mean_squared_error,
+    distortion_of_written,
     peak_signal_to_noise_ratio,
-    structural_similarity,
 )
 from tasks.io.errors import CorpusError, ImageRefused, WeightsMissing
 from tasks.io.images import Limits, Pixels
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.pixels import to_tensor
+from tasks.io.images.pixels import as_levels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.extractors import Network, extractor_names, load_extractor, see
 from tasks.io.networks.feature_networks import Extractor
@@ -36,6 +35,8 @@ T = TypeVar("T")
 
 _AT_ONCE = 128
 """Features that are held before they become moments."""
+
+_ALONE = "no image of this key in the other folder"
 
 
 class Score(NamedTuple):
@@ -77,14 +78,14 @@ class Scorer:
         self._device, self._limits = pick_device(device), limits
         self._lpips: Perceptual | None = None
         self._extractor: Extractor | None = None
-        self.names = {"lpips": "LPIPS", "frechet": "FD"}
+        self.names = {"lpips_name": "LPIPS", "frechet_name": "FD"}
         """What tables call LPIPS and the Fréchet distance, by the networks that compute them."""
         if lpips is not None:
             self._lpips = self._had(partial(load_lpips, lpips, self._device, weights))
-            self.names["lpips"] = lpips_name(lpips, weights)
+            self.names["lpips_name"] = lpips_name(lpips, weights)
         if features is not None:
             self._extractor = self._had(partial(load_extractor, features, self._device, weights))
-            self.names["frechet"] = extractor_names(features, weights).frechet
+            self.names["frechet_name"] = extractor_names(features, weights).frechet
         self._sets = _Features(), _Features()
 
     def scores(self, ours: str, theirs: str) -> Iterator[Score]:
@@ -122,7 +123,7 @@ class Scorer:
     def _pixels(self, store: Store, file: SourceFile | None, features: "_Features") -> Pixels | str:
         """Return the pixels of an image, or why there are none; its features are taken."""
         if file is None:
-            return "no image of this key in the other folder"
+            return _ALONE
         try:
             if file.refusal:
                 raise ImageRefused(file.refusal)
@@ -137,19 +138,19 @@ class Scorer:
 
     def _score(self, key: str, ours: Pixels | str, theirs: Pixels | str) -> Score:
         if isinstance(ours, str) or isinstance(theirs, str):
-            return Score(key, reason=next(each for each in (ours, theirs) if isinstance(each, str)))
+            reasons = [each for each in (ours, theirs) if isinstance(each, str)]
+            return Score(key, reason=next((why for why in reasons if why != _ALONE), _ALONE))
         height, width, _ = ours.shape
         if ours.shape != theirs.shape:
             size = f"{theirs.shape[1]}×{theirs.shape[0]}"
             return Score(key, width, height, reason=f"of another size: {width}×{height}, {size}")
-        image, reference = (to_tensor([each])[0].double() for each in (ours, theirs))
+        mse, ssim = distortion_of_written(as_levels(ours), as_levels(theirs))
         distance = None
         if self._lpips is not None and min(height, width) >= LPIPS_SHORTEST_SIDE:
             first, second = (to_tensor([each], self._device) for each in (ours, theirs))
             with torch.inference_mode():
                 distance = float(self._lpips(second)(first)[0])
-        psnr = peak_signal_to_noise_ratio(mean_squared_error(image, reference))
-        return Score(key, width, height, psnr, structural_similarity(image, reference), distance)
+        return Score(key, width, height, peak_signal_to_noise_ratio(mse), ssim, distance)
 
 
 @dataclass
@@ -189,11 +190,17 @@ def require_pairs(scores: list[Score], ours: str, theirs: str) -> None:
 def _paired(
     ours: Iterator[SourceFile], theirs: Iterator[SourceFile]
 ) -> Iterator[tuple[str, SourceFile | None, SourceFile | None]]:
-    """Yield the files of two listings by key, in order; None where one has no such key."""
+    """Yield the files of two listings by key, in order; None where one has no such key.
+
+    Files that are refused come alone, when they are met: the names of some are in no order.
+    """
     first, second = next(ours, None), next(theirs, None)
     while first is not None or second is not None:
-        key = min(file.key for file in (first, second) if file is not None)
-        pair = [file if file is not None and file.key == key else None for file in (first, second)]
+        files = [file for file in (first, second) if file is not None]
+        refused = [file for file in files if file.refusal][:1]
+        key = min(file.key for file in refused or files)
+        met = [file for file in refused or files if file.key == key]
+        pair = [file if any(file is each for each in met) else None for file in (first, second)]
         yield key, pair[0], pair[1]
         first = next(ours, None) if pair[0] is not None else first
         second = next(theirs, None) if pair[1] is not None else second

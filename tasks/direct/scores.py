@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.direct.compare import Score
+from tasks.io.artifacts.metric_registry import metrics_to_choose_by, ranked_metrics
 from tasks.io.artifacts.parquet import write_table
 from tasks.io.store import Store
 from tasks.jobs.job import count_reasons
+from tasks.report.tables.names import heading
 
 _SCHEMA = pa.schema(
     [
@@ -38,22 +40,19 @@ def shown(
 
     Args:
         scores: of all images.
-        names: what to call LPIPS and the Fréchet distance.
+        names: what to call LPIPS and the Fréchet distance, as the metadata of tables have it.
         frechet: this distance; None where there is none.
     """
-    columns = {
-        "PSNR ↑ (dB)": ("psnr", 2),
-        "SSIM ↑": ("ssim", 4),
-        f"{names['lpips']} ↓": ("lpips", 4),
-    }
     titles, row = ["images"], [str(sum(score.psnr is not None for score in scores))]
-    for title, (field, digits) in columns.items():
-        values = [value for score in scores if (value := getattr(score, field)) is not None]
+    for metric in ranked_metrics():
+        values = [value for score in scores if (value := getattr(score, metric.column)) is not None]
+        # Of images that are their counterparts PSNR is infinite, and their mean tells nothing.
+        values = [value for value in values if math.isfinite(value)] or values
         if values:
-            titles.append(title)
-            row.append(f"{math.fsum(values) / len(values):.{digits}f}")
+            titles.append(heading(metric, names))
+            row.append(f"{math.fsum(values) / len(values):.{metric.digits}f}")
     if frechet is not None:
-        titles.append(f"{names['frechet']} ↓")
+        titles.append(heading(metrics_to_choose_by()["fid"], names))
         row.append(f"{frechet:.3f}")
     reasons = count_reasons([score.reason for score in scores if score.reason is not None])
     notes = [f"{row[0]} of {len(scores)} images compared"]

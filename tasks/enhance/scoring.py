@@ -5,14 +5,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
 from tasks.io.images import Format, encode
-from tasks.io.images.files import Pixels
+from tasks.io.images.pixels import as_levels
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
@@ -40,7 +37,7 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    mse, ssim = distortion_of_written(_tensor(pixels), _tensor(truth))
+    mse, ssim = distortion_of_written(as_levels(pixels), as_levels(truth))
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
@@ -48,11 +45,6 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    """Return an array (h, w, 3) of 8 bits as a tensor; a copy if it cannot be written to."""
-    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:

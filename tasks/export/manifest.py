@@ -95,7 +95,7 @@ class Manifest:
         return found
 
     def begin(self, shard: str, files: Mapping[str, ExportedFile]) -> None:
-        """Write down which files of a shard are here from now on, written or not."""
+        """Write down which files of a shard may be here from now on, written or not."""
         self._write(shard, "", files)
 
     def finish(self, shard: str, mark: str, files: Mapping[str, ExportedFile]) -> None:

@@ -86,20 +86,24 @@ class Export:
     def prepare(self, units: Iterable[Planned]) -> None:
         """Begin: say whose the destination is, and remove what is not part of it any more.
 
-        All removals come before the first file is written, so that a file that has moved from
-        one shard to another is not lost.
+        All removals come before the first file is written, and no shard's record names what was
+        removed, so that a file that has moved from one shard to another is not lost, nor removed
+        later, should its new shard be written and the former one not.
         """
         self._manifest.describe(self._about)
         jobs = {unit.unit: unit.job for unit in units}
         for shard in self._manifest.shards():
             job = jobs.get(shard)
-            known = self._manifest.files(shard)
             if shard not in jobs:
-                self._remove(known)
+                self._remove(self._manifest.files(shard))
                 self._manifest.forget(shard)
             elif isinstance(job, ExportJob):
+                known = self._manifest.files(shard)
                 wanted = {path for image in images_of(job) for path in image.paths}
-                self._remove({path: file for path, file in known.items() if path not in wanted})
+                stay = {path: file for path, file in known.items() if path in wanted}
+                if len(stay) < len(known):
+                    self._remove({path: file for path, file in known.items() if path not in wanted})
+                    self._manifest.begin(shard, stay)
 
     def finish(self) -> None:
         """End: say what the destination holds now, and leave nothing half-written there."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from prefect import task
 
-from dot_kernels import Codec, GaussianMoments, tiled_if_exact
+from dot_kernels import GaussianMoments
 from tasks.config import Config, Run
 from tasks.config.compute import Compute
 from tasks.fit.encoding import Encoder
@@ -19,7 +19,7 @@ from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
-from tasks.io.networks.codecs import CodecSpec, Pixel, Precision, codec_identity, load_codec
+from tasks.io.networks.codecs import CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
@@ -180,13 +180,9 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
 
 def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
     weights = Weights.of(job.weights)
-
-    def load(precision: Precision) -> Codec:
-        codec = load_codec(job.codec, device, precision, weights)
-        return tiled_if_exact(codec, job.compute.tile)
-
     return Encoder(
-        load=load,
+        load=lambda precision: load_codec(job.codec, device, precision, weights),
+        tile=job.compute.tile,
         precision=job.compute.precision,
         batch=job.compute.batch,
         batches=Batches("measure", device),

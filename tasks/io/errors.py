@@ -8,11 +8,14 @@ DotpipeError                 something a user can mend; shown as one sentence
 ├── TarDamaged               a tar from outside cannot be read further; becomes a row
 ├── ArtifactDamaged          a file that the ledger names is not there, or is not whole
 │   └── ShardDamaged         one shard's tar is; artifacts that do not read it can be made
-├── StoreRefused             a folder or bucket refuses for good: rights, room, credentials
-│   └── AccessRefused        what is there may not be read or written by this user
+├── StoreRefused             a folder or bucket refuses, however often it is asked at once
+│   ├── AccessRefused        what is there may not be read or written by this user
+│   ├── StoreFull            there is no room now
+│   └── CredentialsExpired   the credentials were good, and may be renewed
 ├── StepMissing              an earlier step has not been run
 │   └── WorkspaceBusy        a run is at work, beside which nothing may be removed
 ├── WeightsMissing           a network's weights cannot be had
+│   └── WeightsAway          where they lie gives no answer now
 └── ShardsFailed             some shards failed after all retries; the others are done
 
 OSError                      may pass by itself; tasks are tried again
@@ -56,11 +59,19 @@ class ShardDamaged(ArtifactDamaged):
 
 
 class StoreRefused(DotpipeError):
-    """A folder or bucket refuses for good: no rights, no room, no such bucket."""
+    """A folder or bucket refuses, however often it is asked at once: no rights, no such bucket."""
 
 
 class AccessRefused(StoreRefused):
     """What is there may not be read or written by this user, or with these credentials."""
+
+
+class StoreFull(StoreRefused):
+    """A disk or bucket has no room now; it has again as soon as something there is removed."""
+
+
+class CredentialsExpired(StoreRefused):
+    """Credentials were good and are no more; what gave them may give new ones to the next run."""
 
 
 class StepMissing(DotpipeError):
@@ -73,6 +84,10 @@ class WorkspaceBusy(StepMissing):
 
 class WeightsMissing(DotpipeError):
     """The weights of a network cannot be had."""
+
+
+class WeightsAway(WeightsMissing):
+    """Where the weights of a network lie gives no answer now, so they may be had later."""
 
 
 class StoreAway(ConnectionError):
@@ -113,6 +128,13 @@ _FOR_A_PERSON_TOO = {
 """Numbers of OSErrors of the same kind. A full disk is none: where files wait to be uploaded,
 there is room again as soon as some have been."""
 
+_NUMBERED_BY_THE_SYSTEM = (OSError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""What Python raises for these numbers. Other kinds of OSError may number their own: the 1 of
+``ssl.SSLError``, as of a connection that was lost, is no EPERM."""
+
+_MAY_PASS = (StoreFull, CredentialsExpired, WeightsAway)
+"""Errors that time mends, or somebody for all runs at once, though their kind is for a person."""
+
 
 def can_heal(error: BaseException) -> bool:
     """Return whether what failed may succeed when it is repeated and nobody mends anything.
@@ -123,7 +145,9 @@ def can_heal(error: BaseException) -> bool:
     """
     if isinstance(error, ShardsFailed) and error.__cause__ is not None:
         return can_heal(error.__cause__)
-    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, _MAY_PASS):
+        return True
+    number = getattr(error, "errno", None) if type(error) in _NUMBERED_BY_THE_SYSTEM else None
     return not isinstance(error, _FOR_A_PERSON) and number not in _FOR_A_PERSON_TOO
 
 

@@ -1,11 +1,12 @@
 """The newest report of a configuration: where it is, and copies of it on this machine's disk."""
 
+import tempfile
 from pathlib import Path
 
 from tasks.config import Config, Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.store import Store
+from tasks.io.store import Store, temporary_room
 from tasks.report.report import report_artifact
 
 NAMES = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
@@ -25,8 +26,10 @@ def find_report(config: Config) -> tuple[Store, str]:
     return run.workspace.store, path
 
 
-def page_to_open(config: Config, folder: Path) -> Path:
-    """The report's page on this machine's disk; of one in a bucket, a copy in a folder.
+def page_to_open(config: Config) -> Path:
+    """The report's page on this machine's disk; of one in a bucket, a copy that stays there.
+
+    The copy lies in a new temporary folder that only this user can read.
 
     Raises:
         StepMissing: it has not been written.
@@ -35,8 +38,10 @@ def page_to_open(config: Config, folder: Path) -> Path:
     local = store.local(path)
     if local is not None:
         return local
-    page = folder / f"{config.name}.html"
-    page.write_bytes(store.read(path))
+    content = store.read(path)
+    with temporary_room():
+        page = Path(tempfile.mkdtemp(prefix="dotpipe-report-")) / f"{config.name}.html"
+        page.write_bytes(content)
     return page
 
 

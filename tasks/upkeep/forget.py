@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.config import Config
+from tasks.config.registry import registered
 from tasks.fit.reduce import may_be_fitted_on
 from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ConfigurationError
@@ -78,7 +79,7 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
     """Take keys out of a workspace; safe to repeat, also after it was killed.
 
     Args:
-        configs: all configurations that the workspace serves.
+        configs: that the workspace serves; others that were run there count as well.
         keys: of the images; the same key is forgotten in every data set.
         workspace: where.
 
@@ -90,7 +91,7 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
         catalogues = _catalogues(workspace)
         holders = {key: _holders(key, catalogues) for key in _as_held(keys, catalogues)}
         _remember(holders, workspace)
-        reach = _reach_of(holders, configs, workspace)
+        reach = _reach_of(holders, chain(configs, registered(workspace.store)), workspace)
         removed = _remove(reach, workspace)
         for dataset in reach.shards:  # last: until then a repetition finds the keys in it
             _rewrite_index(dataset, catalogues[dataset], holders.keys(), workspace)

@@ -15,14 +15,14 @@ from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.workspace import dataset_folder
 from tasks.shard.dataset import known_catalogue
 
-Place = tuple[str, str]
+ShardName = tuple[str, str]
 """A data set and the name of one of its shards."""
 
 NAMED = 5
 """So many images are named in a sentence."""
 
 
-class LeftOut(NamedTuple):
+class LostImage(NamedTuple):
     """An image that was refused, or that has no metrics against the reference."""
 
     image: str
@@ -33,7 +33,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def list_refused(config: Config, only: Collection[Place] | None = None) -> Iterator[LeftOut]:
+def list_refused(config: Config, only: Collection[ShardName] | None = None) -> Iterator[LostImage]:
     """Yield the images that were refused, in the order of data sets and shards.
 
     An image is named once: by the data set that was given, not by those that are made of it. One
@@ -44,18 +44,18 @@ def list_refused(config: Config, only: Collection[Place] | None = None) -> Itera
         config: whose data sets and metric tables are read, as far as they are there.
         only: shards to look at; all by default.
     """
-    run, named = Run.of(config, still=True), set[tuple[str, str]]()
+    run, known = Run.of(config, still=True), set[tuple[str, str]]()
     origins = config.made_datasets()
     for dataset in config.datasets():
         for found in _refused_at_intake(run, dataset, only):
             origin = origins.get(dataset, dataset)
-            if (origin, found.image) not in named:
-                named.add((origin, found.image))
+            if (origin, found.image) not in known:
+                known.add((origin, found.image))
                 yield found
     yield from _rows_of(run, "refused", only)
 
 
-def list_unscored(config: Config, only: Collection[Place] | None = None) -> Iterator[LeftOut]:
+def list_unscored(config: Config, only: Collection[ShardName] | None = None) -> Iterator[LostImage]:
     """Yield the images without metrics against the reference; none where no reference is given.
 
     Args:
@@ -65,7 +65,7 @@ def list_unscored(config: Config, only: Collection[Place] | None = None) -> Iter
     return _rows_of(Run.of(config, still=True), "unscored", only)
 
 
-def named(images: Iterable[LeftOut], total: int | None = None) -> str:
+def named(images: Iterable[LostImage], total: int | None = None) -> str:
     """Return the first few images with their reasons in words, and how many more there are.
 
     Args:
@@ -80,7 +80,9 @@ def named(images: Iterable[LeftOut], total: int | None = None) -> str:
     return f"{words} and {more} more" if words and more > 0 else words
 
 
-def _refused_at_intake(run: Run, dataset: str, only: Collection[Place] | None) -> Iterator[LeftOut]:
+def _refused_at_intake(
+    run: Run, dataset: str, only: Collection[ShardName] | None
+) -> Iterator[LostImage]:
     """Yield the refused images that the index of a data set lists."""
     with suppress(StepMissing, ArtifactDamaged):
         survey = run.workspace.ledger.survey(dataset_folder(dataset))
@@ -93,12 +95,12 @@ def _refused_at_intake(run: Run, dataset: str, only: Collection[Place] | None) -
             table = catalogue.table(entry, ("key", "source", "status", "reason"))
             for row in table.filter(pc.equal(table["status"], "refused")).to_pylist():
                 image = row["source"] or row["key"]
-                yield LeftOut(image, dataset, entry.shard, "refused", row["reason"])
+                yield LostImage(image, dataset, entry.shard, "refused", row["reason"])
 
 
 def _rows_of(
-    run: Run, status: Literal["refused", "unscored"], only: Collection[Place] | None
-) -> Iterator[LeftOut]:
+    run: Run, status: Literal["refused", "unscored"], only: Collection[ShardName] | None
+) -> Iterator[LostImage]:
     """Yield the images with a status in the metric tables of the first signal, which has all."""
     with suppress(StepMissing, ArtifactDamaged):
         ready = fitted(run)
@@ -116,8 +118,8 @@ def _rows_of(
         for table in tables.read(columns):
             for row in table.filter(pc.equal(table["status"], status)).to_pylist():
                 if row["reason"] != NO_REFERENCE_GIVEN:
-                    yield LeftOut(row["key"], dataset, row["shard"], status, row["reason"])
+                    yield LostImage(row["key"], dataset, row["shard"], status, row["reason"])
 
 
-def _is_meant(dataset: str, shard: str, only: Collection[Place] | None) -> bool:
+def _is_meant(dataset: str, shard: str, only: Collection[ShardName] | None) -> bool:
     return only is None or (dataset, shard) in only

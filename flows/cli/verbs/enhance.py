@@ -16,6 +16,10 @@ from flows.cli.verbs.init import Codec
 from flows.cli.watching import tell_ready, watched
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
     from tasks.config import Config
 
 FEW_IMAGES = 100
@@ -91,7 +95,7 @@ def enhance_folder(line: Line) -> None:
     if not bounds:
         file, config = _written(file, config, line.alpha_of(config))
     done = not bounds and _is_done(config, out, line.alpha_of(config))
-    with nullcontext() if done else watched(config, "enhance", first=tell_ready):
+    with nullcontext() if done else watched(config, "enhance", first=_ready_by(file)):
         steps = do_missing(config)
         if bounds:
             alpha = _chosen(config, line)
@@ -103,6 +107,26 @@ def enhance_folder(line: Line) -> None:
     tell_done(config, steps, file)
     _tell_few_images(config)
     say(f"{sentence}; everything else is in {config.workspace}, by the configuration {file}")
+
+
+def _ready_by(file: Path) -> "Callable[[Config, Console], None]":
+    """Return the check before a run, which names the configuration when something is to be mended.
+
+    Whoever wrote one line has not seen the file in which the remedies are to be written.
+    """
+
+    def check(config: "Config", terminal: "Console") -> None:
+        from tasks.io.errors import ConfigurationError
+
+        try:
+            tell_ready(config, terminal)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"{error}. The configuration of this line is {file}; the same line goes on with "
+                "what is edited there"
+            ) from error
+
+    return check
 
 
 def _written(file: Path, config: "Config", alpha: float) -> "tuple[Path, Config]":
@@ -135,12 +159,12 @@ def with_alpha(file: Path, alphas: tuple[float, ...], alpha: float) -> str:
         pair = next((pair for pair in pairs if pair[0].value == name), None)
     if pair is None:
         raise ConfigurationError(
-            f"{file} must say which alphas are written, for {alpha:g} to be added to them; add "
-            f"enhance: {{alphas: [{alpha:g}]}}"
+            f"{file} must say which alphas are written, for {alpha!r} to be added to them; add "
+            f"enhance: {{alphas: [{alpha!r}]}}"
         )
     start = text.index(":", pair[0].end_mark.index) + 1
     taken, after = text[start : pair[1].end_mark.index], text[pair[1].end_mark.index :]
-    listed = ", ".join(f"{each:g}" for each in (*alphas, alpha))
+    listed = ", ".join(map(repr, (*alphas, alpha)))  # all digits, so that each is found again
     return f"{text[:start]} [{listed}]{taken[len(taken.rstrip()) :]}{after}"
 
 

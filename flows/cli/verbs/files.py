@@ -1,19 +1,24 @@
 """Commands on plain files: export; and apply and metrics, which need no workspace."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from flows.cli.paths import ConfigPath, given_path, given_place, usable
 from flows.cli.session import parsed
-from flows.cli.terminal import complain, say, show_table
+from flows.cli.terminal import complain, console, say, show_table
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import watched
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from tasks.config import Config
     from tasks.config.sections import Evaluate
+
+T = TypeVar("T")
 
 Alpha = Annotated[
     float | None,
@@ -120,17 +125,21 @@ def apply(
     *inputs, out = paths
     if not inputs:
         raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
-    images = images_to_enhance(inputs, out)
-    spec = None if codec is None else codec_named(codec)
-    file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
-    written = 0
-    for done in apply_to(file, images, 0.0 if alpha is None else alpha, Shards().limits()):
-        written += done.reason is None
-        if done.reason is not None:
-            complain(f"refused: {done.address}: {done.reason}")
+    spec, written = None if codec is None else codec_named(codec), 0
+    with console(stderr=True).status("enhancing") as status:
+        images = images_to_enhance(inputs, out)
+        file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
+        done = apply_to(file, images, 0.0 if alpha is None else alpha, Shards().limits())
+        for image in _counted(done, status):
+            written += image.reason is None
+            if image.reason is not None:
+                complain(f"refused: {image.address}: {image.reason}")
     say(f"wrote {written} of {len(images)} images to {out}")
     if written < len(images):
         raise typer.Exit(1)
+
+
+_Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, or none.")]
 
 
 def metrics(
@@ -145,9 +154,7 @@ def metrics(
     ],
     *,
     lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
-    features: Annotated[
-        str, typer.Option(help="Network of the Fréchet distance, or none.")
-    ] = "inception-v3-compat",
+    features: _Features = "inception-v3-compat",
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
@@ -163,8 +170,10 @@ def metrics(
 
     known = _networks(lpips=lpips, features=features)
     folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
-    scorer = Scorer(known.lpips, known.features, Shards().limits(), weights=Weights.of(weights))
-    scores = list(scorer.scores(*folders))
+    place, limits = Weights.of(weights), Shards().limits()
+    with console(stderr=True).status("scoring") as status:
+        scorer = Scorer(known.lpips, known.features, limits, weights=place)
+        scores = list(_counted(scorer.scores(*folders), status))
     require_pairs(scores, *folders)
     if out is not None:
         with usable(out, "--out must name a file that can be written"):
@@ -173,6 +182,13 @@ def metrics(
     show_table(titles, [row])
     for note in (*notes, *scorer.missing):
         say(note)
+
+
+def _counted(items: Iterable[T], status: "Status") -> Iterator[T]:
+    """The items, one for each image; a terminal shows how many have come."""
+    for number, item in enumerate(items, start=1):
+        status.update(f"{number} images")
+        yield item
 
 
 def _networks(**names: str) -> "Evaluate":

@@ -1,6 +1,6 @@
 """Commands that remove something from a workspace: gc, forget."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +24,6 @@ def gc(
     yes: Yes = False,
 ) -> None:
     """Show what no configuration of the workspace refers to, and remove it if you agree."""
-    from tasks.config.registry import drop as drop_configuration
     from tasks.config.registry import require_registered
     from tasks.io.workspace import Workspace
     from tasks.upkeep.cleaning.removal import total_of
@@ -34,7 +33,7 @@ def gc(
     workspace = Workspace(settings.workspace)
     dropped = frozenset(drop or ())
     require_registered(workspace.store, dropped)
-    served = [each for each in served_by(settings, workspace) if each.name not in dropped]
+    served = served_by(settings, workspace, dropped)
     say(f"kept for: {', '.join(each.name for each in served)}")
     waste = find_waste(served, workspace)
     for sentence in waste.doubts:
@@ -44,9 +43,7 @@ def gc(
         return
     _show_folders(waste.folders, "to remove")
     if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
-        for name in dropped:
-            drop_configuration(workspace.store, name)
-        remove_waste(waste, served, workspace)
+        remove_waste(waste, served, workspace, dropped)
         say(f"removed {total_of(waste.folders)}")
 
 
@@ -83,12 +80,17 @@ def forget(
     say(f"`dotpipe run {config}` makes again what is left, without them")
 
 
-def served_by(config: "Config", workspace: "Workspace") -> "list[Config]":
-    """Return all configurations that a workspace serves: the given one first, as it is now."""
+def served_by(
+    config: "Config", workspace: "Workspace", dropped: Collection[str] = ()
+) -> "list[Config]":
+    """Return all configurations that a workspace serves: the given one first, as it is now.
+
+    Those whose names are ``dropped`` are left out, also if this version cannot read them.
+    """
     from tasks.config.registry import registered
 
-    others = [each for each in registered(workspace.store) if each.name != config.name]
-    return [config, *others]
+    others = list(registered(workspace.store, without=[config.name, *dropped]))
+    return others if config.name in dropped else [config, *others]
 
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:

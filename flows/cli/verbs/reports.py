@@ -1,7 +1,6 @@
 """Commands that look at finished reports: open one, compare two."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +43,7 @@ def open_report(config: ConfigPath) -> None:
     with working("looking for the report"):
         from tasks.report.copies import page_to_open
 
-        page = page_to_open(settings, Path(tempfile.gettempdir()))
+        page = page_to_open(settings)
     say(f"report: {page}")
     if not any(name in os.environ for name in REMOTE) and typer.launch(page.as_uri()) != 0:
         say("there is no browser to open it in")

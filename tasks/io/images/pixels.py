@@ -14,6 +14,11 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
     return stacked.to(device).movedim(-1, 1).float() / 255
 
 
+def as_levels(pixels: Pixels) -> Tensor:
+    """Return an image as a tensor (h, w, 3) of its 8 bits; a copy if it must not be written to."""
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+
+
 def to_pixels(images: Tensor) -> Pixels:
     """Return an image (3, h, w) in [0, 1], or a batch, as an array (…, h, w, 3) of 8 bits."""
     pixels: Pixels = to_bytes(images).movedim(-3, -1).contiguous().numpy(force=True)

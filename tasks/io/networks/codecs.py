@@ -17,7 +17,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
 from tasks.io.networks.digests import digest, require_digest, require_file
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights
+from tasks.io.networks.weights import FROM_THIS_MACHINE, PULL_REMEDY, Weights, unfetched
 from tasks.io.section import Revision, Section, Sha256
 
 Precision = Literal["float32", "bfloat16"]
@@ -204,15 +204,15 @@ def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tup
     local = Path(spec.weights)
     if spec.revision is None and (weights.pulled is None or local.is_dir()):
         return _require_named(_files_in(local), spec)
-    complaint = ""
+    complaint, kind = "", WeightsMissing
     if weights.pulled is not None:
         try:
             files = tuple(weights.pulled.take(name) for name in pulled_codec(spec))
             return _require_named(files, spec)
         except WeightsMissing as error:
-            complaint = f"; {error}"
+            complaint, kind = f"; {error}", type(error)
     if spec.revision is None:
-        raise WeightsMissing(f"{local} must be the codec's folder, but is not there{complaint}")
+        raise kind(f"{local} must be the codec's folder, but is not there{complaint}")
     return _require_named(_files_in(_hub_folder(spec, complaint)), spec)
 
 
@@ -243,7 +243,7 @@ def _hub_folder(spec: Autoencoder, complaint: str) -> Path:
             )
         )
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise WeightsMissing(
+        raise unfetched(error)(
             f"the weights {spec.weights!r} at {spec.revision} cannot be fetched from the hub; "
             f"{PULL_REMEDY}, or copy {' and '.join(_FILE_NAMES)} into a folder, name it as "
             f"codec.weights and leave out codec.revision{complaint}"

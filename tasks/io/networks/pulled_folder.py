@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import WeightsAway, WeightsMissing, can_heal
 from tasks.io.networks.digests import digest
 from tasks.io.store import Store
 
@@ -44,7 +44,8 @@ class PulledFolder:
         """The files by name; empty where there is no manifest.
 
         Raises:
-            WeightsMissing: the folder cannot be read, or the manifest not understood.
+            WeightsMissing: the folder cannot be read, or the manifest not understood; WeightsAway,
+                if it gives no answer now.
         """
         return read_manifest(self.url)
 
@@ -55,7 +56,7 @@ class PulledFolder:
 
         Raises:
             WeightsMissing: the manifest does not name it, or the file has another digest, is
-                gone, or cannot be copied.
+                gone, or cannot be copied; WeightsAway, if the folder gives no answer now.
         """
         store = Store(self.url)
         entry = self.manifest.get(name)
@@ -75,7 +76,8 @@ def read_manifest(folder: str) -> dict[str, PulledFile]:
     """Return the files of a pulled folder or bucket by name; none where it has no manifest.
 
     Raises:
-        WeightsMissing: the folder cannot be read, or the manifest not understood.
+        WeightsMissing: the folder cannot be read, or the manifest not understood; WeightsAway, if
+            it gives no answer now.
     """
     store = Store(folder)
     try:
@@ -84,7 +86,7 @@ def read_manifest(folder: str) -> dict[str, PulledFile]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise WeightsMissing(f"{store.address(MANIFEST)} cannot be read: {error}") from error
+        raise _unread(error)(f"{store.address(MANIFEST)} cannot be read: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsMissing(
             f"{store.address(MANIFEST)} must be what `dotpipe weights pull` wrote, got "
@@ -112,9 +114,15 @@ def _copy(store: Store, name: str, copies: Store, entry: PulledFile) -> None:
                 shutil.copyfileobj(stream, target)
             _require_pulled(aside, entry, address)
     except OSError as error:
-        raise WeightsMissing(
+        raise _unread(error)(
             f"{address} cannot be copied to {copies.address(name)}: {error}"
         ) from error
+
+
+def _unread(error: OSError) -> type[WeightsMissing]:
+    """Return which error it is that a file cannot be read: WeightsAway if it may be read later."""
+    is_away = can_heal(error) and not isinstance(error, FileNotFoundError)
+    return WeightsAway if is_away else WeightsMissing
 
 
 def _require_pulled(path: Path, entry: PulledFile, address: str) -> Path:

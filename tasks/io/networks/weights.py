@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import WeightsAway, WeightsMissing, can_heal
 from tasks.io.networks.digests import digest
 from tasks.io.networks.published_weights import PublishedFile
 from tasks.io.networks.pulled_folder import PulledFolder
@@ -21,6 +21,9 @@ PULL_REMEDY = (
 
 _DOWNLOAD_TIMEOUT_S = 20.0
 """How long a download may wait for the next bytes."""
+
+_LATER = (408, 425, 429)
+"""HTTP statuses from 400 on by which a server says that the same request may be served later."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,14 @@ class Weights:
 
         The pulled folder comes first, then torch's hub folder. Weights other than the published
         ones count as whole if they are tensors and no code.
+
+        Raises:
+            WeightsAway: it is not known whether there is one, as the pulled folder gives no answer.
         """
-        return self._search(file)[0]
+        path, complaints = self._search(file)
+        if path is None and (away := _first_away(complaints)) is not None:
+            raise away
+        return path
 
     def fetch(
         self,
@@ -69,7 +78,8 @@ class Weights:
             otherwise: what a user can do without it; ends the sentence.
 
         Raises:
-            WeightsMissing: there is no whole copy, and none can be downloaded.
+            WeightsMissing: there is no whole copy, and none can be downloaded; WeightsAway, if
+                that may be otherwise later.
         """
         path, complaints = self._search(file)
         if path is not None:
@@ -84,25 +94,46 @@ class Weights:
         try:
             _download(file, place)
         except (OSError, RuntimeError, HTTPException) as error:
-            raise WeightsMissing(
+            away = _first_away(complaints) is not None
+            raise (WeightsAway if away else unfetched(error))(
                 f"{need} needs {file.name}, which cannot be fetched; put it at {place} "
                 f"(TORCH_HOME chooses the folder), or {PULL_REMEDY}, or {otherwise}{told}"
             ) from error
         return place
 
-    def _search(self, file: PublishedFile) -> tuple[Path | None, list[str]]:
+    def _search(self, file: PublishedFile) -> tuple[Path | None, list[WeightsMissing]]:
         """Return the first whole copy, and what is wrong with those that come before it."""
-        complaints: list[str] = []
+        complaints: list[WeightsMissing] = []
         if self.pulled is not None:
             try:
                 return _require_whole(self.pulled.take(file.pulled_name), file), complaints
             except WeightsMissing as error:
-                complaints.append(str(error))
+                complaints.append(error)
         try:
             place = _hub_path(file)
             return (_require_whole(place, file) if place.is_file() else None), complaints
         except WeightsMissing as error:
-            return None, [*complaints, str(error)]
+            return None, [*complaints, error]
+
+
+def unfetched(error: Exception) -> type[WeightsMissing]:
+    """Return which error a failed download of weights is: WeightsAway if it may succeed later.
+
+    It may not where the server has understood the request and says that there is no such file,
+    or not for this user.
+
+    Args:
+        error: of torch's or the hub's download.
+    """
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None) or getattr(error, "code", None)
+    if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
+        return WeightsMissing
+    return WeightsAway if can_heal(error) else WeightsMissing
+
+
+def _first_away(complaints: list[WeightsMissing]) -> WeightsAway | None:
+    return next((each for each in complaints if isinstance(each, WeightsAway)), None)
 
 
 FROM_THIS_MACHINE = Weights()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +19,19 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from tasks.io.errors import AccessRefused, StoreAway, StoreRefused
+from tasks.io.errors import (
+    AccessRefused,
+    CredentialsExpired,
+    StoreAway,
+    StoreFull,
+    StoreRefused,
+)
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
 _STALE_CREDENTIALS = (CredentialRetrievalError, SSOError, TokenRetrievalError)
+_UNRENEWED = (CredentialRetrievalError, TokenRetrievalError)
+"""Where what gives credentials gave none this time; it is no login that has ended."""
+
 _NOT_OPENED = (*_NO_CREDENTIALS, *_STALE_CREDENTIALS, ParamValidationError)
 _ARCHIVED = "InvalidObjectState"
 
@@ -62,8 +72,16 @@ _REMEDIES = {
 }
 """Error codes that no repetition mends, and what does; numbers where an answer has no code."""
 
-_NO_ACCESS = ("AccessDenied", "AllAccessDisabled", "403")
-"""Error codes by which a service says that there may be something, but not for this user."""
+_KINDS: dict[str, type[StoreRefused]] = {
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), AccessRefused),
+    **dict.fromkeys(
+        ("400", "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"), CredentialsExpired
+    ),
+    **dict.fromkeys(("QuotaExceeded", "XMinioStorageFull"), StoreFull),
+}
+"""What a service says by some of these codes: that there may be something, but not for this
+user; that credentials are no longer good, where a request without a body has but a number for
+it; that there is no room."""
 
 _AWAY = (500, 502, 503, 504)
 """HTTP statuses by which a service says that it has no answer now."""
@@ -89,8 +107,9 @@ def translated(address: str) -> Iterator[None]:
         FileNotFoundError: there is no such object.
         FileExistsError: there is one, and there must not be.
         PermissionError: the object is archived, and must be restored before it can be read.
-        StoreRefused: no repetition would help; the text says what would. AccessRefused, if
-            these credentials, or this user, have no right to it.
+        StoreRefused: to repeat it at once would not help; the text says what would.
+            AccessRefused, if these credentials, or this user, have no right to it; StoreFull
+            and CredentialsExpired, if the next run may find it otherwise.
         StoreAway: the store gave no answer, or said that it has none now, however often it
             was asked.
         OSError: another error, which may pass.
@@ -101,7 +120,8 @@ def translated(address: str) -> Iterator[None]:
         raise
     except _NOT_OPENED as error:
         text = " ".join(str(error).split())
-        raise StoreRefused(f"{address} cannot be opened: {text}; {_opening(error)}") from error
+        kind = CredentialsExpired if isinstance(error, _UNRENEWED) else StoreRefused
+        raise kind(f"{address} cannot be opened: {text}; {_opening(error)}") from error
     except ValueError as error:
         if not str(error).startswith("Invalid endpoint"):
             raise
@@ -128,8 +148,8 @@ def _opening(error: BaseException) -> str:
 def _answer(address: str, error: Exception) -> Exception:
     """Return the error that callers of a store get for one that a library has raised."""
     code, text = _code(error), _first_line(error)
-    if code in _REMEDIES:
-        refusal = AccessRefused if code in _NO_ACCESS else StoreRefused
+    if code is not None and code in _REMEDIES:
+        refusal = _KINDS.get(code, StoreRefused)
         return refusal(f"{address} was refused with {code}: {text}; {_REMEDIES[code]}")
     if code == _ARCHIVED:
         return PermissionError(errno.EACCES, "archived, restore it first", address)
@@ -138,7 +158,7 @@ def _answer(address: str, error: Exception) -> Exception:
         return AccessRefused(f"{address} was refused: {text}; {remedy}")
     if isinstance(error, FileNotFoundError):  # as a disk says it
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
-    if isinstance(error, (BotoCoreError, ClientError)):
+    if isinstance(error, (BotoCoreError, ClientError, ssl.SSLError)):
         return StoreAway(f"{address} cannot be reached: {text}")
     kind = StoreAway if _status(error) in _AWAY else OSError
     failure = kind(f"{address} gave an error: {text}")

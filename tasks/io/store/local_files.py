@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from safetensors import SafetensorError
 
-from tasks.io.errors import AccessRefused, StoreRefused
+from tasks.io.errors import AccessRefused, StoreFull, StoreRefused
 from tasks.io.store.errors import LOCAL_RIGHTS, not_a_path
 from tasks.io.store.ranges import Slice
 
@@ -64,7 +64,8 @@ def written(address: str, folder: Path) -> Iterator[None]:
         folder: where it was being written.
 
     Raises:
-        StoreRefused: no repetition would help; the text says what would.
+        StoreRefused: to repeat it at once would not help; the text says what would. StoreFull,
+            if there is no room now.
         OSError: another error, which may pass.
     """
     try:
@@ -81,7 +82,7 @@ def written(address: str, folder: Path) -> Iterator[None]:
 
 
 def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
-    """Return the refusal for an error that no repetition mends; None for any other.
+    """Return the refusal for an error that is none of the moment; None for any other.
 
     None also for errors of files that lie elsewhere than in the folder.
     """
@@ -89,7 +90,8 @@ def _refusal(error: OSError, address: str, folder: Path) -> StoreRefused | None:
     if error.errno not in _LOCAL_REMEDIES or elsewhere:
         return None
     remedy = _LOCAL_REMEDIES[error.errno]
-    return StoreRefused(f"{address} cannot be written: {os.strerror(error.errno)}; {remedy}")
+    kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreRefused
+    return kind(f"{address} cannot be written: {os.strerror(error.errno)}; {remedy}")
 
 
 def mode_of(path: Path) -> int | None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from tasks.config import Config
 from tasks.evaluate.changes import Difference
+from tasks.evaluate.overlap import overlap_of
 from tasks.io.artifacts.metric_registry import Metric, ranked_metrics
 from tasks.io.workspace import Signal
 from tasks.report.comparison.runs import Side
@@ -75,6 +76,8 @@ def _sentences(
             f"Differences are over {counted(images, 'image')} that both have, each against itself: "
             f"{second.name} less {first.name}, ± the standard error."
         )
+        if any(_leaves_out(side) for side in (first, second)):
+            yield "They include images of the fit, which the means of a run leave out."
     elif differences:
         yield "The two share no image with metrics, so only their means can be compared."
     else:
@@ -83,6 +86,12 @@ def _sentences(
         yield "LPIPS is of different weights in the two, and is not to be compared."
     if first.facts.get("features_sha256") != second.facts.get("features_sha256"):
         yield "Features are of different networks in the two, and are not to be compared."
+
+
+def _leaves_out(side: Side) -> bool:
+    """Whether the means of a run are without images that its operator was fitted on."""
+    overlap = overlap_of(side.facts)
+    return overlap is not None and overlap.scored.left_out > 0
 
 
 def _paired_table(

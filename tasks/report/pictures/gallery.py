@@ -34,11 +34,6 @@ class ImageVersion(NamedTuple):
     cutout: Cutout
     values: str
 
-    @property
-    def side(self) -> Role:
-        """The role, by the name that the page's template has for it."""
-        return self.role
-
 
 class Comparison(NamedTuple):
     """An image in all its versions, which the page lays over each other, and why it is shown.

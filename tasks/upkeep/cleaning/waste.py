@@ -3,11 +3,12 @@
 Configurations and a workspace go in; what may be removed comes out, and is then removed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from tasks.config import Config
+from tasks.config.registry import drop, registered
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
@@ -74,21 +75,28 @@ def find_waste(configs: Iterable[Config], workspace: Workspace, keep: int = 0) -
 
 
 def remove_waste(
-    waste: Waste, configs: Iterable[Config], workspace: Workspace, keep: int = 0
+    waste: Waste, configs: Iterable[Config], workspace: Workspace, dropped: Collection[str] = ()
 ) -> None:
     """Remove what was found to be waste, as far as it still is; safe to repeat.
 
+    What a configuration needs that was run for the first time since then stays.
+
     Args:
         waste: as it was found.
-        configs: all that the workspace serves.
+        configs: all that the workspace served then.
         workspace: where.
-        keep: as it was when the waste was found.
+        dropped: names of configurations that it is to serve no more.
 
     Raises:
-        WorkspaceBusy: a run is at work on the workspace.
+        WorkspaceBusy: a run is at work on the workspace; nothing was removed or dropped.
     """
+    known = list(configs)
     with alone(workspace):
-        now = find_waste(configs, workspace, keep)
+        told_of = {*dropped, *(each.name for each in known)}
+        newer = list(registered(workspace.store, without=told_of))
+        for name in dropped:
+            drop(workspace.store, name)
+        now = find_waste([*known, *newer], workspace)
         still = Waste(
             sorted(set(waste.records) & set(now.records)),
             sorted(set(waste.files) & set(now.files)),
@@ -99,12 +107,15 @@ def remove_waste(
         _remove(still, workspace)
 
 
-def clean(configs: Iterable[Config], workspace: Workspace, keep: int = 0) -> Waste:
+def clean(config: Config, keep: int = 0) -> Waste:
     """Find waste and remove it; safe to repeat, also after it was killed.
 
+    What other configurations of the workspace need stays, and so does what one of this name
+    needed that was run there otherwise. Which these are is asked when no run is at work any
+    more, so one that has just run for the first time is among them.
+
     Args:
-        configs: all that the workspace serves.
-        workspace: where.
+        config: names the workspace.
         keep: how many former operators keep their results where a configuration does not say.
 
     Returns:
@@ -113,8 +124,10 @@ def clean(configs: Iterable[Config], workspace: Workspace, keep: int = 0) -> Was
     Raises:
         WorkspaceBusy: a run is at work on the workspace.
     """
+    workspace = Workspace(config.workspace)
     with alone(workspace):
-        waste = find_waste(configs, workspace, keep)
+        others = (each for each in registered(workspace.store) if each != config)
+        waste = find_waste([config, *others], workspace, keep)
         _remove(waste, workspace)
     return waste
 

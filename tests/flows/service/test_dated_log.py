@@ -2,6 +2,8 @@
 
 import os
 import threading
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,11 @@ def clock(monkeypatch):
     looks = iter(range(10_000))
     form = "2026-11-28T{:02d}-{:02d}-{:02d}"
 
-    def strftime(_form):
+    def moment():
         seconds = next(looks)
         return form.format(seconds // 3600, seconds // 60 % 60, seconds % 60)
 
-    monkeypatch.setattr(dated_log.time, "strftime", strftime)
+    monkeypatch.setattr(dated_log, "_moment", moment)
     monkeypatch.setattr(dated_log, "_today", lambda: "2026-11-28")
 
 
@@ -47,6 +49,17 @@ def test_what_comes_is_in_one_file_with_a_date(written, tmp_path):
     assert written(b"a line\nand ", b"another\n", b"the end") == [b"a line\nand another\nthe end"]
     (path,) = log_files(tmp_path, "worker")
     assert len(path.name) == len("worker-2026-11-28T21-07-13.log")
+
+
+def test_names_have_the_time_in_utc_which_never_goes_back(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Etc/GMT+12")
+    time.tzset()
+    written(b"a line\n")
+    monkeypatch.undo()
+    time.tzset()
+    (path,) = log_files(tmp_path, "worker")
+    named = datetime.strptime(path.stem, "worker-%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - named).total_seconds()) < 600
 
 
 def test_another_file_is_begun_at_a_size_and_at_the_end_of_a_line(written, clock):

@@ -82,6 +82,14 @@ def test_one_of_another_version_is_told_with_the_remedy(served):
     store.write(f"{CONFIGURATIONS}/old.json", b'{"name": "old", "unknown": 1}')
     with pytest.raises(ConfigurationError, match=r"'old'.*drop it with --drop old"):
         list(registered(store))
+    assert [each.name for each in registered(store, without=["old"])] == ["run", "second"]
+
+
+def test_one_of_another_version_gives_way_to_one_of_its_name(served):
+    store, config = served[0].workspace.store, served[0].config
+    store.write(f"{CONFIGURATIONS}/run.json", b'{"name": "run", "unknown": 1}')
+    register(config)
+    assert config in list(registered(store))
 
 
 def test_two_configurations_do_not_make_one_data_set_in_two_ways(served, steps, photographs):

@@ -16,6 +16,7 @@ from tasks.io.images import Limits
 from tasks.io.images.files import decode
 from tasks.io.networks.codecs import Pixel
 from tasks.io.shards import members_of, read_index, read_members
+from tasks.io.store import Store
 from tasks.io.workspace import Signal, enhanced_folder
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -87,6 +88,24 @@ def test_one_file_becomes_one_file_of_the_format_that_its_name_says(
     list(apply(OperatorFile.load(operator), images, 0.0, LIMITS, "cpu"))
     with Image.open(tmp_path / "mine.webp") as written:
         assert (written.format, written.size) == ("WEBP", (32, 24))
+
+
+def test_one_object_of_a_bucket_becomes_one_file_too(operator, photographs, bucket, tmp_path):
+    store = Store(f"s3://{bucket.name}/in")
+    store.write("0.png", (photographs["restored"] / "a" / "0.png").read_bytes())
+    (image,) = images_to_enhance([store.address("0.png")], str(tmp_path / "mine.webp"))
+    list(apply(OperatorFile.load(operator), [image], 0.0, LIMITS, "cpu"))
+    assert (tmp_path / "mine.webp").is_file()
+
+
+def test_an_image_whose_name_is_refused_is_told(operator, tmp_path, write_images):
+    grey = np.full((9, 9, 3), 7, np.uint8)
+    folder = write_images(tmp_path / "in", {"a.png": grey, "a.webp": grey, "b\n.png": grey})
+    images = images_to_enhance([str(folder)], str(tmp_path / "out"))
+    done = list(apply(OperatorFile.load(operator), images, 0.0, LIMITS, "cpu"))
+    told = [each.reason.partition(":")[0] for each in done if each.reason is not None]
+    assert told == ["key taken", "name holds control characters"]
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["a.png"]
 
 
 def test_a_damaged_image_is_refused_and_the_others_are_written(operator, tmp_path, write_images):

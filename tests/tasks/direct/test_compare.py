@@ -10,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dot_kernels import GaussianMoments, gelbrich_distance
 from tasks.direct.compare import Score, Scorer, require_pairs
+from tasks.direct.scores import shown
 from tasks.io.errors import CorpusError
 from tasks.io.images import Limits
 
@@ -53,6 +54,29 @@ def test_what_has_no_counterpart_is_a_row_with_its_reason(folders):
     assert found["size"] == "of another size: 10×10, 32×24"
     assert found["z"]
     assert found["0"] is None
+
+
+def test_a_name_that_is_refused_does_not_hide_others(tmp_path, write_images, pixels):
+    """Its key, written with escapes, is not where it was in the order of names."""
+    clean = {f"{name}.png": pixels(1) for name in ("B", "a")}
+    ours = write_images(tmp_path / "a", clean | {"\x01.png": pixels(1)})
+    theirs = write_images(tmp_path / "b", clean | {"\x02.png": pixels(1)})
+    scorer = Scorer(None, None, LIMITS, device="cpu")
+    found = {score.key: score.reason for score in scorer.scores(str(ours), str(theirs))}
+    assert found.pop("\\x01") == found.pop("\\x02")
+    assert found == {"B": None, "a": None}
+
+
+def test_means_are_over_finite_values_where_there_are_any():
+    scores = [Score("a", psnr=math.inf, ssim=1.0), Score("b", psnr=30.0, ssim=0.5)]
+    names = {"lpips_name": "LPIPS", "frechet_name": "FD"}
+    titles, row, _ = shown(scores, names, None)
+    assert dict(zip(titles, row, strict=True)) == {
+        "images": "2",
+        "PSNR ↑ (dB)": "30.00",
+        "SSIM ↑": "0.7500",
+    }
+    assert shown(scores[:1], names, 1.5)[1] == ["1", "inf", "1.0000", "1.500"]
 
 
 def test_a_folder_against_itself_is_perfect(folders):

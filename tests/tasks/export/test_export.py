@@ -178,6 +178,31 @@ def test_a_removed_image_is_removed_and_a_renamed_one_moves(changing, tmp_path):
     assert set(files(out)) == {"a/1.png", "b/2.PNG", "b/c/3.png", "a/5.png"}
 
 
+def test_an_image_that_moved_is_not_lost_where_its_former_shard_was_not_written(
+    changing, steps, tmp_path
+):
+    out = tmp_path / "out"
+    export(changing, out)
+    shutil.rmtree(tmp_path / "w")
+    corpora = {role: tmp_path / role for role in ("natural", "restored")}
+    again = steps(
+        tmp_path / "w",
+        corpora,
+        enhance={"format": "png"},
+        fit={"images": 5},
+        shards={"images": 2},
+    )
+    go_on(again)
+    planned = Export(again.fitted, str(out), 0.0)
+    units = planned.units()
+    planned.prepare(units)
+    for unit in units[1:]:  # not the first, which had some of their images
+        write_exported(unit.job)
+    export(again, out)
+    assert len(files(out)) == 5
+    assert sorted(files(out).values()) == sorted(tarred(again, 0.0).values())
+
+
 def test_another_format_leaves_no_file_of_the_first(made, folder, tmp_path, steps):
     out = tmp_path / "out"
     export(made, out)

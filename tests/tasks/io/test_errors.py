@@ -3,6 +3,7 @@
 import errno
 import io
 import pickle
+import socket
 import ssl
 
 import pytest
@@ -11,13 +12,16 @@ from tasks.io.errors import (
     AccessRefused,
     ArtifactDamaged,
     ConfigurationError,
+    CredentialsExpired,
     DotpipeError,
     ShardDamaged,
     ShardsFailed,
     StepMissing,
     StoreAway,
+    StoreFull,
     StoreRefused,
     TooManyBadImages,
+    WeightsAway,
     WeightsMissing,
     can_heal,
     keep_place,
@@ -63,6 +67,12 @@ def test_a_place_that_nobody_kept_is_not_known():
         RuntimeError("CUDA error: an illegal memory access was encountered"),
         MemoryError(),
         StepMissing("another run is writing it; run again"),
+        StoreFull("no space left"),
+        CredentialsExpired("the token has expired"),
+        WeightsAway("no answer"),
+        ssl.SSLError(ssl.SSL_ERROR_SSL, "[SSL] record layer failure"),
+        ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol"),
+        socket.herror(errno.EPERM, "Unknown host"),
         DotpipeError("the connection to the Ray cluster was lost"),
         ShardsFailed("some"),
     ],

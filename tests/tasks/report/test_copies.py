@@ -25,10 +25,12 @@ def test_the_page_to_open_is_the_report_or_a_copy_of_one_in_a_bucket(
     finished, tmp_path, monkeypatch
 ):
     own = finished.workspace.store.local(f"reports/run/{finished.operator}/report.html")
-    assert page_to_open(finished.config, tmp_path) == own
+    assert page_to_open(finished.config) == own
     monkeypatch.setattr(Store, "local", lambda *_: None)
-    copy = page_to_open(finished.config, tmp_path)
-    assert copy == tmp_path / "run.html"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    copy = page_to_open(finished.config)
+    assert (copy.name, copy.parent.parent) == ("run.html", tmp_path)
+    assert copy.parent.stat().st_mode & 0o777 == 0o700
     assert copy.read_bytes() == own.read_bytes()
 
 
@@ -37,4 +39,4 @@ def test_a_report_that_is_not_there_is_told_with_the_command(steps, photographs,
     run.shard()
     run.fit()
     with pytest.raises(StepMissing, match="run `dotpipe report CONFIG` first"):
-        page_to_open(run.config, tmp_path)
+        page_to_open(run.config)

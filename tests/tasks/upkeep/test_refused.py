@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.io.errors import TooManyBadImages
-from tasks.upkeep.refused import NAMED, LeftOut, list_refused, list_unscored, named
+from tasks.upkeep.refused import NAMED, LostImage, list_refused, list_unscored, named
 
 NO_IMAGE = "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP"
 
@@ -30,8 +30,8 @@ def run(tmp_path_factory, steps, pixels, write_images):
 def test_list_refused_are_named_by_file_with_shard_and_reason(run):
     found = [*list_refused(run.config)]
     assert found[:2] == [
-        LeftOut("2.png", "run", "shard-000000", "refused", NO_IMAGE),
-        LeftOut("4.png", "run", "shard-000001", "refused", "empty file"),
+        LostImage("2.png", "run", "shard-000000", "refused", NO_IMAGE),
+        LostImage("4.png", "run", "shard-000001", "refused", "empty file"),
     ]
     assert [(each.image.partition(".")[0], each.shard) for each in found[2:]] == [
         ("5", "shard-000001")  # its header was right: what failed is decoding all of it
@@ -68,7 +68,9 @@ def test_they_are_named_too_where_there_are_too_many_to_go_on(tmp_path, run, ste
 
 
 def test_a_sentence_names_the_first_few_and_counts_the_others():
-    images = [LeftOut(f"{i}.png", "run", "shard-000000", "refused", "empty file") for i in range(9)]
+    images = [
+        LostImage(f"{i}.png", "run", "shard-000000", "refused", "empty file") for i in range(9)
+    ]
     text = named(iter(images), 9)
     assert text.count("(empty file)") == NAMED
     assert text.startswith("0.png (empty file), 1.png")

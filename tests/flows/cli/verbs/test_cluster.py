@@ -11,7 +11,7 @@ from servers.child_processes import free_port, with_variable
 from servers.pool_stand_in import StandIn, give, read, register
 
 from flows.cli import follow as follow_module
-from flows.service import alarms, deployments, local_folders, service
+from flows.service import alarms, deployments, local_folders, service, undeploying
 from tasks.io.errors import StoreRefused
 from tasks.report.report import report_address
 
@@ -169,13 +169,13 @@ def test_folders_that_are_deployed_to_others_are_a_warning(
 
 
 def test_undeploy_says_what_it_has_removed_and_what_goes_on(project, dotpipe, monkeypatch, server):
-    removed = deployments.Undeployed(
+    removed = undeploying.Undeployed(
         ["backfill/tiny", "backfill-in-blocks/tiny"],
         ["0 2 * * *"],
         ["late", "later"],
         [("backfill", "all of it"), ("backfill-in-blocks", "backfill tiny in blocks")],
     )
-    monkeypatch.setattr(deployments, "undeploy", lambda _: removed)
+    monkeypatch.setattr(undeploying, "undeploy", lambda _: removed)
     code, out, _ = dotpipe("undeploy", project.file)
     page = f"http://127.0.0.1:{_port()}/runs"
     assert (code, out.splitlines()) == (

@@ -145,6 +145,13 @@ def test_an_alpha_is_added_and_the_rest_of_the_file_stays(tmp_path, section):
     assert "# mine\n" in text
 
 
+def test_alphas_keep_all_their_digits(tmp_path):
+    file = tmp_path / "enhance.yaml"
+    file.write_text("enhance:\n  alphas: [0.3333333333333333]\n")
+    text = with_alpha(file, (1 / 3,), 0.12345678)
+    assert yaml.safe_load(text) == {"enhance": {"alphas": [1 / 3, 0.12345678]}}
+
+
 def test_a_file_that_does_not_say_its_alphas_is_told(tmp_path):
     file = tmp_path / "enhance.yaml"
     file.write_text("name: x\n")
@@ -186,6 +193,17 @@ def test_a_line_that_is_not_whole_is_told(dotpipe, tmp_path, monkeypatch, words,
     assert code == 1
     assert sentence in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_must_be_mended_in_the_configuration_of_a_line_comes_with_its_path(line, images):
+    (images / "truth").mkdir()
+    for number, path in enumerate(sorted((images / "natural").rglob("*.*"))):
+        shutil.copy(path, images / "truth" / f"other{number}{path.suffix}")
+    asked = line(reference=images / "truth")
+    with pytest.raises(ConfigurationError) as told:
+        command.enhance_folder(asked)
+    assert "must share keys" in str(told.value)
+    assert str(images / "out.dotpipe" / "enhance.yaml") in str(told.value)
 
 
 def test_a_yaml_file_of_any_name_is_a_configuration(tmp_path, monkeypatch):

@@ -34,6 +34,17 @@ def test_gc_keeps_what_other_configurations_need_until_they_are_dropped(complete
     assert (code, err.startswith("error: --drop must name one of")) == (1, True)
 
 
+def test_a_configuration_that_this_version_cannot_read_can_be_dropped(complete, dotpipe):
+    old = complete.workspace / "configurations" / "old.json"
+    old.write_text('{"name": "old", "unknown": 1}', "utf-8")
+    code, _, err = dotpipe("gc", complete.file)
+    assert (code, err.strip().endswith("or drop it with --drop old")) == (1, True)
+    code, out, _ = dotpipe("gc", complete.file, "--drop", "old", "--yes")
+    assert (code, old.exists()) == (0, False)
+    assert "kept for: tiny" in out
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+
+
 def test_forget_takes_an_image_out_and_run_makes_the_rest_again(complete, dotpipe, monkeypatch):
     code, out, _ = dotpipe("forget", complete.file, "a/1", "--yes")
     assert code == 0

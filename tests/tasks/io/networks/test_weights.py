@@ -3,12 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import fsspec
 import pytest
 import torch
 
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import StoreAway, WeightsAway, WeightsMissing
 from tasks.io.networks.published_weights import PublishedFile
 from tasks.io.networks.pulled_folder import (
     MANIFEST,
@@ -193,6 +194,50 @@ def test_a_download_has_the_published_digest_and_takes_its_place(place, file, te
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     assert FROM_THIS_MACHINE.fetch(file) == FROM_THIS_MACHINE.fetch(file) == place
     assert asked == [(file.address, file.sha256, False)]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (URLError("Temporary failure in name resolution"), WeightsAway),
+        (HTTPError("https://x", 503, "Service Unavailable", {}, None), WeightsAway),
+        (HTTPError("https://x", 429, "Too Many Requests", {}, None), WeightsAway),
+        (HTTPError("https://x", 404, "Not Found", {}, None), WeightsMissing),
+        (RuntimeError('invalid hash value (expected "a", got "b")'), WeightsAway),
+        (PermissionError(13, "Permission denied"), WeightsMissing),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_a_download_that_may_succeed_later_is_told_apart(file, monkeypatch, error, kind):
+    def failing(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", failing)
+    with pytest.raises(WeightsMissing, match="cannot be fetched") as caught:
+        FROM_THIS_MACHINE.fetch(file)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("operation", ["read", "stream"])
+def test_weights_in_a_bucket_that_gives_no_answer_do_not_count_as_missing(
+    tmp_path, file, tensors, place, monkeypatch, operation
+):
+    folder = f"memory://{tmp_path.name}/pulled"
+    put(folder, file.pulled_name, tensors)
+
+    def away(*_):
+        raise StoreAway("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, operation, away)
+        for look in (Weights.of(folder).find, Weights.of(folder).fetch):
+            with pytest.raises(WeightsAway, match="no answer"):
+                look(file)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(tensors.read_bytes())
+        assert Weights.of(folder).find(file) == place
+    assert Weights.of(folder).find(file) != place
+    fsspec.filesystem("memory").store.clear()
 
 
 def test_a_download_into_a_folder_that_takes_none_is_told(file, place, tmp_path):

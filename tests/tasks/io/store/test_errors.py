@@ -3,15 +3,24 @@
 import errno
 import os
 import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from safetensors import SafetensorError
 from servers.s3_server import fresh_bucket, sometimes, using
 
-from tasks.io.errors import StoreAway, StoreRefused
+from tasks.io.errors import StoreAway, StoreRefused, can_heal
 from tasks.io.store import Access, Slice, Store, access, transfers
+from tasks.io.store.errors import translated
 
 
 @pytest.fixture
@@ -173,6 +182,38 @@ def test_a_hundred_files_go_through_an_endpoint_that_fails_every_tenth_request(s
     assert sum(proxy.faults.values()) > 5
 
 
+def answered(code, status=400):
+    """An error as s3fs raises it for an answer of S3."""
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = PermissionError("refused")
+    error.__cause__ = ClientError(answer, "PutObject")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "heals"),
+    [
+        (answered("ExpiredToken"), True),
+        (answered("ExpiredTokenException"), True),
+        (answered("400"), True),
+        (answered("XMinioStorageFull", 507), True),
+        (answered("AccessDenied", 403), False),
+        (answered("InvalidAccessKeyId", 403), False),
+        (CredentialRetrievalError(provider="web identity", error_msg="no answer"), True),
+        (TokenRetrievalError(provider="sso", error_msg="no answer"), True),
+        (UnauthorizedSSOTokenError(), False),
+        (NoCredentialsError(), False),
+        (OSError(errno.EBUSY, "Please reduce your request rate"), True),
+        (ssl.SSLError(ssl.SSL_ERROR_SSL, "[SSL] record layer failure"), True),
+        (ssl.SSLCertVerificationError("self-signed certificate"), False),
+    ],
+)
+def test_what_the_next_run_may_find_otherwise_can_heal(error, heals):
+    with pytest.raises(Exception) as caught, translated("s3://bucket/a.bin"):  # noqa: PT011
+        raise error
+    assert can_heal(caught.value) is heals
+
+
 def test_a_machine_that_is_not_there_is_told_within_seconds_by_its_address(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -211,9 +252,10 @@ def test_a_disk_that_takes_nothing_is_told_with_its_remedy(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(
         StoreRefused, match=rf"a.bin cannot be written: {os.strerror(number)}; {remedy}"
-    ):
+    ) as caught:
         store.write("a.bin", b"1")
     monkeypatch.undo()
+    assert can_heal(caught.value) is (number in (errno.ENOSPC, errno.EDQUOT))
     assert list(store.names("")) == []
 
 

@@ -1,5 +1,7 @@
 """Two runs side by side."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -57,6 +59,16 @@ def test_a_comparison_has_both_results_and_the_options_that_differ(sides):
     page = comparison_page(found)
     assert "Differences are over 8 images that both have" in page
     assert page.count("<script") == 0
+
+
+def test_it_is_said_where_differences_are_over_more_images_than_the_means(sides):
+    said = "They include images of the fit, which the means of a run leave out."
+    assert said not in compare(*sides)["sentences"]
+    share = {"measured": 100, "fitted": 0, "left_out": 8}
+    overlap = json.dumps({"scored": share, "featured": share})
+    first, second = sides
+    second = second._replace(facts=second.facts | {"overlap": overlap})
+    assert said in compare(first, second)["sentences"]
 
 
 def test_a_run_that_is_not_evaluated_is_told_with_the_command(steps, photographs, tmp_path):

@@ -1,8 +1,11 @@
 """What no configuration refers to is found, and nothing else goes."""
 
+from contextlib import contextmanager
+
 import pytest
 from servers.s3_server import unconditional, unnamed, well
 
+from tasks.config.registry import register, registered
 from tasks.io.errors import WorkspaceBusy
 from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
 from tasks.pipeline import is_finished
@@ -121,9 +124,60 @@ def test_where_a_corpus_is_not_to_be_seen_nothing_of_its_configuration_goes(run,
 def test_what_is_cleaned_at_once_is_told(run):
     run.workspace.store.write("enhanced/old/a.tar", b"12")
     with run.workspace.claims.held("runs/run-1"), pytest.raises(WorkspaceBusy):
-        clean([run.config], run.workspace)
-    assert clean([run.config], run.workspace).folders == {"enhanced/old": (1, 2)}
-    assert clean([run.config], run.workspace).folders == {}
+        clean(run.config)
+    assert clean(run.config).folders == {"enhanced/old": (1, 2)}
+    assert clean(run.config).folders == {}
+
+
+def meanwhile(monkeypatch, event):
+    """Have something happen just before a clean-up makes sure that no run is at work."""
+
+    @contextmanager
+    def later(*args):
+        event()
+        with alone(*args):
+            yield
+
+    monkeypatch.setattr("tasks.upkeep.cleaning.waste.alone", later)
+
+
+def test_what_a_new_configuration_made_while_a_clean_up_began_stays(
+    tmp_path, run, steps, corpora, monkeypatch
+):
+    other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
+
+    def run_other():
+        register(other.config)
+        other.run()
+
+    meanwhile(monkeypatch, run_other)
+    assert clean(run.config).folders == {}
+    assert is_finished(other.config)
+
+
+def test_what_a_new_configuration_took_up_while_somebody_was_asked_stays(
+    tmp_path, run, steps, corpora, monkeypatch
+):
+    former = steps(tmp_path / "workspace", corpora, name="former", fit={"ridge": 0.1})
+    former.run()
+    waste = find_waste([run.config], run.workspace)
+    assert waste.records
+    meanwhile(monkeypatch, lambda: register(former.config))
+    remove_waste(waste, [run.config], run.workspace)
+    assert is_finished(former.config)
+
+
+def test_a_configuration_is_dropped_only_when_no_run_is_at_work(tmp_path, run, steps, corpora):
+    other = steps(tmp_path / "workspace", corpora, name="other", fit={"ridge": 0.1})
+    other.run()
+    register(other.config)
+    waste = find_waste([run.config], run.workspace)
+    with run.workspace.claims.held("runs/other-1"), pytest.raises(WorkspaceBusy):
+        remove_waste(waste, [run.config], run.workspace, ["other"])
+    assert list(registered(run.workspace.store)) == [other.config]
+    remove_waste(waste, [run.config], run.workspace, ["other"])
+    assert list(registered(run.workspace.store)) == []
+    assert not is_finished(other.config)
 
 
 def test_beside_a_run_that_is_at_work_nothing_is_removed(run):
