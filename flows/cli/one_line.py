@@ -11,10 +11,11 @@ import yaml
 
 from flows.cli.bounds import bounded_metrics, either
 from flows.cli.paths import usable
+from flows.cli.session import validated
 
 if TYPE_CHECKING:
     from tasks.config import Config
-    from tasks.config.corpora import Corpus
+    from tasks.config.corpora import Corpora, Corpus
     from tasks.report.choose import Bound
 
 DEFAULT_ALPHA = 0.25
@@ -39,6 +40,7 @@ class Line:
     choose: tuple[str, ...]
     codec: str | None
     weights: str | None
+    strip: str | None
 
     def options(self) -> list[str]:
         """Return the names of the options that are given."""
@@ -162,17 +164,9 @@ def _wanted(line: Line) -> "Config":
     Raises:
         ConfigurationError: a value breaks a rule.
     """
-    from pydantic import ValidationError
-
     from tasks.config import Config
-    from tasks.config.error_messages import explain
-    from tasks.io.errors import ConfigurationError
 
-    try:
-        return Config.model_validate(_tree(line))
-    except ValidationError as error:
-        told = explain(Path("the line"), error, Config.model_json_schema())
-        raise ConfigurationError(told) from error
+    return validated(Config, _tree(line))
 
 
 def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> None:
@@ -186,6 +180,9 @@ def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> 
     def place(corpus: "Corpus | None") -> str:
         return "none" if corpus is None else corpus.path
 
+    def end(corpora: "Corpora") -> str:
+        return str(corpora.restored and corpora.restored.strip)
+
     ours, theirs = wanted.corpora, known.corpora
     pairs = {
         "RESTORED": (place(ours.restored), place(theirs.restored)),
@@ -193,6 +190,7 @@ def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> 
         "--reference": (place(ours.reference), place(theirs.reference)),
         "--codec": (str(wanted.codec), str(known.codec)),
         "--weights": (str(wanted.weights), str(known.weights)),
+        "--strip": (end(ours), end(theirs)),
     }
     given = {"RESTORED", *line.options()}
     for option, (asked, had) in pairs.items():
@@ -227,10 +225,13 @@ def _tree(line: Line) -> dict[str, Any]:
 
     paths = {"restored": line.restored, "natural": line.natural, "reference": line.reference}
     alpha = DEFAULT_ALPHA if line.alpha is None else line.alpha
+    corpora = {role: {"path": _absolute(path, role)} for role, path in paths.items() if path}
+    if line.strip is not None:
+        corpora["restored"]["strip"] = line.strip
     tree = {
         "name": _name(line.destination()),
         "workspace": f"{line.destination()}{_ENDING}",
-        "corpora": {role: {"path": _absolute(path, role)} for role, path in paths.items() if path},
+        "corpora": corpora,
         "codec": codec_named(line.codec or DEFAULT_CODEC).model_dump(exclude_none=True),
         "enhance": {"alphas": [0.0 if line.choose else alpha], "format": "png"},
     }

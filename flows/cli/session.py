@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -10,9 +10,13 @@ from flows.cli.terminal import say, show_table, working
 from flows.cli.watching import tell_ready, watched
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from flows.steps.reports import StepReport
     from tasks.config import Config
     from tasks.upkeep.status import StepStatus
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 def run_all(config: Path) -> None:
@@ -64,6 +68,24 @@ def _tidy_up(config: "Config") -> None:
         say(sentence)
 
 
+def validated(kind: type[Model], tree: "dict[str, Any]") -> Model:
+    """Return what words of the command line make, by the rules of a configuration.
+
+    Raises:
+        ConfigurationError: a word breaks a rule.
+    """
+    from pydantic import ValidationError
+
+    from tasks.config.error_messages import explain
+    from tasks.io.errors import ConfigurationError
+
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        told = explain(Path("the line"), error, kind.model_json_schema())
+        raise ConfigurationError(told) from error
+
+
 def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) -> None:
     """Print the results of a run, what they lack, and where the report is.
 
@@ -80,6 +102,10 @@ def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) ->
     else:
         tell_refused(config, steps, path)
         tell_unscored(config, path)
+        say(
+            f"next: `dotpipe open {path}` shows the report, `choose {path} --min-psnr N` picks an "
+            f"alpha, `export {path} FOLDER --alpha A` writes plain files"
+        )
     say(f"report: {report_address(config)}")
 
 
@@ -187,7 +213,7 @@ def show_results(config: "Config") -> None:
     from tasks.report.missing_metrics import unmet_wishes
     from tasks.report.outcome import outcome
     from tasks.report.tables.changes import changes_text
-    from tasks.report.tables.names import footnote
+    from tasks.report.tables.names import footnote, rows_legend
     from tasks.report.tables.results import results_text, text_warnings
 
     run = fitted(Run.of(config))
@@ -199,8 +225,8 @@ def show_results(config: "Config") -> None:
     titles, lines = changes_text(rows, facts)
     if lines:
         show_table(titles, lines, "change against the input")
-    notes = (footnote(rows, facts), *text_warnings(rows, facts), *unmet_wishes(config, rows))
-    for note in filter(None, notes):
+    told = rows_legend(rows), footnote(rows, facts), *text_warnings(rows, facts)
+    for note in filter(None, (*told, *unmet_wishes(config, rows))):
         say(note)
 
 

@@ -92,7 +92,7 @@ def watched(
             log = told.log = stack.enter_context(run_log(config, command))
             with busy(terminal, "starting Prefect"):
                 server = stack.enter_context(prefect_server())
-            view, shown, told.standing = _view(terminal, server, log)
+            view, shown, told.stop = _view(terminal, server, log)
             with _showing(view), shown:
                 yield
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -135,7 +135,7 @@ class _LastWords:
 
     def __init__(self, terminal: "Console") -> None:
         self._terminal, self._said = terminal, False
-        self.standing: Callable[[], str] = str
+        self.stop: Callable[[], str] = str
         self.log: RunLog | None = None
 
     def say(self) -> None:
@@ -143,7 +143,7 @@ class _LastWords:
         if self._said:
             return
         self._said = True
-        at = self.standing()
+        at = self.stop()
         sentence = f"stopped{f' at {at}' if at else ''}; {_STOPPED}"
         self._terminal.print(sentence, soft_wrap=True, highlight=False)
         if self.log is not None:
@@ -178,7 +178,7 @@ def _use_filters() -> None:
 def _view(
     terminal: "Console", server: str, log: "RunLog | None"
 ) -> "tuple[Screen, AbstractContextManager[object], Callable[[], str]]":
-    """What shows the steps, the block in which it does, and what says where they stand."""
+    """What shows the steps, the block in which it does, and what stops it and says where."""
     from flows.steps.bars import Bars
     from flows.steps.lines import Lines
     from flows.steps.screen import Both
@@ -201,9 +201,9 @@ def _view(
             write(line)
 
         lines = Lines(show_and_write)
-        return lines, lines.shown(), lines.standing
+        return lines, lines.shown(), lines.stop
     bars, lines = Bars(terminal, dashboard), Lines(write)
-    return Both(bars, lines), _both(bars.shown(), lines), lines.standing
+    return Both(bars, lines), _both(bars.shown(), lines), lines.stop
 
 
 @contextmanager

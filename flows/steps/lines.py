@@ -62,6 +62,11 @@ class Lines:
         rate = f", {brief(pace.rate)} images/s" if pace.rate else ""
         self._write(f"{step}: ended after {span(pace.elapsed_s)}, {note}{images}{rate}")
 
+    def stop(self) -> str:
+        """Write no more; return the step that was under way, as ``standing`` does."""
+        standing, self._write = self.standing(), lambda _: None
+        return standing
+
     def standing(self) -> str:
         """The step that is under way and how far it is; empty between two."""
         if not self._step:

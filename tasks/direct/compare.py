@@ -28,15 +28,18 @@ from tasks.io.networks.perceptual import (
     lpips_name,
 )
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
+from tasks.io.shards.keys import stripped
 from tasks.io.store import Store
 from tasks.shard.corpus import SourceFile, list_images
+from tasks.shard.suffixes import ending_between
 
 T = TypeVar("T")
 
 _AT_ONCE = 128
 """Features that are held before they become moments."""
 
-_ALONE = "no image of this key in the other folder"
+_ABSENT = ("no image of this key in A", "no image of this key in B")
+"""Why an image that only the second set has, or only the first, has no metrics."""
 
 
 class Score(NamedTuple):
@@ -88,21 +91,25 @@ class Scorer:
             self.names["frechet_name"] = extractor_names(features, weights).frechet
         self._sets = _Features(), _Features()
 
-    def scores(self, ours: str, theirs: str) -> Iterator[Score]:
+    def scores(self, ours: str, theirs: str, strip: str | None = None) -> Iterator[Score]:
         """Yield the score of every image of two folders, in the order of keys.
 
         Args:
             ours: folder or URL of the images.
             theirs: of their counterparts, which have the same keys.
+            strip: end of names, or a pattern of one, that keys are without where a name has it.
 
         Raises:
             CorpusError: a folder is not there.
         """
+        key_of = None if strip is None else partial(stripped, end=strip)
         stores = Store(ours), Store(theirs)
-        for key, first, second in _paired(*(list_images(store) for store in stores)):
+        for key, first, second in _paired(*(list_images(store, None, key_of) for store in stores)):
             pixels = [
-                self._pixels(store, file, features)
-                for store, file, features in zip(stores, (first, second), self._sets, strict=True)
+                absent if file is None else self._pixels(store, file, features)
+                for store, file, features, absent in zip(
+                    stores, (first, second), self._sets, _ABSENT, strict=True
+                )
             ]
             yield self._score(key, *pixels)
 
@@ -120,10 +127,8 @@ class Scorer:
             self.missing.append(str(error))
             return None
 
-    def _pixels(self, store: Store, file: SourceFile | None, features: "_Features") -> Pixels | str:
+    def _pixels(self, store: Store, file: SourceFile, features: "_Features") -> Pixels | str:
         """Return the pixels of an image, or why there are none; its features are taken."""
-        if file is None:
-            return _ALONE
         try:
             if file.refusal:
                 raise ImageRefused(file.refusal)
@@ -139,7 +144,9 @@ class Scorer:
     def _score(self, key: str, ours: Pixels | str, theirs: Pixels | str) -> Score:
         if isinstance(ours, str) or isinstance(theirs, str):
             reasons = [each for each in (ours, theirs) if isinstance(each, str)]
-            return Score(key, reason=next((why for why in reasons if why != _ALONE), _ALONE))
+            return Score(
+                key, reason=next((why for why in reasons if why not in _ABSENT), reasons[0])
+            )
         height, width, _ = ours.shape
         if ours.shape != theirs.shape:
             size = f"{theirs.shape[1]}×{theirs.shape[0]}"
@@ -181,9 +188,12 @@ def require_pairs(scores: list[Score], ours: str, theirs: str) -> None:
     """
     if all(score.psnr is None for score in scores):
         first = scores[0] if scores else Score("", reason="there is no image")
+        alone = [[each.key for each in scores if each.reason == absent] for absent in _ABSENT]
+        ending = ending_between(alone[1], alone[0])
+        remedy = f". Without {ending.text!r} they agree: --strip {ending.text}" if ending else ""
         raise CorpusError(
             f"{ours!r} and {theirs!r} must share keys (paths without extension), got no two images "
-            f"to compare; the first is {first.key!r}: {first.reason}"
+            f"to compare; the first is {first.key!r}: {first.reason}{remedy}"
         )
 
 

@@ -11,7 +11,7 @@ from flows.cli.one_line import Line, configuration_of
 from flows.cli.paths import given_place, usable
 from flows.cli.session import do_missing, parsed, tell_done
 from flows.cli.terminal import say
-from flows.cli.verbs.files import Alpha, WeightsFolder, is_exported, write_files
+from flows.cli.verbs.files import Alpha, Strip, WeightsFolder, is_exported, write_files
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import tell_ready, watched
 
@@ -45,7 +45,7 @@ _Out = Annotated[
 ]
 
 
-def enhance(
+def enhance(  # noqa: PLR0913 - the options of a command
     source: Annotated[
         str,
         typer.Argument(
@@ -65,13 +65,14 @@ def enhance(
     ] = None,
     codec: Codec = None,
     weights: WeightsFolder = None,
+    strip: Strip = None,
 ) -> None:
     """Enhance a folder of images into another in one line; or do that step of CONFIG.
 
     The same line again goes on where it was stopped, or does nothing. With a configuration: write
     the enhanced data set, one set of shards for every alpha.
     """
-    line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights)
+    line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights, strip)
     if _is_configuration(source):
         line.require_no_options()
         _do_step(Path(source))
@@ -123,7 +124,8 @@ def _ready_by(file: Path) -> "Callable[[Config, Console], None]":
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"{error}. The configuration of this line is {file}; the same line goes on with "
-                "what is edited there"
+                "what is edited there, or with --strip, --weights FOLDER, or --codec (a folder of "
+                "weights, or pixel, which needs none)"
             ) from error
 
     return check

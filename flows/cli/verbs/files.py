@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from flows.cli.paths import ConfigPath, given_path, given_place, usable
-from flows.cli.session import parsed
+from flows.cli.session import parsed, validated
 from flows.cli.terminal import complain, console, say, show_table
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import watched
@@ -32,6 +32,14 @@ WeightsFolder = Annotated[
         metavar="FOLDER",
         parser=given_place,
         help="Folder that `dotpipe weights pull` filled.",
+    ),
+]
+
+
+Strip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="END", help="What names of the images end in, and others do not, as _swinir."
     ),
 ]
 
@@ -139,6 +147,10 @@ def apply(
         raise typer.Exit(1)
 
 
+_Table = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
+]
 _Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, or none.")]
 
 
@@ -155,11 +167,9 @@ def metrics(
     *,
     lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
     features: _Features = "inception-v3-compat",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
-    ] = None,
+    out: _Table = None,
     weights: WeightsFolder = None,
+    strip: Strip = None,
 ) -> None:
     """Score the images of one folder against those of another, without any transport."""
     from tasks.config.places import anchored
@@ -173,7 +183,7 @@ def metrics(
     place, limits = Weights.of(weights), Shards().limits()
     with console(stderr=True).status("scoring") as status:
         scorer = Scorer(known.lpips, known.features, limits, weights=place)
-        scores = list(_counted(scorer.scores(*folders), status))
+        scores = list(_counted(scorer.scores(*folders, strip), status))
     require_pairs(scores, *folders)
     if out is not None:
         with usable(out, "--out must name a file that can be written"):
@@ -197,16 +207,8 @@ def _networks(**names: str) -> "Evaluate":
     Raises:
         ConfigurationError: one is not known.
     """
-    from pydantic import ValidationError
-
-    from tasks.config.error_messages import explain
     from tasks.config.sections import Evaluate
-    from tasks.io.errors import ConfigurationError
 
-    try:
-        return Evaluate.model_validate(
-            {name: None if value == "none" else value for name, value in names.items()}
-        )
-    except ValidationError as error:
-        told = explain(Path("the line"), error, Evaluate.model_json_schema())
-        raise ConfigurationError(told) from error
+    return validated(
+        Evaluate, {name: None if value == "none" else value for name, value in names.items()}
+    )

@@ -43,6 +43,19 @@ def short_names(facts: Mapping[str, str]) -> dict[str, str]:
     return {**facts, **{name: _short(value) for name, value in names.items()}}
 
 
+def rows_legend(rows: Sequence[Row]) -> str:
+    """A sentence on the rows of the results table that are not enhanced images."""
+    meanings = {
+        "input": "input is the image as it came",
+        "codec": "codec is what the codec alone makes of the ground truth",
+        "codec_input": "codec_input is what it makes of the input",
+    }
+    signals = {row["signal"] for row in rows}
+    told = ", ".join(text for signal, text in meanings.items() if signal in signals)
+    distance = "Gelbrich is the distance of latent patches to those of natural images"
+    return f"{told}; {distance}." if told else f"{distance}."
+
+
 def footnote(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """A sentence on the marked names in the titles of these rows; empty if there is none."""
     short, columns = short_names(facts), columns_of(rows)

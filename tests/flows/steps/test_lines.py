@@ -58,3 +58,15 @@ def test_a_sentence_is_written_once():
     lines.say("left out of the corpus")
     lines.say("left out of the corpus")
     assert written == ["left out of the corpus"]
+
+
+def test_nothing_follows_the_last_words():
+    written = []
+    lines = Lines(written.append, period_s=0.01)
+    with lines.shown():
+        lines.begin("enhance", 9)
+        assert lines.stop() == "enhance: 0 of 9 images"
+        told = list(written)
+        time.sleep(0.05)
+        lines.finish("stopped")
+    assert written == told

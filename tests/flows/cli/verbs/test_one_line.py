@@ -41,7 +41,7 @@ def line(images):
     return asked
 
 
-NAMES = ("restored", "natural", "reference", "out", "codec", "weights")
+NAMES = ("restored", "natural", "reference", "out", "codec", "weights", "strip")
 
 
 def test_the_configuration_lies_in_the_workspace_beside_the_folder_to_fill(line, images):
@@ -60,6 +60,12 @@ def test_the_configuration_lies_in_the_workspace_beside_the_folder_to_fill(line,
 def test_without_a_codec_it_is_a_small_one_by_its_name(line):
     config = load_config(configuration_of(line(codec="taesd3")))
     assert config.codec == KNOWN_CODECS["taesd3"]
+
+
+def test_an_end_of_names_is_taken_off_the_restored_ones(line):
+    config = load_config(configuration_of(line(strip="_net")))
+    assert config.corpora.restored.strip == "_net"
+    assert config.corpora.natural.strip is None
 
 
 def test_the_same_line_uses_what_was_edited_since(line):
@@ -96,6 +102,7 @@ def test_what_was_edited_before_anything_was_made_is_kept(line, images):
         ({"natural": "others"}, "--natural must be as in "),
         ({"reference": "others"}, "--reference must be as in "),
         ({"codec": "sd"}, "--codec must be as in "),
+        ({"strip": "_net"}, "--strip must be as in "),
     ],
 )
 def test_other_images_or_another_codec_do_not_go_into_the_same_folder(

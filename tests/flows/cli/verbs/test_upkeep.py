@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.upkeep.refused import LeftOut
+from tasks.upkeep.refused import LostImage
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -62,7 +62,7 @@ def test_a_run_tells_what_it_refused_and_what_to_do(project, dotpipe):
 
 
 def test_refused_shows_a_table_or_json(project, dotpipe, monkeypatch):
-    found = [LeftOut("b/8.png", "reference", "shard-000000", "refused", "empty file")]
+    found = [LostImage("b/8.png", "reference", "shard-000000", "refused", "empty file")]
     monkeypatch.setattr("tasks.upkeep.refused.list_refused", lambda _: iter(found))
     code, out, _ = dotpipe("refused", project.file)
     assert code == 0
