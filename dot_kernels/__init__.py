@@ -7,20 +7,24 @@ Everything here is a function of its arguments: no files, no clock, no logger, n
 global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
 """
 
-from dot_kernels.codecs import AutoencoderCodec, Codec, PixelCodec
+from dot_kernels.codecs import AutoencoderCodec, Codec, LocalCodec, PixelCodec
 from dot_kernels.diagnostics import TransportDiagnostics
 from dot_kernels.enhancement import Transported, enhance, transport_images
 from dot_kernels.gelbrich import gelbrich_distance
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.moments import GaussianMoments
 from dot_kernels.patches import patch_moments
+from dot_kernels.tiling import SeamError, TiledCodec, tiled_if_exact
 from dot_kernels.transport import TransportOperator, solve_transport
 
 __all__ = [
     "AutoencoderCodec",
     "Codec",
     "GaussianMoments",
+    "LocalCodec",
     "PixelCodec",
+    "SeamError",
+    "TiledCodec",
     "TransportDiagnostics",
     "TransportOperator",
     "Transported",
@@ -28,6 +32,7 @@ __all__ = [
     "gelbrich_distance",
     "patch_moments",
     "solve_transport",
+    "tiled_if_exact",
     "transport_images",
     "transport_latents",
 ]

@@ -4,12 +4,16 @@ Axes: b images, h and w image height and width, c latent channels, y and x laten
 height and width (h / factor, w / factor). Images are float in [0, 1].
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dot_kernels.local_layers import LocalLayer, layers_of
+from dot_kernels.local_networks import LocalNetwork
 
 
 @runtime_checkable
@@ -31,6 +35,22 @@ class Codec(Protocol):
         """The images of latents; a network's may lie a little outside [0, 1]."""
 
 
+@runtime_checkable
+class LocalCodec(Codec, Protocol):
+    """A codec that can say how its networks are chains of local layers.
+
+    Such networks give the same for a tile as for the image around it (``TiledCodec``).
+    """
+
+    @property
+    def encoder(self) -> LocalNetwork | None:
+        """The layers of ``encode``; None where outputs depend on the whole image."""
+
+    @property
+    def decoder(self) -> LocalNetwork | None:
+        """The layers of ``decode``; None where outputs depend on the whole image."""
+
+
 class PixelCodec:
     """Pixel-unshuffle: the pixels of a factor × factor block become channels.
 
@@ -46,6 +66,20 @@ class PixelCodec:
             raise ValueError(f"factor must be at least 1, got {factor}")
         self.factor = factor
         self.channels = 3 * factor**2
+
+    @property
+    def encoder(self) -> LocalNetwork:
+        """One layer, whose outputs depend on a block of the image each."""
+        layer = LocalLayer(
+            apply=self.encode, channels=self.channels, kernel=self.factor, stride=self.factor
+        )
+        return LocalNetwork((layer,))
+
+    @property
+    def decoder(self) -> LocalNetwork:
+        """One layer, each of whose inputs becomes a block of the image."""
+        layer = LocalLayer(apply=self.decode, channels=3, upsampling=self.factor)
+        return LocalNetwork((layer,))
 
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
         """Latents with 3 * factor² channels; no value changes."""
@@ -80,6 +114,46 @@ class AutoencoderCodec:
         self.factor = int(2 ** (len(widths) - 1))
         self.channels = int(config.latent_channels)
 
+    @property
+    def encoder(self) -> LocalNetwork | None:
+        """The layers of an ``AutoencoderTiny``, which are all local.
+
+        None for an ``AutoencoderKL``: its group norms take statistics of the whole image, and
+        its attention compares all places.
+        """
+        return self._network("encoder", self._to_tiny, lambda latents: latents.float())
+
+    @property
+    def decoder(self) -> LocalNetwork | None:
+        """The layers of an ``AutoencoderTiny``; None for an ``AutoencoderKL``."""
+        return self._network("decoder", self._to_bounded, _from_tiny)
+
+    def _network(
+        self, name: str, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
+    ) -> LocalNetwork | None:
+        """A network of a tiny auto-encoder, between what the codec does at single pixels."""
+        if type(self.module).__name__ != "AutoencoderTiny":
+            return None
+        layers = layers_of(self.module.get_submodule(f"{name}.layers"))
+        if layers is None:
+            return None
+        width = 3 if name == "encoder" else self.channels
+        first = LocalLayer(apply=before, channels=width)
+        return LocalNetwork((first, *layers, LocalLayer(apply=after, channels=layers[-1].channels)))
+
+    def _to_tiny(self, images: Tensor) -> Tensor:
+        """Images as the first layer of the encoder takes them, rounded as by the whole network."""
+        return self._placed(images * 2 - 1).add(1).div(2)
+
+    def _to_bounded(self, latents: Tensor) -> Tensor:
+        """Latents as the first layer of the decoder takes them."""
+        return torch.tanh(self._placed(latents) / 3) * 3
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        """A tensor on the device of the network, in its dtype."""
+        parameter = next(self.module.parameters())
+        return tensor.to(parameter.device, parameter.dtype)
+
     @torch.inference_mode()
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
         """The modes of the posterior of images in [0, 1], or Tiny's latents, in float32."""
@@ -95,5 +169,9 @@ class AutoencoderCodec:
         return (sample.float() + 1) / 2
 
     def _call(self, method: str, tensor: Tensor) -> Any:
-        parameter = next(self.module.parameters())
-        return getattr(self.module, method)(tensor.to(parameter.device, parameter.dtype))
+        return getattr(self.module, method)(self._placed(tensor))
+
+
+def _from_tiny(images: Tensor) -> Tensor:
+    """Images as the codec gives them, of the last layer's output, rounded as by the network."""
+    return (images.mul(2).sub(1).float() + 1) / 2

@@ -5,6 +5,7 @@ of a set of images, by features of a network, with that of another set.
 """
 
 from dot_kernels.metrics.distortion import (
+    distortion_of_written,
     mean_squared_error,
     peak_signal_to_noise_ratio,
     structural_similarity,
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureStatistics",
     "FrechetDistance",
     "PrecisionRecall",
+    "distortion_of_written",
     "extrapolated_frechet_distance",
     "frechet_distance",
     "inception_score",

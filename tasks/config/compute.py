@@ -56,6 +56,11 @@ class Compute(Section):
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
     """Images of equal size that the networks process together, at most; fewer where they are
     large, or where the device has no memory for so many."""
+    tile: Annotated[int, Field(ge=256, le=16_384)] = 512
+    """Side in pixels of a square with as many pixels as the pixel codec and tiny auto-encoders
+    process at once, at most, of an image that is larger; the result is that of the whole image.
+    They need 1.5 kB of memory for each of these pixels on the CPU. Has no effect on other
+    auto-encoders, which see every image in one piece."""
     shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tasks that run at the same time; null for one per core where files are copied, and one
     per GPU, or one without any, where networks run; on Ray, for as many as there is room for."""

@@ -166,7 +166,8 @@ class Shards(Section):
     that are in a shard stay there. Has no effect on tars, which become one shard each."""
     max_pixels: Annotated[int, Field(ge=64, le=178_956_970)] = 1 << 24
     """Pixels above which an image is refused; Pillow opens none beyond the highest value.
-    Enhancing takes 0.4 kB of memory a pixel on the CPU, 0.9 kB with a tiny auto-encoder."""
+    Enhancing takes up to 0.4 kB of memory a pixel on the CPU, and a tiny auto-encoder 0.4 GB
+    more for a tile; see ``compute.tile``."""
     max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
     """Bytes above which a file is refused."""
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from dot_kernels import GaussianMoments, gelbrich_distance
 from dot_kernels.metrics import (
-    mean_squared_error,
+    distortion_of_written,
     peak_signal_to_noise_ratio,
-    structural_similarity,
 )
 from tasks.io.errors import CorpusError, ImageRefused, WeightsMissing
 from tasks.io.images import Limits, Pixels
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.pixels import in_float64, to_tensor
+from tasks.io.images.pixels import as_levels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.features.extractors import Network, extractor_names, load_extractor, see
 from tasks.io.networks.features.feature_networks import Extractor
@@ -152,14 +151,13 @@ class Scorer:
         if ours.shape != theirs.shape:
             size = f"{theirs.shape[1]}×{theirs.shape[0]}"
             return Score(key, width, height, reason=f"of another size: {width}×{height}, {size}")
-        image, reference = in_float64(ours), in_float64(theirs)
+        mse, ssim = distortion_of_written(as_levels(ours), as_levels(theirs))
         distance = None
         if self._lpips is not None and min(height, width) >= LPIPS_SHORTEST_SIDE:
             first, second = (to_tensor([each], self._device) for each in (ours, theirs))
             with torch.inference_mode():
                 distance = float(self._lpips(second)(first)[0])
-        psnr = peak_signal_to_noise_ratio(mean_squared_error(image, reference))
-        return Score(key, width, height, psnr, structural_similarity(image, reference), distance)
+        return Score(key, width, height, peak_signal_to_noise_ratio(mse), ssim, distance)
 
 
 @dataclass

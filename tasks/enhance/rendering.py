@@ -7,7 +7,6 @@ Axes: b pictures of a batch, h and w their height and width.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.files import Pixels
-from tasks.io.images.pixels import to_pixels, to_tensor
+from tasks.io.images.pixels import finite, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture
@@ -143,25 +142,23 @@ class Renderer:
         """
         with self.watch.lap("transport"):
             transported, references = self._transport(pairs)
-            made = {s: images_of(s, transported, references) for s in self.signals}
-            images = {signal: tensor for signal, tensor in made.items() if tensor is not None}
         with self.watch.lap("metrics"):
-            usable = all_finite(transported, images.values())
-            moments = self._measure(images, transported, usable, pairs)
-            lpips, features = self._perceive(images, transported, references)
+            made = _Made(all_finite(transported))
+            shown = self._shown(made, transported, references)
+            lpips, features = perceive(self.networks, shown, references)
             curve = distortions_along(transported, references, self.curve)
-        written = {signal: to_pixels(tensor) for signal, tensor in images.items()}
+            moments = self._measure(made, transported, pairs)
         rendered = [
             Rendered(
                 picture=pair.picture,
-                images={signal: pixels[index] for signal, pixels in written.items()},
+                images={signal: pixels[index] for signal, pixels in made.pixels.items()},
                 reference=None if pair.reference is None else pair.reference.pixels,
                 lpips={signal: values[index] for signal, values in lpips.items()},
                 features={signal: seen[index] for signal, seen in features.items()},
                 curve=curve[index],
                 unscored=pair.unscored,
             )
-            if bool(usable[index])
+            if bool(made.usable[index])
             else Rendered(picture=pair.picture, reason=NOT_FINITE)
             for index, pair in enumerate(pairs)
         ]
@@ -190,19 +187,28 @@ class Renderer:
         with self.watch.lap("read"):
             return transported, to_tensor(truths, device) if truths else None
 
-    def _perceive(
-        self, images: Mapping[Signal, Tensor], transported: Transported, references: Tensor | None
-    ) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
-        """Return LPIPS and features of each picture, by signal or point of the curve.
+    def _shown(
+        self, made: "_Made", transported: Transported, references: Tensor | None
+    ) -> Iterator[tuple[Signal, Tensor]]:
+        """Make the images of every signal; yield what the networks of the metrics are to see.
 
-        The images at a point of the curve are made here, seen by the networks, and dropped.
+        These are the scored signals and the points of the curve. Images are dropped before the
+        next are made, so that memory does not grow with the number of signals: what is kept of
+        them, their pixels as they are written and their latents, is added to ``made``.
         """
-        points = self.curve if self.on_curve else ()
-        shown = chain(
-            ((signal, made) for signal, made in images.items() if signal in self.scored),
-            ((point, transported.at(point.alpha or 0.0)) for point in points),
-        )
-        return perceive(self.networks, shown, references)
+        for signal in self.signals:
+            with self.watch.lap("transport"):
+                images = images_of(signal, transported, references)
+            if images is None:
+                continue
+            made.usable &= finite(images)
+            made.pixels[signal] = to_pixels(images)
+            if signal in self.scored:
+                if signal != CODEC_INPUT:
+                    made.latents[signal] = latents_of(signal, images, transported)
+                yield signal, images
+        for point in self.curve if self.on_curve else ():
+            yield point, transported.at(point.alpha or 0.0)
 
     def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
         """Return a generator for each picture, seeded by its key; none where none is used."""
@@ -211,22 +217,28 @@ class Renderer:
         return [generator_of("transport", self.options.seed, p.member.key) for p in group]
 
     def _measure(
-        self,
-        images: Mapping[Signal, Tensor],
-        transported: Transported,
-        usable: Tensor,
-        pairs: Sequence[Pair],
+        self, made: "_Made", transported: Transported, pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
-        draws = draws_of(pair.picture.member.key for pair in pairs).to(usable.device)
+        draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         grown = dict[Signal, tuple[GaussianMoments, ...]]()
-        for signal in (self.scored & images.keys()) - {CODEC_INPUT}:
-            latents = latents_of(signal, images[signal], transported)
+        for signal, latents in made.latents.items():
             cells = whole_cells(latents, transported.images, self.codec.factor)
             before = self.gathered.moments[signal]
             grown[signal] = tuple(
-                moments + patch_moments(cells[usable & (draws % len(before) == group)], size)
+                moments + patch_moments(cells[made.usable & (draws % len(before) == group)], size)
                 for group, moments in enumerate(before)
             )
         return grown
+
+
+@dataclass(slots=True)
+class _Made:
+    """What is kept of the images of a batch; grows signal by signal."""
+
+    usable: Tensor
+    """Whether all that the networks made of a picture is finite, (b,)."""
+    pixels: dict[Signal, Pixels] = field(default_factory=dict)
+    latents: dict[Signal, Tensor] = field(default_factory=dict)
+    """Of the scored signals that have some."""

@@ -5,15 +5,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dot_kernels.metrics import (
-    mean_squared_error,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-)
+from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
 from tasks.io.images import Format, encode
-from tasks.io.images.pixels import in_float64
+from tasks.io.images.pixels import as_levels
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
@@ -41,12 +37,11 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    image, reference = in_float64(pixels), in_float64(truth)
-    mse = mean_squared_error(image, reference)
+    mse, ssim = distortion_of_written(as_levels(pixels), as_levels(truth))
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
-        "ssim": structural_similarity(image, reference),
+        "ssim": ssim,
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]

@@ -4,8 +4,6 @@ Axes: b images, h and w image height and width, c latent channels, y and x laten
 width.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
@@ -58,16 +56,12 @@ def latents_of(signal: Signal, images: Tensor, transported: Transported) -> Tens
     return encode_padded(images, transported.codec)
 
 
-def all_finite(transported: Transported, images: Iterable[Tensor]) -> Tensor:
-    """Return for each picture of a batch whether all that the networks made of it is finite.
-
-    Args:
-        transported: the batch of restored images.
-        images: of every signal, (b, 3, h, w) each.
-
-    Returns:
-        Booleans (b,), on the batch's device.
-    """
-    made = [*images, transported.latents, transported.mapped_latents]
-    decoded = (transported.codec_images, transported.mapped_images)
-    return torch.stack([finite(t) for t in (*made, *decoded) if t is not None]).all(dim=0)
+def all_finite(transported: Transported) -> Tensor:
+    """Return for each picture whether all that the networks made of it is finite: (b,) bool."""
+    made = (
+        transported.latents,
+        transported.mapped_latents,
+        transported.codec_images,
+        transported.mapped_images,
+    )
+    return torch.stack([finite(each) for each in made if each is not None]).all(dim=0)

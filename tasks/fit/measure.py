@@ -182,6 +182,7 @@ def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
     weights = Weights.of(job.weights)
     return Encoder(
         load=lambda precision: load_codec(job.codec, device, precision, weights),
+        tile=job.compute.tile,
         precision=job.compute.precision,
         batch=job.compute.batch,
         batches=Batches("measure", device),

@@ -14,9 +14,9 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
     return stacked.to(device).movedim(-1, 1).float() / 255
 
 
-def in_float64(pixels: Pixels) -> Tensor:
-    """Return an image as a tensor (3, h, w) in [0, 1] of 64 bits, in which metrics are computed."""
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0).double() / 255
+def as_levels(pixels: Pixels) -> Tensor:
+    """Return an image as a tensor (h, w, 3) of its 8 bits; a copy if it must not be written to."""
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
 def to_pixels(images: Tensor) -> Pixels:

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from dot_kernels.metrics import (
+    distortion_of_written,
     mean_squared_error,
     peak_signal_to_noise_ratio,
     structural_similarity,
@@ -109,3 +110,16 @@ def test_similarity_is_symmetric_and_one_for_equal_images(pair):
 def test_similarity_of_an_image_below_the_window_is_not_defined(height, width):
     image = torch.ones(3, height, width)
     assert structural_similarity(image, image) is None
+
+
+@pytest.mark.parametrize("size", [(11, 60_000), (1000, 600), (40, 30), (10, 30), (3, 200_000)])
+def test_images_in_8_bits_are_compared_in_strips_as_in_one_piece(rng, size):
+    reference = torch.randint(256, (*size, 3), generator=rng, dtype=torch.uint8)
+    noise = torch.randint(40, reference.shape, generator=rng, dtype=torch.uint8)
+    image = reference.bitwise_xor(noise)
+    error, similarity = distortion_of_written(image, reference)
+    pair = [levels.movedim(-1, 0).double() / 255 for levels in (image, reference)]
+    assert error == pytest.approx(mean_squared_error(*pair), rel=1e-12)
+    expected = structural_similarity(*pair)
+    assert (similarity is None) == (expected is None)
+    assert similarity is None or similarity == pytest.approx(expected, rel=1e-12)

@@ -237,6 +237,35 @@ def test_pixels_do_not_depend_on_batch_or_shard_size(enhanced, finished):
             np.testing.assert_array_equal(other[key], image)
 
 
+def test_images_larger_than_a_tile_are_encoded_and_enhanced_as_in_one_piece(enhanced, tmp_path):
+    random = np.random.default_rng(5)
+    corpora = {"restored": tmp_path / "restored", "reference": tmp_path / "natural"}
+    for folder in corpora.values():
+        folder.mkdir()
+        for name, size in (
+            ("small.png", (40, 30)),
+            ("large.png", (259, 271)),
+            ("flat.png", (9000, 9)),
+        ):
+            Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
+    seen = list[int]()
+
+    def looked(codec, images):
+        seen.append(images[0, 0].numel())
+        return encode(codec, images)
+
+    encode = PixelCodec.encode
+    found = {}
+    for tile in (256, 512):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PixelCodec, "encode", looked)
+            run = enhanced(f"tile-{tile}", corpora, compute={"tile": tile})
+        found[tile] = tar_members(run, 0.0), rows_of(run), max(seen)
+        seen.clear()
+    assert found[256][:2] == found[512][:2]
+    assert found[256][2] <= 256**2 < found[512][2]
+
+
 @pytest.mark.parametrize(("file_format", "extension"), [("png", "png"), ("jpeg", "jpg")])
 def test_tars_hold_the_wanted_format(enhanced, finished, file_format, extension):
     run = enhanced(enhance={"alphas": [0], "format": file_format})
@@ -654,18 +683,18 @@ def test_the_network_runs_in_inference_mode_and_without_tf32(enhanced, monkeypat
 @pytest.fixture
 def cramped(monkeypatch, memory_limits):
     """Memory for so many images of so many pixels at a time; it ends when everything but the
-    metrics is done.
+    moments is done.
     """
-    look = Renderer._perceive
+    measure = Renderer._measure
 
     def limit(most, pixels=32 * 24):
-        def looked(renderer, found, transported, references):
+        def measured(renderer, made, transported, pairs):
             if len(transported.images) > most or transported.images[0, 0].numel() > pixels:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return look(renderer, found, transported, references)
+            return measure(renderer, made, transported, pairs)
 
         memory_limits.forget()
-        monkeypatch.setattr(Renderer, "_perceive", looked)
+        monkeypatch.setattr(Renderer, "_measure", measured)
 
     return limit
 

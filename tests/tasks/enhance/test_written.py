@@ -195,8 +195,8 @@ def test_an_alpha_and_features_more_are_made_each_in_its_way(
 def test_refused_pictures_stay_refused(later, loads, monkeypatch, steps, corpora, tmp_path):
     finite = tasks.enhance.rendering.all_finite
 
-    def but_one(transported, images):
-        usable = finite(transported, images)
+    def but_one(transported):
+        usable = finite(transported)
         usable[0] = False
         return usable
 
