@@ -17,7 +17,7 @@ import tasks.enhance.enhance
 import tasks.fit.measure
 from dot_kernels import PixelCodec
 from tasks.enhance.signals import signals_to_score
-from tasks.io.networks import extractors, perceptual
+from tasks.io.networks.features import extractors, perceptual
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, enhanced_folder, points_of
 

@@ -24,7 +24,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
 from tasks.io.images.pixels import to_bytes, to_tensor
-from tasks.io.networks import extractors
+from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import load_extractor
 from tasks.io.networks.features.feature_networks import Extracted
 from tasks.io.networks.published_weights import PUBLISHED

@@ -26,7 +26,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits, encode
 from tasks.io.images.files import decode
 from tasks.io.images.pixels import to_tensor
-from tasks.io.networks import perceptual
+from tasks.io.networks.features import perceptual
 from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
 

@@ -14,7 +14,7 @@ from tasks.config import Config
 from tasks.enhance.rendering import Renderer
 from tasks.io.errors import ShardDamaged
 from tasks.io.ledger import VERSIONS, versions
-from tasks.io.networks import extractors
+from tasks.io.networks.features import extractors
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.pipeline import whole_pipeline
 from tasks.upkeep.forecast import forecast

@@ -15,7 +15,7 @@ import tasks.evaluate.extract
 from tasks.evaluate.extract import TOO_SMALL, extract_features, plan_extraction, write_features
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import encode
-from tasks.io.networks import extractors
+from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import extractor_identity, feature_folder, load_extractor
 from tasks.io.networks.published_weights import PUBLISHED
 

@@ -16,7 +16,7 @@ from tasks.evaluate.summarise import plan_summary, write_summary
 from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.errors import StepMissing
 from tasks.io.images import encode
-from tasks.io.networks import perceptual
+from tasks.io.networks.features import perceptual
 from tasks.report.accounting import _feature_folders
 from tasks.report.report import _template_digests, plan_report, report_markdown
 

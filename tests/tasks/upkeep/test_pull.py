@@ -16,8 +16,9 @@ from torchvision.models import squeezenet1_1
 from flows.cli import main
 from tasks.config import Config, load_config
 from tasks.io.errors import ConfigurationError, WeightsMissing
-from tasks.io.networks import codecs, extractors, perceptual
+from tasks.io.networks import codecs
 from tasks.io.networks.codecs import codec_identity, load_codec, pulled_codec
+from tasks.io.networks.features import extractors, perceptual
 from tasks.io.networks.features.extractors import extractor_identity, load_extractor
 from tasks.io.networks.features.perceptual import load_lpips, lpips_identity
 from tasks.io.networks.published_weights import PUBLISHED

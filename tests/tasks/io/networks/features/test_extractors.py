@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks import extractors
+from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import (
     Network,
     extractor_identity,

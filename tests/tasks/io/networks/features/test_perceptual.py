@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks import perceptual
+from tasks.io.networks.features import perceptual
 from tasks.io.networks.features.perceptual import (
     fetch_lpips,
     load_lpips,
