@@ -164,7 +164,7 @@ def test_no_secret_of_the_environment_reaches_prefect(backfilled, server, secret
     ours = [each for each in given if workspace in json.dumps(each)]
     assert len(ours) >= 6
     # of those that tests of blocks have left there, too
-    assert set().union(*ours) <= {"config", "operator", "shards", "queue"}
+    assert set().union(*ours) <= {"config", "keep", "operator", "shards", "queue"}
     assert secret not in json.dumps([known, backfilled.artifacts])
 
 
