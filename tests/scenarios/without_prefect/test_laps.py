@@ -12,9 +12,9 @@ import tasks.shard.intake
 import tasks.shard.restore
 import tasks.shard.shard
 from dot_kernels import PixelCodec, enhancement
+from tasks.enhance import rendering
 from tasks.enhance.enhance import write_enhanced
 from tasks.enhance.outputs import Outputs
-from tasks.enhance.rendering import Renderer
 from tasks.evaluate.extract import plan_extraction, write_features
 from tasks.fit import encoding
 from tasks.fit.measure import plan_both_measurements, write_moments
@@ -80,7 +80,7 @@ def require_blamed(lap, write, job):
         (PixelCodec, "encode", "encode network"),
         (enhancement, "transport_latents", "transport"),
         (PixelCodec, "decode", "decode network"),
-        (Renderer, "_perceive", "metrics"),
+        (rendering, "perceive", "metrics"),
         (tasks.enhance.scoring, "score", "metrics"),
         (tasks.enhance.scoring, "encode", "write"),
         (Outputs, "write", "write"),
