@@ -135,21 +135,18 @@ def test_an_image_for_gpus_has_the_usual_wheels(installed):
     assert words == ["install", "--constraint", "/tmp/constraints.txt", "torch", "torchvision"]
 
 
-def test_an_image_without_gpus_has_wheels_without_cuda_unless_it_is_told_otherwise(installed):
-    done, words = installed(None, DEVICE="cpu")
+def test_an_image_without_gpus_has_the_wheels_that_it_is_told_of(installed):
+    done, words = installed(None, DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
     assert done.returncode == 0, done.stderr
-    assert words[3:] == [
-        "--extra-index-url",
-        "https://download.pytorch.org/whl/cpu",
-        "torch",
-        "torchvision",
-    ]
-    _, words = installed(None, DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
     assert words[3:] == ["--find-links", "/wheels", "torch", "torchvision"]
+    done, words = installed(None, DEVICE="cpu")
+    assert done.returncode != 0
+    assert words == []
+    assert "CPU_WHEELS: must be the options of pip for wheels without CUDA, got none" in done.stderr
 
 
 def test_an_image_without_gpus_that_got_cuda_all_the_same_is_not_built(installed):
-    done, _ = installed("13.0", DEVICE="cpu")
+    done, _ = installed("13.0", DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
     assert (done.returncode, done.stderr) == (1, "CPU_WHEELS has wheels with CUDA\n")
     done, words = installed(None, DEVICE="tpu")
     assert (done.returncode, words) == (1, [])
