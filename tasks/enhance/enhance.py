@@ -42,7 +42,7 @@ from tasks.io.workspace import (
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
-from tasks.jobs.progress import reporting_to
+from tasks.jobs.progress import as_done, reporting_to
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
 
 
@@ -151,7 +151,7 @@ def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch)
 
         pending: list[Pending] = []
         for window in watch.each("read", read_ahead(load, windows(members, job.compute.batch))):
-            rendered = list(renderer.render(window, missing))
+            rendered = list(as_done(renderer.render(window, missing)))
             outputs.write(finished(pending, watch))
             pending = finisher.begin(rendered, window.pictures)
         outputs.write(finished(pending, watch))

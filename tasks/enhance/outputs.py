@@ -16,7 +16,6 @@ from tasks.io.shards.sides import NONE, SideKind
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
-from tasks.jobs.progress import advance
 from tasks.jobs.stopwatch import Stopwatch
 
 
@@ -152,7 +151,6 @@ class Outputs:
         for signal, table in self._feature_tables.items():
             rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
             table.add([key for key, _ in rows], [row for _, row in rows])
-        advance(len(items))
 
     def close(
         self,

@@ -4,7 +4,7 @@ A task says while it works how many images are done, or which part it is at; a p
 to be known while it lists.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -51,6 +51,13 @@ def counted(part: str, items: Sequence[T]) -> Iterator[T]:
     for number, item in enumerate(items, start=1):
         at(f"{part} {number} of {len(items)}")
         yield item
+
+
+def as_done(images: Iterable[T]) -> Iterator[T]:
+    """Yield the images, and tell the listener of each that it is done."""
+    for image in images:
+        advance(1)
+        yield image
 
 
 @contextmanager

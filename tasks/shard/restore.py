@@ -4,7 +4,7 @@ The noise of an image is seeded by its key, so it does not depend on the shard.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -57,7 +57,7 @@ from tasks.jobs import (
 )
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
-from tasks.jobs.progress import advance
+from tasks.jobs.progress import as_done
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.shard.bad_images import outcome_of
 
@@ -180,7 +180,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
         images = ordered_map(pool, restored, clean, ahead=2 * cores())
         table, publication.digest = write_shard(
             job.shard,
-            _counted(watch.each("restore", images)),
+            as_done(watch.each("restore", images)),
             *(publication.file(f"{job.target.artifact}.{end}") for end in SHARD_ENDINGS),
         )
         outcome = outcome_of(table)
@@ -217,13 +217,6 @@ def _read(store: Store, members: list[Member]) -> Iterator[tuple[Member, bytes, 
         sides = read_sides(store, window)
         for member, data in read_members(store, window):
             yield member, data, sides.get(member.key, NONE)
-
-
-def _counted(images: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
-    """Yield the images, and report each of them as progress."""
-    for image in images:
-        advance(1)
-        yield image
 
 
 def _restored(

@@ -66,19 +66,21 @@ def test_a_server_ends_with_a_process_that_is_killed(tmp_path, shell):
     assert wait_until(lambda: processes_with(tmp_path) == [], 10)
 
 
+def told_by_a_run_that_fails(project, env):
+    """The lines of standard error of ``dotpipe run``, which exits with 1 and prints no result."""
+    done = subprocess.run(
+        [DOTPIPE, "run", project.file], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.splitlines()
+
+
 def test_a_mistake_found_in_a_flow_is_one_sentence_and_the_server_is_gone(project, tmp_path, shell):
     (project.folder / "natural" / "0.png").write_bytes(b"no image")
     project.configure(shards={"max_bad_fraction": 0.0})
-    done = subprocess.run(
-        [DOTPIPE, "run", project.file],
-        env=shell(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
+    told = told_by_a_run_that_fails(project, shell(tmp_path / "home"))
     assert processes_with(tmp_path / "home") == []
-    checking, note, starting, log, dashboard, *steps, error = done.stderr.splitlines()
+    checking, note, starting, log, dashboard, *steps, error = told
     assert (checking, starting) == ("checking", "starting Prefect")
     assert note.startswith("note: images of natural must be accepted, but 1 of 4 that were opened")
     assert log.startswith(f"log: {project.workspace}/logs/tiny/")
@@ -96,16 +98,9 @@ def test_a_mistake_that_is_found_before_is_one_sentence_and_nothing_is_begun(
 ):
     for image in (project.folder / "natural").iterdir():
         image.unlink()
-    done = subprocess.run(
-        [DOTPIPE, "run", project.file],
-        env=shell(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
+    told = told_by_a_run_that_fails(project, shell(tmp_path / "home"))
     assert not project.workspace.exists()
-    assert done.stderr.splitlines() == [
+    assert told == [
         "checking",
         f"error: natural must hold at least one image, got none below "
         f"'{project.folder / 'natural'}' with the endings bmp, dib, jfif, jpe, jpeg, jpg, png, "

@@ -29,6 +29,7 @@ from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.features import perceptual
 from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
+from tasks.jobs.progress import reporting_to
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)
@@ -235,6 +236,20 @@ def test_pixels_do_not_depend_on_batch_or_shard_size(enhanced, finished):
         assert list(other) == list(first)
         for key, image in first.items():
             np.testing.assert_array_equal(other[key], image)
+
+
+def test_images_count_as_done_batch_by_batch(enhanced, monkeypatch):
+    told, render = list[object](), Renderer._render_batch
+
+    def rendered(renderer, pairs):
+        told.append("batch")
+        return render(renderer, pairs)
+
+    monkeypatch.setattr(Renderer, "_render_batch", rendered)
+    with reporting_to(told.append):
+        enhanced(compute={"batch": 2})
+    start = told.index("batch")
+    assert told[start : start + 4] == ["batch", 1, 1, "batch"]
 
 
 def test_images_larger_than_a_tile_are_encoded_and_enhanced_as_in_one_piece(enhanced, tmp_path):
