@@ -103,8 +103,8 @@ def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) ->
         tell_refused(config, steps, path)
         tell_unscored(config, path)
         say(
-            f"next: `dotpipe open {path}` shows the report, `choose {path} --min-psnr N` picks an "
-            f"alpha, `export {path} FOLDER --alpha A` writes plain files"
+            f"next: `dotpipe open {path}` shows the report, `dotpipe choose {path} --min-psnr N` "
+            f"picks an alpha, `dotpipe export {path} FOLDER --alpha A` writes plain files"
         )
     say(f"report: {report_address(config)}")
 

@@ -52,7 +52,7 @@ def rows_legend(rows: Sequence[Row]) -> str:
     }
     signals = {row["signal"] for row in rows}
     told = ", ".join(text for signal, text in meanings.items() if signal in signals)
-    distance = "Gelbrich is the distance of latent patches to those of natural images"
+    distance = "Gelbrich is the squared distance of latent patches to those of natural images"
     return f"{told}; {distance}." if told else f"{distance}."
 
 
