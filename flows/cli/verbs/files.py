@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from flows.cli.one_line import DEFAULT_ALPHA
 from flows.cli.paths import ConfigPath, given_path, given_place, usable
 from flows.cli.session import parsed, validated
 from flows.cli.terminal import complain, console, say, show_table
@@ -117,7 +118,7 @@ def apply(
         ),
     ],
     *,
-    alpha: Alpha = 0.0,
+    alpha: Alpha = DEFAULT_ALPHA,
     codec: Codec = None,
     weights: WeightsFolder = None,
 ) -> None:
@@ -133,16 +134,17 @@ def apply(
     *inputs, out = paths
     if not inputs:
         raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
+    wanted = DEFAULT_ALPHA if alpha is None else alpha
     spec, written = None if codec is None else codec_named(codec), 0
     with console(stderr=True).status("enhancing") as status:
         images = images_to_enhance(inputs, out)
         file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
-        done = apply_to(file, images, 0.0 if alpha is None else alpha, Shards().limits())
+        done = apply_to(file, images, wanted, Shards().limits())
         for image in _counted(done, status):
             written += image.reason is None
             if image.reason is not None:
                 complain(f"refused: {image.address}: {image.reason}")
-    say(f"wrote {written} of {len(images)} images to {out}")
+    say(f"wrote {written} of {len(images)} images at alpha {wanted:g} to {out}")
     if written < len(images):
         raise typer.Exit(1)
 

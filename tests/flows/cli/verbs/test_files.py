@@ -1,5 +1,7 @@
 """`dotpipe export CONFIG DEST`: files of a finished run."""
 
+from flows.cli.one_line import DEFAULT_ALPHA
+
 
 def test_files_are_written_once_and_named_by_the_input(dotpipe, complete, tmp_path):
     out = tmp_path / "out"
@@ -40,7 +42,9 @@ def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_
     operator = finished.workspace.store.local(f"operators/run/{finished.operator}.safetensors")
     out = tmp_path / "out"
     code, told, _ = dotpipe("apply", operator, photographs["restored"], out, "--alpha", "0.5")
-    assert (code, told) == (0, f"wrote 8 of 8 images to {out}\n")
+    assert (code, told) == (0, f"wrote 8 of 8 images at alpha 0.5 to {out}\n")
+    code, told, _ = dotpipe("apply", operator, photographs["restored"], tmp_path / "other")
+    assert told == f"wrote 8 of 8 images at alpha {DEFAULT_ALPHA} to {tmp_path / 'other'}\n"
     code, _, err = dotpipe("apply", operator, out)
     assert code == 1
     assert "what to enhance and OUT must be given" in err
