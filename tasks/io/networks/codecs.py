@@ -14,7 +14,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.model_folders import ModelFolder, read_model
+from tasks.io.networks.model_folders import ModelFolder, placed, read_model
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256
 
@@ -128,9 +128,7 @@ def _load_autoencoder(
 ) -> Codec:
     """Load a network of diffusers; its digest is an argument so that changed files are read."""
     module = _rgb_autoencoder(spec, tensors)
-    # Channels last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
-    module = module.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-    return AutoencoderCodec(module)
+    return AutoencoderCodec(placed(module, device, getattr(torch, precision)))
 
 
 def _rgb_autoencoder(spec: Autoencoder, tensors: Path) -> Any:

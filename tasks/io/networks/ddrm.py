@@ -19,7 +19,7 @@ from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.model_folders import ModelFolder, read_model, silent_diffusers
+from tasks.io.networks.model_folders import ModelFolder, placed, read_model, silent_diffusers
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256
 
@@ -191,8 +191,7 @@ def _load_model(device: str, schedule: Path, tensors: Path, _digests: tuple[str,
         raise WeightsMissing(f"{rule}, got one from {channels[0]} channels to {channels[1]}")
     if module.class_embedding is not None:
         raise WeightsMissing(f"{rule}, got one that must be told what is in an image")
-    module = module.to(device, memory_format=torch.channels_last)
-    return _UNet(module.eval().requires_grad_(False), alphas)
+    return _UNet(placed(module, device).eval().requires_grad_(False), alphas)
 
 
 def _alphas_cumprod(schedule: Path) -> Tensor:
