@@ -83,14 +83,14 @@ def find_overlap(
     ours = fitted_keys(workspace, fit, dataset)
     (scored, scored_fitted), (enhanced, fitted) = _count(tables, ours or NOTHING)
     known = ours is not None
+    theirs = {name: fitted_keys(workspace, fit, name) or NOTHING for name in compared}
     few, many = (ENOUGH, max(ENOUGH, fitted)) if leave_out else (None, None)
     overlap = Overlap(
         known=known,
         scored=Share.of(scored, scored_fitted, few),
         featured=Share.of(enhanced, fitted, many),
-        compared={name: _share_of(workspace, name, fit, leave_out) for name in compared},
+        compared={name: _share_of(workspace, name, theirs[name], leave_out) for name in compared},
     )
-    theirs = {name: fitted_keys(workspace, fit, name) or NOTHING for name in compared}
     return overlap, LeftOut(
         scored=(ours or NOTHING) if overlap.scored.left_out else NOTHING,
         featured=(ours or NOTHING) if overlap.featured.left_out else NOTHING,
@@ -136,7 +136,6 @@ def _counted(before: tuple[int, int], rows: pa.Table, ours: frozenset[str]) -> t
     return before[0] + rows.num_rows, before[1] + fitted
 
 
-def _share_of(workspace: Workspace, dataset: str, fit: Fit, leave_out: bool) -> Share:
-    keys = fitted_keys(workspace, fit, dataset) or NOTHING
+def _share_of(workspace: Workspace, dataset: str, keys: frozenset[str], leave_out: bool) -> Share:
     images = sum(workspace.shards(dataset).values())
     return Share.of(images, len(keys), max(ENOUGH, len(keys)) if leave_out else None)

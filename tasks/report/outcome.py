@@ -11,9 +11,6 @@ from tasks.io.workspace import Signal
 from tasks.report.pages import counted
 from tasks.report.tables.names import Row, short_names
 
-_SAID = 2
-"""So many alphas have a sentence, the strongest first; the table has all."""
-
 
 def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     """What the enhanced images gained and lost, a sentence for each of two alphas at most.
@@ -31,7 +28,7 @@ def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     strongest = sorted(enhanced, key=lambda row: abs(row["alpha"]))[:1]
     halfway = sorted(enhanced, key=lambda row: (abs(row["alpha"] - 0.5), row["alpha"]))[:1]
     chosen = {row["alpha"]: row for row in (*strongest, *halfway)}
-    said = [_sentence(row, came, facts) for row in list(chosen.values())[:_SAID]]
+    said = [_sentence(row, came, facts) for row in chosen.values()]
     return [sentence for sentence in said if sentence] or [_count(enhanced, facts)]
 
 
