@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dot_kernels import Transported
 from dot_kernels.metrics import (
+    IN_EIGHT_BITS,
     Written,
     mean_squared_error_along,
     peak_signal_to_noise_ratio,
@@ -82,7 +83,7 @@ def distortions_along(
     transported: Transported,
     references: Tensor | None,
     signals: Sequence[Signal],
-    written: Written,
+    written: Written = IN_EIGHT_BITS,
 ) -> list[dict[Signal, dict[str, float | None]]]:
     """Return for each image its metrics at every point of the curve, as it would be written.
 
