@@ -12,13 +12,14 @@ from tasks.io.images.files import (
     read_header,
 )
 from tasks.io.images.opening import Limits
-from tasks.io.images.raster import Metadata, Pixels, Raster
+from tasks.io.images.raster import FileFormat, Metadata, Pixels, Raster
 from tasks.io.images.writers.encoding import complaint, depth_written, encode, encode_lossless
-from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of
+from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
 
 __all__ = [
     "EXTENSIONS",
     "UNREAD_EXTENSIONS",
+    "FileFormat",
     "Form",
     "Format",
     "Header",
@@ -33,6 +34,7 @@ __all__ = [
     "encode",
     "encode_lossless",
     "extension_of",
+    "file_format_of",
     "fit_to",
     "read_header",
 ]

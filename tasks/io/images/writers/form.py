@@ -80,3 +80,8 @@ class Form:
 def extension_of(file_format: FileFormat) -> str:
     """Return the ending of file names for a format, without the dot."""
     return HOLDS[file_format].extension
+
+
+def file_format_of(extension: str) -> FileFormat:
+    """Return the format of the files that are written with an ending of names."""
+    return next(name for name, holds in HOLDS.items() if holds.extension == extension)

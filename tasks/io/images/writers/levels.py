@@ -32,7 +32,8 @@ def _converted(levels: Pixels, depth: Depth) -> NDArray[Any]:
     if levels.dtype.kind == "f":
         return np.rint(levels.clip(0, 1) * np.float32(full)).astype(depth)
     if full > most:
-        return levels.astype(depth) * depth.type(full / most)
+        widened: NDArray[Any] = levels.astype(depth) * depth.type(full / most)
+        return widened
     step = round(most / full)
     return ((levels.astype(np.uint32) + step // 2) // step).astype(depth)
 
@@ -47,7 +48,8 @@ def samples(raster: Raster, depth: Depth, rows: slice = slice(None)) -> Pixels:
     if raster.is_grey:
         colour = _grey(colour)
     if raster.alpha is None:
-        return np.ascontiguousarray(colour[..., 0] if raster.is_grey else colour)
+        alone: Pixels = colour[..., 0] if raster.is_grey else colour
+        return alone if alone.flags.c_contiguous else alone.copy()
     found: Pixels = np.empty((*colour.shape[:2], colour.shape[2] + 1), depth)
     found[..., :-1], found[..., -1] = colour, at_depth(raster.alpha[rows], depth)
     return found
