@@ -16,6 +16,7 @@ from skimage import metrics
 import tasks.enhance.enhance
 import tasks.enhance.scoring
 import tasks.fit.measure
+import tasks.io.images
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
