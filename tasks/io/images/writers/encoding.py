@@ -23,7 +23,13 @@ from tasks.io.images.writers.avif import write_deep_avif
 from tasks.io.images.writers.bmp import write_bmp
 from tasks.io.images.writers.form import HOLDS, Form
 from tasks.io.images.writers.jxl import write_jxl
-from tasks.io.images.writers.metadata import GREY, RGB, rgb_of_grey, space_of
+from tasks.io.images.writers.metadata import (
+    GREY,
+    RGB,
+    rgb_of_grey,
+    space_of,
+    tells_more_than_resolution,
+)
 from tasks.io.images.writers.png import write_png
 
 _WRITERS: dict[FileFormat, Callable[[Raster, Depth, Form], bytes]] = {
@@ -111,7 +117,7 @@ def _complaint_of_metadata(raster: Raster, file_format: FileFormat) -> str | Non
             return f"colour profile of {space.decode('ascii', 'replace').strip()!r} with RGB pixels"
         if space == GREY and _needs_rgb(raster, file_format) and rgb_of_grey(said.icc) is None:
             return f"colour profile of grey without a curve, which {file_format} cannot hold"
-    if file_format == "bmp" and (said.exif or said.xmp):
+    if file_format == "bmp" and (said.xmp or tells_more_than_resolution(said.exif)):
         return "Exif or XMP, which bmp cannot hold; png holds them"
     if file_format != "jpeg":
         return None

@@ -45,6 +45,13 @@ def exif_with_resolution(metadata: Metadata) -> bytes:
     )
 
 
+def tells_more_than_resolution(exif: bytes) -> bool:
+    """Return whether Exif tells more than ``exif_with_resolution`` makes of a resolution."""
+    directory = directory_of_exif(exif) if exif else None
+    known = {ORIENTATION, _RESOLUTION_ACROSS, _RESOLUTION_DOWN, _UNIT}
+    return bool(exif) and (directory is None or any(e.tag not in known for e in directory.entries))
+
+
 def as_rational(value: float, order: str) -> bytes:
     """Return a positive number as a fraction of two numbers of 32 bits."""
     whole = float(value).is_integer()

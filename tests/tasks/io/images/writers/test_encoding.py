@@ -213,6 +213,12 @@ def test_a_resolution_without_exif_becomes_exif_where_there_is_no_other_place(fi
     assert (exif[282], exif[283], exif[296]) == (300, 72.5, 2)
 
 
+def test_a_bmp_that_was_webp_in_between_comes_back():
+    between = info_of(encode(raster_of(resolution=(300, 72.5)), Form("webp")), "webp")[1]
+    data = encode(raster_of(file_format="bmp", exif=between, resolution=(300, 72.5)), Form("keep"))
+    assert info_of(data, "bmp")[3] == pytest.approx((300, 72.5), rel=1e-3)
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_plain_image_is_written_with_nothing_beside_it(file_format):
     data = encode(raster_of(file_format=file_format), Form("keep"))
