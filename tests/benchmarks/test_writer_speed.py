@@ -28,7 +28,10 @@ def rasters_of(squares, side, bits, file_format):
         squares = [np.concatenate(rows)]
     if bits > 8:  # with noise where a camera of so many bits has some
         noise = np.random.default_rng(0).integers(-128, 129, squares[0].shape)
-        squares = [(image.astype(np.int32) * 257 + noise).clip(0, 65535).astype(np.uint16) for image in squares]
+        squares = [
+            (image.astype(np.int32) * 257 + noise).clip(0, 65535).astype(np.uint16)
+            for image in squares
+        ]
     return [Raster(pixels=image, file_format=file_format, bits=bits) for image in squares]
 
 
