@@ -140,9 +140,9 @@ def test_an_image_comes_back_at_the_depth_and_in_the_channels_that_its_format_ho
     levels = read_back(encode(raster, Form("keep")), file_format)
     share, held = expected_of(raster, file_format)
     assert levels.dtype == held == depth_written(raster, Form("keep"))
-    has_one = is_grey and HELD[file_format][3] and not (alpha and file_format in ("avif", "bmp"))
-    if is_grey and alpha and file_format == "heic":  # which its reader shows in three channels
-        has_one = False
+    has_one = (
+        is_grey and HELD[file_format][3] and not (alpha and file_format in ("avif", "bmp", "heic"))
+    )
     assert levels.shape[2] == (1 if has_one else 3) + alpha
     colour, shown = share[..., : 1 if has_one else 3], levels / full_intensity(held)
     step = 0.5 / full_intensity(held) if held.kind == "u" else 1e-7
