@@ -13,7 +13,13 @@ from tasks.io.images.files import (
 )
 from tasks.io.images.opening import Limits
 from tasks.io.images.raster import FileFormat, Metadata, Pixels, Raster
-from tasks.io.images.writers.encoding import complaint, depth_written, encode, encode_lossless
+from tasks.io.images.writers.encoding import (
+    complaint,
+    depth_written,
+    encode,
+    encode_lossless,
+    missing_library,
+)
 from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
 
 __all__ = [
@@ -36,5 +42,6 @@ __all__ = [
     "extension_of",
     "file_format_of",
     "fit_to",
+    "missing_library",
     "read_header",
 ]
