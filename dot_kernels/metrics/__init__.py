@@ -18,7 +18,12 @@ from dot_kernels.metrics.frechet import (
     frechet_distance,
 )
 from dot_kernels.metrics.inception import ClassSums, inception_score
-from dot_kernels.metrics.line import mean_squared_error_along, structural_similarity_along
+from dot_kernels.metrics.line import (
+    IN_EIGHT_BITS,
+    Written,
+    mean_squared_error_along,
+    structural_similarity_along,
+)
 from dot_kernels.metrics.maximum_mean_discrepancy import (
     kernel_distance,
     kernel_subset_size,
@@ -27,11 +32,13 @@ from dot_kernels.metrics.maximum_mean_discrepancy import (
 from dot_kernels.metrics.nearest_neighbours import PrecisionRecall, precision_recall
 
 __all__ = [
+    "IN_EIGHT_BITS",
     "ClassSums",
     "Estimate",
     "FeatureStatistics",
     "FrechetDistance",
     "PrecisionRecall",
+    "Written",
     "distortion_of_written",
     "extrapolated_frechet_distance",
     "frechet_distance",

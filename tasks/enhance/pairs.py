@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tasks.io.images import Format, Pixels
+from tasks.io.images import Format, Pixels, Raster
 from tasks.io.images.files import too_long
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
@@ -27,6 +27,18 @@ class Pair(NamedTuple):
     unscored: str | None
     """Why the picture cannot be scored; None where there is a reference."""
 
+    @property
+    def raster(self) -> Raster:
+        """The picture's image."""
+        assert self.picture.raster is not None  # noqa: S101 - only decoded pictures are in pairs
+        return self.picture.raster
+
+    @property
+    def reference_depth(self) -> str:
+        """Type of the numbers of the reference's pixels; empty without a reference."""
+        found = None if self.reference is None else self.reference.pixels
+        return "" if found is None else found.dtype.str
+
 
 def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
     """Return the pictures; those that a format cannot hold have a reason instead of pixels."""
@@ -36,7 +48,7 @@ def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[
 def paired_groups(
     pictures: Sequence[Picture], references: Mapping[str, Picture], missing: str, batch: int
 ) -> Iterator[list[Pair]]:
-    """Yield decoded pictures in groups of one size, all with a reference or all without.
+    """Yield decoded pictures in groups of one kind, all with references of one depth or without.
 
     Args:
         pictures: of one window; those without pixels are left out.
@@ -46,9 +58,9 @@ def paired_groups(
     """
     for group in equal_sizes(pictures, batch):
         pairs = [_pair(picture, references.get(picture.member.key), missing) for picture in group]
-        with_reference = [pair for pair in pairs if pair.reference is not None]
-        without = [pair for pair in pairs if pair.reference is None]
-        yield from filter(None, (with_reference, without))
+        depths = sorted({pair.reference_depth for pair in pairs}, reverse=True)
+        for depth in depths:
+            yield [pair for pair in pairs if pair.reference_depth == depth]
 
 
 def _checked(picture: Picture, file_format: Format) -> Picture:

@@ -5,6 +5,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
@@ -37,7 +39,9 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    mse, ssim = distortion_of_written(as_levels(pixels), as_levels(truth))
+    mse, ssim = distortion_of_written(
+        as_levels(pixels), as_levels(truth), _weights(rendered.picture)
+    )
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
@@ -45,6 +49,12 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
+
+
+def _weights(picture: Picture) -> Tensor | None:
+    """Return how much each pixel of a picture counts: its alpha; None where all count alike."""
+    alpha = None if picture.raster is None else picture.raster.alpha
+    return None if alpha is None else as_levels(alpha)
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
 from tasks.io.images import Format, Limits, Pixels
 from tasks.io.images.pixels import to_tensor
+from tasks.io.images.transparency import opacity, over_white
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.shards import Member, members_of, read_index
 from tasks.io.shards.loader import load_pictures
@@ -155,9 +156,10 @@ class WrittenImages:
         """Return the pictures of a batch, in their order."""
         images = {signal: self._images(signal, window, pairs) for signal in self.signals}
         found = [pair.reference for pair in pairs if pair.reference is not None]
-        truths = self._tensor(reference.pixels for reference in found) if found else None
+        alpha = opacity([pair.raster for pair in pairs], self.batches.device)
+        truths = self._tensor((reference.pixels for reference in found), alpha) if found else None
         with self.watch.lap("metrics"):
-            shown = ((signal, self._tensor(pixels)) for signal, pixels in images.items())
+            shown = ((signal, self._tensor(pixels, alpha)) for signal, pixels in images.items())
             lpips, features = perceive(self.networks, shown, truths)
         return [
             Rendered(
@@ -188,5 +190,6 @@ class WrittenImages:
                 )
         return [written[pair.picture.member.key] for pair in pairs]
 
-    def _tensor(self, pixels: Iterable[Pixels | None]) -> torch.Tensor:
-        return to_tensor([image for image in pixels if image is not None], self.batches.device)
+    def _tensor(self, pixels: Iterable[Pixels | None], alpha: torch.Tensor | None) -> torch.Tensor:
+        found = [image for image in pixels if image is not None]
+        return over_white(to_tensor(found, self.batches.device), alpha)

@@ -6,7 +6,7 @@ from typing import Literal
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images.raster import Pixels, Raster
+from tasks.io.images.raster import EIGHT_BITS, Depth, Pixels, Raster
 
 Format = Literal["webp", "png", "jpeg"]
 
@@ -31,6 +31,11 @@ def encode(raster: Raster, file_format: Format) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, file_format.upper(), **options)
     return out.getvalue()
+
+
+def depth_written(raster: Raster, file_format: Format) -> Depth:
+    """Return the type of the numbers that pixels made of an image are rounded to, to be written."""
+    return EIGHT_BITS
 
 
 def too_long(pixels: Pixels, file_format: Format) -> str | None:
