@@ -22,7 +22,7 @@ from dot_kernels import (
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.pairs import Pair, Window, paired_groups, without_unwritable
 from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import Appearance, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
@@ -110,7 +110,7 @@ class Renderer:
             window: pictures, each with another key.
             missing: what to say of a picture whose key has no reference.
         """
-        usable = without_oversized(window.pictures, self.options.format)
+        usable = without_unwritable(window.pictures, self.options.form)
         for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
@@ -140,7 +140,7 @@ class Renderer:
         and is cut in two is not counted twice. This is no generator: ``inference_mode`` would
         end before its body begins.
         """
-        look = Appearance.of(pairs, self.options.format, self.batches.device)
+        look = Appearance.of(pairs, self.options.form, self.batches.device)
         with self.watch.lap("transport"):
             transported, references = self._transport(pairs, look)
         with self.watch.lap("metrics"):

@@ -5,19 +5,17 @@ The child processes that decode images import this room, so it must not import t
 
 from tasks.io.images.conversion.fitting import ResizeFilter, fit_to
 from tasks.io.images.decoding import EXTENSIONS, UNREAD_EXTENSIONS, Header, read_header
-from tasks.io.images.files import (
-    Format,
-    encode,
-    extension_of,
-    is_lossless,
-)
 from tasks.io.images.limits import SEVERAL_FRAMES, Limits, Wanted
-from tasks.io.images.raster import Metadata, Pixels, Raster
+from tasks.io.images.raster import FileFormat, Metadata, Pixels, Raster
+from tasks.io.images.writers.encoding import complaint, depth_written, encode, encode_lossless
+from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
 
 __all__ = [
     "EXTENSIONS",
     "SEVERAL_FRAMES",
     "UNREAD_EXTENSIONS",
+    "FileFormat",
+    "Form",
     "Format",
     "Header",
     "Limits",
@@ -25,10 +23,14 @@ __all__ = [
     "Pixels",
     "Raster",
     "ResizeFilter",
+    "Subsampling",
     "Wanted",
+    "complaint",
+    "depth_written",
     "encode",
+    "encode_lossless",
     "extension_of",
+    "file_format_of",
     "fit_to",
-    "is_lossless",
     "read_header",
 ]

@@ -4,9 +4,8 @@ import re
 import struct
 from contextlib import suppress
 
-from tasks.io.images.metadata.tags import directory_of_exif
+from tasks.io.images.metadata.tags import ORIENTATION, directory_of_exif
 
-_TAG = 0x0112
 _UPRIGHT = 1
 _IN_XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)([0-9])""")
 _FORMS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}
@@ -20,7 +19,7 @@ def orientation_of(exif: bytes, xmp: bytes) -> int:
     """
     with suppress(struct.error):
         directory = directory_of_exif(exif)
-        if directory is not None and (found := directory.numbers(_TAG)):
+        if directory is not None and (found := directory.numbers(ORIENTATION)):
             return found[0] if found[0] in range(1, 9) else _UPRIGHT
     match = _IN_XMP.search(xmp)
     return int(match[2]) if match and int(match[2]) in range(1, 9) else _UPRIGHT
@@ -33,7 +32,7 @@ def upright_exif(exif: bytes) -> bytes:
         return exif
     turned = bytearray(exif)
     for entry in directory.entries:
-        if entry.tag == _TAG and entry.kind in _FORMS and entry.values == 1:
+        if entry.tag == ORIENTATION and entry.kind in _FORMS and entry.values == 1:
             struct.pack_into(directory.order + _FORMS[entry.kind], turned, entry.place, _UPRIGHT)
     return bytes(turned)
 
