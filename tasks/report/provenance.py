@@ -168,7 +168,8 @@ def _corpus_in_words(corpus: Corpus) -> str:
     size = f", shorter side {corpus.resize} pixels by {corpus.filter_used}" if corpus.resize else ""
     crop = f", central {corpus.crop} × {corpus.crop} pixels" if corpus.crop else ""
     limit = f", the first {counted(corpus.limit, 'image')}" if corpus.limit else ""
-    return f"{corpus.path}{size}{crop}{limit}"
+    colour = ", in sRGB" if corpus.colour == "srgb" else ""
+    return f"{corpus.path}{size}{crop}{colour}{limit}"
 
 
 def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:

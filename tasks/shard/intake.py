@@ -11,8 +11,18 @@ from typing import BinaryIO
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
-from tasks.io.images import Header, Limits, encode_lossless, fit_to, read_header
+from tasks.io.images import (
+    SEVERAL_FRAMES,
+    Header,
+    Limits,
+    Wanted,
+    encode_lossless,
+    extension_of,
+    fit_to,
+    read_header,
+)
 from tasks.io.images.decoder_pool import decode
+from tasks.io.images.conversion.colour import is_converted
 from tasks.io.images.headers import extension_in, is_plain
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
@@ -206,20 +216,12 @@ def _is_there(source: Store) -> bool:
 
 
 def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:
-    """Return an image as a member of the shard; its bytes are kept unless it is resized.
+    """Return an image as a member of the shard.
 
     Raises:
         ImageRefused: it cannot be decoded, or is over the limits.
     """
-    if corpus.resize is not None or corpus.crop is not None:
-        raster, resize_filter = decode(data, limits), corpus.resize_filter
-        fitted = fit_to(raster, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
-        data, _ = encode_lossless(fitted)
-    if is_plain(data):
-        header = read_header(data, limits)
-    else:
-        raster = decode(data, limits)
-        header = Header(extension_in(data), raster.width, raster.height)
+    data, header = _taken(data, corpus, limits)
     return Accepted(
         key=key,
         source=source,
@@ -228,4 +230,51 @@ def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits
         extension=header.extension,
         width=header.width,
         height=header.height,
+        remark=header.remark,
     )
+
+
+def _taken(data: bytes, corpus: Corpus, limits: Limits) -> tuple[bytes, Header]:
+    """Return the bytes of an image in a shard: those of its file, unless it is made anew.
+
+    That is where it is resized or cropped, converted to sRGB, or the first of several frames.
+
+    Raises:
+        ImageRefused: it cannot be decoded, or is over the limits.
+    """
+    wanted = Wanted(first_frame=corpus.frames == "first", srgb=corpus.colour == "srgb")
+    if corpus.resize is None and corpus.crop is None:
+        try:
+            kept = _as_it_is(data, limits, wanted)
+        except ImageRefused as refusal:
+            if not wanted.first_frame or str(refusal) != SEVERAL_FRAMES:
+                raise
+            kept = None
+        if kept is not None:
+            return data, kept
+    fitted = fit_to(
+        decode(data, limits, wanted),
+        corpus.resize,
+        corpus.crop,
+        limits,
+        resize_filter=corpus.resize_filter,
+    )
+    made, file_format = encode_lossless(fitted)
+    extension = extension_of(file_format)
+    return made, Header(extension, fitted.width, fitted.height, remark=fitted.remark)
+
+
+def _as_it_is(data: bytes, limits: Limits, wanted: Wanted) -> Header | None:
+    """Return the header of a file that is kept; None if its colours are to be converted.
+
+    Raises:
+        ImageRefused: it cannot be decoded, is over the limits, or has several frames.
+    """
+    if is_plain(data):
+        header = read_header(data, limits)
+        if not (wanted.srgb and header.has_profile):
+            return header
+    raster = decode(data, limits, Wanted(srgb=wanted.srgb))
+    if wanted.srgb and is_converted(raster):
+        return None
+    return Header(extension_in(data), raster.width, raster.height, remark=raster.remark)

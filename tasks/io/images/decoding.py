@@ -25,7 +25,7 @@ from tasks.io.images.formats.loaded import Loaded, Samples, of_pillow
 from tasks.io.images.limits import AS_IT_IS, Limits, Wanted
 from tasks.io.images.metadata.found import found_by_pillow, settled
 from tasks.io.images.metadata.orientation import orientation_of
-from tasks.io.images.metadata.profiles import srgb_profile
+from tasks.io.images.metadata.profiles import complaint, srgb_profile
 from tasks.io.images.opening import opened, reasons, require_bytes
 from tasks.io.images.raster import NO_METADATA, FileFormat, Raster, full_intensity
 
@@ -78,6 +78,9 @@ _NOT_BY_PILLOW: tuple[
 )
 """What Pillow does not open: how it is told, and what decodes it."""
 
+_CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, "I;16B": 1, "CMYK": 4}
+"""How many numbers a colour has, by Pillow's names of modes; all others have three."""
+
 _TRANSPOSED = (5, 6, 7, 8)
 
 
@@ -88,8 +91,9 @@ class Header:
     extension: str
     width: int
     height: int
-    profile: bytes = b""
-    """Its colour profile, as the file has it."""
+    has_profile: bool = False
+    remark: str = ""
+    """Why its colour profile is left out, if it is."""
 
 
 def read_header(data: bytes, limits: Limits) -> Header:
@@ -107,7 +111,10 @@ def read_header(data: bytes, limits: Limits) -> Header:
             width, height = height, width
         name = str(image.format)
         extension = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}.get(name, name.lower())
-        return Header(extension, width, height, image.info.get("icc_profile") or b"")
+        icc = found_by_pillow(image.info).icc
+        what = complaint(icc, _CHANNELS.get(image.mode, 3)) if icc else None
+        remark = "" if what is None else f"colour profile left out: it {what}"
+        return Header(extension, width, height, bool(icc), remark)
 
 
 def decode(data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:

@@ -66,7 +66,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def extension_in(data: bytes) -> str:
-    """Return the ending of file names, without the dot, for an image that is not plain."""
+    """Return the ending of file names, without the dot, for an image of a known format."""
     newer = _ending_of_newer(data)
     return newer or next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
 

@@ -27,7 +27,7 @@ def test_refusals_are_found_by_artifact_and_reason(run):
         f"datasets/{name}/shard-00000{number}": reasons
         for name in ("natural", "run")
         for number, reasons in (
-            (0, {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 1}),
+            (0, {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 1}),
             (1, {"empty file": 1}),
         )
     }
@@ -42,7 +42,7 @@ def test_an_image_that_was_mended_in_place_comes_in(run, pixels, write_images, t
     write_images(tmp_path / "images", {"4.png": pixels(4)})
     tried = withdraw_refusals(run.config, list(find_refusals(run.config)))
     assert tried == {
-        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 2,
+        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 2,
         "empty file": 2,
     }
     run.run()

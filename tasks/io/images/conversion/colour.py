@@ -37,7 +37,7 @@ def in_srgb(raster: Raster) -> Raster:
     by more than one level. A profile that cannot be converted from is left out, with a remark.
     """
     icc, own = raster.metadata.icc, srgb_profile(is_grey=raster.is_grey)
-    if not icc or icc == own:
+    if not icc or is_converted(raster):
         return raster
     colours = raster.pixels[..., 0] if raster.is_grey else raster.pixels
     try:
@@ -50,6 +50,11 @@ def in_srgb(raster: Raster) -> Raster:
         pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
     said = raster.metadata._replace(icc=icc)
     return replace(raster, pixels=pixels, metadata=said, remark=remark)
+
+
+def is_converted(raster: Raster) -> bool:
+    """Whether the profile of an image is the one that those have which were converted."""
+    return raster.metadata.icc == srgb_profile(is_grey=raster.is_grey)
 
 
 def _joined(*remarks: str) -> str:

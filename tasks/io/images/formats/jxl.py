@@ -110,8 +110,10 @@ def _metadata(boxes: list[tuple[bytes, bytes]], icc: bytes) -> Metadata:
     """Return what the boxes hold; packed ones are left alone."""
     said = dict(reversed(boxes))  # the first of a kind counts
     exif = said.get(b"Exif", b"")
-    (skipped,) = struct.unpack_from(">L", exif) if len(exif) > 4 else (0,)
-    return Metadata(icc=icc, exif=exif[4 + skipped :], xmp=said.get(b"xml ", b""))
+    if len(exif) > 4 and not exif.startswith((b"II*\0", b"MM\0*")):  # some leave out the offset
+        (skipped,) = struct.unpack_from(">L", exif)
+        exif = exif[4 + skipped :]
+    return Metadata(icc=icc, exif=exif, xmp=said.get(b"xml ", b""))
 
 
 def _codestream(data: bytes, boxes: list[tuple[bytes, bytes]]) -> bytes:
