@@ -27,7 +27,12 @@ def test_refusals_are_found_by_artifact_and_reason(run):
         f"datasets/{name}/shard-00000{number}": reasons
         for name in ("natural", "run")
         for number, reasons in (
-            (0, {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 1}),
+            (
+                0,
+                {
+                    "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 1
+                },
+            ),
             (1, {"empty file": 1}),
         )
     }

@@ -5,13 +5,18 @@ LittleCMS does it; that is for a process which may end over a profile.
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from tasks.io.images.metadata import profiles
 from tasks.io.images.metadata.profiles import srgb_profile
-from tasks.io.images.raster import Pixels, Raster
+from tasks.io.images.raster import Raster
+
+Samples = NDArray[Any]
+"""Colours (h, w) of grey, (h, w, 3) of RGB, or (h, w, 4) of CMYK, of any type of ``Pixels``."""
 
 _INTENT = ImageCms.Intent.PERCEPTUAL
 _NO_OPTIMISATION = 0x0100
@@ -39,26 +44,22 @@ def in_srgb(raster: Raster) -> Raster:
     icc, own = raster.metadata.icc, srgb_profile(is_grey=raster.is_grey)
     if not icc or is_converted(raster):
         return raster
-    colours = raster.pixels[..., 0] if raster.is_grey else raster.pixels
+    colours: Samples = raster.pixels[..., 0] if raster.is_grey else raster.pixels
     try:
         if _is_srgb(icc, is_grey=raster.is_grey):
             return raster
-        pixels, icc, remark = converted(colours, icc), own, raster.remark
+        colours, icc, remark = converted(colours, icc), own, raster.remark
     except ProfileUnusable as error:
-        pixels, icc, remark = colours, b"", _joined(raster.remark, str(error))
+        icc, remark = b"", "; ".join(filter(None, (raster.remark, str(error))))
     if raster.is_grey:
-        pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+        colours = np.broadcast_to(colours[..., None], (*colours.shape, 3))
     said = raster.metadata._replace(icc=icc)
-    return replace(raster, pixels=pixels, metadata=said, remark=remark)
+    return replace(raster, pixels=colours, metadata=said, remark=remark)
 
 
 def is_converted(raster: Raster) -> bool:
     """Whether the profile of an image is the one that those have which were converted."""
     return raster.metadata.icc == srgb_profile(is_grey=raster.is_grey)
-
-
-def _joined(*remarks: str) -> str:
-    return "; ".join(filter(None, remarks))
 
 
 def _is_srgb(icc: bytes, *, is_grey: bool) -> bool:
@@ -68,7 +69,7 @@ def _is_srgb(icc: bytes, *, is_grey: bool) -> bool:
     return int(np.abs(converted(colours, icc).astype(int) - colours).max()) <= 1
 
 
-def converted(colours: Pixels, icc: bytes) -> Pixels:
+def converted(colours: Samples, icc: bytes) -> Samples:
     """Return colours in those of sRGB, grey ones (h, w) in its grey, at the same depth.
 
     Args:
@@ -82,13 +83,13 @@ def converted(colours: Pixels, icc: bytes) -> Pixels:
     own = srgb_profile(is_grey=channels == 1)
     try:
         return (_narrow if colours.dtype == np.uint8 else _wide)(colours, icc, own, channels)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ImageCms.PyCMSError, ValueError, OSError, RuntimeError) as error:
         raise ProfileUnusable(
             "colour profile left out: LittleCMS cannot convert from it"
         ) from error
 
 
-def _narrow(colours: Pixels, icc: bytes, own: bytes, channels: int) -> Pixels:
+def _narrow(colours: Samples, icc: bytes, own: bytes, channels: int) -> Samples:
     """Return colours of 8 bits converted, by Pillow's LittleCMS."""
     mode = _MODES[channels]
     image = Image.fromarray(np.ascontiguousarray(colours), mode)
@@ -99,7 +100,7 @@ def _narrow(colours: Pixels, icc: bytes, own: bytes, channels: int) -> Pixels:
     return np.asarray(shown)
 
 
-def _wide(colours: Pixels, icc: bytes, own: bytes, channels: int) -> Pixels:
+def _wide(colours: Samples, icc: bytes, own: bytes, channels: int) -> Samples:
     """Return colours of more bits converted, which Pillow's cannot: without what makes it quick."""
     from imagecodecs import cms_transform
 
@@ -118,7 +119,7 @@ def _wide(colours: Pixels, icc: bytes, own: bytes, channels: int) -> Pixels:
     return result.clip(0, 1) if result.dtype.kind == "f" else result
 
 
-def cmyk_without_profile(samples: Pixels) -> Pixels:
+def cmyk_without_profile(samples: Samples) -> Samples:
     """Return numbers of CMYK (h, w, 4) of 8 or 16 bits in RGB, as Pillow does: inks are filters."""
     if samples.dtype == np.uint8:
         return np.asarray(Image.fromarray(np.ascontiguousarray(samples), "CMYK").convert("RGB"))

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.limits import Limits
-from tasks.io.images.raster import Alpha, Pixels, Raster, full_intensity
+from tasks.io.images.raster import Alpha, Depth, Pixels, Raster, full_intensity
 
 ResizeFilter = Literal["lanczos", "bicubic", "bilinear", "area"]
 """How an image is resized; when it becomes smaller, each of them averages as Pillow's do."""
@@ -19,6 +20,9 @@ _RESAMPLING: dict[ResizeFilter, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "area": Image.Resampling.BOX,
 }
+
+
+_Plane = NDArray[np.float32]
 
 
 class _Size(NamedTuple):
@@ -65,39 +69,38 @@ def _resized(raster: Raster, size: _Size, by: Image.Resampling) -> Raster:
         image = Image.fromarray(np.ascontiguousarray(raster.pixels))
         return raster.showing(np.asarray(image.resize(size, by)))
     alpha = None if raster.alpha is None else _in_unit(raster.alpha)
-    wanted_alpha = None if alpha is None else _plane_resized(alpha, size, by).clip(0, 1)
+    wanted = None if alpha is None else _plane_resized(alpha, size, by).clip(0, 1)
     planes = []
     for channel in range(1 if raster.is_grey else 3):
         plane = _in_unit(raster.pixels[..., channel])
-        if alpha is None or wanted_alpha is None:
+        if alpha is None or wanted is None:
             planes.append(_plane_resized(plane, size, by))
             continue
         weighed = _plane_resized(plane * alpha, size, by)
-        planes.append(
-            np.divide(weighed, wanted_alpha, out=np.zeros_like(weighed), where=wanted_alpha > 0)
-        )
-    pixels = np.stack(planes * (3 // len(planes)), axis=-1)
+        planes.append(np.divide(weighed, wanted, out=np.zeros_like(weighed), where=wanted > 0))
+    colours: _Plane = np.stack(planes * (3 // len(planes)), axis=-1)
     return replace(
         raster,
-        pixels=_at_depth(pixels, raster),
-        alpha=None if wanted_alpha is None else _at_depth(wanted_alpha, raster),
+        pixels=_at_depth(colours, raster.depth),
+        alpha=None if wanted is None else _at_depth(wanted, raster.depth),
     )
 
 
-def _in_unit(plane: Pixels | Alpha) -> Pixels:
+def _in_unit(plane: Pixels | Alpha) -> _Plane:
     return plane.astype(np.float32) / np.float32(full_intensity(plane.dtype))
 
 
-def _plane_resized(plane: Pixels, size: _Size, by: Image.Resampling) -> Pixels:
+def _plane_resized(plane: _Plane, size: _Size, by: Image.Resampling) -> _Plane:
     return np.asarray(Image.fromarray(plane).resize(size, by))
 
 
-def _at_depth(values: Pixels, raster: Raster) -> Pixels:
-    """Return values clipped to [0, 1] as numbers of an image's type."""
+def _at_depth(values: _Plane, depth: Depth) -> Pixels:
+    """Return values clipped to [0, 1] as numbers of a type."""
     clipped = values.clip(0, 1)
-    if raster.depth.kind == "f":
+    if depth.kind == "f":
         return clipped
-    return np.rint(clipped * np.float32(full_intensity(raster.depth))).astype(raster.depth)
+    whole: Pixels = np.rint(clipped * np.float32(full_intensity(depth))).astype(depth)
+    return whole
 
 
 def _cropped(raster: Raster, crop: int) -> Raster:

@@ -22,6 +22,9 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width to height, where a header gives one of a few."""
 
 _MOST_BOXES = 1000
+_MOST_UNPACKED = 1 << 20
+"""Bytes of a packed box of metadata."""
+
 _OUTSIDE = 1e-3
 """How far a floating-point number may lie outside of [0, 1], to be taken for its end: what a
 lossy file has there."""
@@ -107,13 +110,26 @@ def _in_range(samples: Samples) -> Samples:
 
 
 def _metadata(boxes: list[tuple[bytes, bytes]], icc: bytes) -> Metadata:
-    """Return what the boxes hold; packed ones are left alone."""
-    said = dict(reversed(boxes))  # the first of a kind counts
+    """Return what the boxes hold, packed ones too."""
+    said = dict(map(_unpacked, reversed(boxes)))  # the first of a kind counts
     exif = said.get(b"Exif", b"")
     if len(exif) > 4 and not exif.startswith((b"II*\0", b"MM\0*")):  # some leave out the offset
         (skipped,) = struct.unpack_from(">L", exif)
         exif = exif[4 + skipped :]
     return Metadata(icc=icc, exif=exif, xmp=said.get(b"xml ", b""))
+
+
+def _unpacked(box: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return a box of metadata that Brotli has packed as it was before; empty if it is damaged."""
+    from imagecodecs import brotli_decode
+
+    kind, content = box
+    if kind != b"brob" or content[:4] not in (b"Exif", b"xml "):
+        return box
+    try:
+        return content[:4], bytes(brotli_decode(content[4:], out=_MOST_UNPACKED))
+    except RuntimeError:
+        return content[:4], b""
 
 
 def _codestream(data: bytes, boxes: list[tuple[bytes, bytes]]) -> bytes:

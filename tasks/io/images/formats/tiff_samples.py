@@ -7,7 +7,7 @@ import lzma
 import zlib
 from collections.abc import Iterator
 from math import ceil
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +189,7 @@ def _by_imagecodecs(data: bytes, compression: int, most_bytes: int) -> bytes:
 
 
 def _numbers(
-    rows: NDArray[np.uint8], shape: tuple[int, int, int], layout: Layout, order: str
+    rows: NDArray[np.uint8], shape: tuple[int, int, int], layout: Layout, order: Literal["<", ">"]
 ) -> Samples:
     """Return the numbers that the bytes of rows stand for, the predictor undone."""
     if layout.predictor == _FLOAT_DIFFERENCES:

@@ -29,7 +29,7 @@ _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _CENTIMETRES = 282, 283, 296, 3
 
 class _Values(NamedTuple):
     kind: int
-    count: int
+    values: int
     data: bytes
 
 
@@ -67,15 +67,15 @@ def _written(tree: _Tree, order: str, start: int) -> bytes:
     entries, behind = b"", b""
     end = start + 2 + 12 * len(tree) + 4
     for tag in sorted(tree):
-        values, place = tree[tag], end + len(behind)
-        if not isinstance(values, _Values):
-            behind += _even(_written(values, order, place))
-            values = _Values(_LONG, 1, struct.pack(order + "L", place))
-        data = values.data
+        found, place = tree[tag], end + len(behind)
+        if not isinstance(found, _Values):
+            behind += _even(_written(found, order, place))
+            found = _Values(_LONG, 1, struct.pack(order + "L", place))
+        data = found.data
         if len(data) > 4:
             behind += _even(data)
             data = struct.pack(order + "L", place)
-        entries += struct.pack(order + "HHL", tag, values.kind, values.count) + data.ljust(4, b"\0")
+        entries += struct.pack(order + "HHL", tag, found.kind, found.values) + data.ljust(4, b"\0")
     return struct.pack(order + "H", len(tree)) + entries + bytes(4) + behind
 
 

@@ -6,7 +6,7 @@ all tags, odd ones too, to one of which it may object.
 
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 MOST_ENTRIES = 1000
 """Entries of a directory; cameras write some dozen."""
@@ -17,7 +17,8 @@ BLOBS = frozenset({1, 2, 7})
 ORIENTATION = 0x0112
 
 EXIF_PREFIX = b"Exif\0\0"
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
+Order = Literal["<", ">"]
+_ORDERS: dict[bytes, Order] = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Bytes of a value by its TIFF type; entries of other types are left out by all readers."""
 
@@ -43,7 +44,7 @@ class Directory(NamedTuple):
     """The first directory of a TIFF, and the offset of the next one, zero if there is none."""
 
     data: bytes
-    order: str
+    order: Order
     is_big: bool
     """Whether it is a BigTIFF, with offsets of 64 bits."""
     entries: Sequence[Entry]
@@ -65,7 +66,7 @@ class Directory(NamedTuple):
 
     @classmethod
     def at(
-        cls, start: int, data: bytes, order: str, *, is_big: bool, most_entries: int = MOST_ENTRIES
+        cls, start: int, data: bytes, order: Order, *, is_big: bool, most_entries: int = MOST_ENTRIES
     ) -> "Directory | None":
         """Return the directory at a place; None if there are too many entries.
 

@@ -17,7 +17,9 @@ LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 22)
 
 def samples(bits, channels=3, height=40, width=48):
     whole = np.random.default_rng(bits).integers(0, 1 << bits, (height, width, channels))
-    return whole.astype(np.uint8 if bits == 8 else np.uint16)[..., : channels if channels > 1 else 1]
+    return whole.astype(np.uint8 if bits == 8 else np.uint16)[
+        ..., : channels if channels > 1 else 1
+    ]
 
 
 def at_full_scale(whole, bits):
