@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from tasks.io.errors import TooManyBadImages
 from tasks.jobs import Outcome, count_reasons
 
-
 METADATA_LEFT_OUT = tuple(f"{name} left out: " for name in ("colour profile", "Exif", "XMP"))
 """What stands in the reason of an image whose file says more than goes along."""
 

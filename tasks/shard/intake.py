@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -11,19 +10,7 @@ from typing import BinaryIO
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
-from tasks.io.images import (
-    SEVERAL_FRAMES,
-    Header,
-    Limits,
-    Wanted,
-    encode_lossless,
-    extension_of,
-    fit_to,
-    read_header,
-)
-from tasks.io.images.decoder_pool import decode
-from tasks.io.images.conversion.colour import is_converted
-from tasks.io.images.headers import extension_in, is_plain
+from tasks.io.images import Limits
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
@@ -33,6 +20,7 @@ from tasks.io.shards.sides import LARGEST_SIDE, Sides
 from tasks.io.store import Slice, Store, temporary_room
 from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
+from tasks.shard.acceptance import accepted
 from tasks.shard.corpus import SourceFile, SourceSide
 from tasks.shard.waiting import WaitingImages
 
@@ -64,7 +52,7 @@ def accept_files(
                 raise ImageRefused(file.refusal)
             if file.size > limits.max_bytes:
                 raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
-            image = _accepted(file.key, file.path, _read(source, file), corpus, limits)
+            image = accepted(file.key, file.path, _read(source, file), corpus, limits)
             yield _with_sides(image, source, file.sides)
         except ImageRefused as refusal:
             yield Refused(key=file.key, source=file.path, reason=str(refusal))
@@ -115,7 +103,7 @@ def _samples(
         try:
             if sample.image is None:
                 raise ImageRefused(sample.reason or "no image")
-            image = _accepted(sample.key, sample.source, sample.image, corpus, limits)
+            image = accepted(sample.key, sample.source, sample.image, corpus, limits)
         except ImageRefused as refusal:
             yield Refused(key=sample.key, source=sample.source, reason=str(refusal))
             continue
@@ -213,68 +201,3 @@ def _is_there(source: Store) -> bool:
     """Return whether a corpus has anything; the folder of an unmounted disk is empty."""
     folder = source.local()
     return source.is_folder() and (folder is None or any(folder.iterdir()))
-
-
-def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:
-    """Return an image as a member of the shard.
-
-    Raises:
-        ImageRefused: it cannot be decoded, or is over the limits.
-    """
-    data, header = _taken(data, corpus, limits)
-    return Accepted(
-        key=key,
-        source=source,
-        data=data,
-        sha256=hashlib.sha256(data).hexdigest(),
-        extension=header.extension,
-        width=header.width,
-        height=header.height,
-        remark=header.remark,
-    )
-
-
-def _taken(data: bytes, corpus: Corpus, limits: Limits) -> tuple[bytes, Header]:
-    """Return the bytes of an image in a shard: those of its file, unless it is made anew.
-
-    That is where it is resized or cropped, converted to sRGB, or the first of several frames.
-
-    Raises:
-        ImageRefused: it cannot be decoded, or is over the limits.
-    """
-    wanted = Wanted(first_frame=corpus.frames == "first", srgb=corpus.colour == "srgb")
-    if corpus.resize is None and corpus.crop is None:
-        try:
-            kept = _as_it_is(data, limits, wanted)
-        except ImageRefused as refusal:
-            if not wanted.first_frame or str(refusal) != SEVERAL_FRAMES:
-                raise
-            kept = None
-        if kept is not None:
-            return data, kept
-    fitted = fit_to(
-        decode(data, limits, wanted),
-        corpus.resize,
-        corpus.crop,
-        limits,
-        resize_filter=corpus.resize_filter,
-    )
-    made, file_format = encode_lossless(fitted)
-    extension = extension_of(file_format)
-    return made, Header(extension, fitted.width, fitted.height, remark=fitted.remark)
-
-
-def _as_it_is(data: bytes, limits: Limits, wanted: Wanted) -> Header | None:
-    """Return the header of a file that is kept; None if its colours are to be converted.
-
-    Raises:
-        ImageRefused: it cannot be decoded, is over the limits, or has several frames.
-    """
-    if is_plain(data):
-        header = read_header(data, limits)
-        if not (wanted.srgb and header.has_profile):
-            return header
-    raster = decode(data, limits, Wanted(srgb=wanted.srgb))
-    if wanted.srgb and is_converted(raster):
-        return None
-    return Header(extension_in(data), raster.width, raster.height, remark=raster.remark)

@@ -86,6 +86,7 @@ def _alpha(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint8] | None:
     lowest = (mask & -mask).bit_length() - 1
     levels = (pixels.reshape(-1, across)[:, : image.width] & mask) >> lowest
     most = mask >> lowest
-    alpha: NDArray[np.uint8] = np.uint8((levels.astype(np.uint32) * 255 + most // 2) // most)
+    scaled = (levels.astype(np.uint32) * 255 + most // 2) // most
+    alpha: NDArray[np.uint8] = scaled.astype(np.uint8)
     goes_down = struct.unpack_from("<l", data, 22)[0] < 0
     return alpha if goes_down else alpha[::-1]

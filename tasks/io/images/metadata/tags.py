@@ -66,7 +66,13 @@ class Directory(NamedTuple):
 
     @classmethod
     def at(
-        cls, start: int, data: bytes, order: Order, *, is_big: bool, most_entries: int = MOST_ENTRIES
+        cls,
+        start: int,
+        data: bytes,
+        order: Order,
+        *,
+        is_big: bool,
+        most_entries: int = MOST_ENTRIES,
     ) -> "Directory | None":
         """Return the directory at a place; None if there are too many entries.
 

@@ -77,7 +77,7 @@ def test_of_an_animation_the_first_frame_is_taken_where_it_is_asked_for():
     whole, out = waves.astype(np.uint8), io.BytesIO()
     frames = [Image.fromarray(whole), Image.fromarray(255 - whole)]
     frames[0].save(out, "AVIF", save_all=True, append_images=frames[1:], quality=100)
-    with pytest.raises(ImageRefused, match="^animated or of several pages$"):
+    with pytest.raises(ImageRefused, match=r"^animated or of several pages$"):
         raster(out.getvalue(), LIMITS)
     first = raster(out.getvalue(), LIMITS, first_frame=True).pixels
     assert np.abs(first.astype(int) - whole).mean() < 3  # it is lossy
@@ -91,5 +91,5 @@ def test_the_size_is_looked_at_before_the_pixels():
 def test_what_is_cut_is_refused():
     data = avif(samples(10), 10)
     for share in (0.2, 0.5, 0.9):
-        with pytest.raises(ImageRefused, match="^(damaged|no image)"):
+        with pytest.raises(ImageRefused, match=r"^(damaged|no image)"):
             raster(data[: int(len(data) * share)], LIMITS)

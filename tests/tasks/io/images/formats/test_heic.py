@@ -78,7 +78,7 @@ def test_of_several_images_the_primary_one_is_taken_where_it_is_asked_for(monkey
     file.add_from_pillow(Image.new("RGB", (30, 20)))
     out = io.BytesIO()
     file.save(out, quality=-1)
-    with pytest.raises(ImageRefused, match="^animated or of several pages$"):
+    with pytest.raises(ImageRefused, match=r"^animated or of several pages$"):
         raster(out.getvalue(), LIMITS)
     assert raster(out.getvalue(), LIMITS, first_frame=True).pixels.shape == (40, 48, 3)
 
@@ -99,5 +99,5 @@ def test_the_size_is_looked_at_before_the_pixels(monkeypatch):
 def test_what_is_cut_is_refused(monkeypatch):
     data = heic(samples("RGB", 3), "RGB", monkeypatch)
     for share in (0.02, 0.2, 0.5, 0.9):
-        with pytest.raises(ImageRefused, match="^(damaged|no image)"):
+        with pytest.raises(ImageRefused, match=r"^(damaged|no image)"):
             raster(data[: int(len(data) * share)], LIMITS)
