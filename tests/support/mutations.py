@@ -71,8 +71,7 @@ def newer(picture):
         ("bigtiff", wide, {"bigtiff": True, "iccprofile": imagecodecs.cms_profile("adobergb")}),
     ):
         out = io.BytesIO()
-        options = {"photometric": "rgb", "metadata": None, **options}
-        tifffile.imwrite(out, samples, **options)
+        tifffile.imwrite(out, samples, **{"photometric": "rgb", "metadata": None, **options})
         files[name] = out.getvalue()
     if importlib.util.find_spec("pillow_heif"):
         from pillow_heif import from_pillow

@@ -31,9 +31,7 @@ def test_refusals_are_found_by_artifact_and_reason(run):
         for number, reasons in (
             (
                 0,
-                {
-                    NO_IMAGE: 1
-                },
+                {NO_IMAGE: 1},
             ),
             (1, {"empty file": 1}),
         )

@@ -91,13 +91,13 @@ def load(data: bytes, limits: Limits, wanted: Wanted) -> Loaded:
     limits.require_size(header.width, header.height)
     if header.is_animated and not wanted.first_frame:
         raise ImageRefused(SEVERAL_FRAMES)
+    icc = bytes(Decoder(num_threads=1)(data)[3] or b"")  # imagecodecs gives no profile
     samples = jpegxl_decode(data, 0 if header.is_animated else None, numthreads=1)
     upright = (header.width, header.height) if header.is_turned else (header.height, header.width)
     if samples.shape[:2] != upright:
         raise ValueError(f"it has pixels {samples.shape}, and says {upright}")
-    _, _, _, icc, _ = Decoder(num_threads=1)(data)  # decodes it again: imagecodecs gives no profile
     loaded = of_samples(_in_range(samples), 32 if header.is_float else header.bits, is_upright=True)
-    return loaded._replace(metadata=_metadata(boxes, bytes(icc or b"")))
+    return loaded._replace(metadata=_metadata(boxes, icc))
 
 
 def _in_range(samples: Samples) -> Samples:

@@ -19,6 +19,9 @@ from tasks.io.images.metadata.tags import Directory
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _STRIP_SIZES = 256, 257, 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
 
+_ROWS_AT_ONCE = 64
+"""Rows whose numbers are made at once, to need little memory."""
+
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
 """Predictors: differences of numbers, and of the bytes of floating-point ones."""
 
@@ -137,11 +140,13 @@ def samples_of(directory: Directory, layout: Layout, grid: Grid) -> Samples:
     for piece, (plane, top, left) in zip(pieces, grid.places(), strict=True):
         unpacked = _unpacked(piece, layout.compression, most)
         rows = np.frombuffer(unpacked, np.uint8, piece.need).reshape(-1, grid.row_bytes)
-        part = whole[top : top + grid.down, left : left + grid.across]
         channels = slice(plane, plane + 1) if layout.is_planar else slice(None)
-        shape = (len(rows), grid.across, 1 if layout.is_planar else layout.samples)
-        numbers = _numbers(rows, shape, layout, directory.order)
-        part[..., channels] = numbers[: part.shape[0], : part.shape[1]]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            band = rows[start : start + _ROWS_AT_ONCE]
+            shape = (len(band), grid.across, 1 if layout.is_planar else layout.samples)
+            numbers = _numbers(band, shape, layout, directory.order)
+            place = whole[top + start : top + start + len(band), left : left + grid.across]
+            place[..., channels] = numbers[: place.shape[0], : place.shape[1]]
     return whole[..., 0] if layout.samples == 1 else whole
 
 

@@ -10,14 +10,17 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
+import tifffile
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, answers, decoder_pool, decoder_process, decoding
+from tasks.io.images import Limits, Wanted, answers, decoder_pool, decoder_process, decoding
 from tasks.io.images.decoder_pool import Pool
+from tests.support.colour_profiles import display_p3
 from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 21)
@@ -351,3 +354,35 @@ assert decoded() and children() == ours
     with run(body, file) as parent:
         parent.communicate(timeout=60)
     assert parent.returncode == 0
+
+
+def deep_files(colour):
+    """Files of the formats for which a child needs libraries of its own."""
+    wide, out = colour.astype(np.uint16) * 257, io.BytesIO()
+    tifffile.imwrite(out, wide, photometric="rgb", compression="zstd", iccprofile=display_p3())
+    files = {
+        "tiff": out.getvalue(),
+        "avif": imagecodecs.avif_encode(wide >> 6, bitspersample=10),
+        "jxl": imagecodecs.jpegxl_encode(wide, lossless=True),
+    }
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(colour)).save(out, quality=90)
+    return files | {"heic": out.getvalue()}
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "avif", "jxl", "heic"])
+def test_a_child_has_room_for_every_format_and_says_what_this_process_would(
+    make_pool, pixels, file_format
+):
+    data = deep_files(pixels(1, 700, 900))[file_format]
+    limits = Limits(max_pixels=1 << 20, max_bytes=1 << 23)
+    wanted = Wanted(srgb=True)
+    found, here = make_pool().decode(data, limits, wanted), decoding.decode(data, limits, wanted)
+    np.testing.assert_array_equal(found.pixels, here.pixels)
+    assert (found.metadata, found.bits, found.file_format) == (
+        here.metadata,
+        here.bits,
+        file_format,
+    )
+    assert found.remark == here.remark
