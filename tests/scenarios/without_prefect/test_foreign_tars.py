@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits
+from tasks.io.images import Limits, decoder_pool
 from tasks.io.shards import INDEX_SCHEMA, member_name, members_of, read_members
 from tests.support.pictures import decode
 
@@ -174,7 +174,7 @@ def test_an_image_that_is_not_enhanced_is_a_row_of_the_enhanced_index(
     def refusing(image, limits):  # as a later version of the decoder may
         if image == data:
             raise ImageRefused("no image in one of the formats")
-        return decode(image, limits)
+        return decoder_pool.decode(image, limits)
 
     monkeypatch.setattr("tasks.io.shards.loader.decode", refusing)
     whole.enhance()
