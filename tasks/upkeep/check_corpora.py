@@ -13,7 +13,8 @@ from tasks.fit.latent_size import latent_size
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
-from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
+from tasks.shard.corpus import list_files, require_sources, source_of
+from tasks.shard.image_files import SourceFile
 from tasks.shard.intake import accept_files
 from tasks.shard.shard import without_images
 from tasks.shard.suffixes import ending_between

@@ -43,7 +43,7 @@ from tasks.io.ledger.versions import VERSIONS
 
 GOLDEN = {
     "degradation": {
-        2: {
+        3: {
             "degraded": [0.496342, 0.0693654, 0.607836, 0.471252],
             "restored": [0.496327, 0.0583688, 0.628555, 0.462013],
             "drawn": [0.496504, 0.268901, 0.40708, 0.554192],

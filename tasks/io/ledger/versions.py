@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 VERSIONS: Mapping[str, int] = MappingProxyType(
     {
-        "degradation": 2,
+        "degradation": 3,
         "codec": 2,
         "moments": 2,
         "operator": 2,
