@@ -19,7 +19,7 @@ from tasks.io.networks.restorers import WithWeights, load_restorer, locate_check
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
-from tasks.pipeline import is_finished
+from tasks.pipeline import Verb, is_finished
 from tasks.shard.corpus import require_sources
 from tasks.upkeep.check_corpora import (
     Look,
@@ -102,9 +102,13 @@ def _odd_alphas(config: Config) -> str | None:
 def _is_enhanced(config: Config) -> bool:
     """Return whether no step that runs a network on images is left to do."""
     try:
-        return all(is_finished(config, verb) for verb in ("shard", "fit", "enhance"))
+        return all(is_finished(config, verb) for verb in _RUN_NETWORKS)
     except (DotpipeError, OSError):  # such as a corpus that is not there, which is told later
         return False
+
+
+_RUN_NETWORKS: tuple[Verb, ...] = ("shard", "restore", "fit", "enhance")
+"""The commands up to the last that runs a network on images which are not enhanced."""
 
 
 def _is_sharded(run: Run, dataset: str) -> bool:
