@@ -13,7 +13,7 @@ from torch import Tensor
 from dot_kernels.degradations import Degradation, degrade, total_downscaling
 from dot_kernels.enhancement import pad_by_reflection
 from tasks.io.draws import generator_of
-from tasks.io.images import Limits
+from tasks.io.images import Limits, Raster
 from tasks.io.images.pixels import to_tensor
 from tasks.io.shards import Member, read_sides
 from tasks.io.shards.loader import Picture, load_pictures
@@ -32,6 +32,8 @@ class Degraded(NamedTuple):
     size: tuple[int, int]
     """Height and width of the restored image, of which more may be made, and cut off."""
     reason: str = ""
+    raster: Raster | None = None
+    """The image as it was decoded, for what its file says beside its pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Source:
                 image,
                 self._size(picture),
                 picture.reason or "",
+                picture.raster,
             )
             for picture, image in zip(pictures, images, strict=True)
         ]

@@ -1,5 +1,6 @@
 """The task that restores a shard: of degraded images, or of clean ones that it degrades first."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from prefect import task
 
 from tasks.config.compute import Compute
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, encode
+from tasks.io.images import Limits, Pixels, Raster, encode
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -147,9 +148,9 @@ def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:
     """Return a restored image as a member of the shard, or why it is none."""
     key = image.member.key
     try:
-        if isinstance(made, str):
-            raise ImageRefused(made)
-        coded = encode(made, "webp")
+        if isinstance(made, str) or image.raster is None:
+            raise ImageRefused(str(made))
+        coded = encode(_as_file(image.raster, made), "webp")
     except ImageRefused as refusal:
         return Refused(key=key, source=key, reason=str(refusal))
     return Accepted(
@@ -162,3 +163,12 @@ def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:
         height=made.shape[0],
         sides=image.sides,
     )
+
+
+def _as_file(raster: Raster, made: Pixels) -> Raster:
+    """Return a restored image with what its file said; alpha is enlarged as the image was."""
+    if raster.alpha is None or raster.alpha.shape == made.shape[:2]:
+        return raster.showing(made)
+    factor = len(made) // len(raster.alpha)
+    alpha = raster.alpha.repeat(factor, axis=0).repeat(factor, axis=1)
+    return dataclasses.replace(raster, pixels=made, alpha=alpha)
