@@ -99,9 +99,9 @@ def steps_of(run: Run) -> Iterator[Step]:
         counting, name = partial(count_images, run, corpus), data_set_step(config, dataset)
         yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
     for dataset, origin in config.made_datasets().items():
-        units, closing = partial(plan_restoration, run, origin, dataset), _index_of(run, dataset)
+        made, closing = partial(plan_restoration, run, origin, dataset), _index_of(run, dataset)
         name, enough = data_set_step(config, dataset), partial(require_patches, run)
-        yield Step(name, "restore", units, restore_shard, "network", enough, closing)
+        yield Step(name, "restore", made, restore_shard, "network", enough, closing)
     last: Verb = "shard" if config.restore is None else "restore"
     yield Step("retire shards", last, partial(_retirement, run), retire_shards)
     chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)
