@@ -135,6 +135,9 @@ def _corpus_facts(config: Config) -> list[Fact]:
     natural = "what images should look like; the operator aims at them"
     reference = "ground truth of the restored images"
     facts = [_restored_fact(config)]
+    if corpora.degraded is not None:
+        words = _corpus_in_words(corpora.degraded)
+        facts.append(Fact(f"degraded: {config.degraded_name}", words, "what is restored"))
     if corpora.natural is not None:
         words = _corpus_in_words(corpora.natural)
         facts.append(Fact(f"natural: {config.natural_name}", words, natural))
@@ -149,10 +152,11 @@ def _restored_fact(config: Config) -> Fact:
     name, corpus = f"restored: {config.restored_name}", config.corpora.restored
     if corpus is not None or config.restore is None:
         return Fact(name, _corpus_in_words(corpus) if corpus else "", "what is enhanced")
-    steps = [_step(step.kind, dataclasses.asdict(step)) for step in config.degrade]
-    steps.append(_step(config.restore.kind, config.restore.model_dump()))
-    made = f"made from {config.reference_name}: {', then '.join(steps)}"
-    return Fact(name, made, "what is enhanced")
+    steps = ", then ".join(_step(each.kind, dataclasses.asdict(each)) for each in config.undone)
+    restorer = _step(config.restore.kind, config.restore.model_dump(exclude={"undoes"}))
+    origin = config.made_datasets()[config.restored_name]
+    way = f": {steps}, then" if config.degrade else f"{steps and ', after '}{steps}:"
+    return Fact(name, f"made from {origin}{way} {restorer}", "what is enhanced")
 
 
 def _step(kind: str, options: Mapping[str, Any]) -> str:

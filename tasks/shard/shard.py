@@ -153,7 +153,7 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
     strip = {} if corpus.strip is None else {"strip": corpus.strip}
-    match = {} if corpus.match is None else {"match": [corpus.match.from_, corpus.match.to]}
+    match = {} if corpus.match is None else {"replaced": [corpus.match.from_, corpus.match.to]}
     beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
     return {
         **strip,
