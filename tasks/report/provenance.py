@@ -136,8 +136,8 @@ def _corpus_facts(config: Config) -> list[Fact]:
     reference = "ground truth of the restored images"
     facts = [_restored_fact(config)]
     if corpora.degraded is not None:
-        words = _corpus_in_words(corpora.degraded)
-        facts.append(Fact(f"degraded: {config.degraded_name}", words, "what is restored"))
+        name = f"degraded: {config.degraded_name}"
+        facts.append(Fact(name, _corpus_in_words(corpora.degraded), "what is restored"))
     if corpora.natural is not None:
         words = _corpus_in_words(corpora.natural)
         facts.append(Fact(f"natural: {config.natural_name}", words, natural))
@@ -154,9 +154,9 @@ def _restored_fact(config: Config) -> Fact:
         return Fact(name, _corpus_in_words(corpus) if corpus else "", "what is enhanced")
     steps = ", then ".join(_step(each.kind, dataclasses.asdict(each)) for each in config.undone)
     restorer = _step(config.restore.kind, config.restore.model_dump(exclude={"undoes"}))
-    origin = config.made_datasets()[config.restored_name]
     way = f": {steps}, then" if config.degrade else f"{steps and ', after '}{steps}:"
-    return Fact(name, f"made from {origin}{way} {restorer}", "what is enhanced")
+    made = f"made from {config.made_datasets()[config.restored_name]}{way} {restorer}"
+    return Fact(name, made, "what is enhanced")
 
 
 def _step(kind: str, options: Mapping[str, Any]) -> str:
@@ -247,5 +247,5 @@ def _restorer_facts(config: Config) -> list[Fact]:
         known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
-    meaning = "network that made the restored images"
-    return [Fact("restorer", f"{config.restore.kind}, {known}", meaning)]
+    value = f"{config.restore.kind}, {known}"
+    return [Fact("restorer", value, "network that made the restored images")]

@@ -75,12 +75,8 @@ def folder_between(ours: Iterable[str], theirs: Iterable[str]) -> Folder | None:
     if mine & others:
         return None
     named = {rest: name for key in sorted(others) for rest, name in _without_a_folder(key)}
-    found = Counter(
-        (name, named[rest])
-        for key in mine
-        for rest, name in _without_a_folder(key)
-        if rest in named
-    )
+    ways = (way for key in mine for way in _without_a_folder(key))
+    found = Counter((name, named[rest]) for rest, name in ways if rest in named)
     if not found:
         return None
     (name, other), shared = found.most_common(1)[0]

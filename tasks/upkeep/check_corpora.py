@@ -144,16 +144,14 @@ def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, s
         if seen >= FIRST and shared:
             break
     if shared:
-        return (
-            None,
-            f"{shared} of the first {seen} {_role(restored)} images have their key in {role}",
-        )
-    ours, theirs = (look.files[0].key for look in (restored, other))
+        ours = f"{_role(restored)} images"
+        return None, f"{shared} of the first {seen} {ours} have their key in {role}"
+    first, second = (look.files[0].key for look in (restored, other))
     why = "as fit.pairing is paired" if role == "natural" else "of which it is the ground truth"
     return "bad", (
         f"{role} must share keys (paths without extension) with the {_role(restored)} images, "
-        f"{why}, got "
-        f"none in common: {theirs!r} against {ours!r}; {_remedy(role, restored, other)}"
+        f"{why}, got none in common: {second!r} against {first!r}; "
+        f"{_remedy(role, restored, other)}"
     )
 
 
