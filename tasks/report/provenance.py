@@ -134,18 +134,14 @@ def _corpus_facts(config: Config) -> list[Fact]:
     corpora = config.corpora
     natural = "what images should look like; the operator aims at them"
     reference = "ground truth of the restored images"
-    facts = [_restored_fact(config)]
-    if corpora.degraded is not None:
-        name = f"degraded: {config.degraded_name}"
-        facts.append(Fact(name, _corpus_in_words(corpora.degraded), "what is restored"))
-    if corpora.natural is not None:
-        words = _corpus_in_words(corpora.natural)
-        facts.append(Fact(f"natural: {config.natural_name}", words, natural))
-    if corpora.reference is not None:
-        meaning = reference if corpora.natural else f"{reference}, and {natural}"
-        words = _corpus_in_words(corpora.reference)
-        facts.append(Fact(f"reference: {config.reference_name}", words, meaning))
-    return facts
+    both = reference if corpora.natural else f"{reference}, and {natural}"
+    given = (
+        (f"degraded: {config.degraded_name}", corpora.degraded, "what is restored"),
+        (f"natural: {config.natural_name}", corpora.natural, natural),
+        (f"reference: {config.reference_name}", corpora.reference, both),
+    )
+    facts = [Fact(name, _corpus_in_words(each), said) for name, each, said in given if each]
+    return [_restored_fact(config), *facts]
 
 
 def _restored_fact(config: Config) -> Fact:
