@@ -22,6 +22,12 @@ _PROBE = 48
 _LIKENESS = 0.3
 """Correlation with the image it was given that what a network makes of it must have, at least."""
 
+_ALIKE = 0.01
+"""How much an image that is restored beside another may differ from itself alone, at most."""
+
+_FAULTS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What a network may raise for an image that it cannot restore."""
+
 
 def load_checkpoint(
     device: str, checkpoint: str, digest: str, precision: Precision, tile: int
@@ -58,9 +64,7 @@ def _loaded(device: str, checkpoint: str, _digest: str, precision: Precision) ->
     descriptor.eval().model.requires_grad_(False)
     if precision != "bfloat16" or descriptor.supports_bfloat16:
         descriptor.to(dtype=getattr(torch, precision))
-    restorer = SpandrelRestorer(device, checkpoint, descriptor)
-    _try_out(restorer)
-    return restorer
+    return _tried_out(SpandrelRestorer(device, checkpoint, descriptor))
 
 
 def _register_more() -> None:
@@ -94,34 +98,65 @@ def _require_images(descriptor: Any, checkpoint: str) -> None:
         )
 
 
-def _try_out(restorer: SpandrelRestorer) -> None:
-    """Restore a small image of smooth waves, and check that an image like it comes out.
+def _tried_out(restorer: SpandrelRestorer) -> SpandrelRestorer:
+    """Return a restorer that restores small images of smooth waves, in the first way that works.
+
+    Networks are asked to take two images with channels last, two with channels first, or one.
 
     Raises:
         WeightsMissing: the network fails, or makes another size than spandrel says, numbers that
             are not finite, or something else than an image like the one it was given.
     """
-    descriptor, rule = restorer.descriptor, f"{restorer.checkpoint} must hold a network"
-    known = f"what spandrel takes for {descriptor.architecture.name}"
+    descriptor = restorer.descriptor
     side = max(allowed_sizes(descriptor).around(_PROBE, _PROBE))
     image = _waves(side)
+    for memory_format in (torch.channels_last, torch.contiguous_format):
+        way = dataclasses.replace(restorer, memory_format=memory_format)
+        with suppress(*_FAULTS):
+            made, one = _made(way, torch.cat([image, image / 2]))[:1], _made(way, image)
+            if torch.allclose(made, one, rtol=0, atol=_ALIKE, equal_nan=True):
+                _require_likeness(way, image, one)
+                return way
+    way = dataclasses.replace(restorer, memory_format=torch.contiguous_format, takes_several=False)
     try:
-        made = restorer.restore(image, (), ("",), lambda _: None).cpu()
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        one = _made(way, image)
+    except _FAULTS as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsMissing(
-            f"{rule} that restores an image of {side}×{side} pixels, got {known}, which fails: "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            f"{restorer.checkpoint} must hold a network that restores an image of {side}×{side} "
+            f"pixels, got {_found(restorer)}, which fails: {why}"
         ) from error
+    _require_likeness(way, image, one)
+    return way
+
+
+def _made(restorer: SpandrelRestorer, images: Tensor) -> Tensor:
+    return restorer.restore(images, (), [""] * len(images), lambda _: None).cpu()
+
+
+def _found(restorer: SpandrelRestorer) -> str:
+    return f"what spandrel takes for {restorer.descriptor.architecture.name}"
+
+
+def _require_likeness(restorer: SpandrelRestorer, image: Tensor, made: Tensor) -> None:
+    """Check that what a network makes of an image is finite, and like it but where it draws faces.
+
+    Raises:
+        WeightsMissing: it does not.
+    """
+    descriptor, rule = restorer.descriptor, f"{restorer.checkpoint} must hold a network"
     if not bool(made.isfinite().all()):
-        raise WeightsMissing(f"{rule} whose output is finite, got {known}, whose output is not")
-    likeness = _correlation(made, image.repeat_interleave(descriptor.scale, 2), descriptor.scale)
-    if descriptor.purpose != "FaceSR" and not likeness >= _LIKENESS:  # which draws faces
         raise WeightsMissing(
-            f"{rule} that restores images of values in [0, 1], got {known}, whose output for "
-            "smooth waves is nothing like them: use a checkpoint of an architecture that spandrel "
-            "knows, with its own weights"
+            f"{rule} whose output is finite, got {_found(restorer)}, whose output is not"
+        )
+    likeness = _correlation(made, image.repeat_interleave(descriptor.scale, 2), descriptor.scale)
+    if descriptor.purpose != "FaceSR" and not likeness >= _LIKENESS:
+        raise WeightsMissing(
+            f"{rule} that restores images of values in [0, 1], got {_found(restorer)}, whose "
+            "output for smooth waves is nothing like them: use a checkpoint of an architecture "
+            "that spandrel knows, with its own weights"
         )
 
 

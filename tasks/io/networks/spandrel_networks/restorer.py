@@ -1,8 +1,7 @@
 """A network of spandrel as a restorer of images: batches, noise levels, sizes and tiles."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,13 +10,16 @@ from torch import Tensor
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation, total_downscaling
 from dot_kernels.image_networks import AllowedSizes, ImageNetwork
-from dot_kernels.local_layers import layers_of
+from dot_kernels.local_layers import LocalLayer, layers_of
 from dot_kernels.local_networks import LocalNetwork
 from dot_kernels.restorers import noise_level
 from tasks.io.errors import ConfigurationError, ImageRefused
 
 _SPANDRELS_LEVEL = 15 / 255
 """The noise level that spandrel tells every network that asks for one."""
+
+_NO_TILES = 1 << 20
+"""Side of a tile that is larger than any image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,10 @@ class SpandrelRestorer:
     tile: int = 512
     """Side of a square with as many pixels as a tile of a larger image has, at most."""
     takes_batches: bool = True
+    memory_format: torch.memory_format = torch.channels_last
+    """How images lie in memory: convolutions are faster where channels are last."""
+    takes_several: bool = True
+    """Whether the network gives each of several images what it gives one alone."""
 
     @property
     def scale(self) -> int:
@@ -74,13 +80,16 @@ class SpandrelRestorer:
             ValueError: what it makes has another size than spandrel says.
         """
         self._require_room(degraded.shape[2], degraded.shape[3])
-        network = _network(self.descriptor, noise_level(degradations))
+        network = _network(self.descriptor, noise_level(degradations), self.memory_format)
         channels = self.descriptor.input_channels
         images = degraded.to(self.device, self.descriptor.dtype)
         if channels == 1:  # plane by plane
             images = images.flatten(0, 1)[:, None]
         tiles_itself = self.descriptor.tiling.name == "INTERNAL"
-        restored = network(images) if tiles_itself else network.tiled(images, self.tile, hear)
+        tile = _NO_TILES if tiles_itself else self.tile
+        images = images.contiguous(memory_format=self.memory_format)
+        several = [images] if self.takes_several else images.split(1)
+        restored = torch.cat([network.tiled(each, tile, hear) for each in several])
         if channels == 1:
             restored = restored.reshape(-1, 3, *restored.shape[2:])
         return restored.float().clamp(0, 1)
@@ -111,40 +120,49 @@ def allowed_sizes(descriptor: Any) -> AllowedSizes:
     return AllowedSizes(multiple=told.multiple_of, minimum=minimum, square=told.square)
 
 
-def _network(descriptor: Any, level: float) -> ImageNetwork:
+def _network(descriptor: Any, level: float, memory_format: torch.memory_format) -> ImageNetwork:
     """Return the network as a function of images.
 
     Args:
         descriptor: spandrel's.
         level: of the noise, which a network is told that asks for it; spandrel always says 15/255,
             and so does this where it is 0.
+        memory_format: of the images that it is given.
     """
-    call = descriptor
-    if asks_for_the_level(descriptor):
-        call = partial(_told_the_level, descriptor.model, level or _SPANDRELS_LEVEL)
+    is_told = asks_for_the_level(descriptor)
+
+    def whole(images: Tensor) -> Tensor:
+        given = _with_the_level(images, level or _SPANDRELS_LEVEL) if is_told else images
+        given = given.contiguous(memory_format=memory_format)
+        made: Tensor = descriptor.model(given) if is_told else descriptor(given)
+        return made
+
     return ImageNetwork(
-        whole=call,
+        whole=whole,
         scale=descriptor.scale,
         sizes=allowed_sizes(descriptor),
-        in_tiles=_chain(descriptor, level or _SPANDRELS_LEVEL),
+        in_tiles=_chain(descriptor, level or _SPANDRELS_LEVEL, memory_format),
     )
 
 
-def _told_the_level(module: Any, level: float, images: Tensor) -> Tensor:
-    """Return the output for images (b, c, h, w) with a map of the noise level beside them."""
-    made: Tensor = module(_with_the_level(images, level))
-    return made
-
-
 def _with_the_level(images: Tensor, level: float) -> Tensor:
+    """Return images (b, c, h, w) with a map of the noise level beside them."""
     return torch.cat([images, torch.full_like(images[:, :1], level)], dim=1)
 
 
-def _chain(descriptor: Any, level: float) -> Callable[[Tensor, int], Tensor] | None:
+def _chain(
+    descriptor: Any, level: float, memory_format: torch.memory_format
+) -> Callable[[Tensor, int], Tensor] | None:
     """Return what computes a chain of local layers in tiles; None for any other network."""
     if descriptor.architecture.id != "DnCNN" or not (layers := layers_of(descriptor.model.model)):
         return None
-    chain, is_told = LocalNetwork(layers), asks_for_the_level(descriptor)
+
+    def given(layer: LocalLayer) -> LocalLayer:  # a crop as the whole lies, for the same kernels
+        return replace(
+            layer, apply=lambda crop: layer.apply(crop.contiguous(memory_format=memory_format))
+        )
+
+    chain, is_told = LocalNetwork(tuple(map(given, layers))), asks_for_the_level(descriptor)
 
     def in_tiles(images: Tensor, pixels: int) -> Tensor:
         if is_told:

@@ -88,7 +88,7 @@ def test_a_network_that_fails_is_told_with_the_first_line_of_why(denoiser, monke
 
 def test_a_network_is_tried_out_once(denoiser, monkeypatch):
     tried = []
-    monkeypatch.setattr(loading, "_try_out", tried.append)
+    monkeypatch.setattr(loading, "_tried_out", lambda one: tried.append(one) or one)
     spec = denoiser()
     first, second = load_restorer(spec, "cpu"), load_restorer(spec, "cpu", tile=256)
     assert len(tried) == 1
@@ -107,6 +107,27 @@ def test_tiles_of_a_chain_of_convolutions_are_exact(denoiser, rng):
     spec, images = denoiser(), torch.rand(2, 3, 70, 90, generator=rng)
     whole, tiled = load_restorer(spec, "cpu"), load_restorer(spec, "cpu", tile=32)
     torch.testing.assert_close(restored(tiled, images), restored(whole, images))
+
+
+@pytest.mark.parametrize("fails_with", ["channels last", "several"])
+def test_a_network_is_given_images_in_the_first_way_that_works(
+    denoiser, rng, monkeypatch, fails_with
+):
+    from spandrel import ImageModelDescriptor
+
+    call = ImageModelDescriptor.__call__
+
+    def choosy(descriptor, images):
+        if fails_with == "several":
+            return call(descriptor, images) * 0.8 + 0.2 * images.mean()  # of the whole batch
+        return call(descriptor, images.view(len(images), -1).view(images.shape))
+
+    monkeypatch.setattr(ImageModelDescriptor, "__call__", choosy)
+    restorer, images = load_restorer(denoiser(), "cpu"), torch.rand(3, 3, 20, 24, generator=rng)
+    assert restorer.memory_format == torch.contiguous_format
+    assert restorer.takes_several == (fails_with == "channels last")
+    for image, made in zip(images, restored(restorer, images), strict=True):
+        torch.testing.assert_close(restored(restorer, image[None])[0], made)
 
 
 def test_without_a_word_on_degradations_a_network_takes_its_own_scale(denoiser):
