@@ -26,11 +26,10 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
         StepMissing: the data set of the origin is not finished.
         WeightsMissing: the restorer's checkpoint is not at hand.
     """
-    config = run.config
+    config, ledger = run.config, run.workspace.ledger
     if config.restore is None:
         return []
-    survey = run.workspace.ledger.survey(dataset_folder(dataset))
-    origins = run.workspace.ledger.survey(dataset_folder(origin))
+    survey, origins = (ledger.survey(dataset_folder(each)) for each in (dataset, origin))
     job_of = partial(
         RestoreJob,
         workspace=run.workspace.url,

@@ -84,9 +84,7 @@ def list_images(
         require_no_archive(store.url)
         raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
     unread = Counter[str]()
-    left_out = [*(["stripped"] if key_of else []), *(["replaced"] if match else [])]
-    renamed_too = f", or in what is {' or '.join(left_out)}" if left_out else ""
-    taken = f"key taken: another file differs only in extension{renamed_too}; rename one"
+    taken = _taken(is_cut=key_of is not None, is_matched=match is not None)
     listed = store.list("", without, key_of)
     matched = listed if match is None else _matched(listed, match)
     for key, group in groupby(matched, attrgetter("key")):
@@ -101,6 +99,13 @@ def list_images(
             yield SourceFile(show(key), show(path), size, version, refusal, sides)
     if unread:
         _say_unread(store, unread)
+
+
+def _taken(*, is_cut: bool, is_matched: bool) -> str:
+    """Return why the second image file of a key is refused."""
+    ways = ["stripped"] * is_cut + ["replaced"] * is_matched
+    renamed_too = f", or in what is {' or '.join(ways)}" if ways else ""
+    return f"key taken: another file differs only in extension{renamed_too}; rename one"
 
 
 def _matched(entries: Iterator[Entry], match: Callable[[str], str]) -> Iterator[Entry]:

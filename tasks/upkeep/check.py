@@ -42,8 +42,7 @@ def check(
         runs_networks: whether this process may run codec and restorer, so that they are loaded
             on the device; otherwise their files are looked for.
     """
-    run = Run.of(config, still=True)
-    loads = runs_networks and config.compute.runner.kind == "threads"
+    run, loads = Run.of(config, still=True), runs_networks and _is_here(config)
     if not only_what_is_new or not _is_enhanced(config):
         yield from check_networks(config, loads)
         if said := large_patches(config):  # known once the codec's files are there
@@ -68,6 +67,11 @@ def check(
             yield Checked(f"images of {dataset}", "good", look.told())
     yield from _pairs(config, looks, loads)
     yield from _workspace(config, looks)
+
+
+def _is_here(config: Config) -> bool:
+    """Return whether the tasks run in this process."""
+    return config.compute.runner.kind == "threads"
 
 
 def _odd_alphas(config: Config) -> str | None:

@@ -28,10 +28,7 @@ from tasks.io.section import Revision, Sha256
 
 
 class Ddrm(Undoing):
-    """Images drawn by a diffusion model under what was measured (Kawar et al. 2022).
-
-    Undoes noise, downscaling and blur, and no JPEG; noise must come last.
-    """
+    """Images drawn by a diffusion model (Kawar et al. 2022): undoes all but JPEG, noise last."""
 
     kind: Literal["ddrm"]
     model: str
