@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tasks.io.images import Format, Pixels
-from tasks.io.images.files import too_long
+from tasks.io.images import Form, Pixels, Raster, complaint
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
 
@@ -27,16 +26,28 @@ class Pair(NamedTuple):
     unscored: str | None
     """Why the picture cannot be scored; None where there is a reference."""
 
+    @property
+    def raster(self) -> Raster:
+        """The picture's image."""
+        assert self.picture.raster is not None  # noqa: S101 - only decoded pictures are in pairs
+        return self.picture.raster
 
-def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
-    """Return the pictures; those that a format cannot hold have a reason instead of pixels."""
-    return [_checked(picture, file_format) for picture in pictures]
+    @property
+    def reference_depth(self) -> str:
+        """Type of the numbers of the reference's pixels; empty without a reference."""
+        found = None if self.reference is None else self.reference.pixels
+        return "" if found is None else found.dtype.str
+
+
+def without_unwritable(pictures: Sequence[Picture], form: Form) -> list[Picture]:
+    """Return the pictures; those that cannot be written have a reason instead of pixels."""
+    return [_checked(picture, form) for picture in pictures]
 
 
 def paired_groups(
     pictures: Sequence[Picture], references: Mapping[str, Picture], missing: str, batch: int
 ) -> Iterator[list[Pair]]:
-    """Yield decoded pictures in groups of one size, all with a reference or all without.
+    """Yield decoded pictures in groups of one kind, all with references of one depth or without.
 
     Args:
         pictures: of one window; those without pixels are left out.
@@ -46,14 +57,14 @@ def paired_groups(
     """
     for group in equal_sizes(pictures, batch):
         pairs = [_pair(picture, references.get(picture.member.key), missing) for picture in group]
-        with_reference = [pair for pair in pairs if pair.reference is not None]
-        without = [pair for pair in pairs if pair.reference is None]
-        yield from filter(None, (with_reference, without))
+        depths = sorted({pair.reference_depth for pair in pairs}, reverse=True)
+        for depth in depths:
+            yield [pair for pair in pairs if pair.reference_depth == depth]
 
 
-def _checked(picture: Picture, file_format: Format) -> Picture:
-    """Return a picture; one that is too long for the format has a reason instead of pixels."""
-    reason = picture.pixels is not None and too_long(picture.pixels, file_format)
+def _checked(picture: Picture, form: Form) -> Picture:
+    """Return a picture; one that its format cannot hold has a reason instead of pixels."""
+    reason = picture.raster is not None and complaint(picture.raster, form)
     return picture.refused(reason) if reason else picture
 
 

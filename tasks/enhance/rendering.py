@@ -22,16 +22,16 @@ from dot_kernels import (
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.pairs import Pair, Window, paired_groups, without_unwritable
 from tasks.enhance.perception import Networks, distortions_along, perceive
-from tasks.enhance.signal_images import all_finite, images_of, latents_of
+from tasks.enhance.signal_images import Appearance, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images import Pixels
-from tasks.io.images.pixels import finite, to_pixels, to_tensor
+from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import CODEC_INPUT, Signal
+from tasks.io.workspace import CODEC_INPUT, CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
@@ -43,7 +43,7 @@ class Rendered:
 
     picture: Picture
     images: dict[Signal, Pixels] = field(default_factory=dict)
-    """Of every signal, in 8 bits as they are written; empty where there is a ``reason``."""
+    """Of every signal, as they are written; empty where there is a ``reason``."""
     reference: Pixels | None = None
     """The ground truth."""
     lpips: dict[Signal, float] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Renderer:
             window: pictures, each with another key.
             missing: what to say of a picture whose key has no reference.
         """
-        usable = without_oversized(window.pictures, self.options.format)
+        usable = without_unwritable(window.pictures, self.options.form)
         for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
@@ -140,13 +140,14 @@ class Renderer:
         and is cut in two is not counted twice. This is no generator: ``inference_mode`` would
         end before its body begins.
         """
+        look = Appearance.of(pairs, self.options.form, self.batches.device)
         with self.watch.lap("transport"):
-            transported, references = self._transport(pairs)
+            transported, references = self._transport(pairs, look)
         with self.watch.lap("metrics"):
-            made = _Made(all_finite(transported))
+            made = _Made(look, all_finite(transported))
             shown = self._shown(made, transported, references)
-            lpips, features = perceive(self.networks, shown, references)
-            curve = distortions_along(transported, references, self.curve)
+            lpips, features = perceive(self.networks, shown, look.on_white(references))
+            curve = distortions_along(transported, references, self.curve, look.written(CURVE))
             moments = self._measure(made, transported, pairs)
         rendered = [
             Rendered(
@@ -165,27 +166,28 @@ class Renderer:
         self.gathered.moments.update(moments)
         return rendered
 
-    def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
+    def _transport(
+        self, pairs: Sequence[Pair], look: Appearance
+    ) -> tuple[Transported, Tensor | None]:
         """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
 
         The references are None where the pictures have none.
         """
-        group, device = [pair.picture for pair in pairs], self.batches.device
-        found = [pair.reference for pair in pairs if pair.reference is not None]
-        truths = [reference.pixels for reference in found if reference.pixels is not None]
+        found = (None if pair.reference is None else pair.reference.pixels for pair in pairs)
+        truths = [pixels for pixels in found if pixels is not None]
         with self.watch.lap("read"):
-            images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
+            images = look.images()
         transported = transport_images(
             images,
-            self.codec,
+            look.of_codec(self.codec),
             self.operator,
             decoding=self.options.decoding,
             interpolation=self.options.interpolation,
             fold=self.fold,
-            generators=self._generators(group),
+            generators=self._generators(pairs),
         )
         with self.watch.lap("read"):
-            return transported, to_tensor(truths, device) if truths else None
+            return transported, to_tensor(truths, look.device) if truths else None
 
     def _shown(
         self, made: "_Made", transported: Transported, references: Tensor | None
@@ -202,19 +204,19 @@ class Renderer:
             if images is None:
                 continue
             made.usable &= finite(images)
-            made.pixels[signal] = to_pixels(images)
+            made.pixels[signal] = made.look.pixels(signal, images)
             if signal in self.scored:
                 if signal != CODEC_INPUT:
                     made.latents[signal] = latents_of(signal, images, transported)
-                yield signal, images
+                yield signal, made.look.seen(signal, images)
         for point in self.curve if self.on_curve else ():
-            yield point, transported.at(point.alpha or 0.0)
+            yield point, made.look.seen(point, transported.at(point.alpha or 0.0))
 
-    def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
+    def _generators(self, pairs: Sequence[Pair]) -> list[torch.Generator]:
         """Return a generator for each picture, seeded by its key; none where none is used."""
         if not self.operator.is_stochastic:
             return []
-        return [generator_of("transport", self.options.seed, p.member.key) for p in group]
+        return [generator_of("transport", self.options.seed, p.picture.member.key) for p in pairs]
 
     def _measure(
         self, made: "_Made", transported: Transported, pairs: Sequence[Pair]
@@ -222,13 +224,16 @@ class Renderer:
         """Return what the moments of scored signals become with the patches of a batch."""
         size = patch_size_of(self.operator, self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
+        factor = self.codec.factor
+        shown = made.look.shown_cells(factor)
         grown = dict[Signal, tuple[GaussianMoments, ...]]()
         for signal, latents in made.latents.items():
-            cells = whole_cells(latents, transported.images, self.codec.factor)
+            cells = whole_cells(latents, transported.images, factor)
             before = self.gathered.moments[signal]
+            chosen = [made.usable & (draws % len(before) == group) for group in range(len(before))]
             grown[signal] = tuple(
-                moments + patch_moments(cells[made.usable & (draws % len(before) == group)], size)
-                for group, moments in enumerate(before)
+                moments + patch_moments(cells[ours], size, None if shown is None else shown[ours])
+                for ours, moments in zip(chosen, before, strict=True)
             )
         return grown
 
@@ -237,8 +242,9 @@ class Renderer:
 class _Made:
     """What is kept of the images of a batch; grows signal by signal."""
 
+    look: Appearance
     usable: Tensor
     """Whether all that the networks made of a picture is finite, (b,)."""
-    pixels: dict[Signal, Pixels] = field(default_factory=dict)
+    pixels: dict[Signal, list[Pixels]] = field(default_factory=dict)
     latents: dict[Signal, Tensor] = field(default_factory=dict)
     """Of the scored signals that have some."""

@@ -5,10 +5,12 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.rendering import Rendered
-from tasks.io.images import Format, encode
+from tasks.io.images import Form, encode, extension_of
 from tasks.io.images.pixels import as_levels
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CURVE, Signal
@@ -37,7 +39,9 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    mse, ssim = distortion_of_written(as_levels(pixels), as_levels(truth))
+    mse, ssim = distortion_of_written(
+        as_levels(pixels), as_levels(truth), _weights(rendered.picture)
+    )
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
@@ -45,6 +49,12 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
+
+
+def _weights(picture: Picture) -> Tensor | None:
+    """Return how much each pixel of a picture counts: its alpha; None where all count alike."""
+    alpha = None if picture.raster is None else picture.raster.alpha
+    return None if alpha is None else as_levels(alpha)
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:
@@ -68,6 +78,8 @@ class Pending(NamedTuple):
     rendered: Rendered
     rows: Future[dict[Signal, list[dict[str, Any]]]]
     files: Future[dict[Signal, bytes]]
+    extension: str
+    """Of the names of the files, without the dot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +88,7 @@ class Finisher:
 
     tables: Sequence[Output]
     tars: Sequence[Output]
-    file_format: Format
+    form: Form
     pool: Executor
 
     def begin(self, rendered: Iterable[Rendered], pictures: Iterable[Picture]) -> list[Pending]:
@@ -85,7 +97,12 @@ class Finisher:
         items = [by_key[picture.member.key] for picture in pictures]
         scored = [self.pool.submit(self._rows, item) for item in items]
         coded = [self.pool.submit(self._files, item) for item in items]
-        return [Pending(*each) for each in zip(items, scored, coded, strict=True)]
+        endings = [self._extension(item) for item in items]
+        return [Pending(*each) for each in zip(items, scored, coded, endings, strict=True)]
+
+    def _extension(self, item: Rendered) -> str:
+        raster = item.picture.raster
+        return "" if raster is None else extension_of(self.form.of(raster))
 
     def _rows(self, item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
         marks = {output.signal: output.target.fingerprint for output in self.tables}
@@ -96,7 +113,7 @@ class Finisher:
         if item.reason is not None or raster is None:
             return {}
         return {
-            output.signal: encode(raster.showing(item.images[output.signal]), self.file_format)
+            output.signal: encode(raster.showing(item.images[output.signal]), self.form)
             for output in self.tars
         }
 
@@ -106,6 +123,6 @@ def finished(pending: list[Pending], watch: Stopwatch) -> list[Finished]:
     with watch.lap("metrics"):
         scored = [item.rows.result() for item in pending]
     return [
-        Finished(item.picture.member, rows, files.result(), item.features, item.reason)
-        for (item, _, files), rows in zip(pending, scored, strict=True)
+        Finished(item.picture.member, rows, files.result(), extension, item.features, item.reason)
+        for (item, _, files, extension), rows in zip(pending, scored, strict=True)
     ]

@@ -1,8 +1,8 @@
 """Metrics of images that an earlier pass wrote without loss, computed without the auto-encoder.
 
-The pass measures images as their readers have them, in 8 bits, so the numbers are the same. What
-only the networks of the pass can tell is taken from what the tables were before: which pictures
-were refused, and the moments of latent patches.
+The pass measures images as their readers have them, at the depth that is written, so the numbers
+are the same. What only the networks of the pass can tell is taken from what the tables were before:
+which pictures were refused, and the moments of latent patches.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,13 +16,14 @@ import torch
 from dot_kernels import GaussianMoments
 from tasks.enhance.features import read_sums
 from tasks.enhance.outputs import Output, Written
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.pairs import Pair, Window, paired_groups, without_unwritable
 from tasks.enhance.perception import Networks, perceive
 from tasks.enhance.rendering import Rendered
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
-from tasks.io.images import Format, Limits, Pixels
+from tasks.io.images import Form, Limits, Pixels
 from tasks.io.images.pixels import to_tensor
+from tasks.io.images.transparency import opacity, over_white
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.shards import Member, members_of, read_index
 from tasks.io.shards.loader import load_pictures
@@ -86,7 +87,7 @@ class WrittenImages:
     workspace: Workspace
     signals: WrittenSignals
     networks: Networks
-    file_format: Format
+    form: Form
     limits: Limits
     batch: int
     batches: Batches
@@ -137,7 +138,7 @@ class WrittenImages:
             picture.refused(refused[picture.member.key])
             if picture.member.key in refused and picture.pixels is not None
             else picture
-            for picture in without_oversized(window.pictures, self.file_format)
+            for picture in without_unwritable(window.pictures, self.form)
         ]
         for picture in usable:
             if picture.pixels is None:
@@ -155,9 +156,10 @@ class WrittenImages:
         """Return the pictures of a batch, in their order."""
         images = {signal: self._images(signal, window, pairs) for signal in self.signals}
         found = [pair.reference for pair in pairs if pair.reference is not None]
-        truths = self._tensor(reference.pixels for reference in found) if found else None
+        alpha = opacity([pair.raster for pair in pairs], self.batches.device)
+        truths = self._tensor((reference.pixels for reference in found), alpha) if found else None
         with self.watch.lap("metrics"):
-            shown = ((signal, self._tensor(pixels)) for signal, pixels in images.items())
+            shown = ((signal, self._tensor(pixels, alpha)) for signal, pixels in images.items())
             lpips, features = perceive(self.networks, shown, truths)
         return [
             Rendered(
@@ -188,5 +190,6 @@ class WrittenImages:
                 )
         return [written[pair.picture.member.key] for pair in pairs]
 
-    def _tensor(self, pixels: Iterable[Pixels | None]) -> torch.Tensor:
-        return to_tensor([image for image in pixels if image is not None], self.batches.device)
+    def _tensor(self, pixels: Iterable[Pixels | None], alpha: torch.Tensor | None) -> torch.Tensor:
+        found = [image for image in pixels if image is not None]
+        return over_white(to_tensor(found, self.batches.device), alpha)

@@ -10,6 +10,7 @@ from torch import Tensor
 from dot_kernels import Codec, GaussianMoments, patch_moments, tiled_if_exact
 from dot_kernels.enhancement import encode_padded, whole_cells
 from tasks.io.images.pixels import finite, to_tensor
+from tasks.io.images.transparency import opacity, shown_cells, without_hidden
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
 from tasks.io.shards.loader import Picture, equal_sizes
@@ -79,7 +80,7 @@ class Encoder:
         """
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
-            pixels = [picture.pixels for picture in part if picture.pixels is not None]
+            pixels = [without_hidden(p.raster) for p in part if p.raster is not None]
             with self.watch.lap("read"):
                 images = to_tensor(pixels, self.batches.device)
             latents = whole_cells(encode_padded(images, codec), images, codec.factor)
@@ -94,8 +95,13 @@ class Encoder:
         }
 
     def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
+        raster = picture.raster
+        alpha = None if raster is None else opacity([raster], str(latents.device))
+        shown = None if alpha is None else shown_cells(alpha, self.codec.factor)
         (moments,) = self.batches.run(
-            lambda each: [patch_moments(one, patch_size) for one in each], [latents], _size(picture)
+            lambda each: [patch_moments(one, patch_size, shown) for one in each],
+            [latents],
+            _size(picture),
         )
         return no_room(picture) if moments is None else moments
 

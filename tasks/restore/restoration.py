@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation, total_downscaling
@@ -140,6 +141,17 @@ class Restoration:
             )
         self.seams = sum(seams, self.seams)
         return [
-            to_pixels(image[:, : one.size[0], : one.size[1]]) if is_finite else NOT_FINITE
+            _as_pixels(one, image) if is_finite else NOT_FINITE
             for one, image, is_finite in zip(images, restored, finite(restored), strict=True)
         ]
+
+
+def _as_pixels(degraded: Degraded, restored: Tensor) -> Pixels:
+    """Return a restored image in the size and at the depth that it is to have; grey stays grey."""
+    height, width = degraded.size
+    image, raster = restored[:, :height, :width], degraded.raster
+    if raster is None:
+        return to_pixels(image)
+    if raster.is_grey:
+        image = image.mean(dim=0, keepdim=True).expand(3, -1, -1)
+    return to_pixels(image, raster.depth)

@@ -11,7 +11,7 @@ from prefect import task
 
 from tasks.config.compute import Compute
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, Raster, encode
+from tasks.io.images import Limits, Pixels, Raster, encode_lossless, extension_of
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -150,7 +150,7 @@ def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:
     try:
         if isinstance(made, str) or image.raster is None:
             raise ImageRefused(str(made))
-        coded = encode(_as_file(image.raster, made), "webp")
+        coded, file_format = encode_lossless(_as_file(image.raster, made))
     except ImageRefused as refusal:
         return Refused(key=key, source=key, reason=str(refusal))
     return Accepted(
@@ -158,7 +158,7 @@ def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:
         source=key,
         data=coded,
         sha256=hashlib.sha256(coded).hexdigest(),
-        extension="webp",
+        extension=extension_of(file_format),
         width=made.shape[1],
         height=made.shape[0],
         sides=image.sides,

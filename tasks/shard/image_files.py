@@ -90,15 +90,22 @@ def list_images(
     for key, group in groupby(matched, attrgetter("key")):
         entries = [(entry.path.rpartition(".")[2].lower(), entry) for entry in group]
         unread.update(ending for ending, _ in entries if ending in UNREAD_EXTENSIONS)
-        images = [entry for ending, entry in entries if ending in EXTENSIONS]
-        complaint = key_complaint(key) if images else None
-        for number, (path, size, version, _) in enumerate(images):
-            refusal = complaint or (taken if number else "")
-            show = printable if refusal.startswith(ODD_NAME) else str
-            sides = () if refusal else _sides_in(entries, kinds)
-            yield SourceFile(show(key), show(path), size, version, refusal, sides)
+        yield from _images_of(key, entries, kinds, taken)
     if unread:
         _say_unread(store, unread)
+
+
+def _images_of(
+    key: str, entries: Sequence[tuple[str, Entry]], kinds: Sequence[SideKind], taken: str
+) -> Iterator[SourceFile]:
+    """Yield the image files of one key, all but the first of which are refused as ``taken``."""
+    images = [entry for ending, entry in entries if ending in EXTENSIONS]
+    complaint = key_complaint(key) if images else None
+    for number, (path, size, version, _) in enumerate(images):
+        refusal = complaint or (taken if number else "")
+        show = printable if refusal.startswith(ODD_NAME) else str
+        sides = () if refusal else _sides_in(entries, kinds)
+        yield SourceFile(show(key), show(path), size, version, refusal, sides)
 
 
 def _taken(*, is_cut: bool, is_matched: bool) -> str:

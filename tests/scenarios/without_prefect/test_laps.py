@@ -146,7 +146,7 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
         (tasks.restore.degraded, "read_sides", "read"),
         (tasks.restore.degraded, "degrade", "read"),
         (Restoration, "restore", "restore"),
-        (tasks.restore.restore, "encode", "write"),
+        (tasks.restore.restore, "encode_lossless", "write"),
         (tasks.restore.restore, "write_shard", "write"),
     ],
 )

@@ -88,7 +88,7 @@ class SpandrelRestorer:
         tiles_itself = self.descriptor.tiling.name == "INTERNAL"
         tile = _NO_TILES if tiles_itself else self.tile
         images = images.contiguous(memory_format=self.memory_format)
-        several = [images] if self.takes_several else images.split(1)
+        several = [images] if self.takes_several else torch.split(images, 1)
         restored = torch.cat([network.tiled(each, tile, hear) for each in several])
         if channels == 1:
             restored = restored.reshape(-1, 3, *restored.shape[2:])
