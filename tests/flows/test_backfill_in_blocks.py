@@ -15,6 +15,7 @@ from flows.backfill_in_blocks import CONDUCTORS, _blocks, backfill_in_blocks
 from flows.enhance_block import enhance_block
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
+from flows.restore_dataset import restore_dataset
 from flows.runs.pool import FailedRequest
 from flows.shard_corpus import shard_corpus
 from tasks.config import Run
@@ -27,7 +28,14 @@ from tasks.pipeline import is_finished
 
 FLOWS = {
     flow.name: flow
-    for flow in (shard_corpus, fit_transport, enhance_block, evaluate_dataset, report_dataset)
+    for flow in (
+        shard_corpus,
+        restore_dataset,
+        fit_transport,
+        enhance_block,
+        evaluate_dataset,
+        report_dataset,
+    )
 }
 IN_BLOCKS = {"blocks": {"shards": 2, "at_once": 3}}
 """Three shards in two blocks."""
@@ -322,3 +330,18 @@ def test_its_progress_is_an_artifact_of_its_run(complete, done, pool, artifacts)
     ]
     assert {artifact["data"] for artifact in mine} == {100.0}
     assert any("8 of 8 images, 2 blocks in" in artifact["description"] for artifact in mine)
+
+
+def test_restored_images_are_made_by_a_run_of_their_own(project, pool, picture_folders):
+    restored = {"kind": "gaussian-blur", "size": 3, "sigma": 0.8}
+    corpora = {
+        "degraded": {"path": str(picture_folders / "restored")},
+        "natural": {"path": str(picture_folders / "natural")},
+    }
+    config = project.configure(**IN_BLOCKS, corpora=corpora, restore=restored)
+    backfill_in_blocks(config)
+    assert pool.flows[:3] == ["shard-corpus", "restore-dataset", "fit-transport"]
+    assert is_finished(config)
+    pool.sent.clear()
+    assert backfill_in_blocks(config, return_state=True).message.startswith("nothing to do")
+    assert pool.flows == []
