@@ -108,13 +108,14 @@ def test_the_whole_job_is_done_stage_by_stage_and_block_by_block(project, pool, 
     state = backfill_in_blocks(config, queue="nightly", return_state=True)
     assert pool.flows == [
         "shard-corpus",
+        "restore-dataset",
         "fit-transport",
         "enhance-block",
         "enhance-block",
         "evaluate-dataset",
         "report",
     ]
-    assert [request.parameters["shards"] for request in pool.sent[2:4]] == [
+    assert [request.parameters["shards"] for request in pool.sent[3:5]] == [
         ["shard-000000", "shard-000001"],
         ["shard-000002"],
     ]
@@ -194,6 +195,7 @@ def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, dr
     before = [request.key for request in blocks_of(config)[0]]
     draw(complete.folder / "reference" / "b" / "7.png", 99, 21, 17)
     shard_corpus(config)
+    restore_dataset(config)
     fit_transport(config)
     after = [request.key for request in blocks_of(config)[0]]
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
@@ -295,7 +297,7 @@ def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(compl
     backfill_in_blocks(config)
     assert is_finished(config)
     assert pool.flows.count("enhance-block") == 3
-    assert pool.sent[2] == adopted[0]
+    assert pool.sent[3] == adopted[0]
 
 
 @pytest.mark.parametrize("flow", ["fit-transport", "enhance-block"])
@@ -330,18 +332,3 @@ def test_its_progress_is_an_artifact_of_its_run(complete, done, pool, artifacts)
     ]
     assert {artifact["data"] for artifact in mine} == {100.0}
     assert any("8 of 8 images, 2 blocks in" in artifact["description"] for artifact in mine)
-
-
-def test_restored_images_are_made_by_a_run_of_their_own(project, pool, picture_folders):
-    restored = {"kind": "gaussian-blur", "size": 3, "sigma": 0.8}
-    corpora = {
-        "degraded": {"path": str(picture_folders / "restored")},
-        "natural": {"path": str(picture_folders / "natural")},
-    }
-    config = project.configure(**IN_BLOCKS, corpora=corpora, restore=restored)
-    backfill_in_blocks(config)
-    assert pool.flows[:3] == ["shard-corpus", "restore-dataset", "fit-transport"]
-    assert is_finished(config)
-    pool.sent.clear()
-    assert backfill_in_blocks(config, return_state=True).message.startswith("nothing to do")
-    assert pool.flows == []
