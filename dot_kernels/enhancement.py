@@ -197,8 +197,8 @@ def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 
 def pad_by_reflection(
-    images: Float[Tensor, "b 3 h w"], height: int, width: int
-) -> Float[Tensor, "b 3 h2 w2"]:
+    images: Float[Tensor, "b c h w"], height: int, width: int
+) -> Float[Tensor, "b c h2 w2"]:
     """Images extended at the bottom and the right by mirroring, as often as needed.
 
     torch's own reflection padding allows one mirror image only, too few for images of

@@ -48,8 +48,8 @@ class LocalLayer:
 def layers_of(chain: nn.Module) -> tuple[LocalLayer, ...] | None:
     """A sequence of torch's layers as local layers; None if one of them is not known as local.
 
-    Known are convolutions, upsampling by repetition, activations, and diffusers' residual block
-    of the tiny auto-encoder.
+    Known are convolutions, upsampling by repetition, activations, batch normalisation that is not
+    being trained, and diffusers' residual block of the tiny auto-encoder.
     """
     if not isinstance(chain, nn.Sequential):
         return None
@@ -69,7 +69,9 @@ def _layer_of(module: nn.Module, channels: int) -> LocalLayer | None:
         return _convolution(module)
     if isinstance(module, nn.Upsample):
         return _repetition(module, channels)
-    if isinstance(module, nn.ReLU | nn.SiLU | nn.GELU | nn.Mish):
+    if isinstance(module, nn.ReLU | nn.LeakyReLU | nn.SiLU | nn.GELU | nn.Mish):
+        return LocalLayer(apply=module, channels=channels)
+    if isinstance(module, nn.BatchNorm2d) and not module.training:  # by the statistics it has
         return LocalLayer(apply=module, channels=channels)
     if type(module).__name__ == "AutoencoderTinyBlock":
         return _residual_block(module)

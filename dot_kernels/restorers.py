@@ -3,6 +3,7 @@
 Axes: b images, h and w height and width of a degraded image, H and W of the restored one.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from dot_kernels.ddrm import DdrmOptions, EpsilonModel, draw_restored
 from dot_kernels.degradations import (
     Degradation,
     GaussianBlur,
+    Noise,
     SamplingGrid,
     blur,
     sampling_grid,
@@ -110,6 +112,11 @@ def draw_by_ddrm(
         generators=generators,
     )
     return ((drawn + 1) / 2).clamp(0, 1)
+
+
+def noise_level(degradations: Sequence[Degradation]) -> float:
+    """The standard deviation of all noise that was added, together, on the [0, 1] scale."""
+    return math.hypot(*(step.sigma for step in degradations if isinstance(step, Noise)))
 
 
 def _interpolate(image: Float[Tensor, "3 h w"], grid: SamplingGrid) -> Float[Tensor, "3 h W"]:

@@ -94,7 +94,7 @@ class TiledCodec:
             return self.codec.encode(images)
         if isinstance(self.codec, LocalCodec) and (encoder := self.codec.encoder) is not None:
             return encoder.in_tiles(images, self.tile**2)
-        blend = partial(_blended, self.codec.encode, rates=(self.factor, 1), plan=self._plan)
+        blend = partial(blended, self.codec.encode, rates=(self.factor, 1), plan=self._plan)
         return torch.cat([blend(image)[0] for image in images[:, None]])
 
     @torch.inference_mode()
@@ -106,20 +106,14 @@ class TiledCodec:
             return decoder.in_tiles(latents, self.tile**2)
         made = []
         for each in latents[:, None]:
-            image, seams = _blended(self.codec.decode, each, (1, self.factor), self._plan)
+            image, seams = blended(self.codec.decode, each, (1, self.factor), self._plan)
             self.hear(seams)
             made.append(image)
         return torch.cat(made)
 
-    def _plan(self, height: int, width: int) -> "_Plan":
+    def _plan(self, height: int, width: int) -> "TilePlan":
         """Where overlapping tiles lie, for latents of this size."""
-        side = self.tile // self.factor
-        overlap = max(side // 8, 1) * 2
-        core = max(side - overlap, 2 * overlap)
-        tiles = list(tiles_of(height, width, core**2))
-        rows = list(dict.fromkeys(down for down, _ in tiles))
-        columns = list(dict.fromkeys(across for _, across in tiles))
-        return _Plan(rows, columns, overlap)
+        return TilePlan.of(height, width, self.tile // self.factor)
 
 
 def tiled_if_exact(codec: Codec, tile: int) -> Codec:
@@ -135,19 +129,37 @@ def tiled_if_exact(codec: Codec, tile: int) -> Codec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class TilePlan:
     """Rows and columns of tiles, in latent pixels, and how far neighbours overlap."""
 
     rows: Sequence[range]
     columns: Sequence[range]
     overlap: int
 
+    @classmethod
+    def of(cls, height: int, width: int, side: int, least: int = 1) -> "TilePlan":
+        """Tiles of about equal size that overlap by a quarter of their side.
 
-def _blended(
+        Args:
+            height: of what is cut, in latent pixels.
+            width: the same.
+            side: of a square with as many latent pixels as a tile has at most.
+            least: latent pixels that a tile has along each side, at least, where there are as
+                many.
+        """
+        overlap = max(side // 8, 1) * 2
+        core = max(side - overlap, 2 * overlap, 2 * least)
+        tiles = list(tiles_of(height, width, core**2))
+        rows = list(dict.fromkeys(down for down, _ in tiles))
+        columns = list(dict.fromkeys(across for _, across in tiles))
+        return cls(rows, columns, overlap)
+
+
+def blended(
     network: Callable[[Tensor], Tensor],
     tensor: Float[Tensor, "1 c h w"],
     rates: tuple[int, int],
-    plan: Callable[[int, int], _Plan],
+    plan: Callable[[int, int], TilePlan],
 ) -> tuple[Float[Tensor, "1 k y x"], SeamError]:
     """The output of a network in blended tiles, and how much these differ where they overlap.
 

@@ -5,6 +5,7 @@ from prefect import flow
 from flows.enhance_dataset import enhance_dataset
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
+from flows.restore_dataset import restore_dataset
 from flows.runners.choice import connected
 from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
@@ -19,7 +20,7 @@ from tasks.jobs.events import tell_run
 @at_work
 @connected
 def backfill(config: Config) -> tuple[list[StepReport], str]:
-    """Shard, fit, enhance, evaluate and report; what is done is not done again.
+    """Shard, restore, fit, enhance, evaluate and report; what is done is not done again.
 
     At the end, results of former operators go that the configuration's ``keep`` does not hold.
 
@@ -32,6 +33,7 @@ def backfill(config: Config) -> tuple[list[StepReport], str]:
     require_ready_on_worker(config)
     reports = [
         *shard_corpus(config),
+        *restore_dataset(config),
         *fit_transport(config),
         *enhance_dataset(config),
         *evaluate_dataset(config),

@@ -45,7 +45,7 @@ CONDUCTORS = "conductors"
 def backfill_in_blocks(
     config: Config, queue: Queue = "backfill", keep: int | None = None
 ) -> State[str]:
-    """Shard, fit, enhance in blocks, evaluate, report, as runs of the pool's workers.
+    """Shard, restore, fit, enhance in blocks, evaluate, report, as runs of the pool's workers.
 
     Makes nothing if nothing is missing, or if another run conducts this configuration. At the
     end, results of former operators go.

@@ -1,4 +1,4 @@
-"""Shard: folders of images go in, data sets of shards come out, restored ones if asked for."""
+"""Shard: folders of images go in, data sets of shards come out."""
 
 from prefect import flow
 
@@ -13,7 +13,7 @@ from tasks.config import Config, Run
 @at_work
 @connected
 def shard_corpus(config: Config) -> list[StepReport]:
-    """Shard every corpus of the configuration, and restore clean images where it says so.
+    """Shard every corpus of the configuration.
 
     Returns:
         what each step did.

@@ -1,7 +1,6 @@
 """The pipeline: a run goes in, its steps come out in order, each with its plan and its task.
 
-Only this module says the order. The flows do the steps as they stand here, a conductor has
-workers do them, the status counts them, and tests run them without Prefect.
+Only this module says the order: for flows, conductor, status, and tests without Prefect.
 """
 
 import gc
@@ -32,14 +31,15 @@ from tasks.io.errors import StepMissing
 from tasks.io.workspace import dataset_folder, operator_artifact
 from tasks.jobs import Job, Planned
 from tasks.report.report import plan_report, write_report
+from tasks.restore.plan import plan_restoration
+from tasks.restore.restore import restore_shard
 from tasks.shard.index import index_dataset, plan_index
-from tasks.shard.restore import plan_restoration, restore_shard
 from tasks.shard.retire import plan_retirement, retire_shards
 from tasks.shard.shard import count_images, plan_shards, shard_images
 
-Verb = Literal["shard", "fit", "enhance", "evaluate", "report"]
+Verb = Literal["shard", "restore", "fit", "enhance", "evaluate", "report"]
 
-VERBS: tuple[Verb, ...] = ("shard", "fit", "enhance", "evaluate", "report")
+VERBS: tuple[Verb, ...] = ("shard", "restore", "fit", "enhance", "evaluate", "report")
 """The commands that do the steps, in the order of the work."""
 
 Needs = Literal["nothing", "files", "network", "memory"]
@@ -66,9 +66,8 @@ class Step(NamedTuple):
     work: Task[Any, Any]
     """Does the job of one unit."""
     needs: Needs = "nothing"
-    """What its jobs need most: ``files`` read and written, a ``network``, or ``memory`` for
-    statistics. This limits how many are done at once. Of a step that needs ``nothing``, the
-    flow itself does the jobs one after the other."""
+    """What its jobs need most (``memory`` is for statistics), which limits how many are done at
+    once. Of a step that needs ``nothing``, the flow itself does them one after the other."""
     prepare: Callable[[], object] | None = None
     """Fetches or checks what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
@@ -99,11 +98,12 @@ def steps_of(run: Run) -> Iterator[Step]:
         units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
         counting, name = partial(count_images, run, corpus), data_set_step(config, dataset)
         yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
-    for dataset, clean in config.made_datasets().items():
-        restored, closing = partial(plan_restoration, run, clean, dataset), _index_of(run, dataset)
+    for dataset, origin in config.made_datasets().items():
+        made, closing = partial(plan_restoration, run, origin, dataset), _index_of(run, dataset)
         name, enough = data_set_step(config, dataset), partial(require_patches, run)
-        yield Step(name, "shard", restored, restore_shard, "network", enough, closing)
-    yield Step("retire shards", "shard", partial(_retirement, run), retire_shards)
+        yield Step(name, "restore", made, restore_shard, "network", enough, closing)
+    last: Verb = "shard" if config.restore is None else "restore"
+    yield Step("retire shards", last, partial(_retirement, run), retire_shards)
     chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)
     yield Step("choose images", "fit", chosen, select_images, prepare=enough)
     name = "measure latent patches"
@@ -179,7 +179,7 @@ def require_shards(config: Config) -> None:
             raise StepMissing(
                 f"the data set {dataset!r} must be that of its images and options now, got "
                 f"{missing} of {len(shards)} shards missing or out of date, or others in its "
-                "index; run `dotpipe shard CONFIG` first"
+                f"index; run `dotpipe {step.verb} CONFIG` first"
             )
 
 

@@ -95,7 +95,7 @@ def run(
     config: ConfigPath,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what, like `plan`.")] = False,
 ) -> None:
-    """Do all of it: shard, fit, enhance, evaluate, report. Done parts are not redone."""
+    """Do all of it: shard, restore, fit, enhance, evaluate, report. Done parts are not redone."""
     if dry:
         upkeep.plan(config)
     else:
@@ -103,7 +103,7 @@ def run(
 
 
 def shard(config: ConfigPath) -> None:
-    """Cut the corpora into WebDataset shards; make the restored images if asked to."""
+    """Cut the corpora into WebDataset shards."""
     settings = parsed(config)
     tell_taken_over(settings)
     tell_large_patches(settings)
@@ -111,6 +111,25 @@ def shard(config: ConfigPath) -> None:
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(settings)
+    if settings.restore is not None:
+        say("next: `dotpipe restore CONFIG`, which makes the restored images")
+
+
+def restore(config: ConfigPath) -> None:
+    """Make the restored images, from degraded ones or from clean ones that are degraded first."""
+    settings = parsed(config)
+    if settings.restore is None:
+        from tasks.io.errors import ConfigurationError
+
+        raise ConfigurationError(
+            "`dotpipe restore` needs a section restore that says how, got none: the images of "
+            "corpora.restored are restored already"
+        )
+    tell_large_patches(settings)
+    with watched(settings, "restore"):
+        from flows.restore_dataset import restore_dataset
+
+        restore_dataset(settings)
 
 
 def fit(config: ConfigPath) -> None:
@@ -200,7 +219,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (demo, enhance, init, upkeep.check, upkeep.plan, run),
     "The result": (reports.open_report, choose, export, apply, metrics, reports.compare),
-    "The steps of a run, one by one": (shard, fit, evaluate, reports.report),
+    "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (
         status,
         upkeep.refused,

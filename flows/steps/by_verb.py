@@ -23,6 +23,7 @@ from tasks.upkeep.changes import change_of
 
 FLOWS: dict[Verb, str] = {
     "shard": "shard-corpus",
+    "restore": "restore-dataset",
     "fit": "fit-transport",
     "enhance": "enhance-dataset",
     "evaluate": "evaluate-dataset",

@@ -50,9 +50,9 @@ class Compute(Section):
     """Where networks run: cpu, cuda, one GPU by its number as in cuda:1, or auto, which is cuda
     where there is a GPU and else cpu."""
     precision: Precision = "float32"
-    """Number type of the codec's network, which rounds accordingly; has no effect on the pixel
-    codec, nor on statistics, which are always float64. bfloat16 is fast on GPUs since Ampere and
-    on processors that have instructions for it, and slow on all others."""
+    """Number type of the codec's network, and of a restorer's of spandrel, which round accordingly;
+    has no effect on the pixel codec, nor on statistics, which are always float64. bfloat16 is fast
+    on GPUs since Ampere and on processors that have instructions for it, and slow on all others."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 8
     """Images of equal size that the networks process together, at most; fewer where they are
     large, or where the device has no memory for so many."""
@@ -60,7 +60,8 @@ class Compute(Section):
     """Side in pixels of a square with as many pixels as the pixel codec and tiny auto-encoders
     process at once, at most, of an image that is larger; the result is that of the whole image.
     They need 1.5 kB of memory for each of these pixels on the CPU. Has no effect on other
-    auto-encoders, which see every image in one piece."""
+    auto-encoders, which see every image in one piece. Restorers of spandrel have such tiles too,
+    exact ones of chains of convolutions, of others blended."""
     shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tasks that run at the same time; null for one per core where files are copied, and one
     per GPU, or one without any, where networks run; on Ray, for as many as there is room for."""

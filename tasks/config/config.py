@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dot_kernels.degradations import Degradation, Noise
-from dot_kernels.linear_degradations import measurement_noise
+from dot_kernels.degradations import Degradation, total_downscaling
 from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
@@ -19,7 +18,8 @@ from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.ddrm import Ddrm
-from tasks.io.networks.restorers import NonLocalMeans, RestorerSpec, SpandrelCheckpoint
+from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
+from tasks.io.networks.undoing import OneDegradation
 from tasks.io.section import Section
 
 
@@ -40,11 +40,12 @@ class Config(Section):
     one in use when a run ends; null for all of them until ``dotpipe gc``, but one in runs by a
     schedule. What another configuration of the workspace uses always stays."""
     corpora: Corpora
-    degrade: tuple[Annotated[Degradation, Field(discriminator="kind")], ...] = ()
+    degrade: tuple[OneDegradation, ...] = ()
     """Degradations that are applied one after the other to the reference's images; noise is seeded
     by the image's key, and by ``seed`` beside its ``sigma``. Needs ``restore``."""
     restore: RestorerSpec | None = None
-    """The restorer that is applied to the degraded images; needs ``degrade``."""
+    """The restorer that is applied to the degraded images: those of ``corpora.degraded``, or those
+    that ``degrade`` makes."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE
     patches: Patches = Patches()
     fit: Fit = Fit()
@@ -55,15 +56,20 @@ class Config(Section):
     blocks: Blocks = Blocks()
 
     @model_validator(mode="after")
+    def _corpora_are_complete(self) -> "Config":
+        degrades, restores = bool(self.degrade), self.restore is not None
+        self.corpora.require_complete(degrades=degrades, restores=restores)
+        names = [self.restored_name, *([self.natural_name] if self.corpora.natural else [])]
+        names += [name for name in (self.reference_name, self.degraded_name) if name]
+        names += [self.source_name] if self.source_name != self.restored_name else []
+        if len(set(names)) < len(names):
+            raise ValueError(f"data sets must have different names, got {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
     def _the_restorer_has_something_to_do(self) -> "Config":
-        noisy = any(isinstance(degradation, Noise) for degradation in self.degrade)
-        if isinstance(self.restore, NonLocalMeans) and self.degrade and not noisy:
-            raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
-        if isinstance(self.restore, Ddrm):
-            try:
-                measurement_noise(self.degrade)  # has the rules
-            except ValueError as error:
-                raise ValueError(f"restore by ddrm cannot undo degrade: {error}") from error
+        if self.restore is not None:
+            require_work(self.restore, self.degrade)
         return self
 
     @model_validator(mode="after")
@@ -79,38 +85,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _corpora_are_complete(self) -> "Config":
-        corpora, made = self.corpora, self.restore is not None
-        if made and not self.degrade:
-            raise ValueError("restore needs a degrade section that says what it undoes")
-        if self.degrade and not made:
-            raise ValueError("degrade needs a restore section, whose images are enhanced")
-        if made and corpora.restored is not None:
-            raise ValueError("corpora.restored is made by degrade and restore; give one or other")
-        if made and corpora.reference is None:
-            raise ValueError("degrade needs corpora.reference, the clean images it starts from")
-        if not made and corpora.restored is None:
-            raise ValueError(
-                "corpora.restored must be given, or made by degrade and restore from "
-                "corpora.reference"
-            )
-        names = [self.restored_name, *([self.natural_name] if corpora.natural else [])]
-        names += [self.reference_name] if self.reference_name else []
-        names += [self.source_name] if self.source_name != self.restored_name else []
-        if len(set(names)) < len(names):
-            raise ValueError(f"data sets must have different names, got {', '.join(names)}")
-        if corpora.natural is None and corpora.reference is None:
-            raise ValueError("corpora.natural must be given: what images should look like")
-        return self
-
-    @model_validator(mode="after")
     def _cropped_images_have_enough_patches(self) -> "Config":
         latents, size = known_latents(self.codec), self.patch_size
         for name, corpus in self.given_datasets().items():
-            if name not in self.fitted_datasets() or corpus.crop is None or latents is None:
+            side = (corpus.crop or 0) * (self.enlargement(name) or 0)
+            if name not in self.fitted_datasets() or not side or latents is None:
                 continue
             images = min(self.fit.images, corpus.limit or self.fit.images)
-            one = latents.patches_in(size, corpus.crop, corpus.crop)
+            one = latents.patches_in(size, side, side)
             dimensions = latents.patch_dimensions(size)
             if images * one <= dimensions:
                 raise ValueError(too_few(repr(name), dimensions, images * one, images))
@@ -126,6 +108,17 @@ class Config(Section):
         """The name of the data set of ground truth; None without one."""
         corpus = self.corpora.reference
         return None if corpus is None else corpus.name or "reference"
+
+    @property
+    def degraded_name(self) -> str | None:
+        """The name of the data set of images that are degraded already; None without one."""
+        corpus = self.corpora.degraded
+        return None if corpus is None else corpus.name or "degraded"
+
+    @property
+    def undone(self) -> tuple[Degradation, ...]:
+        """What the restorer undoes, as far as it is said."""
+        return self.degrade or (self.restore.undoes if self.restore is not None else ())
 
     @property
     def natural_name(self) -> str:
@@ -168,8 +161,8 @@ class Config(Section):
 
     @property
     def pairing(self) -> Literal["auto", "paired", "unpaired"]:
-        """How images are chosen for the fit: auto means paired where restored images are made."""
-        if self.restore is not None and self.fit.pairing == "auto":
+        """How images are chosen for the fit: auto means paired where clean ones are degraded."""
+        if self.degrade and self.fit.pairing == "auto":
             return "paired"
         return self.fit.pairing
 
@@ -177,12 +170,12 @@ class Config(Section):
     def source_name(self) -> str:
         """The name of the data set of restored images that the operator is fitted on.
 
-        It is the data set to enhance, except where restored images are made and the natural
+        It is the data set to enhance, except where clean images are degraded and the natural
         images are not the reference: then the natural images that the fit chooses are degraded
         and restored too. So nothing that is evaluated is fitted on, and both sides of a paired
         fit show the same images.
         """
-        if self.restore is not None and self.natural_name != self.reference_name:
+        if self.degrade and self.natural_name != self.reference_name:
             return f"{self.name}.source"
         return self.restored_name
 
@@ -193,6 +186,7 @@ class Config(Section):
             self.reference_name: corpora.reference,
             self.natural_name: corpora.natural or corpora.reference,
             self.restored_name: corpora.restored,
+            self.degraded_name: corpora.degraded,
         }
         return {name: corpus for name, corpus in given.items() if name and corpus}
 
@@ -206,17 +200,27 @@ class Config(Section):
         return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
 
     def made_datasets(self) -> dict[str, str]:
-        """Which data sets are made by degrading and restoring: their names, each with its origin's.
+        """Which data sets are made by restoring: their names, each with its origin's.
 
         Returns:
-            For each made data set, the name of the one with the clean images.
+            For each made data set, the name of the one with the degraded images, or with the
+            clean ones where these are degraded first.
         """
-        if self.restore is None or self.reference_name is None:
+        if self.restore is None:
             return {}
+        if self.degraded_name is not None:
+            return {self.restored_name: self.degraded_name}
         return {
             self.source_name: self.natural_name,
-            self.restored_name: self.reference_name,
+            self.restored_name: self.reference_name or "",
         }
+
+    def enlargement(self, dataset: str) -> int | None:
+        """How often a given data set's images are enlarged for the fit; None: a network knows."""
+        if dataset != self.degraded_name:
+            return 1
+        is_unknown = isinstance(self.restore, SpandrelCheckpoint) and not self.undone
+        return None if is_unknown else total_downscaling(self.undone)
 
     def locations(self) -> dict[str, str]:
         """The paths and URLs of all that is read or written, by their fields."""

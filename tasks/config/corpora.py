@@ -3,15 +3,12 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import ResizeFilter
 from tasks.io.section import Section
+from tasks.io.shards.keys import replaced, stripped
 from tasks.io.shards.sides import SIDE_KINDS, SideKind
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
 
@@ -38,6 +35,17 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """At most 64 letters, digits, dots, dashes and underscores; the first a letter or a digit."""
 
 
+class Match(Section):
+    """What is replaced in keys, so that they equal those of the same images in another corpus."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    from_: Annotated[str, Field(alias="from", min_length=1, max_length=255)]
+    """What is replaced, wherever it stands in a key; a slash at its start fits the key's start."""
+    to: Annotated[str, Field(max_length=255)]
+    """What stands there instead."""
+
+
 class Corpus(Section):
     """One set of images: a folder, with subfolders to any depth, or WebDataset tars.
 
@@ -59,6 +67,10 @@ class Corpus(Section):
     """What ends the names of these images and is no part of their keys, so that
     ``kodim01_swinir.png`` is the image ``kodim01``; ``*``, ``?`` and ``[…]`` stand for others as in
     a shell, and the shortest end that fits is taken. Null for nothing."""
+    match: Match | None = None
+    """What is replaced in the keys of these images so that they equal those of their ground truth:
+    {from: /blur/, to: /sharp/} where the one is ``a/blur/1.png`` and the other ``a/sharp/1.png``.
+    Null for nothing."""
     beside: tuple[SideKind, ...] | None = None
     """Which files beside an image go with it, byte for byte, into the enhanced tars and exports,
     by their endings: txt, cls and json, of at most a mebibyte. They have the image's name, or in
@@ -87,6 +99,19 @@ class Corpus(Section):
         if self.limit is not None and self.is_tars:
             raise ValueError("limit counts image files, got tars; give a shorter range in braces")
         return self
+
+    @property
+    def renames(self) -> bool:
+        """Whether keys are others than names."""
+        return self.strip is not None or self.match is not None
+
+    def stripped(self, key: str) -> str:
+        """The key without what ``strip`` says of its end."""
+        return key if self.strip is None else stripped(key, self.strip)
+
+    def matched(self, key: str) -> str:
+        """The key with what ``match`` says replaced."""
+        return key if self.match is None else replaced(key, self.match.from_, self.match.to)
 
     @property
     def is_tars(self) -> bool:
@@ -138,9 +163,46 @@ class Corpora(Section):
     """Which images play which role; equal keys in two corpora mean versions of one image."""
 
     restored: Corpus | None = None
-    """The restorer's output, which is to be enhanced; must be left out where ``degrade`` and
-    ``restore`` make it."""
+    """The restorer's output, which is to be enhanced; must be left out where ``restore`` makes
+    it."""
+    degraded: Corpus | None = None
+    """Images that are degraded already, which ``restore`` restores; must be left out where
+    ``degrade`` makes them."""
     natural: Corpus | None = None
     """Images whose statistics the enhanced ones should have; the reference by default."""
     reference: Corpus | None = None
     """Ground truth of the restored images, for metrics; also what ``degrade`` starts from."""
+
+    def require_complete(self, *, degrades: bool, restores: bool) -> None:
+        """Check that there are images to enhance, made in one way, and others to aim at.
+
+        Args:
+            degrades: whether there is a section ``degrade``.
+            restores: whether there is a section ``restore``.
+
+        Raises:
+            ValueError: there are none, or two ways.
+        """
+        given, degraded = self.restored is not None, self.degraded is not None
+        broken = {
+            "corpora.restored and corpora.degraded must not both be given, as restore makes the "
+            "restored images from the degraded ones; leave one out": given and degraded,
+            "corpora.degraded must be left out where degrade makes the degraded images; give one "
+            "or other": degrades and degraded,
+            "corpora.degraded needs a restore section, whose images are enhanced": degraded
+            and not restores,
+            "restore needs a degrade section that says what it undoes, or corpora.degraded, "
+            "images that are degraded already": restores and not degrades and not degraded,
+            "degrade needs a restore section, whose images are enhanced": degrades and not restores,
+            "corpora.restored is made by degrade and restore; give one or other": restores
+            and given,
+            "degrade needs corpora.reference, the clean images it starts from": degrades
+            and self.reference is None,
+            "corpora.restored must be given, or made by restore: from corpora.degraded, or by "
+            "degrade from corpora.reference": not restores and not given,
+            "corpora.natural must be given: what images should look like": self.natural is None
+            and self.reference is None,
+        }
+        for sentence, is_broken in broken.items():
+            if is_broken:
+                raise ValueError(sentence)

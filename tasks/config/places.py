@@ -7,7 +7,7 @@ named one by one, or by a pattern with stars, so none may be named for both.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby, product
 from operator import itemgetter
@@ -22,7 +22,8 @@ from tasks.io.workspace import KINDS
 
 _NAME_BYTES = 255
 """The longest name of a file or folder that disks take."""
-
+_ENHANCED = {"restored", "degraded"}
+"""Roles of the images that are to be enhanced, as they are or once they are restored."""
 _ON_DISK = ("file", "local")
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 """Schemes that are another name of the same service."""
@@ -90,11 +91,11 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
         corpora: of the configuration.
 
     Raises:
-        ConfigurationError: the images of a corpus are what the workspace holds, or the restored
-            images are the very ones that they are compared with, or some of them are.
+        ConfigurationError: the images of a corpus are what the workspace holds, or some of the
+            restored or degraded images are those that they are compared with.
     """
-    made = _kinds_in(workspace)
-    for role, corpus in _given(corpora):
+    made, given = _kinds_in(workspace), dict(_given(corpora))
+    for role, corpus in given.items():
         if folder_of(corpus) == Place.of(workspace) and not corpus.is_tars:
             raise ConfigurationError(
                 f"the workspace must be a folder of its own, got {workspace!r}, which is the one "
@@ -106,37 +107,37 @@ def require_apart(workspace: str, corpora: Corpora) -> None:
                 f"{corpus.path!r}, which runs change and `dotpipe gc` may remove; give this "
                 "configuration a workspace of its own, or copy the images to another folder"
             )
-    if corpora.restored is not None:
-        for role, corpus in _given(corpora):
-            if role != "restored" and _cut(corpora.restored) == _cut(corpus):
-                _require_different(corpora.restored, role, corpus)
+    for ours, role in product(given.keys() & _ENHANCED, given.keys() - _ENHANCED):
+        if _cut(given[ours]) == _cut(given[role]):
+            _require_different(given, ours, role)
 
 
-def _require_different(restored: Corpus, role: str, other: Corpus) -> None:
-    """Check that no restored images are those that they are compared with.
+def _require_different(given: Mapping[str, Corpus], ours: str, role: str) -> None:
+    """Check that no restored or degraded images are those that they are compared with.
 
     Of folders inside each other the inner one is left out, so only the same folder is refused, and
     patterns below it of which one holds the other.
 
     Args:
-        restored: the restored images.
-        role: of the others, for the error.
-        other: natural or reference images, cut in the same way.
+        given: the corpora by their roles, of which two are cut in the same way.
+        ours: role of the restored or degraded images.
+        role: of the others, natural or reference images.
 
     Raises:
         ConfigurationError: some are.
     """
-    if restored.is_tars != other.is_tars:
-        return  # of a folder only image files are taken
+    restored, other = given[ours], given[role]
+    if restored.is_tars != other.is_tars:  # of a folder only image files are taken
+        return
     if restored.is_tars and not (restored.has_stars or other.has_stars):
         theirs = set(_tars_of(role, other))
-        shared = [tar.parts[-1] for tar in _tars_of("restored", restored) if tar in theirs]
+        shared = [tar.parts[-1] for tar in _tars_of(ours, restored) if tar in theirs]
         found = f"{_in_words(shared)} in both" if shared else ""
     else:
         found = f"{other.path!r} for both" if _overlap(restored, other) else ""
     if found:
         raise ConfigurationError(
-            f"corpora.restored and corpora.{role} must be different images, got {found}: they "
+            f"corpora.{ours} and corpora.{role} must be different images, got {found}: they "
             "would be compared with themselves, and nothing of them be left to enhance; correct "
             "one of the paths"
         )
@@ -153,8 +154,8 @@ def _overlap(ours: Corpus, theirs: Corpus) -> bool:
 def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, str]:
     """Return the places of which a corpus takes nothing, whatever folder or link leads there.
 
-    These are the workspace and, of the restored images and what they are compared with, the
-    other one. None of them holds the corpus itself.
+    These are the workspace and, of restored or degraded images and what they are compared with,
+    the other one. None of them holds the corpus itself.
 
     Args:
         corpus: one of the corpora.
@@ -167,9 +168,9 @@ def apart_from(corpus: Corpus, workspace: str, corpora: Corpora) -> dict[Place, 
     here, found = folder_of(corpus), {Place.of(workspace): "the workspace"}
     if Place.of(workspace).holds(here):
         found = dict.fromkeys(_kinds_in(workspace), "a folder of the workspace")
-    is_restored = corpus == corpora.restored
+    is_enhanced = corpus in (corpora.restored, corpora.degraded)
     for role, other in _given(corpora):
-        if is_restored != (role == "restored") and not other.is_tars:
+        if is_enhanced != (role in _ENHANCED) and not other.is_tars:
             found.setdefault(folder_of(other), f"corpora.{role}")
     return {place: what for place, what in found.items() if not place.holds(here)}
 

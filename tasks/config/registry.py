@@ -124,14 +124,14 @@ def _datasets(config: Config) -> dict[str, str]:
         for name, corpus in config.given_datasets().items()
     }
     made = {
-        name: repr((clean, config.degrade, config.restore))
-        for name, clean in config.made_datasets().items()
+        name: repr((origin, config.degrade, config.restore))
+        for name, origin in config.made_datasets().items()
     }
     return given | made
 
 
-def _named_by(corpus: Corpus) -> tuple[str | None, tuple[str, ...]]:
-    return corpus.strip, corpus.side_kinds
+def _named_by(corpus: Corpus) -> tuple[object, ...]:
+    return corpus.strip, corpus.match, corpus.side_kinds
 
 
 def _size(corpus: Corpus) -> tuple[int | str | None, ...]:

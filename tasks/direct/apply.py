@@ -15,7 +15,7 @@ from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store, stem
-from tasks.shard.corpus import list_images
+from tasks.shard.image_files import list_images
 
 _FORMATS: dict[str, Format] = {
     "png": "png",

@@ -30,7 +30,7 @@ from tasks.io.networks.features.perceptual import (
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.shards.keys import stripped
 from tasks.io.store import Store
-from tasks.shard.corpus import SourceFile, list_images
+from tasks.shard.image_files import SourceFile, list_images
 from tasks.shard.suffixes import ending_between
 
 T = TypeVar("T")

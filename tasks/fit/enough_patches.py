@@ -13,8 +13,9 @@ def require_patches(run: Run) -> None:
     """Check that the images of both sides of the fit can have more patches than dimensions.
 
     The largest images are counted, as many as the fit uses: whichever it chooses have no more.
-    Restored images that are still to be made are as large as those they are made from. Nothing is
-    checked where a network encodes them whose files are not on this machine yet.
+    Restored images that are still to be made are as large as those they are made from, or by a
+    known factor larger. Nothing is checked where a network encodes them whose files are not on
+    this machine yet.
 
     Raises:
         CorpusError: they cannot; the fit would refuse them at its end.
@@ -25,10 +26,11 @@ def require_patches(run: Run) -> None:
     latents = latent_size(config.codec, Weights.of(config.weights))
     if latents is not None:
         for dataset in config.fitted_datasets():
-            _require(run, dataset, latents)
+            if (factor := config.enlargement(dataset)) is not None:
+                _require(run, dataset, latents, factor)
 
 
-def _require(run: Run, dataset: str, latents: LatentSize) -> None:
+def _require(run: Run, dataset: str, latents: LatentSize, factor: int) -> None:
     """Look at shards until their images have enough patches, which nearly always is at the first.
 
     Raises:
@@ -39,7 +41,7 @@ def _require(run: Run, dataset: str, latents: LatentSize) -> None:
     largest, total = list[int](), 0
     for shard, accepted in run.workspace.shards(dataset).items():
         for member in run.workspace.members(dataset, shard) if accepted else ():
-            patches = latents.patches_in(size, member.height, member.width)
+            patches = latents.patches_in(size, member.height * factor, member.width * factor)
             if len(largest) < run.config.fit.images:
                 heapq.heappush(largest, patches)
                 total += patches

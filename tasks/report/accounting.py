@@ -76,7 +76,7 @@ def count_images(run: FittedRun) -> list[Count]:
         artifact = f"{dataset_folder(dataset)}/index"
         (record, *_) = run.workspace.ledger.survey(dataset_folder(dataset)).records(artifact)
         facts = run.workspace.ledger.facts(record)
-        counts.append(Count(f"shard {dataset}", facts["images"], facts["refused"]))
+        counts.append(Count(data_set_step(run.config, dataset), facts["images"], facts["refused"]))
     counts += _fit_counts(run)
     dataset, signal = run.config.restored_name, signals_to_score(run.config)[0]
     shards = run.workspace.shards(dataset)

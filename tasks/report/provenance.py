@@ -134,24 +134,24 @@ def _corpus_facts(config: Config) -> list[Fact]:
     corpora = config.corpora
     natural = "what images should look like; the operator aims at them"
     reference = "ground truth of the restored images"
-    facts = [_restored_fact(config)]
-    if corpora.natural is not None:
-        words = _corpus_in_words(corpora.natural)
-        facts.append(Fact(f"natural: {config.natural_name}", words, natural))
-    if corpora.reference is not None:
-        meaning = reference if corpora.natural else f"{reference}, and {natural}"
-        words = _corpus_in_words(corpora.reference)
-        facts.append(Fact(f"reference: {config.reference_name}", words, meaning))
-    return facts
+    both = reference if corpora.natural else f"{reference}, and {natural}"
+    given = (
+        (f"degraded: {config.degraded_name}", corpora.degraded, "what is restored"),
+        (f"natural: {config.natural_name}", corpora.natural, natural),
+        (f"reference: {config.reference_name}", corpora.reference, both),
+    )
+    facts = [Fact(name, _corpus_in_words(each), said) for name, each, said in given if each]
+    return [_restored_fact(config), *facts]
 
 
 def _restored_fact(config: Config) -> Fact:
     name, corpus = f"restored: {config.restored_name}", config.corpora.restored
     if corpus is not None or config.restore is None:
         return Fact(name, _corpus_in_words(corpus) if corpus else "", "what is enhanced")
-    steps = [_step(step.kind, dataclasses.asdict(step)) for step in config.degrade]
-    steps.append(_step(config.restore.kind, config.restore.model_dump()))
-    made = f"made from {config.reference_name}: {', then '.join(steps)}"
+    steps = ", then ".join(_step(each.kind, dataclasses.asdict(each)) for each in config.undone)
+    restorer = _step(config.restore.kind, config.restore.model_dump(exclude={"undoes"}))
+    way = f": {steps}, then" if config.degrade else f"{steps and ', after '}{steps}:"
+    made = f"made from {config.made_datasets()[config.restored_name]}{way} {restorer}"
     return Fact(name, made, "what is enhanced")
 
 
@@ -246,5 +246,5 @@ def _restorer_facts(config: Config) -> list[Fact]:
         known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
-    meaning = "network that made the restored images"
-    return [Fact("restorer", f"{config.restore.kind}, {known}", meaning)]
+    value = f"{config.restore.kind}, {known}"
+    return [Fact("restorer", value, "network that made the restored images")]

@@ -15,7 +15,8 @@ from tasks.config.places import Place
 from tasks.io.catalogue import Catalogue, Known, ShardEntry
 from tasks.io.shards import shard_name
 from tasks.io.shards.keys import ODD_NAME
-from tasks.shard.corpus import SourceFile, list_files
+from tasks.shard.corpus import list_files
+from tasks.shard.image_files import SourceFile
 
 
 class ShardFiles(NamedTuple):

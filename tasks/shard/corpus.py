@@ -4,64 +4,23 @@ The configuration's corpus goes in; its files come out in the order of their key
 reason for which it is refused by its name, if there is one.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from operator import attrgetter
-from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.config.places import Place
 from tasks.config.tar_patterns import expanded, matching, require_no_archive
 from tasks.io.errors import CorpusError, StoreRefused
-from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS
-from tasks.io.shards.keys import ODD_NAME, key_complaint, printable, stripped
-from tasks.io.shards.sides import SideKind
 from tasks.io.store import Entry, Store, is_s3, stem
-from tasks.io.store.listing import Cut, Found, Without
+from tasks.io.store.listing import Found, Without
 from tasks.io.workspace import MARK, is_forgotten
 from tasks.jobs.progress import say
+from tasks.shard.image_files import SourceFile, list_images
 
 _FEW = 8
 """Up to so many tars of a bucket are asked for one by one; for more, their folder is listed."""
-
-
-class SourceSide(NamedTuple):
-    """A file beside an image that goes with it; fingerprints hold these names too."""
-
-    kind: SideKind
-    path: str
-    """Path below the corpus's folder."""
-    size: int
-    """Size of the file in bytes."""
-    version: str
-    """What the store says of the file that differs once it is changed."""
-
-
-class SourceFile(NamedTuple):
-    """A file of a corpus, as it was listed; fingerprints hold the names of class and fields."""
-
-    key: str
-    """Path below the corpus's folder, without the extension, in composed letters."""
-    path: str
-    """Path below the corpus's folder."""
-    size: int
-    """Size of the file in bytes."""
-    version: str
-    """What the store says of the file that differs once it is changed."""
-    refusal: str = ""
-    """Why it is refused without being opened; empty for a file that is opened."""
-    sides: tuple[SourceSide, ...] = ()
-    """Files beside it that go with it."""
-
-    def __repr__(self) -> str:
-        """Return what stands in fingerprints: without sides, what it was before there were any."""
-        fields = self._asdict()
-        if not self.sides:
-            del fields["sides"]
-        return f"SourceFile({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 def source_of(corpus: Corpus) -> Store:
@@ -107,11 +66,12 @@ def list_files(
     if corpus.is_tars:
         yield from list_tars(corpus, without)
         return
-    key_of = None if corpus.strip is None else partial(stripped, end=corpus.strip)
-    files = list_images(source_of(corpus), without, key_of, corpus.side_kinds)
+    cut = None if corpus.strip is None else corpus.stripped
+    match = None if corpus.match is None else corpus.matched
+    files = list_images(source_of(corpus), without, cut, corpus.side_kinds, match)
     is_wanted = matching(corpus.pattern or "**")
     for file in files:
-        name = stem(file.path) if corpus.strip is None else file.key
+        name = file.key if corpus.renames else stem(file.path)
         if is_wanted(file.path) and not is_forgotten(name, forgotten):
             yield file
 
@@ -137,68 +97,6 @@ def _is_apart(
     if what is not None:
         say(f"left out of the corpus {corpus.path}: {folder}, which is {what}")
     return what is not None
-
-
-def list_images(
-    store: Store,
-    without: Without | None = None,
-    key_of: Cut | None = None,
-    kinds: Sequence[SideKind] = (),
-) -> Iterator[SourceFile]:
-    """Yield the image files of a folder in the order of their keys.
-
-    Files that share a key (they differ only in extension) are refused from the second
-    on, and so are names that no table can hold or no tar should have. How many pictures of
-    formats that are not read were left out is said at the end. Files beside an image go with
-    the first that has their key.
-
-    Args:
-        store: the folder.
-        without: whether a folder below it is left out; None takes all.
-        key_of: makes the last part of a key of a file's name; None takes the name.
-        kinds: of files beside an image that go with it.
-
-    Raises:
-        CorpusError: there is no such folder.
-    """
-    if not store.is_folder():
-        require_no_archive(store.url)
-        raise CorpusError(f"corpus must be a folder, got {store.url!r}, which is none")
-    unread = Counter[str]()
-    stripped_too = "" if key_of is None else ", or in what is stripped"
-    taken = f"key taken: another file differs only in extension{stripped_too}; rename one"
-    for key, group in groupby(store.list("", without, key_of), attrgetter("key")):
-        entries = [(entry.path.rpartition(".")[2].lower(), entry) for entry in group]
-        unread.update(ending for ending, _ in entries if ending in UNREAD_EXTENSIONS)
-        images = [entry for ending, entry in entries if ending in EXTENSIONS]
-        complaint = key_complaint(key) if images else None
-        for number, (path, size, version, _) in enumerate(images):
-            refusal = complaint or (taken if number else "")
-            show = printable if refusal.startswith(ODD_NAME) else str
-            sides = () if refusal else _sides_in(entries, kinds)
-            yield SourceFile(show(key), show(path), size, version, refusal, sides)
-    if unread:
-        _say_unread(store, unread)
-
-
-def _sides_in(
-    entries: Sequence[tuple[str, Entry]], kinds: Sequence[SideKind]
-) -> tuple[SourceSide, ...]:
-    return tuple(
-        SourceSide(kind, entry.path, entry.size, entry.version)
-        for kind in kinds
-        for ending, entry in entries
-        if ending == kind
-    )
-
-
-def _say_unread(store: Store, unread: Mapping[str, int]) -> None:
-    """Say how many pictures were left out, by the extensions of formats that are not read."""
-    endings = ", ".join(f"{count} .{extension}" for extension, count in sorted(unread.items()))
-    say(
-        f"left out of the corpus {store.url}: pictures of formats that are not read "
-        f"({endings}); convert them to PNG"
-    )
 
 
 def list_tars(corpus: Corpus, without: Without | None = None) -> Iterator[SourceFile]:

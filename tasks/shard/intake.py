@@ -14,14 +14,13 @@ from tasks.io.images import Limits
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
-from tasks.io.shards.keys import stripped
 from tasks.io.shards.samples import LooseSide, Sample
 from tasks.io.shards.sides import LARGEST_SIDE, Sides
 from tasks.io.store import Slice, Store, temporary_room
 from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
 from tasks.shard.acceptance import accepted
-from tasks.shard.corpus import SourceFile, SourceSide
+from tasks.shard.image_files import SourceFile, SourceSide
 from tasks.shard.waiting import WaitingImages
 
 UNREADABLE = "unreadable: "
@@ -94,7 +93,7 @@ def _samples(
 ) -> Iterator[Accepted | Refused | LooseSide]:
     """Yield the samples of a tar, in the order of the tar, without forgotten ones."""
     samples = read_samples(stream, limits, tar.path, corpus.side_kinds)
-    for sample in samples if corpus.strip is None else _stripped(samples, corpus.strip):
+    for sample in _renamed(samples, corpus) if corpus.renames else samples:
         if is_forgotten(sample.key, forgotten):
             continue
         if isinstance(sample, LooseSide):
@@ -110,13 +109,15 @@ def _samples(
         yield dataclasses.replace(image, sides=sample.sides, left_out=sample.left_out)
 
 
-def _stripped(samples: Iterable[Sample | LooseSide], end: str) -> Iterator[Sample | LooseSide]:
-    """Yield samples with keys without an end; the second image of a key is refused."""
-    taken = set[str]()
+def _renamed(samples: Iterable[Sample | LooseSide], corpus: Corpus) -> Iterator[Sample | LooseSide]:
+    """Yield samples with the keys that the corpus says; the second image of a key is refused."""
+    taken, ways = set[str](), [f"without {corpus.strip!r}"] if corpus.strip else []
+    if corpus.match is not None:
+        ways.append(f"with {corpus.match.to!r} for {corpus.match.from_!r}")
     for sample in samples:
-        key = stripped(sample.key, end)
+        key = corpus.matched(corpus.stripped(sample.key))
         if isinstance(sample, Sample) and sample.image is not None and key in taken:
-            reason = f"key taken: another member has it without {end!r}; rename one"
+            reason = f"key taken: another member has it {' and '.join(ways)}; rename one"
             yield Sample(sample.key, sample.source, None, reason)
             continue
         if isinstance(sample, Sample) and sample.image is not None:

@@ -22,8 +22,9 @@ from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.shard.assignment import files_by_shard
 from tasks.shard.bad_images import outcome_of
-from tasks.shard.corpus import SourceFile, list_files, source_of
+from tasks.shard.corpus import list_files, source_of
 from tasks.shard.dataset import gone_shards, known_catalogue
+from tasks.shard.image_files import SourceFile
 from tasks.shard.intake import UNREADABLE, accept_files, accept_tar, any_readable
 
 MOST_COUNTED = 1_000_000
@@ -162,11 +163,13 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
 def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
     strip = {} if corpus.strip is None else {"strip": corpus.strip}
+    match = {} if corpus.match is None else {"replaced": [corpus.match.from_, corpus.match.to]}
     beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
     is_made_anew = corpus.resize is not None or corpus.crop is not None
     return {
         **({"made_anew": _MADE_ANEW} if is_made_anew else {}),
         **strip,
+        **match,
         **beside,
         **corpus.taken_as,
         "path": source_of(corpus).url,

@@ -4,23 +4,17 @@ Nothing is made. All that fails is told at once, before the first shard, and not
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from shutil import disk_usage
-from typing import Literal, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.fit.latent_size import large_patches
-from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
+from tasks.io.errors import ConfigurationError, DotpipeError
 from tasks.io.images import missing_library
-from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
-from tasks.io.networks.features.extractors import fetch_extractor
-from tasks.io.networks.features.perceptual import fetch_lpips
-from tasks.io.networks.restorers import WithWeights, load_restorer, locate_checkpoint
-from tasks.io.networks.weights import Weights
 from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
-from tasks.pipeline import is_finished
+from tasks.pipeline import Verb, is_finished
 from tasks.shard.corpus import require_sources
 from tasks.upkeep.check_corpora import (
     Look,
@@ -30,20 +24,8 @@ from tasks.upkeep.check_corpora import (
     look_at,
     shared_keys,
 )
+from tasks.upkeep.check_networks import Checked, check_networks, enlargement
 from tasks.upkeep.forecast import in_bytes, room_needed
-
-State = Literal["good", "poor", "bad"]
-
-
-class Checked(NamedTuple):
-    """What was tried out, and what came of it."""
-
-    what: str
-    """What was looked at, as in 'weights of the codec'."""
-    state: State
-    """``poor``: a run goes on, but its results lack something or take long. ``bad``: it fails."""
-    said: str
-    """What was found; where it is not good, a sentence with the remedy."""
 
 
 def check(
@@ -61,9 +43,9 @@ def check(
         runs_networks: whether this process may run codec and restorer, so that they are loaded
             on the device; otherwise their files are looked for.
     """
-    run = Run.of(config, still=True)
+    run, loads = Run.of(config, still=True), runs_networks and _is_here(config)
     if not only_what_is_new or not _is_enhanced(config):
-        yield from _weights(config, runs_networks and config.compute.runner.kind == "threads")
+        yield from check_networks(config, loads)
         if said := large_patches(config):  # known once the codec's files are there
             yield Checked("size of patches", "poor", said)
     yield from _options(config)
@@ -83,8 +65,13 @@ def check(
         yield from (Checked(f"images of {dataset}", state, said) for state, said in found)
         if not found:
             yield Checked(f"images of {dataset}", "good", look.told())
-    yield from _pairs(config, looks)
+    yield from _pairs(config, looks, loads)
     yield from _workspace(config, looks)
+
+
+def _is_here(config: Config) -> bool:
+    """Return whether the tasks run in this process."""
+    return config.compute.runner.kind == "threads"
 
 
 def _options(config: Config) -> Iterator[Checked]:
@@ -104,9 +91,13 @@ def _options(config: Config) -> Iterator[Checked]:
 def _is_enhanced(config: Config) -> bool:
     """Return whether no step that runs a network on images is left to do."""
     try:
-        return all(is_finished(config, verb) for verb in ("shard", "fit", "enhance"))
+        return all(is_finished(config, verb) for verb in _RUN_NETWORKS)
     except (DotpipeError, OSError):  # such as a corpus that is not there, which is told later
         return False
+
+
+_RUN_NETWORKS: tuple[Verb, ...] = ("shard", "restore", "fit", "enhance")
+"""The commands up to the last that runs a network on images which are not enhanced."""
 
 
 def _is_sharded(run: Run, dataset: str) -> bool:
@@ -132,88 +123,25 @@ def require_ready(config: Config, *, runs_networks: bool = True) -> list[str]:
     return list(dict.fromkeys(each.said for each in found if each.state == "poor"))
 
 
-def _weights(config: Config, loads: bool) -> Iterator[Checked]:
-    """Yield whether the networks can be had; codec and restorer must, the metrics' need not.
-
-    Args:
-        config: says which.
-        loads: whether codec and restorer are loaded on the device, and not only looked for.
-    """
-    weights, metrics, codec, restorer = (
-        Weights.of(config.weights),
-        config.evaluate,
-        config.codec,
-        config.restore,
-    )
-    if isinstance(codec, Autoencoder):
-        yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
-    if isinstance(restorer, WithWeights):
-        yield _tried(
-            "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
-        )
-    lpips, features = metrics.lpips, metrics.features
-    if lpips is not None and config.reference_name is not None:
-        yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
-    if features is not None:
-        yield _tried(
-            f"weights of {features}", "poor", lambda: str(fetch_extractor(features, weights))
-        )
-
-
-def _codec(codec: Autoencoder, config: Config, weights: Weights, loads: bool) -> str:
-    """Load the codec, or look for its files.
-
-    Raises:
-        DotpipeError: it cannot be had, or is another kind of network, or the device is not there.
-    """
-    compute = config.compute
-    if not loads:
-        return str(locate_codec(codec, weights)[1])
-    load_codec(codec, compute.device, compute.precision, weights)
-    return precision_warning(codec, compute.device, compute.precision) or "loaded"
-
-
-def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bool) -> str:
-    """Do the same with the restorer."""
-    if not loads:
-        return str(locate_checkpoint(restorer, weights))
-    load_restorer(restorer, config.compute.device, weights)
-    return "loaded"
-
-
-def _tried(what: str, otherwise: State, attempt: Callable[[], str]) -> Checked:
-    """Return what came of an attempt.
-
-    Args:
-        what: is tried.
-        otherwise: the state if weights are missing; anything else that fails is bad.
-        attempt: says what was found.
-    """
-    at(what)
-    try:
-        return Checked(what, "good", attempt())
-    except WeightsMissing as error:
-        return Checked(what, otherwise, str(error))
-    except (DotpipeError, OSError) as error:
-        return Checked(what, "bad", str(error))
-
-
-def _pairs(config: Config, looks: dict[str, Look]) -> Iterator[Checked]:
+def _pairs(config: Config, looks: dict[str, Look], loads: bool) -> Iterator[Checked]:
     """Yield whether restored images have a reference, and a natural version where pairs are asked.
 
-    Of tars, and of images that are made from others, the keys are not known before.
+    Images that are degraded already stand for those that are restored from them. Of tars, and of
+    images that are degraded here, the keys are not known before.
     """
+    ours = config.degraded_name or config.restored_name
+    words = f"{'degraded' if config.degraded_name else 'restored'} images"
     restored, reference, natural = (
-        looks.get(name or "")
-        for name in (config.restored_name, config.reference_name, config.natural_name)
+        looks.get(name or "") for name in (ours, config.reference_name, config.natural_name)
     )
     if restored is not None and reference is not None:
-        at("the keys of restored images and reference")
+        at(f"the keys of {words} and reference")
         yield _keys("reference", restored, reference)
-        if said := differing_sizes(restored, reference):
+        factor = enlargement(config, ours, loads)
+        if factor is not None and (said := differing_sizes(restored, reference, factor)):
             yield Checked("sizes of restored images and reference", "poor", said)
     if restored is not None and natural is not None and config.pairing == "paired":
-        at("the keys of restored and natural images")
+        at(f"the keys of {words} and natural images")
         yield _keys("natural", restored, natural)
 
 

@@ -13,10 +13,11 @@ from tasks.fit.latent_size import latent_size
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
-from tasks.shard.corpus import SourceFile, list_files, require_sources, source_of
+from tasks.shard.corpus import list_files, require_sources, source_of
+from tasks.shard.image_files import SourceFile
 from tasks.shard.intake import accept_files
 from tasks.shard.shard import without_images
-from tasks.shard.suffixes import ending_between
+from tasks.shard.suffixes import ending_between, folder_between
 
 FIRST = 1000
 """Names of a corpus that are looked at."""
@@ -107,13 +108,15 @@ def few_patches(look: Look) -> Iterator[tuple[Doubt, str]]:
     """
     config, opened = look.config, len(look.images)
     latents = latent_size(config.codec, Weights.of(config.weights))
-    if latents is None or not look.images or not look.is_all:
+    factor = config.enlargement(look.dataset)
+    if latents is None or factor is None or not look.images or not look.is_all:
         return
     if look.dataset not in config.fitted_datasets():
         return
     is_certain = opened + len(look.refused) == len(look.files)
     count = min(config.fit.images, opened if is_certain else len(look.files))
-    patches = sorted(latents.patches_in(config.patch_size, i.height, i.width) for i in look.images)
+    sides = ((image.height * factor, image.width * factor) for image in look.images)
+    patches = sorted(latents.patches_in(config.patch_size, *each) for each in sides)
     total = sum(patches[-count:]) if is_certain else patches[-1] * count
     dimensions = latents.patch_dimensions(config.patch_size)
     if total <= dimensions:
@@ -141,31 +144,48 @@ def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, s
         if seen >= FIRST and shared:
             break
     if shared:
-        return None, f"{shared} of the first {seen} restored images have their key in {role}"
-    ours, theirs = (look.files[0].key for look in (restored, other))
+        ours = f"{_role(restored)} images"
+        return None, f"{shared} of the first {seen} {ours} have their key in {role}"
+    first, second = (look.files[0].key for look in (restored, other))
     why = "as fit.pairing is paired" if role == "natural" else "of which it is the ground truth"
     return "bad", (
-        f"{role} must share keys (paths without extension) with the restored images, {why}, got "
-        f"none in common: {theirs!r} against {ours!r}; {_remedy(role, restored, other)}"
+        f"{role} must share keys (paths without extension) with the {_role(restored)} images, "
+        f"{why}, got none in common: {second!r} against {first!r}; "
+        f"{_remedy(role, restored, other)}"
     )
+
+
+def _role(look: Look) -> str:
+    """Return the role of images that are to be enhanced, as they are or once they are restored."""
+    return "degraded" if look.dataset == look.config.degraded_name else "restored"
 
 
 def _remedy(role: str, restored: Look, other: Look) -> str:
     """Return what to do about keys that differ: by an end of the names, if that would mend it."""
     if ending := ending_between(_keys(restored), _keys(other)):
-        longer = "restored" if ending.of_ours else role
+        longer = _role(restored) if ending.of_ours else role
         return (
             f"{ending.shared} would be without {ending.text!r} at the end: write "
             f"`strip: {ending.text}` beside the path of corpora.{longer}"
+        )
+    if folder := folder_between(_keys(restored), _keys(other)):
+        return (
+            f"{folder.shared} would be with another folder: write `match: {{from: {folder.ours}, "
+            f"to: {folder.theirs}}}` beside the path of corpora.{_role(restored)}"
         )
     otherwise = "fit.pairing: unpaired" if role == "natural" else "leave out corpora.reference"
     return f"rename the files, or {otherwise}"
 
 
-def differing_sizes(restored: Look, reference: Look) -> str:
+def differing_sizes(restored: Look, reference: Look, factor: int = 1) -> str:
     """Return a sentence if restored images that were opened are not as large as their references.
 
     It is empty where all that are looked at are.
+
+    Args:
+        restored: the restored images, or degraded ones from which they are made.
+        reference: their ground truth.
+        factor: how many times as large as those looked at the restored images are.
     """
     by_key = {file.key: file for file in reference.files}
     ours = {image.key: image for image in restored.images if image.key in by_key}
@@ -173,13 +193,12 @@ def differing_sizes(restored: Look, reference: Look) -> str:
     limits = reference.config.shards.limits()
     for truth in accept_files(source_of(reference.corpus), files, reference.corpus, limits):
         image = ours[truth.key]
-        if isinstance(truth, Accepted) and (truth.width, truth.height) != (
-            image.width,
-            image.height,
-        ):
+        width, height = image.width * factor, image.height * factor
+        if isinstance(truth, Accepted) and (truth.width, truth.height) != (width, height):
+            has = "has" if factor == 1 else "gets"
             return (
                 f"restored images must be as large as their references to be scored, but "
-                f"{image.source} has {image.width}×{image.height} pixels and its reference "
+                f"{image.source} {has} {width}×{height} pixels and its reference "
                 f"{truth.width}×{truth.height}; crop and resize of the corpora can mend it"
             )
     return ""

@@ -192,12 +192,14 @@ def room_needed(config: Config, looks: Iterable[Look]) -> int | None:
         return None
     copied = sum(_copied(look) for look in by_name.values())
     made = sum(
-        _pixels(by_name[origin]) * _BYTES_A_PIXEL["webp"]
+        _pixels(by_name[origin]) * (config.enlargement(origin) or 1) ** 2 * _BYTES_A_PIXEL["webp"]
         for origin in config.made_datasets().values()
         if origin in by_name
     )
-    shown = by_name.get(config.made_datasets().get(config.restored_name, config.restored_name))
+    ours = config.made_datasets().get(config.restored_name, config.restored_name)
+    shown, factor = by_name.get(ours), config.enlargement(ours) or 1
     each = 0.0 if shown is None else _pixels(shown) * _bytes_a_pixel(shown, config.enhance.format)
+    each *= factor**2
     return round(copied + made + each * len(config.enhance.alphas))
 
 

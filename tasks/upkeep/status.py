@@ -80,12 +80,16 @@ def _feeds(earlier: Step, later: Step, config: Config) -> bool:
     if earlier.work is retire_shards or later.work is retire_shards:
         return False
     read = _data_sets_of(later, config)
-    if earlier.verb != "shard":
+    if earlier.verb not in _OF_DATA_SETS:
         return read is None or later.verb == "fit"
     dataset = earlier.name.partition(" ")[2]
-    if later.verb == "shard":
+    if later.verb in _OF_DATA_SETS:
         return config.made_datasets().get(later.name.partition(" ")[2]) == dataset
     return read is None or dataset in read
+
+
+_OF_DATA_SETS = ("shard", "restore")
+"""The commands whose steps make a data set each."""
 
 
 def _data_sets_of(step: Step, config: Config) -> tuple[str | None, ...] | None:

@@ -15,6 +15,7 @@ from flows.backfill_in_blocks import CONDUCTORS, _blocks, backfill_in_blocks
 from flows.enhance_block import enhance_block
 from flows.evaluate_dataset import evaluate_dataset, report_dataset
 from flows.fit_transport import fit_transport
+from flows.restore_dataset import restore_dataset
 from flows.runs.pool import FailedRequest
 from flows.shard_corpus import shard_corpus
 from tasks.config import Run
@@ -27,7 +28,14 @@ from tasks.pipeline import is_finished
 
 FLOWS = {
     flow.name: flow
-    for flow in (shard_corpus, fit_transport, enhance_block, evaluate_dataset, report_dataset)
+    for flow in (
+        shard_corpus,
+        restore_dataset,
+        fit_transport,
+        enhance_block,
+        evaluate_dataset,
+        report_dataset,
+    )
 }
 IN_BLOCKS = {"blocks": {"shards": 2, "at_once": 3}}
 """Three shards in two blocks."""
@@ -100,13 +108,14 @@ def test_the_whole_job_is_done_stage_by_stage_and_block_by_block(project, pool, 
     state = backfill_in_blocks(config, queue="nightly", return_state=True)
     assert pool.flows == [
         "shard-corpus",
+        "restore-dataset",
         "fit-transport",
         "enhance-block",
         "enhance-block",
         "evaluate-dataset",
         "report",
     ]
-    assert [request.parameters["shards"] for request in pool.sent[2:4]] == [
+    assert [request.parameters["shards"] for request in pool.sent[3:5]] == [
         ["shard-000000", "shard-000001"],
         ["shard-000002"],
     ]
@@ -186,6 +195,7 @@ def test_a_blocks_key_changes_with_an_image_of_it_and_no_other_does(complete, dr
     before = [request.key for request in blocks_of(config)[0]]
     draw(complete.folder / "reference" / "b" / "7.png", 99, 21, 17)
     shard_corpus(config)
+    restore_dataset(config)
     fit_transport(config)
     after = [request.key for request in blocks_of(config)[0]]
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
@@ -287,7 +297,7 @@ def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(compl
     backfill_in_blocks(config)
     assert is_finished(config)
     assert pool.flows.count("enhance-block") == 3
-    assert pool.sent[2] == adopted[0]
+    assert pool.sent[3] == adopted[0]
 
 
 @pytest.mark.parametrize("flow", ["fit-transport", "enhance-block"])

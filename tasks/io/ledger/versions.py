@@ -12,7 +12,7 @@ from types import MappingProxyType
 VERSIONS: Mapping[str, int] = MappingProxyType(
     {
         "pixels": 1,
-        "degradation": 2,
+        "degradation": 3,
         "codec": 2,
         "moments": 2,
         "operator": 2,

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
-from tasks.io.shards.loader import Picture
+from tasks.io.shards import Member
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +142,7 @@ class Batches:
         try:
             return make(part)
         except (RuntimeError, MemoryError) as error:
-            if not _is_for_want_of_memory(error):
+            if not is_for_want_of_memory(error):
                 raise
         # The error is gone by now, and its frames with all their tensors.
         if self.device.startswith("cuda"):
@@ -150,12 +150,21 @@ class Batches:
         return None
 
 
-def no_room(picture: Picture) -> str:
-    """Return why a picture is refused that does not fit into the device's memory even alone."""
-    return f"out of memory on the device: {picture.member.width}×{picture.member.height}"
+class OfMember(Protocol):
+    """What stands for an image of a shard, as a picture does."""
+
+    @property
+    def member(self) -> Member:
+        """The image's place in its shard."""
 
 
-def _is_for_want_of_memory(error: Exception) -> bool:
+def no_room(image: OfMember) -> str:
+    """Return why an image is refused that does not fit into the device's memory even alone."""
+    return f"out of memory on the device: {image.member.width}×{image.member.height}"
+
+
+def is_for_want_of_memory(error: Exception) -> bool:
+    """Return whether an error tells that memory could not be allocated."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return any(sign in str(error) for sign in _ALLOCATORS)

@@ -1,7 +1,7 @@
 """DDRM: restored images drawn by a diffusion model of diffusers, which is loaded here."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -11,8 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dot_kernels import SeamError
 from dot_kernels.ddrm import DdrmOptions
 from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import draw_by_ddrm
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
@@ -20,15 +22,13 @@ from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.model_folders import ModelFolder, placed, read_model, silent_diffusers
+from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
-from tasks.io.section import Revision, Section, Sha256
+from tasks.io.section import Revision, Sha256
 
 
-class Ddrm(Section):
-    """Images drawn by a diffusion model under what was measured (Kawar et al. 2022).
-
-    Undoes noise, downscaling and blur, and no JPEG; noise must come last in ``degrade``.
-    """
+class Ddrm(Undoing):
+    """Images drawn by a diffusion model (Kawar et al. 2022): undoes all but JPEG, noise last."""
 
     kind: Literal["ddrm"]
     model: str
@@ -55,6 +55,10 @@ class Ddrm(Section):
     """Weight of the measurement where it is clearer than the step."""
     seed: int = 0
     """Another seed draws other images; they are drawn by the image's key, too."""
+
+    def complaint(self) -> str | None:
+        """Return what else ``undoes`` must say; None if it says enough."""
+        return None if self.undoes else "must say what the images went through"
 
 
 def identity_of_ddrm(spec: Ddrm, weights: Weights) -> dict[str, Any]:
@@ -123,21 +127,24 @@ class DdrmRestorer:
     model: _UNet
     options: DdrmOptions
     seed: int
+    takes_batches: bool = True
+    scale: int | None = None
 
-    def draw(
-        self, degraded: Tensor, degradations: Sequence[Degradation], keys: Sequence[str]
+    def require_fitting(self, degradations: Sequence[Degradation]) -> None:
+        """Check that the degradations are linear, with noise at their end."""
+        try:
+            measurement_noise(degradations)
+        except ValueError as error:
+            raise ConfigurationError(f"restore by ddrm cannot undo this: {error}") from error
+
+    def restore(
+        self,
+        degraded: Tensor,
+        degradations: Sequence[Degradation],
+        keys: Sequence[str],
+        hear: Callable[[SeamError], None] = lambda _: None,
     ) -> Tensor:
-        """Return images (b, 3, H, W) in [0, 1], of the size before the degradations.
-
-        Args:
-            degraded: (b, 3, h, w) on the CPU, of one size.
-            degradations: what the images went through, in order.
-            keys: of the images, which seed their noise.
-
-        Raises:
-            ImageRefused: the model cannot make images of this size.
-            ValueError: DDRM cannot undo the degradations.
-        """
+        """Return drawn images, which are never made in tiles; see ``LoadedRestorer``."""
         factor = total_downscaling(degradations)
         height, width = (side * factor for side in degraded.shape[2:])
         _require_size(self.model.module.config, height, width, factor)
@@ -149,7 +156,7 @@ class DdrmRestorer:
                 model=self.model,
                 options=self.options,
                 generators=generators,
-            ).cpu()
+            )
 
 
 def load_ddrm(spec: Ddrm, device: str, weights: Weights = FROM_THIS_MACHINE) -> DdrmRestorer:

@@ -3,7 +3,6 @@
 Also where a restorer's checkpoint lies, and what identifies it in fingerprints.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,24 +12,34 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from dot_kernels.degradations import Degradation, GaussianBlur, Noise, total_downscaling
-from dot_kernels.restorers import Restorer, bicubic, smooth
-from tasks.io.errors import ConfigurationError, WeightsMissing
+from dot_kernels.degradations import Degradation, GaussianBlur, total_downscaling
+from dot_kernels.linear_degradations import measurement_noise
+from dot_kernels.restorers import Restorer, bicubic, noise_level, smooth
 from tasks.io.machine.devices import pick_device
-from tasks.io.networks.ddrm import Ddrm, DdrmRestorer, identity_of_ddrm, load_ddrm, locate_model
+from tasks.io.networks.codecs import Precision
+from tasks.io.networks.ddrm import Ddrm, identity_of_ddrm, load_ddrm, locate_model
 from tasks.io.networks.digests import digest, require_digest, require_file
-from tasks.io.networks.model_cache import LOADING, cached_per_device
+from tasks.io.networks.loaded_restorers import ImageByImage, LoadedRestorer
+from tasks.io.networks.model_cache import LOADING
+from tasks.io.networks.spandrel_networks.loading import load_checkpoint
+from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
-from tasks.io.section import Section, Sha256
+from tasks.io.section import Sha256
 
 
-class Bicubic(Section):
+class Bicubic(Undoing):
     """Bicubic interpolation back to the clean image's size."""
 
     kind: Literal["bicubic"]
 
+    def complaint(self) -> str | None:
+        """Return what else ``undoes`` must say; None if it says enough."""
+        if total_downscaling(self.undoes) > 1:
+            return None
+        return "must hold what reduced the images, as {kind: downscale, factor: 4}"
 
-class GaussianSmoother(Section):
+
+class GaussianSmoother(Undoing):
     """Gaussian blur of the degraded image, then bicubic interpolation to the clean one's size."""
 
     kind: Literal["gaussian-blur"]
@@ -46,8 +55,8 @@ class GaussianSmoother(Section):
         return self
 
 
-class NonLocalMeans(Section):
-    """Non-local means (scikit-image, fast mode); noise level from ``degrade``."""
+class NonLocalMeans(Undoing):
+    """Non-local means (scikit-image, fast mode); noise level from ``degrade`` or ``undoes``."""
 
     kind: Literal["non-local-means"]
     strength: Annotated[float, Field(gt=0)] = 0.8
@@ -57,8 +66,14 @@ class NonLocalMeans(Section):
     patch_distance: Annotated[int, Field(ge=1)] = 6
     """How far away patches to compare with are looked for, in pixels."""
 
+    def complaint(self) -> str | None:
+        """Return what else ``undoes`` must say; None if it says enough."""
+        if noise_level(self.undoes) > 0:
+            return None
+        return "must hold the noise, as {kind: noise, sigma: 0.1}"
 
-class SpandrelCheckpoint(Section):
+
+class SpandrelCheckpoint(Undoing):
     """Any restoration network that spandrel recognises from its checkpoint."""
 
     kind: Literal["spandrel"]
@@ -77,12 +92,31 @@ RestorerSpec = Annotated[
 WithWeights = SpandrelCheckpoint | Ddrm
 """Those of them that have weights."""
 
-LoadedRestorer = Restorer | DdrmRestorer
-"""A function of degraded images, or something that draws, for which it takes their keys."""
 
+def require_work(spec: RestorerSpec, degrade: Sequence[Degradation]) -> None:
+    """Check that a restorer has something to undo, and can.
 
-_LEVEL_TOLD = 15 / 255
-"""The noise level that spandrel tells every network that asks for one."""
+    Args:
+        spec: what the configuration says.
+        degrade: what clean images go through; none where degraded ones are given.
+
+    Raises:
+        ValueError: it has nothing to undo, cannot, or is told twice what it is.
+    """
+    if degrade and spec.undoes:
+        raise ValueError("restore.undoes must be left out where degrade says what is undone")
+    if not degrade and (said := spec.complaint()) is not None:
+        raise ValueError(
+            f"restore by {spec.kind} needs to know more of corpora.degraded: undoes {said}"
+        )
+    if isinstance(spec, NonLocalMeans) and not noise_level(degrade or spec.undoes) > 0:
+        raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+    if isinstance(spec, Ddrm):
+        try:
+            measurement_noise(degrade or spec.undoes)  # has the rules
+        except ValueError as error:
+            said = "degrade" if degrade else "undoes"
+            raise ValueError(f"restore by ddrm cannot undo {said}: {error}") from error
 
 
 def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
@@ -100,7 +134,7 @@ def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) 
     if isinstance(spec, Ddrm):
         return identity_of_ddrm(spec, weights)
     if not isinstance(spec, SpandrelCheckpoint):
-        return spec.model_dump()
+        return spec.model_dump(exclude={"undoes"})
     return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
 
 
@@ -126,7 +160,11 @@ def locate_checkpoint(spec: WithWeights, weights: Weights = FROM_THIS_MACHINE) -
 
 
 def load_restorer(
-    spec: RestorerSpec, device: str, weights: Weights = FROM_THIS_MACHINE
+    spec: RestorerSpec,
+    device: str,
+    weights: Weights = FROM_THIS_MACHINE,
+    precision: Precision = "float32",
+    tile: int = 512,
 ) -> LoadedRestorer:
     """Return the restorer; a network is on its device, loaded once per process and device.
 
@@ -134,6 +172,9 @@ def load_restorer(
         spec: what the configuration says.
         device: cpu, cuda, cuda:1, or auto.
         weights: where the checkpoint is looked for, if it is not where the section says.
+        precision: of a network of spandrel; DDRM draws in float32.
+        tile: side of a square with as many pixels as a tile of a larger image has, at most, where
+            a network of spandrel restores it.
 
     Raises:
         WeightsMissing: the checkpoint is not there, not understood, or not of a network from
@@ -142,15 +183,16 @@ def load_restorer(
     """
     match spec:
         case Bicubic():
-            return bicubic
+            return ImageByImage(bicubic)
         case GaussianSmoother(size=size, sigma=sigma):
-            return partial(smooth, size=size, sigma=sigma)
+            return ImageByImage(partial(smooth, size=size, sigma=sigma))
         case NonLocalMeans():
-            return _non_local_means(spec)
+            return ImageByImage(_non_local_means(spec))
         case SpandrelCheckpoint():
             with LOADING:
                 checkpoint = locate_checkpoint(spec, weights)
-                return _load_checkpoint(pick_device(device), str(checkpoint), digest(checkpoint))
+                known = str(checkpoint), digest(checkpoint)
+                return load_checkpoint(pick_device(device), *known, precision, tile)
         case Ddrm():
             return load_ddrm(spec, device, weights)
 
@@ -160,7 +202,7 @@ def _non_local_means(spec: NonLocalMeans) -> Restorer:
     from skimage.restoration import denoise_nl_means
 
     def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
-        sigma = _noise_level(degradations)
+        sigma = noise_level(degradations)
         image: Any = denoise_nl_means(
             degraded.movedim(0, -1).numpy(),
             patch_size=spec.patch_size,
@@ -174,76 +216,3 @@ def _non_local_means(spec: NonLocalMeans) -> Restorer:
         return bicubic(denoised, degradations)
 
     return restore
-
-
-@cached_per_device(2)
-def _load_checkpoint(device: str, checkpoint: str, _digest: str) -> Restorer:
-    """Load a network by spandrel; its digest is an argument so that a changed file is read."""
-    from spandrel import ModelLoader
-
-    try:
-        model = ModelLoader(device=device).load_from_file(checkpoint)
-    except Exception as error:
-        raise WeightsMissing(
-            f"{checkpoint} must be a checkpoint that spandrel recognises: {error}"
-        ) from error
-    _require_images(model, checkpoint)
-
-    @torch.inference_mode()
-    def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
-        _require_fitting(model, degradations)
-        images = torch.split(degraded.to(device), model.input_channels)  # RGB, or plane by plane
-        restored = torch.cat([model(image[None])[0] for image in images])
-        size = tuple(side * model.scale for side in degraded.shape[1:])
-        if tuple(restored.shape) != (3, *size):
-            raise ConfigurationError(
-                f"restore.checkpoint must hold a network that makes {size[0]}×{size[1]} pixels of "
-                f"{degraded.shape[1]}×{degraded.shape[2]}, got an output of shape "
-                f"{tuple(restored.shape)} from what spandrel takes for {model.architecture.name}"
-            )
-        return restored.float().cpu().clamp(0, 1)
-
-    return restore
-
-
-def _require_images(model: Any, checkpoint: str) -> None:
-    """Check that a network makes of one image another, in RGB or in grey.
-
-    spandrel goes by the names of tensors, so it takes some networks for others: FFDNet for a
-    DnCNN of 12 channels, say.
-    """
-    from spandrel import ImageModelDescriptor
-
-    rule = f"{checkpoint} must hold a network from one RGB image to another, or from grey to grey"
-    found = f"got what spandrel takes for {model.architecture.name}"
-    if not isinstance(model, ImageModelDescriptor):
-        raise WeightsMissing(f"{rule}, {found}, which asks for a mask beside the image")
-    channels = model.input_channels, model.output_channels
-    if channels not in ((3, 3), (1, 1)):
-        raise WeightsMissing(
-            f"{rule}, {found}, with {channels[0]} channels in and {channels[1]} out; where it is "
-            "another architecture, spandrel does not know it: use a checkpoint of one that it does"
-        )
-
-
-def _require_fitting(model: Any, degradations: Sequence[Degradation]) -> None:
-    """Check that a network undoes the downscaling, and expects the noise, of the degradations."""
-    factor = total_downscaling(degradations)
-    if model.scale != factor:
-        raise ConfigurationError(
-            f"restore.checkpoint must enlarge by {factor}, which degrade reduces by, "
-            f"got a network for {model.scale}"
-        )
-    asks_for_the_level = model.architecture.id == "DRUNet" or "FDnCNN" in model.tags
-    if asks_for_the_level and abs(_noise_level(degradations) - _LEVEL_TOLD) > 0.001:
-        raise ConfigurationError(
-            f"restore.checkpoint must hold a network for noise of sigma "
-            f"{_noise_level(degradations):.3f}, got one that is told the level "
-            f"({model.architecture.name}), which spandrel always gives as 15/255; use one that was "
-            "trained for this level, or for all without being told"
-        )
-
-
-def _noise_level(degradations: Sequence[Degradation]) -> float:
-    """Return the standard deviation of all noise together, on the [0, 1] scale."""
-    return math.hypot(*(step.sigma for step in degradations if isinstance(step, Noise)))

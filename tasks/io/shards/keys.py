@@ -79,6 +79,15 @@ def stripped(key: str, end: str) -> str:
     return f"{folder}{slash}{name[:cut]}"
 
 
+def replaced(key: str, old: str, new: str) -> str:
+    """Return a key in which each place that reads ``old`` reads ``new``.
+
+    A key counts as if it began with a slash, so that ``/blur/`` finds the folder ``blur`` at its
+    start too.
+    """
+    return f"/{key}".replace(old, new).removeprefix("/")
+
+
 def _escaped(letter: str) -> str:
     """Return the escape of one letter: the byte where it stands for one, else its number."""
     code = ord(letter)

@@ -219,7 +219,12 @@ def test_verbs_in_their_order_do_what_run_does_and_name_each_other_out_of_order(
         return {re.search(r"run `dotpipe (\w+) CONFIG` first", err)[1] for _, _, err in answers}
 
     assert refused("fit") == {"shard"}
-    assert dotpipe("shard", project.file)[0] == 0
+    assert refused("restore") == {"shard"}
+    code, out, _ = dotpipe("shard", project.file)
+    assert code == 0
+    assert "next: `dotpipe restore CONFIG`, which makes the restored images" in out
+    assert refused("fit") == {"restore"}
+    assert dotpipe("restore", project.file)[0] == 0
     assert refused("enhance", "evaluate", "report") == {"fit"}
     assert dotpipe("fit", project.file)[0] == 0
     assert refused("report") == {"evaluate"}
@@ -284,3 +289,13 @@ def test_a_run_with_nothing_to_do_loads_nothing_that_draws():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_restore_without_a_section_that_says_how_is_told(dotpipe, project):
+    given = {"restored": {"path": "reference"}, "natural": {"path": "natural"}}
+    text = yaml.safe_load(project.file.read_text()) | {"corpora": given}
+    del text["degrade"], text["restore"]
+    project.file.write_text(yaml.safe_dump(text))
+    code, _, err = dotpipe("restore", project.file)
+    assert code == 1
+    assert "`dotpipe restore` needs a section restore that says how" in err

@@ -10,7 +10,7 @@ from flows.backfill_in_blocks import backfill_in_blocks
 from flows.runs import ready
 from flows.runs.ready import require_ready_on_worker
 from tasks.io.errors import ConfigurationError
-from tasks.upkeep import check
+from tasks.upkeep import check, check_networks
 from tasks.upkeep.check import require_ready
 
 
@@ -71,8 +71,10 @@ def test_a_run_of_the_command_itself_is_not_checked_again(unready, server):
 
 def test_a_conductor_looks_for_the_codec_and_does_not_load_it(project, monkeypatch):
     asked = []
-    monkeypatch.setattr(check, "load_codec", lambda *_: asked.append("load"))
-    monkeypatch.setattr(check, "locate_codec", lambda *_: asked.append("locate") or ("", ""))
+    monkeypatch.setattr(check_networks, "load_codec", lambda *_: asked.append("load"))
+    monkeypatch.setattr(
+        check_networks, "locate_codec", lambda *_: asked.append("locate") or ("", "")
+    )
     monkeypatch.setattr(check, "large_patches", lambda _: None)
     codec = {"kind": "autoencoder-tiny", "weights": str(project.folder)}
     config = project.configure()

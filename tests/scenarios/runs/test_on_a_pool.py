@@ -17,6 +17,7 @@ from servers.prefect_service import prefect_service, worker
 
 from flows.backfill import backfill
 from flows.fit_transport import fit_transport
+from flows.restore_dataset import restore_dataset
 from flows.service.deployments import defined
 from flows.shard_corpus import shard_corpus
 from tasks.pipeline import is_finished
@@ -65,6 +66,7 @@ def fitted(project, server):
     """The project with its shards and its operator; nothing is enhanced."""
     config = project.configure(**SMALL)
     shard_corpus(config)
+    restore_dataset(config)
     fit_transport(config)
     return project
 

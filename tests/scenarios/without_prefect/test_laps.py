@@ -8,8 +8,9 @@ import tasks.enhance.enhance
 import tasks.enhance.scoring
 import tasks.evaluate.extract
 import tasks.fit.measure
+import tasks.restore.degraded
+import tasks.restore.restore
 import tasks.shard.intake
-import tasks.shard.restore
 import tasks.shard.shard
 from dot_kernels import PixelCodec, enhancement
 from tasks.enhance import rendering
@@ -19,7 +20,9 @@ from tasks.evaluate.extract import plan_extraction, write_features
 from tasks.fit import encoding
 from tasks.fit.measure import plan_both_measurements, write_moments
 from tasks.io.networks.features.feature_networks import Extracted, Extractor
-from tasks.shard.restore import plan_restoration, write_restored_shard
+from tasks.restore.plan import plan_restoration
+from tasks.restore.restoration import Restoration
+from tasks.restore.restore import write_restored
 from tasks.shard.shard import plan_shards, write_corpus_shard
 
 SLOW_S = 0.05
@@ -137,22 +140,24 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "lap"),
+    ("owner", "name", "lap"),
     [
-        ("load_restorer", "load networks"),
-        ("read_sides", "read"),
-        ("degrade_and_restore", "restore"),
-        ("write_shard", "write"),
+        (tasks.restore.restore, "load_restorer", "load networks"),
+        (tasks.restore.degraded, "read_sides", "read"),
+        (tasks.restore.degraded, "degrade", "read"),
+        (Restoration, "restore", "restore"),
+        (tasks.restore.restore, "encode_lossless", "write"),
+        (tasks.restore.restore, "write_shard", "write"),
     ],
 )
-def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, name, lap):
+def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()
     for unit in plan_shards(run.opened, run.config.corpora.reference, "reference"):
         write_corpus_shard(unit.job)
         run.index("reference", {unit.unit: unit.fingerprint})
     (unit,) = plan_restoration(run.opened, "reference", "run")
-    slow(tasks.shard.restore, name)
-    require_blamed(lap, write_restored_shard, unit.job)
+    slow(owner, name)
+    require_blamed(lap, write_restored, unit.job)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tasks.pipeline import Step, steps_of
 
 def shard(config: Config, workspace: Workspace) -> None:
     """All data sets, given and made."""
-    do(Run(config, workspace), lambda step: step.verb == "shard")
+    do(Run(config, workspace), lambda step: step.verb in ("shard", "restore"))
 
 
 def fit(config: Config, workspace: Workspace) -> None:

@@ -76,7 +76,7 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             {"corpora": {"restored": {"path": "r", "siz": 2}, "natural": {"path": "n"}}},
             "corpora.restored.siz",
-            "colour, crop, frames, limit, name, path, resize, resize_filter",
+            "colour, crop, frames, limit, match, name, path, resize, resize_filter",
         ),
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
         ({"fit": {"image": 3}}, "fit.image", "images, pairing, refit_beyond, ridge, seed"),
@@ -139,7 +139,10 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
     [
         ({"workspace": None}, "workspace: Field required"),
         ({"corpora": None}, "corpora: Field required"),
-        ({"corpora": {}}, "corpora.restored must be given, or made by degrade and restore"),
+        (
+            {"corpora": {}},
+            "corpora.restored must be given, or made by restore",
+        ),
         ({"corpora": {"natural": {"path": "n"}}}, "corpora.restored must be given"),
         ({"corpora": {"restored": {"path": "r"}}}, "corpora.natural must be given"),
         ({"corpora": {"restored": {}}}, "corpora.restored.path: Field required"),

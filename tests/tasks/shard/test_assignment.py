@@ -15,7 +15,7 @@ from tasks.io.shards import INDEX_SCHEMA
 from tasks.io.shards.keys import ODD_NAME
 from tasks.io.store import Entry, stem
 from tasks.shard.assignment import _KnownShards, assign_files, free_shards
-from tasks.shard.corpus import SourceFile, list_images
+from tasks.shard.image_files import SourceFile, list_images
 
 
 class Folder:

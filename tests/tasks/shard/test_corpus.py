@@ -10,7 +10,8 @@ from tasks.io.errors import CorpusError
 from tasks.io.store import Store
 from tasks.io.workspace import key_digest
 from tasks.jobs.progress import reporting_to
-from tasks.shard.corpus import SourceFile, list_files, list_images, require_sources, source_of
+from tasks.shard.corpus import list_files, require_sources, source_of
+from tasks.shard.image_files import SourceFile, list_images
 
 
 @pytest.fixture

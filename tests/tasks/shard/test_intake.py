@@ -17,7 +17,8 @@ from tasks.io.images import Limits
 from tasks.io.shards import Accepted, Refused
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace, key_digest
-from tasks.shard.corpus import SourceFile, SourceSide, list_files, source_of
+from tasks.shard.corpus import list_files, source_of
+from tasks.shard.image_files import SourceFile, SourceSide
 from tasks.shard.intake import accept_files, accept_tar
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

@@ -15,7 +15,7 @@ from PIL import Image
 from tasks.io.errors import AccessRefused, CorpusError, StepMissing, TooManyBadImages
 from tasks.io.shards import read_members
 from tasks.io.store import Store
-from tasks.shard.corpus import list_images
+from tasks.shard.image_files import list_images
 from tasks.shard.shard import count_images, plan_shards
 from tasks.upkeep.status import status_of_steps
 

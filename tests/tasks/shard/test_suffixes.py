@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tasks.config.corpora import Corpus
-from tasks.io.shards.keys import stripped
+from tasks.io.shards.keys import replaced, stripped
 from tasks.shard.corpus import list_files
-from tasks.shard.suffixes import ending_between
+from tasks.shard.suffixes import ending_between, folder_between
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,92 @@ def test_keys_of_tars_are_without_the_end_too(tmp_path, steps, pixels):
         None,
         "key taken: another member has it without '_x4'; rename one",
     }
+
+
+# Folders that are replaced
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new", "found"),
+    [
+        ("a/blur/1", "/blur/", "/sharp/", "a/sharp/1"),
+        ("blur/1", "/blur/", "/sharp/", "sharp/1"),
+        ("blur/1", "/blur/", "/", "1"),
+        ("a/1", "/blur/", "/sharp/", "a/1"),
+        ("blur/a/blur/1", "/blur/", "/sharp/", "sharp/a/sharp/1"),
+        ("a/blurred/1", "/blur/", "/sharp/", "a/blurred/1"),
+        ("a/1_blur", "_blur", "", "a/1"),
+    ],
+)
+def test_what_is_replaced_in_a_key_wherever_it_stands(key, old, new, found):
+    assert replaced(key, old, new) == found
+
+
+def test_keys_with_another_folder_are_in_order_and_the_second_of_a_key_is_refused(
+    tmp_path, write_images, pixels
+):
+    names = ["z/1.png", "b/1.png", "b/2.png", "c/0.png", "c/0.txt"]
+    images = {name: b"words" if name.endswith("txt") else pixels(1) for name in names}
+    folder = write_images(tmp_path / "images", images)
+    match = {"from": "/z/", "to": "/b/"}
+    corpus = Corpus(path=str(folder), match=match, beside=["txt"])
+    files = list(list_files(corpus, {}))
+    assert [file.key for file in files] == ["b/1", "b/1", "b/2", "c/0"]
+    assert [file.path for file in files] == ["b/1.png", "z/1.png", "b/2.png", "c/0.png"]
+    assert [side.path for side in files[3].sides] == ["c/0.txt"]
+    assert files[1].refusal == (
+        "key taken: another file differs only in extension, or in what is replaced; rename one"
+    )
+    both = Corpus(path=str(folder), match={"from": "/z/", "to": "/"}, strip="0")
+    assert [file.key for file in list_files(both, {})] == ["1", "b/1", "b/2", "c/0"]
+
+
+def test_a_key_that_becomes_none_is_a_refused_row(tmp_path, write_images, pixels):
+    folder = write_images(tmp_path / "images", {"a/b.png": pixels(1), "c.png": pixels(2)})
+    files = list(list_files(Corpus(path=str(folder), match={"from": "b", "to": ""}), {}))
+    assert [(file.path, file.refusal) for file in files] == [
+        ("a/b.png", "name has an empty part: rename the file"),
+        ("c.png", ""),
+    ]
+
+
+def test_many_keys_that_are_replaced_are_sorted_on_disk(
+    tmp_path, write_images, pixels, monkeypatch
+):
+    from tasks.io.catalogue import external_sort
+
+    monkeypatch.setattr(external_sort.in_order, "__defaults__", (3,))
+    names = [f"{folder}/blur/{i}.png" for folder in "cab" for i in range(4)]
+    folder = write_images(tmp_path / "images", dict.fromkeys(names, pixels(1)))
+    match = {"from": "/blur/", "to": "/"}
+    files = list(list_files(Corpus(path=str(folder), match=match), {}))
+    assert [file.key for file in files] == [f"{f}/{i}" for f in "abc" for i in range(4)]
+
+
+def test_keys_of_tars_are_replaced_too(tmp_path, steps, pixels):
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as tar:
+        for i, name in enumerate(["x/blur/b", "x/blur/a", "x/sharp/a"]):
+            data = io.BytesIO()
+            Image.fromarray(pixels(i)).save(data, "PNG")
+            info = tarfile.TarInfo(f"{name}.png")
+            info.size = len(data.getvalue())
+            tar.addfile(info, io.BytesIO(data.getvalue()))
+    match = {"from": "/blur/", "to": "/sharp/"}
+    corpora = {"restored": {"path": str(path), "match": match}, "natural": {"path": str(path)}}
+    run = steps(tmp_path / "w", corpora, shards={"max_bad_fraction": 1})
+    run.shard()
+    assert [key for key, _ in run.workspace.keys("run")] == ["x/sharp/a", "x/sharp/b"]
+    rows = run.workspace.shard_index("run", "shard-000000").to_pylist()
+    assert {row["reason"] for row in rows} == {
+        None,
+        "key taken: another member has it with '/sharp/' for '/blur/'; rename one",
+    }
+
+
+def test_the_folder_that_two_corpora_call_differently_is_found():
+    ours = [f"s{i}/blur/{i}" for i in range(5)] + ["odd/1"]
+    theirs = [f"s{i}/sharp/{i}" for i in range(4)]
+    assert folder_between(ours, theirs) == ("/blur/", "/sharp/", 4)
+    assert folder_between(ours, [*theirs, "odd/1"]) is None
+    assert folder_between(["a/1"], ["b/2"]) is None

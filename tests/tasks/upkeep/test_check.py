@@ -24,7 +24,7 @@ def offline(monkeypatch):
         raise WeightsMissing("the weights cannot be fetched; put them there")
 
     for name in ("load_codec", "fetch_lpips", "fetch_extractor"):
-        monkeypatch.setattr(f"tasks.upkeep.check.{name}", missing)
+        monkeypatch.setattr(f"tasks.upkeep.check_networks.{name}", missing)
 
 
 def found(run):

@@ -21,7 +21,7 @@ from tasks.io.images.headers import (
 from tasks.io.shards import Refused
 from tasks.io.store import Store
 from tasks.shard import acceptance, intake
-from tasks.shard.corpus import SourceFile
+from tasks.shard.image_files import SourceFile
 from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)

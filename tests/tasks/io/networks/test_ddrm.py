@@ -45,7 +45,7 @@ def saved(tmp_path):
 def drawn(spec, rng, size=(16, 16), key="a", degradations=NOISE):
     clean = torch.rand(3, *size, generator=rng.manual_seed(0))
     degraded = degrade(clean, degradations, torch.Generator().manual_seed(1))
-    return load_ddrm(spec, "cpu").draw(degraded[None], degradations, [key])[0]
+    return load_ddrm(spec, "cpu").restore(degraded[None], degradations, [key])[0]
 
 
 @pytest.mark.parametrize("layout", ["", "unet"])
@@ -81,16 +81,16 @@ def test_of_six_channels_the_first_three_are_the_noise(saved, rng):
 
 def test_what_was_measured_without_noise_stays(saved, rng):
     clean, steps = torch.rand(2, 3, 16, 16, generator=rng), (Noise(sigma=0.0),)
-    found = load_restorer(saved(), "cpu").draw(clean, steps, ["k", "l"])
+    found = load_restorer(saved(), "cpu").restore(clean, steps, ["k", "l"])
     torch.testing.assert_close(found, clean, rtol=0, atol=1e-4)
 
 
 def test_the_other_images_of_a_batch_change_nothing(saved, rng):
     degraded, steps = torch.rand(3, 3, 16, 16, generator=rng), (Noise(sigma=0.2),)
     restorer = load_restorer(saved(), "cpu")
-    whole = restorer.draw(degraded, steps, ["k", "l", "m"])
+    whole = restorer.restore(degraded, steps, ["k", "l", "m"])
     for k, key in enumerate("klm"):
-        alone = restorer.draw(degraded[k : k + 1], steps, [key])[0]
+        alone = restorer.restore(degraded[k : k + 1], steps, [key])[0]
         torch.testing.assert_close(alone, whole[k], rtol=0, atol=1e-3)  # σ begins at 157
 
 

@@ -12,7 +12,7 @@ from skimage.restoration import denoise_nl_means
 from torch.nn import functional
 from torchvision.transforms.functional import gaussian_blur
 
-import tasks.shard.restore
+import tasks.restore.restore
 from dot_kernels.degradations import Downscale, GaussianBlur, Jpeg, Noise, degrade
 from dot_kernels.restorers import bicubic
 from tasks.config import Run
@@ -20,6 +20,7 @@ from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images import Limits
 from tasks.io.images.pixels import to_tensor
+from tasks.io.networks.loaded_restorers import ImageByImage
 from tasks.io.networks.restorers import (
     GaussianSmoother,
     NonLocalMeans,
@@ -27,7 +28,8 @@ from tasks.io.networks.restorers import (
     load_restorer,
 )
 from tasks.io.shards import read_members
-from tasks.shard.restore import degrade_and_restore, plan_restoration
+from tasks.restore.degraded import degraded_from
+from tasks.restore.plan import plan_restoration
 from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -46,6 +48,14 @@ def restored(tmp_path, steps, photographs):
         return run
 
     return make
+
+
+def degrade_and_restore(clean, degradations, restorer, key):
+    """One restored image, of the size of the clean one."""
+    degraded = degraded_from(clean, degradations, key)
+    restorer.require_fitting(degradations)
+    made = restorer.restore(degraded[None], degradations, [key], lambda _: None)[0]
+    return made[:, : clean.shape[1], : clean.shape[2]]
 
 
 def images_of(run, dataset="run"):
@@ -90,7 +100,7 @@ def test_sizes_that_no_factor_divides_are_kept(restored):
 
 def test_a_downscaled_image_comes_back_by_bicubic_interpolation(pixels):
     clean = to_tensor([pixels(0)])[0]
-    found = degrade_and_restore(clean, (Downscale(factor=2),), bicubic, "any key")
+    found = degrade_and_restore(clean, (Downscale(factor=2),), ImageByImage(bicubic), "any key")
     small = functional.interpolate(clean[None], (12, 16), mode="bicubic", antialias=True)
     large = functional.interpolate(small, (24, 32), mode="bicubic", antialias=True)[0]
     torch.testing.assert_close(found, large.clamp(0, 1))
@@ -101,7 +111,7 @@ def test_a_downscaled_image_comes_back_by_bicubic_interpolation(pixels):
 def test_degradations_are_applied_in_their_order(pixels):
     clean = to_tensor([pixels(0)])[0]
     chain = (Noise(sigma=0.1), Downscale(factor=2), Jpeg(quality=40))
-    found = degrade_and_restore(clean, chain, bicubic, "k")
+    found = degrade_and_restore(clean, chain, ImageByImage(bicubic), "k")
     generator = generator_of("degrade", 0, "k")
     noisy = clean + 0.1 * torch.randn(clean.shape, generator=generator)
     small = functional.interpolate(noisy[None], (12, 16), mode="bicubic", antialias=True)[0]
@@ -176,7 +186,7 @@ def test_a_restorer_that_gives_nan_is_a_row_with_the_remedy(restored, monkeypatc
     def broken(degraded, degradations):
         return degraded * (torch.nan if degraded.shape[1] == 21 else 1)
 
-    monkeypatch.setattr(tasks.shard.restore, "load_restorer", lambda *_: broken)
+    monkeypatch.setattr(tasks.restore.restore, "load_restorer", lambda *_: ImageByImage(broken))
     run = restored(shards={"images": 3, "max_bad_fraction": 0.5})
     assert run.outcomes["run"].refused == {"restorer's output is not finite": 3}
     index = run.workspace.store.local("datasets/run/index.parquet")
@@ -233,7 +243,7 @@ def test_another_smoother_restores_everything_again(restored):
 def test_the_seed_of_noise_gives_every_image_other_noise(pixels):
     clean = to_tensor([pixels(0)])[0]
     first, default, other = (
-        degrade_and_restore(clean, (noise,), lambda degraded, _: degraded, "k")
+        degrade_and_restore(clean, (noise,), ImageByImage(lambda degraded, _: degraded), "k")
         for noise in (Noise(sigma=0.1), Noise(sigma=0.1, seed=0), Noise(sigma=0.1, seed=5))
     )
     assert torch.equal(first, default)
@@ -249,7 +259,7 @@ def test_a_blurred_image_comes_back_in_its_size_and_in_its_place(pixels, stride)
     planes = [(rows / a).sin() * (columns / 9).cos() for a in (8, 10, 12)]
     clean = 0.5 + 0.3 * torch.stack(planes)
     steps = (GaussianBlur(size=5, sigma=0.6, stride=stride),)
-    found = degrade_and_restore(clean, steps, bicubic, "k")
+    found = degrade_and_restore(clean, steps, ImageByImage(bicubic), "k")
     assert found.shape == clean.shape
     errors = (found - clean)[:, 8:-8, 8:-8]
     shifted = (clean - clean.roll(1, dims=2))[:, 8:-8, 8:-8]
@@ -331,29 +341,54 @@ def test_a_network_for_grey_images_restores_plane_by_plane(pixels, convolutions)
     found = degrade_and_restore(clean, noise, restorer, "k")
     assert found.shape == clean.shape
     degraded = degrade(clean, noise, generator_of("degrade", 0, "k"))
-    planes = [restorer(plane.expand(3, -1, -1), noise)[0] for plane in degraded]
+    planes = [
+        restorer.restore(plane.expand(1, 3, -1, -1), noise, ["k"], lambda _: None)[0, 0]
+        for plane in degraded
+    ]
     torch.testing.assert_close(found, torch.stack(planes))
     assert not torch.equal(found, degraded.clamp(0, 1))
 
 
-def test_a_network_whose_output_has_another_size_than_it_says_is_told(
-    pixels, convolutions, monkeypatch
-):
+def test_a_network_whose_output_has_another_size_than_it_says_is_told(convolutions, monkeypatch):
     from spandrel import ImageModelDescriptor
 
-    restorer = load_restorer(convolutions(3, 3), "cpu")
     monkeypatch.setattr(ImageModelDescriptor, "__call__", lambda _, image: image[:, :, 2:])
-    with pytest.raises(ConfigurationError, match=r"24×32 pixels of 24×32, got .*\(3, 22, 32\)"):
-        degrade_and_restore(to_tensor([pixels(0)])[0], (Noise(sigma=0.1),), restorer, "k")
+    with pytest.raises(WeightsMissing, match=r"DnCNN, which fails: .* 48×48 .*\(1, 3, 46, 48\)"):
+        load_restorer(convolutions(3, 3), "cpu")
 
 
-def test_a_network_that_is_told_the_noise_level_is_refused_at_another_than_spandrels(
-    pixels, convolutions
-):
-    clean, restorer = to_tensor([pixels(0, 15, 20)])[0], load_restorer(convolutions(4, 3), "cpu")
-    degrade_and_restore(clean, (Noise(sigma=15 / 255),), restorer, "k")
-    with pytest.raises(ConfigurationError, match=r"sigma 0\.196, got one that is told .* 15/255"):
-        degrade_and_restore(clean, (Noise(sigma=50 / 255),), restorer, "k")
+@pytest.fixture
+def levels(tmp_path):
+    """A network that spandrel takes for FDnCNN: it adds the noise level that it is told."""
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for number in range(8):
+        weight = torch.zeros(3 if number == 7 else 4, 4, 3, 3)
+        for channel in range(len(weight)):
+            weight[channel, channel, 1, 1] = 1
+        if number == 7:
+            weight[:, 3, 1, 1] = 1
+        tensors |= {f"model.{2 * number}.weight": weight}
+        tensors |= {f"model.{2 * number}.bias": torch.zeros(len(weight))}
+    save_file(tensors, tmp_path / "levels.safetensors")
+    return SpandrelCheckpoint(kind="spandrel", checkpoint=str(tmp_path / "levels.safetensors"))
+
+
+@pytest.mark.parametrize("sigma", [0.02, 15 / 255, 0.2])
+def test_a_network_that_asks_for_the_noise_level_is_told_that_of_the_degradations(levels, sigma):
+    restorer, noise = load_restorer(levels, "cpu"), (Noise(sigma=sigma),)
+    image = torch.full((1, 3, 10, 12), 0.3)
+    restorer.require_fitting(noise)
+    found = restorer.restore(image, noise, ["k"], lambda _: None)
+    torch.testing.assert_close(found, image + sigma)
+
+
+def test_a_network_that_asks_for_the_noise_level_must_be_told_one(levels):
+    restorer = load_restorer(levels, "cpu")
+    for degradations in ((), (Jpeg(quality=9),)):
+        with pytest.raises(ConfigurationError, match=r"told the noise level .* got none; add"):
+            restorer.require_fitting(degradations)
 
 
 def test_a_checkpoint_with_another_digest_is_told_with_both(tmp_path):
@@ -436,7 +471,7 @@ def test_a_restorer_that_fails_on_every_image_leaves_nothing_to_fit_and_that_is_
     restored, monkeypatch
 ):
     monkeypatch.setattr(
-        tasks.shard.restore, "load_restorer", lambda *_: lambda degraded, _: degraded / 0
+        tasks.restore.restore, "load_restorer", lambda *_: ImageByImage(lambda image, _: image / 0)
     )
     run = restored(shards={"images": 3, "max_bad_fraction": 1})
     assert images_of(run) == {}

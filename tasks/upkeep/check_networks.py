@@ -1,0 +1,123 @@
+"""Check the networks of a configuration: whether they can be had, and do what they are for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from tasks.config import Config
+from tasks.io.errors import DotpipeError, WeightsMissing
+from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
+from tasks.io.networks.features.extractors import fetch_extractor
+from tasks.io.networks.features.perceptual import fetch_lpips
+from tasks.io.networks.restorers import (
+    SpandrelCheckpoint,
+    WithWeights,
+    load_restorer,
+    locate_checkpoint,
+)
+from tasks.io.networks.weights import Weights
+from tasks.jobs.progress import at
+
+State = Literal["good", "poor", "bad"]
+
+
+class Checked(NamedTuple):
+    """What was tried out, and what came of it."""
+
+    what: str
+    """What was looked at, as in 'weights of the codec'."""
+    state: State
+    """``poor``: a run goes on, but its results lack something or take long. ``bad``: it fails."""
+    said: str
+    """What was found; where it is not good, a sentence with the remedy."""
+
+
+def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
+    """Yield whether the networks can be had; codec and restorer must, the metrics' need not.
+
+    Args:
+        config: says which.
+        loads: whether codec and restorer are loaded on the device, and not only looked for.
+    """
+    weights, metrics, codec, restorer = (
+        Weights.of(config.weights),
+        config.evaluate,
+        config.codec,
+        config.restore,
+    )
+    if isinstance(codec, Autoencoder):
+        yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
+    if isinstance(restorer, WithWeights):
+        yield _tried(
+            "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
+        )
+    lpips, features = metrics.lpips, metrics.features
+    if lpips is not None and config.reference_name is not None:
+        yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
+    if features is not None:
+        yield _tried(
+            f"weights of {features}", "poor", lambda: str(fetch_extractor(features, weights))
+        )
+
+
+def _codec(codec: Autoencoder, config: Config, weights: Weights, loads: bool) -> str:
+    """Load the codec, or look for its files.
+
+    Raises:
+        DotpipeError: it cannot be had, or is another kind of network, or the device is not there.
+    """
+    compute = config.compute
+    if not loads:
+        return str(locate_codec(codec, weights)[1])
+    load_codec(codec, compute.device, compute.precision, weights)
+    return precision_warning(codec, compute.device, compute.precision) or "loaded"
+
+
+def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bool) -> str:
+    """Load the restorer and try it out, or look for its file.
+
+    Raises:
+        DotpipeError: it cannot be had, is no restorer, or does not fit what is to be undone.
+    """
+    if not loads:
+        return str(locate_checkpoint(restorer, weights))
+    loaded = load_restorer(restorer, config.compute.device, weights, config.compute.precision)
+    loaded.require_fitting(config.undone)
+    return "loaded, and tried out" if isinstance(restorer, SpandrelCheckpoint) else "loaded"
+
+
+def enlargement(config: Config, dataset: str, loads: bool) -> int | None:
+    """Return how many times as large as in a data set its images are when they are enhanced.
+
+    Args:
+        config: says how they are restored.
+        dataset: given images.
+        loads: whether a restorer may be loaded to find out.
+
+    Returns:
+        None where it cannot be told.
+    """
+    known, restorer = config.enlargement(dataset), config.restore
+    if known is not None or restorer is None or not loads:
+        return known
+    with suppress(DotpipeError, OSError):  # which was told before
+        weights, compute = Weights.of(config.weights), config.compute
+        return load_restorer(restorer, compute.device, weights, compute.precision).scale
+    return None
+
+
+def _tried(what: str, otherwise: State, attempt: Callable[[], str]) -> Checked:
+    """Return what came of an attempt.
+
+    Args:
+        what: is tried.
+        otherwise: the state if weights are missing; anything else that fails is bad.
+        attempt: says what was found.
+    """
+    at(what)
+    try:
+        return Checked(what, "good", attempt())
+    except WeightsMissing as error:
+        return Checked(what, otherwise, str(error))
+    except (DotpipeError, OSError) as error:
+        return Checked(what, "bad", str(error))
