@@ -11,6 +11,7 @@ from shutil import disk_usage
 from tasks.config import Config, Run
 from tasks.fit.latent_size import large_patches
 from tasks.io.errors import ConfigurationError, DotpipeError
+from tasks.io.images import missing_library
 from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
 from tasks.pipeline import Verb, is_finished
@@ -47,8 +48,7 @@ def check(
         yield from check_networks(config, loads)
         if said := large_patches(config):  # known once the codec's files are there
             yield Checked("size of patches", "poor", said)
-    if said := _odd_alphas(config):
-        yield Checked("alphas", "poor", said)
+    yield from _options(config)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")
@@ -74,16 +74,18 @@ def _is_here(config: Config) -> bool:
     return config.compute.runner.kind == "threads"
 
 
-def _odd_alphas(config: Config) -> str | None:
-    """Return a sentence on alphas outside of [0, 1]; they are allowed, and seldom meant."""
+def _options(config: Config) -> Iterator[Checked]:
+    """Yield what cannot be written here, and alphas outside of [0, 1], which are seldom meant."""
+    if said := missing_library(config.enhance.form):
+        yield Checked("format", "bad", said)
     odd = ", ".join(f"{alpha:g}" for alpha in config.enhance.alphas if not 0 <= alpha <= 1)
-    if not odd:
-        return None
-    return (
-        f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it came): "
-        "beyond 1 images are moved away from natural ones, below 0 further than to them; write "
-        "others, unless you mean it"
-    )
+    if odd:
+        said = (
+            f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it "
+            "came): beyond 1 images are moved away from natural ones, below 0 further than to "
+            "them; write others, unless you mean it"
+        )
+        yield Checked("alphas", "poor", said)
 
 
 def _is_enhanced(config: Config) -> bool:
