@@ -152,15 +152,20 @@ def _tile(
     needed.reverse()
     made = image[_window(*needed[0])]
     for layer, held, wanted in zip(layers, needed, needed[1:], strict=False):
-        made = layer.apply(made)
-        starts = (layer.first_output(side) for side in held)
-        places = (_shifted(want, start) for want, start in zip(wanted, starts, strict=True))
-        made = made[_window(*places)]
+        starts = (layer.first_output(held[0]), layer.first_output(held[1]))
+        made = cropped(layer.apply(made), wanted, starts)
     return made
 
 
-def _shifted(places: range, start: int) -> range:
-    return range(places.start - start, places.stop - start)
+def cropped(
+    crop: Float[Tensor, "b c h w"], wanted: tuple[range, range], starts: tuple[int, int]
+) -> Float[Tensor, "b c y x"]:
+    """These rows and columns of an image, of a crop that begins at this row and column."""
+    down, across = (
+        range(side.start - start, side.stop - start)
+        for side, start in zip(wanted, starts, strict=True)
+    )
+    return crop[_window(down, across)]
 
 
 def _window(down: range, across: range) -> tuple[slice, slice, slice, slice]:
