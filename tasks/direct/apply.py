@@ -101,13 +101,14 @@ def apply(
         try:
             if image.refusal:
                 raise ImageRefused(image.refusal)
-            pixels = decode(image.source.read(image.path), limits)
+            raster = decode(image.source.read(image.path), limits)
         except ImageRefused as refusal:
             yield Applied(image.source.address(image.path), str(refusal))
             continue
         draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
-        enhanced = file.enhance(to_tensor([pixels], where), [alpha], draws)
-        image.target.write(image.name, encode(to_pixels(enhanced[0, 0]), image.format))
+        enhanced = file.enhance(to_tensor([raster.pixels], where), [alpha], draws)
+        shown = raster.showing(to_pixels(enhanced[0, 0]))
+        image.target.write(image.name, encode(shown, image.format))
         yield Applied(image.target.address(image.name))
 
 

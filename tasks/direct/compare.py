@@ -132,7 +132,7 @@ class Scorer:
         try:
             if file.refusal:
                 raise ImageRefused(file.refusal)
-            pixels = decode(store.read(file.path), self._limits)
+            pixels = decode(store.read(file.path), self._limits).pixels
         except ImageRefused as refusal:
             return str(refusal)
         if self._extractor is not None:

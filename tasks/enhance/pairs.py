@@ -54,7 +54,7 @@ def paired_groups(
 def _checked(picture: Picture, file_format: Format) -> Picture:
     """Return a picture; one that is too long for the format has a reason instead of pixels."""
     reason = picture.pixels is not None and too_long(picture.pixels, file_format)
-    return picture._replace(pixels=None, reason=reason) if reason else picture
+    return picture.refused(reason) if reason else picture
 
 
 def _pair(picture: Picture, reference: Picture | None, missing: str) -> Pair:

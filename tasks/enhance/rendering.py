@@ -26,7 +26,7 @@ from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
-from tasks.io.images.files import Pixels
+from tasks.io.images import Pixels
 from tasks.io.images.pixels import finite, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.features.extractors import Seen

@@ -92,10 +92,11 @@ class Finisher:
         return {signal: score(item, signal, mark) for signal, mark in marks.items()}
 
     def _files(self, item: Rendered) -> dict[Signal, bytes]:
-        if item.reason is not None:
+        raster = item.picture.raster
+        if item.reason is not None or raster is None:
             return {}
         return {
-            output.signal: encode(item.images[output.signal], self.file_format)
+            output.signal: encode(raster.showing(item.images[output.signal]), self.file_format)
             for output in self.tars
         }
 

@@ -134,7 +134,7 @@ class WrittenImages:
         """
         refused = {k: why for left in self.signals.values() for k, why in left.refused.items()}
         usable = [
-            picture._replace(pixels=None, reason=refused[picture.member.key])
+            picture.refused(refused[picture.member.key])
             if picture.member.key in refused and picture.pixels is not None
             else picture
             for picture in without_oversized(window.pictures, self.file_format)

@@ -212,14 +212,14 @@ def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits
         ImageRefused: it cannot be decoded, or is over the limits.
     """
     if corpus.resize is not None or corpus.crop is not None:
-        pixels, resize_filter = decode(data, limits), corpus.resize_filter
-        fitted = fit_to(pixels, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
+        raster, resize_filter = decode(data, limits), corpus.resize_filter
+        fitted = fit_to(raster, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
         data = encode(fitted, "webp")
     if is_plain(data):
         header = read_header(data, limits)
     else:
-        height, width = decode(data, limits).shape[:2]
-        header = Header(extension_in(data), width, height)
+        raster = decode(data, limits)
+        header = Header(extension_in(data), raster.width, raster.height)
     return Accepted(
         key=key,
         source=source,

@@ -224,11 +224,12 @@ def _restored(
 ) -> Accepted | Refused:
     """Return one image restored, or why that cannot be done."""
     try:
-        clean = to_tensor([decode(data, job.limits)])[0]
+        raster = decode(data, job.limits)
+        clean = to_tensor([raster.pixels])[0]
         restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
         if not bool(restored.isfinite().all()):
             raise ImageRefused("restorer's output is not finite: check its checkpoint")
-        coded = encode(to_pixels(restored), "webp")
+        coded = encode(raster.showing(to_pixels(restored)), "webp")
     except ImageRefused as refusal:
         return Refused(key=member.key, source=member.key, reason=str(refusal))
     return Accepted(

@@ -14,14 +14,14 @@ from dot_kernels import transport_latents
 from tasks.config import Run
 from tasks.config.sections import Curve, Enhance, Patches, Shards
 from tasks.fit.operators import find_operator, read_operator
-from tasks.io.images import decoder_pool, encode
-from tasks.io.images.files import decode
+from tasks.io.images import decoder_pool
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.resources import cores
 from tasks.io.networks.codecs import load_codec
 from tasks.io.shards import read_members
 from tasks.io.workspace import Workspace
 from tasks.shard.shard import plan_shards, write_corpus_shard
+from tests.support.pictures import decode, encode
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

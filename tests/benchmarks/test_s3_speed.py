@@ -5,10 +5,10 @@ from servers.s3_server import fresh_bucket, moto_process, using
 from workspaces import plain_pipeline as pipeline
 
 from tasks.config.sections import Shards
-from tasks.io.images.files import decode
 from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
+from tests.support.pictures import decode
 
 IMAGES = 256
 

@@ -23,12 +23,12 @@ from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, read_header
-from tasks.io.images.files import decode
 from tasks.io.images.headers import is_plain
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.keys import key_complaint, printable
 from tasks.io.shards.samples import LooseSide
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=200_000)
 ROOM = 4 << 30

@@ -8,7 +8,6 @@ from tasks.io.images.files import (
     UNREAD_EXTENSIONS,
     Format,
     Header,
-    Pixels,
     ResizeFilter,
     encode,
     extension_of,
@@ -17,6 +16,7 @@ from tasks.io.images.files import (
     read_header,
 )
 from tasks.io.images.opening import Limits
+from tasks.io.images.raster import Metadata, Pixels, Raster
 
 __all__ = [
     "EXTENSIONS",
@@ -24,7 +24,9 @@ __all__ = [
     "Format",
     "Header",
     "Limits",
+    "Metadata",
     "Pixels",
+    "Raster",
     "ResizeFilter",
     "encode",
     "extension_of",

@@ -2,9 +2,7 @@
 
 It answers requests from its standard input until that closes, as it does when the parent
 ends. A request is ``REQUEST`` (the limits, and the size of what follows) and an image file.
-An answer is ``ANSWER`` (height and width) and the pixels; or, where the image is refused,
-``ANSWER`` (zero, and the size of what follows) and the reason. ``READY`` comes before the
-first answer.
+Answers are described in ``tasks.io.images.answers``; ``READY`` comes before the first.
 
 Of large libraries it imports only NumPy and Pillow, so that it starts in a fifth of a second
 and takes little memory.
@@ -14,19 +12,16 @@ import os
 import resource
 import struct
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from tasks.io.errors import ImageRefused
+from tasks.io.images.answers import HEAD, message
 from tasks.io.images.files import decode
 from tasks.io.images.opening import Limits
 
 REQUEST = struct.Struct("<QQQ")
 """Before an image file: max_pixels, max_bytes, and the file's size in bytes."""
-
-ANSWER = struct.Struct("<QQ")
-"""Before pixels: height and width; before a reason: zero, and the reason's size in bytes."""
 
 READY = b"\1"
 """What a child that has started writes first."""
@@ -84,20 +79,19 @@ def mapped_bytes() -> int | None:
     return pages * resource.getpagesize()
 
 
-def _answer(data: bytes, limits: Limits) -> tuple[bytes, bytes | memoryview]:
-    """Decode one image; return the head of the answer, and its pixels or reason.
+def _answer(data: bytes, limits: Limits) -> Iterable[bytes | memoryview]:
+    """Decode one image; return the pieces of the answer.
 
     Raises:
         MemoryError: decoding takes more memory than this process may have.
     """
     try:
-        pixels = np.ascontiguousarray(decode(data, limits))
+        return message(decode(data, limits))
     except ImageRefused as refusal:
         if isinstance(refusal.__cause__, MemoryError):
             raise refusal.__cause__ from None
         reason = str(refusal).encode("utf-8", "backslashreplace")[:LONGEST_REASON]
-        return ANSWER.pack(0, len(reason)), reason
-    return ANSWER.pack(*pixels.shape[:2]), pixels.data
+        return HEAD.pack(0, len(reason)), reason
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ from queue import LifoQueue
 from tasks.io.errors import ImageRefused
 from tasks.io.images import files
 from tasks.io.images.decoder_process import TIME_LIMIT_S, DecoderKilled, DecoderLost, DecoderProcess
-from tasks.io.images.files import Pixels
 from tasks.io.images.opening import Limits
+from tasks.io.images.raster import Raster
 from tasks.io.machine.resources import cores
 
 COMMAND = (sys.executable, "-P", "-m", "tasks.io.images.decoder")
 
 
-def decode(data: bytes, limits: Limits) -> Pixels:
-    """Return the pixels (h, w, 3) of an image file, as ``files.decode`` does; thread-safe.
+def decode(data: bytes, limits: Limits) -> Raster:
+    """Return an image file decoded, as ``files.decode`` does; thread-safe.
 
     Raises:
         ImageRefused: the rules of ``tasks.io.images`` exclude the file, it is damaged, it took
@@ -60,8 +60,8 @@ class Pool:
             self._idle.put(DecoderProcess(command, time_limit_s))
         atexit.register(self.close)
 
-    def decode(self, data: bytes, limits: Limits) -> Pixels:
-        """Return the pixels of an image file; see the function ``decode`` of this module."""
+    def decode(self, data: bytes, limits: Limits) -> Raster:
+        """Return an image file decoded; see the function ``decode`` of this module."""
         if not 0 < len(data) <= limits.max_bytes:
             return files.decode(data, limits)  # which refuses it unopened
         decoder = self._idle.get()

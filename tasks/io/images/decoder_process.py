@@ -12,15 +12,15 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socket, socketpair
 
-import numpy as np
-
 from tasks.io.errors import ImageRefused
-from tasks.io.images.decoder import ANSWER, LONGEST_REASON, OUT_OF_MEMORY, READY, REQUEST
-from tasks.io.images.files import Pixels
+from tasks.io.images.answers import DESCRIPTION, HEAD, described
+from tasks.io.images.decoder import LONGEST_REASON, OUT_OF_MEMORY, READY, REQUEST
 from tasks.io.images.opening import Limits
+from tasks.io.images.raster import Metadata, Raster
 
 TIME_LIMIT_S = 60.0
 """Seconds for one image, of which the largest that default limits accept takes a few; and for
@@ -38,6 +38,9 @@ _KEPT_BYTES = 1 << 26
 """Memory that an idle child may keep of what it has used."""
 
 
+_NONSENSE = "harmed its decoder: it answers nonsense"
+
+
 class DecoderLost(Exception):
     """A child ended, or answered nonsense, over an image; the text says how."""
 
@@ -53,8 +56,8 @@ class DecoderProcess:
         self._command, self._time_limit_s = command, time_limit_s
         self._child: tuple[subprocess.Popen[bytes], socket] | None = None
 
-    def decode(self, data: bytes, limits: Limits) -> Pixels:
-        """Return the pixels (h, w, 3) of an image file; one call at a time.
+    def decode(self, data: bytes, limits: Limits) -> Raster:
+        """Return an image file decoded; one call at a time.
 
         Raises:
             ImageRefused: the child refuses the file, or took too long and was ended.
@@ -108,19 +111,37 @@ class DecoderProcess:
             raise
         return line
 
-    def _ask(self, line: socket, data: bytes, limits: Limits) -> Pixels | str:
-        """Send a request; return the pixels, or the reason why the child refuses the image."""
+    def _ask(self, line: socket, data: bytes, limits: Limits) -> Raster | str:
+        """Send a request; return the image, or the reason why the child refuses the image."""
         deadline = time.monotonic() + self._time_limit_s
         line.settimeout(self._time_limit_s)
         line.sendall(REQUEST.pack(limits.max_pixels, limits.max_bytes, len(data)) + data)
-        height, width = ANSWER.unpack(_receive(line, ANSWER.size, deadline))
+        height, width = HEAD.unpack(_receive(line, HEAD.size, deadline))
         if height == 0 and width <= LONGEST_REASON:
             return _receive(line, width, deadline).decode("utf-8", "replace")
         if not 0 < height * width <= limits.max_pixels:
-            raise DecoderLost("harmed its decoder: it answers nonsense")
-        pixels = np.empty((height, width, 3), np.uint8)
-        _fill(line, pixels.data.cast("B"), deadline)
-        return pixels
+            raise DecoderLost(_NONSENSE)
+        return _image(line, height, width, limits, deadline)
+
+
+def _image(line: socket, height: int, width: int, limits: Limits, deadline: float) -> Raster:
+    """Receive an image of this size.
+
+    Raises:
+        DecoderLost: the answer cannot be one.
+    """
+    try:
+        image = described(height, width, bytes(_receive(line, DESCRIPTION.size, deadline)))
+    except ValueError as error:
+        raise DecoderLost(_NONSENSE) from error
+    if image.bytes_of_metadata > 2 * limits.max_bytes:
+        raise DecoderLost(_NONSENSE)
+    for plane in (image.raster.pixels, image.raster.alpha):
+        if plane is not None:
+            _fill(line, plane.data.cast("B"), deadline)
+    icc, exif, xmp = (bytes(_receive(line, size, deadline)) for size in image.sizes)
+    resolution = image.raster.metadata.resolution
+    return replace(image.raster, metadata=Metadata(icc, exif, xmp, resolution))
 
 
 def _launch(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import tags
 from tasks.io.images.formats import bmp, jpeg, png, tiff
 from tasks.io.images.opening import Limits, opened
+from tasks.io.images.raster import FileFormat, Pixels, Raster
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib"})
 """Endings of the names of files that are offered as images, in small letters."""
@@ -32,9 +32,6 @@ UNREAD_EXTENSIONS = frozenset(
     }
 )
 """Endings of pictures that are not read: where they are left out, that is said."""
-
-Pixels = NDArray[np.uint8]
-"""Pixels of an RGB image: (h, w, 3), 8 bits."""
 
 Format = Literal["webp", "png", "jpeg"]
 
@@ -60,6 +57,16 @@ _LOADERS: dict[str, Callable[[ImageFile.ImageFile, bytes], Image.Image]] = {
     "BMP": bmp.load,
 }
 """What decodes the pixels, by Pillow's names of formats; a WebP's are decoded when looked at."""
+
+_FILE_FORMATS: dict[str, FileFormat] = {
+    "JPEG": "jpeg",
+    "MPO": "jpeg",
+    "PNG": "png",
+    "TIFF": "tiff",
+    "WEBP": "webp",
+    "BMP": "bmp",
+}
+"""Formats by Pillow's names of them."""
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"})
 _TURNS = {
@@ -100,24 +107,29 @@ def read_header(data: bytes, limits: Limits) -> Header:
         return Header(extension or str(image.format).lower(), width, height)
 
 
-def decode(data: bytes, limits: Limits) -> Pixels:
-    """Return the pixels (h, w, 3) of an image file.
+def decode(data: bytes, limits: Limits) -> Raster:
+    """Return an image file decoded.
 
     Raises:
         ImageRefused: the rules of this module exclude the file, or it is damaged.
     """
     with opened(data, limits) as image:
-        shown = _rgb(_LOADERS[str(image.format)](image, data))
+        loaded = _LOADERS[str(image.format)](image, data)
+        shown = _rgb(loaded)
         turn = _TURNS.get(_orientation(image))
-        return np.asarray(shown if turn is None else shown.transpose(turn))
+        return Raster(
+            pixels=np.asarray(shown if turn is None else shown.transpose(turn)),
+            file_format=_FILE_FORMATS[str(image.format)],
+        )
 
 
-def encode(pixels: Pixels, file_format: Format) -> bytes:
-    """Return pixels as an image file: WebP and PNG without loss, JPEG with quality 95.
+def encode(raster: Raster, file_format: Format) -> bytes:
+    """Return an image as a file: WebP and PNG without loss, JPEG with quality 95.
 
     Raises:
         ImageRefused: a side is longer than the format can hold.
     """
+    pixels = raster.pixels
     if complaint := too_long(pixels, file_format):
         raise ImageRefused(complaint)
     options = {
@@ -150,17 +162,17 @@ def extension_of(file_format: Format) -> str:
 
 
 def fit_to(
-    pixels: Pixels,
+    raster: Raster,
     resize: int | None,
     crop: int | None,
     limits: Limits,
     *,
     resize_filter: ResizeFilter = "lanczos",
-) -> Pixels:
+) -> Raster:
     """Return an image with its shorter side resized, and then cropped to a central square.
 
     Args:
-        pixels: of the image.
+        raster: the image.
         resize: pixels of the shorter side afterwards; None to leave the size.
         crop: pixels of the square's sides; None for no crop.
         limits: on the size after resizing.
@@ -169,7 +181,7 @@ def fit_to(
     Raises:
         ImageRefused: the image is smaller than the square, or resizing makes it enormous.
     """
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(raster.pixels)
     if resize is not None:
         scale = resize / min(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -183,7 +195,7 @@ def fit_to(
             raise ImageRefused(f"too small to crop {crop}×{crop}: {image.width}×{image.height}")
         left, top = (image.width - crop) // 2, (image.height - crop) // 2
         image = image.crop((left, top, left + crop, top + crop))
-    return np.asarray(image)
+    return raster.showing(np.asarray(image))
 
 
 def _orientation(image: Image.Image) -> int:

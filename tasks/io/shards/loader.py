@@ -7,10 +7,10 @@ the size of the shard.
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels
+from tasks.io.images import Limits, Pixels, Raster
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards.reader import read_members
 from tasks.io.shards.shard import Member
@@ -21,11 +21,20 @@ PIXELS_PER_IMAGE = 1 << 18
 
 
 class Picture(NamedTuple):
-    """A decoded image (h, w, 3), or the reason why it could not be decoded."""
+    """A decoded image, or the reason why it could not be decoded."""
 
     member: Member
-    pixels: Pixels | None
+    raster: Raster | None
     reason: str | None
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """Pixels (h, w, 3) of the image, if there is one."""
+        return None if self.raster is None else self.raster.pixels
+
+    def refused(self, reason: str) -> "Picture":
+        """Return the picture without its image, and why it has none."""
+        return Picture(self.member, None, reason)
 
 
 def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
@@ -64,17 +73,20 @@ def load_pictures(
 
 
 def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Picture]]:
-    """Yield the decoded pictures in groups of equal height and width, each at most a batch.
+    """Yield the decoded pictures in groups of one kind, each at most a batch.
+
+    Those of one kind have equal height and width, depth and channels (``Raster.kind``).
 
     Groups of large images are smaller: they have at most four times the pixels of a batch of
     512 × 512, but always one image.
     """
-    groups: dict[tuple[int, ...], list[Picture]] = {}
+    groups: dict[tuple[Any, ...], list[Picture]] = {}
     for picture in pictures:
-        if picture.pixels is not None:
-            groups.setdefault(picture.pixels.shape, []).append(picture)
-    for shape, group in groups.items():
-        largest = batch * 4 * PIXELS_PER_IMAGE // (shape[0] * shape[1])
+        if picture.raster is not None:
+            groups.setdefault(picture.raster.kind, []).append(picture)
+    for group in groups.values():
+        member = group[0].member
+        largest = batch * 4 * PIXELS_PER_IMAGE // (member.width * member.height)
         step = max(1, min(batch, largest))
         for start in range(0, len(group), step):
             yield group[start : start + step]

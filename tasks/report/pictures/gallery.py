@@ -192,6 +192,6 @@ def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterato
 def _decoded(data: bytes, limits: Limits) -> Pixels | None:
     """The pixels of an encoded image; None if it cannot be decoded within the limits."""
     try:
-        return decode(data, limits)
+        return decode(data, limits).pixels
     except ImageRefused:
         return None

@@ -21,8 +21,7 @@ from tasks.evaluate import overlap
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import draw_of
 from tasks.io.errors import WeightsMissing
-from tasks.io.images import Limits, encode
-from tasks.io.images.files import decode
+from tasks.io.images import Limits
 from tasks.io.images.pixels import to_bytes, to_tensor
 from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import load_extractor
@@ -31,6 +30,7 @@ from tasks.io.networks.published_weights import PUBLISHED
 from tasks.report.choose import read_results
 from tasks.report.report import make_report, plan_report
 from tasks.upkeep.status import status_of_steps
+from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 SIGNALS = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input", "codec", "codec_input")

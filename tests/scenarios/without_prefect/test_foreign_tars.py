@@ -13,8 +13,8 @@ from PIL import Image
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits
-from tasks.io.images.files import decode
 from tasks.io.shards import INDEX_SCHEMA, member_name, members_of, read_members
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 KEYS = (

@@ -15,10 +15,10 @@ from dot_kernels.restorers import bicubic
 from tasks.config import Config, load_config
 from tasks.config.sections import Enhance, Evaluate
 from tasks.enhance.perception import distortions_along
-from tasks.io.images import encode
 from tasks.io.images.pixels import as_written, to_pixels, to_tensor
 from tasks.io.networks.codecs import Autoencoder, Pixel, load_codec
 from tasks.io.workspace import Signal
+from tests.support.pictures import encode
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ from tasks.direct.operator_file import OperatorFile
 from tasks.io.artifacts.moments import load_operator, save_operator
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import Limits
-from tasks.io.images.files import decode
 from tasks.io.networks.codecs import Pixel
 from tasks.io.shards import members_of, read_index, read_members
 from tasks.io.store import Store
 from tasks.io.workspace import Signal, enhanced_folder
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 

@@ -23,13 +23,13 @@ from tasks.fit.operators import read_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import generator_of
 from tasks.io.errors import WeightsMissing
-from tasks.io.images import Limits, encode
-from tasks.io.images.files import decode
+from tasks.io.images import Limits
 from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.features import perceptual
 from tasks.io.shards import member_name
 from tasks.io.workspace import Signal
 from tasks.jobs.progress import reporting_to
+from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 ALPHAS = (0.0, 0.5, 1.0)

@@ -14,10 +14,10 @@ from torchvision.models import squeezenet1_1
 import tasks.evaluate.extract
 from tasks.evaluate.extract import TOO_SMALL, extract_features, plan_extraction, write_features
 from tasks.io.errors import WeightsMissing
-from tasks.io.images import encode
 from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import extractor_identity, feature_folder, load_extractor
 from tasks.io.networks.published_weights import PUBLISHED
+from tests.support.pictures import encode
 
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]
 

@@ -13,8 +13,8 @@ from tasks.evaluate.summarise import plan_summary, read_summary, write_summary
 from tasks.fit.operators import FittedRun, find_operator, read_operator
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import StepMissing, TooManyBadImages
-from tasks.io.images import encode
 from tasks.io.store import Store
+from tests.support.pictures import encode
 
 
 @pytest.fixture

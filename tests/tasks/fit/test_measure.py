@@ -12,9 +12,9 @@ from tasks.config import Config, Run
 from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measurements
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
-from tasks.io.images import encode
 from tasks.io.images.pixels import to_tensor
 from tasks.jobs.progress import reporting_to
+from tests.support.pictures import encode
 
 
 @pytest.fixture

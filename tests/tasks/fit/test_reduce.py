@@ -15,9 +15,9 @@ from tasks.fit.reduce import plan_reduction
 from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing
-from tasks.io.images import encode
 from tasks.io.machine.threads import SIDE_BY_SIDE
 from tasks.io.workspace import Workspace
+from tests.support.pictures import encode
 
 
 @pytest.fixture

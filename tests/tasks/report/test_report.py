@@ -15,10 +15,10 @@ from tasks.evaluate.fidelity import plan_fidelity, write_fidelity
 from tasks.evaluate.summarise import plan_summary, write_summary
 from tasks.fit.operators import FittedRun, find_operator
 from tasks.io.errors import StepMissing
-from tasks.io.images import encode
 from tasks.io.networks.features import perceptual
 from tasks.report.accounting import _feature_folders
 from tasks.report.report import _template_digests, plan_report, report_markdown
+from tests.support.pictures import encode
 
 
 def read(run, name):

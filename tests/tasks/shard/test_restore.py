@@ -18,8 +18,7 @@ from dot_kernels.restorers import bicubic
 from tasks.config import Run
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
-from tasks.io.images import Limits, encode
-from tasks.io.images.files import decode
+from tasks.io.images import Limits
 from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.restorers import (
     GaussianSmoother,
@@ -29,6 +28,7 @@ from tasks.io.networks.restorers import (
 )
 from tasks.io.shards import read_members
 from tasks.shard.restore import degrade_and_restore, plan_restoration
+from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 NOISE = [{"kind": "noise", "sigma": 0.1}]

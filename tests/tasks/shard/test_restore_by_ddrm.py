@@ -8,12 +8,12 @@ from diffusers import DDPMScheduler, UNet2DModel
 from tasks.config import load_config
 from tasks.io.errors import CorpusError, WeightsMissing
 from tasks.io.images import Limits
-from tasks.io.images.files import decode
 from tasks.io.networks.restorers import load_restorer
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import read_members
 from tasks.upkeep.check import check
 from tasks.upkeep.pull import pull_weights
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 DEGRADE = [{"kind": "downscale", "factor": 4, "kernel": "area"}, {"kind": "noise", "sigma": 0.05}]

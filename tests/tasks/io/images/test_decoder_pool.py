@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decoder_pool, decoder_process, encode, files
+from tasks.io.images import Limits, decoder_pool, decoder_process, files
 from tasks.io.images.decoder_pool import Pool
+from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 21)
 
@@ -76,8 +77,8 @@ def test_children_give_the_pixels_of_this_process(pixels, file_format):
     for shape in ((8, 8), (37, 51), (700, 900)):
         data = encode(pixels(1, *shape), file_format)
         found = decoder_pool.decode(data, LIMITS)
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, files.decode(data, LIMITS))
+        assert found.depth == np.uint8
+        np.testing.assert_array_equal(found.pixels, files.decode(data, LIMITS).pixels)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,9 @@ def test_any_number_of_threads_gets_its_own_answers_from_a_few_children(make_poo
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda data: pool.decode(data, LIMITS), encoded * 3))
     for index, image in enumerate(found):
-        np.testing.assert_array_equal(image, files.decode(encoded[index % 24], LIMITS))
+        np.testing.assert_array_equal(
+            image.pixels, files.decode(encoded[index % 24], LIMITS).pixels
+        )
     assert 1 <= len(children() - before) <= 2
 
 
@@ -138,14 +141,14 @@ def test_an_image_that_ends_its_decoder_is_refused_with_what_became_of_it(
 ):
     pool = make_pool(deed)
     assert refusal(pool.decode, b"bad") == reason
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS).pixels, decode(image, LIMITS))
 
 
 def test_decoders_that_are_killed_from_outside_are_no_fault_of_an_image(make_pool, image):
     pool = make_pool("os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(OSError, match=r"must not be killed from outside.*memory ends"):
         pool.decode(b"bad", LIMITS)
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS).pixels, decode(image, LIMITS))
 
 
 def test_an_image_is_refused_whose_decoder_closes_its_line_and_goes_on(make_pool, monkeypatch):
@@ -237,7 +240,7 @@ def test_the_largest_image_of_the_limits_has_memory_enough(mode):
     else:
         Image.fromarray(np.zeros((side, side), np.uint16)).save(out, "PNG")
     limits = Limits(max_pixels=side * side, max_bytes=len(out.getvalue()))
-    assert decoder_pool.decode(out.getvalue(), limits).shape == (side, side, 3)
+    assert decoder_pool.decode(out.getvalue(), limits).pixels.shape == (side, side, 3)
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_an_image(make_pool, image):
@@ -259,7 +262,7 @@ def test_an_answer_that_finds_no_room_here_is_not_taken_for_the_next(
         patch.setattr(decoder_process.np, "empty", no_room)
         with pytest.raises(MemoryError):
             pool.decode(large, LIMITS)
-    np.testing.assert_array_equal(pool.decode(image, LIMITS), files.decode(image, LIMITS))
+    np.testing.assert_array_equal(pool.decode(image, LIMITS).pixels, decode(image, LIMITS))
 
 
 def test_a_child_has_no_file_of_its_parent(make_pool, tmp_path):
@@ -283,7 +286,7 @@ data = Path(sys.argv[1]).read_bytes()
 limits = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 
 def decoded():
-    return decode(data, limits).shape == (24, 32, 3)
+    return decode(data, limits).pixels.shape == (24, 32, 3)
 
 def children():
     return {child.pid for child in psutil.Process().children()}

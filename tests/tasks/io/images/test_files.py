@@ -9,8 +9,8 @@ from PIL import Image
 from torchvision.transforms.functional import resize
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, encode, extension_of, fit_to, read_header
-from tasks.io.images.files import decode
+from tasks.io.images import Limits, extension_of, read_header
+from tests.support.pictures import decode, encode, fit_to
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 LOSSLESS = ("PNG", "WEBP", "TIFF", "BMP")

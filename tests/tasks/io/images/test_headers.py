@@ -11,7 +11,6 @@ from PIL import Image
 from tasks.config.corpora import Corpus
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, headers, read_header
-from tasks.io.images.files import decode
 from tasks.io.images.headers import (
     MOST_CHUNKS,
     MOST_EARLY_CHUNKS,
@@ -23,6 +22,7 @@ from tasks.io.shards import Refused
 from tasks.io.store import Store
 from tasks.shard import intake
 from tasks.shard.corpus import SourceFile
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.io.images import Raster
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.threads import read_ahead
 from tasks.io.shards import Member
@@ -35,7 +36,11 @@ def test_groups_are_of_one_size_at_most_a_batch_and_lose_nothing_decoded(images,
     drawn = np.random.default_rng(images).integers(0, 3, images)
     shapes = [[(8, 8), (8, 9), None][index] for index in drawn]
     pictures = [
-        Picture(member(key), None if shape is None else np.zeros((*shape, 3), np.uint8), None)
+        Picture(
+            member(key),
+            None if shape is None else Raster(pixels=np.zeros((*shape, 3), np.uint8)),
+            None,
+        )
         for key, shape in enumerate(shapes)
     ]
     groups = list(equal_sizes(pictures, batch))
@@ -47,9 +52,31 @@ def test_groups_are_of_one_size_at_most_a_batch_and_lose_nothing_decoded(images,
 
 
 def test_enormous_images_run_in_smaller_batches():
-    large = np.broadcast_to(np.uint8(0), (2048, 2048, 3))
-    pictures = [Picture(member(key), large, None) for key in range(4)]
+    large = Raster(pixels=np.broadcast_to(np.uint8(0), (2048, 2048, 3)))
+    pictures = [Picture(member(key, large.width, large.height), large, None) for key in range(4)]
     assert [len(group) for group in equal_sizes(pictures, 8)] == [2, 2]
+
+
+def test_deep_pixels_survive_the_way_through_tensors():
+    levels = np.arange(1 << 16, dtype=np.uint16).repeat(3).reshape(256, 256, 3)
+    np.testing.assert_array_equal(to_pixels(to_tensor([levels])[0], levels.dtype), levels)
+    shades = np.linspace(0, 1, 300, dtype=np.float32).reshape(10, 10, 3)
+    np.testing.assert_array_equal(to_pixels(to_tensor([shades])[0], shades.dtype), shades)
+
+
+def test_images_of_other_depths_or_channels_are_of_other_groups():
+    shades = np.zeros((8, 8, 3), np.uint8)
+    kinds = [
+        Raster(pixels=shades),
+        Raster(pixels=shades.astype(np.uint16)),
+        Raster(pixels=shades, is_grey=True),
+        Raster(pixels=shades, alpha=shades[..., 0]),
+    ]
+    pictures = [Picture(member(key, 8, 8), kinds[key % 4], None) for key in range(8)]
+    groups = list(equal_sizes(pictures, 5))
+    assert [[int(p.member.key) for p in group] for group in groups] == [
+        [place, place + 4] for place in range(4)
+    ]
 
 
 def test_eight_bit_pixels_survive_the_way_through_tensors():

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.io.errors import ShardDamaged
-from tasks.io.images import encode
 from tasks.io.shards import (
     INDEX_SCHEMA,
     SHARD_ENDINGS,
@@ -28,6 +27,7 @@ from tasks.io.shards import (
 )
 from tasks.io.shards.shard import SIDE_COLUMNS
 from tasks.io.store import Store
+from tests.support.pictures import encode
 
 KEYS = (
     "%5F_a__/b",

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits
-from tasks.io.images.files import decode
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 22)
 HEIGHT, WIDTH = 13, 19

@@ -11,8 +11,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, read_header
-from tasks.io.images.files import decode
 from tasks.io.images.formats.jpeg_scans import scans_of
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 22)
 KINDS = {

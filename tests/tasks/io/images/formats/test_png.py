@@ -11,7 +11,7 @@ from torchvision.io import ImageReadMode, decode_png
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, read_header
-from tasks.io.images.files import decode
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)
 HEIGHT, WIDTH = 13, 19

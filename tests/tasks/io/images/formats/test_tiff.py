@@ -14,7 +14,7 @@ from PIL import Image
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, read_header
-from tasks.io.images.files import decode
+from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)
 HEIGHT, WIDTH = 21, 35

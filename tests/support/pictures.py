@@ -1,0 +1,16 @@
+"""Image files of plain pixels, and the pixels of image files, where a test needs nothing else."""
+
+from tasks.io import images
+from tasks.io.images import Raster, files
+
+
+def encode(pixels, file_format):
+    return images.encode(Raster(pixels=pixels), file_format)
+
+
+def decode(data, limits):
+    return files.decode(data, limits).pixels
+
+
+def fit_to(pixels, resize, crop, limits, **options):
+    return images.fit_to(Raster(pixels=pixels), resize, crop, limits, **options).pixels
