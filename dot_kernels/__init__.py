@@ -8,7 +8,7 @@ global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
 """
 
 from dot_kernels.blending import SeamError
-from dot_kernels.codecs import AutoencoderCodec, Codec, LocalCodec, PixelCodec
+from dot_kernels.codecs import AutoencoderCodec, Codec, GreyCodec, LocalCodec, PixelCodec
 from dot_kernels.diagnostics import TransportDiagnostics
 from dot_kernels.enhancement import Transported, enhance, transport_images
 from dot_kernels.gelbrich import gelbrich_distance
@@ -22,6 +22,7 @@ __all__ = [
     "AutoencoderCodec",
     "Codec",
     "GaussianMoments",
+    "GreyCodec",
     "LocalCodec",
     "PixelCodec",
     "SeamError",

@@ -9,7 +9,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,11 +24,20 @@ _ROWS_AT_ONCE = 1 << 15
 """Largest number of patches that are unfolded at once, unless one row has more."""
 
 
-def patch_moments(latents: Float[Tensor, "b c h w"], patch_size: int) -> GaussianMoments:
+def patch_moments(
+    latents: Float[Tensor, "b c h w"],
+    patch_size: int,
+    shown: Bool[Tensor, "b h w"] | None = None,
+) -> GaussianMoments:
     """Moments of all patch_size × patch_size patches of a batch, on the CPU.
 
     Latents smaller than a patch have no patches; the count is then zero. Memory is
     bounded: patches are unfolded strip by strip of every image.
+
+    Args:
+        latents: of the batch.
+        patch_size: height and width of a patch.
+        shown: which latent pixels count; a patch does if all of its pixels do. None for all.
 
     Raises:
         ValueError: ``patch_size`` is below 1, or a latent is not finite.
@@ -46,6 +55,9 @@ def patch_moments(latents: Float[Tensor, "b c h w"], patch_size: int) -> Gaussia
             stop = min(top + strip, rows) + patch_size - 1
             part = latents[index : index + 1, :, top:stop]
             patches = functional.unfold(part, patch_size)[0].mT  # (n, d)
+            if shown is not None:
+                mask = functional.unfold(shown[index, top:stop][None, None].float(), patch_size)
+                patches = patches[mask[0].amin(dim=0) > 0]
             total = total + _on_cpu(GaussianMoments.of(patches))
     return total
 

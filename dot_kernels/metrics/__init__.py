@@ -18,7 +18,11 @@ from dot_kernels.metrics.frechet import (
     frechet_distance,
 )
 from dot_kernels.metrics.inception import ClassSums, inception_score
-from dot_kernels.metrics.line import mean_squared_error_along, structural_similarity_along
+from dot_kernels.metrics.line import (
+    Written,
+    mean_squared_error_along,
+    structural_similarity_along,
+)
 from dot_kernels.metrics.maximum_mean_discrepancy import (
     kernel_distance,
     kernel_subset_size,
@@ -32,6 +36,7 @@ __all__ = [
     "FeatureStatistics",
     "FrechetDistance",
     "PrecisionRecall",
+    "Written",
     "distortion_of_written",
     "extrapolated_frechet_distance",
     "frechet_distance",

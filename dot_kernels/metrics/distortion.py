@@ -6,7 +6,8 @@ Axes: h and w image height and width. Images are float in [0, 1].
 import math
 from collections.abc import Iterator
 
-from jaxtyping import Float, UInt8
+import torch
+from jaxtyping import Float, Float64, Num
 from torch import Tensor
 
 SSIM_WINDOW = 11
@@ -40,30 +41,32 @@ def structural_similarity(
     """
     if min(image.shape[1:]) < SSIM_WINDOW:
         return None
-    from skimage.metrics import structural_similarity as ssim  # loads SciPy: not at start-up
-
-    return float(
-        ssim(  # type: ignore[no-untyped-call]
-            image.movedim(0, -1).double().numpy(force=True),
-            reference.movedim(0, -1).double().numpy(force=True),
-            data_range=1.0,
-            channel_axis=2,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-    )
+    mean, _ = _similarity(image, reference)
+    return mean
 
 
 def distortion_of_written(
-    image: UInt8[Tensor, "h w 3"], reference: UInt8[Tensor, "h w 3"]
+    image: Num[Tensor, "h w 3"],
+    reference: Num[Tensor, "h w 3"],
+    weights: Num[Tensor, "h w"] | None = None,
 ) -> tuple[float, float | None]:
-    """Mean squared error and SSIM of images in 8 bits, whose level 255 is 1.
+    """Mean squared error and SSIM of images of any depth, whose largest whole number is 1.
 
     Those of ``mean_squared_error`` and ``structural_similarity``, up to rounding in float64, but
     with a memory that does not grow with the images: they are compared in strips of rows.
+
+    Args:
+        image: uint8, uint16, or floating-point in [0, 1].
+        reference: the same, of any of these types.
+        weights: how much each pixel counts, and in SSIM each window by its middle: 0 or more, and
+            somewhere above 0, as an alpha channel has it. None for all alike.
+
+    Returns:
+        SSIM is None where a side is shorter than the window, or no window counts.
     """
     height, width = image.shape[:2]
+    if weights is not None:
+        return _weighted_distortion(image, reference, weights)
     error = sum(
         mean_squared_error(_unit(image[rows]), _unit(reference[rows])) * share
         for rows, share in _strips(height, width, overlap=0)
@@ -78,9 +81,51 @@ def distortion_of_written(
     return error, similarity
 
 
-def _unit(levels: UInt8[Tensor, "h w 3"]) -> Float[Tensor, "3 h w"]:
-    """The image in [0, 1] of one in 8 bits, in float64."""
-    return levels.movedim(-1, 0).double() / 255
+def _weighted_distortion(
+    image: Num[Tensor, "h w 3"], reference: Num[Tensor, "h w 3"], weights: Num[Tensor, "h w"]
+) -> tuple[float, float | None]:
+    """What ``distortion_of_written`` gives with weights."""
+    height, width = weights.shape
+    error = counted = similarity = windows = 0.0
+    for rows, _ in _strips(height, width, overlap=0):
+        weight = weights[rows].double()
+        squared = (_unit(image[rows]) - _unit(reference[rows])).square().mean(dim=0)
+        error += float((squared * weight).sum())
+        counted += float(weight.sum())
+    if min(height, width) < SSIM_WINDOW:
+        return error / counted, None
+    reach = SSIM_WINDOW // 2
+    for rows, _ in _strips(height, width, overlap=SSIM_WINDOW - 1):
+        _, similar = _similarity(_unit(image[rows]), _unit(reference[rows]))
+        weight = weights[rows][reach:-reach, reach:-reach].double()
+        similarity += float((similar[reach:-reach, reach:-reach] * weight).sum())
+        windows += float(weight.sum())
+    return error / counted, similarity / windows if windows else None
+
+
+def _similarity(
+    image: Float[Tensor, "3 h w"], reference: Float[Tensor, "3 h w"]
+) -> tuple[float, Float64[Tensor, "h w"]]:
+    """SSIM, and the map that it is the mean of where windows fit in, averaged over channels."""
+    from skimage.metrics import structural_similarity as ssim  # loads SciPy: not at start-up
+
+    mean, similar = ssim(  # type: ignore[no-untyped-call]
+        image.movedim(0, -1).double().numpy(force=True),
+        reference.movedim(0, -1).double().numpy(force=True),
+        data_range=1.0,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return float(mean), torch.from_numpy(similar).mean(dim=2)
+
+
+def _unit(levels: Num[Tensor, "h w 3"]) -> Float64[Tensor, "3 h w"]:
+    """The image in [0, 1], in float64, of one whose largest whole number is 1."""
+    most = 1 if levels.is_floating_point() else torch.iinfo(levels.dtype).max
+    return levels.movedim(-1, 0).double() / most
 
 
 def _strips(height: int, width: int, overlap: int) -> Iterator[tuple[slice, float]]:

@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import nn
 from torch.testing import assert_close
 
-from dot_kernels import AutoencoderCodec, PixelCodec
+from dot_kernels import AutoencoderCodec, GreyCodec, PixelCodec
 
 
 def tiny_autoencoder():
@@ -139,3 +139,11 @@ class NetworkWithConfig(nn.Module):
 def test_a_module_that_is_no_autoencoder_is_refused(module):
     with pytest.raises(TypeError, match=f"AutoencoderTiny, got {type(module).__name__}"):
         AutoencoderCodec(module)
+
+
+def test_a_grey_codec_gives_the_nearest_grey_image_of_what_it_decodes(rng):
+    codec, latents = PixelCodec(2), torch.rand(2, 12, 4, 5, generator=rng)
+    images = GreyCodec(codec).decode(latents)
+    expected = codec.decode(latents).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    assert_close(images, expected)
+    assert torch.equal(GreyCodec(codec).encode(images), codec.encode(images))

@@ -84,3 +84,20 @@ def test_moments_of_latents_that_are_not_finite_are_refused():
     latents[1, 0, 3, 3] = torch.nan
     with pytest.raises(ValueError, match="samples must be finite"):
         patch_moments(latents, 3)
+
+
+def test_patches_with_a_pixel_that_is_not_shown_do_not_count(rng):
+    latents = torch.rand(2, 3, 9, 11, generator=rng)
+    shown = torch.rand(2, 9, 11, generator=rng) > 0.1
+    found = patch_moments(latents, 3, shown)
+    patches = [
+        latents[b, :, y : y + 3, x : x + 3].flatten()
+        for b in range(2)
+        for y in range(7)
+        for x in range(9)
+        if bool(shown[b, y : y + 3, x : x + 3].all())
+    ]
+    expected = GaussianMoments.of(torch.stack(patches))
+    assert 0 < found.count == expected.count < 2 * 7 * 9
+    assert_close(found.scatter, expected.scatter)
+    assert patch_moments(latents, 3, torch.zeros_like(shown)).count == 0

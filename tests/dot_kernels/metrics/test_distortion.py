@@ -123,3 +123,41 @@ def test_images_in_8_bits_are_compared_in_strips_as_in_one_piece(rng, size):
     expected = structural_similarity(*pair)
     assert (similarity is None) == (expected is None)
     assert similarity is None or similarity == pytest.approx(expected, rel=1e-12)
+
+
+def test_images_of_different_depths_are_compared_on_one_scale(rng):
+    image = torch.randint(0, 256, (20, 24, 3), generator=rng, dtype=torch.uint8)
+    fine = torch.from_numpy(image.numpy().astype("uint16") * 257)
+    assert distortion_of_written(image, fine) == (0, pytest.approx(1))
+    shades = image.float() / 255
+    error, similar = distortion_of_written(image, shades)
+    assert error < 1e-14
+    assert similar == pytest.approx(1)
+
+
+def test_weighted_error_and_similarity_are_weighted_means(rng):
+    first, second = torch.randint(0, 256, (2, 90, 33, 3), generator=rng, dtype=torch.uint8)
+    weights = torch.randint(0, 256, (90, 33), generator=rng, dtype=torch.uint8)
+    weights[:40] = 0
+    error, similar = distortion_of_written(first, second, weights)
+    squared = ((first.double() - second.double()) / 255).square().mean(dim=2)
+    assert error == pytest.approx(float((squared * weights).sum() / weights.sum()))
+    _, scores = skimage.metrics.structural_similarity(
+        first.numpy() / 255,
+        second.numpy() / 255,
+        data_range=1,
+        channel_axis=2,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+        full=True,
+    )
+    inner = weights[5:-5, 5:-5].double().numpy()
+    expected = (scores[5:-5, 5:-5].mean(axis=2) * inner).sum() / inner.sum()
+    assert similar == pytest.approx(expected)
+
+
+def test_similarity_is_not_defined_where_no_window_has_weight():
+    image = torch.zeros(20, 20, 3, dtype=torch.uint8)
+    weights = torch.zeros(20, 20)
+    weights[0, 0] = 1
+    assert distortion_of_written(image, image, weights) == (0, None)

@@ -7,6 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from dot_kernels.metrics import (
+    Written,
+    distortion_of_written,
     line,
     mean_squared_error_along,
     structural_similarity_along,
@@ -187,3 +189,57 @@ def test_neither_depends_on_the_strips_it_is_computed_in(monkeypatch, draw_line,
     monkeypatch.setattr(line, "_STRIP_PIXELS", {"cpu": pixels})
     parts = [f(*given, points) for f in (mean_squared_error_along, structural_similarity_along)]
     assert_close(parts, whole, rtol=1e-7, atol=0)
+
+
+def deep(lines, t, levels, depth):
+    """The written images of a line and their references, as arrays (h, w, 3) of a type."""
+    start, direction, reference = (side.double() for side in lines)
+    images = (start + t * direction).clamp(0, 1)
+    return [
+        [
+            torch.from_numpy(np.rint(side.numpy() * levels).astype(depth)).movedim(0, -1)
+            for side in p
+        ]
+        for p in zip(images, reference, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+def test_deep_and_weighted_images_are_measured_as_they_are_written(rng, draw_line, has_weights):
+    start, direction, _ = draw_line(2, 40, 31)
+    reference = (torch.rand(2, 3, 40, 31, generator=rng) * 65535).round() / 65535
+    weights = torch.rand(2, 40, 31, generator=rng) * (torch.rand(2, 40, 31, generator=rng) > 0.3)
+    written = Written(
+        levels=65535, reference_levels=65535, weights=weights if has_weights else None
+    )
+    lines = start, direction, reference
+    errors = mean_squared_error_along(*lines, FEW_POINTS, written)
+    scores = structural_similarity_along(*lines, FEW_POINTS, written)
+    for index, t in enumerate(FEW_POINTS):
+        pairs = deep(lines, t, 65535, np.uint16)
+        for place, (image, truth) in enumerate(pairs):
+            weight = weights[place] if has_weights else None
+            error, score = distortion_of_written(image, truth, weight)
+            assert float(errors[index, place]) == pytest.approx(error, rel=1e-5)
+            assert float(scores[index, place]) == pytest.approx(score, abs=2e-6)
+
+
+def test_weights_that_are_all_alike_change_nothing(draw_line):
+    lines = draw_line(2, 40, 31)
+    same = Written(weights=torch.full((2, 40, 31), 0.25))
+    for along in (mean_squared_error_along, structural_similarity_along):
+        assert_close(along(*lines, POINTS, same), along(*lines, POINTS), rtol=1e-6, atol=0)
+
+
+def test_pixels_without_weight_do_not_count(draw_line):
+    lines = draw_line(1, 40, 31)
+    weights = torch.zeros(1, 40, 31)
+    weights[:, :17] = 1
+    seen = Written(weights=weights)
+    upper = [side[:, :, :17] for side in lines]
+    assert_close(
+        mean_squared_error_along(*lines, POINTS, seen), mean_squared_error_along(*upper, POINTS)
+    )
+    before = structural_similarity_along(*lines, POINTS, seen)
+    lines[1][:, :, 23:] *= -3  # beyond the windows whose middles count
+    assert_close(structural_similarity_along(*lines, POINTS, seen), before)
