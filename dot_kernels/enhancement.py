@@ -211,8 +211,8 @@ def pad_by_reflection(
     """
     if (height, width) == tuple(images.shape[2:]):
         return images
-    rows = _mirrored(images.shape[2], height).to(images.device)
-    columns = _mirrored(images.shape[3], width).to(images.device)
+    rows = mirrored(images.shape[2], height).to(images.device)
+    columns = mirrored(images.shape[3], width).to(images.device)
     return images[:, :, rows[:, None], columns]
 
 
@@ -230,7 +230,7 @@ def _finite(enhanced: Float[Tensor, "a b 3 h w"]) -> Float[Tensor, "a b 3 h w"]:
     return enhanced
 
 
-def _mirrored(length: int, wanted: int) -> Tensor:
+def mirrored(length: int, wanted: int) -> Tensor:
     """The first ``wanted`` of the indices 0 1 2 … n−1 n−2 … 1 0 1 …, with n = length."""
     period = max(2 * (length - 1), 1)
     phase = torch.arange(wanted) % period

@@ -6,7 +6,7 @@ from functools import partial
 
 from prefect import task
 
-from dot_kernels import Codec, tiled_if_exact
+from dot_kernels import Codec, TiledCodec
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
@@ -183,7 +183,7 @@ def _renderer(
     def load(precision: Precision) -> Codec:
         with watch.lap("load networks"):
             codec = load_codec(job.codec, device, precision, weights)
-            return TimedCodec(tiled_if_exact(codec, job.compute.tile), watch)
+            return TimedCodec(TiledCodec(codec, job.compute.tile), watch)
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]

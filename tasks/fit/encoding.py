@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dot_kernels import Codec, GaussianMoments, patch_moments, tiled_if_exact
+from dot_kernels import Codec, GaussianMoments, TiledCodec, patch_moments
 from dot_kernels.enhancement import encode_padded, whole_cells
 from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
@@ -70,7 +70,7 @@ class Encoder:
 
     def _loaded(self, precision: Precision) -> Codec:
         with self.watch.lap("load networks"):
-            return TimedCodec(tiled_if_exact(self.load(precision), self.tile), self.watch)
+            return TimedCodec(TiledCodec(self.load(precision), self.tile), self.watch)
 
     def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
         """Return the latents of images of one size by key, or why an image has none.

@@ -1,0 +1,111 @@
+"""Large images that come band by band: rows from top to bottom, never all of them at once.
+
+Axes: c channels, h and w height and width of an image, r rows of a band, q rows of latents.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dot_kernels.enhancement import mirrored, pad_by_reflection
+from dot_kernels.tiling import TiledCodec, whole
+
+_TILES_IN_A_BAND = 16
+_TILES_OF_A_LARGE_IMAGE = 8
+
+
+def is_large(height: int, width: int, tile: int) -> bool:
+    """Whether an image is processed in bands: it has more pixels than eight tiles.
+
+    One that is lower or narrower than the side of half a tile is not: a band has whole rows.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        tile: see ``TiledCodec``.
+    """
+    is_narrow = min(height, width) < tile // 2
+    return height * width > _TILES_OF_A_LARGE_IMAGE * tile**2 and not is_narrow
+
+
+def band_rows(width: int, codec: TiledCodec) -> int:
+    """Rows of a band of an image of this width: sixteen tiles' pixels, in whole latent rows."""
+    rows = _TILES_IN_A_BAND * codec.tile**2 // width
+    return max(rows // codec.factor, 1) * codec.factor
+
+
+def encode_in_bands(
+    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int, codec: TiledCodec
+) -> Float[Tensor, "1 c y x"]:
+    """The latents of an image in [0, 1] that comes band by band: those of ``encode_padded``.
+
+    Args:
+        bands: of the image.
+        height: of the image.
+        width: of the image.
+        codec: in tiles.
+    """
+    down, across = (-(-side // codec.factor) * codec.factor for side in (height, width))
+    return whole(codec.encode_bands(_padded(bands, height, down, across), down, across))
+
+
+def decode_in_bands(
+    latents: Float[Tensor, "1 c y x"], height: int, width: int, codec: TiledCodec
+) -> Iterator[Float[Tensor, "1 3 r w"]]:
+    """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
+
+    Bands of latents of one size, by one codec, have equal heights.
+    """
+    rows = band_rows(latents.shape[3] * codec.factor, codec) // codec.factor
+    top = 0
+    for band in codec.decode_bands(latents.split(rows, dim=2), *latents.shape[2:]):
+        if top < height:
+            yield band[:, :, : height - top, :width]
+        top += band.shape[2]
+
+
+def _padded(
+    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, down: int, across: int
+) -> Iterator[Float[Tensor, "1 3 r x"]]:
+    """Bands extended at the right and, after the last, at the bottom, as by ``pad_by_reflection``.
+
+    Args:
+        bands: of an image.
+        height: of the image, at least two rows more than are added.
+        down: wanted number of rows.
+        across: wanted number of columns.
+    """
+    last = torch.empty(0)
+    for band in bands:
+        wide = pad_by_reflection(band, band.shape[2], across)
+        kept = down - height + 1
+        last = wide if last.numel() == 0 else torch.cat([last[:, :, -kept:], wide[:, :, -kept:]], 2)
+        last = last[:, :, -kept:].clone()
+        yield wide
+    if down > height:
+        places = mirrored(height, down)[height:] - (height - last.shape[2])
+        yield last[:, :, places.to(last.device)]
+
+
+def overlapping(
+    bands: Iterable[tuple[Float[Tensor, "1 c r w"], ...]], rows: int
+) -> Iterator[tuple[Float[Tensor, "1 c r w"], ...]]:
+    """Bands of several images side by side, each after the last rows of the one above it.
+
+    Args:
+        bands: of equal heights.
+        rows: that a band has in common with the one above; a band that would have no other rows
+            is joined with the next.
+    """
+    held = tuple[Tensor, ...]()
+    for band in bands:
+        held = tuple(map(_joined, held, band)) if held else band
+        if held[0].shape[2] > rows:
+            yield held
+            held = tuple(each[:, :, each.shape[2] - rows :].clone() for each in held)
+
+
+def _joined(above: Tensor, below: Tensor) -> Tensor:
+    return torch.cat([above, below], dim=2)
