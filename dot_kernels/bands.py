@@ -4,13 +4,34 @@ Axes: c channels, h and w height and width of an image, r rows of a band, q rows
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dot_kernels.blending import whole
+from dot_kernels.codecs import Codec
 from dot_kernels.enhancement import mirrored, pad_by_reflection
-from dot_kernels.tiling import TiledCodec, whole
+
+
+class BandedCodec(Codec, Protocol):
+    """A codec that takes and gives images in bands, as ``TiledCodec`` does."""
+
+    @property
+    def tile(self) -> int:
+        """See ``TiledCodec``."""
+
+    def encode_bands(
+        self, bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 c q x"]]:
+        """See ``TiledCodec``."""
+
+    def decode_bands(
+        self, bands: Iterable[Float[Tensor, "1 c r x"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 3 q w"]]:
+        """See ``TiledCodec``."""
+
 
 _TILES_IN_A_BAND = 16
 _TILES_OF_A_LARGE_IMAGE = 8
@@ -30,14 +51,14 @@ def is_large(height: int, width: int, tile: int) -> bool:
     return height * width > _TILES_OF_A_LARGE_IMAGE * tile**2 and not is_narrow
 
 
-def band_rows(width: int, codec: TiledCodec) -> int:
+def band_rows(width: int, codec: BandedCodec) -> int:
     """Rows of a band of an image of this width: sixteen tiles' pixels, in whole latent rows."""
     rows = _TILES_IN_A_BAND * codec.tile**2 // width
     return max(rows // codec.factor, 1) * codec.factor
 
 
 def encode_in_bands(
-    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int, codec: TiledCodec
+    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int, codec: BandedCodec
 ) -> Float[Tensor, "1 c y x"]:
     """The latents of an image in [0, 1] that comes band by band: those of ``encode_padded``.
 
@@ -52,7 +73,7 @@ def encode_in_bands(
 
 
 def decode_in_bands(
-    latents: Float[Tensor, "1 c y x"], height: int, width: int, codec: TiledCodec
+    latents: Float[Tensor, "1 c y x"], height: int, width: int, codec: BandedCodec
 ) -> Iterator[Float[Tensor, "1 3 r w"]]:
     """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
 
@@ -87,25 +108,3 @@ def _padded(
     if down > height:
         places = mirrored(height, down)[height:] - (height - last.shape[2])
         yield last[:, :, places.to(last.device)]
-
-
-def overlapping(
-    bands: Iterable[tuple[Float[Tensor, "1 c r w"], ...]], rows: int
-) -> Iterator[tuple[Float[Tensor, "1 c r w"], ...]]:
-    """Bands of several images side by side, each after the last rows of the one above it.
-
-    Args:
-        bands: of equal heights.
-        rows: that a band has in common with the one above; a band that would have no other rows
-            is joined with the next.
-    """
-    held = tuple[Tensor, ...]()
-    for band in bands:
-        held = tuple(map(_joined, held, band)) if held else band
-        if held[0].shape[2] > rows:
-            yield held
-            held = tuple(each[:, :, each.shape[2] - rows :].clone() for each in held)
-
-
-def _joined(above: Tensor, below: Tensor) -> Tensor:
-    return torch.cat([above, below], dim=2)

@@ -185,10 +185,16 @@ def decode_as(
 
 
 def whole_cells(
-    latents: Float[Tensor, "b c y x"], images: Float[Tensor, "b 3 h w"], factor: int
+    latents: Float[Tensor, "b c y x"], size: Sequence[int], factor: int
 ) -> Float[Tensor, "b c y2 x2"]:
-    """The latent pixels whose factor × factor cell of image pixels holds no padding."""
-    return latents[:, :, : images.shape[2] // factor, : images.shape[3] // factor]
+    """The latent pixels whose factor × factor cell of image pixels holds no padding.
+
+    Args:
+        latents: of padded images.
+        size: height and width of the images.
+        factor: of the codec.
+    """
+    return latents[:, :, : size[0] // factor, : size[1] // factor]
 
 
 def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

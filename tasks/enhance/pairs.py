@@ -1,12 +1,16 @@
-"""Windows of pictures, and pairs of a picture and its ground truth, where there is any."""
+"""Windows of pictures, pairs of a picture and its ground truth, and what became of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tasks.io.images import Format, Pixels
 from tasks.io.images.files import too_long
+from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
+
+NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
 
 
 class Window(NamedTuple):
@@ -26,6 +30,25 @@ class Pair(NamedTuple):
     reference: Picture | None
     unscored: str | None
     """Why the picture cannot be scored; None where there is a reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What the networks made of one picture: images to write, and what was measured of them."""
+
+    picture: Picture
+    images: dict[Signal, Pixels] = field(default_factory=dict)
+    """Of every signal, in 8 bits as they are written; empty where there is a ``reason``."""
+    reference: Pixels | None = None
+    """The ground truth."""
+    lpips: dict[Signal, float] = field(default_factory=dict)
+    features: dict[Signal, Seen] = field(default_factory=dict)
+    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
+    """Metrics by column, for each point of the curve."""
+    reason: str | None = None
+    """Why the picture is refused; None if it is not."""
+    unscored: str | None = None
+    """Why there is no reference; None if there is one."""
 
 
 def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:

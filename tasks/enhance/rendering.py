@@ -12,48 +12,34 @@ import torch
 from torch import Tensor
 
 from dot_kernels import (
-    Codec,
     GaussianMoments,
     Transported,
     TransportOperator,
     patch_moments,
     transport_images,
 )
+from dot_kernels.bands import is_large
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.large.passing import LargePass
+from tasks.enhance.pairs import (
+    NOT_FINITE,
+    Pair,
+    Rendered,
+    Window,
+    paired_groups,
+    without_oversized,
+)
 from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import finite, to_pixels, to_tensor
 from tasks.io.networks.batches import Batches, no_room
-from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CODEC_INPUT, Signal
-from tasks.jobs.stopwatch import Stopwatch
-
-NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """What the networks made of one picture: images to write, and what was measured of them."""
-
-    picture: Picture
-    images: dict[Signal, Pixels] = field(default_factory=dict)
-    """Of every signal, in 8 bits as they are written; empty where there is a ``reason``."""
-    reference: Pixels | None = None
-    """The ground truth."""
-    lpips: dict[Signal, float] = field(default_factory=dict)
-    features: dict[Signal, Seen] = field(default_factory=dict)
-    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
-    """Metrics by column, for each point of the curve."""
-    reason: str | None = None
-    """Why the picture is refused; None if it is not."""
-    unscored: str | None = None
-    """Why there is no reference; None if there is one."""
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +57,7 @@ class Gathered:
 class Renderer:
     """Runs the codec, the transport and the networks of the metrics on pictures."""
 
-    codec: Codec
+    codec: TimedCodec
     operator: TransportOperator
     options: Enhance
     fold: Fold
@@ -85,7 +71,7 @@ class Renderer:
     networks: Networks
     watch: Stopwatch
     gathered: Gathered
-    precise: Callable[[], Codec] | None = None
+    precise: Callable[[], TimedCodec] | None = None
     """Loads the codec in float32, with which pictures are rendered again whose output is not
     finite; None where such pictures are refused at once."""
     curve: tuple[Signal, ...] = ()
@@ -120,7 +106,12 @@ class Renderer:
     def _render_group(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
         """Yield what became of pictures of one size, all with a reference or all without."""
         to_redo, member = list[Pair](), pairs[0].picture.member
-        made = self.batches.run(self._render_batch, pairs, member.width * member.height)
+        if is_large(member.height, member.width, self.codec.tile):
+            make, parts = self._render_large, [[pair] for pair in pairs]
+        else:
+            make, parts = self._render_batch, [list(pairs)]
+        size = member.width * member.height
+        made = [each for part in parts for each in self.batches.run(make, part, size)]
         for pair, rendered in zip(pairs, made, strict=True):
             if rendered is None:
                 yield Rendered(picture=pair.picture, reason=no_room(pair.picture))
@@ -147,7 +138,7 @@ class Renderer:
             shown = self._shown(made, transported, references)
             lpips, features = perceive(self.networks, shown, references)
             curve = distortions_along(transported, references, self.curve)
-            moments = self._measure(made, transported, pairs)
+            moments = self._measure(made, transported.images.shape[2:], pairs)
         rendered = [
             Rendered(
                 picture=pair.picture,
@@ -164,6 +155,30 @@ class Renderer:
         ]
         self.gathered.moments.update(moments)
         return rendered
+
+    @torch.inference_mode()
+    def _render_large(self, pairs: Sequence[Pair]) -> list[Rendered]:
+        """Return what became of a single large picture; see ``LargePass``."""
+        (pair,) = pairs
+        large = LargePass(
+            codec=self.codec,
+            operator=self.operator,
+            options=self.options,
+            fold=self.fold,
+            signals=self.signals,
+            scored=self.scored,
+            curve=self.curve,
+            on_curve=self.on_curve,
+            networks=self.networks,
+            device=self.batches.device,
+            watch=self.watch,
+        )
+        image = large.over(pair, self._generators([pair.picture]))
+        if image.is_finite:
+            with self.watch.lap("metrics"):
+                made = _Made(torch.ones(1, dtype=torch.bool), latents=image.latents)
+                self.gathered.moments.update(self._measure(made, image.size, pairs))
+        return [image.rendered(pair)]
 
     def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
         """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
@@ -217,17 +232,18 @@ class Renderer:
         return [generator_of("transport", self.options.seed, p.member.key) for p in group]
 
     def _measure(
-        self, made: "_Made", transported: Transported, pairs: Sequence[Pair]
+        self, made: "_Made", size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        size = patch_size_of(self.operator, self.codec.channels)
+        patch_size = patch_size_of(self.operator, self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         grown = dict[Signal, tuple[GaussianMoments, ...]]()
         for signal, latents in made.latents.items():
-            cells = whole_cells(latents, transported.images, self.codec.factor)
+            cells = whole_cells(latents, size, self.codec.factor)
             before = self.gathered.moments[signal]
             grown[signal] = tuple(
-                moments + patch_moments(cells[made.usable & (draws % len(before) == group)], size)
+                moments
+                + patch_moments(cells[made.usable & (draws % len(before) == group)], patch_size)
                 for group, moments in enumerate(before)
             )
         return grown

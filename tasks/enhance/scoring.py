@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
-from tasks.enhance.rendering import Rendered
+from tasks.enhance.pairs import Rendered
 from tasks.io.images import Format, encode
 from tasks.io.images.pixels import as_levels
 from tasks.io.shards.loader import Picture

@@ -16,9 +16,8 @@ import torch
 from dot_kernels import GaussianMoments
 from tasks.enhance.features import read_sums
 from tasks.enhance.outputs import Output, Written
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_oversized
+from tasks.enhance.pairs import Pair, Rendered, Window, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, perceive
-from tasks.enhance.rendering import Rendered
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
 from tasks.io.images import Format, Limits, Pixels

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from dot_kernels import Codec, GaussianMoments, TiledCodec, patch_moments
+from dot_kernels.bands import band_rows, encode_in_bands, is_large
 from dot_kernels.enhancement import encode_padded, whole_cells
-from tasks.io.images.pixels import finite, to_tensor
+from tasks.io.images import Pixels
+from tasks.io.images.pixels import bands_of, finite, to_tensor
+from tasks.io.machine.scratch import let_go
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
 from tasks.io.shards.loader import Picture, equal_sizes
@@ -39,7 +42,7 @@ class Encoder:
     """Images that were encoded again in float32."""
 
     @cached_property
-    def codec(self) -> Codec:
+    def codec(self) -> TimedCodec:
         """The codec in the precision that was asked for."""
         return self._loaded(self.precision)
 
@@ -68,11 +71,11 @@ class Encoder:
             found = latents[picture.member.key]
             yield found if isinstance(found, str) else self._measure(picture, found, patch_size)
 
-    def _loaded(self, precision: Precision) -> Codec:
+    def _loaded(self, precision: Precision) -> TimedCodec:
         with self.watch.lap("load networks"):
             return TimedCodec(TiledCodec(self.load(precision), self.tile), self.watch)
 
-    def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
+    def _encode(self, group: Sequence[Picture], codec: TimedCodec) -> dict[str, Tensor | str]:
         """Return the latents of images of one size by key, or why an image has none.
 
         Latents are (1, c, y, x) of those cells that lie within the image.
@@ -80,9 +83,11 @@ class Encoder:
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [picture.pixels for picture in part if picture.pixels is not None]
+            if is_large(*pixels[0].shape[:2], codec.tile):
+                return [self._encode_large(each, codec) for each in pixels]
             with self.watch.lap("read"):
                 images = to_tensor(pixels, self.batches.device)
-            latents = whole_cells(encode_padded(images, codec), images, codec.factor)
+            latents = whole_cells(encode_padded(images, codec), images.shape[2:], codec.factor)
             usable = finite(latents).tolist()
             split = zip(torch.split(latents, 1), usable, strict=True)
             return [one if is_usable else NOT_FINITE for one, is_usable in split]
@@ -92,6 +97,15 @@ class Encoder:
             picture.member.key: no_room(picture) if latents is None else latents
             for picture, latents in zip(group, encoded, strict=True)
         }
+
+    def _encode_large(self, pixels: Pixels, codec: TimedCodec) -> Tensor | str:
+        """Return the latents of a large image, which goes through the network in bands."""
+        size, rows = pixels.shape[:2], band_rows(pixels.shape[1], codec)
+        with torch.inference_mode():
+            bands = self.watch.each("read", bands_of(pixels, rows, self.batches.device))
+            latents = whole_cells(encode_in_bands(bands, *size, codec), size, codec.factor)
+            let_go(pixels)
+            return latents if bool(finite(latents)) else NOT_FINITE
 
     def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
         (moments,) = self.batches.run(
