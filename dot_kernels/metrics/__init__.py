@@ -19,6 +19,7 @@ from dot_kernels.metrics.frechet import (
 )
 from dot_kernels.metrics.inception import ClassSums, inception_score
 from dot_kernels.metrics.line import (
+    IN_EIGHT_BITS,
     Written,
     mean_squared_error_along,
     structural_similarity_along,
@@ -31,6 +32,7 @@ from dot_kernels.metrics.maximum_mean_discrepancy import (
 from dot_kernels.metrics.nearest_neighbours import PrecisionRecall, precision_recall
 
 __all__ = [
+    "IN_EIGHT_BITS",
     "ClassSums",
     "Estimate",
     "FeatureStatistics",

@@ -59,7 +59,8 @@ def distortion_of_written(
         image: uint8, uint16, or floating-point in [0, 1].
         reference: the same, of any of these types.
         weights: how much each pixel counts, and in SSIM each window by its middle: 0 or more, and
-            somewhere above 0, as an alpha channel has it. None for all alike.
+            somewhere above 0, as an alpha channel has it. Pixels of weight 0 are white in both
+            images. None for all alike.
 
     Returns:
         SSIM is None where a side is shorter than the window, or no window counts.
@@ -96,7 +97,9 @@ def _weighted_distortion(
         return error / counted, None
     reach = SSIM_WINDOW // 2
     for rows, _ in _strips(height, width, overlap=SSIM_WINDOW - 1):
-        _, similar = _similarity(_unit(image[rows]), _unit(reference[rows]))
+        hidden = weights[rows] == 0
+        pair = (_unit(side[rows]).masked_fill(hidden, 1) for side in (image, reference))
+        _, similar = _similarity(*pair)
         weight = weights[rows][reach:-reach, reach:-reach].double()
         similarity += float((similar[reach:-reach, reach:-reach] * weight).sum())
         windows += float(weight.sum())

@@ -78,7 +78,8 @@ def structural_similarity_along(
     The number that ``structural_similarity`` gives of the images clipped to [0, 1] and
     rounded to levels, as the reference is to its own. Local moments are in float32, which
     makes an error of at most 1e-6. None where a side is shorter than the window. With weights,
-    those of the pixels in the middle of windows count; where they are all 0, it is NaN.
+    those of the pixels in the middle of windows count, and pixels of weight 0 are white in both
+    images; where no window counts, it is NaN.
     """
     if min(start.shape[2:]) < SSIM_WINDOW:
         return None
@@ -87,6 +88,9 @@ def structural_similarity_along(
     total = start.new_zeros(len(points), len(start), dtype=torch.float64)
     for images, rows in _strips(start, overlap=SSIM_WINDOW - 1):
         x, r, y = (side[images, :, rows] for side in (start, direction, reference))
+        if weights is not None:
+            hidden = weights[images, None, rows] == 0
+            x, r, y = x.masked_fill(hidden, 1), r.masked_fill(hidden, 0), y.masked_fill(hidden, 1)
         y = _in_levels(y.double(), written.reference_levels)
         middles = None if middle is None else middle[images, rows.start : rows.start + _inner(y)]
         total[:, images] += _sums_of_scores(x, r, y, points, written.levels, middles)

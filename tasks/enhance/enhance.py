@@ -6,16 +6,16 @@ from functools import partial
 
 from prefect import task
 
-from dot_kernels import Codec, TiledCodec
+from dot_kernels import TiledCodec
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
 from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Output, open_outputs
-from tasks.enhance.pairs import Window
+from tasks.enhance.pairs import Gathered, Window
 from tasks.enhance.perception import Networks
-from tasks.enhance.rendering import Gathered, Renderer
+from tasks.enhance.rendering import Renderer
 from tasks.enhance.scoring import Finisher, Pending, finished
 from tasks.enhance.written import WrittenImages, WrittenSignal, WrittenSignals
 from tasks.fit.operators import read_operator
@@ -180,7 +180,7 @@ def _renderer(
 ) -> Renderer:
     """Return a renderer for the signals of a job, with its codec loaded on a device."""
 
-    def load(precision: Precision) -> Codec:
+    def load(precision: Precision) -> TimedCodec:
         with watch.lap("load networks"):
             codec = load_codec(job.codec, device, precision, weights)
             return TimedCodec(TiledCodec(codec, job.compute.tile), watch)

@@ -45,7 +45,7 @@ class Finished(NamedTuple):
     member: Member
     rows: dict[Signal, list[dict[str, Any]]]
     """Rows of each metric table."""
-    files: dict[Signal, bytes]
+    files: Mapping[Signal, bytes]
     """The encoded image of each enhanced data set; empty where there is a ``reason``."""
     features: dict[Signal, Seen]
     reason: str | None

@@ -1,10 +1,12 @@
 """Windows of pictures, pairs of a picture and its ground truth, and what became of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tasks.io.images import Format, Pixels
+from dot_kernels import GaussianMoments
+from tasks.io.images import Format, Pixels, Raster
 from tasks.io.images.files import too_long
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture, equal_sizes
@@ -31,6 +33,18 @@ class Pair(NamedTuple):
     unscored: str | None
     """Why the picture cannot be scored; None where there is a reference."""
 
+    @property
+    def raster(self) -> Raster:
+        """The picture's image."""
+        assert self.picture.raster is not None  # noqa: S101 - only decoded pictures are in pairs
+        return self.picture.raster
+
+    @property
+    def reference_depth(self) -> str:
+        """Type of the numbers of the reference's pixels; empty without a reference."""
+        found = None if self.reference is None else self.reference.pixels
+        return "" if found is None else found.dtype.str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
@@ -38,7 +52,7 @@ class Rendered:
 
     picture: Picture
     images: dict[Signal, Pixels] = field(default_factory=dict)
-    """Of every signal, in 8 bits as they are written; empty where there is a ``reason``."""
+    """Of every signal, as they are written; empty where there is a ``reason``."""
     reference: Pixels | None = None
     """The ground truth."""
     lpips: dict[Signal, float] = field(default_factory=dict)
@@ -51,6 +65,17 @@ class Rendered:
     """Why there is no reference; None if there is one."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """What a pass over a shard sums up: the one value here that changes, with every batch."""
+
+    moments: dict[Signal, tuple[GaussianMoments, ...]]
+    """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
+    some: ``no_moments`` at first, by groups of images or of all images."""
+    redone: Counter[str] = field(default_factory=Counter)
+    """How many pictures were rendered a second time, by the remark that says how."""
+
+
 def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
     """Return the pictures; those that a format cannot hold have a reason instead of pixels."""
     return [_checked(picture, file_format) for picture in pictures]
@@ -59,7 +84,7 @@ def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[
 def paired_groups(
     pictures: Sequence[Picture], references: Mapping[str, Picture], missing: str, batch: int
 ) -> Iterator[list[Pair]]:
-    """Yield decoded pictures in groups of one size, all with a reference or all without.
+    """Yield decoded pictures in groups of one kind, all with references of one depth or without.
 
     Args:
         pictures: of one window; those without pixels are left out.
@@ -69,9 +94,9 @@ def paired_groups(
     """
     for group in equal_sizes(pictures, batch):
         pairs = [_pair(picture, references.get(picture.member.key), missing) for picture in group]
-        with_reference = [pair for pair in pairs if pair.reference is not None]
-        without = [pair for pair in pairs if pair.reference is None]
-        yield from filter(None, (with_reference, without))
+        depths = sorted({pair.reference_depth for pair in pairs}, reverse=True)
+        for depth in depths:
+            yield [pair for pair in pairs if pair.reference_depth == depth]
 
 
 def _checked(picture: Picture, file_format: Format) -> Picture:

@@ -4,9 +4,8 @@ A signal is an image to be written or scored: enhanced at an alpha, the input, o
 Axes: b pictures of a batch, h and w their height and width.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from tasks.config.sections import Enhance
 from tasks.enhance.large.passing import LargePass
 from tasks.enhance.pairs import (
     NOT_FINITE,
+    Gathered,
     Pair,
     Rendered,
     Window,
@@ -32,25 +32,12 @@ from tasks.enhance.pairs import (
     without_oversized,
 )
 from tasks.enhance.perception import Networks, distortions_along, perceive
-from tasks.enhance.signal_images import all_finite, images_of, latents_of
+from tasks.enhance.signal_images import Appearance, Made, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
-from tasks.io.images import Pixels
-from tasks.io.images.pixels import finite, to_pixels, to_tensor
+from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
-from tasks.io.shards.loader import Picture
-from tasks.io.workspace import CODEC_INPUT, Signal
+from tasks.io.workspace import CODEC_INPUT, CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
-
-
-@dataclass(slots=True, kw_only=True)
-class Gathered:
-    """What a pass over a shard sums up: the one value here that changes, with every batch."""
-
-    moments: dict[Signal, tuple[GaussianMoments, ...]]
-    """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
-    some: ``no_moments`` at first, by groups of images or of all images."""
-    redone: Counter[str] = field(default_factory=Counter)
-    """How many pictures were rendered a second time, by the remark that says how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +118,14 @@ class Renderer:
         and is cut in two is not counted twice. This is no generator: ``inference_mode`` would
         end before its body begins.
         """
+        look = Appearance.of(pairs, self.options.format, self.batches.device)
         with self.watch.lap("transport"):
-            transported, references = self._transport(pairs)
+            transported, references = self._transport(pairs, look)
         with self.watch.lap("metrics"):
-            made = _Made(all_finite(transported))
+            made = Made(look, all_finite(transported))
             shown = self._shown(made, transported, references)
-            lpips, features = perceive(self.networks, shown, references)
-            curve = distortions_along(transported, references, self.curve)
+            lpips, features = perceive(self.networks, shown, look.on_white(references))
+            curve = distortions_along(transported, references, self.curve, look.written(CURVE))
             moments = self._measure(made, transported.images.shape[2:], pairs)
         rendered = [
             Rendered(
@@ -173,37 +161,39 @@ class Renderer:
             device=self.batches.device,
             watch=self.watch,
         )
-        image = large.over(pair, self._generators([pair.picture]))
+        image = large.over(pair, self._generators(pairs))
         if image.is_finite:
             with self.watch.lap("metrics"):
-                made = _Made(torch.ones(1, dtype=torch.bool), latents=image.latents)
+                look = Appearance.of(pairs, self.options.format, "cpu")
+                made = Made(look, torch.ones(1, dtype=torch.bool), latents=image.latents)
                 self.gathered.moments.update(self._measure(made, image.size, pairs))
-        return [image.rendered(pair)]
+        return [image.rendered()]
 
-    def _transport(self, pairs: Sequence[Pair]) -> tuple[Transported, Tensor | None]:
+    def _transport(
+        self, pairs: Sequence[Pair], look: Appearance
+    ) -> tuple[Transported, Tensor | None]:
         """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
 
         The references are None where the pictures have none.
         """
-        group, device = [pair.picture for pair in pairs], self.batches.device
-        found = [pair.reference for pair in pairs if pair.reference is not None]
-        truths = [reference.pixels for reference in found if reference.pixels is not None]
+        found = (None if pair.reference is None else pair.reference.pixels for pair in pairs)
+        truths = [pixels for pixels in found if pixels is not None]
         with self.watch.lap("read"):
-            images = to_tensor([p.pixels for p in group if p.pixels is not None], device)
+            images = look.images()
         transported = transport_images(
             images,
-            self.codec,
+            look.of_codec(self.codec),
             self.operator,
             decoding=self.options.decoding,
             interpolation=self.options.interpolation,
             fold=self.fold,
-            generators=self._generators(group),
+            generators=self._generators(pairs),
         )
         with self.watch.lap("read"):
-            return transported, to_tensor(truths, device) if truths else None
+            return transported, to_tensor(truths, look.device) if truths else None
 
     def _shown(
-        self, made: "_Made", transported: Transported, references: Tensor | None
+        self, made: Made, transported: Transported, references: Tensor | None
     ) -> Iterator[tuple[Signal, Tensor]]:
         """Make the images of every signal; yield what the networks of the metrics are to see.
 
@@ -217,44 +207,35 @@ class Renderer:
             if images is None:
                 continue
             made.usable &= finite(images)
-            made.pixels[signal] = to_pixels(images)
+            made.pixels[signal] = made.look.pixels(signal, images)
             if signal in self.scored:
                 if signal != CODEC_INPUT:
                     made.latents[signal] = latents_of(signal, images, transported)
-                yield signal, images
+                yield signal, made.look.seen(signal, images)
         for point in self.curve if self.on_curve else ():
-            yield point, transported.at(point.alpha or 0.0)
+            yield point, made.look.seen(point, transported.at(point.alpha or 0.0))
 
-    def _generators(self, group: Sequence[Picture]) -> list[torch.Generator]:
+    def _generators(self, pairs: Sequence[Pair]) -> list[torch.Generator]:
         """Return a generator for each picture, seeded by its key; none where none is used."""
         if not self.operator.is_stochastic:
             return []
-        return [generator_of("transport", self.options.seed, p.member.key) for p in group]
+        return [generator_of("transport", self.options.seed, p.picture.member.key) for p in pairs]
 
     def _measure(
-        self, made: "_Made", size: tuple[int, ...], pairs: Sequence[Pair]
+        self, made: Made, size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        patch_size = patch_size_of(self.operator, self.codec.channels)
+        patch = patch_size_of(self.operator, self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
+        factor = self.codec.factor
+        shown = made.look.shown_cells(factor)
         grown = dict[Signal, tuple[GaussianMoments, ...]]()
         for signal, latents in made.latents.items():
-            cells = whole_cells(latents, size, self.codec.factor)
+            cells = whole_cells(latents, size, factor)
             before = self.gathered.moments[signal]
+            chosen = [made.usable & (draws % len(before) == group) for group in range(len(before))]
             grown[signal] = tuple(
-                moments
-                + patch_moments(cells[made.usable & (draws % len(before) == group)], patch_size)
-                for group, moments in enumerate(before)
+                moments + patch_moments(cells[ours], patch, None if shown is None else shown[ours])
+                for ours, moments in zip(chosen, before, strict=True)
             )
         return grown
-
-
-@dataclass(slots=True)
-class _Made:
-    """What is kept of the images of a batch; grows signal by signal."""
-
-    usable: Tensor
-    """Whether all that the networks made of a picture is finite, (b,)."""
-    pixels: dict[Signal, Pixels] = field(default_factory=dict)
-    latents: dict[Signal, Tensor] = field(default_factory=dict)
-    """Of the scored signals that have some."""

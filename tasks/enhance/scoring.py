@@ -1,16 +1,19 @@
 """Rows of the metric tables and files of the tars, made from rendered images by a pool."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.pairs import Rendered
-from tasks.io.images import Format, encode
+from tasks.io.images import Format, Raster, encode
 from tasks.io.images.pixels import as_levels
-from tasks.io.shards.loader import Picture
+from tasks.io.machine.scratch import let_go
+from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
 from tasks.io.workspace import CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
@@ -37,7 +40,11 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     pixels, truth = rendered.images.get(signal), rendered.reference
     if pixels is None or truth is None:
         return [row | {"status": "unscored", "reason": rendered.unscored}]
-    mse, ssim = distortion_of_written(as_levels(pixels), as_levels(truth))
+    mse, ssim = distortion_of_written(
+        as_levels(pixels), as_levels(truth), _weights(rendered.picture)
+    )
+    let_go(pixels)
+    let_go(truth)
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
@@ -45,6 +52,12 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         "lpips": rendered.lpips.get(signal),
     }
     return [row | metrics]
+
+
+def _weights(picture: Picture) -> Tensor | None:
+    """Return how much each pixel of a picture counts: its alpha; None where all count alike."""
+    alpha = None if picture.raster is None else picture.raster.alpha
+    return None if alpha is None else as_levels(alpha)
 
 
 def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str, Any]:
@@ -67,7 +80,7 @@ class Pending(NamedTuple):
 
     rendered: Rendered
     rows: Future[dict[Signal, list[dict[str, Any]]]]
-    files: Future[dict[Signal, bytes]]
+    files: Future[Mapping[Signal, bytes]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +104,38 @@ class Finisher:
         marks = {output.signal: output.target.fingerprint for output in self.tables}
         return {signal: score(item, signal, mark) for signal, mark in marks.items()}
 
-    def _files(self, item: Rendered) -> dict[Signal, bytes]:
+    def _files(self, item: Rendered) -> Mapping[Signal, bytes]:
         raster = item.picture.raster
         if item.reason is not None or raster is None:
             return {}
-        return {
-            output.signal: encode(raster.showing(item.images[output.signal]), self.file_format)
-            for output in self.tars
-        }
+        files = _Files(item, raster, [output.signal for output in self.tars], self.file_format)
+        is_large = raster.height * raster.width > LARGEST_IN_MEMORY
+        return files if is_large else dict(files)
+
+
+@dataclass(frozen=True)
+class _Files(Mapping[Signal, bytes]):
+    """The files of a picture, each of which is encoded when it is asked for, and not kept.
+
+    An encoder takes up to 25 bytes a pixel, so those of a large picture come one after the other.
+    """
+
+    item: Rendered
+    raster: Raster
+    signals: Sequence[Signal]
+    file_format: Format
+
+    def __getitem__(self, signal: Signal) -> bytes:
+        pixels = self.item.images[signal]
+        data = encode(self.raster.showing(pixels), self.file_format)
+        let_go(pixels)
+        return data
+
+    def __iter__(self) -> Iterator[Signal]:
+        return iter(self.signals)
+
+    def __len__(self) -> int:
+        return len(self.signals)
 
 
 def finished(pending: list[Pending], watch: Stopwatch) -> list[Finished]:

@@ -15,6 +15,7 @@ import torch
 
 from dot_kernels import GaussianMoments
 from tasks.enhance.features import read_sums
+from tasks.enhance.large.perception import seen_in_tiles
 from tasks.enhance.outputs import Output, Written
 from tasks.enhance.pairs import Pair, Rendered, Window, paired_groups, without_oversized
 from tasks.enhance.perception import Networks, perceive
@@ -22,9 +23,10 @@ from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
 from tasks.io.images import Format, Limits, Pixels
 from tasks.io.images.pixels import to_tensor
+from tasks.io.images.transparency import opacity, over_white
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.shards import Member, members_of, read_index
-from tasks.io.shards.loader import load_pictures
+from tasks.io.shards.loader import LARGEST_IN_MEMORY, load_pictures
 from tasks.io.workspace import INPUT, Signal, Workspace
 from tasks.jobs.stopwatch import Stopwatch
 
@@ -153,10 +155,13 @@ class WrittenImages:
     def _score(self, window: Window, pairs: Sequence[Pair]) -> list[Rendered]:
         """Return the pictures of a batch, in their order."""
         images = {signal: self._images(signal, window, pairs) for signal in self.signals}
+        if pairs[0].raster.height * pairs[0].raster.width > LARGEST_IN_MEMORY:
+            return [self._score_large(images, index, pair) for index, pair in enumerate(pairs)]
         found = [pair.reference for pair in pairs if pair.reference is not None]
-        truths = self._tensor(reference.pixels for reference in found) if found else None
+        alpha = opacity([pair.raster for pair in pairs], self.batches.device)
+        truths = self._tensor((reference.pixels for reference in found), alpha) if found else None
         with self.watch.lap("metrics"):
-            shown = ((signal, self._tensor(pixels)) for signal, pixels in images.items())
+            shown = ((signal, self._tensor(pixels, alpha)) for signal, pixels in images.items())
             lpips, features = perceive(self.networks, shown, truths)
         return [
             Rendered(
@@ -169,6 +174,25 @@ class WrittenImages:
             )
             for index, pair in enumerate(pairs)
         ]
+
+    def _score_large(
+        self, images: Mapping[Signal, Sequence[Pixels]], index: int, pair: Pair
+    ) -> Rendered:
+        """Return a large picture: one of a batch, which has this place in the images."""
+        own = {signal: pixels[index] for signal, pixels in images.items()}
+        truth = None if pair.reference is None else pair.reference.pixels
+        with self.watch.lap("metrics"):
+            lpips, features = seen_in_tiles(
+                self.networks, own, truth, pair.raster, self.batches.device
+            )
+        return Rendered(
+            picture=pair.picture,
+            images=own,
+            reference=truth,
+            lpips=lpips,
+            features=features,
+            unscored=pair.unscored,
+        )
 
     def _images(self, signal: Signal, window: Window, pairs: Sequence[Pair]) -> list[Pixels]:
         """Return the images of a signal, of the pictures of a batch.
@@ -187,5 +211,6 @@ class WrittenImages:
                 )
         return [written[pair.picture.member.key] for pair in pairs]
 
-    def _tensor(self, pixels: Iterable[Pixels | None]) -> torch.Tensor:
-        return to_tensor([image for image in pixels if image is not None], self.batches.device)
+    def _tensor(self, pixels: Iterable[Pixels | None], alpha: torch.Tensor | None) -> torch.Tensor:
+        found = [image for image in pixels if image is not None]
+        return over_white(to_tensor(found, self.batches.device), alpha)

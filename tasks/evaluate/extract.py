@@ -12,6 +12,7 @@ from tasks.config.compute import Compute
 from tasks.io.artifacts.features import FeatureWriter
 from tasks.io.images import Limits
 from tasks.io.images.pixels import to_bytes, to_tensor
+from tasks.io.images.transparency import opacity, over_white
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -176,7 +177,8 @@ def _seen_by(extractor: Extractor) -> Callable[[Sequence[Picture]], list[Tensor 
     """Gives the features of pictures of one size, or why they have none."""
 
     def features(group: Sequence[Picture]) -> list[Tensor | str]:
-        images = to_tensor([p.pixels for p in group if p.pixels is not None])
+        rasters = [picture.raster for picture in group if picture.raster is not None]
+        images = over_white(to_tensor([raster.pixels for raster in rasters]), opacity(rasters))
         seen = see(extractor, to_bytes(images))
         return [TOO_SMALL] * len(group) if seen is None else [one.features for one in seen]
 

@@ -12,6 +12,7 @@ from dot_kernels.bands import band_rows, encode_in_bands, is_large
 from dot_kernels.enhancement import encode_padded, whole_cells
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, finite, to_tensor
+from tasks.io.images.transparency import opacity, shown_cells, without_hidden
 from tasks.io.machine.scratch import let_go
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
@@ -82,7 +83,7 @@ class Encoder:
         """
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
-            pixels = [picture.pixels for picture in part if picture.pixels is not None]
+            pixels = [without_hidden(p.raster) for p in part if p.raster is not None]
             if is_large(*pixels[0].shape[:2], codec.tile):
                 return [self._encode_large(each, codec) for each in pixels]
             with self.watch.lap("read"):
@@ -108,8 +109,13 @@ class Encoder:
             return latents if bool(finite(latents)) else NOT_FINITE
 
     def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
+        raster = picture.raster
+        alpha = None if raster is None else opacity([raster], str(latents.device))
+        shown = None if alpha is None else shown_cells(alpha, self.codec.factor)
         (moments,) = self.batches.run(
-            lambda each: [patch_moments(one, patch_size) for one in each], [latents], _size(picture)
+            lambda each: [patch_moments(one, patch_size, shown) for one in each],
+            [latents],
+            _size(picture),
         )
         return no_room(picture) if moments is None else moments
 

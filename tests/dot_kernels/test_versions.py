@@ -6,6 +6,7 @@ Each kind is computed from formulas or fixed numbers, so one that is left as it 
 with another.
 """
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,9 +40,20 @@ from dot_kernels.metrics import (
 from dot_kernels.restorers import bicubic, draw_by_ddrm
 from dot_kernels.spd import spectrum
 from dot_kernels.uncertainty import distance_standard_error, map_standard_error
+from tasks.io.images import Raster
+from tasks.io.images.pixels import to_tensor
+from tasks.io.images.transparency import opacity, over_white, shown_cells, without_hidden
 from tasks.io.ledger.versions import VERSIONS
 
 GOLDEN = {
+    "pixels": {
+        1: {
+            "deep": [0.488909, 0.148653, 0.499992, 0.499992],
+            "filled": [0.489294, 0.148349, 0.499992, 0.499992],
+            "on white": [0.78072, 0.152027, 0.602184, 0.602184],
+            "cells": [6.0],
+        }
+    },
     "degradation": {
         2: {
             "degraded": [0.496342, 0.0693654, 0.607836, 0.471252],
@@ -143,6 +155,19 @@ class Shrinking:
 
     def __call__(self, noisy, time):
         return 0.7 * noisy
+
+
+def pixels():
+    levels = (waves(16, 20).movedim(0, -1) * 65535).numpy().astype(np.uint16)
+    alpha = (waves(16, 20, 0.7)[0] * 131070 - 65535 / 2).clamp(0, 65535).numpy().astype(np.uint16)
+    raster = Raster(pixels=levels, alpha=alpha)
+    images, shown = to_tensor([without_hidden(raster)]), opacity([raster])
+    return {
+        "deep": digest(to_tensor([levels])),
+        "filled": digest(images),
+        "on white": digest(over_white(images, shown)),
+        "cells": [int(shown_cells(shown, 2).sum())],
+    }
 
 
 def degradation():
@@ -267,6 +292,7 @@ def fidelity():
 
 
 KINDS = {
+    "pixels": pixels,
     "degradation": degradation,
     "codec": codec,
     "moments": of_moments,

@@ -6,7 +6,7 @@ tiles. The numbers are those of the pass over small images, up to rounding in su
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,45 +19,14 @@ from dot_kernels.patches import Fold
 from tasks.config.sections import Enhance
 from tasks.enhance.large.distortions import DistortionsInBands
 from tasks.enhance.large.perception import perceive_large
-from tasks.enhance.pairs import NOT_FINITE, Pair, Rendered
+from tasks.enhance.large.subject import LargeImage, in_rows
+from tasks.enhance.pairs import Pair
 from tasks.enhance.perception import Networks
 from tasks.io.images import Pixels
-from tasks.io.images.pixels import bands_of, finite, to_pixels
-from tasks.io.machine.scratch import let_go, scratch_array
-from tasks.io.networks.features.extractors import Seen
-from tasks.io.workspace import CODEC, CODEC_INPUT, INPUT, Signal
+from tasks.io.images.pixels import bands_of
+from tasks.io.machine.scratch import let_go
+from tasks.io.workspace import CODEC, CODEC_INPUT, CURVE, INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
-
-
-@dataclass(slots=True, kw_only=True)
-class LargeImage:
-    """What a pass makes of one large image; it grows band by band."""
-
-    size: tuple[int, int]
-    """Height and width."""
-    pixels: dict[Signal, Pixels] = field(default_factory=dict)
-    """Of every signal, as they are written, on disk."""
-    latents: dict[Signal, Tensor] = field(default_factory=dict)
-    """Of the signals whose moments are wanted, (1, c, y, x)."""
-    is_finite: bool = True
-    """Whether all that the networks made of it is."""
-    lpips: dict[Signal, float] = field(default_factory=dict)
-    features: dict[Signal, Seen] = field(default_factory=dict)
-    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
-
-    def rendered(self, pair: Pair) -> Rendered:
-        """Return what became of the picture of a pair."""
-        if not self.is_finite:
-            return Rendered(picture=pair.picture, reason=NOT_FINITE)
-        return Rendered(
-            picture=pair.picture,
-            images=self.pixels,
-            reference=None if pair.reference is None else pair.reference.pixels,
-            lpips=self.lpips,
-            features=self.features,
-            curve=self.curve,
-            unscored=pair.unscored,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,143 +50,120 @@ class LargePass:
     watch: Stopwatch
 
     def over(self, pair: Pair, generators: Sequence[torch.Generator]) -> LargeImage:
-        """Return what is made and measured of a picture.
+        """Return a picture with what is made and measured of it.
 
         Args:
             pair: the restored picture, and its ground truth if there is one.
             generators: one on the CPU, for a stochastic operator; else none.
         """
-        pixels, reference = (
-            None if each is None else each.pixels for each in (pair.picture, pair.reference)
-        )
-        assert pixels is not None  # noqa: S101 - a pair has a decoded picture
-        made = LargeImage(size=(pixels.shape[0], pixels.shape[1]))
-        latents = self._encoded(pixels)
+        image = LargeImage(pair=pair, file_format=self.options.format, device=self.device)
+        latents = self._encoded(image.looked_at)
         with self.watch.lap("transport"):
             mapped = transport_latents(
                 latents, self.operator, fold=self.fold, generators=generators
             )
-            made.is_finite = bool(torch.isfinite(latents).all() and torch.isfinite(mapped).all())
-        self._render(made, pixels, reference, (latents, mapped))
-        if CODEC in self.signals and reference is not None:
-            self._code(made, reference)
+        image.require_finite(latents, mapped)
+        self._render(image, latents, mapped)
+        if CODEC in self.signals and image.reference is not None:
+            self._code(image, image.reference)
+        image.let_go()
         with self.watch.lap("metrics"):
-            shown = {s: made.pixels[s] for s in made.pixels if s in self.scored or s in self.curve}
-            made.lpips, made.features = perceive_large(self.networks, shown, reference, self.device)
-        made.pixels = {s: made.pixels[s] for s in self.signals if s in made.pixels}
-        return made
+            perceive_large(self.networks, image, {*self.scored, *self._points})
+        image.pixels = {s: image.pixels[s] for s in self.signals if s in image.pixels}
+        return image
 
-    def _encoded(self, pixels: Pixels) -> Tensor:
-        """Return the latents (1, c, y, x) of an image."""
-        latents = encode_in_bands(self._bands(pixels), *pixels.shape[:2], self.codec)
-        let_go(pixels)
-        return latents
-
-    def _bands(self, pixels: Pixels) -> Iterator[Tensor]:
-        """Yield an image band by band, (1, 3, r, w) in [0, 1]."""
-        rows = band_rows(pixels.shape[1], self.codec)
-        return self.watch.each("read", bands_of(pixels, rows, self.device))
-
-    def _render(
-        self,
-        made: LargeImage,
-        pixels: Pixels,
-        reference: Pixels | None,
-        latents: tuple[Tensor, Tensor],
-    ) -> None:
-        """Add the images of all signals but the coded reference, and distortions of the curve.
-
-        Args:
-            made: so far.
-            pixels: of the restored image.
-            reference: its ground truth.
-            latents: of the image, before and after the transport.
-        """
-        points = self.curve if self.on_curve else ()
-        signals = [s for s in (*self.signals, *points) if s not in (CODEC, INPUT)]
-        made.pixels |= {s: scratch_array(pixels.shape, pixels.dtype) for s in signals}
-        distortions = DistortionsInBands(self.curve)
-        for rows, decoded in self._decoded(pixels.shape, latents):
-            (images,) = bands_of(pixels[rows], len(pixels), self.device)
-            made.is_finite &= all(bool(finite(each)) for each in decoded.values())
-            transported = Transported(
-                images=images,
-                latents=latents[0],
-                mapped_latents=latents[1],
-                codec_images=decoded[CODEC_INPUT] if self._is_residual else None,
-                mapped_images=decoded.get(_MAPPED),
-                codec=self.codec,
-            )
-            for signal in signals:
-                self._write(made, signal, rows, _image_of(signal, transported, decoded))
-            direction = transported.direction()
-            if self.curve and reference is not None and direction is not None:
-                with self.watch.lap("metrics"):
-                    (truth,) = bands_of(reference[rows], len(pixels), self.device)
-                    distortions.add(images, direction, truth)
-        made.curve = distortions.metrics()
-        if INPUT in self.signals:
-            made.pixels[INPUT] = pixels
-        wanted = [s for s in self.signals if s in self.scored and s not in (CODEC, CODEC_INPUT)]
-        made.latents |= {s: _mixed(s, *latents) for s in wanted}
-        let_go(pixels)
+    @property
+    def _points(self) -> Sequence[Signal]:
+        """Points of the curve that the networks of the metrics see."""
+        return self.curve if self.on_curve else ()
 
     @property
     def _is_residual(self) -> bool:
         return self.options.decoding == "residual"
 
+    def _encoded(self, pixels: Pixels) -> Tensor:
+        """Return the latents (1, c, y, x) of an image."""
+        bands = bands_of(pixels, band_rows(pixels.shape[1], self.codec), self.device)
+        read = self.watch.each("read", bands)
+        latents = encode_in_bands(read, *pixels.shape[:2], self.codec)
+        let_go(pixels)
+        return latents
+
+    def _render(self, image: LargeImage, latents: Tensor, mapped: Tensor) -> None:
+        """Add the images of all signals but the coded reference, and distortions of the curve.
+
+        Args:
+            image: the picture.
+            latents: of it, before the transport.
+            mapped: and after it.
+        """
+        signals = [s for s in (*self.signals, *self._points) if s not in (CODEC, INPUT)]
+        distortions = DistortionsInBands(self.curve)
+        for rows, decoded in self._decoded(image, latents, mapped):
+            image.require_finite(*decoded.values())
+            transported = Transported(
+                images=image.images(rows),
+                latents=latents,
+                mapped_latents=mapped,
+                codec_images=decoded[CODEC_INPUT] if self._is_residual else None,
+                mapped_images=decoded.get(_MAPPED),
+                codec=self.codec,
+            )
+            for signal in signals:
+                image.write(signal, rows, _image_of(signal, transported, decoded))
+            with self.watch.lap("metrics"):
+                direction, truth = transported.direction(), image.truth(rows)
+                if self.curve and direction is not None and truth is not None:
+                    written = image.look(rows).written(CURVE)
+                    distortions.add(transported.images, direction, truth, written)
+            image.let_go()
+        image.curve = distortions.metrics()
+        if INPUT in self.signals:
+            image.pixels[INPUT] = image.pair.raster.pixels
+        wanted = [s for s in self.signals if s in self.scored and s not in (CODEC, CODEC_INPUT)]
+        image.latents |= {s: _mixed(s, latents, mapped) for s in wanted}
+
     def _decoded(
-        self, shape: tuple[int, ...], latents: tuple[Tensor, Tensor]
+        self, image: LargeImage, latents: Tensor, mapped: Tensor
     ) -> Iterator[tuple[slice, dict[Signal, Tensor]]]:
         """Yield bands of all that is decoded of an image: their rows, and their images by name.
 
         That is D(E x) as ``CODEC_INPUT``, if it is needed, and D(T(E x)) as ``_MAPPED``, or for
         latent interpolation the images at every alpha before residual decoding.
-
-        Args:
-            shape: of the image's pixels.
-            latents: of the image, before and after the transport.
         """
         sources = dict[Signal, Tensor]()
         if self._is_residual or CODEC_INPUT in self.signals:
-            sources[CODEC_INPUT] = latents[0]
+            sources[CODEC_INPUT] = latents
         if self.options.interpolation == "image":
-            sources[_MAPPED] = latents[1]
+            sources[_MAPPED] = mapped
         else:
-            sources |= {s: _mixed(s, *latents) for s in self.signals if s.alpha is not None}
-        streams = [decode_in_bands(z, *shape[:2], self.codec) for z in sources.values()]
-        top = 0
+            alphas = [s for s in self.signals if s.alpha is not None]
+            sources |= {s: _mixed(s, latents, mapped) for s in alphas}
+        streams = [in_rows(self._decode(z, image)) for z in sources.values()]
         for bands in zip(*streams, strict=True):
-            rows = slice(top, top + bands[0].shape[2])
-            top = rows.stop
-            yield rows, dict(zip(sources, bands, strict=True))
+            decoded = dict(zip(sources, (band for _, band in bands), strict=True))
+            yield bands[0][0], decoded
 
-    def _code(self, made: LargeImage, reference: Pixels) -> None:
+    def _decode(self, latents: Tensor, image: LargeImage) -> Iterator[Tensor]:
+        """Yield bands of decoded latents, grey where the picture is; see ``GreyCodec``."""
+        for band in decode_in_bands(latents, *image.size, self.codec):
+            is_grey = image.pair.raster.is_grey
+            yield band.mean(dim=1, keepdim=True).expand_as(band) if is_grey else band
+
+    def _code(self, image: LargeImage, reference: Pixels) -> None:
         """Add the image of the coded reference, D(E(reference)), and its latents."""
-        latents, size = self._encoded(reference), reference.shape[:2]
-        made.pixels[CODEC] = scratch_array(reference.shape, reference.dtype)
-        coded = self._written(made, decode_in_bands(latents, *size, self.codec))
+        coded = self._written(image, self._decode(self._encoded(reference), image))
         if CODEC in self.scored:
-            made.latents[CODEC] = encode_in_bands(coded, *size, self.codec)
+            image.latents[CODEC] = encode_in_bands(coded, *image.size, self.codec)
         for _ in coded:
             continue
 
-    def _written(self, made: LargeImage, decoded: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield bands of the decoded reference in [0, 1], after they were added."""
-        top = 0
-        for band in decoded:
-            image = within_range(band)
-            rows = slice(top, top + image.shape[2])
-            top = rows.stop
-            self._write(made, CODEC, rows, image)
-            yield image
-
-    def _write(self, made: LargeImage, signal: Signal, rows: slice, image: Tensor) -> None:
-        """Write a band (1, 3, r, w) of a signal's image to the disk."""
-        array = made.pixels[signal]
-        made.is_finite &= bool(finite(image))
-        array[rows] = to_pixels(image[0], array.dtype)
-        let_go(array)
+    def _written(self, image: LargeImage, decoded: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield bands of the decoded reference in [0, 1], after they were written."""
+        for rows, band in in_rows(decoded):
+            shown = within_range(band)
+            image.write(CODEC, rows, shown)
+            yield shown
 
 
 _MAPPED = Signal("mapped")

@@ -19,7 +19,7 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images import tags
 from tasks.io.images.formats import bmp, jpeg, png, tiff
 from tasks.io.images.opening import Limits, opened
-from tasks.io.images.raster import FileFormat, Pixels, Raster
+from tasks.io.images.raster import EIGHT_BITS, Depth, FileFormat, Pixels, Raster
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib"})
 """Endings of the names of files that are offered as images, in small letters."""
@@ -140,6 +140,11 @@ def encode(raster: Raster, file_format: Format) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, file_format.upper(), **options)
     return out.getvalue()
+
+
+def depth_written(raster: Raster, file_format: Format) -> Depth:
+    """Return the type of the numbers that pixels made of an image are rounded to, to be written."""
+    return EIGHT_BITS
 
 
 def too_long(pixels: Pixels, file_format: Format) -> str | None:

@@ -58,6 +58,11 @@ def _rounded(images: Tensor, depth: Depth) -> Tensor:
     return (images * most).round_().clamp_(0, most).to(_WHOLE[depth])
 
 
+def levels_of(depth: Depth) -> int:
+    """Return the whole number to which 1 is rounded in a type; 2²⁴ for float32's own digits."""
+    return 1 << 24 if depth.kind == "f" else int(np.iinfo(depth).max)
+
+
 def finite(images: Tensor) -> Tensor:
     """Return for each image of a batch (b, …) whether all its values are finite: (b,) bool."""
     return torch.isfinite(images).flatten(1).all(dim=1)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 VERSIONS: Mapping[str, int] = MappingProxyType(
     {
+        "pixels": 1,
         "degradation": 2,
         "codec": 2,
         "moments": 2,
@@ -28,6 +29,7 @@ VERSIONS: Mapping[str, int] = MappingProxyType(
 What counts is which numbers change, not where the changed code stands: one line can move several
 kinds. The golden values in ``tests/dot_kernels/test_versions.py`` tell which ones moved.
 
+- ``pixels``: what files decode to, and what networks see of it: depth, grey, transparency;
 - ``degradation``: images after a degradation, or restored, by the same weights;
 - ``codec``: latents of images and images of latents, padding included, by the same weights;
 - ``moments``: count, mean and scatter of latent patches, and sums of them;
@@ -44,22 +46,22 @@ A single metric has a version of its own in ``tasks.io.artifacts.metric_registry
 in how it is computed that leaves the others of its kind as they are.
 """
 
-_LATENTS = ("codec", "moments", "transport")
+_LATENTS = ("pixels", "codec", "moments", "transport")
 
 NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "shard": (),
-        "restore": ("degradation",),
+        "restore": ("pixels", "degradation"),
         "index": (),
         "select": (),
         "match": (),
-        "measure": ("codec", "moments"),
+        "measure": ("pixels", "codec", "moments"),
         "decide": ("moments", "operator", "gelbrich"),
         "reduce": ("moments", "operator"),
-        "enhance": ("codec", "transport"),
+        "enhance": ("pixels", "codec", "transport"),
         "latents": _LATENTS,
         "score": (*_LATENTS, "distortion", "perception", "class sums"),
-        "extract": ("perception",),
+        "extract": ("pixels", "perception"),
         "fidelity": ("moments", "class sums", "gelbrich", "fidelity"),
         "summarise": (),
         "report": (),

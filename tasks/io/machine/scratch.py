@@ -28,3 +28,11 @@ def let_go(array: NDArray[Any]) -> None:
         base = base.base
     if isinstance(base, mmap.mmap):
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def on_disk(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a scratch array with the numbers of another one."""
+    copy = scratch_array(array.shape, array.dtype)
+    copy[...] = array
+    let_go(copy)
+    return copy

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.io.images import Pixels
+from tasks.io.images import Pixels, Raster
+from tasks.io.images.raster import full_intensity
 from tasks.report.pages import data_address
 
 SIDE = 256
@@ -15,6 +16,10 @@ SIDE = 256
 
 _LONGEST = 1024
 """Pixels of the longest side of a whole image; a larger one is made smaller."""
+
+
+_SPACE = slice(16, 20)
+"""Where a colour profile says which space its colours are of."""
 
 
 class Box(NamedTuple):
@@ -38,6 +43,25 @@ class Cutout(NamedTuple):
     whole: str | None
 
 
+class Shown(NamedTuple):
+    """An image as a page shows it: 8 bits, on white, with the colour profile of its file."""
+
+    pixels: Pixels
+    icc: bytes
+
+    @classmethod
+    def of(cls, raster: Raster) -> "Shown":
+        """Return an image as a page shows it."""
+        most = full_intensity(raster.depth)
+        pixels = raster.pixels if most == 255 else raster.pixels.astype(np.float32) * (255 / most)
+        if raster.alpha is not None:
+            opacity = raster.alpha[..., None].astype(np.float32) / most
+            pixels = 255 - opacity * (255 - pixels.astype(np.float32))
+        profile = raster.metadata.icc
+        is_for_rgb = profile[_SPACE] == b"RGB "  # one for grey does not fit three channels
+        return cls(np.rint(pixels).astype(np.uint8), profile if is_for_rgb else b"")
+
+
 def textured_box(pixels: Pixels) -> Box:
     """The region of an image (h, w, 3) with the most texture: the steepest steps of grey.
 
@@ -56,18 +80,18 @@ def textured_box(pixels: Pixels) -> Box:
     )
 
 
-def cut_out(pixels: Pixels, box: Box) -> Cutout:
-    """The region of an image (h, w, 3), or the middle of one that is not as large."""
+def cut_out(shown: Shown, box: Box) -> Cutout:
+    """The region of an image, or the middle of one that is not as large."""
+    pixels = shown.pixels
     height, width = pixels.shape[:2]
     if box.bottom > height or box.right > width:
         tall, wide = min(SIDE, height), min(SIDE, width)
         top, left = (height - tall) // 2, (width - wide) // 2
         box = Box(top, left, top + tall, left + wide)
     region = pixels[box.top : box.bottom, box.left : box.right]
-    whole = None if region.shape == pixels.shape else _whole(pixels)
-    return Cutout(
-        _webp(Image.fromarray(region), lossless=True), region.shape[1], region.shape[0], whole
-    )
+    whole = None if region.shape == pixels.shape else _whole(shown)
+    address = _webp(Image.fromarray(region), shown.icc, lossless=True)
+    return Cutout(address, region.shape[1], region.shape[0], whole)
 
 
 def _steps(pixels: Pixels) -> NDArray[np.float32]:
@@ -83,13 +107,13 @@ def _starts(length: int, part: int) -> list[int]:
     return sorted({int(start) for start in np.linspace(0, length - part, 8)})
 
 
-def _whole(pixels: Pixels) -> str:
-    image = Image.fromarray(pixels)
+def _whole(shown: Shown) -> str:
+    image = Image.fromarray(shown.pixels)
     image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
-    return _webp(image, lossless=False)
+    return _webp(image, shown.icc, lossless=False)
 
 
-def _webp(image: Image.Image, *, lossless: bool) -> str:
+def _webp(image: Image.Image, icc: bytes, *, lossless: bool) -> str:
     out = io.BytesIO()
-    image.save(out, "WEBP", lossless=lossless, quality=75 if lossless else 90)
+    image.save(out, "WEBP", lossless=lossless, quality=75 if lossless else 90, icc_profile=icc)
     return data_address(out.getvalue(), "image/webp")

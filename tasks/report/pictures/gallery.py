@@ -8,11 +8,11 @@ from tasks.enhance.match import read_matches
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels
+from tasks.io.images import Limits
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
 from tasks.io.workspace import INPUT, Signal, enhanced_folder
-from tasks.report.pictures.cutouts import Box, Cutout, cut_out, textured_box
+from tasks.report.pictures.cutouts import Box, Cutout, Shown, cut_out, textured_box
 from tasks.report.pictures.values import values_in_words
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 
@@ -137,13 +137,13 @@ def _versions(
         boxes = _boxes(run, stored_versions)
         for stored in stored_versions:
             for member, data in read_members(run.workspace.store, stored.members):
-                pixels = _decoded(data, limits)
-                if pixels is not None and member.key in boxes:
+                shown = _decoded(data, limits)
+                if shown is not None and member.key in boxes:
                     version = ImageVersion(
                         stored.name,
                         stored.role,
                         stored.alpha,
-                        cut_out(pixels, boxes[member.key]),
+                        cut_out(shown, boxes[member.key]),
                         values.get((stored.signal, member.key), ""),
                     )
                     versions[member.key].append(version)
@@ -156,8 +156,8 @@ def _boxes(run: FittedRun, stored_versions: Iterable["_StoredVersions"]) -> dict
     for stored in stored_versions:
         if stored.role != "enhanced":
             for member, data in read_members(run.workspace.store, stored.members):
-                if (pixels := _decoded(data, limits)) is not None:
-                    boxes[member.key] = textured_box(pixels)
+                if (shown := _decoded(data, limits)) is not None:
+                    boxes[member.key] = textured_box(shown.pixels)
     return boxes
 
 
@@ -189,9 +189,9 @@ def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterato
     yield _StoredVersions(None, "reference", "reference", None, references)
 
 
-def _decoded(data: bytes, limits: Limits) -> Pixels | None:
-    """The pixels of an encoded image; None if it cannot be decoded within the limits."""
+def _decoded(data: bytes, limits: Limits) -> Shown | None:
+    """An encoded image as the page shows it; None if it cannot be decoded within the limits."""
     try:
-        return decode(data, limits).pixels
+        return Shown.of(decode(data, limits))
     except ImageRefused:
         return None

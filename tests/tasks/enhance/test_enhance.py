@@ -16,6 +16,7 @@ from skimage import metrics
 import tasks.enhance.enhance
 import tasks.enhance.scoring
 import tasks.fit.measure
+import tasks.io.images
 from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
@@ -362,7 +363,7 @@ def test_a_shard_that_fails_half_way_leaves_no_artifact(enhanced, steps, monkeyp
         calls.append(1)
         if len(calls) == 2:
             raise OSError("disk full")
-        return encode(pixels, file_format)
+        return tasks.io.images.encode(pixels, file_format)
 
     monkeypatch.setattr(tasks.enhance.scoring, "encode", failing)
     with pytest.raises(OSError, match="disk full"):

@@ -61,6 +61,7 @@ AFTER = {"fidelity", "summarise", "report"}
     ("kind", "open_steps", "unsure"),
     [
         ("degradation", set(), set()),  # of images that this run did not make
+        ("pixels", {MEASURED}, {SOLVED, ENHANCED, *AFTER}),
         ("codec", {MEASURED}, {SOLVED, ENHANCED, *AFTER}),
         ("moments", {MEASURED}, {SOLVED, ENHANCED, *AFTER}),
         ("operator", {SOLVED}, {ENHANCED, *AFTER}),
