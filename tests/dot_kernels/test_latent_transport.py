@@ -8,7 +8,8 @@ from torch.nn import functional
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dot_kernels import patch_moments, solve_transport, transport_latents
+from dot_kernels import latent_transport, patch_moments, solve_transport, transport_latents
+from dot_kernels.patches import average_of_noise
 
 ONLY_ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 """The same sums of numbers around ten in another order, in float64."""
