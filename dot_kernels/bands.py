@@ -3,16 +3,19 @@
 Axes: c channels, h and w height and width of an image, r rows of a band, q rows of latents.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dot_kernels.blending import whole
+from dot_kernels.blending import Rows, whole
 from dot_kernels.codecs import Codec
-from dot_kernels.enhancement import mirrored, pad_by_reflection
+from dot_kernels.enhancement import Transported, mirrored, pad_by_reflection, require_finite
+from dot_kernels.latent_transport import transport_latents
+from dot_kernels.patches import Fold
+from dot_kernels.transport import TransportOperator
 
 
 class BandedCodec(Codec, Protocol):
@@ -85,6 +88,42 @@ def decode_in_bands(
         if top < height:
             yield band[:, :, : height - top, :width]
         top += band.shape[2]
+
+
+def enhance_in_bands(
+    image: Callable[[], Iterable[Float[Tensor, "1 3 r w"]]],
+    size: tuple[int, int],
+    codec: BandedCodec,
+    operator: TransportOperator,
+    alpha: float,
+    *,
+    fold: Fold = "uniform",
+    generators: Sequence[torch.Generator] = (),
+) -> Iterator[Float[Tensor, "1 3 r w"]]:
+    """An enhanced image band by band: what ``enhance`` gives by default for one alpha.
+
+    Args:
+        image: gives the restored image in [0, 1] band by band; it is called twice.
+        size: its height and width.
+        codec: in tiles.
+        operator: see ``enhance``.
+        alpha: see ``enhance``.
+        fold: see ``enhance``.
+        generators: one, for a stochastic operator.
+
+    Raises:
+        ValueError: an enhanced band is not finite.
+    """
+    latents = encode_in_bands(image(), *size, codec)
+    mapped = transport_latents(latents, operator, fold=fold, generators=generators)
+    decoded = [decode_in_bands(each, *size, codec) for each in (latents, mapped)]
+    rows = Rows(iter(image()))
+    top = 0
+    for plain, moved in zip(*decoded, strict=True):
+        images = rows.of(range(top, top + plain.shape[2]))
+        top += plain.shape[2]
+        band = Transported(images, latents, mapped, plain, moved, codec).at(alpha)
+        yield require_finite(band)
 
 
 def _padded(

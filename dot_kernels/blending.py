@@ -105,7 +105,7 @@ def blended(
     shared = tiles.overlap * after
     downs, acrosses = _widened(tiles.rows, tiles.overlap), _widened(tiles.columns, tiles.overlap)
     tail = left = torch.empty(0)
-    above, rows = list[Tensor](), _Rows(iter(bands))
+    above, rows = list[Tensor](), Rows(iter(bands))
     for number, down in enumerate(downs):
         held = rows.of(range(down.start * before, down.stop * before))
         row, seams, below = torch.empty(0), SeamError(), list[Tensor]()
@@ -132,7 +132,7 @@ def blended(
 
 
 @dataclass(slots=True)
-class _Rows:
+class Rows:
     """Rows of bands that are asked for from top to bottom: the last ones that were are kept."""
 
     bands: Iterator[Tensor]

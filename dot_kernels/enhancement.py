@@ -126,7 +126,7 @@ def enhance(
         fold=fold,
         generators=generators,
     )
-    return _finite(torch.stack([transported.at(alpha) for alpha in alphas]))
+    return require_finite(torch.stack([transported.at(alpha) for alpha in alphas]))
 
 
 def transport_images(
@@ -222,7 +222,7 @@ def pad_by_reflection(
     return images[:, :, rows[:, None], columns]
 
 
-def _finite(enhanced: Float[Tensor, "a b 3 h w"]) -> Float[Tensor, "a b 3 h w"]:
+def require_finite(enhanced: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """The same images.
 
     Raises:

@@ -156,7 +156,7 @@ def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch)
             pending = finisher.begin(rendered, window.pictures)
         outputs.write(finished(pending, watch))
         renderer.batches.require_room()
-        return outputs.close(renderer.moments, watch, renderer.remarks)
+        return outputs.close(renderer.moments, watch, renderer.remarks, renderer.seams)
 
 
 def _written(
@@ -183,12 +183,13 @@ def _renderer(
     def load(precision: Precision) -> TimedCodec:
         with watch.lap("load networks"):
             codec = load_codec(job.codec, device, precision, weights)
-            return TimedCodec(TiledCodec(codec, job.compute.tile), watch)
+            return TimedCodec(TiledCodec(codec, job.compute.tile, gathered.hear), watch)
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
     measured = scored - {CODEC_INPUT}
+    gathered = Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension)))
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=load(job.compute.precision),
@@ -204,7 +205,7 @@ def _renderer(
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
-        gathered=Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension))),
+        gathered=gathered,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import Features, FeatureTable, open_feature_tables, save_sums
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.images import Format, extension_of
@@ -157,6 +157,7 @@ class Outputs:
         moments: Mapping[Signal, Sequence[GaussianMoments]],
         watch: Stopwatch,
         remarks: dict[str, int],
+        seams: SeamError,
     ) -> Outcome:
         """Write the ends of the tars, and all tables; return what the records say was counted.
 
@@ -165,9 +166,12 @@ class Outputs:
                 of images or of all together.
             watch: says where the time went.
             remarks: see ``Outcome``.
+            seams: of tiles that were blended.
         """
         refused = count_reasons(self._reasons)
-        outcome = Outcome(images=self._images, refused=refused, remarks=remarks)
+        outcome = Outcome(
+            images=self._images, refused=refused, remarks=remarks, seams=_seams(seams)
+        )
         for tar in self._tars.values():
             tar.close()
         for signal, table in self._tables.items():
@@ -180,6 +184,13 @@ class Outputs:
         for publication in (*publications, *self._tables.values()):
             publication.facts |= {**outcome.facts(), **watch.facts()}
         return outcome
+
+
+def _seams(error: SeamError) -> dict[str, float]:
+    """Return the error at seams as a record keeps it; empty where nothing was blended."""
+    if not error.count:
+        return {}
+    return {"rms": error.rms, "largest": error.largest, "count": error.count}
 
 
 def _image(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, SeamError
 from tasks.io.images import Format, Pixels, Raster
 from tasks.io.images.files import too_long
 from tasks.io.networks.features.extractors import Seen
@@ -74,6 +74,12 @@ class Gathered:
     some: ``no_moments`` at first, by groups of images or of all images."""
     redone: Counter[str] = field(default_factory=Counter)
     """How many pictures were rendered a second time, by the remark that says how."""
+    seams: SeamError = field(default_factory=SeamError)
+    """Of tiles that were blended."""
+
+    def hear(self, seams: SeamError) -> None:
+        """Add the error at the seams of another image."""
+        self.seams += seams
 
 
 def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dot_kernels import (
     GaussianMoments,
+    SeamError,
     Transported,
     TransportOperator,
     patch_moments,
@@ -70,6 +71,11 @@ class Renderer:
     def remarks(self) -> dict[str, int]:
         """Counts for the ledger's record: smaller batches, pictures rendered again in float32."""
         return self.batches.remarks | self.gathered.redone
+
+    @property
+    def seams(self) -> SeamError:
+        """How much blended tiles differed where they overlap, in the pictures so far."""
+        return self.gathered.seams
 
     @property
     def moments(self) -> Mapping[Signal, tuple[GaussianMoments, ...]]:

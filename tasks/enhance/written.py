@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import read_sums
 from tasks.enhance.large.perception import seen_in_tiles
 from tasks.enhance.outputs import Output, Written
@@ -97,6 +97,11 @@ class WrittenImages:
     def remarks(self) -> dict[str, int]:
         """Counts for the ledger's record: smaller batches."""
         return self.batches.remarks
+
+    @property
+    def seams(self) -> SeamError:
+        """None: no tiles are blended here."""
+        return SeamError()
 
     @property
     def moments(self) -> dict[Signal, tuple[GaussianMoments, ...]]:

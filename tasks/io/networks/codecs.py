@@ -78,6 +78,15 @@ def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dic
     return {"kind": spec.kind, "sha256": [digest(config), digest(tensors)]}
 
 
+def tile_that_matters(spec: CodecSpec, tile: int) -> dict[str, int]:
+    """Return what fingerprints say of ``compute.tile``: nothing where tiles change no number.
+
+    Tiles of an ``AutoencoderKL`` are blended, and each sees itself only. Pixel codec and tiny
+    auto-encoders give in tiles what they give for the whole image.
+    """
+    return {"tile": tile} if spec.kind == "autoencoder-kl" else {}
+
+
 def load_codec(
     spec: CodecSpec, device: str, precision: Precision, weights: Weights = FROM_THIS_MACHINE
 ) -> Codec:

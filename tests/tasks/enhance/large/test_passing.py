@@ -84,7 +84,9 @@ def operator(rng):
 def rendered(operator, restored, reference, tile, codec=None, **options):
     """What became of a picture, and the moments that were gathered."""
     watch, latent = Stopwatch(), options.get("interpolation") == "latent"
-    moments = {signal: no_moments(operator.dimension) for signal in SIGNALS if signal != CODEC_INPUT}
+    moments = {
+        signal: no_moments(operator.dimension) for signal in SIGNALS if signal != CODEC_INPUT
+    }
     renderer = Renderer(
         codec=TimedCodec(TiledCodec(codec or PixelCodec(2), tile), watch),
         operator=operator,
