@@ -62,3 +62,7 @@ def claim_names_here() -> None:
 def _python_path() -> list[str]:
     given = os.environ.get("PYTHONPATH")
     return given.split(os.pathsep) if given else []
+
+
+if __name__ == "__main__":
+    main()

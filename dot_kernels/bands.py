@@ -1,6 +1,6 @@
 """Large images that come band by band: rows from top to bottom, never all of them at once.
 
-Axes: c channels, h and w height and width of an image, r rows of a band, q rows of latents.
+Axes: c channels, h and w height and width of an image, x width of its latents; a band has any rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,13 +26,13 @@ class BandedCodec(Codec, Protocol):
         """See ``TiledCodec``."""
 
     def encode_bands(
-        self, bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int
-    ) -> Iterator[Float[Tensor, "1 c q x"]]:
+        self, bands: Iterable[Float[Tensor, "1 3 _ w"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 c _ x"]]:
         """See ``TiledCodec``."""
 
     def decode_bands(
-        self, bands: Iterable[Float[Tensor, "1 c r x"]], height: int, width: int
-    ) -> Iterator[Float[Tensor, "1 3 q w"]]:
+        self, bands: Iterable[Float[Tensor, "1 c _ x"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
         """See ``TiledCodec``."""
 
 
@@ -61,7 +61,7 @@ def band_rows(width: int, codec: BandedCodec) -> int:
 
 
 def encode_in_bands(
-    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int, codec: BandedCodec
+    bands: Iterable[Float[Tensor, "1 3 _ w"]], height: int, width: int, codec: BandedCodec
 ) -> Float[Tensor, "1 c y x"]:
     """The latents of an image in [0, 1] that comes band by band: those of ``encode_padded``.
 
@@ -77,21 +77,23 @@ def encode_in_bands(
 
 def decode_in_bands(
     latents: Float[Tensor, "1 c y x"], height: int, width: int, codec: BandedCodec
-) -> Iterator[Float[Tensor, "1 3 r w"]]:
+) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
 
     Bands of latents of one size, by one codec, have equal heights.
     """
     rows = band_rows(latents.shape[3] * codec.factor, codec) // codec.factor
     top = 0
-    for band in codec.decode_bands(latents.split(rows, dim=2), *latents.shape[2:]):
+    for band in codec.decode_bands(
+        torch.split(latents, rows, dim=2), latents.shape[2], latents.shape[3]
+    ):
         if top < height:
             yield band[:, :, : height - top, :width]
         top += band.shape[2]
 
 
 def enhance_in_bands(
-    image: Callable[[], Iterable[Float[Tensor, "1 3 r w"]]],
+    image: Callable[[], Iterable[Float[Tensor, "1 3 _ w"]]],
     size: tuple[int, int],
     codec: BandedCodec,
     operator: TransportOperator,
@@ -99,7 +101,7 @@ def enhance_in_bands(
     *,
     fold: Fold = "uniform",
     generators: Sequence[torch.Generator] = (),
-) -> Iterator[Float[Tensor, "1 3 r w"]]:
+) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """An enhanced image band by band: what ``enhance`` gives by default for one alpha.
 
     Args:
@@ -127,8 +129,8 @@ def enhance_in_bands(
 
 
 def _padded(
-    bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, down: int, across: int
-) -> Iterator[Float[Tensor, "1 3 r x"]]:
+    bands: Iterable[Float[Tensor, "1 3 _ w"]], height: int, down: int, across: int
+) -> Iterator[Float[Tensor, "1 3 _ x"]]:
     """Bands extended at the right and, after the last, at the bottom, as by ``pad_by_reflection``.
 
     Args:

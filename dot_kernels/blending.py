@@ -1,6 +1,6 @@
 """A network on overlapping tiles of an image, in which one is blended into the other.
 
-Axes: b images, c input and k output channels, h and w height and width, r and q rows of a band.
+Axes: b images, c input and k output channels, h and w height and width; a band has any rows.
 
 For networks whose outputs depend on the whole image: they see a tile in place of it, so the images
 of two tiles differ where they overlap. How much they do is measured.
@@ -53,7 +53,7 @@ class SeamError:
         )
 
 
-def whole(bands: Iterable[Float[Tensor, "1 c r w"]]) -> Float[Tensor, "1 c h w"]:
+def whole(bands: Iterable[Float[Tensor, "1 c _ w"]]) -> Float[Tensor, "1 c h w"]:
     """The image of bands from top to bottom."""
     parts = list(bands)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
@@ -86,10 +86,10 @@ class TilePlan:
 
 def blended(
     network: Callable[[Tensor], Tensor],
-    bands: Iterable[Float[Tensor, "1 c r w"]],
+    bands: Iterable[Float[Tensor, "1 c _ w"]],
     rates: tuple[int, int],
     tiles: TilePlan,
-) -> Iterator[tuple[Float[Tensor, "1 k q x"], SeamError]]:
+) -> Iterator[tuple[Float[Tensor, "1 k _ x"], SeamError]]:
     """The output of a network in blended tiles, and how much these differ where they overlap.
 
     Args:

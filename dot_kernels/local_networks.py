@@ -55,8 +55,8 @@ class LocalNetwork:
         return torch.cat([band for bands in made for band in bands])
 
     def in_bands(
-        self, bands: Iterable[Float[Tensor, "1 c r w"]], height: int, width: int, pixels: int
-    ) -> Iterator[Float[Tensor, "1 k q x"]]:
+        self, bands: Iterable[Float[Tensor, "1 c _ w"]], height: int, width: int, pixels: int
+    ) -> Iterator[Float[Tensor, "1 k _ x"]]:
         """The output of the network for an image that comes band by band, as far as it follows.
 
         Memory follows from the size of a tile and of a band, but for a few numbers per pixel of a
@@ -143,10 +143,10 @@ def _parts(length: int, most: int) -> list[range]:
 
 def _segment(
     layers: Sequence[LocalLayer],
-    bands: Iterable[Float[Tensor, "1 c r w"]],
+    bands: Iterable[Float[Tensor, "1 c _ w"]],
     lengths: Sequence[torch.Size],
     area: int,
-) -> Iterator[Float[Tensor, "1 k q x"]]:
+) -> Iterator[Float[Tensor, "1 k _ x"]]:
     """The output of a segment for an image in bands, in tiles of about so many of its pixels.
 
     Args:
@@ -183,7 +183,7 @@ def _together(
     made: Iterator[Float[Tensor, "1 k r s"]],
     tiles: Sequence[tuple[range, range]],
     size: tuple[int, int],
-) -> Float[Tensor, "1 k q x"]:
+) -> Float[Tensor, "1 k _ x"]:
     """Tiles of a band in one tensor of this height and width."""
     top, whole = tiles[0][0].start, torch.empty(0)
     for (down, across), part in zip(tiles, made, strict=True):

@@ -72,8 +72,8 @@ class TiledCodec:
         return torch.cat([whole(self.decode_bands([z], height, width)) for z in latents[:, None]])
 
     def encode_bands(
-        self, bands: Iterable[Float[Tensor, "1 3 r w"]], height: int, width: int
-    ) -> Iterator[Float[Tensor, "1 c q x"]]:
+        self, bands: Iterable[Float[Tensor, "1 3 _ w"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 c _ x"]]:
         """The latents of an image of more than one tile that comes band by band.
 
         Args:
@@ -92,8 +92,8 @@ class TiledCodec:
             yield band
 
     def decode_bands(
-        self, bands: Iterable[Float[Tensor, "1 c r x"]], height: int, width: int
-    ) -> Iterator[Float[Tensor, "1 3 q w"]]:
+        self, bands: Iterable[Float[Tensor, "1 c _ x"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
         """The image of latents of more than one tile that come band by band.
 
         Args:

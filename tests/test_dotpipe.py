@@ -68,6 +68,12 @@ def test_the_command_starts_among_modules_of_the_same_names(run, on_path):
     assert run(command, "--version", on_path=on_path).startswith("dotpipe ")
 
 
+def test_the_module_is_the_command_too(repository, tmp_path):
+    command = [sys.executable, "-m", "dotpipe", "--version"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    assert output_of(command, tmp_path, environment).startswith("dotpipe ")
+
+
 def below(code):
     """A script that claims the names, and then has a process of its own run the code."""
     child = [sys.executable, "-c", code]

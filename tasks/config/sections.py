@@ -19,7 +19,7 @@ from pydantic import (
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
-from tasks.io.images import Format, Limits
+from tasks.io.images import Form, Format, Limits, Subsampling
 from tasks.io.images.opening import MOST_PIXELS
 from tasks.io.networks.features.extractors import Network
 from tasks.io.networks.features.perceptual import LpipsNet
@@ -74,10 +74,22 @@ class Enhance(Section):
     """What alpha mixes: decoded images (image), or latents (latent), which costs a decoding for
     every alpha and rules out ``evaluate.curve``."""
     format: Format = "webp"
-    """File format of the enhanced images: webp and png are lossless, jpeg has quality 95."""
+    """File format of the enhanced images. webp (of 8 bits), png (up to 16), tiff and jxl (floating
+    point too) are lossless; jpeg (8) and avif (up to 12) are not. keep writes each image in the
+    format that it came in."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Of lossy formats, 100 being the best; has no effect on lossless ones."""
+    subsampling: Subsampling = "4:4:4"
+    """At which resolution lossy formats keep colours: in full (4:4:4), half across (4:2:2), or
+    half both ways (4:2:0); has no effect on lossless ones."""
     seed: int = 0
     """Seeds, with each image's key, the noise of a stochastic operator; has no effect with any
     other operator."""
+
+    @property
+    def form(self) -> Form:
+        """How the images are written."""
+        return Form(self.format, self.quality, self.subsampling)
 
     @field_validator("alphas")
     @classmethod

@@ -9,14 +9,23 @@ from tasks.direct.operator_file import OperatorFile
 from tasks.export.names import exported_name
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused
-from tasks.io.images import EXTENSIONS, Format, Limits, encode, extension_of
+from tasks.io.images import EXTENSIONS, Form, Format, Limits, complaint, depth_written, encode
 from tasks.io.images.decoder_pool import decode
 from tasks.io.machine.devices import pick_device
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store, stem
 from tasks.shard.corpus import list_images
 
-_FORMATS: dict[str, Format] = {"png": "png", "webp": "webp", "jpg": "jpeg", "jpeg": "jpeg"}
+_FORMATS: dict[str, Format] = {
+    "png": "png",
+    "webp": "webp",
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "tif": "tiff",
+    "tiff": "tiff",
+    "avif": "avif",
+    "jxl": "jxl",
+}
 """Formats that can be written, by endings of names."""
 
 
@@ -100,13 +109,16 @@ def apply(
         try:
             if image.refusal:
                 raise ImageRefused(image.refusal)
-            raster = decode(image.source.read(image.path), limits)
+            raster, form = decode(image.source.read(image.path), limits), Form(image.format)
+            if reason := complaint(raster, form):
+                raise ImageRefused(reason)
         except ImageRefused as refusal:
             yield Applied(image.source.address(image.path), str(refusal))
             continue
         draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
-        shown = raster.showing(file.enhance_pixels(raster.pixels, alpha, draws, where))
-        image.target.write(image.name, encode(shown, image.format))
+        depth = depth_written(raster, form)
+        pixels = file.enhance_pixels(raster.pixels, alpha, draws, where, depth)
+        image.target.write(image.name, encode(raster.showing(pixels), form))
         yield Applied(image.target.address(image.name))
 
 
@@ -125,7 +137,7 @@ def _listed(source: str, target: str, *, is_one: bool) -> Iterator[Image]:
     if store.is_folder():
         into = Store(target)
         for file in list_images(store):
-            name = exported_name(file.path, file.key, extension_of("png"))
+            name = exported_name(file.path, file.key, "png")
             yield Image(store, file.path, file.key, into, name, "png", file.refusal)
         return
     folder, name = _parted(source)
@@ -134,7 +146,7 @@ def _listed(source: str, target: str, *, is_one: bool) -> Iterator[Image]:
     if is_one and ending in _FORMATS:
         yield Image(folder, name, stem(name), *_parted(target), _FORMATS[ending])
     else:
-        named = exported_name(name, stem(name), extension_of("png"))
+        named = exported_name(name, stem(name), "png")
         yield Image(folder, name, stem(name), Store(target), named, "png")
 
 

@@ -21,7 +21,7 @@ from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import ArtifactDamaged, ConfigurationError
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, to_pixels, to_tensor
-from tasks.io.images.raster import EIGHT_BITS
+from tasks.io.images.raster import EIGHT_BITS, Depth
 from tasks.io.machine.scratch import scratch_array
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
@@ -95,21 +95,28 @@ class OperatorFile:
             return enhance(images, self.codec, self.operator, alphas, generators=generators)
 
     def enhance_pixels(
-        self, pixels: Pixels, alpha: float, generators: Sequence[torch.Generator], device: str
+        self,
+        pixels: Pixels,
+        alpha: float,
+        generators: Sequence[torch.Generator],
+        device: str,
+        depth: Depth = EIGHT_BITS,
     ) -> Pixels:
-        """Return an enhanced image (h, w, 3) in 8 bits; a large one is made in bands, on disk.
+        """Return an enhanced image (h, w, 3); a large one is made in bands, and lies on disk.
 
         Args:
             pixels: (h, w, 3).
             alpha: see ``enhance``.
             generators: one on the CPU, for a stochastic operator.
             device: that the codec is on.
+            depth: type of the numbers of the enhanced pixels.
         """
         height, width, _ = pixels.shape
         if not is_large(height, width, self.codec.tile):
-            return to_pixels(self.enhance(to_tensor([pixels], device), [alpha], generators)[0, 0])
+            enhanced = self.enhance(to_tensor([pixels], device), [alpha], generators)
+            return to_pixels(enhanced[0, 0], depth)
         rows = band_rows(width, self.codec)
-        made, top = scratch_array(pixels.shape, EIGHT_BITS), 0
+        made, top = scratch_array(pixels.shape, depth), 0
         with torch.inference_mode():
             for band in enhance_in_bands(
                 lambda: bands_of(pixels, rows, device),
@@ -119,7 +126,7 @@ class OperatorFile:
                 alpha,
                 generators=generators,
             ):
-                made[top : top + band.shape[2]] = to_pixels(band[0])
+                made[top : top + band.shape[2]] = to_pixels(band[0], depth)
                 top += band.shape[2]
         return made
 

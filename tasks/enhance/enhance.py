@@ -132,13 +132,12 @@ def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch)
     missing = NO_REFERENCE_GIVEN if job.reference is None else NO_SUCH_KEY
     with ExitStack() as stack:
         features = _features(job, weights, networks)
-        opening = open_outputs(workspace, job.tars, job.tables, features, job.options.format)
-        outputs = stack.enter_context(opening)
+        outputs = stack.enter_context(open_outputs(workspace, job.tars, job.tables, features))
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
         finisher = Finisher(
             tables=job.tables,
             tars=job.tars,
-            file_format=job.options.format,
+            form=job.options.form,
             pool=stack.enter_context(ThreadPoolExecutor(cores())),
         )
 
@@ -167,7 +166,7 @@ def _written(
         workspace=job.opened(),
         signals=left,
         networks=networks,
-        file_format=job.options.format,
+        form=job.options.form,
         limits=job.limits,
         batch=job.compute.batch,
         batches=Batches("score", device),

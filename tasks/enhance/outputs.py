@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import Features, FeatureTable, open_feature_tables, save_sums
 from tasks.io.artifacts.metrics import write_scores
-from tasks.io.images import Format, extension_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
@@ -47,6 +46,8 @@ class Finished(NamedTuple):
     """Rows of each metric table."""
     files: Mapping[Signal, bytes]
     """The encoded image of each enhanced data set; empty where there is a ``reason``."""
+    extension: str
+    """Of the names of these files, without the dot; empty where there are none."""
     features: dict[Signal, Seen]
     reason: str | None
     """Why the picture has no images; None if it has."""
@@ -58,7 +59,6 @@ def open_outputs(
     tars: Iterable[Output],
     tables: Iterable[Output],
     features: Features,
-    file_format: Format,
 ) -> Iterator["Outputs"]:
     """Open the artifacts of a shard for writing; they are published when the block ends well.
 
@@ -69,7 +69,6 @@ def open_outputs(
         tars: enhanced images, a tar for each alpha.
         tables: metrics, a table for each signal or for the whole curve.
         features: what is written beside the tables.
-        file_format: of the images in the tars.
     """
     with ExitStack() as stack:
         published_tars = _published(tars, workspace, stack)
@@ -80,7 +79,6 @@ def open_outputs(
             published_tables,
             features,
             open_feature_tables(features, published_tables, stack),
-            extension_of(file_format),
         )
 
 
@@ -127,11 +125,9 @@ class Outputs:
         tables: Mapping[Signal, Publication],
         features: Features,
         feature_tables: Mapping[Signal, FeatureTable],
-        extension: str,
     ) -> None:
         self._store, self._tars, self._tables = store, tars, tables
         self._features, self._feature_tables = features, feature_tables
-        self._extension = extension
         self._rows: dict[Signal, list[dict[str, Any]]] = {signal: [] for signal in tables}
         self._reasons: list[str] = []
         self._images = 0
@@ -147,7 +143,7 @@ class Outputs:
                 self._rows[signal] += scores
             for signal, tar in self._tars.items():
                 own = sides.get(item.member.key, NONE)
-                tar.writer.add(_image(item, item.files.get(signal), self._extension, own))
+                tar.writer.add(_image(item, item.files.get(signal), own))
         for signal, table in self._feature_tables.items():
             rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
             table.add([key for key, _ in rows], [row for _, row in rows])
@@ -194,14 +190,13 @@ def _seams(error: SeamError) -> dict[str, float]:
 
 
 def _image(
-    item: Finished, data: bytes | None, extension: str, sides: Mapping[SideKind, bytes]
+    item: Finished, data: bytes | None, sides: Mapping[SideKind, bytes]
 ) -> Accepted | Refused:
     """Return a picture as a tar takes it: its file, or why there is none.
 
     Args:
         item: the picture.
         data: its encoded image at the alpha of the tar; None where it is not enhanced.
-        extension: of the image, without the leading dot.
         sides: what stands beside the restored image.
     """
     member = item.member
@@ -212,7 +207,7 @@ def _image(
         source=member.key,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
-        extension=extension,
+        extension=item.extension,
         width=member.width,
         height=member.height,
         sides=sides,

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dot_kernels import GaussianMoments, SeamError
-from tasks.io.images import Format, Pixels, Raster
-from tasks.io.images.files import too_long
+from tasks.io.images import Form, Pixels, Raster, complaint
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
@@ -82,9 +81,9 @@ class Gathered:
         self.seams += seams
 
 
-def without_oversized(pictures: Sequence[Picture], file_format: Format) -> list[Picture]:
-    """Return the pictures; those that a format cannot hold have a reason instead of pixels."""
-    return [_checked(picture, file_format) for picture in pictures]
+def without_unwritable(pictures: Sequence[Picture], form: Form) -> list[Picture]:
+    """Return the pictures; those that cannot be written have a reason instead of pixels."""
+    return [_checked(picture, form) for picture in pictures]
 
 
 def paired_groups(
@@ -105,9 +104,9 @@ def paired_groups(
             yield [pair for pair in pairs if pair.reference_depth == depth]
 
 
-def _checked(picture: Picture, file_format: Format) -> Picture:
-    """Return a picture; one that is too long for the format has a reason instead of pixels."""
-    reason = picture.pixels is not None and too_long(picture.pixels, file_format)
+def _checked(picture: Picture, form: Form) -> Picture:
+    """Return a picture; one that its format cannot hold has a reason instead of pixels."""
+    reason = picture.raster is not None and complaint(picture.raster, form)
     return picture.refused(reason) if reason else picture
 
 

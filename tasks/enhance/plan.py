@@ -10,7 +10,6 @@ from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
-from tasks.io.images import is_lossless
 from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.features.perceptual import lpips_identity
@@ -133,7 +132,9 @@ class _Plan:
             _, folder, recipe = self._images[signal]
             mark = recipe.mark(shard=digest)
             is_made = self._survey(folder).digest(f"{folder}/{shard}", mark) is not None
-            if not is_made or not is_lossless(self._config.enhance.format):
+            # ``keep`` is no form without loss: whoever plans has not seen whether all images are of
+            # lossless formats.
+            if not is_made or not self._config.enhance.form.is_lossless:
                 return table
         beside = features_folder(self._config.restored_name, self._operator.name, signal)
         written = Written(f"{folder}/{shard}", mark, f"{beside}/{shard}.safetensors")
@@ -179,7 +180,7 @@ class _Plan:
     def _tars_of(self, signal: Signal) -> _Series:
         """Return the enhanced shards at one alpha."""
         folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
-        inputs = self._inputs(signal) | {"format": self._config.enhance.format}
+        inputs = self._inputs(signal) | self._config.enhance.form.inputs
         return _Series(signal, folder, Recipe("enhance", inputs))
 
     def _tables_of(self, signal: Signal) -> _Series:

@@ -30,7 +30,7 @@ from tasks.enhance.pairs import (
     Rendered,
     Window,
     paired_groups,
-    without_oversized,
+    without_unwritable,
 )
 from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import Appearance, Made, all_finite, images_of, latents_of
@@ -89,7 +89,7 @@ class Renderer:
             window: pictures, each with another key.
             missing: what to say of a picture whose key has no reference.
         """
-        usable = without_oversized(window.pictures, self.options.format)
+        usable = without_unwritable(window.pictures, self.options.form)
         for picture in usable:
             if picture.pixels is None:
                 yield Rendered(picture=picture, reason=picture.reason)
@@ -124,7 +124,7 @@ class Renderer:
         and is cut in two is not counted twice. This is no generator: ``inference_mode`` would
         end before its body begins.
         """
-        look = Appearance.of(pairs, self.options.format, self.batches.device)
+        look = Appearance.of(pairs, self.options.form, self.batches.device)
         with self.watch.lap("transport"):
             transported, references = self._transport(pairs, look)
         with self.watch.lap("metrics"):
@@ -170,7 +170,7 @@ class Renderer:
         image = large.over(pair, self._generators(pairs))
         if image.is_finite:
             with self.watch.lap("metrics"):
-                look = Appearance.of(pairs, self.options.format, "cpu")
+                look = Appearance.of(pairs, self.options.form, "cpu")
                 made = Made(look, torch.ones(1, dtype=torch.bool), latents=image.latents)
                 self.gathered.moments.update(self._measure(made, image.size, pairs))
         return [image.rendered()]

@@ -10,7 +10,7 @@ from torch import Tensor
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.pairs import Rendered
-from tasks.io.images import Format, Raster, encode
+from tasks.io.images import Form, Raster, encode, extension_of
 from tasks.io.images.pixels import as_levels
 from tasks.io.machine.scratch import let_go
 from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
@@ -81,6 +81,8 @@ class Pending(NamedTuple):
     rendered: Rendered
     rows: Future[dict[Signal, list[dict[str, Any]]]]
     files: Future[Mapping[Signal, bytes]]
+    extension: str
+    """Of the names of the files, without the dot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Finisher:
 
     tables: Sequence[Output]
     tars: Sequence[Output]
-    file_format: Format
+    form: Form
     pool: Executor
 
     def begin(self, rendered: Iterable[Rendered], pictures: Iterable[Picture]) -> list[Pending]:
@@ -98,7 +100,12 @@ class Finisher:
         items = [by_key[picture.member.key] for picture in pictures]
         scored = [self.pool.submit(self._rows, item) for item in items]
         coded = [self.pool.submit(self._files, item) for item in items]
-        return [Pending(*each) for each in zip(items, scored, coded, strict=True)]
+        endings = [self._extension(item) for item in items]
+        return [Pending(*each) for each in zip(items, scored, coded, endings, strict=True)]
+
+    def _extension(self, item: Rendered) -> str:
+        raster = item.picture.raster
+        return "" if raster is None else extension_of(self.form.of(raster))
 
     def _rows(self, item: Rendered) -> dict[Signal, list[dict[str, Any]]]:
         marks = {output.signal: output.target.fingerprint for output in self.tables}
@@ -108,7 +115,7 @@ class Finisher:
         raster = item.picture.raster
         if item.reason is not None or raster is None:
             return {}
-        files = _Files(item, raster, [output.signal for output in self.tars], self.file_format)
+        files = _Files(item, raster, [output.signal for output in self.tars], self.form)
         is_large = raster.height * raster.width > LARGEST_IN_MEMORY
         return files if is_large else dict(files)
 
@@ -123,11 +130,11 @@ class _Files(Mapping[Signal, bytes]):
     item: Rendered
     raster: Raster
     signals: Sequence[Signal]
-    file_format: Format
+    form: Form
 
     def __getitem__(self, signal: Signal) -> bytes:
         pixels = self.item.images[signal]
-        data = encode(self.raster.showing(pixels), self.file_format)
+        data = encode(self.raster.showing(pixels), self.form)
         let_go(pixels)
         return data
 
@@ -143,6 +150,6 @@ def finished(pending: list[Pending], watch: Stopwatch) -> list[Finished]:
     with watch.lap("metrics"):
         scored = [item.rows.result() for item in pending]
     return [
-        Finished(item.picture.member, rows, files.result(), item.features, item.reason)
-        for (item, _, files), rows in zip(pending, scored, strict=True)
+        Finished(item.picture.member, rows, files.result(), extension, item.features, item.reason)
+        for (item, _, files, extension), rows in zip(pending, scored, strict=True)
     ]

@@ -14,8 +14,7 @@ from dot_kernels import Codec, GreyCodec, Transported
 from dot_kernels.enhancement import decode_as, encode_padded, within_range
 from dot_kernels.metrics import Written
 from tasks.enhance.pairs import Pair
-from tasks.io.images import Format, Pixels, Raster
-from tasks.io.images.files import depth_written
+from tasks.io.images import Form, Pixels, Raster, depth_written
 from tasks.io.images.pixels import as_written, finite, levels_of, to_pixels, to_tensor
 from tasks.io.images.raster import Depth
 from tasks.io.images.transparency import (
@@ -37,18 +36,18 @@ class Appearance:
 
     rasters: Sequence[Raster]
     reference_depth: Depth | None
-    file_format: Format
+    form: Form
     """Of the enhanced images."""
     device: str
     alpha: Tensor | None
     """Opacity (b, h, w) in [0, 1]; None where the pictures are opaque."""
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], file_format: Format, device: str) -> "Appearance":
+    def of(cls, pairs: Sequence[Pair], form: Form, device: str) -> "Appearance":
         """Return the appearance of pictures of one kind, whose references have one depth."""
         rasters, truth = [pair.raster for pair in pairs], pairs[0].reference
         depth = None if truth is None or truth.pixels is None else truth.pixels.dtype
-        return cls(rasters, depth, file_format, device, opacity(rasters, device))
+        return cls(rasters, depth, form, device, opacity(rasters, device))
 
     def images(self) -> Tensor:
         """Return the pictures as networks see them, (b, 3, h, w) in [0, 1]."""
@@ -83,7 +82,7 @@ class Appearance:
 
     def _depth(self, signal: Signal) -> Depth:
         first = self.rasters[0]
-        return first.depth if signal == INPUT else depth_written(first, self.file_format)
+        return first.depth if signal == INPUT else depth_written(first, self.form)
 
 
 @dataclass(slots=True)

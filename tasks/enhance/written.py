@@ -1,8 +1,8 @@
 """Metrics of images that an earlier pass wrote without loss, computed without the auto-encoder.
 
-The pass measures images as their readers have them, in 8 bits, so the numbers are the same. What
-only the networks of the pass can tell is taken from what the tables were before: which pictures
-were refused, and the moments of latent patches.
+The pass measures images as their readers have them, at the depth that is written, so the numbers
+are the same. What only the networks of the pass can tell is taken from what the tables were before:
+which pictures were refused, and the moments of latent patches.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,11 +17,11 @@ from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import read_sums
 from tasks.enhance.large.perception import seen_in_tiles
 from tasks.enhance.outputs import Output, Written
-from tasks.enhance.pairs import Pair, Rendered, Window, paired_groups, without_oversized
+from tasks.enhance.pairs import Pair, Rendered, Window, paired_groups, without_unwritable
 from tasks.enhance.perception import Networks, perceive
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
-from tasks.io.images import Format, Limits, Pixels
+from tasks.io.images import Form, Limits, Pixels
 from tasks.io.images.pixels import to_tensor
 from tasks.io.images.transparency import opacity, over_white
 from tasks.io.networks.batches import Batches, no_room
@@ -87,7 +87,7 @@ class WrittenImages:
     workspace: Workspace
     signals: WrittenSignals
     networks: Networks
-    file_format: Format
+    form: Form
     limits: Limits
     batch: int
     batches: Batches
@@ -143,7 +143,7 @@ class WrittenImages:
             picture.refused(refused[picture.member.key])
             if picture.member.key in refused and picture.pixels is not None
             else picture
-            for picture in without_oversized(window.pictures, self.file_format)
+            for picture in without_unwritable(window.pictures, self.form)
         ]
         for picture in usable:
             if picture.pixels is None:

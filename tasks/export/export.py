@@ -1,5 +1,6 @@
 """Export a shard: its enhanced images at one alpha become plain files at the destination.
 
+They are written as they are in the shard, or in another format.
 What stands beside an image in the shard becomes a file beside it. What is there already is not
 written again, and a file that no export wrote is never replaced.
 Each file is written aside and renamed, or uploaded whole.
@@ -7,18 +8,20 @@ Each file is written aside and renamed, or uploaded whole.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from prefect import task
 
+from tasks.export.images import Image, images_of
 from tasks.export.manifest import MANIFEST, ExportedFile, Manifest
-from tasks.export.names import exported_name
+from tasks.export.reencode import Reencoded, reencoded
 from tasks.io.errors import ConfigurationError
+from tasks.io.images import Form, Limits
 from tasks.io.machine.threads import side_by_side
-from tasks.io.shards import Member, members_of, origin_of, read_index, read_members, read_sides
+from tasks.io.shards import read_members, read_sides
 from tasks.io.shards.loader import windows
-from tasks.io.shards.sides import SideKind
-from tasks.io.store import Store, stem
+from tasks.io.store import Store
 from tasks.jobs import Job, Outcome, Subject
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import advance
@@ -35,8 +38,10 @@ class ExportJob(Job):
     enhanced: str
     """Folder of the enhanced shards in the workspace."""
     alpha: float
-    extension: str
-    """Of the files, without the dot."""
+    form: Form | None
+    """How images are written; None for those of the shard as they are."""
+    limits: Limits
+    """Of the images."""
     destination: str
     """Folder or bucket."""
     mark: str
@@ -45,29 +50,6 @@ class ExportJob(Job):
     def subject(self) -> Subject:
         """Return the shard with its alpha."""
         return Subject(self.dataset, self.shard, None, (self.alpha,))
-
-
-class Image(NamedTuple):
-    """An enhanced image: the file that it becomes, and where it lies in the workspace."""
-
-    path: str
-    """Below the destination."""
-    member: Member
-
-    @property
-    def file(self) -> ExportedFile:
-        """What the manifest says of it."""
-        member = self.member
-        return ExportedFile(key=member.key, size=member.size, sha256=member.sha256)
-
-    def beside(self, kind: SideKind) -> str:
-        """Return the path of the file beside it that a side becomes."""
-        return f"{stem(self.path)}.{kind}"
-
-    @property
-    def paths(self) -> list[str]:
-        """Paths of its file and of those beside it."""
-        return [self.path, *(self.beside(side.kind) for side in self.member.sides)]
 
 
 @task(name="export", task_run_name="export {job.dataset} {job.shard}", **SHARD_POLICY)
@@ -80,39 +62,95 @@ def write_exported(job: ExportJob) -> Outcome:
     """Write the files of one shard, and what the manifest says of them.
 
     Raises:
-        ConfigurationError: a file is in the way that no export has written.
+        ConfigurationError: a file is in the way that no export has written, or an image cannot
+            be written in the format that is asked for.
     """
     store, source = Store(job.destination), job.opened().store
-    manifest, images = Manifest(store, job.shard), images_of(job)
+    manifest = Manifest(store, job.shard)
+    images = images_of(job.opened(), job.named_by, job.enhanced, job.shard, job.form)
     known = manifest.files(job.shard)
     beside = {path: _file(key, data) for path, key, data in _sides(source, images)}
-    wanted = {image.path: image.file for image in images} | beside
-    lying = dict(zip(wanted, _lying(store, wanted), strict=True))
-    _require_ours(job.destination, known, lying)
-    manifest.begin(job.shard, known | wanted)
-    advance(sum(bool(lying[image.path]) for image in images))
-    for _ in side_by_side(lambda pair: store.write(*pair), _missing_sides(source, images, lying)):
-        pass
-    missing = [image for image in images if not lying[image.path]]
-    data = read_members(source, [image.member for image in missing])
-    pairs = ((image.path, content) for image, (_, content) in zip(missing, data, strict=True))
-    for _ in side_by_side(lambda pair: store.write(*pair), pairs):
-        advance(1)
-    manifest.finish(job.shard, job.mark, wanted)
+    lying = dict(zip(beside, _lying(store, beside), strict=True))
+    to = _Exported(job, store, source, manifest, known, beside, lying)
+    files = _write_copies(to, images) if job.form is None else _write_anew(to, images, job.form)
+    manifest.finish(job.shard, job.mark, files | beside)
     return Outcome(images=len(images))
 
 
-def images_of(job: ExportJob) -> list[Image]:
-    """Return the enhanced images of a shard with the files that they become, in their order."""
-    workspace = job.opened()
-    index = workspace.shard_index(job.named_by, job.shard)
-    sources = dict(zip(index["key"].to_pylist(), index["source"].to_pylist(), strict=True))
-    tar = origin_of(index)
-    enhanced = read_index(workspace.store, f"{job.enhanced}/{job.shard}.parquet")
-    return [
-        Image(exported_name(sources[member.key], member.key, job.extension, tar), member)
-        for member in members_of(enhanced, job.enhanced)
-    ]
+class _Exported(NamedTuple):
+    """A shard on its way to a destination, and what is there of it."""
+
+    job: ExportJob
+    store: Store
+    source: Store
+    manifest: Manifest
+    known: Mapping[str, ExportedFile]
+    """What an export has written, or began to."""
+    beside: Mapping[str, ExportedFile]
+    """Files beside images, as they should be."""
+    lying: Mapping[str, bool | None]
+    """Of these, whether they are there."""
+
+    def begin(
+        self,
+        images: Sequence[Image],
+        files: Mapping[str, ExportedFile],
+        lying: Mapping[str, bool | None],
+    ) -> None:
+        """Say what may be at the destination from now on, and write what stands beside images.
+
+        Args:
+            images: of the shard.
+            files: that they become.
+            lying: of each of these, whether it is there as it should be; None if none is there.
+
+        Raises:
+            ConfigurationError: a file is in the way that no export has written.
+        """
+        job = self.job
+        _require_ours(job.destination, self.known, {**self.lying, **lying})
+        self.manifest.begin(job.shard, {**self.known, **self.beside, **files})
+        missing = _missing_sides(self.source, images, self.lying)
+        for _ in side_by_side(lambda pair: self.store.write(*pair), missing):
+            pass
+
+
+def _write_copies(to: _Exported, images: Sequence[Image]) -> dict[str, ExportedFile]:
+    """Write the images that are missing, as they are in the shard; return all files."""
+    wanted = {image.path: image.file for image in images}
+    lying = dict(zip(wanted, _lying(to.store, wanted), strict=True))
+    to.begin(images, wanted, lying)
+    advance(sum(map(bool, lying.values())))
+    missing = [image for image in images if not lying[image.path]]
+    data = read_members(to.source, [image.member for image in missing])
+    pairs = ((image.path, content) for image, (_, content) in zip(missing, data, strict=True))
+    for _ in side_by_side(lambda pair: to.store.write(*pair), pairs):
+        advance(1)
+    return wanted
+
+
+def _write_anew(to: _Exported, images: Sequence[Image], form: Form) -> dict[str, ExportedFile]:
+    """Write the images in another format, unless they are there; return all files.
+
+    What an image becomes is known only when it has been encoded, so an export that was broken off
+    encodes the images of its last shard again.
+    """
+    paths = [image.path for image in images]
+    sizes = side_by_side(lambda path: size_at(to.store, path), paths)
+    lying = {path: None if size is None else False for path, size in zip(paths, sizes, strict=True)}
+    made = {image.path: ExportedFile(key=image.member.key) for image in images}
+    to.begin(images, made | dict(to.known), lying)
+
+    def written(image: Reencoded) -> tuple[str, ExportedFile]:
+        file = _file(image.key, image.data)
+        if not _lies(to.store, (image.path, file)):
+            to.store.write(image.path, image.data)
+        return image.path, file
+
+    for path, file in side_by_side(written, reencoded(to.source, images, form, to.job.limits)):
+        made[path] = file
+        advance(1)
+    return made
 
 
 class _SideFile(NamedTuple):
@@ -148,15 +186,15 @@ def _file(key: str, data: bytes) -> ExportedFile:
 
 def _lying(store: Store, wanted: Mapping[str, ExportedFile]) -> Iterator[bool | None]:
     """Yield of every file whether its very bytes lie at the destination; None: no file does."""
+    return side_by_side(partial(_lies, store), wanted.items())
 
-    def lies(item: tuple[str, ExportedFile]) -> bool | None:
-        path, file = item
-        size = size_at(store, path)
-        if size is None:
-            return None
-        return size == file.size and hashlib.sha256(store.read(path)).hexdigest() == file.sha256
 
-    return side_by_side(lies, wanted.items())
+def _lies(store: Store, item: tuple[str, ExportedFile]) -> bool | None:
+    path, file = item
+    size = size_at(store, path)
+    if size is None:
+        return None
+    return size == file.size and hashlib.sha256(store.read(path)).hexdigest() == file.sha256
 
 
 def _require_ours(

@@ -32,9 +32,9 @@ class ExportedFile(BaseModel):
 
     key: str
     """Of the image."""
-    size: int
-    """In bytes."""
-    sha256: str
+    size: int | None = None
+    """In bytes; None while it is being made, or is still to be."""
+    sha256: str = ""
 
 
 class ShardFiles(BaseModel):

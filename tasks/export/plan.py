@@ -1,17 +1,20 @@
 """The plan of an export: which shards are missing at the destination, and what is too much."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
+from typing import cast, get_args
 
 from tasks.config import Config
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.plan import plan_enhancement
 from tasks.export.destination import require_outside
-from tasks.export.export import ExportJob, images_of, size_at
+from tasks.export.export import ExportJob, size_at
+from tasks.export.images import Image, images_of
 from tasks.export.manifest import MANIFEST, ExportedFile, Manifest
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.images.files import extension_of
+from tasks.io.images import Form, Format, extension_of
 from tasks.io.ledger import Survey, digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
@@ -46,6 +49,37 @@ def alpha_to_export(config: Config, alpha: float | None) -> float:
     return wanted
 
 
+def format_of(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    found = next((each for each in get_args(Format) if each == name), None)
+    if found is None:
+        raise ConfigurationError(
+            f"--format must be one of {', '.join(get_args(Format))}, got {name!r}"
+        )
+    return cast("Format", found)
+
+
+def form_to_export(config: Config, file_format: Format | None) -> Form | None:
+    """Return how images are to be written; None for their files as they are in the shards.
+
+    Raises:
+        ConfigurationError: another format than theirs is asked for, and theirs is lossy.
+    """
+    written = config.enhance.form
+    if file_format in (None, written.format):
+        return None
+    if not written.is_lossless:
+        raise ConfigurationError(
+            f"--format must be enhance.format where that may lose something, got {file_format} of "
+            f"{written.format}; set enhance.format, and run again"
+        )
+    return replace(written, format=file_format)
+
+
 class Export:
     """The enhanced images of a run at one alpha, and what of them is at a destination.
 
@@ -53,14 +87,18 @@ class Export:
         run: the configuration, with its operator.
         destination: folder or URL, absolute.
         alpha: one of ``enhance.alphas``.
+        form: how images are written; None for their files as they are.
 
     Raises:
         ConfigurationError: the destination is among the corpora or in the workspace, or holds
             what another workspace has exported.
     """
 
-    def __init__(self, run: FittedRun, destination: str, alpha: float) -> None:
+    def __init__(
+        self, run: FittedRun, destination: str, alpha: float, form: Form | None = None
+    ) -> None:
         require_outside(destination, run.config)
+        self._form = form
         self._run, self._destination, self._alpha = run, destination, alpha
         self._store = Store(destination)
         self._manifest = Manifest(self._store)
@@ -99,7 +137,7 @@ class Export:
                 self._manifest.forget(shard)
             elif isinstance(job, ExportJob):
                 known = self._manifest.files(shard)
-                wanted = {path for image in images_of(job) for path in image.paths}
+                wanted = {path for image in self._images(job.shard) for path in image.paths}
                 stay = {path: file for path, file in known.items() if path in wanted}
                 if len(stay) < len(known):
                     self._remove({path: file for path, file in known.items() if path not in wanted})
@@ -108,7 +146,8 @@ class Export:
     def finish(self) -> None:
         """End: say what the destination holds now, and leave nothing half-written there."""
         config = self._run.config
-        facts = {"configuration": config.name, "format": config.enhance.format}
+        form = self._form or config.enhance.form
+        facts = {"configuration": config.name, "format": form.format}
         facts |= {"operator": self._run.operator.name}
         self._manifest.describe({**self._about, **facts, "alpha": self._alpha})
         self._store.clear()
@@ -147,7 +186,9 @@ class Export:
 
     def _job(self, shard: str) -> ExportJob:
         config = self._run.config
-        extension = extension_of(config.enhance.format)
+        given = config.enhance.format
+        extension = given if given == "keep" else extension_of(given)
+        anew = [] if self._form is None else [self._form.inputs]
         folder = dataset_folder(self._named_by)
         tars, names = self._records_of(self._enhanced, shard), self._records_of(folder, shard)
         return ExportJob(
@@ -157,10 +198,14 @@ class Export:
             shard=shard,
             enhanced=self._enhanced,
             alpha=self._alpha,
-            extension=extension,
+            form=self._form,
+            limits=config.shards.limits(),
             destination=self._destination,
-            mark=digest_of([tars, names, extension, *self._side_kinds]),
+            mark=digest_of([tars, names, extension, *self._side_kinds, *anew]),
         )
+
+    def _images(self, shard: str) -> list[Image]:
+        return images_of(self._run.workspace, self._named_by, self._enhanced, shard, self._form)
 
     def _records_of(self, folder: str, shard: str) -> list[tuple[str, str]]:
         """Return what the ledger says that a shard was made from and became."""
@@ -189,5 +234,6 @@ class Export:
 def _remove(store: Store, item: tuple[str, ExportedFile]) -> None:
     """Remove a file, unless somebody has put another in its place."""
     path, file = item
-    if size_at(store, path) == file.size:
+    size = size_at(store, path)
+    if size is not None and file.size in (size, None):
         store.remove(path)

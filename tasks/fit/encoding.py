@@ -84,7 +84,7 @@ class Encoder:
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [without_hidden(p.raster) for p in part if p.raster is not None]
-            if is_large(*pixels[0].shape[:2], codec.tile):
+            if is_large(part[0].member.height, part[0].member.width, codec.tile):
                 return [self._encode_large(each, codec) for each in pixels]
             with self.watch.lap("read"):
                 images = to_tensor(pixels, self.batches.device)
@@ -101,7 +101,7 @@ class Encoder:
 
     def _encode_large(self, pixels: Pixels, codec: TimedCodec) -> Tensor | str:
         """Return the latents of a large image, which goes through the network in bands."""
-        size, rows = pixels.shape[:2], band_rows(pixels.shape[1], codec)
+        size, rows = (pixels.shape[0], pixels.shape[1]), band_rows(pixels.shape[1], codec)
         with torch.inference_mode():
             bands = self.watch.each("read", bands_of(pixels, rows, self.batches.device))
             latents = whole_cells(encode_in_bands(bands, *size, codec), size, codec.factor)

@@ -209,7 +209,10 @@ def _option_facts(config: Config) -> list[Fact]:
         "residual": "residual: the codec's own error stays out of the result",
         "direct": "direct, as in the paper: the codec's own error is in the result",
     }
-    quality = "95 % quality" if options.format == "jpeg" else "lossless"
+    lossy = f"{options.quality} % quality, colours {options.subsampling}"
+    quality = "lossless" if options.form.is_lossless else lossy
+    if options.format == "keep":
+        quality = f"each as it came; in lossy formats {lossy}"
     interpolation = {
         "image": "between images: x̂ is linear in alpha",
         "latent": "of the operator, toward the identity; one decoding for each alpha",

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
-from tasks.io.images import Header, Limits, encode, fit_to, read_header
+from tasks.io.images import Header, Limits, encode_lossless, fit_to, read_header
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.headers import extension_in, is_plain
 from tasks.io.machine.threads import side_by_side
@@ -214,7 +214,7 @@ def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits
     if corpus.resize is not None or corpus.crop is not None:
         raster, resize_filter = decode(data, limits), corpus.resize_filter
         fitted = fit_to(raster, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
-        data = encode(fitted, "webp")
+        data, _ = encode_lossless(fitted)
     if is_plain(data):
         header = read_header(data, limits)
     else:

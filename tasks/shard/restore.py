@@ -17,7 +17,7 @@ from tasks.config import Run
 from tasks.io.catalogue import by_shard, disjoint_samples, sample
 from tasks.io.draws import generator_of
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, encode
+from tasks.io.images import Limits, encode_lossless, extension_of
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import device_label, leased
@@ -229,7 +229,7 @@ def _restored(
         restored = degrade_and_restore(clean, job.degradations, restorer, member.key)
         if not bool(restored.isfinite().all()):
             raise ImageRefused("restorer's output is not finite: check its checkpoint")
-        coded = encode(raster.showing(to_pixels(restored)), "webp")
+        coded, file_format = encode_lossless(raster.showing(to_pixels(restored)))
     except ImageRefused as refusal:
         return Refused(key=member.key, source=member.key, reason=str(refusal))
     return Accepted(
@@ -237,7 +237,7 @@ def _restored(
         source=member.key,
         data=coded,
         sha256=hashlib.sha256(coded).hexdigest(),
-        extension="webp",
+        extension=extension_of(file_format),
         width=restored.shape[2],
         height=restored.shape[1],
         sides=sides,

@@ -1,11 +1,11 @@
 """Image files of plain pixels, and the pixels of image files, where a test needs nothing else."""
 
 from tasks.io import images
-from tasks.io.images import Raster, files
+from tasks.io.images import Form, Raster, files
 
 
 def encode(pixels, file_format):
-    return images.encode(Raster(pixels=pixels), file_format)
+    return images.encode(Raster(pixels=pixels), Form(file_format))
 
 
 def decode(data, limits):

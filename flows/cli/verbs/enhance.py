@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from flows.cli.one_line import Line, configuration_of
+from flows.cli.line import Line
+from flows.cli.one_line import configuration_of
 from flows.cli.paths import given_place, usable
 from flows.cli.session import do_missing, parsed, tell_done
 from flows.cli.terminal import say
-from flows.cli.verbs.files import Alpha, Strip, WeightsFolder, is_exported, write_files
+from flows.cli.verbs.files import Alpha, FileFormat, Strip, WeightsFolder, is_exported, write_files
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import tell_ready, watched
 
@@ -66,13 +67,15 @@ def enhance(  # noqa: PLR0913 - the options of a command
     codec: Codec = None,
     weights: WeightsFolder = None,
     strip: Strip = None,
+    file_format: FileFormat = None,
 ) -> None:
     """Enhance a folder of images into another in one line; or do that step of CONFIG.
 
     The same line again goes on where it was stopped, or does nothing. With a configuration: write
     the enhanced data set, one set of shards for every alpha.
     """
-    line = Line(source, natural, reference, out, alpha, tuple(choose or ()), codec, weights, strip)
+    bounds = tuple(choose or ())
+    line = Line(source, natural, reference, out, alpha, bounds, codec, weights, strip, file_format)
     if _is_configuration(source):
         line.require_no_options()
         _do_step(Path(source))

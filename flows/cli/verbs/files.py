@@ -18,12 +18,23 @@ if TYPE_CHECKING:
 
     from tasks.config import Config
     from tasks.config.sections import Evaluate
+    from tasks.io.images import Format
 
 T = TypeVar("T")
 
 Alpha = Annotated[
     float | None,
     typer.Option(help="Which alpha to write: 0 is the full transport, 1 the image as it came."),
+]
+
+
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="webp, png, jpeg, tiff, avif, jxl, or keep for that of each image that went in.",
+    ),
 ]
 
 
@@ -52,23 +63,28 @@ def export(
     ],
     *,
     alpha: Alpha = None,
+    file_format: FileFormat = None,
 ) -> None:
     """Write the enhanced images at one alpha as files, named as the images that went in."""
     from tasks.config.places import anchored
-    from tasks.export.plan import alpha_to_export
+    from tasks.export.plan import alpha_to_export, format_of
 
     settings = parsed(config)
     folder = anchored(destination, Path(), "DEST")
-    say(write_files(settings, folder, alpha_to_export(settings, alpha)))
+    wanted = None if file_format is None else format_of(file_format)
+    say(write_files(settings, folder, alpha_to_export(settings, alpha), wanted))
 
 
-def write_files(config: "Config", destination: str, alpha: float) -> str:
+def write_files(
+    config: "Config", destination: str, alpha: float, file_format: "Format | None" = None
+) -> str:
     """Write what is missing at the destination; Prefect is not started if nothing is.
 
     Args:
         config: whose images have been enhanced.
         destination: folder or URL, absolute.
         alpha: one of ``enhance.alphas``.
+        file_format: in which images are written; None for that of the shards.
 
     Returns:
         a sentence on what was written.
@@ -77,16 +93,18 @@ def write_files(config: "Config", destination: str, alpha: float) -> str:
         StepMissing: the images are not enhanced.
         ConfigurationError: the destination may not be written to.
     """
-    if is_exported(config, destination, alpha):
+    if is_exported(config, destination, alpha, file_format):
         return f"nothing to write: the images at alpha {alpha:g} are in {destination}"
     with watched(config, "export"):
         from flows.export_dataset import export_dataset
 
-        report = export_dataset(config, destination, alpha)
+        report = export_dataset(config, destination, alpha, file_format)
     return f"wrote {report.fresh} images at alpha {alpha:g} to {destination}"
 
 
-def is_exported(config: "Config", destination: str, alpha: float) -> bool:
+def is_exported(
+    config: "Config", destination: str, alpha: float, file_format: "Format | None" = None
+) -> bool:
     """Whether the destination holds the enhanced images at an alpha, as they are now.
 
     Raises:
@@ -94,10 +112,11 @@ def is_exported(config: "Config", destination: str, alpha: float) -> bool:
         ConfigurationError: the destination may not be written to.
     """
     from tasks.config import Run
-    from tasks.export.plan import Export
+    from tasks.export.plan import Export, form_to_export
     from tasks.fit.operators import fitted
 
-    planned = Export(fitted(Run.of(config, still=True)), destination, alpha)
+    form = form_to_export(config, file_format)
+    planned = Export(fitted(Run.of(config, still=True)), destination, alpha, form)
     return planned.is_done(planned.units())
 
 

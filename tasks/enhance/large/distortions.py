@@ -42,10 +42,10 @@ class DistortionsInBands:
             references: of the ground truth.
             written: to which levels they are rounded, and how much pixels count.
         """
-        band = images, direction, references
+        line = images, direction, references
         weights = torch.ones_like(images[:, 0]) if written.weights is None else written.weights
-        self._sum(self._errors, mean_squared_error_along(*band, self._points, written), weights)
-        band = *band, weights[:, None]
+        self._sum(self._errors, mean_squared_error_along(*line, self._points, written), weights)
+        band = *line, weights[:, None]
         held = tuple(map(_below, self._above, band)) if self._above else band
         x, r, y, w = held
         weighing = replace(written, weights=None if written.weights is None else w[:, 0])

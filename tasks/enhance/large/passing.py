@@ -56,7 +56,7 @@ class LargePass:
             pair: the restored picture, and its ground truth if there is one.
             generators: one on the CPU, for a stochastic operator; else none.
         """
-        image = LargeImage(pair=pair, file_format=self.options.format, device=self.device)
+        image = LargeImage(pair=pair, form=self.options.form, device=self.device)
         latents = self._encoded(image.looked_at)
         with self.watch.lap("transport"):
             mapped = transport_latents(
@@ -85,7 +85,7 @@ class LargePass:
         """Return the latents (1, c, y, x) of an image."""
         bands = bands_of(pixels, band_rows(pixels.shape[1], self.codec), self.device)
         read = self.watch.each("read", bands)
-        latents = encode_in_bands(read, *pixels.shape[:2], self.codec)
+        latents = encode_in_bands(read, pixels.shape[0], pixels.shape[1], self.codec)
         let_go(pixels)
         return latents
 

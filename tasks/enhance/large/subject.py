@@ -4,15 +4,14 @@ Axes: r rows of a band, w width of the picture.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
 
 from tasks.enhance.pairs import NOT_FINITE, Pair, Rendered
 from tasks.enhance.signal_images import Appearance
-from tasks.io.images import Format, Pixels, Raster
-from tasks.io.images.files import depth_written
+from tasks.io.images import Form, Pixels, depth_written
 from tasks.io.images.pixels import bands_of, finite
 from tasks.io.images.transparency import opacity, without_hidden
 from tasks.io.machine.scratch import let_go, scratch_array
@@ -25,7 +24,7 @@ class LargeImage:
     """A large picture, and what a pass makes of it: that grows band by band."""
 
     pair: Pair
-    file_format: Format
+    form: Form
     """Of the enhanced images."""
     device: str
     pixels: dict[Signal, Pixels] = field(default_factory=dict, init=False)
@@ -68,16 +67,11 @@ class LargeImage:
     def look(self, rows: slice) -> Appearance:
         """Return the appearance of a band, as if it were a picture."""
         whole = self.pair.raster
-        part = Raster(
-            pixels=whole.pixels[rows],
-            alpha=None if whole.alpha is None else whole.alpha[rows],
-            is_grey=whole.is_grey,
-            file_format=whole.file_format,
-            bits=whole.bits,
-        )
+        alpha = None if whole.alpha is None else whole.alpha[rows]
+        part = replace(whole, pixels=whole.pixels[rows], alpha=alpha)
         depth = None if self.reference is None else self.reference.dtype
-        alpha = opacity([part], self.device)
-        return Appearance([part], depth, self.file_format, self.device, alpha)
+        opaque = opacity([part], self.device)
+        return Appearance([part], depth, self.form, self.device, opaque)
 
     def require_finite(self, *made: Tensor) -> None:
         """Remember whether what the networks made, (1, …) each, is finite."""
@@ -87,7 +81,7 @@ class LargeImage:
         """Write a band (1, 3, r, w) of a signal's image to the disk."""
         raster = self.pair.raster
         if signal not in self.pixels:
-            depth = raster.depth if signal == INPUT else depth_written(raster, self.file_format)
+            depth = raster.depth if signal == INPUT else depth_written(raster, self.form)
             self.pixels[signal] = scratch_array(raster.pixels.shape, depth)
         self.require_finite(image)
         (self.pixels[signal][rows],) = self.look(rows).pixels(signal, image)

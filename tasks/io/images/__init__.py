@@ -6,21 +6,21 @@ The child processes that decode images import this room, so it must not import t
 from tasks.io.images.files import (
     EXTENSIONS,
     UNREAD_EXTENSIONS,
-    Format,
     Header,
     ResizeFilter,
-    encode,
-    extension_of,
     fit_to,
-    is_lossless,
     read_header,
 )
 from tasks.io.images.opening import Limits
-from tasks.io.images.raster import Metadata, Pixels, Raster
+from tasks.io.images.raster import FileFormat, Metadata, Pixels, Raster
+from tasks.io.images.writers.encoding import complaint, depth_written, encode, encode_lossless
+from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
 
 __all__ = [
     "EXTENSIONS",
     "UNREAD_EXTENSIONS",
+    "FileFormat",
+    "Form",
     "Format",
     "Header",
     "Limits",
@@ -28,9 +28,13 @@ __all__ = [
     "Pixels",
     "Raster",
     "ResizeFilter",
+    "Subsampling",
+    "complaint",
+    "depth_written",
     "encode",
+    "encode_lossless",
     "extension_of",
+    "file_format_of",
     "fit_to",
-    "is_lossless",
     "read_header",
 ]

@@ -95,10 +95,10 @@ def _png_pixels(data: bytes) -> int:
     return int(width * height)
 
 
-def _bmp_pixels(data: bytes) -> int | None:
+def _bmp_pixels(data: bytes) -> int:
     (size,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
-    return abs(width * height)
+    return abs(int(width * height))
 
 
 def _webp_pixels(data: bytes) -> int | None:

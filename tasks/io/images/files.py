@@ -1,4 +1,4 @@
-"""Image files: which are accepted, their pixels, and new files. All input is untrusted.
+"""Image files: which are accepted, and their pixels. All input is untrusted.
 
 The rules: JPEG, PNG, WebP, TIFF and BMP of one frame; grey becomes three equal channels,
 palettes and CMYK become RGB (without colour management), samples of 16 bits are rounded
@@ -7,7 +7,6 @@ applied. Everything else is refused with a reason, and so is an image that can b
 damaged.
 """
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +18,7 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images import tags
 from tasks.io.images.formats import bmp, jpeg, png, tiff
 from tasks.io.images.opening import Limits, opened
-from tasks.io.images.raster import EIGHT_BITS, Depth, FileFormat, Pixels, Raster
+from tasks.io.images.raster import FileFormat, Raster
 
 EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib"})
 """Endings of the names of files that are offered as images, in small letters."""
@@ -33,8 +32,6 @@ UNREAD_EXTENSIONS = frozenset(
 )
 """Endings of pictures that are not read: where they are left out, that is said."""
 
-Format = Literal["webp", "png", "jpeg"]
-
 ResizeFilter = Literal["lanczos", "bicubic", "bilinear", "area"]
 """How an image is resized; when it becomes smaller, each of them averages as Pillow's do."""
 
@@ -44,9 +41,6 @@ _RESAMPLING: dict[ResizeFilter, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "area": Image.Resampling.BOX,
 }
-
-LONGEST_SIDE: dict[Format, int] = {"webp": 16_383, "png": 2**31 - 1, "jpeg": 65_500}
-"""Pixels of a side that the formats, and the libraries that write them, can hold."""
 
 _LOADERS: dict[str, Callable[[ImageFile.ImageFile, bytes], Image.Image]] = {
     "JPEG": jpeg.load,
@@ -121,49 +115,6 @@ def decode(data: bytes, limits: Limits) -> Raster:
             pixels=np.asarray(shown if turn is None else shown.transpose(turn)),
             file_format=_FILE_FORMATS[str(image.format)],
         )
-
-
-def encode(raster: Raster, file_format: Format) -> bytes:
-    """Return an image as a file: WebP and PNG without loss, JPEG with quality 95.
-
-    Raises:
-        ImageRefused: a side is longer than the format can hold.
-    """
-    pixels = raster.pixels
-    if complaint := too_long(pixels, file_format):
-        raise ImageRefused(complaint)
-    options = {
-        "webp": {"lossless": True, "method": 0, "quality": 0},
-        "png": {"compress_level": 1},
-        "jpeg": {"quality": 95, "subsampling": 0},
-    }[file_format]
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, file_format.upper(), **options)
-    return out.getvalue()
-
-
-def depth_written(raster: Raster, file_format: Format) -> Depth:
-    """Return the type of the numbers that pixels made of an image are rounded to, to be written."""
-    return EIGHT_BITS
-
-
-def too_long(pixels: Pixels, file_format: Format) -> str | None:
-    """Return why a side is too long for a format; None if the format can hold the image."""
-    longest = LONGEST_SIDE[file_format]
-    if max(pixels.shape) <= longest:
-        return None
-    size = f"{pixels.shape[1]}×{pixels.shape[0]}"
-    return f"too long for {file_format}: {size}, at most {longest} pixels a side; png holds more"
-
-
-def is_lossless(file_format: Format) -> bool:
-    """Return whether ``decode`` gives back the very pixels that ``encode`` was given."""
-    return file_format != "jpeg"
-
-
-def extension_of(file_format: Format) -> str:
-    """Return the ending of file names for a format, without the dot."""
-    return "jpg" if file_format == "jpeg" else file_format
 
 
 def fit_to(

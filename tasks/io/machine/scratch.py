@@ -23,7 +23,7 @@ def scratch_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 def let_go(array: NDArray[Any]) -> None:
     """Leave a scratch array to the disk; does nothing with any other array."""
-    base = array
+    base: Any = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
     if isinstance(base, mmap.mmap):

@@ -87,6 +87,12 @@ def tile_that_matters(spec: CodecSpec, tile: int) -> dict[str, int]:
     return {"tile": tile} if spec.kind == "autoencoder-kl" else {}
 
 
+def precision_and_tile(spec: CodecSpec, precision: Precision, tile: int) -> dict[str, Any]:
+    """Return what fingerprints of latents say of options that change how they are computed."""
+    used = None if isinstance(spec, Pixel) else precision
+    return {"precision": used, **tile_that_matters(spec, tile)}
+
+
 def load_codec(
     spec: CodecSpec, device: str, precision: Precision, weights: Weights = FROM_THIS_MACHINE
 ) -> Codec:

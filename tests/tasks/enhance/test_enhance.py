@@ -25,6 +25,7 @@ from tasks.io.artifacts.moments import load_moments
 from tasks.io.draws import generator_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.images import Limits
+from tasks.io.images import encode as encode_raster
 from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.features import perceptual
 from tasks.io.shards import member_name
@@ -359,11 +360,11 @@ def test_two_runs_write_the_same_bytes(enhanced, finished):
 def test_a_shard_that_fails_half_way_leaves_no_artifact(enhanced, steps, monkeypatch, tmp_path):
     calls = []
 
-    def failing(pixels, file_format):
+    def failing(raster, form):
         calls.append(1)
         if len(calls) == 2:
             raise OSError("disk full")
-        return tasks.io.images.encode(pixels, file_format)
+        return encode_raster(raster, form)
 
     monkeypatch.setattr(tasks.enhance.scoring, "encode", failing)
     with pytest.raises(OSError, match="disk full"):

@@ -185,12 +185,14 @@ def test_a_restorer_that_gives_nan_is_a_row_with_the_remedy(restored, monkeypatc
     assert len(images_of(run)) == 5
 
 
-def test_an_image_too_long_for_webp_is_a_row(restored, tmp_path, write_images):
+def test_an_image_too_long_for_webp_is_written_as_png(restored, tmp_path, write_images):
     images = {"a.png": np.zeros((8, 16_384, 3), np.uint8), "b.png": np.zeros((8, 8, 3), np.uint8)}
     folder = write_images(tmp_path / "long", images)
-    run = restored(corpora={"reference": folder}, shards={"images": 3, "max_bad_fraction": 0.5})
-    assert run.outcomes["run"].refused == {"too long for webp": 1}
-    assert list(images_of(run)) == ["b"]
+    run = restored(corpora={"reference": folder}, shards={"images": 3})
+    assert run.outcomes["run"].refused == {}
+    index = pq.read_table(run.workspace.store.local("datasets/run/index.parquet"))
+    assert index["key"].to_pylist() == ["a", "b"]
+    assert [len(image) for image in images_of(run).values()] == [8, 8]
 
 
 def test_a_second_run_restores_nothing_and_another_sigma_everything(restored):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from workspaces.plain_pipeline import do
 
-from flows.cli.one_line import Line, configuration_of
+from flows.cli.line import Line
+from flows.cli.one_line import configuration_of
 from flows.cli.verbs import enhance as command
 from flows.cli.verbs.enhance import with_alpha
 from tasks.config import Run, load_config
@@ -41,7 +42,7 @@ def line(images):
     return asked
 
 
-NAMES = ("restored", "natural", "reference", "out", "codec", "weights", "strip")
+NAMES = ("restored", "natural", "reference", "out", "codec", "weights", "strip", "format")
 
 
 def test_the_configuration_lies_in_the_workspace_beside_the_folder_to_fill(line, images):
@@ -53,7 +54,7 @@ def test_the_configuration_lies_in_the_workspace_beside_the_folder_to_fill(line,
     assert config.corpora.natural.path == str(images / "natural")
     assert config.corpora.reference is None
     assert config.enhance.alphas == (0.5,)
-    assert (config.enhance.format, config.patch_size) == ("png", 1)
+    assert (config.enhance.format, config.patch_size) == ("keep", 1)
     assert not (images / "out").exists()
 
 

@@ -1,0 +1,152 @@
+"""Images written in any form: what a format cannot hold is said, and never lost silently.
+
+The rules, by what an image has and a format lacks:
+
+- depth: rounded to the largest that the format holds (``depth_written``);
+- one channel of grey: three equal ones, with a profile of RGB that shows the same;
+- alpha: refused;
+- a profile of other colours than the image has: refused;
+- Exif, XMP or a profile of more bytes than the format takes: refused;
+- a resolution, in WebP, AVIF, HEIC and JPEG XL: goes into Exif where the image has none.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+
+from tasks.io.errors import ImageRefused
+from tasks.io.images.raster import EIGHT_BITS, Depth, FileFormat, Raster
+from tasks.io.images.writers import by_pillow, tiff
+from tasks.io.images.writers.avif import write_deep_avif
+from tasks.io.images.writers.bmp import write_bmp
+from tasks.io.images.writers.form import HOLDS, Form
+from tasks.io.images.writers.jxl import write_jxl
+from tasks.io.images.writers.metadata import GREY, RGB, rgb_of_grey, space_of
+from tasks.io.images.writers.png import write_png
+
+_WRITERS: dict[FileFormat, Callable[[Raster, Depth, Form], bytes]] = {
+    "webp": by_pillow.write_webp,
+    "png": write_png,
+    "jpeg": by_pillow.write_jpeg,
+    "tiff": tiff.write_tiff,
+    "bmp": write_bmp,
+    "avif": by_pillow.write_avif,
+    "heic": by_pillow.write_heic,
+    "jxl": write_jxl,
+}
+
+
+def encode(raster: Raster, form: Form) -> bytes:
+    """Return an image as a file, with all that it says beside its pixels.
+
+    Raises:
+        ImageRefused: the format cannot hold the image; ``complaint`` says so beforehand.
+    """
+    if reason := complaint(raster, form):
+        raise ImageRefused(reason)
+    file_format, depth = form.of(raster), depth_written(raster, form)
+    if file_format == "avif" and depth != EIGHT_BITS:
+        return write_deep_avif(_held(raster, file_format), depth, form)
+    return _WRITERS[file_format](_held(raster, file_format), depth, form)
+
+
+def encode_lossless(raster: Raster) -> tuple[bytes, FileFormat]:
+    """Return an image as a file that gives back its pixels, and the format of it.
+
+    It is WebP of 8 bits in a size that WebP holds, PNG up to 16 bits, else TIFF.
+
+    Raises:
+        ImageRefused: none of them can hold the image.
+    """
+    form = _lossless_form(raster)
+    return encode(raster, form), form.of(raster)
+
+
+def _lossless_form(raster: Raster) -> Form:
+    """Return in which form ``encode_lossless`` writes an image."""
+    forms = [
+        form
+        for form in (Form("webp"), Form("png"), Form("tiff"))
+        if depth_written(raster, form) == raster.depth
+    ]
+    return next((form for form in forms if complaint(raster, form) is None), forms[0])
+
+
+def depth_written(raster: Raster, form: Form) -> Depth:
+    """Return the type of the numbers that a form holds of an image: at most that of the image."""
+    depths = HOLDS[form.of(raster)].depths
+    return raster.depth if raster.depth.name in depths else np.dtype(depths[-1])
+
+
+def complaint(raster: Raster, form: Form) -> str | None:
+    """Return why a form cannot hold an image; None if it can."""
+    file_format = form.of(raster)
+    return (
+        _complaint_of_size(raster, file_format)
+        or _complaint_of_metadata(raster, file_format)
+        or _complaint_of_library(raster, file_format)
+    )
+
+
+def _complaint_of_size(raster: Raster, file_format: FileFormat) -> str | None:
+    longest, size = HOLDS[file_format].longest_side, f"{raster.width}×{raster.height}"
+    if max(raster.height, raster.width) > longest:
+        return (
+            f"too long for {file_format}: {size}, at most {longest} pixels a side; png holds more"
+        )
+    if file_format == "tiff" and raster.pixels.nbytes * 4 // 3 > tiff.MOST_BYTES:
+        return f"too large for tiff: {size} of {raster.depth}, at most 4 GiB; png holds more"
+    if raster.alpha is not None and not HOLDS[file_format].alpha:
+        return f"transparent, which {file_format} cannot hold; png holds it"
+    return None
+
+
+def _complaint_of_metadata(raster: Raster, file_format: FileFormat) -> str | None:
+    said = raster.metadata
+    if said.icc:
+        space = space_of(said.icc)
+        if space not in (RGB, GREY):
+            return f"colour profile of {space.decode('ascii', 'replace').strip()!r} with RGB pixels"
+        if space == GREY and _needs_rgb(raster, file_format) and rgb_of_grey(said.icc) is None:
+            return f"colour profile of grey without a curve, which {file_format} cannot hold"
+    if file_format == "bmp" and (said.exif or said.xmp):
+        return "Exif or XMP, which bmp cannot hold; png holds them"
+    if file_format != "jpeg":
+        return None
+    for name, size, most in (
+        ("Exif", len(said.exif), by_pillow.MOST_EXIF),
+        ("XMP", len(said.xmp), by_pillow.MOST_XMP),
+        ("colour profile", len(said.icc), by_pillow.MOST_ICC),
+    ):
+        if size > most:
+            return f"{name} too long for jpeg: {size} bytes, at most {most}; png holds more"
+    return None
+
+
+def _complaint_of_library(raster: Raster, file_format: FileFormat) -> str | None:
+    is_deep_avif = file_format == "avif" and raster.depth != EIGHT_BITS
+    needed = {"jxl": "imagecodecs", "heic": "pillow_heif"}.get(file_format)
+    needed = "imagecodecs" if is_deep_avif else needed
+    if needed is None or find_spec(needed) is not None:
+        return None
+    return f"{file_format} of this kind is written by {needed}; install it"
+
+
+def _needs_rgb(raster: Raster, file_format: FileFormat) -> bool:
+    """Whether an image is written in three channels: it is no grey one, or its file is not."""
+    holds = HOLDS[file_format]
+    holds_grey = holds.grey if raster.alpha is None else holds.grey_with_alpha
+    return not (raster.is_grey and holds_grey) or space_of(raster.metadata.icc) == RGB
+
+
+def _held(raster: Raster, file_format: FileFormat) -> Raster:
+    """Return an image as it is written: in as many channels as its profile and format have."""
+    said = raster.metadata
+    if not _needs_rgb(raster, file_format):
+        return raster
+    icc = said.icc
+    if space_of(icc) == GREY:
+        icc = rgb_of_grey(icc) or b""
+    return replace(raster, is_grey=False, metadata=said._replace(icc=icc))
