@@ -111,24 +111,35 @@ def blended(
         row, seams, below = torch.empty(0), SeamError(), list[Tensor]()
         for column, across in enumerate(acrosses):
             made = network(held[..., across.start * before : across.stop * before])
-            if row.numel() == 0:
-                row = made.new_zeros(1, made.shape[1], made.shape[2], acrosses[-1].stop * after)
-                if number:
-                    row[:, :, :shared] = tail
-            if number:
-                seams += SeamError.of(above[column], made[:, :, :shared])
-            if column:
-                seams += SeamError.of(left, made[..., :shared])
+            if not column:
+                row = _begun(made, acrosses[-1].stop * after, tail)
+            seams += SeamError.of(above[column], made[:, :, :shared]) if number else SeamError()
+            seams += SeamError.of(left, made[..., :shared]) if column else SeamError()
             below.append(made[:, :, -shared:].clone())
             left = made[..., -shared:].clone()
-            vertical = _ramp(number, len(downs), made.shape[2], shared).to(made)
+            vertical = _ramp(number, len(downs), made.shape[2], shared).to(made)[:, None]
             horizontal = _ramp(column, len(acrosses), made.shape[3], shared).to(made)
-            place = slice(across.start * after, across.stop * after)
-            row[..., place] += made * vertical[:, None] * horizontal
+            row[..., across.start * after : across.stop * after] += made * vertical * horizontal
         is_last = number == len(downs) - 1
         finished = row.shape[2] if is_last else row.shape[2] - shared
         above, tail = below, row[:, :, finished:].clone()
         yield row[:, :, :finished], seams
+
+
+def _begun(
+    tile: Float[Tensor, "1 k r s"], width: int, above: Float[Tensor, "1 k _ x"] | Tensor
+) -> Float[Tensor, "1 k r x"]:
+    """Zeros for a row of tiles as high as this one, after what the row above has left.
+
+    Args:
+        tile: one of the row.
+        width: of all of them together.
+        above: the row's first rows so far; empty for the uppermost.
+    """
+    row = tile.new_zeros(1, tile.shape[1], tile.shape[2], width)
+    if above.numel():
+        row[:, :, : above.shape[2]] = above
+    return row
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from tasks.report.accounting import (
     enhancement_records,
     time_steps,
 )
-from tasks.report.made_with import made_with
+from tasks.report.made_with import made_with, seams_in_words
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
 from tasks.report.outcome import outcome
@@ -30,7 +30,6 @@ from tasks.report.provenance import (
     operator_lines,
     weights_of,
 )
-from tasks.report.seams import seams_in_words
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.names import footnote, results_legend, results_units
 from tasks.report.tables.results import results_table

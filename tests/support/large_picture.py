@@ -114,4 +114,4 @@ if __name__ == "__main__":
     done(64, 64, rendering)
     before = resident()
     done(*size, rendering)
-    print(before, peak())
+    sys.stdout.write(f"{before} {peak()}\n")
