@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.config.step_names import data_set_step, enhancement_step, features_step
+from tasks.io.images import FileFormat, Format, file_format_of
 from tasks.io.ledger import Ledger
 from tasks.io.machine.devices import count_devices
 from tasks.io.machine.resources import cores
@@ -18,8 +19,17 @@ from tasks.upkeep.changes import SAMPLE
 from tasks.upkeep.check_corpora import Look
 from tasks.upkeep.status import StepStatus, status_of_steps
 
-_BYTES_A_PIXEL = {"webp": 1.45, "png": 1.9, "jpeg": 0.4}
-"""Of photographs of 512² pixels, as they are written; noise takes more, drawings less."""
+_BYTES_A_PIXEL: dict[FileFormat, float] = {
+    "webp": 1.35,
+    "png": 1.85,
+    "jpeg": 0.55,
+    "tiff": 1.85,
+    "avif": 0.5,
+    "jxl": 1.4,
+    "heic": 0.9,
+    "bmp": 3.0,
+}
+"""Of photographs of 512² pixels of 8 bits, as they are written; noise takes more, drawings less."""
 
 
 class StepForecast(NamedTuple):
@@ -187,7 +197,7 @@ def room_needed(config: Config, looks: Iterable[Look]) -> int | None:
         if origin in by_name
     )
     shown = by_name.get(config.made_datasets().get(config.restored_name, config.restored_name))
-    each = 0.0 if shown is None else _pixels(shown) * _BYTES_A_PIXEL[config.enhance.format]
+    each = 0.0 if shown is None else _pixels(shown) * _bytes_a_pixel(shown, config.enhance.format)
     return round(copied + made + each * len(config.enhance.alphas))
 
 
@@ -208,6 +218,14 @@ def _copied(look: Look) -> float:
     if look.corpus.resize is None and look.corpus.crop is None:
         return float(sum(file.size for file in look.files))
     return _pixels(look) * _BYTES_A_PIXEL["webp"]
+
+
+def _bytes_a_pixel(look: Look, file_format: Format) -> float:
+    """Return the bytes of a pixel in a format, or in those of the images that were opened."""
+    if file_format != "keep":
+        return _BYTES_A_PIXEL[file_format]
+    kept = [_BYTES_A_PIXEL[file_format_of(image.extension)] for image in look.images]
+    return sum(kept) / len(kept) if kept else 0.0
 
 
 def _pixels(look: Look) -> float:

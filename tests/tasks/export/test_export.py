@@ -5,20 +5,22 @@ import json
 import shutil
 import tarfile
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from tasks.export.export import write_exported
 from tasks.export.manifest import MANIFEST
-from tasks.export.plan import Export, alpha_to_export
+from tasks.export.plan import Export, alpha_to_export, form_to_export, format_of
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.store import Store
 
 
-def export(steps, destination, alpha=0.0):
+def export(steps, destination, alpha=0.0, file_format=None):
     """Do an export by plain functions; returns the names of the shards that were written."""
-    planned = Export(steps.fitted, str(destination), alpha)
+    form = form_to_export(steps.config, file_format)
+    planned = Export(steps.fitted, str(destination), alpha, form)
     units = planned.units()
     if planned.is_done(units):
         return []
@@ -286,3 +288,94 @@ def test_an_export_goes_to_a_bucket_and_is_resumed_there(made, bucket):
     found = {entry.path for entry in Store(out).list("")}
     assert found == {"a/0.png", "a/1.png", "b/2.PNG", "b/c/3.png", "4.png"}
     assert export(made, out) == []
+
+
+ENDINGS = {"tiff": "tif", "jpeg": "jpg", "webp": "webp", "jxl": "jxl", "avif": "avif"}
+
+
+@pytest.mark.parametrize("file_format", ENDINGS)
+def test_another_format_is_encoded_from_the_tars(made, tmp_path, file_format):
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    export(made, plain)
+    assert export(made, out, file_format=file_format) == ["shard-000000", "shard-000001"]
+    found, ending = files(out), ENDINGS[file_format]
+    names = {"a/0", "a/1", "b/2", "b/c/3", "4"}
+    assert set(found) == {f"{name}.{ending}" for name in names}
+    for name, data in files(plain).items():
+        levels = np.asarray(Image.open(io.BytesIO(data)))
+        again = found[f"{name.rpartition('.')[0]}.{ending}"]
+        if file_format == "jxl":
+            np.testing.assert_array_equal(imagecodecs.jpegxl_decode(again), levels)
+            continue
+        with Image.open(io.BytesIO(again)) as image:
+            assert image.format.lower() == file_format
+            difference = np.abs(np.asarray(image).astype(int) - levels)
+        assert difference.mean() < 6 if file_format in ("jpeg", "avif") else not difference.any()
+    about = json.loads((out / MANIFEST / "export.json").read_text())
+    assert about["format"] == file_format
+
+
+def test_keep_gives_back_the_formats_and_names_of_the_input(made, tmp_path):
+    export(made, tmp_path / "out", file_format="keep")
+    found = files(tmp_path / "out")
+    assert set(found) == set(NAMES)
+    kinds = {name: Image.open(io.BytesIO(data)).format for name, data in found.items()}
+    assert kinds == {name: "JPEG" if name == "a/1.jpg" else "PNG" for name in NAMES}
+
+
+def test_the_second_time_nothing_is_encoded_in_another_format(made, tmp_path):
+    export(made, tmp_path / "out", file_format="tiff")
+    assert export(made, tmp_path / "out", file_format="tiff") == []
+    assert export(made, tmp_path / "out", file_format="jpeg") == ["shard-000000", "shard-000001"]
+    assert {name.rpartition(".")[2] for name in files(tmp_path / "out")} == {"jpg"}
+
+
+def test_an_export_in_another_format_that_was_killed_goes_on(made, tmp_path, monkeypatch):
+    out, written = tmp_path / "out", []
+    real = Store.write
+
+    def dying(store, path, data):
+        if MANIFEST not in path and len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(store, path, data)
+
+    monkeypatch.setattr(Store, "write", dying)
+    with pytest.raises(KeyboardInterrupt):
+        export(made, out, file_format="tiff")
+    monkeypatch.undo()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.tif")}
+    assert before
+    export(made, out, file_format="tiff")
+    assert len(files(out)) == 5
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    export(made, out, file_format="jpeg")  # what was begun is known as ours, and goes
+    assert not list(out.rglob("*.tif"))
+
+
+def test_a_file_of_somebody_else_is_not_replaced_by_one_of_another_format(made, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "4.tif").write_bytes(b"mine")
+    with pytest.raises(ConfigurationError, match="that no export wrote must not be replaced"):
+        export(made, tmp_path / "out", file_format="tiff")
+    assert (tmp_path / "out" / "4.tif").read_bytes() == b"mine"
+
+
+def test_lossy_tars_are_exported_in_no_other_format(steps, folder, tmp_path):
+    run = enhanced(steps, folder, workspace="lossy", format="jpeg")
+    with pytest.raises(ConfigurationError, match="where that may lose something, got png of jpeg"):
+        export(run, tmp_path / "out", file_format="png")
+    assert export(run, tmp_path / "out", file_format="jpeg") == ["shard-000000", "shard-000001"]
+
+
+def test_each_image_of_kept_formats_has_its_own_ending(steps, folder, tmp_path):
+    run = enhanced(steps, folder, workspace="kept", format="keep")
+    export(run, tmp_path / "out")
+    found = files(tmp_path / "out")
+    assert set(found) == set(NAMES)
+    assert Image.open(io.BytesIO(found["a/1.jpg"])).format == "JPEG"
+
+
+def test_a_format_that_there_is_not_is_said():
+    with pytest.raises(ConfigurationError, match=r"--format must be one of .* 'gif'"):
+        format_of("gif")

@@ -5,16 +5,19 @@ from typing import Any
 
 from PIL import Image
 
-from tasks.io.images.raster import EIGHT_BITS, Depth, Raster
+from tasks.io.images.raster import EIGHT_BITS, Depth, Metadata, Raster
 from tasks.io.images.writers.form import Form
 from tasks.io.images.writers.levels import samples
 from tasks.io.images.writers.metadata import exif_with_resolution, without_orientation
 
-MOST_EXIF, MOST_XMP, MOST_ICC = 65_527, 65_504, 255 * 65_519
+_MOST_EXIF, _MOST_XMP, _MOST_ICC = 65_527, 65_504, 255 * 65_519
 """Bytes that a JPEG holds: of Exif and of XMP in one segment, of a profile in 255."""
 
-SPEED = 8
-"""Of AVIF: ten is the fastest; files grow by some per cent with each step."""
+SPEED = 9
+"""Of AVIF's encoder, from 0 to 10: four times as fast as 8, for files that are 7 % larger."""
+
+_PRESET = "fast"
+"""Of HEIC's encoder: twice as fast as its default, for files that are 4 % larger."""
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _CHROMA = {"4:4:4": 444, "4:2:2": 422, "4:2:0": 420}
@@ -33,6 +36,18 @@ def write_jpeg(raster: Raster, depth: Depth, form: Form) -> bytes:
     beside |= {"exif": b"Exif\0\0" + said.exif if said.exif else b""}
     how = {"quality": form.quality, "subsampling": form.subsampling}
     return _saved(raster, depth, "JPEG", **how, **beside)
+
+
+def too_long_for_jpeg(said: Metadata) -> str | None:
+    """Return which of an image's metadata is longer than JPEG can hold; None if none is."""
+    for name, size, most in (
+        ("Exif", len(said.exif), _MOST_EXIF),
+        ("XMP", len(said.xmp), _MOST_XMP),
+        ("colour profile", len(said.icc), _MOST_ICC),
+    ):
+        if size > most:
+            return f"{name} too long for jpeg: {size} bytes, at most {most}; png holds more"
+    return None
 
 
 def write_avif(raster: Raster, depth: Depth, form: Form) -> bytes:
@@ -59,6 +74,7 @@ def write_heic(raster: Raster, depth: Depth, form: Form) -> bytes:
         quality=form.quality,
         chroma=_CHROMA[form.subsampling],
         bit_depth=bits_of(raster),
+        enc_params={"preset": _PRESET},
         **_beside(raster),
     )
     return out.getvalue()

@@ -7,7 +7,8 @@ The rules, by what an image has and a format lacks:
 - alpha: refused;
 - a profile of other colours than the image has: refused;
 - Exif, XMP or a profile of more bytes than the format takes: refused;
-- a resolution, in WebP, AVIF, HEIC and JPEG XL: goes into Exif where the image has none.
+- a resolution, in WebP, AVIF, HEIC and JPEG XL: goes into Exif where the image has none;
+- a resolution below one pixel per inch or above 65535: left out.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,15 @@ from tasks.io.images.writers.avif import write_deep_avif
 from tasks.io.images.writers.bmp import write_bmp
 from tasks.io.images.writers.form import HOLDS, Form
 from tasks.io.images.writers.jxl import write_jxl
-from tasks.io.images.writers.metadata import GREY, RGB, rgb_of_grey, space_of
+from tasks.io.images.writers.metadata import (
+    GREY,
+    RGB,
+    exif_directory,
+    likely_resolution,
+    rgb_of_grey,
+    space_of,
+    tells_more_than_resolution,
+)
 from tasks.io.images.writers.png import write_png
 
 _WRITERS: dict[FileFormat, Callable[[Raster, Depth, Form], bytes]] = {
@@ -85,6 +94,7 @@ def complaint(raster: Raster, form: Form) -> str | None:
     file_format = form.of(raster)
     return (
         _complaint_of_size(raster, file_format)
+        or _complaint_of_profile(raster, file_format)
         or _complaint_of_metadata(raster, file_format)
         or _complaint_of_library(raster, file_format)
     )
@@ -103,26 +113,25 @@ def _complaint_of_size(raster: Raster, file_format: FileFormat) -> str | None:
     return None
 
 
+def _complaint_of_profile(raster: Raster, file_format: FileFormat) -> str | None:
+    icc = raster.metadata.icc
+    space = space_of(icc)
+    if icc and space not in (RGB, GREY):
+        return f"colour profile of {space.decode('ascii', 'replace').strip()!r} with RGB pixels"
+    if space == GREY and _needs_rgb(raster, file_format) and rgb_of_grey(icc) is None:
+        return f"colour profile of grey without a curve, which {file_format} cannot hold"
+    return None
+
+
 def _complaint_of_metadata(raster: Raster, file_format: FileFormat) -> str | None:
     said = raster.metadata
-    if said.icc:
-        space = space_of(said.icc)
-        if space not in (RGB, GREY):
-            return f"colour profile of {space.decode('ascii', 'replace').strip()!r} with RGB pixels"
-        if space == GREY and _needs_rgb(raster, file_format) and rgb_of_grey(said.icc) is None:
-            return f"colour profile of grey without a curve, which {file_format} cannot hold"
-    if file_format == "bmp" and (said.exif or said.xmp):
+    if file_format in ("tiff", "avif") and said.exif:
+        directory = exif_directory(said.exif)
+        if directory is None or directory.is_big:
+            return f"damaged Exif, which {file_format} cannot hold; png can"
+    if file_format == "bmp" and (said.xmp or tells_more_than_resolution(said.exif)):
         return "Exif or XMP, which bmp cannot hold; png holds them"
-    if file_format != "jpeg":
-        return None
-    for name, size, most in (
-        ("Exif", len(said.exif), by_pillow.MOST_EXIF),
-        ("XMP", len(said.xmp), by_pillow.MOST_XMP),
-        ("colour profile", len(said.icc), by_pillow.MOST_ICC),
-    ):
-        if size > most:
-            return f"{name} too long for jpeg: {size} bytes, at most {most}; png holds more"
-    return None
+    return by_pillow.too_long_for_jpeg(said) if file_format == "jpeg" else None
 
 
 def _complaint_of_library(raster: Raster, file_format: FileFormat) -> str | None:
@@ -144,9 +153,9 @@ def _needs_rgb(raster: Raster, file_format: FileFormat) -> bool:
 def _held(raster: Raster, file_format: FileFormat) -> Raster:
     """Return an image as it is written: in as many channels as its profile and format have."""
     said = raster.metadata
+    said = said._replace(resolution=likely_resolution(said.resolution))
     if not _needs_rgb(raster, file_format):
-        return raster
-    icc = said.icc
-    if space_of(icc) == GREY:
-        icc = rgb_of_grey(icc) or b""
-    return replace(raster, is_grey=False, metadata=said._replace(icc=icc))
+        return replace(raster, metadata=said)
+    if space_of(said.icc) == GREY:
+        said = said._replace(icc=rgb_of_grey(said.icc) or b"")
+    return replace(raster, is_grey=False, metadata=said)

@@ -36,7 +36,7 @@ HOLDS: dict[FileFormat, Holds] = {
     "tiff": Holds("tif", 2**31 - 1, ("uint8", "uint16", "float32")),
     "bmp": Holds("bmp", 2**31 - 1, grey_with_alpha=False),
     "avif": Holds("avif", 32_768, ("uint8", "uint16"), grey_with_alpha=False, is_lossless=False),
-    "heic": Holds("heic", 16_384, ("uint8", "uint16"), is_lossless=False),
+    "heic": Holds("heic", 16_384, ("uint8", "uint16"), grey_with_alpha=False, is_lossless=False),
     "jxl": Holds("jxl", 2**30 - 1, ("uint8", "uint16", "float32")),
 }
 """What each format can hold."""

@@ -4,9 +4,10 @@ Tags and types of profiles are those of the ICC's specification (ICC.1:2022).
 """
 
 import struct
+from contextlib import suppress
 
 from tasks.io.images.raster import Metadata
-from tasks.io.images.tags import ORIENTATION, directory_of_exif
+from tasks.io.images.tags import ORIENTATION, Directory, directory_of_exif
 
 RGB, GREY = b"RGB ", b"GRAY"
 """How profiles name the colours that they are about."""
@@ -14,6 +15,7 @@ RGB, GREY = b"RGB ", b"GRAY"
 _RESOLUTION_ACROSS, _RESOLUTION_DOWN, _UNIT, _INCH = 282, 283, 296, 2
 _SHORT, _RATIONAL = 3, 5
 _PARTS = 10_000
+_MOST_PER_INCH = 65_535
 
 _HEADER, _COUNT = 128, struct.Struct(">L")
 _TAG = struct.Struct(">4sLL")
@@ -45,11 +47,32 @@ def exif_with_resolution(metadata: Metadata) -> bytes:
     )
 
 
+def likely_resolution(resolution: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return a resolution; None for one that all formats could not tell, and no picture has."""
+    if resolution is None or not all(1 <= value <= _MOST_PER_INCH for value in resolution):
+        return None
+    return resolution
+
+
+def tells_more_than_resolution(exif: bytes) -> bool:
+    """Return whether Exif tells more than ``exif_with_resolution`` makes of a resolution."""
+    directory = exif_directory(exif)
+    known = {ORIENTATION, _RESOLUTION_ACROSS, _RESOLUTION_DOWN, _UNIT}
+    return bool(exif) and (directory is None or any(e.tag not in known for e in directory.entries))
+
+
 def as_rational(value: float, order: str) -> bytes:
     """Return a positive number as a fraction of two numbers of 32 bits."""
     whole = float(value).is_integer()
     parts = 1 if whole else _PARTS
-    return struct.pack(f"{order}LL", min(round(value * parts), 2**32 - 1), parts)
+    return struct.pack(f"{order}LL", round(value * parts), parts)
+
+
+def exif_directory(exif: bytes) -> Directory | None:
+    """Return the first directory of Exif; None if there is none, or it is damaged."""
+    with suppress(struct.error):
+        return directory_of_exif(exif)
+    return None
 
 
 def without_orientation(exif: bytes) -> bytes:
@@ -58,7 +81,7 @@ def without_orientation(exif: bytes) -> bytes:
     For writers that would turn the image by it, or write the whole anew. All else stays where
     it is, so that places in it still hold.
     """
-    directory = directory_of_exif(exif)
+    directory = exif_directory(exif)
     if directory is None:
         return exif
     tags = [entry.tag for entry in directory.entries]

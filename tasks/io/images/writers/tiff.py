@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tasks.io.images.raster import Depth, Metadata, Pixels, Raster
-from tasks.io.images.tags import Directory, directory_of_exif
+from tasks.io.images.tags import Directory
 from tasks.io.images.writers.form import Form
 from tasks.io.images.writers.levels import bands
-from tasks.io.images.writers.metadata import as_rational
+from tasks.io.images.writers.metadata import as_rational, exif_directory
 
 MOST_BYTES = 2**32 - 1
 """A place in the file has 32 bits."""
@@ -53,9 +53,7 @@ class _Value(NamedTuple):
 def write_tiff(raster: Raster, depth: Depth, _: Form) -> bytes:
     """Return an image as TIFF."""
     said = raster.metadata
-    directory = directory_of_exif(said.exif) if said.exif else None
-    if directory is not None and directory.is_big:
-        directory = None
+    directory = exif_directory(said.exif)
     order: Literal["<", ">"] = ">" if directory is not None and directory.order == ">" else "<"
     written = bytearray(said.exif if directory else struct.pack("<2sHL", b"II", 42, 0))
     places, sizes, rows = [], [], _rows_of_a_strip(raster, depth)

@@ -1,5 +1,6 @@
 """Images as they are written, read back by libraries that had no part in it."""
 
+import dataclasses
 import io
 import itertools
 
@@ -139,9 +140,9 @@ def test_an_image_comes_back_at_the_depth_and_in_the_channels_that_its_format_ho
     levels = read_back(encode(raster, Form("keep")), file_format)
     share, held = expected_of(raster, file_format)
     assert levels.dtype == held == depth_written(raster, Form("keep"))
-    has_one = is_grey and HELD[file_format][3] and not (alpha and file_format in ("avif", "bmp"))
-    if is_grey and alpha and file_format == "heic":  # which its reader shows in three channels
-        has_one = False
+    has_one = (
+        is_grey and HELD[file_format][3] and not (alpha and file_format in ("avif", "bmp", "heic"))
+    )
     assert levels.shape[2] == (1 if has_one else 3) + alpha
     colour, shown = share[..., : 1 if has_one else 3], levels / full_intensity(held)
     step = 0.5 / full_intensity(held) if held.kind == "u" else 1e-7
@@ -211,6 +212,19 @@ def test_a_resolution_without_exif_becomes_exif_where_there_is_no_other_place(fi
     exif = Image.Exif()
     exif.load(info_of(data, file_format)[1])
     assert (exif[282], exif[283], exif[296]) == (300, 72.5, 2)
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.5, 1e9, float("inf"), float("nan")])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_resolution_that_no_picture_has_is_left_out(file_format, value):
+    data = encode(raster_of(file_format=file_format, resolution=(72, value)), Form("keep"))
+    assert data == encode(raster_of(file_format=file_format), Form("keep"))
+
+
+def test_a_bmp_that_was_webp_in_between_comes_back():
+    between = info_of(encode(raster_of(resolution=(300, 72.5)), Form("webp")), "webp")[1]
+    data = encode(raster_of(file_format="bmp", exif=between, resolution=(300, 72.5)), Form("keep"))
+    assert info_of(data, "bmp")[3] == pytest.approx((300, 72.5), rel=1e-3)
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -399,3 +413,32 @@ def test_options_count_among_inputs_only_where_they_have_an_effect():
     assert Form("jpeg").inputs == {"format": "jpeg"}
     assert Form("jpeg", 90).inputs == {"format": "jpeg", "quality": 90}
     assert Form("keep", 95, "4:2:0").inputs == {"format": "keep", "subsampling": "4:2:0"}
+
+
+def damaged(data, random):
+    """Bytes of which some were changed, left out, or put in."""
+    for _ in range(random.integers(1, 4)):
+        place = int(random.integers(0, len(data)))
+        piece = random.bytes(int(random.integers(0, 5)))
+        data = data[:place] + piece + data[place + int(random.integers(0, 5)) :]
+    return data[: int(random.integers(len(data) // 2, len(data) + 1))]
+
+
+@pytest.mark.filterwarnings("ignore")  # readers warn of what they find; here it is damaged
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_damaged_metadata_goes_along_or_is_refused_and_harms_no_pixels(file_format, rng_numpy):
+    plain = raster_of(file_format=file_format)
+    expected, refused = read_back(encode(plain, Form("keep")), file_format), 0
+    for _ in range(20 if file_format == "heic" else 100):
+        said = Metadata(
+            icc=damaged(colour_profiles.display_p3(), rng_numpy),
+            exif=b"" if file_format == "bmp" else damaged(EXIF, rng_numpy),
+            xmp=b"" if file_format == "bmp" else rng_numpy.bytes(9),
+        )
+        try:
+            data = encode(dataclasses.replace(plain, metadata=said), Form("keep"))
+        except ImageRefused:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(read_back(data, file_format), expected)
+    assert refused < (20 if file_format == "heic" else 100)
