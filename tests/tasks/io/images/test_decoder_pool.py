@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, decoder, decoder_pool, decoder_process, files
+from tasks.io.images import Limits, answers, decoder, decoder_pool, decoder_process, files
 from tasks.io.images.decoder_pool import Pool
 from tests.support.pictures import decode, encode
 
@@ -278,7 +278,7 @@ def test_an_answer_that_finds_no_room_here_is_not_taken_for_the_next(
 
     pool, large = make_pool(), encode(pixels(1, 300, 400), "png")
     with monkeypatch.context() as patch:
-        patch.setattr(decoder_process.np, "empty", no_room)
+        patch.setattr(answers.np, "empty", no_room)
         with pytest.raises(MemoryError):
             pool.decode(large, LIMITS)
     np.testing.assert_array_equal(pool.decode(image, LIMITS).pixels, decode(image, LIMITS))
