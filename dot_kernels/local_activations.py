@@ -24,7 +24,7 @@ Window = tuple[range, range]
 Reader = Callable[[range, range], Float[Tensor, "b c h w"]]
 """Returns these rows and columns of images."""
 
-_NUMBERS = 1 << 24
+_NUMBERS = 1 << 23
 """Numbers that a layer's output has for a tile, at most, without what the tile reaches around."""
 
 

@@ -1,6 +1,8 @@
 """Large arrays that lie on this machine's disk instead of in its memory."""
 
+import math
 import mmap
+import os
 import tempfile
 from typing import Any
 
@@ -17,7 +19,10 @@ def scratch_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     Raises:
         OSError: the disk has no room for it.
     """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     with tempfile.TemporaryFile(prefix="dotpipe-") as file:
+        # Or a disk that fills up later would end this process by a signal.
+        os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
