@@ -1,7 +1,7 @@
 """The corpora of the configuration: where images lie, and how they are cut to size."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +30,9 @@ def _location(path: str) -> str:
 
 Location = Annotated[str, AfterValidator(_location)]
 """A folder, or a URL whose scheme is one of ``tasks.io.store.access.SCHEMES``."""
+
+ColourPolicy = Literal["keep", "srgb"]
+FramePolicy = Literal["refuse", "first"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """At most 64 letters, digits, dots, dashes and underscores; the first a letter or a digit."""
@@ -72,6 +75,13 @@ class Corpus(Section):
     """Side in pixels of the central square that is kept, after ``resize``; a smaller image is
     refused. Null for no cropping."""
 
+    colour: ColourPolicy = "keep"
+    """``keep``: numbers are processed as they are, and the colour profile goes along; ``srgb``:
+    they are converted to sRGB by it as they come in, at their depth, with perceptual intent."""
+    frames: FramePolicy = "refuse"
+    """What becomes of animated images and of those of several pages: refused, or their ``first``
+    is taken."""
+
     @model_validator(mode="after")
     def _limit_counts_files(self) -> "Corpus":
         if self.limit is not None and self.is_tars:
@@ -111,6 +121,12 @@ class Corpus(Section):
         """Which kinds of files beside an image go with it, in their order."""
         wanted = (SIDE_KINDS if self.is_tars else ()) if self.beside is None else self.beside
         return tuple(kind for kind in SIDE_KINDS if kind in wanted)
+
+    @property
+    def taken_as(self) -> dict[str, str]:
+        """What of colours and frames decides which images are made; defaults are left out."""
+        given = {"colour": self.colour, "frames": self.frames}
+        return {name: way for name, way in given.items() if way not in ("keep", "refuse")}
 
     @property
     def filter_used(self) -> ResizeFilter | None:

@@ -135,7 +135,7 @@ def _named_by(corpus: Corpus) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _size(corpus: Corpus) -> tuple[int | str | None, ...]:
-    return corpus.resize, corpus.filter_used, corpus.crop
+    return corpus.resize, corpus.filter_used, corpus.crop, corpus.colour, corpus.frames
 
 
 def _source(config: Config, dataset: str) -> str:

@@ -168,7 +168,7 @@ def _corpus_in_words(corpus: Corpus) -> str:
     size = f", shorter side {corpus.resize} pixels by {corpus.filter_used}" if corpus.resize else ""
     crop = f", central {corpus.crop} × {corpus.crop} pixels" if corpus.crop else ""
     limit = f", the first {counted(corpus.limit, 'image')}" if corpus.limit else ""
-    return f"{corpus.path}{size}{crop}{limit}"
+    return f"{corpus.path}{size}{crop}{limit}{', in sRGB' if corpus.colour == 'srgb' else ''}"
 
 
 def _fit_facts(config: Config, provenance: Mapping[str, Any]) -> list[Fact]:

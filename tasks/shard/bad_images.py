@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 from tasks.io.errors import TooManyBadImages
 from tasks.jobs import Outcome, count_reasons
 
+METADATA_LEFT_OUT = tuple(f"{name} left out: " for name in ("colour profile", "Exif", "XMP"))
+"""What stands in the reason of an image whose file says more than goes along."""
+
 
 class RefusedIn(NamedTuple):
     """How many images of one shard a step has refused, by kind of reason."""
@@ -46,8 +49,15 @@ def counted_once(refusals: Iterable[RefusedIn]) -> dict[str, int]:
 
 
 def outcome_of(index: pa.Table) -> Outcome:
-    """Return how many images an index lists, and how many of them were refused, by kind."""
-    return Outcome(images=index.num_rows, refused=refused_in(index))
+    """Return how many images an index lists, and how many of them were refused, by kind.
+
+    And of how many that are not a part is left out of what their files say (``metadata_left_out``).
+    """
+    is_there = pc.equal(index["status"], "ok")
+    said = [str(reason) for reason in index.filter(is_there)["reason"].to_pylist() if reason]
+    without = sum(any(part in reason for part in METADATA_LEFT_OUT) for reason in said)
+    remarks = {"metadata_left_out": without} if without else {}
+    return Outcome(images=index.num_rows, refused=refused_in(index), remarks=remarks)
 
 
 def refused_in(table: pa.Table) -> Counter[str]:

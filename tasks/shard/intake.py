@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -11,9 +10,7 @@ from typing import BinaryIO
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
-from tasks.io.images import Header, Limits, encode_lossless, fit_to, read_header
-from tasks.io.images.decoder_pool import decode
-from tasks.io.images.headers import extension_in, is_plain
+from tasks.io.images import Limits
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
 from tasks.io.shards.foreign_tars import read_samples
@@ -23,6 +20,7 @@ from tasks.io.shards.sides import LARGEST_SIDE, Sides
 from tasks.io.store import Slice, Store, temporary_room
 from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
+from tasks.shard.acceptance import accepted
 from tasks.shard.corpus import SourceFile, SourceSide
 from tasks.shard.waiting import WaitingImages
 
@@ -54,7 +52,7 @@ def accept_files(
                 raise ImageRefused(file.refusal)
             if file.size > limits.max_bytes:
                 raise ImageRefused(f"file too large: {file.size} bytes, limit {limits.max_bytes}")
-            image = _accepted(file.key, file.path, _read(source, file), corpus, limits)
+            image = accepted(file.key, file.path, _read(source, file), corpus, limits)
             yield _with_sides(image, source, file.sides)
         except ImageRefused as refusal:
             yield Refused(key=file.key, source=file.path, reason=str(refusal))
@@ -105,7 +103,7 @@ def _samples(
         try:
             if sample.image is None:
                 raise ImageRefused(sample.reason or "no image")
-            image = _accepted(sample.key, sample.source, sample.image, corpus, limits)
+            image = accepted(sample.key, sample.source, sample.image, corpus, limits)
         except ImageRefused as refusal:
             yield Refused(key=sample.key, source=sample.source, reason=str(refusal))
             continue
@@ -203,29 +201,3 @@ def _is_there(source: Store) -> bool:
     """Return whether a corpus has anything; the folder of an unmounted disk is empty."""
     folder = source.local()
     return source.is_folder() and (folder is None or any(folder.iterdir()))
-
-
-def _accepted(key: str, source: str, data: bytes, corpus: Corpus, limits: Limits) -> Accepted:
-    """Return an image as a member of the shard; its bytes are kept unless it is resized.
-
-    Raises:
-        ImageRefused: it cannot be decoded, or is over the limits.
-    """
-    if corpus.resize is not None or corpus.crop is not None:
-        raster, resize_filter = decode(data, limits), corpus.resize_filter
-        fitted = fit_to(raster, corpus.resize, corpus.crop, limits, resize_filter=resize_filter)
-        data, _ = encode_lossless(fitted)
-    if is_plain(data):
-        header = read_header(data, limits)
-    else:
-        raster = decode(data, limits)
-        header = Header(extension_in(data), raster.width, raster.height)
-    return Accepted(
-        key=key,
-        source=source,
-        data=data,
-        sha256=hashlib.sha256(data).hexdigest(),
-        extension=header.extension,
-        width=header.width,
-        height=header.height,
-    )

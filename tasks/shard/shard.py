@@ -31,6 +31,14 @@ MOST_COUNTED = 1_000_000
 bucket would be asked a thousand times for that alone."""
 
 
+_READ_NOW = ("transparent; flatten it onto a background first",)
+"""Reasons for which former versions have refused images, and which this one does not give."""
+
+
+_MADE_ANEW = 2
+"""Version of what resized and cropped images keep of their files: since 2, depth and metadata."""
+
+
 class ShardJob(Job):
     """Copy these files, or the images of this one tar, into one shard."""
 
@@ -131,7 +139,8 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
     """Return what tells whether a file of a shard can be read that could not when it was made.
 
     Files tell of new contents by themselves, but not of other rights, nor that an object of a
-    bucket has come back from an archive.
+    bucket has come back from an archive, nor that a former version has refused what this one
+    reads.
     """
     if catalogue is None or corpus.is_tars:
         return lambda shard: False
@@ -142,9 +151,10 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
         if shard not in refused:
             return False
         rows = catalogue.table(refused[shard], ("source", "reason")).to_pylist()
-        reasons = ((row["source"], str(row["reason"] or "")) for row in rows)
+        reasons = [(row["source"], str(row["reason"] or "")) for row in rows]
         paths = [path for path, reason in reasons if reason.startswith(UNREADABLE)]
-        return bool(paths) and any_readable(source, paths)
+        is_read_now = any(reason.startswith(_READ_NOW) for _, reason in reasons)
+        return is_read_now or (bool(paths) and any_readable(source, paths))
 
     return is_mended
 
@@ -153,9 +163,12 @@ def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards of a corpus share."""
     strip = {} if corpus.strip is None else {"strip": corpus.strip}
     beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
+    is_made_anew = corpus.resize is not None or corpus.crop is not None
     return {
+        **({"made_anew": _MADE_ANEW} if is_made_anew else {}),
         **strip,
         **beside,
+        **corpus.taken_as,
         "path": source_of(corpus).url,
         "resize": corpus.resize,
         "resize_filter": corpus.filter_used,

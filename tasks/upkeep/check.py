@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from tasks.config import Config, Run
 from tasks.fit.latent_size import large_patches
 from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
+from tasks.io.images import missing_library
 from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
 from tasks.io.networks.features.extractors import fetch_extractor
 from tasks.io.networks.features.perceptual import fetch_lpips
@@ -65,8 +66,7 @@ def check(
         yield from _weights(config, runs_networks and config.compute.runner.kind == "threads")
         if said := large_patches(config):  # known once the codec's files are there
             yield Checked("size of patches", "poor", said)
-    if said := _odd_alphas(config):
-        yield Checked("alphas", "poor", said)
+    yield from _options(config)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
         at(f"the images of {dataset}")
@@ -87,16 +87,18 @@ def check(
     yield from _workspace(config, looks)
 
 
-def _odd_alphas(config: Config) -> str | None:
-    """Return a sentence on alphas outside of [0, 1]; they are allowed, and seldom meant."""
+def _options(config: Config) -> Iterator[Checked]:
+    """Yield what cannot be written here, and alphas outside of [0, 1], which are seldom meant."""
+    if said := missing_library(config.enhance.form):
+        yield Checked("format", "bad", said)
     odd = ", ".join(f"{alpha:g}" for alpha in config.enhance.alphas if not 0 <= alpha <= 1)
-    if not odd:
-        return None
-    return (
-        f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it came): "
-        "beyond 1 images are moved away from natural ones, below 0 further than to them; write "
-        "others, unless you mean it"
-    )
+    if odd:
+        said = (
+            f"enhance.alphas has {odd}, outside of 0 (the full transport) to 1 (the image as it "
+            "came): beyond 1 images are moved away from natural ones, below 0 further than to "
+            "them; write others, unless you mean it"
+        )
+        yield Checked("alphas", "poor", said)
 
 
 def _is_enhanced(config: Config) -> bool:

@@ -22,13 +22,13 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, read_header
+from tasks.io.images import Limits, Wanted, read_header
+from tasks.io.images.decoding import decode
 from tasks.io.images.headers import is_plain
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.keys import key_complaint, printable
 from tasks.io.shards.samples import LooseSide
-from tests.support.pictures import decode
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=200_000)
 ROOM = 4 << 30
@@ -84,7 +84,8 @@ class Checks:
     def image(self, data):
         try:
             header = read_header(data, LIMITS) if is_plain(data) else None
-            pixels = decode(data, LIMITS)
+            found = decode(data, LIMITS)
+            decode(data, LIMITS, Wanted(first_frame=True, srgb=True))
         except ImageRefused as refusal:
             reason = str(refusal)
             assert reason
@@ -92,9 +93,11 @@ class Checks:
             assert "emory" not in reason, reason
             self.ends[f"refused: {reason.partition(':')[0]}"] += 1
             return
-        assert pixels.dtype == np.uint8
-        assert header is None or pixels.shape == (header.height, header.width, 3)
-        assert pixels.size <= 3 * LIMITS.max_pixels
+        assert found.depth in (np.uint8, np.uint16, np.float32)
+        assert header is None or found.pixels.shape == (header.height, header.width, 3)
+        assert found.pixels.size <= 3 * LIMITS.max_pixels
+        assert found.alpha is None or found.alpha.shape == found.pixels.shape[:2]
+        assert sum(map(len, found.metadata[:3])) <= LIMITS.max_bytes
         self.ends["decoded"] += 1
 
     def tar(self, data):

@@ -1,10 +1,13 @@
 """Whole images and tars, and the damage that is done to them: cases for fuzz.py."""
 
+import importlib.util
 import io
 import tarfile
 import zlib
 
+import imagecodecs
 import numpy as np
+import tifffile
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -41,11 +44,47 @@ def images():
         "deflate": (picture, "TIFF", {"compression": "tiff_adobe_deflate"}),
         "bmp": (palette, "BMP", {}),
     }
-    files = {}
+    files = newer(picture)
     for name, (image, file_format, options) in made.items():
         out = io.BytesIO()
         image.save(out, file_format, **options)
         files[name] = out.getvalue()
+    return files
+
+
+def newer(picture):
+    """Whole images of the formats that libraries of their own decode, and deep ones."""
+    colour = np.asarray(picture)
+    wide, grey = colour.astype(np.uint16) * 257, colour[..., 0].astype(np.float32) / 255
+    files = {
+        "avif": imagecodecs.avif_encode(colour, level=60),
+        "avif10": imagecodecs.avif_encode(wide >> 6, bitspersample=10, level=90),
+        "jxl": imagecodecs.jpegxl_encode(colour, lossless=True),
+        "jxl16": imagecodecs.jpegxl_encode(wide, lossless=True, usecontainer=True),
+    }
+    for name, samples, options in (
+        ("tiff16", wide, {"compression": "lzw", "predictor": True}),
+        ("planar", np.moveaxis(wide, -1, 0), {"compression": "zlib", "planarconfig": "separate"}),
+        ("tiled", wide, {"tile": (16, 16), "compression": "zstd"}),
+        ("float", grey, {"compression": "zlib", "predictor": True, "photometric": "minisblack"}),
+        ("multiplied", np.dstack([wide, wide[..., 0]]), {"extrasamples": ["assocalpha"]}),
+        ("bigtiff", wide, {"bigtiff": True, "iccprofile": imagecodecs.cms_profile("adobergb")}),
+    ):
+        out = io.BytesIO()
+        tifffile.imwrite(out, samples, **{"photometric": "rgb", "metadata": None, **options})
+        files[name] = out.getvalue()
+    if importlib.util.find_spec("pillow_heif"):
+        from pillow_heif import from_pillow
+
+        out = io.BytesIO()
+        from_pillow(picture).save(out, quality=60)
+        files["heic"] = out.getvalue()
+    out, profile = io.BytesIO(), imagecodecs.cms_profile("adobergb")
+    Image.fromarray(wide[..., 0]).save(out, "PNG", icc_profile=imagecodecs.cms_profile("srgb"))
+    files["deep"] = out.getvalue()
+    out = io.BytesIO()
+    picture.save(out, "JPEG", icc_profile=profile, xmp=b'<x tiff:Orientation="6"/>')
+    files["profile"] = out.getvalue()
     return files
 
 

@@ -1,7 +1,7 @@
 """Image files of plain pixels, and the pixels of image files, where a test needs nothing else."""
 
 from tasks.io import images
-from tasks.io.images import Form, Raster, files
+from tasks.io.images import Form, Raster, Wanted, decoding
 
 
 def encode(pixels, file_format):
@@ -9,7 +9,11 @@ def encode(pixels, file_format):
 
 
 def decode(data, limits):
-    return files.decode(data, limits).pixels
+    return decoding.decode(data, limits).pixels
+
+
+def raster(data, limits, **wanted):
+    return decoding.decode(data, limits, Wanted(**wanted))
 
 
 def fit_to(pixels, resize, crop, limits, **options):

@@ -3,21 +3,22 @@
 The child processes that decode images import this room, so it must not import torch.
 """
 
-from tasks.io.images.files import (
-    EXTENSIONS,
-    UNREAD_EXTENSIONS,
-    Header,
-    ResizeFilter,
-    fit_to,
-    read_header,
-)
-from tasks.io.images.opening import Limits
+from tasks.io.images.conversion.fitting import ResizeFilter, fit_to
+from tasks.io.images.decoding import EXTENSIONS, UNREAD_EXTENSIONS, Header, read_header
+from tasks.io.images.limits import SEVERAL_FRAMES, Limits, Wanted
 from tasks.io.images.raster import FileFormat, Metadata, Pixels, Raster
-from tasks.io.images.writers.encoding import complaint, depth_written, encode, encode_lossless
+from tasks.io.images.writers.encoding import (
+    complaint,
+    depth_written,
+    encode,
+    encode_lossless,
+    missing_library,
+)
 from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
 
 __all__ = [
     "EXTENSIONS",
+    "SEVERAL_FRAMES",
     "UNREAD_EXTENSIONS",
     "FileFormat",
     "Form",
@@ -29,6 +30,7 @@ __all__ = [
     "Raster",
     "ResizeFilter",
     "Subsampling",
+    "Wanted",
     "complaint",
     "depth_written",
     "encode",
@@ -36,5 +38,6 @@ __all__ = [
     "extension_of",
     "file_format_of",
     "fit_to",
+    "missing_library",
     "read_header",
 ]

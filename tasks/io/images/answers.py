@@ -16,9 +16,9 @@ from tasks.io.images.raster import Depth, FileFormat, Metadata, Raster
 HEAD = struct.Struct("<QQ")
 """Height and width of an image; or zero, and the size of a reason in bytes."""
 
-DESCRIPTION = struct.Struct("<c?? BB 3Q 2d")
+DESCRIPTION = struct.Struct("<c?? BB 4Q 2d")
 """Kind of the numbers, whether there is alpha, whether the image is grey; file format and bits;
-sizes of profile, Exif and XMP in bytes; resolution, NaN without one."""
+sizes of profile, Exif, XMP and remark in bytes; resolution, NaN without one."""
 
 _TYPES: dict[bytes, Depth] = {
     b"B": np.dtype(np.uint8),
@@ -36,8 +36,8 @@ class Description(NamedTuple):
     width: int
     raster: Raster
     """The image, its pixels and alpha not filled in."""
-    sizes: tuple[int, int, int]
-    """Bytes of profile, Exif and XMP, which come last."""
+    sizes: tuple[int, int, int, int]
+    """Bytes of profile, Exif, XMP and remark, which come last."""
 
     @property
     def bytes_of_metadata(self) -> int:
@@ -47,7 +47,7 @@ class Description(NamedTuple):
 
 def message(raster: Raster) -> Iterator[bytes | memoryview]:
     """Yield the pieces of an answer that holds an image."""
-    said = raster.metadata
+    said, remark = raster.metadata, raster.remark.encode()
     letter = next(letter for letter, depth in _TYPES.items() if depth == raster.depth)
     yield HEAD.pack(raster.height, raster.width)
     yield DESCRIPTION.pack(
@@ -56,13 +56,13 @@ def message(raster: Raster) -> Iterator[bytes | memoryview]:
         raster.is_grey,
         _FILE_FORMATS.index(raster.file_format),
         raster.bits,
-        *(len(part) for part in (said.icc, said.exif, said.xmp)),
+        *(len(part) for part in (said.icc, said.exif, said.xmp, remark)),
         *(said.resolution or _NOT_KNOWN),
     )
     for plane in (raster.pixels, raster.alpha):
         if plane is not None:
             yield np.ascontiguousarray(plane).data.cast("B")
-    yield from (said.icc, said.exif, said.xmp)
+    yield from (said.icc, said.exif, said.xmp, remark)
 
 
 def described(height: int, width: int, data: bytes) -> Description:
@@ -83,4 +83,4 @@ def described(height: int, width: int, data: bytes) -> Description:
         bits=bits,
         metadata=Metadata(resolution=None if math.isnan(across) else (across, down)),
     )
-    return Description(height, width, raster, (sizes[0], sizes[1], sizes[2]))
+    return Description(height, width, raster, (sizes[0], sizes[1], sizes[2], sizes[3]))

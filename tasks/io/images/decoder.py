@@ -17,12 +17,12 @@ from pathlib import Path
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.answers import HEAD, message
-from tasks.io.images.files import decode
+from tasks.io.images.decoding import decode
 from tasks.io.images.formats.jpeg_scans import frame_of
-from tasks.io.images.opening import Limits
+from tasks.io.images.limits import Limits, Wanted
 
-REQUEST = struct.Struct("<QQQ")
-"""Before an image file: max_pixels, max_bytes, and the file's size in bytes."""
+REQUEST = struct.Struct("<QQQ??")
+"""Before an image file: max_pixels, max_bytes, the file's size in bytes, and what is wanted."""
 
 READY = b"\1"
 """What a child that has started writes first."""
@@ -53,15 +53,21 @@ def _serve() -> None:
     answers.write(READY)
     answers.flush()
     while head := requests.read(REQUEST.size):
-        max_pixels, max_bytes, size = REQUEST.unpack(head)
+        max_pixels, max_bytes, size, first_frame, srgb = REQUEST.unpack(head)
         limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
         data = requests.read(size)
         if before is not None:
             granted = memory_for(limits, claimed_pixels(data))
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (before + granted, most))
-        answers.writelines(_answer(data, limits))
+        wanted = Wanted(first_frame=first_frame, srgb=srgb)
+        answers.writelines(_answer(data, limits, wanted))
         answers.flush()
+
+
+def requested(limits: Limits, wanted: Wanted, size: int) -> bytes:
+    """Return what stands before an image file of so many bytes."""
+    return REQUEST.pack(limits.max_pixels, limits.max_bytes, size, wanted.first_frame, wanted.srgb)
 
 
 def memory_for(limits: Limits, claimed: int | None) -> int:
@@ -137,14 +143,14 @@ def mapped_bytes() -> int | None:
     return pages * resource.getpagesize()
 
 
-def _answer(data: bytes, limits: Limits) -> Iterable[bytes | memoryview]:
+def _answer(data: bytes, limits: Limits, wanted: Wanted) -> Iterable[bytes | memoryview]:
     """Decode one image; return the pieces of the answer.
 
     Raises:
         MemoryError: decoding takes more memory than this process may have.
     """
     try:
-        return message(decode(data, limits))
+        return message(decode(data, limits, wanted))
     except ImageRefused as refusal:
         if isinstance(refusal.__cause__, MemoryError):
             raise refusal.__cause__ from None

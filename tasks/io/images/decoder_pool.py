@@ -17,17 +17,17 @@ from contextlib import suppress
 from queue import LifoQueue
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import files
+from tasks.io.images import decoding
 from tasks.io.images.decoder_process import TIME_LIMIT_S, DecoderKilled, DecoderLost, DecoderProcess
-from tasks.io.images.opening import Limits
+from tasks.io.images.limits import AS_IT_IS, Limits, Wanted
 from tasks.io.images.raster import Raster
 from tasks.io.machine.resources import cores
 
 COMMAND = (sys.executable, "-P", "-m", "tasks.io.images.decoder")
 
 
-def decode(data: bytes, limits: Limits) -> Raster:
-    """Return an image file decoded, as ``files.decode`` does; thread-safe.
+def decode(data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:
+    """Return an image file decoded, as ``decoding.decode`` does; thread-safe.
 
     Raises:
         ImageRefused: the rules of ``tasks.io.images`` exclude the file, it is damaged, it took
@@ -36,7 +36,7 @@ def decode(data: bytes, limits: Limits) -> Raster:
     """
     process = os.getpid()
     pool = _pools.get(process) or _pools.setdefault(process, Pool())
-    return pool.decode(data, limits)
+    return pool.decode(data, limits, wanted)
 
 
 class Pool:
@@ -60,15 +60,15 @@ class Pool:
             self._idle.put(DecoderProcess(command, time_limit_s))
         atexit.register(self.close)
 
-    def decode(self, data: bytes, limits: Limits) -> Raster:
+    def decode(self, data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:
         """Return an image file decoded; see the function ``decode`` of this module."""
         if not 0 < len(data) <= limits.max_bytes:
-            return files.decode(data, limits)  # which refuses it unopened
+            return decoding.decode(data, limits, wanted)  # which refuses it unopened
         decoder = self._idle.get()
         try:
             with suppress(DecoderLost):
-                return decoder.decode(data, limits)
-            return decoder.decode(data, limits)  # by a new child, that nothing has harmed
+                return decoder.decode(data, limits, wanted)
+            return decoder.decode(data, limits, wanted)  # by a new child, that nothing has harmed
         except DecoderKilled as killed:
             raise OSError(
                 "a decoder of images must not be killed from outside, but two were, by SIGKILL; "

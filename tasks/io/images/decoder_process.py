@@ -18,8 +18,8 @@ from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socket, socketpair
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.answers import DESCRIPTION, HEAD, described
-from tasks.io.images.decoder import LONGEST_REASON, OUT_OF_MEMORY, READY, REQUEST
-from tasks.io.images.opening import Limits
+from tasks.io.images.decoder import LONGEST_REASON, OUT_OF_MEMORY, READY, requested
+from tasks.io.images.limits import AS_IT_IS, Limits, Wanted
 from tasks.io.images.raster import Metadata, Raster
 
 TIME_LIMIT_S = 60.0
@@ -56,7 +56,7 @@ class DecoderProcess:
         self._command, self._time_limit_s = command, time_limit_s
         self._child: tuple[subprocess.Popen[bytes], socket] | None = None
 
-    def decode(self, data: bytes, limits: Limits) -> Raster:
+    def decode(self, data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:
         """Return an image file decoded; one call at a time.
 
         Raises:
@@ -66,7 +66,7 @@ class DecoderProcess:
         """
         line = self._child[1] if self._child else self._start()
         try:
-            answer = self._ask(line, data, limits)
+            answer = self._ask(line, data, limits, wanted)
         except (EOFError, ConnectionError) as error:
             raise self._lost() from error
         except TimeoutError as error:
@@ -111,11 +111,11 @@ class DecoderProcess:
             raise
         return line
 
-    def _ask(self, line: socket, data: bytes, limits: Limits) -> Raster | str:
+    def _ask(self, line: socket, data: bytes, limits: Limits, wanted: Wanted) -> Raster | str:
         """Send a request; return the image, or the reason why the child refuses the image."""
         deadline = time.monotonic() + self._time_limit_s
         line.settimeout(self._time_limit_s)
-        line.sendall(REQUEST.pack(limits.max_pixels, limits.max_bytes, len(data)) + data)
+        line.sendall(requested(limits, wanted, len(data)) + data)
         height, width = HEAD.unpack(_receive(line, HEAD.size, deadline))
         if height == 0 and width <= LONGEST_REASON:
             return _receive(line, width, deadline).decode("utf-8", "replace")
@@ -134,14 +134,14 @@ def _image(line: socket, height: int, width: int, limits: Limits, deadline: floa
         image = described(height, width, bytes(_receive(line, DESCRIPTION.size, deadline)))
     except ValueError as error:
         raise DecoderLost(_NONSENSE) from error
-    if image.bytes_of_metadata > 2 * limits.max_bytes:
+    if image.bytes_of_metadata > limits.max_bytes + LONGEST_REASON:
         raise DecoderLost(_NONSENSE)
     for plane in (image.raster.pixels, image.raster.alpha):
         if plane is not None:
             _fill(line, plane.data.cast("B"), deadline)
-    icc, exif, xmp = (bytes(_receive(line, size, deadline)) for size in image.sizes)
-    resolution = image.raster.metadata.resolution
-    return replace(image.raster, metadata=Metadata(icc, exif, xmp, resolution))
+    icc, exif, xmp, remark = (bytes(_receive(line, size, deadline)) for size in image.sizes)
+    said = Metadata(icc, exif, xmp, image.raster.metadata.resolution)
+    return replace(image.raster, metadata=said, remark=remark.decode("utf-8", "replace"))
 
 
 def _launch(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket]:

@@ -11,7 +11,9 @@ other file is not parsed here: the image is decoded at once, in a child process 
 import struct
 from collections.abc import Callable, Iterator
 
-from tasks.io.images.tags import BLOBS, MOST_ENTRIES, Directory, directory_of_exif
+from tasks.io.images.formats import heic, jxl
+from tasks.io.images.formats.tiff_layout import Layout
+from tasks.io.images.metadata.tags import BLOBS, MOST_ENTRIES, Directory, directory_of_exif
 
 MOST_CHUNKS = 1 << 17
 """Chunks of a PNG; writers cut pixels into pieces of 8 kB or more."""
@@ -39,8 +41,8 @@ goes on byte by byte."""
 
 _TEXT = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _PIXELS = frozenset({b"IDAT", b"fdAT"})
-_TEXT_AS_EXIF = (b"exif", b"Raw profile type exif")
-_TEXT_AS_METADATA = (*_TEXT_AS_EXIF, b"xmp", b"XML:com.adobe.xmp")
+_TEXT_AS_EXIF = (b"exif", b"Raw profile type exif", b"Raw profile type APP1")
+_TEXT_AS_METADATA = (*_TEXT_AS_EXIF, b"Raw profile type", b"xmp", b"XML:com.adobe.xmp")
 """Keywords of a PNG's text in which Pillow finds an orientation; other text may stand behind
 the pixels, where ImageMagick puts dates."""
 
@@ -52,8 +54,11 @@ describe the image, it goes over one by one."""
 def is_plain(data: bytes) -> bool:
     """Whether a file's header is cheap to parse, and says how the image is shown.
 
-    True for a file of no known format: Pillow refuses it by its first bytes.
+    True for a file of no known format: Pillow refuses it by its first bytes. Of AVIF, HEIC and
+    JPEG XL none is plain: their headers are for libraries to parse.
     """
+    if _ending_of_newer(data) is not None:
+        return False
     try:
         return all(rule(data) for signature, _, rule in _FORMATS if data.startswith(signature))
     except struct.error:  # something lies outside of the file
@@ -61,8 +66,14 @@ def is_plain(data: bytes) -> bool:
 
 
 def extension_in(data: bytes) -> str:
-    """Return the ending of file names, without the dot, for an image that is not plain."""
-    return next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
+    """Return the ending of file names, without the dot, for an image of a known format."""
+    newer = _ending_of_newer(data)
+    return newer or next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
+
+
+def _ending_of_newer(data: bytes) -> str | None:
+    """Return the ending of file names of AVIF, HEIC and JPEG XL; None for any other file."""
+    return "jxl" if jxl.is_jxl(data) else heic.format_in_boxes(data)
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
@@ -147,6 +158,7 @@ def _is_plain_tiff(data: bytes) -> bool:
     return (
         directory.next_place == 0
         and _is_light(directory, len(data))
+        and Layout.of(directory).is_read_by_pillow
         and not any(
             data.find(b"tiff:Orientation", entry.place, entry.place + entry.size_bytes) >= 0
             for entry in directory.entries

@@ -3,23 +3,21 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.formats import jpeg, png, tiff_layout
+from tasks.io.images.limits import AS_IT_IS, SEVERAL_FRAMES, Limits, Wanted
 
-SHORTEST_SIDE = 8
-"""Smaller images are refused: a latent pixel of the usual codecs is 8 pixels wide."""
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")
 _SIGNATURES = (
     ("JPEG", b"\xff\xd8\xff", b""),
     ("PNG", png.SIGNATURE, b""),
     ("WEBP", b"RIFF", b"WEBP"),
     ("TIFF", b"II*\0", b""),
     ("TIFF", b"MM\0*", b""),
+    ("AVIF", b"", b"ftypavi"),
 )
 """How the formats begin; a BMP's two letters begin many texts too."""
 
@@ -41,33 +39,17 @@ MOST_PIXELS = 1 << 31
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The largest image that is accepted: its width times height, and its file."""
-
-    max_pixels: int
-    max_bytes: int
-
-
 @contextmanager
-def opened(data: bytes, limits: Limits) -> Iterator[ImageFile.ImageFile]:
-    """Open an image with Pillow for the block, after all checks that need no decoding.
-
-    Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
-    """
-    if not data:
-        raise ImageRefused("empty file")
-    if len(data) > limits.max_bytes:
-        raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
+def reasons() -> Iterator[None]:
+    """Turn whatever a parser raises in the block into ``ImageRefused``."""
     try:
-        _require_known_kind(data)
-        with _open(png.without_bad_text(data)) as image:
-            _require_acceptable(image, limits)
-            yield image
+        yield
     except ImageRefused:
         raise
     except UnidentifiedImageError as error:
-        raise ImageRefused("no image in one of the formats JPEG, PNG, WebP, TIFF, BMP") from error
+        raise ImageRefused(
+            "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL"
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
     except Exception as error:
@@ -76,6 +58,29 @@ def opened(data: bytes, limits: Limits) -> Iterator[ImageFile.ImageFile]:
             reason = f"of a kind that is not read ({reason}); save it as PNG"
             raise ImageRefused(reason) from error
         raise ImageRefused(f"damaged: {reason}") from error
+
+
+def require_bytes(data: bytes, limits: Limits) -> None:
+    """Raise ImageRefused if a file is empty or too large."""
+    if not data:
+        raise ImageRefused("empty file")
+    if len(data) > limits.max_bytes:
+        raise ImageRefused(f"file too large: {len(data)} bytes, limit {limits.max_bytes}")
+
+
+@contextmanager
+def opened(data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Iterator[ImageFile.ImageFile]:
+    """Open an image with Pillow for the block, after all checks that need no decoding.
+
+    Whatever a parser raises, here and in the block, becomes ``ImageRefused``.
+    """
+    require_bytes(data, limits)
+    with reasons():
+        _require_known_kind(data)
+        with _open(png.without_bad_text(data)) as image:
+            limits.require_size(*image.size)
+            _require_one_frame(image, wanted)
+            yield image
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -104,18 +109,13 @@ def _require_known_kind(data: bytes) -> None:
             raise ImageRefused(reason)
 
 
-def _require_acceptable(image: Image.Image, limits: Limits) -> None:
-    """Raise ImageRefused if the header tells a size or a number of frames that is excluded."""
-    if image.width * image.height > limits.max_pixels:
-        raise ImageRefused(
-            f"too many pixels: {image.width}×{image.height}, limit {limits.max_pixels}"
-        )
-    if min(image.size) < SHORTEST_SIDE:
-        raise ImageRefused(
-            f"too small: {image.width}×{image.height}, at least {SHORTEST_SIDE} pixels a side"
-        )
-    if image.format not in _ONE_FRAME_OF_MANY and _has_second_frame(image):
-        raise ImageRefused("animated or of several pages")
+def _require_one_frame(image: ImageFile.ImageFile, wanted: Wanted) -> None:
+    """Raise ImageRefused if an image has several frames, unless the first one is wanted."""
+    if image.format in _ONE_FRAME_OF_MANY or not _has_second_frame(image):
+        return
+    if not wanted.first_frame:
+        raise ImageRefused(SEVERAL_FRAMES)
+    image.seek(0)
 
 
 def _has_second_frame(image: Image.Image) -> bool:

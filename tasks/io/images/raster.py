@@ -57,6 +57,8 @@ class Raster:
     bits: int = 8
     """Bits of a sample in the file; 32 for floating-point numbers."""
     metadata: Metadata = NO_METADATA
+    remark: str = ""
+    """Which parts of what the file says are left out, as a damaged profile, and why."""
 
     @property
     def height(self) -> int:

@@ -97,11 +97,14 @@ class Accepted:
     """What stands beside the image."""
     left_out: Mapping[SideKind, str] = field(default_factory=dict)
     """Why sides that the source had are not there."""
+    remark: str = ""
+    """Why parts of what its file says, as a damaged colour profile, do not count."""
 
     @property
     def reason(self) -> str | None:
-        """Why sides that the source had are not there, in one text; None where none is missing."""
-        return "; ".join(self.left_out[kind] for kind in sorted(self.left_out)) or None
+        """Why something that the source had is not there, in one text; None where all is."""
+        missing = [self.remark, *(self.left_out[kind] for kind in sorted(self.left_out))]
+        return "; ".join(filter(None, missing)) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

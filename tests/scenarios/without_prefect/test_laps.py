@@ -157,7 +157,7 @@ def test_the_time_of_a_restored_shard_is_told_by_what_took_it(project, slow, nam
 
 @pytest.mark.parametrize(
     ("owner", "name", "lap"),
-    [(tasks.shard.intake, "_accepted", "read"), (tasks.shard.shard, "write_shard", "write")],
+    [(tasks.shard.intake, "accepted", "read"), (tasks.shard.shard, "write_shard", "write")],
 )
 def test_the_time_of_a_corpus_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()

@@ -76,7 +76,7 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             {"corpora": {"restored": {"path": "r", "siz": 2}, "natural": {"path": "n"}}},
             "corpora.restored.siz",
-            "crop, limit, name, path, resize, resize_filter",
+            "colour, crop, frames, limit, name, path, resize, resize_filter",
         ),
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
         ({"fit": {"image": 3}}, "fit.image", "images, pairing, refit_beyond, ridge, seed"),

@@ -289,7 +289,9 @@ def test_a_bad_file_more_is_counted_in_the_report_though_no_mean_changes(
     assert after["results"] == before["results"]
     (count,) = (count for count in after["counts"] if count["step"] == "shard reference")
     assert count["images"] == 9
-    assert count["refused"] == {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 1}
+    assert count["refused"] == {
+        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 1
+    }
 
 
 def test_an_image_that_the_fit_could_not_decode_is_counted_under_its_data_set(

@@ -128,10 +128,10 @@ def said():
 
 
 def test_pictures_of_formats_that_are_not_read_are_counted_aloud(folder, said):
-    root = folder("a.png", "b.GIF", "c/d.gif", "e.heic", "f.txt", ".g.gif", "h.jfif", "i.jpe")
+    root = folder("a.png", "b.GIF", "c/d.gif", "e.tga", "f.txt", ".g.gif", "h.jfif", "i.jpe")
     assert [file.path for file in listed(root)] == ["a.png", "h.jfif", "i.jpe"]
     assert said == [
-        f"left out of the corpus {root}: pictures of formats that are not read (2 .gif, 1 .heic); "
+        f"left out of the corpus {root}: pictures of formats that are not read (2 .gif, 1 .tga); "
         "convert them to PNG"
     ]
 

@@ -116,7 +116,7 @@ def test_bad_files_are_rows_with_reasons_and_counted_by_kind(sharded, png):
         "animated or of several pages": 1,
         "damaged": 1,
         "empty file": 1,
-        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 1,
+        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL": 1,
         "too many pixels": 1,
     }
     assert [key for key, _ in run.workspace.keys("natural")] == ["a-good", "z-good"]

@@ -129,6 +129,15 @@ def test_alphas_that_are_seldom_meant_are_told(tmp_path, steps, corpora, alphas,
     )
 
 
+def test_a_format_whose_library_is_not_installed_is_told(tmp_path, steps, corpora, monkeypatch):
+    monkeypatch.setattr("tasks.io.images.writers.encoding.find_spec", lambda _: None)
+    run = steps(tmp_path / "jxl", corpora, enhance={"format": "jxl"})
+    with pytest.raises(ConfigurationError, match="format jxl must have the library imagecodecs"):
+        require_ready(run.config)
+    for name in ("avif", "keep", "tiff"):
+        require_ready(steps(tmp_path / name, corpora, enhance={"format": name}).config)
+
+
 @pytest.mark.parametrize(("count", "state"), [(1, "bad"), (8, "bad"), (9, "poor"), (70, "good")])
 def test_too_few_patches_are_told_before_anything_is_sharded(
     tmp_path, steps, pixels, write_images, count, state

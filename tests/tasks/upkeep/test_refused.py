@@ -5,7 +5,7 @@ import pytest
 from tasks.io.errors import TooManyBadImages
 from tasks.upkeep.refused import NAMED, LostImage, list_refused, list_unscored, named
 
-NO_IMAGE = "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP"
+NO_IMAGE = "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL"
 
 
 @pytest.fixture(scope="module")

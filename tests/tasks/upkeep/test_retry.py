@@ -7,6 +7,8 @@ import pytest
 from tasks.pipeline import is_finished
 from tasks.upkeep.retry import find_refusals, withdraw_refusals
 
+NO_IMAGE = "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP, AVIF, HEIC, JPEG XL"
+
 
 @pytest.fixture
 def run(tmp_path, steps, pixels, write_images):
@@ -27,7 +29,10 @@ def test_refusals_are_found_by_artifact_and_reason(run):
         f"datasets/{name}/shard-00000{number}": reasons
         for name in ("natural", "run")
         for number, reasons in (
-            (0, {"no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 1}),
+            (
+                0,
+                {NO_IMAGE: 1},
+            ),
             (1, {"empty file": 1}),
         )
     }
@@ -42,7 +47,7 @@ def test_an_image_that_was_mended_in_place_comes_in(run, pixels, write_images, t
     write_images(tmp_path / "images", {"4.png": pixels(4)})
     tried = withdraw_refusals(run.config, list(find_refusals(run.config)))
     assert tried == {
-        "no image in one of the formats JPEG, PNG, WebP, TIFF, BMP": 2,
+        NO_IMAGE: 2,
         "empty file": 2,
     }
     run.run()

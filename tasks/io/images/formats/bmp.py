@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from tasks.io.errors import ImageRefused
+from tasks.io.images.formats.loaded import Loaded, of_pillow
 
 _HEADER = 14
 """Where the header begins whose first number is its size."""
@@ -25,22 +25,23 @@ _MASKS = 3
 """The way of packing in which masks say which bits are which colour."""
 
 
-def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+def load(image: ImageFile.ImageFile, data: bytes) -> Loaded:
     """Return the pixels of an opened BMP.
 
     Raises:
         ValueError: a pixel has a colour that the palette has not.
-        ImageRefused: some pixels of 16 bits are transparent.
         OSError: Pillow gives up.
     """
     (size,) = struct.unpack_from("<L", data, _HEADER)
     (bits,) = struct.unpack_from("<H", data, 24 if size == _OLD_HEADER else 28)
     if bits in _RAW_MODES:
-        return _in_colours(_indices(image, data, bits), data, size, bits)
+        return of_pillow(_in_colours(_indices(image, data, bits), data, size, bits))
+    alpha = None
     if bits == 16 and size >= _HEADER_WITH_ALPHA:
-        _require_opaque(image, data)
+        alpha = _alpha(image, data)
     image.load()
-    return image
+    loaded = of_pillow(image)
+    return loaded if alpha is None else loaded._replace(alpha=alpha)
 
 
 def _indices(image: ImageFile.ImageFile, data: bytes, bits: int) -> NDArray[np.uint8]:
@@ -73,13 +74,19 @@ def _in_colours(indices: NDArray[np.uint8], data: bytes, size: int, bits: int) -
     return Image.fromarray(colours[indices][..., 2::-1])
 
 
-def _require_opaque(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Raise ImageRefused if the bits of alpha, which Pillow drops, are not set in all pixels."""
-    packing, alpha = struct.unpack_from("<L32xL", data, 30)
-    if packing != _MASKS or alpha == 0:
-        return
+def _alpha(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint8] | None:
+    """Return the alpha of pixels of 16 bits, which Pillow drops; None where there is none."""
+    packing, mask = struct.unpack_from("<L32xL", data, 30)
+    if packing != _MASKS or mask & 0xFFFF == 0:
+        return None
     (tile,) = image.tile
     across = (image.width * 16 + 31) // 32 * 2
     pixels = np.frombuffer(data, "<u2", across * image.height, tile.offset)
-    if (~pixels.reshape(-1, across)[:, : image.width] & alpha).any():
-        raise ImageRefused("transparent; flatten it onto a background first")
+    mask &= 0xFFFF
+    lowest = (mask & -mask).bit_length() - 1
+    levels = (pixels.reshape(-1, across)[:, : image.width] & mask) >> lowest
+    most = mask >> lowest
+    scaled = (levels.astype(np.uint32) * 255 + most // 2) // most
+    alpha: NDArray[np.uint8] = scaled.astype(np.uint8)
+    goes_down = struct.unpack_from("<l", data, 22)[0] < 0
+    return alpha if goes_down else alpha[::-1]

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images.formats.jpeg_scans import Scan, frame_of, have_all_coefficients, scans_of
+from tasks.io.images.formats.loaded import Loaded, of_pillow
 
 _AHEAD = bytes(8)
 """What libjpeg may look at behind the bits that it needs: the 64 that its buffer holds."""
@@ -47,8 +48,8 @@ def complaint(data: bytes) -> str | None:
     )
 
 
-def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """Return an opened JPEG with its pixels decoded, as ``image.load()`` does, and none missing.
+def load(image: ImageFile.ImageFile, data: bytes) -> Loaded:
+    """Return the pixels of an opened JPEG, none of them missing.
 
     Raises:
         ImageRefused: pixels are missing, or there are data for more than the frame's.
@@ -66,7 +67,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
             raise ImageRefused(_SCANS)
         decoder.take(_END)
     image.tile = []
-    return image
+    return of_pillow(image)
 
 
 def _require_whole(scan: Scan) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from tasks.io.images.formats import sixteen_bits
+from tasks.io.images.formats.loaded import Loaded, of_pillow, of_samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -33,6 +34,8 @@ _PASSES = (
 _AT_ONCE = 1 << 20
 _NEEDED = frozenset({b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 """Chunks that may be left out by their name, but change what is shown."""
+
+_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 """Chunks that a reader must know; what others of capital letters change cannot be told."""
@@ -113,8 +116,19 @@ def without_bad_text(data: bytes) -> bytes:
     return b"".join([*kept, data[start:]]) if kept else data
 
 
-def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """Return the pixels of an opened PNG, of 8 bits, with alpha where some are transparent.
+def still(data: bytes) -> bytes:
+    """Return an animated PNG without its animation: the picture that other readers show."""
+    if not data.startswith(SIGNATURE) or b"acTL" not in data:
+        return data
+    chunks = list(_chunks(data))
+    if all(chunk.kind != b"IDAT" for chunk in chunks):
+        return data
+    kept = (data[chunk.place : chunk.end] for chunk in chunks if chunk.kind not in _ANIMATION)
+    return SIGNATURE + b"".join(kept)
+
+
+def load(image: ImageFile.ImageFile, data: bytes) -> Loaded:
+    """Return the pixels of an opened PNG, with alpha where some may be transparent.
 
     Raises:
         ValueError: a checksum is wrong, or a pixel has a colour that the palette has not.
@@ -138,18 +152,18 @@ def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     if colour == _PALETTE:
         if np.asarray(image).max() >= len(before_pixels.get(b"PLTE", b"")) // 3:
             raise ValueError("a pixel has a colour that its palette has not")
-        return image
+        return of_pillow(image)
     image.info.pop("transparency", None)
     if transparent:  # Pillow compares it, unscaled, with levels that it has scaled to 8 bits
         levels = tuple(number * 255 // ((1 << bits) - 1) for number in transparent)
         image.info["transparency"] = levels if colour == _RGB else levels[0]
-    return image
+    return of_pillow(image)
 
 
 def _of_sixteen_bits(
     image: ImageFile.ImageFile, data: bytes, transparent: tuple[int, ...]
-) -> Image.Image:
-    """Return pixels of 16 bits rounded to 8; what has the transparent colour has no alpha."""
+) -> Loaded:
+    """Return pixels of 16 bits; what has the transparent colour has no alpha."""
     colour = data[25]
     if colour == _GREY:
         wide = np.asarray(image).astype(np.uint16)
@@ -159,9 +173,10 @@ def _of_sixteen_bits(
     else:
         wide = sixteen_bits.samples(image, data)
         is_opaque = (wide != transparent).any(axis=-1) if transparent else None
-    if is_opaque is not None and not is_opaque.all():
-        wide = np.dstack([wide, np.where(is_opaque, 0xFFFF, 0).astype(np.uint16)])
-    return sixteen_bits.image_of(wide)
+    loaded = of_samples(wide, 16)
+    if is_opaque is None:
+        return loaded
+    return loaded._replace(alpha=np.where(is_opaque, np.uint16(0xFFFF), np.uint16(0)))
 
 
 def _grey_with_alpha(data: bytes) -> sixteen_bits.Wide:

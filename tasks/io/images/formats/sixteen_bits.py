@@ -1,4 +1,4 @@
-"""Samples of 16 bits, rounded to 8, of which Pillow keeps the high byte alone."""
+"""Samples of 16 bits, of which Pillow keeps the high byte alone."""
 
 import io
 import sys
@@ -11,7 +11,6 @@ from PIL import Image, ImageFile
 Wide = NDArray[np.uint16]
 """Samples of an image, of 16 bits each: (h, w), or (h, w, c) of several channels."""
 
-_ROWS = 64
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """The last letter of Pillow's name for an order of bytes, and that of the other order."""
 
@@ -29,32 +28,6 @@ def samples(image: ImageFile.ImageFile, data: bytes) -> Wide:
         wide <<= 8
         wide |= np.asarray(other)
     return wide
-
-
-def rounded(wide: Wide) -> NDArray[np.uint8]:
-    """Return samples divided by 257, as 65535 / 255 is, and rounded.
-
-    With v = 256 h + l = 257 h + (l - h) that is h, and one more or less where l - h is beyond
-    half of 257. It is done by rows, to need little memory.
-    """
-    narrow = np.empty(wide.shape, np.uint8)
-    for top in range(0, len(wide), _ROWS):
-        part = wide[top : top + _ROWS]
-        high = part >> 8
-        rest = (part & 0xFF).astype(np.int16) - high.astype(np.int16)
-        narrow[top : top + _ROWS] = high + (rest > 128) - (rest < -128)
-    return narrow
-
-
-def image_of(wide: Wide) -> Image.Image:
-    """Return samples of grey, with alpha or without, RGB or RGBA as an image of 8 bits.
-
-    Alpha is opaque only where all its bits are.
-    """
-    narrow = rounded(wide)
-    if wide.ndim == 3 and wide.shape[-1] in (2, 4):
-        narrow[..., -1] = np.where(wide[..., -1] == 0xFFFF, 255, 0)
-    return Image.fromarray(narrow)
 
 
 def _in_other_order(args: tuple[Any, ...] | str | None) -> tuple[Any, ...] | str:

@@ -1,58 +1,130 @@
-"""The pixels of a TIFF: what is mended of those that Pillow gives, and the damage it hides."""
+"""The pixels of a TIFF: read by Pillow and mended, or piece by piece; the damage that is hidden."""
 
 import io
 import zlib
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from tasks.io.images.formats import jpeg, sixteen_bits
-from tasks.io.images.formats.tiff_layout import DEFLATE, JPEG, MOST_TAGS, RGB, UNPACKED, Layout
-from tasks.io.images.tags import Directory
+from tasks.io.errors import ImageRefused
+from tasks.io.images.formats import jpeg
+from tasks.io.images.formats.loaded import (
+    Loaded,
+    Samples,
+    at_full_scale,
+    of_pillow,
+    require_unit_range,
+    unmultiplied,
+)
+from tasks.io.images.formats.tiff_layout import (
+    CMYK,
+    DEFLATE,
+    GREY,
+    JPEG,
+    MOST_TAGS,
+    RGB,
+    Layout,
+    complaint,
+)
+from tasks.io.images.formats.tiff_samples import Grid, Piece, pieces_of, samples_of
+from tasks.io.images.limits import SEVERAL_FRAMES, Limits, Wanted
+from tasks.io.images.metadata.exif import exif_in_tiff
+from tasks.io.images.metadata.tags import Directory
+from tasks.io.images.raster import Metadata
 
-_WIDTH, _HEIGHT, _STRIPS, _ROWS, _STRIP_SIZES, _COLOURS = 256, 257, 273, 278, 279, 320
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _JPEG_TABLES = 322, 323, 324, 325, 347
+_COLOURS, _JPEG_TABLES, _XMP, _PROFILE = 320, 347, 700, 34675
+_SLACK = 0.5 / 65535
+"""How far floating-point numbers may lie outside of [0, 1]: half of a step of 16 bits."""
 
 
-_TWELVE_BITS = np.rint(np.arange(4096) * (255 / 4095)).astype(np.uint8)
-"""Levels of 12 bits in 8."""
-
-
-def load(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """Return the pixels of an opened TIFF of a layout that is read: in modes of 8 bits.
+def load(image: ImageFile.ImageFile, data: bytes) -> Loaded:
+    """Return the pixels of an opened TIFF of a layout that Pillow reads, which turns it too.
 
     Raises:
-        ValueError, zlib.error, ImageRefused: pixels are missing or damaged, or have a colour
-            that the palette has not.
+        ValueError, zlib.error: pixels are missing or damaged, or have a colour that the palette
+            has not.
         OSError: libtiff, or Pillow, gives up.
     """
     if (directory := Directory.of(data, MOST_TAGS)) is None:
         raise ValueError("it has no tags")
     layout = Layout.of(directory)
-    _require_pieces(directory, layout)
+    pieces = pieces_of(directory, layout, Grid.of(directory, layout))
+    _require_sound(pieces, directory, layout)
     image.load()
-    if layout.depth == 16:
-        return _of_sixteen_bits(image, data)
-    if layout.depth == 12:
-        return Image.fromarray(_TWELVE_BITS[np.asarray(image)])
-    if image.mode == "P":
-        return _in_colours(np.asarray(image), directory)
-    if image.mode == "La":  # if it is opaque, as is looked at later, it is grey with alpha
-        return Image.fromarray(np.asarray(image))
-    return image
+    shown = _in_colours(np.asarray(image), directory) if image.mode == "P" else image
+    loaded = of_pillow(shown, is_upright=True)
+    resolution = image.info.get("dpi")
+    return loaded._replace(metadata=_metadata(directory)._replace(resolution=resolution))
 
 
-def _of_sixteen_bits(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return sixteen_bits.image_of(np.asarray(image).astype(np.uint16))
-    wide = sixteen_bits.samples(image, data)
-    if image.mode == "CMYK":
-        return Image.frombytes("CMYK", image.size, sixteen_bits.rounded(wide).tobytes())
-    return sixteen_bits.image_of(wide)
+def is_in_pieces(data: bytes) -> bool:
+    """Whether a file is a TIFF of a layout that is read, but not by Pillow.
+
+    Raises:
+        struct.error: a tag lies outside of the file.
+    """
+    directory = Directory.of(data, MOST_TAGS)
+    return (
+        directory is not None
+        and complaint(data) is None
+        and not Layout.of(directory).is_read_by_pillow
+    )
+
+
+def load_pieces(data: bytes, limits: Limits, wanted: Wanted) -> Loaded:
+    """Return the pixels of a TIFF that is read piece by piece.
+
+    Raises:
+        ImageRefused: the size is excluded, there are several pages, or the pixels are
+            floating-point numbers outside of [0, 1].
+        Exception: pixels are missing or damaged.
+    """
+    if (directory := Directory.of(data, MOST_TAGS)) is None:
+        raise ValueError("it has no tags")
+    layout = Layout.of(directory)
+    grid = Grid.of(directory, layout)
+    limits.require_size(grid.width, grid.height)
+    if directory.next_place and not wanted.first_frame:
+        raise ImageRefused(SEVERAL_FRAMES)
+    loaded = _coloured(samples_of(directory, layout, grid), layout)
+    return loaded._replace(metadata=_metadata(directory))
+
+
+def _metadata(directory: Directory) -> Metadata:
+    return Metadata(
+        icc=directory.content(_PROFILE),
+        exif=exif_in_tiff(directory),
+        xmp=directory.content(_XMP),
+    )
+
+
+def _coloured(samples: Samples, layout: Layout) -> Loaded:
+    """Return what samples mean: colours, and alpha if they have it."""
+    if layout.is_float:
+        samples = _in_range(samples)
+    bits = 32 if layout.is_float else layout.depth
+    wide = at_full_scale(samples, bits)
+    if wide.ndim == 2:
+        return Loaded(wide, None, bits)
+    channels = {GREY: 1, CMYK: 4}.get(layout.photometric, 3)
+    colours = wide[..., 0] if channels == 1 else wide[..., :channels]
+    if not layout.has_alpha:
+        return Loaded(colours, None, bits)
+    alpha = wide[..., channels]
+    return Loaded(unmultiplied(colours, alpha) if layout.is_multiplied else colours, alpha, bits)
+
+
+def _in_range(samples: Samples) -> NDArray[np.float32]:
+    """Return floating-point numbers of 32 bits, all of them in [0, 1].
+
+    Raises:
+        ImageRefused: some are outside, or no numbers.
+    """
+    require_unit_range(float(samples.min()), float(samples.max()), _SLACK)
+    return samples.astype(np.float32, copy=False).clip(0, 1)
 
 
 def _in_colours(indices: NDArray[np.uint8], directory: Directory) -> Image.Image:
@@ -69,51 +141,16 @@ def _in_colours(indices: NDArray[np.uint8], directory: Directory) -> Image.Image
     return Image.fromarray(narrow.astype(np.uint8)[indices])
 
 
-def _require_pieces(directory: Directory, layout: Layout) -> None:
-    """Raise an error if a TIFF lacks strips or tiles, or if their data are cut or damaged."""
-    needs = _needs(directory, layout)
-    offsets = directory.numbers(_STRIPS) or directory.numbers(_TILES)
-    sizes = directory.numbers(_STRIP_SIZES) or directory.numbers(_TILE_SIZES)
-    if not sizes and layout.compression == UNPACKED:
-        sizes = needs
+def _require_sound(pieces: list[Piece], directory: Directory, layout: Layout) -> None:
+    """Raise an error if data of strips or tiles are damaged in a way that libtiff passes over."""
+    most = max(piece.need for piece in pieces)
     tables = directory.content(_JPEG_TABLES)
-    for offset, size, need in zip(offsets, sizes, needs, strict=True):
-        if offset < 8 or size < (need if layout.compression == UNPACKED else 1):
-            raise ValueError("one of its strips or tiles has no data, or too few")
-        if offset + (need if layout.compression == UNPACKED else size) > len(directory.data):
-            raise ValueError("one of its strips or tiles lies outside of the file")
-        piece = directory.data[offset : offset + size]
+    for piece in pieces:
         if layout.compression in DEFLATE:
-            _require_checksum(piece, max(needs))
+            _require_checksum(piece.data, most)
         if layout.compression == JPEG:
-            whole = tables[:-2] + piece[2:] if tables else piece
-            _require_whole_jpeg(whole, need, is_rgb=layout.photometric == RGB)
-
-
-def _needs(directory: Directory, layout: Layout) -> tuple[int, ...]:
-    """Return how many bytes each strip or tile must have when it is unpacked.
-
-    Raises:
-        ValueError: there are more or fewer of them than the image needs.
-    """
-    width, height = directory.number(_WIDTH, 0), directory.number(_HEIGHT, 0)
-    is_tiled = not directory.numbers(_STRIPS)
-    across = directory.number(_TILE_WIDTH, 0) if is_tiled else width
-    down = directory.number(_TILE_HEIGHT, 0) if is_tiled else directory.number(_ROWS, height)
-    if is_tiled and (across % 16 or down % 16):
-        raise ValueError(f"its tiles must have sides of a multiple of 16, got {across}×{down}")
-    if across < 1 or down < 1:
-        raise ValueError("its strips or tiles must have a size")
-    planes, channels = (layout.samples, 1) if layout.is_planar else (1, layout.samples)
-    columns, rows = ceil(width / across), ceil(height / down)
-    for tags in ((_STRIPS, _TILES), (_STRIP_SIZES, _TILE_SIZES)):
-        count = len(directory.numbers(tags[is_tiled]))
-        is_unsaid = count == 0 and tags[0] == _STRIP_SIZES and layout.compression == UNPACKED
-        if count != columns * rows * planes and not is_unsaid:
-            raise ValueError(f"it must have {columns * rows * planes} strips or tiles, got {count}")
-    row_bytes = ceil(across * channels * layout.depth / 8)
-    heights = [down] * (rows - 1) + [down if is_tiled else height - (rows - 1) * down]
-    return tuple(row_bytes * height for height in heights for _ in range(columns)) * planes
+            whole = tables[:-2] + piece.data[2:] if tables else piece.data
+            _require_whole_jpeg(whole, piece.need, is_rgb=layout.photometric == RGB)
 
 
 def _require_checksum(piece: bytes, most_bytes: int) -> None:

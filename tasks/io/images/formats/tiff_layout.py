@@ -7,7 +7,7 @@ of the TIFF 6.0 specification.
 from collections import Counter
 from typing import NamedTuple
 
-from tasks.io.images.tags import Directory
+from tasks.io.images.metadata.tags import Directory
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES = 258, 259, 262, 266, 277
 _PLANAR, _PREDICTOR, _INKS, _EXTRA, _FORMAT = 284, 317, 332, 338, 339
@@ -15,7 +15,7 @@ _SIZES_AND_PLACES = (256, 257, 273, 278, 279, 320, 322, 323, 324, 325)
 _LAYOUT = frozenset({*_SIZES_AND_PLACES, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES})
 _LAYOUT |= {_PLANAR, _PREDICTOR, _INKS, _EXTRA, _FORMAT}
 
-_WHITE_IS_ZERO, _GREY, RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_WHITE_IS_ZERO, GREY, RGB, _PALETTE, CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _NAMES = {0: "grey with white as zero", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask"}
 _NAMES |= {
     5: "CMYK",
@@ -27,28 +27,28 @@ _NAMES |= {
 }
 
 UNPACKED, JPEG, DEFLATE = 1, 7, (8, 32946)
-_LZW, _PACKBITS, _LZMA, _ZSTANDARD = 5, 32773, 34925, 50000
-_COMPRESSIONS = frozenset({UNPACKED, JPEG, *DEFLATE, _LZW, _PACKBITS, _LZMA, _ZSTANDARD})
+LZW, PACKBITS, LZMA, _ZSTANDARD = 5, 32773, 34925, 50000
+_COMPRESSIONS = frozenset({UNPACKED, JPEG, *DEFLATE, LZW, PACKBITS, LZMA, _ZSTANDARD})
 """Those of faxes are not among them: libtiff fills what their data lack with white."""
 
-_DIFFERENCED = _COMPRESSIONS - {UNPACKED, JPEG, _PACKBITS}
+_DIFFERENCED = _COMPRESSIONS - {UNPACKED, JPEG, PACKBITS}
 """Those that all readers take a predictor for; with others some heed its tag, and some do not."""
 
 _EXTRAS = ((), (0,), (0, 0), (0, 0, 0), (1,), (1, 0), (1, 0, 0), (2,), (2, 0), (2, 0, 0))
+_FEW_EXTRAS = ((), (0,), (1,), (2,))
 _KINDS = frozenset(
     {
         *(
             (photometric, bits, ())
-            for photometric in (_WHITE_IS_ZERO, _GREY)
+            for photometric in (_WHITE_IS_ZERO, GREY)
             for bits in (1, 2, 4, 8)
         ),
-        *((_GREY, bits, ()) for bits in (12, 16)),
-        *((_GREY, 8, (extra,)) for extra in (0, 1, 2)),
+        *((GREY, bits, extras) for bits in (8, 12, 16, 32, 64) for extras in _FEW_EXTRAS),
         *((RGB, 8, extras) for extras in _EXTRAS),
-        *((RGB, 16, extras) for extras in ((), (0,), (1,), (2,))),
+        *((RGB, bits, extras) for bits in (12, 16, 32, 64) for extras in _FEW_EXTRAS),
         *((_PALETTE, bits, ()) for bits in (1, 2, 4, 8)),
-        *((_CMYK, 8, extras) for extras in ((), (0,), (0, 0))),
-        (_CMYK, 16, ()),
+        *((CMYK, 8, extras) for extras in ((), (0,), (0, 0))),
+        (CMYK, 16, ()),
         (_YCBCR, 8, ()),
     }
 )
@@ -56,7 +56,7 @@ _KINDS = frozenset(
 meaning, 1 and 2 alpha) of what is read."""
 
 MOST_TAGS = 1 << 16
-_CHANNELS = {_WHITE_IS_ZERO: 1, _GREY: 1, RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+_CHANNELS = {_WHITE_IS_ZERO: 1, GREY: 1, RGB: 3, _PALETTE: 1, CMYK: 4, _YCBCR: 3}
 _REMEDY = "is not read; save it as grey or RGB of 8 or 16 bits, pixel by pixel"
 
 
@@ -100,6 +100,38 @@ class Layout(NamedTuple):
         """Bits of a sample."""
         return self.bits[0]
 
+    @property
+    def is_float(self) -> bool:
+        """Whether all samples are floating-point numbers, of a size that there is."""
+        return set(self.formats) == {3} and self.depth in (16, 32, 64)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all samples are whole numbers without a sign."""
+        return set(self.formats) == {1}
+
+    @property
+    def predictors(self) -> tuple[int, ...]:
+        """Predictors that are read."""
+        if self.is_float:
+            return (1, 3)
+        return (1, 2) if self.depth in (8, 16) else (1,)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the first extra sample is alpha, that the colours are multiplied by or not."""
+        return self.extras[:1] in ((1,), (2,))
+
+    @property
+    def is_multiplied(self) -> bool:
+        """Whether colours are multiplied by alpha."""
+        return self.extras[:1] == (1,)
+
+    @property
+    def is_read_by_pillow(self) -> bool:
+        """Whether Pillow gives the samples as they are: of 8 bits, and without others."""
+        return self.depth <= 8 and (self.extras == () or self.compression == JPEG)
+
 
 def complaint(data: bytes) -> str | None:
     """Return which layout a TIFF has that is not read; None if it may be read.
@@ -112,8 +144,6 @@ def complaint(data: bytes) -> str | None:
     layout = Layout.of(directory)
     if what := _unreadable(directory) or _unknown_numbers(layout) or _unknown_layout(layout):
         return f"TIFF {what} {_REMEDY}"
-    if layout.depth == 12 and directory.order == ">":
-        return f"TIFF with 12 bits a sample, the highest byte first, {_REMEDY}"
     return None
 
 
@@ -137,12 +167,12 @@ def _unknown_numbers(layout: Layout) -> str | None:
         (len(layout.bits) < layout.samples, "without the bits of its samples"),
         (len(set(layout.bits)) > 1, "with samples of different bits"),
         (
-            layout.formats != (1,) * len(layout.formats) or depth == 32,
+            not (layout.is_float or layout.is_whole) or (depth > 16 and not layout.is_float),
             f"with {kind} samples of {depth} bits, whose range is unknown,",
         ),
         (layout.compression not in _COMPRESSIONS, f"with compression {layout.compression}"),
         (
-            layout.predictor != 1 and (layout.predictor != 2 or depth not in (8, 16)),
+            layout.predictor not in layout.predictors,
             f"with predictor {layout.predictor} of {depth} bits",
         ),
         (
@@ -173,10 +203,11 @@ def _unknown_layout(layout: Layout) -> str | None:
         (layout.samples != _CHANNELS.get(photometric, 0) + len(extras), what),
         ((photometric, depth, extras) not in _KINDS, f"{what} {_extra(extras)}".rstrip()),
         (
-            layout.is_planar and (depth != 8 or extras != () or photometric == _WHITE_IS_ZERO),
+            layout.is_planar and (depth < 8 or photometric == _WHITE_IS_ZERO),
             f"{what} in separate planes",
         ),
-        (is_jpeg and (depth != 8 or photometric not in (_GREY, RGB, _YCBCR)), f"{what} as JPEG"),
+        (is_jpeg and (depth != 8 or photometric not in (GREY, RGB, _YCBCR)), f"{what} as JPEG"),
+        (is_jpeg and layout.is_planar and extras != (), f"{what} as JPEG in separate planes"),
         (photometric == _YCBCR and not is_jpeg, f"{what} without JPEG"),
     )
     return next((what for is_broken, what in rules if is_broken), None)

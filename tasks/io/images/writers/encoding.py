@@ -134,13 +134,25 @@ def _complaint_of_metadata(raster: Raster, file_format: FileFormat) -> str | Non
     return by_pillow.too_long_for_jpeg(said) if file_format == "jpeg" else None
 
 
-def _complaint_of_library(raster: Raster, file_format: FileFormat) -> str | None:
-    is_deep_avif = file_format == "avif" and raster.depth != EIGHT_BITS
-    needed = {"jxl": "imagecodecs", "heic": "pillow_heif"}.get(file_format)
-    needed = "imagecodecs" if is_deep_avif else needed
-    if needed is None or find_spec(needed) is not None:
+def missing_library(form: Form) -> str | None:
+    """Return a sentence on the library that a form needs and is not installed; None for none."""
+    name = None if form.format == "keep" else _missing_library(form.format, EIGHT_BITS)
+    if name is None:
         return None
-    return f"{file_format} of this kind is written by {needed}; install it"
+    return f"format {form.format} must have the library {name}, got none; pip install {name}"
+
+
+def _complaint_of_library(raster: Raster, file_format: FileFormat) -> str | None:
+    name = _missing_library(file_format, raster.depth)
+    return name and f"{file_format} of {raster.depth} is written by {name}; pip install {name}"
+
+
+def _missing_library(file_format: FileFormat, depth: Depth) -> str | None:
+    """Return the name of the package that writes such images, if it is not installed."""
+    needed = {"jxl": "imagecodecs", "heic": "pillow-heif"}.get(file_format)
+    if file_format == "avif" and depth != EIGHT_BITS:
+        needed = "imagecodecs"
+    return needed if needed and find_spec(needed.replace("-", "_")) is None else None
 
 
 def _needs_rgb(raster: Raster, file_format: FileFormat) -> bool:

@@ -6,8 +6,8 @@ Tags and types of profiles are those of the ICC's specification (ICC.1:2022).
 import struct
 from contextlib import suppress
 
+from tasks.io.images.metadata.tags import ORIENTATION, Directory, directory_of_exif
 from tasks.io.images.raster import Metadata
-from tasks.io.images.tags import ORIENTATION, Directory, directory_of_exif
 
 RGB, GREY = b"RGB ", b"GRAY"
 """How profiles name the colours that they are about."""

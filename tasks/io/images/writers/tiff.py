@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from tasks.io.images.metadata.tags import Directory
 from tasks.io.images.raster import Depth, Metadata, Pixels, Raster
-from tasks.io.images.tags import Directory
 from tasks.io.images.writers.form import Form
 from tasks.io.images.writers.levels import bands
 from tasks.io.images.writers.metadata import as_rational, exif_directory

@@ -48,3 +48,29 @@ def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_
     code, _, err = dotpipe("apply", operator, out)
     assert code == 1
     assert "what to enhance and OUT must be given" in err
+
+
+def test_files_are_written_in_the_format_that_is_asked_for(dotpipe, complete, tmp_path):
+    out = tmp_path / "out"
+    words = ("export", complete.file, out, "--alpha", "0.5", "--format")
+    code, told, _ = dotpipe(*words, "tiff")
+    assert (code, told) == (0, f"wrote 8 images at alpha 0.5 to {out}\n")
+    assert {path.suffix for path in pictures_in(out)} == {".tif"}
+    code, told, _ = dotpipe(*words, "tiff")
+    assert told == f"nothing to write: the images at alpha 0.5 are in {out}\n"
+    code, told, _ = dotpipe(*words, "keep")
+    given = {path.relative_to(complete.folder / "reference") for path in pictures(complete)}
+    assert {path.relative_to(out) for path in pictures_in(out)} == given
+
+
+def pictures_in(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if ".dotpipe-export" not in path.parts]
+
+
+def test_a_format_must_be_one_that_is_written(dotpipe, complete, tmp_path):
+    code, _, err = dotpipe(
+        "export", complete.file, tmp_path / "o", "--alpha", "0", "--format", "gif"
+    )
+    assert code == 1
+    assert "--format must be one of webp, png, jpeg, tiff, avif, jxl, keep, got 'gif'" in err

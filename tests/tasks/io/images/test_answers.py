@@ -18,19 +18,25 @@ def test_an_image_is_described_as_it_is(depth, has_alpha):
         file_format="tiff",
         bits=12,
         metadata=said,
+        remark="Exif left out",
     )
     head, description, *pieces = message(raster)
     found = described(*HEAD.unpack(head), description)
     assert found.raster.kind == raster.kind
     assert (found.raster.file_format, found.raster.bits) == ("tiff", 12)
     assert found.raster.metadata.resolution == said.resolution
-    assert found.sizes == (7, 0, 6)
-    assert [bytes(piece) for piece in pieces[-3:]] == [said.icc, said.exif, said.xmp]
+    assert found.sizes == (7, 0, 6, 13)
+    assert [bytes(piece) for piece in pieces[-4:]] == [
+        said.icc,
+        said.exif,
+        said.xmp,
+        b"Exif left out",
+    ]
     assert sum(len(piece) for piece in pieces) == (
-        raster.pixels.nbytes + (raster.alpha.nbytes if has_alpha else 0) + 13
+        raster.pixels.nbytes + (raster.alpha.nbytes if has_alpha else 0) + 26
     )
 
 
 def test_what_cannot_be_an_image_is_told():
     with pytest.raises(ValueError, match="known kind"):
-        described(8, 8, DESCRIPTION.pack(b"?", False, False, 0, 8, 0, 0, 0, 0.0, 0.0))
+        described(8, 8, DESCRIPTION.pack(b"?", False, False, 0, 8, 0, 0, 0, 0, 0.0, 0.0))

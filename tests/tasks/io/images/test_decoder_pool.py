@@ -10,14 +10,25 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
+import tifffile
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, answers, decoder, decoder_pool, decoder_process, files
+from tasks.io.images import (
+    Limits,
+    Wanted,
+    answers,
+    decoder,
+    decoder_pool,
+    decoder_process,
+    decoding,
+)
 from tasks.io.images.decoder_pool import Pool
+from tests.support.colour_profiles import display_p3
 from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 21)
@@ -30,10 +41,10 @@ from tasks.io.errors import ImageRefused
 
 real = decoder.decode
 
-def decode(data, limits):
+def decode(data, limits, wanted):
     if data.startswith(b"bad"):
         {deed}
-    return real(data, limits)
+    return real(data, limits, wanted)
 
 decoder.decode = decode
 decoder.main()
@@ -78,7 +89,7 @@ def test_children_give_the_pixels_of_this_process(pixels, file_format):
         data = encode(pixels(1, *shape), file_format)
         found = decoder_pool.decode(data, LIMITS)
         assert found.depth == np.uint8
-        np.testing.assert_array_equal(found.pixels, files.decode(data, LIMITS).pixels)
+        np.testing.assert_array_equal(found.pixels, decoding.decode(data, LIMITS).pixels)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +107,7 @@ def test_children_give_the_pixels_of_this_process(pixels, file_format):
 )
 def test_children_refuse_for_the_reasons_of_this_process(image, spoil):
     data = spoil(image)
-    assert refusal(decoder_pool.decode, data) == refusal(files.decode, data)
+    assert refusal(decoder_pool.decode, data) == refusal(decoding.decode, data)
 
 
 def test_any_number_of_threads_gets_its_own_answers_from_a_few_children(make_pool, pixels):
@@ -106,7 +117,7 @@ def test_any_number_of_threads_gets_its_own_answers_from_a_few_children(make_poo
         found = list(threads.map(lambda data: pool.decode(data, LIMITS), encoded * 3))
     for index, image in enumerate(found):
         np.testing.assert_array_equal(
-            image.pixels, files.decode(encoded[index % 24], LIMITS).pixels
+            image.pixels, decoding.decode(encoded[index % 24], LIMITS).pixels
         )
     assert 1 <= len(children() - before) <= 2
 
@@ -299,7 +310,7 @@ from pathlib import Path
 
 import psutil
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.opening import Limits
+from tasks.io.images.limits import Limits
 
 data = Path(sys.argv[1]).read_bytes()
 limits = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
@@ -370,3 +381,35 @@ assert decoded() and children() == ours
     with run(body, file) as parent:
         parent.communicate(timeout=60)
     assert parent.returncode == 0
+
+
+def deep_files(colour):
+    """Files of the formats for which a child needs libraries of its own."""
+    wide, out = colour.astype(np.uint16) * 257, io.BytesIO()
+    tifffile.imwrite(out, wide, photometric="rgb", compression="zstd", iccprofile=display_p3())
+    files = {
+        "tiff": out.getvalue(),
+        "avif": imagecodecs.avif_encode(wide >> 6, bitspersample=10),
+        "jxl": imagecodecs.jpegxl_encode(wide, lossless=True),
+    }
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(colour)).save(out, quality=90)
+    return files | {"heic": out.getvalue()}
+
+
+@pytest.mark.parametrize("file_format", ["tiff", "avif", "jxl", "heic"])
+def test_a_child_has_room_for_every_format_and_says_what_this_process_would(
+    make_pool, pixels, file_format
+):
+    data = deep_files(pixels(1, 700, 900))[file_format]
+    limits = Limits(max_pixels=1 << 20, max_bytes=1 << 23)
+    wanted = Wanted(srgb=True)
+    found, here = make_pool().decode(data, limits, wanted), decoding.decode(data, limits, wanted)
+    np.testing.assert_array_equal(found.pixels, here.pixels)
+    assert (found.metadata, found.bits, found.file_format) == (
+        here.metadata,
+        here.bits,
+        file_format,
+    )
+    assert found.remark == here.remark

@@ -10,7 +10,7 @@ from torchvision.transforms.functional import resize
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, extension_of, read_header
-from tests.support.pictures import decode, encode, fit_to
+from tests.support.pictures import decode, encode, fit_to, raster
 
 LIMITS = Limits(max_pixels=10_000, max_bytes=100_000)
 LOSSLESS = ("PNG", "WEBP", "TIFF", "BMP")
@@ -170,21 +170,18 @@ def test_grey_becomes_three_equal_channels(grey, file_format):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-def test_sixteen_bit_grey_is_rounded_to_eight_bits(file_format):
+def test_sixteen_bit_grey_keeps_its_bits(file_format):
     wide = np.arange(0, 65536, 37, dtype=np.uint16)[:1600].reshape(40, 40)
-    decoded = decode(file_of(Image.fromarray(wide), file_format), LIMITS)
-    expected = np.rint(wide / 257.0).astype(np.uint8)  # 65535 / 255 = 257
-    np.testing.assert_array_equal(decoded, np.stack([expected] * 3, axis=-1))
+    decoded = raster(file_of(Image.fromarray(wide), file_format), LIMITS)
+    np.testing.assert_array_equal(decoded.pixels, np.stack([wide] * 3, axis=-1))
+    assert (decoded.is_grey, decoded.bits) == (True, 16)
 
 
-@pytest.mark.parametrize(
-    ("mode", "dtype", "kind"), [("F", np.float32, "floating-point"), ("I", np.int32, "signed")]
-)
-def test_a_tiff_of_32_bit_samples_is_refused(mode, dtype, kind):
-    data = file_of(Image.fromarray(np.full((20, 20), 0.5, dtype)), "TIFF")
+def test_a_tiff_of_whole_numbers_of_32_bits_is_refused():
+    data = file_of(Image.fromarray(np.full((20, 20), 5, np.int32)), "TIFF")
     with Image.open(io.BytesIO(data)) as image:
-        assert image.mode == mode
-    assert refusal(data).startswith(f"TIFF with {kind} samples of 32 bits, whose range is unknown")
+        assert image.mode == "I"
+    assert refusal(data).startswith("TIFF with signed samples of 32 bits, whose range is unknown")
 
 
 def test_cmyk_becomes_rgb(colour):
@@ -215,33 +212,50 @@ def test_alpha_that_is_opaque_everywhere_is_dropped(colour, file_format):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
-def test_an_image_with_one_transparent_pixel_is_refused(colour, file_format):
+def test_alpha_stays_beside_the_colours(colour, file_format):
     image = Image.fromarray(colour).convert("RGBA")
     image.putpixel((3, 4), (1, 2, 3, 254))
-    assert refusal(file_of(image, file_format)).startswith("transparent; flatten it")
+    image.putpixel((5, 6), (7, 8, 9, 0))
+    decoded = raster(file_of(image, file_format), LIMITS)
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(image)[..., :3])
+    np.testing.assert_array_equal(decoded.alpha, np.asarray(image)[..., 3])
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
+def test_an_image_that_is_transparent_everywhere_is_refused(colour, file_format):
+    image = Image.fromarray(colour)
+    image.putalpha(0)
+    assert refusal(file_of(image, file_format)) == "transparent everywhere"
 
 
 def test_grey_with_alpha_follows_the_same_rules(grey):
-    opaque = Image.fromarray(grey).convert("LA")
-    np.testing.assert_array_equal(decode(file_of(opaque, "PNG"), LIMITS)[..., 2], grey)
-    opaque.putpixel((0, 0), (9, 0))
-    assert refusal(file_of(opaque, "PNG")).startswith("transparent")
+    image = Image.fromarray(grey).convert("LA")
+    assert raster(file_of(image, "PNG"), LIMITS).alpha is None
+    np.testing.assert_array_equal(decode(file_of(image, "PNG"), LIMITS)[..., 2], grey)
+    image.putpixel((0, 0), (9, 0))
+    decoded = raster(file_of(image, "PNG"), LIMITS)
+    assert decoded.is_grey
+    np.testing.assert_array_equal(decoded.alpha, np.asarray(image)[..., 1])
+    assert (decoded.pixels[0, 0] == 9).all()
 
 
 def test_a_palette_with_a_transparent_entry_follows_the_same_rules(colour):
     indexed = Image.fromarray(colour).quantize(16)
     used = indexed.getpixel((0, 0))
-    assert refusal(file_of(indexed, "PNG", transparency=used)).startswith("transparent")
+    decoded = raster(file_of(indexed, "PNG", transparency=used), LIMITS)
+    np.testing.assert_array_equal(decoded.alpha == 0, np.asarray(indexed) == used)
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(indexed.convert("RGB")))
     with_spare_entry = Image.fromarray(colour).quantize(15)
     data = file_of(with_spare_entry, "PNG", transparency=255)
     np.testing.assert_array_equal(decode(data, LIMITS), np.asarray(with_spare_entry.convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16"])
-def test_grey_with_a_transparent_level_is_refused(grey, mode):
+def test_grey_with_a_transparent_level_has_alpha(grey, mode):
     image = Image.fromarray(grey if mode == "L" else grey.astype(np.uint16) * 257)
     level = image.getpixel((0, 0))
-    assert refusal(file_of(image, "PNG", transparency=level)).startswith("transparent")
+    decoded = raster(file_of(image, "PNG", transparency=level), LIMITS)
+    np.testing.assert_array_equal(decoded.alpha == 0, grey == grey[0, 0])
 
 
 @pytest.mark.parametrize("file_format", ORIENTED)

@@ -20,7 +20,7 @@ from tasks.io.images.headers import (
 )
 from tasks.io.shards import Refused
 from tasks.io.store import Store
-from tasks.shard import intake
+from tasks.shard import acceptance, intake
 from tasks.shard.corpus import SourceFile
 from tests.support.pictures import decode
 
@@ -243,7 +243,7 @@ def take(tmp_path, monkeypatch):
         (image,) = intake.accept_files(source, [file], corpus, LIMITS)
         return image
 
-    monkeypatch.setattr(intake, "read_header", read)
+    monkeypatch.setattr(acceptance, "read_header", read)
     return taken
 
 

@@ -368,6 +368,14 @@ def test_what_a_format_cannot_hold_is_refused_in_a_sentence(file_format, said, r
     assert complaint(raster, Form("keep")).startswith(reason)
 
 
+def test_an_image_that_a_missing_library_would_write_is_refused(monkeypatch):
+    monkeypatch.setattr("tasks.io.images.writers.encoding.find_spec", lambda _: None)
+    deep = raster_of("uint16", file_format="avif")
+    assert complaint(deep, Form("keep")).endswith("written by imagecodecs; pip install imagecodecs")
+    assert complaint(raster_of(file_format="avif"), Form("keep")) is None
+    assert "pip install pillow-heif" in complaint(raster_of(file_format="heic"), Form("keep"))
+
+
 def test_a_profile_of_grey_without_a_curve_is_refused_where_there_is_no_grey():
     profile = colour_profiles.grey().replace(b"kTRC", b"A2B0")
     raster = raster_of(is_grey=True, icc=profile)

@@ -1,14 +1,12 @@
-"""The directory of tags that a TIFF is described by, and Exif too; and how an image is turned.
+"""The directory of tags that a TIFF is described by, and Exif too.
 
 Read straight from the bytes, tag by tag, and so without what Pillow does on the way: unpacking
 all tags, odd ones too, to one of which it may object.
 """
 
-import re
 import struct
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 MOST_ENTRIES = 1000
 """Entries of a directory; cameras write some dozen."""
@@ -18,13 +16,14 @@ BLOBS = frozenset({1, 2, 7})
 
 ORIENTATION = 0x0112
 
-_EXIF = b"Exif\0\0"
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
+EXIF_PREFIX = b"Exif\0\0"
+Order = Literal["<", ">"]
+_ORDERS: dict[bytes, Order] = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 """Bytes of a value by its TIFF type; entries of other types are left out by all readers."""
 
+_POINTERS = {4: "L", 13: "L", 16: "Q", 18: "Q"}
 _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 16: "Q"}
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 class Entry(NamedTuple):
@@ -45,10 +44,9 @@ class Directory(NamedTuple):
     """The first directory of a TIFF, and the offset of the next one, zero if there is none."""
 
     data: bytes
-    order: str
+    order: Order
     is_big: bool
     """Whether it is a BigTIFF, with offsets of 64 bits."""
-
     entries: Sequence[Entry]
     next_place: int
 
@@ -62,12 +60,30 @@ class Directory(NamedTuple):
         if (order := _ORDERS.get(data[:4])) is None:
             return None
         is_big = b"+" in data[:4]
+        form, place = (order + "Q", 8) if is_big else (order + "L", 4)
+        (start,) = _unpacked(form, data, place)
+        return cls.at(start, data, order, is_big=is_big, most_entries=most_entries)
+
+    @classmethod
+    def at(
+        cls,
+        start: int,
+        data: bytes,
+        order: Order,
+        *,
+        is_big: bool,
+        most_entries: int = MOST_ENTRIES,
+    ) -> "Directory | None":
+        """Return the directory at a place; None if there are too many entries.
+
+        Raises:
+            struct.error: the directory lies outside of the data.
+        """
         offset, counter, head = ("Q", "Q", order + "HHQ") if is_big else ("L", "H", order + "HHL")
-        (start,) = _unpacked(order + offset, data, 8 if is_big else 4)
         (count,) = _unpacked(order + counter, data, start)
         if count > most_entries:
             return None
-        start += struct.calcsize(counter)
+        start += struct.calcsize(order + counter)
         room = struct.calcsize(order + offset)
         size = struct.calcsize(head) + room
         entries = []
@@ -79,6 +95,18 @@ class Directory(NamedTuple):
             entries.append(entry)
         (next_place,) = _unpacked(order + offset, data, start + count * size)
         return cls(data, order, is_big, entries, next_place)
+
+    def below(self, tag: int) -> "Directory | None":
+        """Return the directory that a tag points to; None if it points to none.
+
+        Raises:
+            struct.error: the directory lies outside of the data.
+        """
+        entry = next((entry for entry in self.entries if entry.tag == tag), None)
+        if entry is None or entry.kind not in _POINTERS or entry.values != 1:
+            return None
+        (start,) = _unpacked(self.order + _POINTERS[entry.kind], self.data, entry.place)
+        return Directory.at(start, self.data, self.order, is_big=self.is_big)
 
     def numbers(self, tag: int) -> tuple[int, ...]:
         """Return the whole numbers of a tag; none where it is absent, or of another type.
@@ -95,8 +123,11 @@ class Directory(NamedTuple):
 
     def content(self, tag: int) -> bytes:
         """Return the bytes of a tag's values; none where it is absent."""
-        places = [(entry.place, entry.size_bytes) for entry in self.entries if entry.tag == tag]
-        return b"".join(self.data[place : place + size] for place, size in places)
+        return b"".join(self.bytes_of(entry) for entry in self.entries if entry.tag == tag)
+
+    def bytes_of(self, entry: Entry) -> bytes:
+        """Return the bytes of an entry's values, as far as the data go."""
+        return self.data[entry.place : entry.place + entry.size_bytes]
 
     def number(self, tag: int, default: int) -> int:
         """Return the first number of a tag, or what is taken where it is absent."""
@@ -116,27 +147,4 @@ def _unpacked(form: str, data: bytes, place: int) -> tuple[Any, ...]:
 
 def directory_of_exif(exif: bytes) -> Directory | None:
     """Return the first directory of Exif, with its prefix or without; None if it is none."""
-    return Directory.of(exif.removeprefix(_EXIF).removeprefix(_EXIF))
-
-
-def orientation(info: Mapping[Any, Any]) -> int:
-    """Return Exif's orientation of an image, 1 to 8, 1 where it is shown as it is stored.
-
-    Args:
-        info: the metadata that Pillow found: Exif, or a PNG's text with Exif in it, or XMP.
-    """
-    exif = info.get("exif") or _exif_in_text(str(info.get("Raw profile type exif", "")))
-    with suppress(struct.error):
-        directory = directory_of_exif(exif)
-        if directory is not None and (found := directory.numbers(ORIENTATION)):
-            return found[0] if 1 <= found[0] <= 8 else 1
-    xmp = info.get("XML:com.adobe.xmp") or info.get("xmp") or b""
-    match = _XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
-    return int(match[1]) if match else 1
-
-
-def _exif_in_text(text: str) -> bytes:
-    """Return the Exif that ImageMagick writes as text: three lines, and hexadecimal digits."""
-    with suppress(ValueError):
-        return bytes.fromhex("".join(text.split("\n")[3:]))
-    return b""
+    return Directory.of(exif.removeprefix(EXIF_PREFIX).removeprefix(EXIF_PREFIX))

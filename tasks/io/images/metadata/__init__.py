@@ -1,0 +1,1 @@
+"""What an image file says beside its pixels: colour profile, Exif, XMP, resolution."""
