@@ -7,6 +7,7 @@ Everything here is a function of its arguments: no files, no clock, no logger, n
 global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
 """
 
+from dot_kernels.blending import SeamError
 from dot_kernels.codecs import AutoencoderCodec, Codec, GreyCodec, LocalCodec, PixelCodec
 from dot_kernels.diagnostics import TransportDiagnostics
 from dot_kernels.enhancement import Transported, enhance, transport_images
@@ -14,7 +15,7 @@ from dot_kernels.gelbrich import gelbrich_distance
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.moments import GaussianMoments
 from dot_kernels.patches import patch_moments
-from dot_kernels.tiling import SeamError, TiledCodec, tiled_if_exact
+from dot_kernels.tiling import TiledCodec
 from dot_kernels.transport import TransportOperator, solve_transport
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "gelbrich_distance",
     "patch_moments",
     "solve_transport",
-    "tiled_if_exact",
     "transport_images",
     "transport_latents",
 ]

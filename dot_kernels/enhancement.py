@@ -126,7 +126,7 @@ def enhance(
         fold=fold,
         generators=generators,
     )
-    return _finite(torch.stack([transported.at(alpha) for alpha in alphas]))
+    return require_finite(torch.stack([transported.at(alpha) for alpha in alphas]))
 
 
 def transport_images(
@@ -185,10 +185,16 @@ def decode_as(
 
 
 def whole_cells(
-    latents: Float[Tensor, "b c y x"], images: Float[Tensor, "b 3 h w"], factor: int
+    latents: Float[Tensor, "b c y x"], size: Sequence[int], factor: int
 ) -> Float[Tensor, "b c y2 x2"]:
-    """The latent pixels whose factor × factor cell of image pixels holds no padding."""
-    return latents[:, :, : images.shape[2] // factor, : images.shape[3] // factor]
+    """The latent pixels whose factor × factor cell of image pixels holds no padding.
+
+    Args:
+        latents: of padded images.
+        size: height and width of the images.
+        factor: of the codec.
+    """
+    return latents[:, :, : size[0] // factor, : size[1] // factor]
 
 
 def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -211,12 +217,12 @@ def pad_by_reflection(
     """
     if (height, width) == tuple(images.shape[2:]):
         return images
-    rows = _mirrored(images.shape[2], height).to(images.device)
-    columns = _mirrored(images.shape[3], width).to(images.device)
+    rows = mirrored(images.shape[2], height).to(images.device)
+    columns = mirrored(images.shape[3], width).to(images.device)
     return images[:, :, rows[:, None], columns]
 
 
-def _finite(enhanced: Float[Tensor, "a b 3 h w"]) -> Float[Tensor, "a b 3 h w"]:
+def require_finite(enhanced: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """The same images.
 
     Raises:
@@ -230,7 +236,7 @@ def _finite(enhanced: Float[Tensor, "a b 3 h w"]) -> Float[Tensor, "a b 3 h w"]:
     return enhanced
 
 
-def _mirrored(length: int, wanted: int) -> Tensor:
+def mirrored(length: int, wanted: int) -> Tensor:
     """The first ``wanted`` of the indices 0 1 2 … n−1 n−2 … 1 0 1 …, with n = length."""
     period = max(2 * (length - 1), 1)
     phase = torch.arange(wanted) % period

@@ -6,14 +6,13 @@ float in [0, 1].
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dot_kernels.blending import SeamError, TilePlan, blended
 from dot_kernels.enhancement import pad_by_reflection
-from dot_kernels.tiling import SeamError, TilePlan, blended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +98,11 @@ class ImageNetwork:
     ) -> tuple[Float[Tensor, "1 k H W"], SeamError]:
         """The output for an image in blended tiles, and how much these differ."""
         unit = self.sizes.multiple
-        plan = partial(TilePlan.of, side=max(tile // unit, 1), least=self.sizes.minimum // unit)
         padded = pad_by_reflection(image, *self.sizes.around(*image.shape[2:]))
-        return blended(self, padded, (unit, unit * self.scale), plan)
+        height, width = (length // unit for length in padded.shape[2:])
+        least = self.sizes.minimum // unit
+        plan = TilePlan.of(height, width, max(tile // unit, 1), least=least)
+        bands = list(blended(self, [padded], (unit, unit * self.scale), plan))
+        return torch.cat([band for band, _ in bands], dim=2), sum(
+            (seams for _, seams in bands), SeamError()
+        )

@@ -12,9 +12,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.convolution import convolve_exactly, convolve_patches, shortest_side
-from dot_kernels.patches import Fold, average_of_noise, patch_size_of, weighted_average
+from dot_kernels.patches import (
+    Fold,
+    average_of_noise,
+    patch_size_of,
+    root_of_squares,
+    sum_of_noise,
+    weighted_average,
+)
 from dot_kernels.spd import square_root
 from dot_kernels.transport import TransportOperator
+
+_PATCHES_AT_ONCE = 1 << 18
+"""Patches whose noise is drawn at once, unless one row has more: those of 2²⁴ pixels in latents
+of factor 8."""
 
 
 def transport_latents(
@@ -78,6 +89,9 @@ def _noise(
 ) -> Float[Tensor, "b c h w"]:
     """The noise of all patches, drawn independently for each and averaged without loss.
 
+    That of large latents is drawn strip by strip, so that memory is bounded. A strip has a fixed
+    number of patches: the noise of an image does not depend on how the rest is done in parts.
+
     Raises:
         ValueError: the number of generators is not that of the images.
     """
@@ -88,10 +102,26 @@ def _noise(
             f"for {batch} images"
         )
     root = _noise_root(operator)  # (d, d)
-    count = (height - size + 1) * (width - size + 1)
+    rows, columns = height - size + 1, width - size + 1
+    strip = max(_PATCHES_AT_ONCE // columns, 1)
+    if rows <= strip:
+        patches = _drawn(root, rows * columns, generators)
+        return average_of_noise(patches, latents.shape[2:], size, fold).to(latents)
+    noise = torch.zeros_like(latents)
+    for top in range(0, rows, strip):
+        count = min(strip, rows - top)
+        patches = _drawn(root, count * columns, generators)
+        place = slice(top, top + count + size - 1)
+        noise[:, :, place] += sum_of_noise(patches, (count + size - 1, width), size, fold).to(noise)
+    return noise / root_of_squares(noise, size, fold)
+
+
+def _drawn(
+    root: Float[Tensor, "d d"], count: int, generators: Sequence[torch.Generator]
+) -> Float[Tensor, "b d n"]:
+    """The noise of so many patches of each image: the next numbers of its generator."""
     draws = [torch.randn(len(root), count, generator=generator) for generator in generators]
-    patches = root @ torch.stack(draws)  # (b, d, n)
-    return average_of_noise(patches, latents.shape[2:], size, fold).to(latents)
+    return root @ torch.stack(draws)
 
 
 @lru_cache(maxsize=4)

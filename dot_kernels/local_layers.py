@@ -1,6 +1,6 @@
 """Layers whose outputs depend on few inputs around their own place, found in networks of torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -22,12 +22,17 @@ class LocalLayer:
     stride: int = 1
     padding: int = 0
     upsampling: int = 1
+    counts_parts: bool = False
+    """Whether a last output is made of fewer inputs than the kernel has, where the axis ends."""
 
     def output_length(self, length: int) -> int:
         """Height or width of the output for that of the input."""
         if self.upsampling > 1:
             return length * self.upsampling
-        return (length + 2 * self.padding - self.kernel) // self.stride + 1
+        beyond = length + 2 * self.padding - self.kernel
+        steps = -(-beyond // self.stride) if self.counts_parts else beyond // self.stride
+        # A kernel that would begin where the axis has ended gives no output.
+        return steps + 1 if steps * self.stride < length + self.padding else steps
 
     def inputs(self, outputs: range, length: int) -> range:
         """The inputs, of an axis of this length, that a crop for these outputs must have.
@@ -48,13 +53,22 @@ class LocalLayer:
 def layers_of(chain: nn.Module) -> tuple[LocalLayer, ...] | None:
     """A sequence of torch's layers as local layers; None if one of them is not known as local.
 
-    Known are convolutions, upsampling by repetition, activations, batch normalisation that is not
-    being trained, and diffusers' residual block of the tiny auto-encoder.
+    Known are convolutions, largest values, upsampling by repetition, activations, batch
+    normalisation that is not being trained, diffusers' residual block of the tiny auto-encoder,
+    and torchvision's fire module of SqueezeNet.
     """
-    if not isinstance(chain, nn.Sequential):
-        return None
-    layers, channels = list[LocalLayer](), 0
-    for module in chain:
+    return local_layers(chain) if isinstance(chain, nn.Sequential) else None
+
+
+def local_layers(modules: Iterable[nn.Module], channels: int = 0) -> tuple[LocalLayer, ...] | None:
+    """Layers of torch, one after the other, as local layers; see ``layers_of``.
+
+    Args:
+        modules: in their order.
+        channels: of the input of the first.
+    """
+    layers = list[LocalLayer]()
+    for module in modules:
         layer = _layer_of(module, channels)
         if layer is None:
             return None
@@ -69,13 +83,14 @@ def _layer_of(module: nn.Module, channels: int) -> LocalLayer | None:
         return _convolution(module)
     if isinstance(module, nn.Upsample):
         return _repetition(module, channels)
+    if isinstance(module, nn.MaxPool2d):
+        return _pooling(module, channels)
     if isinstance(module, nn.ReLU | nn.LeakyReLU | nn.SiLU | nn.GELU | nn.Mish):
         return LocalLayer(apply=module, channels=channels)
     if isinstance(module, nn.BatchNorm2d) and not module.training:  # by the statistics it has
         return LocalLayer(apply=module, channels=channels)
-    if type(module).__name__ == "AutoencoderTinyBlock":
-        return _residual_block(module)
-    return None
+    named = {"AutoencoderTinyBlock": _residual_block, "Fire": _fire}.get(type(module).__name__)
+    return None if named is None else named(module)
 
 
 def _repetition(module: nn.Upsample, channels: int) -> LocalLayer | None:
@@ -84,6 +99,30 @@ def _repetition(module: nn.Upsample, channels: int) -> LocalLayer | None:
     if module.mode != "nearest" or not isinstance(factor, float) or not factor.is_integer():
         return None
     return LocalLayer(apply=module, channels=channels, upsampling=int(factor))
+
+
+def _pooling(module: nn.MaxPool2d, channels: int) -> LocalLayer | None:
+    """The largest values of squares without padding; None for any others."""
+    if not isinstance(module.kernel_size, int) or not isinstance(module.stride, int):
+        return None
+    if module.padding != 0 or module.dilation != 1 or module.return_indices:
+        return None
+    return LocalLayer(
+        apply=module,
+        channels=channels,
+        kernel=module.kernel_size,
+        stride=module.stride,
+        counts_parts=module.ceil_mode,
+    )
+
+
+def _fire(module: nn.Module) -> LocalLayer | None:
+    """A convolution of single pixels, and two of its output side by side; None for others."""
+    inner = [_convolution(each) for each in module.modules() if isinstance(each, nn.Conv2d)]
+    if [(x.kernel, x.stride, x.padding) for x in inner if x] != [(1, 1, 0), (1, 1, 0), (3, 1, 1)]:
+        return None
+    channels = sum(each.channels for each in inner[1:] if each is not None)
+    return LocalLayer(apply=module, channels=channels, kernel=3, padding=1)
 
 
 def _residual_block(module: nn.Module) -> LocalLayer | None:

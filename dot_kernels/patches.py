@@ -89,7 +89,7 @@ def weighted_average(
         fold: weights of the average.
     """
     weights = fold_weights(size, fold)
-    return _weighted_sum(patches, shape, weights) / _coverage(weights, patches, shape)
+    return _weighted_sum(patches, shape, weights) / _coverage(weights, shape, patches)
 
 
 def average_of_noise(
@@ -107,9 +107,23 @@ def average_of_noise(
         size: height and width p of a patch.
         fold: weights of the average.
     """
-    weights = fold_weights(size, fold)
-    squares = _coverage(weights.square(), patches, shape)
-    return _weighted_sum(patches, shape, weights) / squares.sqrt()
+    height, width = shape
+    total = sum_of_noise(patches, (height, width), size, fold)
+    return total / root_of_squares(total, size, fold)
+
+
+def sum_of_noise(
+    patches: Float[Tensor, "b d n"], shape: tuple[int, int], size: int, fold: Fold
+) -> Float[Tensor, "b c h w"]:
+    """What ``average_of_noise`` divides: over strips of latents it adds up."""
+    return _weighted_sum(patches, torch.Size(shape), fold_weights(size, fold))
+
+
+def root_of_squares(
+    total: Float[Tensor, "b c h w"], size: int, fold: Fold
+) -> Float[Tensor, "1 1 h w"]:
+    """By what ``average_of_noise`` divides a sum: √Σw² over the patches that cover each pixel."""
+    return _coverage(fold_weights(size, fold).square(), total.shape[2:], total).sqrt()
 
 
 def _weighted_sum(
@@ -122,11 +136,13 @@ def _weighted_sum(
 
 
 def _coverage(
-    weights: Float64[Tensor, "p p"], patches: Float[Tensor, "b d n"], shape: torch.Size
+    weights: Float64[Tensor, "p p"], shape: torch.Size, like: Tensor
 ) -> Float[Tensor, "1 1 h w"]:
-    """The sum over the patches that cover a pixel of its weight."""
-    shares = weights.flatten().to(patches)[None, :, None].expand(1, -1, patches.shape[2])
-    return functional.fold(shares, shape, len(weights))
+    """The sum over the patches that cover a pixel of its weight, in another tensor's dtype."""
+    size = len(weights)
+    count = (shape[0] - size + 1) * (shape[1] - size + 1)
+    shares = weights.flatten().to(like)[None, :, None].expand(1, -1, count)
+    return functional.fold(shares, shape, size)
 
 
 def fold_weights(size: int, fold: Fold) -> Float64[Tensor, "p p"]:

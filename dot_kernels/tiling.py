@@ -6,53 +6,15 @@ width. Images are float in [0, 1].
 The transport of latents is not tiled: latents are small, and its noise is drawn for whole ones.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dot_kernels.blending import SeamError, TilePlan, blended, whole
 from dot_kernels.codecs import Codec, LocalCodec
-from dot_kernels.local_networks import tiles_of
-
-_LEVELS = 255.0
-
-
-@dataclass(frozen=True, slots=True)
-class SeamError:
-    """How much the images of overlapping tiles differ where one is blended into the other.
-
-    In 8-bit levels, of images clipped to [0, 1]. A commutative monoid under ``+``.
-    """
-
-    count: int = 0
-    """Values that were compared: pixels times channels."""
-    squares: float = 0.0
-    """Sum of squared differences."""
-    largest: float = 0.0
-
-    @classmethod
-    def of(cls, ours: Float[Tensor, "b c h w"], theirs: Float[Tensor, "b c h w"]) -> "SeamError":
-        """The error of two images of the same pixels."""
-        difference = (ours.clamp(0, 1) - theirs.clamp(0, 1)) * _LEVELS
-        squares = float(difference.square().sum(dtype=torch.float64))
-        return cls(difference.numel(), squares, float(difference.abs().max()))
-
-    @property
-    def rms(self) -> float:
-        """Root mean square of the differences; 0 where nothing was compared."""
-        return math.sqrt(self.squares / self.count) if self.count else 0.0
-
-    def __add__(self, other: "SeamError") -> "SeamError":
-        """The error of both together."""
-        return SeamError(
-            self.count + other.count,
-            self.squares + other.squares,
-            max(self.largest, other.largest),
-        )
 
 
 def _unheard(_: SeamError) -> None:
@@ -87,134 +49,66 @@ class TiledCodec:
         """Latent channels."""
         return self.codec.channels
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether tiles give what the whole image gives."""
+        codec = self.codec
+        return isinstance(codec, LocalCodec) and None not in (codec.encoder, codec.decoder)
+
     @torch.inference_mode()
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
         """The latents of images in [0, 1]."""
-        if images.shape[2] * images.shape[3] <= self.tile**2:
+        height, width = images.shape[2:]
+        if height * width <= self.tile**2:
             return self.codec.encode(images)
-        if isinstance(self.codec, LocalCodec) and (encoder := self.codec.encoder) is not None:
-            return encoder.in_tiles(images, self.tile**2)
-        blend = partial(blended, self.codec.encode, rates=(self.factor, 1), plan=self._plan)
-        return torch.cat([blend(image)[0] for image in images[:, None]])
+        return torch.cat([whole(self.encode_bands([x], height, width)) for x in images[:, None]])
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """The images of latents; they may lie a little outside [0, 1]."""
-        if latents.shape[2] * latents.shape[3] * self.factor**2 <= self.tile**2:
+        height, width = latents.shape[2:]
+        if height * width * self.factor**2 <= self.tile**2:
             return self.codec.decode(latents)
-        if isinstance(self.codec, LocalCodec) and (decoder := self.codec.decoder) is not None:
-            return decoder.in_tiles(latents, self.tile**2)
-        made = []
-        for each in latents[:, None]:
-            image, seams = blended(self.codec.decode, each, (1, self.factor), self._plan)
-            self.hear(seams)
-            made.append(image)
-        return torch.cat(made)
+        return torch.cat([whole(self.decode_bands([z], height, width)) for z in latents[:, None]])
 
-    def _plan(self, height: int, width: int) -> "TilePlan":
-        """Where overlapping tiles lie, for latents of this size."""
-        return TilePlan.of(height, width, self.tile // self.factor)
-
-
-def tiled_if_exact(codec: Codec, tile: int) -> Codec:
-    """The codec in tiles if these give what the whole image gives; else the codec as it is.
-
-    Args:
-        codec: any.
-        tile: see ``TiledCodec``.
-    """
-    if isinstance(codec, LocalCodec) and codec.encoder is not None and codec.decoder is not None:
-        return TiledCodec(codec, tile)
-    return codec
-
-
-@dataclass(frozen=True, slots=True)
-class TilePlan:
-    """Rows and columns of tiles, in latent pixels, and how far neighbours overlap."""
-
-    rows: Sequence[range]
-    columns: Sequence[range]
-    overlap: int
-
-    @classmethod
-    def of(cls, height: int, width: int, side: int, least: int = 1) -> "TilePlan":
-        """Tiles of about equal size that overlap by a quarter of their side.
+    def encode_bands(
+        self, bands: Iterable[Float[Tensor, "1 3 _ w"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 c _ x"]]:
+        """The latents of an image of more than one tile that comes band by band.
 
         Args:
-            height: of what is cut, in latent pixels.
-            width: the same.
-            side: of a square with as many latent pixels as a tile has at most.
-            least: latent pixels that a tile has along each side, at least, where there are as
-                many.
+            bands: rows of the image from top to bottom.
+            height: of the image, a multiple of the factor.
+            width: of the image, a multiple of the factor.
+
+        Yields:
+            Rows of the latents from top to bottom, as many as the bands so far determine.
         """
-        overlap = max(side // 8, 1) * 2
-        core = max(side - overlap, 2 * overlap, 2 * least)
-        tiles = list(tiles_of(height, width, core**2))
-        rows = list(dict.fromkeys(down for down, _ in tiles))
-        columns = list(dict.fromkeys(across for _, across in tiles))
-        return cls(rows, columns, overlap)
+        if isinstance(self.codec, LocalCodec) and (encoder := self.codec.encoder) is not None:
+            yield from encoder.in_bands(bands, height, width, self.tile**2)
+            return
+        plan = TilePlan.of(height // self.factor, width // self.factor, self.tile // self.factor)
+        for band, _ in blended(self.codec.encode, bands, (self.factor, 1), plan):
+            yield band
 
+    def decode_bands(
+        self, bands: Iterable[Float[Tensor, "1 c _ x"]], height: int, width: int
+    ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
+        """The image of latents of more than one tile that come band by band.
 
-def blended(
-    network: Callable[[Tensor], Tensor],
-    tensor: Float[Tensor, "1 c h w"],
-    rates: tuple[int, int],
-    plan: Callable[[int, int], TilePlan],
-) -> tuple[Float[Tensor, "1 k y x"], SeamError]:
-    """The output of a network in blended tiles, and how much these differ where they overlap.
+        Args:
+            bands: rows of the latents from top to bottom.
+            height: of the latents.
+            width: of the latents.
 
-    Args:
-        network: encodes or decodes a tile.
-        tensor: an image or its latents.
-        rates: pixels per latent pixel of the network's input, and of its output.
-        plan: of the tiles, for height and width of the latents.
-    """
-    before, after = rates
-    height, width = (side // before for side in tensor.shape[2:])
-    tiles = plan(height, width)
-    shared = tiles.overlap * after
-    downs, acrosses = _widened(tiles.rows, tiles.overlap), _widened(tiles.columns, tiles.overlap)
-    whole, seams, above = torch.empty(0), SeamError(), list[Tensor]()
-    for row, down in enumerate(downs):
-        below, left = list[Tensor](), None
-        for column, across in enumerate(acrosses):
-            made = network(tensor[_scaled(down, across, before)])
-            if whole.numel() == 0:
-                whole = made.new_zeros(1, made.shape[1], height * after, width * after)
-            if row > 0:
-                seams += SeamError.of(above[column], made[:, :, :shared])
-            if left is not None:
-                seams += SeamError.of(left, made[..., :shared])
-            below.append(made[:, :, -shared:].clone())
-            left = made[..., -shared:].clone()
-            vertical = _ramp(row, len(downs), made.shape[2], shared).to(made)
-            horizontal = _ramp(column, len(acrosses), made.shape[3], shared).to(made)
-            whole[_scaled(down, across, after)] += made * vertical[:, None] * horizontal
-        above = below
-    return whole, seams
-
-
-def _widened(parts: Sequence[range], overlap: int) -> list[range]:
-    """The parts of an axis, each as much longer at its inner ends as neighbours overlap."""
-    reach, last = overlap // 2, len(parts) - 1
-    return [
-        range(part.start - reach * (place > 0), part.stop + reach * (place < last))
-        for place, part in enumerate(parts)
-    ]
-
-
-def _ramp(place: int, count: int, length: int, shared: int) -> Float[Tensor, "length"]:
-    """Weights of a tile along an axis, which add to 1 with those of its neighbours."""
-    weights = torch.ones(length)
-    rising = (torch.arange(shared) + 0.5) / shared
-    if place > 0:
-        weights[:shared] = rising
-    if place < count - 1:
-        weights[-shared:] = 1 - rising
-    return weights
-
-
-def _scaled(down: range, across: range, rate: int) -> tuple[slice, slice, slice, slice]:
-    """What selects rows and columns of latents in tensors of ``rate`` pixels for each of theirs."""
-    rows, columns = (slice(side.start * rate, side.stop * rate) for side in (down, across))
-    return slice(None), slice(None), rows, columns
+        Yields:
+            Rows of the image from top to bottom, as many as the bands so far determine.
+        """
+        if isinstance(self.codec, LocalCodec) and (decoder := self.codec.decoder) is not None:
+            yield from decoder.in_bands(bands, height, width, self.tile**2)
+            return
+        seams, plan = SeamError(), TilePlan.of(height, width, self.tile // self.factor)
+        for band, error in blended(self.codec.decode, bands, (1, self.factor), plan):
+            seams += error
+            yield band
+        self.hear(seams)

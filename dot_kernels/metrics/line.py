@@ -55,13 +55,13 @@ def mean_squared_error_along(
     rounded to levels, as the reference is to its own, so in 8 bits the result is exact.
     """
     total = start.new_zeros(len(points), len(start), dtype=torch.float64)
-    for images, rows in _strips(start, overlap=0):
-        x, r, y = (side[images, :, rows] for side in (start, direction, reference))
+    for images, rows, columns in _strips(start, overlap=0):
+        x, r, y = (side[images, :, rows, columns] for side in (start, direction, reference))
         y = _in_levels(y, written.reference_levels)
         for index, t in enumerate(points):
             squared = (_written(x, r, t, written.levels) - y).square_()
             if written.weights is not None:
-                squared *= written.weights[images, None, rows]
+                squared *= written.weights[images, None, rows, columns]
             total[index, images] += squared.sum(dim=(1, 2, 3), dtype=torch.float64)
     return total / (_counted(written.weights, start) * _LEVELS**2)
 
@@ -86,20 +86,16 @@ def structural_similarity_along(
     reach, weights = SSIM_WINDOW // 2, written.weights
     middle = None if weights is None else weights[:, reach:-reach, reach:-reach]
     total = start.new_zeros(len(points), len(start), dtype=torch.float64)
-    for images, rows in _strips(start, overlap=SSIM_WINDOW - 1):
-        x, r, y = (side[images, :, rows] for side in (start, direction, reference))
+    for images, rows, columns in _strips(start, overlap=SSIM_WINDOW - 1):
+        x, r, y = (side[images, :, rows, columns] for side in (start, direction, reference))
         if weights is not None:
-            hidden = weights[images, None, rows] == 0
+            hidden = weights[images, None, rows, columns] == 0
             x, r, y = x.masked_fill(hidden, 1), r.masked_fill(hidden, 0), y.masked_fill(hidden, 1)
         y = _in_levels(y.double(), written.reference_levels)
-        middles = None if middle is None else middle[images, rows.start : rows.start + _inner(y)]
+        down, across = (slice(side.start, side.stop - 2 * reach) for side in (rows, columns))
+        middles = None if middle is None else middle[images, down, across]
         total[:, images] += _sums_of_scores(x, r, y, points, written.levels, middles)
     return total / _counted(middle, start[..., reach:-reach, reach:-reach])
-
-
-def _inner(strip: Float64[Tensor, "b 3 h w"]) -> int:
-    """Rows of a strip that are in the middle of a window."""
-    return strip.shape[2] - SSIM_WINDOW + 1
 
 
 def _counted(
@@ -125,15 +121,22 @@ def _in_levels(reference: Tensor, levels: int) -> Tensor:
     return whole if levels == _LEVELS else whole.mul_(_LEVELS / levels)
 
 
-def _strips(images: Float[Tensor, "b 3 h w"], overlap: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of bounded size that cover a batch, each strip's last rows shared."""
+def _strips(images: Float[Tensor, "b 3 h w"], overlap: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Images, rows and columns of bounded size that cover a batch.
+
+    Neighbours have rows and columns in common, as many as ``overlap`` says.
+    """
     count, _, height, width = images.shape
     most = _STRIP_PIXELS.get(images.device.type, _STRIP_PIXELS_ELSEWHERE)
     group = max(most // (height * width), 1)
     rows = max(most // (group * width), 4 * SSIM_WINDOW)
+    columns = max(most // rows, 4 * SSIM_WINDOW)
     for first in range(0, count, group):
         for top in range(0, height - overlap, rows):
-            yield slice(first, first + group), slice(top, min(top + rows + overlap, height))
+            down = slice(top, min(top + rows + overlap, height))
+            for left in range(0, width - overlap, columns):
+                across = slice(left, min(left + columns + overlap, width))
+                yield slice(first, first + group), down, across
 
 
 def _sums_of_scores(

@@ -1,6 +1,7 @@
 """The sections on where the work is done: device, runner, and how many workers share it.
 
-None of these options has an effect on the results, except for rounding.
+None of these options has an effect on the results, except for rounding, and except for ``tile``
+with an ``AutoencoderKL``.
 """
 
 from typing import Annotated, Literal
@@ -57,11 +58,11 @@ class Compute(Section):
     """Images of equal size that the networks process together, at most; fewer where they are
     large, or where the device has no memory for so many."""
     tile: Annotated[int, Field(ge=256, le=16_384)] = 512
-    """Side in pixels of a square with as many pixels as the pixel codec and tiny auto-encoders
-    process at once, at most, of an image that is larger; the result is that of the whole image.
-    They need 1.5 kB of memory for each of these pixels on the CPU. Has no effect on other
-    auto-encoders, which see every image in one piece. Restorers of spandrel have such tiles too,
-    exact ones of chains of convolutions, of others blended."""
+    """Side in pixels of a square with as many pixels as the codec processes at once, at most, of an
+    image that is larger. Tiny auto-encoders need 1.5 kB of memory for each of these pixels on the
+    CPU. The pixel codec and tiny auto-encoders give the result of the whole image; the tiles of
+    others are blended, which changes results, and the report says by how much tiles differ.
+    So it is with restorers of spandrel: exact for chains of convolutions, blended for others."""
     shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tasks that run at the same time; null for one per core where files are copied, and one
     per GPU, or one without any, where networks run; on Ray, for as many as there is room for."""

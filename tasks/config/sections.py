@@ -20,6 +20,7 @@ from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
 from tasks.io.images import Form, Format, Limits, Subsampling
+from tasks.io.images.opening import MOST_PIXELS
 from tasks.io.networks.features.extractors import Network
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.section import Section
@@ -176,10 +177,10 @@ class Shards(Section):
     images: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Images in a new shard, which one task processes: some minutes of work are good. Images
     that are in a shard stay there. Has no effect on tars, which become one shard each."""
-    max_pixels: Annotated[int, Field(ge=64, le=178_956_970)] = 1 << 24
-    """Pixels above which an image is refused; Pillow opens none beyond the highest value.
-    Enhancing takes up to 0.4 kB of memory a pixel on the CPU, and a tiny auto-encoder 0.4 GB
-    more for a tile; see ``compute.tile``."""
+    max_pixels: Annotated[int, Field(ge=64, le=MOST_PIXELS)] = 1 << 29
+    """Pixels above which an image is refused: a guard against files that claim to be enormous.
+    The memory that an image takes follows from ``compute.batch`` and ``compute.tile``; its
+    pixels wait on disk, 3 bytes for each of every image that is made of it."""
     max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
     """Bytes above which a file is refused."""
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -11,7 +11,6 @@ from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.images import EXTENSIONS, Form, Format, Limits, complaint, depth_written, encode
 from tasks.io.images.decoder_pool import decode
-from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store, stem
@@ -117,9 +116,9 @@ def apply(
             yield Applied(image.source.address(image.path), str(refusal))
             continue
         draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
-        enhanced = file.enhance(to_tensor([raster.pixels], where), [alpha], draws)
-        shown = raster.showing(to_pixels(enhanced[0, 0], depth_written(raster, form)))
-        image.target.write(image.name, encode(shown, form))
+        depth = depth_written(raster, form)
+        pixels = file.enhance_pixels(raster.pixels, alpha, draws, where, depth)
+        image.target.write(image.name, encode(raster.showing(pixels), form))
         yield Applied(image.target.address(image.name))
 
 

@@ -13,10 +13,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dot_kernels import Codec, TransportOperator, enhance
+from dot_kernels import TiledCodec, TransportOperator, enhance
+from dot_kernels.bands import band_rows, enhance_in_bands, is_large
+from tasks.config.compute import Compute
 from tasks.direct.known_codecs import KNOWN_CODECS
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import ArtifactDamaged, ConfigurationError
+from tasks.io.images import Pixels
+from tasks.io.images.pixels import bands_of, to_pixels, to_tensor
+from tasks.io.images.raster import EIGHT_BITS, Depth
+from tasks.io.machine.scratch import scratch_array
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
@@ -26,7 +32,7 @@ class OperatorFile:
     """A fitted operator and its codec, on a device."""
 
     operator: TransportOperator
-    codec: Codec
+    codec: TiledCodec
     facts: dict[str, Any]
     """What the file's header says of the fit: pairing, images, codec, patch size and others."""
 
@@ -38,6 +44,7 @@ class OperatorFile:
         *,
         weights: Weights = FROM_THIS_MACHINE,
         device: str = "auto",
+        tile: int = Compute().tile,
     ) -> "OperatorFile":
         """Return the operator that a file holds.
 
@@ -47,6 +54,8 @@ class OperatorFile:
                 from a folder is their digest alone.
             weights: where the codec's weights are looked for.
             device: cpu, cuda, cuda:1, or auto.
+            tile: side of a tile in pixels; larger images are encoded and decoded in tiles, by an
+                ``AutoencoderKL`` in blended ones. See ``compute.tile``.
 
         Raises:
             ConfigurationError: the file is none of an operator, or the codec must be given and is
@@ -66,7 +75,8 @@ class OperatorFile:
                 f"the codec must be the one that the operator was fitted with, {identity}, got "
                 f"{codec_identity(codec, weights)}"
             )
-        return cls(operator, load_codec(spec, device, "float32", weights), facts)
+        loaded = load_codec(spec, device, "float32", weights)
+        return cls(operator, TiledCodec(loaded, tile), facts)
 
     def enhance(
         self,
@@ -83,6 +93,42 @@ class OperatorFile:
         """
         with torch.inference_mode():
             return enhance(images, self.codec, self.operator, alphas, generators=generators)
+
+    def enhance_pixels(
+        self,
+        pixels: Pixels,
+        alpha: float,
+        generators: Sequence[torch.Generator],
+        device: str,
+        depth: Depth = EIGHT_BITS,
+    ) -> Pixels:
+        """Return an enhanced image (h, w, 3); a large one is made in bands, and lies on disk.
+
+        Args:
+            pixels: (h, w, 3).
+            alpha: see ``enhance``.
+            generators: one on the CPU, for a stochastic operator.
+            device: that the codec is on.
+            depth: type of the numbers of the enhanced pixels.
+        """
+        height, width, _ = pixels.shape
+        if not is_large(height, width, self.codec.tile):
+            enhanced = self.enhance(to_tensor([pixels], device), [alpha], generators)
+            return to_pixels(enhanced[0, 0], depth)
+        rows = band_rows(width, self.codec)
+        made, top = scratch_array(pixels.shape, depth), 0
+        with torch.inference_mode():
+            for band in enhance_in_bands(
+                lambda: bands_of(pixels, rows, device),
+                (height, width),
+                self.codec,
+                self.operator,
+                alpha,
+                generators=generators,
+            ):
+                made[top : top + band.shape[2]] = to_pixels(band[0], depth)
+                top += band.shape[2]
+        return made
 
 
 def _read(path: Path) -> tuple[TransportOperator, dict[str, Any]]:

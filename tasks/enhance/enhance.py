@@ -6,16 +6,16 @@ from functools import partial
 
 from prefect import task
 
-from dot_kernels import Codec, tiled_if_exact
+from dot_kernels import TiledCodec
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
 from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Output, open_outputs
-from tasks.enhance.pairs import Window
+from tasks.enhance.pairs import Gathered, Window
 from tasks.enhance.perception import Networks
-from tasks.enhance.rendering import Gathered, Renderer
+from tasks.enhance.rendering import Renderer
 from tasks.enhance.scoring import Finisher, Pending, finished
 from tasks.enhance.written import WrittenImages, WrittenSignal, WrittenSignals
 from tasks.fit.operators import read_operator
@@ -155,7 +155,7 @@ def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch)
             pending = finisher.begin(rendered, window.pictures)
         outputs.write(finished(pending, watch))
         renderer.batches.require_room()
-        return outputs.close(renderer.moments, watch, renderer.remarks)
+        return outputs.close(renderer.moments, watch, renderer.remarks, renderer.seams)
 
 
 def _written(
@@ -179,15 +179,16 @@ def _renderer(
 ) -> Renderer:
     """Return a renderer for the signals of a job, with its codec loaded on a device."""
 
-    def load(precision: Precision) -> Codec:
+    def load(precision: Precision) -> TimedCodec:
         with watch.lap("load networks"):
             codec = load_codec(job.codec, device, precision, weights)
-            return TimedCodec(tiled_if_exact(codec, job.compute.tile), watch)
+            return TimedCodec(TiledCodec(codec, job.compute.tile, gathered.hear), watch)
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
     measured = scored - {CODEC_INPUT}
+    gathered = Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension)))
     wants_curve = any(output.signal == CURVE for output in job.tables)
     return Renderer(
         codec=load(job.compute.precision),
@@ -203,7 +204,7 @@ def _renderer(
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
         curve=points_of(CURVE, job.curve) if wants_curve else (),
         on_curve=job.curve_networks,
-        gathered=Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension))),
+        gathered=gathered,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import Features, FeatureTable, open_feature_tables, save_sums
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.ledger import Publication
@@ -44,7 +44,7 @@ class Finished(NamedTuple):
     member: Member
     rows: dict[Signal, list[dict[str, Any]]]
     """Rows of each metric table."""
-    files: dict[Signal, bytes]
+    files: Mapping[Signal, bytes]
     """The encoded image of each enhanced data set; empty where there is a ``reason``."""
     extension: str
     """Of the names of these files, without the dot; empty where there are none."""
@@ -153,6 +153,7 @@ class Outputs:
         moments: Mapping[Signal, Sequence[GaussianMoments]],
         watch: Stopwatch,
         remarks: dict[str, int],
+        seams: SeamError,
     ) -> Outcome:
         """Write the ends of the tars, and all tables; return what the records say was counted.
 
@@ -161,9 +162,12 @@ class Outputs:
                 of images or of all together.
             watch: says where the time went.
             remarks: see ``Outcome``.
+            seams: of tiles that were blended.
         """
         refused = count_reasons(self._reasons)
-        outcome = Outcome(images=self._images, refused=refused, remarks=remarks)
+        outcome = Outcome(
+            images=self._images, refused=refused, remarks=remarks, seams=_seams(seams)
+        )
         for tar in self._tars.values():
             tar.close()
         for signal, table in self._tables.items():
@@ -176,6 +180,13 @@ class Outputs:
         for publication in (*publications, *self._tables.values()):
             publication.facts |= {**outcome.facts(), **watch.facts()}
         return outcome
+
+
+def _seams(error: SeamError) -> dict[str, float]:
+    """Return the error at seams as a record keeps it; empty where nothing was blended."""
+    if not error.count:
+        return {}
+    return {"rms": error.rms, "largest": error.largest, "count": error.count}
 
 
 def _image(

@@ -1,11 +1,17 @@
-"""Windows of pictures, and pairs of a picture and its ground truth, where there is any."""
+"""Windows of pictures, pairs of a picture and its ground truth, and what became of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dot_kernels import GaussianMoments, SeamError
 from tasks.io.images import Form, Pixels, Raster, complaint
+from tasks.io.networks.features.extractors import Seen
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
+
+NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
 
 
 class Window(NamedTuple):
@@ -37,6 +43,42 @@ class Pair(NamedTuple):
         """Type of the numbers of the reference's pixels; empty without a reference."""
         found = None if self.reference is None else self.reference.pixels
         return "" if found is None else found.dtype.str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What the networks made of one picture: images to write, and what was measured of them."""
+
+    picture: Picture
+    images: dict[Signal, Pixels] = field(default_factory=dict)
+    """Of every signal, as they are written; empty where there is a ``reason``."""
+    reference: Pixels | None = None
+    """The ground truth."""
+    lpips: dict[Signal, float] = field(default_factory=dict)
+    features: dict[Signal, Seen] = field(default_factory=dict)
+    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
+    """Metrics by column, for each point of the curve."""
+    reason: str | None = None
+    """Why the picture is refused; None if it is not."""
+    unscored: str | None = None
+    """Why there is no reference; None if there is one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """What a pass over a shard sums up: the one value here that changes, with every batch."""
+
+    moments: dict[Signal, tuple[GaussianMoments, ...]]
+    """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
+    some: ``no_moments`` at first, by groups of images or of all images."""
+    redone: Counter[str] = field(default_factory=Counter)
+    """How many pictures were rendered a second time, by the remark that says how."""
+    seams: SeamError = field(default_factory=SeamError)
+    """Of tiles that were blended."""
+
+    def hear(self, seams: SeamError) -> None:
+        """Add the error at the seams of another image."""
+        self.seams += seams
 
 
 def without_unwritable(pictures: Sequence[Picture], form: Form) -> list[Picture]:

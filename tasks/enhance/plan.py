@@ -10,6 +10,7 @@ from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.features.perceptual import lpips_identity
 from tasks.io.workspace import (
@@ -195,7 +196,8 @@ class _Plan:
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:
         """Return what the images of a signal are made from, in every shard alike."""
-        inputs = {"operator": self._operator.digest, "signal": list(signal)}
+        tile = tile_that_matters(self._config.codec, self._config.compute.tile)
+        inputs = {"operator": self._operator.digest, "signal": list(signal), **tile}
         if signal in CONTROLS:
             return inputs
         options = self._config.enhance

@@ -4,74 +4,48 @@ A signal is an image to be written or scored: enhanced at an alpha, the input, o
 Axes: b pictures of a batch, h and w their height and width.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from dot_kernels import (
-    Codec,
     GaussianMoments,
+    SeamError,
     Transported,
     TransportOperator,
     patch_moments,
     transport_images,
 )
+from dot_kernels.bands import is_large
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_unwritable
+from tasks.enhance.large.passing import LargePass
+from tasks.enhance.pairs import (
+    NOT_FINITE,
+    Gathered,
+    Pair,
+    Rendered,
+    Window,
+    paired_groups,
+    without_unwritable,
+)
 from tasks.enhance.perception import Networks, distortions_along, perceive
-from tasks.enhance.signal_images import Appearance, all_finite, images_of, latents_of
+from tasks.enhance.signal_images import Appearance, Made, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
-from tasks.io.images import Pixels
 from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.networks.batches import Batches, no_room
-from tasks.io.networks.features.extractors import Seen
-from tasks.io.shards.loader import Picture
 from tasks.io.workspace import CODEC_INPUT, CURVE, Signal
-from tasks.jobs.stopwatch import Stopwatch
-
-NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """What the networks made of one picture: images to write, and what was measured of them."""
-
-    picture: Picture
-    images: dict[Signal, Pixels] = field(default_factory=dict)
-    """Of every signal, as they are written; empty where there is a ``reason``."""
-    reference: Pixels | None = None
-    """The ground truth."""
-    lpips: dict[Signal, float] = field(default_factory=dict)
-    features: dict[Signal, Seen] = field(default_factory=dict)
-    curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
-    """Metrics by column, for each point of the curve."""
-    reason: str | None = None
-    """Why the picture is refused; None if it is not."""
-    unscored: str | None = None
-    """Why there is no reference; None if there is one."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Gathered:
-    """What a pass over a shard sums up: the one value here that changes, with every batch."""
-
-    moments: dict[Signal, tuple[GaussianMoments, ...]]
-    """Of the patches of the latents that ``latents_of`` names, for every scored signal that has
-    some: ``no_moments`` at first, by groups of images or of all images."""
-    redone: Counter[str] = field(default_factory=Counter)
-    """How many pictures were rendered a second time, by the remark that says how."""
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renderer:
     """Runs the codec, the transport and the networks of the metrics on pictures."""
 
-    codec: Codec
+    codec: TimedCodec
     operator: TransportOperator
     options: Enhance
     fold: Fold
@@ -85,7 +59,7 @@ class Renderer:
     networks: Networks
     watch: Stopwatch
     gathered: Gathered
-    precise: Callable[[], Codec] | None = None
+    precise: Callable[[], TimedCodec] | None = None
     """Loads the codec in float32, with which pictures are rendered again whose output is not
     finite; None where such pictures are refused at once."""
     curve: tuple[Signal, ...] = ()
@@ -97,6 +71,11 @@ class Renderer:
     def remarks(self) -> dict[str, int]:
         """Counts for the ledger's record: smaller batches, pictures rendered again in float32."""
         return self.batches.remarks | self.gathered.redone
+
+    @property
+    def seams(self) -> SeamError:
+        """How much blended tiles differed where they overlap, in the pictures so far."""
+        return self.gathered.seams
 
     @property
     def moments(self) -> Mapping[Signal, tuple[GaussianMoments, ...]]:
@@ -120,7 +99,12 @@ class Renderer:
     def _render_group(self, pairs: Sequence[Pair]) -> Iterator[Rendered]:
         """Yield what became of pictures of one size, all with a reference or all without."""
         to_redo, member = list[Pair](), pairs[0].picture.member
-        made = self.batches.run(self._render_batch, pairs, member.width * member.height)
+        if is_large(member.height, member.width, self.codec.tile):
+            make, parts = self._render_large, [[pair] for pair in pairs]
+        else:
+            make, parts = self._render_batch, [list(pairs)]
+        size = member.width * member.height
+        made = [each for part in parts for each in self.batches.run(make, part, size)]
         for pair, rendered in zip(pairs, made, strict=True):
             if rendered is None:
                 yield Rendered(picture=pair.picture, reason=no_room(pair.picture))
@@ -144,11 +128,11 @@ class Renderer:
         with self.watch.lap("transport"):
             transported, references = self._transport(pairs, look)
         with self.watch.lap("metrics"):
-            made = _Made(look, all_finite(transported))
+            made = Made(look, all_finite(transported))
             shown = self._shown(made, transported, references)
             lpips, features = perceive(self.networks, shown, look.on_white(references))
             curve = distortions_along(transported, references, self.curve, look.written(CURVE))
-            moments = self._measure(made, transported, pairs)
+            moments = self._measure(made, transported.images.shape[2:], pairs)
         rendered = [
             Rendered(
                 picture=pair.picture,
@@ -165,6 +149,31 @@ class Renderer:
         ]
         self.gathered.moments.update(moments)
         return rendered
+
+    @torch.inference_mode()
+    def _render_large(self, pairs: Sequence[Pair]) -> list[Rendered]:
+        """Return what became of a single large picture; see ``LargePass``."""
+        (pair,) = pairs
+        large = LargePass(
+            codec=self.codec,
+            operator=self.operator,
+            options=self.options,
+            fold=self.fold,
+            signals=self.signals,
+            scored=self.scored,
+            curve=self.curve,
+            on_curve=self.on_curve,
+            networks=self.networks,
+            device=self.batches.device,
+            watch=self.watch,
+        )
+        image = large.over(pair, self._generators(pairs))
+        if image.is_finite:
+            with self.watch.lap("metrics"):
+                look = Appearance.of(pairs, self.options.form, "cpu")
+                made = Made(look, torch.ones(1, dtype=torch.bool), latents=image.latents)
+                self.gathered.moments.update(self._measure(made, image.size, pairs))
+        return [image.rendered()]
 
     def _transport(
         self, pairs: Sequence[Pair], look: Appearance
@@ -190,7 +199,7 @@ class Renderer:
             return transported, to_tensor(truths, look.device) if truths else None
 
     def _shown(
-        self, made: "_Made", transported: Transported, references: Tensor | None
+        self, made: Made, transported: Transported, references: Tensor | None
     ) -> Iterator[tuple[Signal, Tensor]]:
         """Make the images of every signal; yield what the networks of the metrics are to see.
 
@@ -219,32 +228,20 @@ class Renderer:
         return [generator_of("transport", self.options.seed, p.picture.member.key) for p in pairs]
 
     def _measure(
-        self, made: "_Made", transported: Transported, pairs: Sequence[Pair]
+        self, made: Made, size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        size = patch_size_of(self.operator, self.codec.channels)
+        patch = patch_size_of(self.operator, self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         factor = self.codec.factor
         shown = made.look.shown_cells(factor)
         grown = dict[Signal, tuple[GaussianMoments, ...]]()
         for signal, latents in made.latents.items():
-            cells = whole_cells(latents, transported.images, factor)
+            cells = whole_cells(latents, size, factor)
             before = self.gathered.moments[signal]
             chosen = [made.usable & (draws % len(before) == group) for group in range(len(before))]
             grown[signal] = tuple(
-                moments + patch_moments(cells[ours], size, None if shown is None else shown[ours])
+                moments + patch_moments(cells[ours], patch, None if shown is None else shown[ours])
                 for ours, moments in zip(chosen, before, strict=True)
             )
         return grown
-
-
-@dataclass(slots=True)
-class _Made:
-    """What is kept of the images of a batch; grows signal by signal."""
-
-    look: Appearance
-    usable: Tensor
-    """Whether all that the networks made of a picture is finite, (b,)."""
-    pixels: dict[Signal, list[Pixels]] = field(default_factory=dict)
-    latents: dict[Signal, Tensor] = field(default_factory=dict)
-    """Of the scored signals that have some."""

@@ -1,6 +1,6 @@
 """Rows of the metric tables and files of the tars, made from rendered images by a pool."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,10 +9,11 @@ from torch import Tensor
 
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from tasks.enhance.outputs import Finished, Output
-from tasks.enhance.rendering import Rendered
-from tasks.io.images import Form, encode, extension_of
+from tasks.enhance.pairs import Rendered
+from tasks.io.images import Form, Raster, encode, extension_of
 from tasks.io.images.pixels import as_levels
-from tasks.io.shards.loader import Picture
+from tasks.io.machine.scratch import let_go
+from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
 from tasks.io.workspace import CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
@@ -42,6 +43,8 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
     mse, ssim = distortion_of_written(
         as_levels(pixels), as_levels(truth), _weights(rendered.picture)
     )
+    let_go(pixels)
+    let_go(truth)
     metrics = {
         "mse": mse,
         "psnr": peak_signal_to_noise_ratio(mse),
@@ -77,7 +80,7 @@ class Pending(NamedTuple):
 
     rendered: Rendered
     rows: Future[dict[Signal, list[dict[str, Any]]]]
-    files: Future[dict[Signal, bytes]]
+    files: Future[Mapping[Signal, bytes]]
     extension: str
     """Of the names of the files, without the dot."""
 
@@ -108,14 +111,38 @@ class Finisher:
         marks = {output.signal: output.target.fingerprint for output in self.tables}
         return {signal: score(item, signal, mark) for signal, mark in marks.items()}
 
-    def _files(self, item: Rendered) -> dict[Signal, bytes]:
+    def _files(self, item: Rendered) -> Mapping[Signal, bytes]:
         raster = item.picture.raster
         if item.reason is not None or raster is None:
             return {}
-        return {
-            output.signal: encode(raster.showing(item.images[output.signal]), self.form)
-            for output in self.tars
-        }
+        files = _Files(item, raster, [output.signal for output in self.tars], self.form)
+        is_large = raster.height * raster.width > LARGEST_IN_MEMORY
+        return files if is_large else dict(files)
+
+
+@dataclass(frozen=True)
+class _Files(Mapping[Signal, bytes]):
+    """The files of a picture, each of which is encoded when it is asked for, and not kept.
+
+    An encoder takes up to 25 bytes a pixel, so those of a large picture come one after the other.
+    """
+
+    item: Rendered
+    raster: Raster
+    signals: Sequence[Signal]
+    form: Form
+
+    def __getitem__(self, signal: Signal) -> bytes:
+        pixels = self.item.images[signal]
+        data = encode(self.raster.showing(pixels), self.form)
+        let_go(pixels)
+        return data
+
+    def __iter__(self) -> Iterator[Signal]:
+        return iter(self.signals)
+
+    def __len__(self) -> int:
+        return len(self.signals)
 
 
 def finished(pending: list[Pending], watch: Stopwatch) -> list[Finished]:

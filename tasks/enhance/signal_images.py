@@ -5,7 +5,7 @@ width.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -83,6 +83,18 @@ class Appearance:
     def _depth(self, signal: Signal) -> Depth:
         first = self.rasters[0]
         return first.depth if signal == INPUT else depth_written(first, self.form)
+
+
+@dataclass(slots=True)
+class Made:
+    """What is kept of the images of a batch; grows signal by signal."""
+
+    look: Appearance
+    usable: Tensor
+    """Whether all that the networks made of a picture is finite, (b,)."""
+    pixels: dict[Signal, list[Pixels]] = field(default_factory=dict)
+    latents: dict[Signal, Tensor] = field(default_factory=dict)
+    """Of the scored signals that have some."""
 
 
 def images_of(signal: Signal, transported: Transported, references: Tensor | None) -> Tensor | None:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import torch
 
-from dot_kernels import GaussianMoments
+from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import read_sums
+from tasks.enhance.large.perception import seen_in_tiles
 from tasks.enhance.outputs import Output, Written
-from tasks.enhance.pairs import Pair, Window, paired_groups, without_unwritable
+from tasks.enhance.pairs import Pair, Rendered, Window, paired_groups, without_unwritable
 from tasks.enhance.perception import Networks, perceive
-from tasks.enhance.rendering import Rendered
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
 from tasks.io.images import Form, Limits, Pixels
@@ -26,7 +26,7 @@ from tasks.io.images.pixels import to_tensor
 from tasks.io.images.transparency import opacity, over_white
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.shards import Member, members_of, read_index
-from tasks.io.shards.loader import load_pictures
+from tasks.io.shards.loader import LARGEST_IN_MEMORY, load_pictures
 from tasks.io.workspace import INPUT, Signal, Workspace
 from tasks.jobs.stopwatch import Stopwatch
 
@@ -99,6 +99,11 @@ class WrittenImages:
         return self.batches.remarks
 
     @property
+    def seams(self) -> SeamError:
+        """None: no tiles are blended here."""
+        return SeamError()
+
+    @property
     def moments(self) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Moments of the latent patches of each signal, as they were."""
         return {signal: left.moments for signal, left in self.signals.items()}
@@ -155,6 +160,8 @@ class WrittenImages:
     def _score(self, window: Window, pairs: Sequence[Pair]) -> list[Rendered]:
         """Return the pictures of a batch, in their order."""
         images = {signal: self._images(signal, window, pairs) for signal in self.signals}
+        if pairs[0].raster.height * pairs[0].raster.width > LARGEST_IN_MEMORY:
+            return [self._score_large(images, index, pair) for index, pair in enumerate(pairs)]
         found = [pair.reference for pair in pairs if pair.reference is not None]
         alpha = opacity([pair.raster for pair in pairs], self.batches.device)
         truths = self._tensor((reference.pixels for reference in found), alpha) if found else None
@@ -172,6 +179,25 @@ class WrittenImages:
             )
             for index, pair in enumerate(pairs)
         ]
+
+    def _score_large(
+        self, images: Mapping[Signal, Sequence[Pixels]], index: int, pair: Pair
+    ) -> Rendered:
+        """Return a large picture: one of a batch, which has this place in the images."""
+        own = {signal: pixels[index] for signal, pixels in images.items()}
+        truth = None if pair.reference is None else pair.reference.pixels
+        with self.watch.lap("metrics"):
+            lpips, features = seen_in_tiles(
+                self.networks, own, truth, pair.raster, self.batches.device
+            )
+        return Rendered(
+            picture=pair.picture,
+            images=own,
+            reference=truth,
+            lpips=lpips,
+            features=features,
+            unscored=pair.unscored,
+        )
 
     def _images(self, signal: Signal, window: Window, pairs: Sequence[Pair]) -> list[Pixels]:
         """Return the images of a signal, of the pictures of a batch.

@@ -26,8 +26,9 @@ from tasks.io.networks.features.extractors import (
     see,
 )
 from tasks.io.networks.features.feature_networks import Extractor
+from tasks.io.networks.features.large_images import in_bytes
 from tasks.io.networks.weights import Weights
-from tasks.io.shards.loader import Picture, equal_sizes, load_pictures, windows
+from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture, equal_sizes, load_pictures, windows
 from tasks.io.workspace import dataset_features_folder, dataset_folder
 from tasks.jobs import (
     Job,
@@ -178,8 +179,12 @@ def _seen_by(extractor: Extractor) -> Callable[[Sequence[Picture]], list[Tensor 
 
     def features(group: Sequence[Picture]) -> list[Tensor | str]:
         rasters = [picture.raster for picture in group if picture.raster is not None]
-        images = over_white(to_tensor([raster.pixels for raster in rasters]), opacity(rasters))
-        seen = see(extractor, to_bytes(images))
+        if rasters[0].height * rasters[0].width > LARGEST_IN_MEMORY:
+            parts = [see(extractor, in_bytes(each.pixels, each)) for each in rasters]
+            seen = [one for part in parts if part is not None for one in part] or None
+        else:
+            images = over_white(to_tensor([each.pixels for each in rasters]), opacity(rasters))
+            seen = see(extractor, to_bytes(images))
         return [TOO_SMALL] * len(group) if seen is None else [one.features for one in seen]
 
     return features

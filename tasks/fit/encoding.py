@@ -7,10 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dot_kernels import Codec, GaussianMoments, patch_moments, tiled_if_exact
+from dot_kernels import Codec, GaussianMoments, TiledCodec, patch_moments
+from dot_kernels.bands import band_rows, encode_in_bands, is_large
 from dot_kernels.enhancement import encode_padded, whole_cells
-from tasks.io.images.pixels import finite, to_tensor
+from tasks.io.images import Pixels
+from tasks.io.images.pixels import bands_of, finite, to_tensor
 from tasks.io.images.transparency import opacity, shown_cells, without_hidden
+from tasks.io.machine.scratch import let_go
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
 from tasks.io.shards.loader import Picture, equal_sizes
@@ -40,7 +43,7 @@ class Encoder:
     """Images that were encoded again in float32."""
 
     @cached_property
-    def codec(self) -> Codec:
+    def codec(self) -> TimedCodec:
         """The codec in the precision that was asked for."""
         return self._loaded(self.precision)
 
@@ -69,11 +72,11 @@ class Encoder:
             found = latents[picture.member.key]
             yield found if isinstance(found, str) else self._measure(picture, found, patch_size)
 
-    def _loaded(self, precision: Precision) -> Codec:
+    def _loaded(self, precision: Precision) -> TimedCodec:
         with self.watch.lap("load networks"):
-            return TimedCodec(tiled_if_exact(self.load(precision), self.tile), self.watch)
+            return TimedCodec(TiledCodec(self.load(precision), self.tile), self.watch)
 
-    def _encode(self, group: Sequence[Picture], codec: Codec) -> dict[str, Tensor | str]:
+    def _encode(self, group: Sequence[Picture], codec: TimedCodec) -> dict[str, Tensor | str]:
         """Return the latents of images of one size by key, or why an image has none.
 
         Latents are (1, c, y, x) of those cells that lie within the image.
@@ -81,9 +84,11 @@ class Encoder:
 
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [without_hidden(p.raster) for p in part if p.raster is not None]
+            if is_large(part[0].member.height, part[0].member.width, codec.tile):
+                return [self._encode_large(each, codec) for each in pixels]
             with self.watch.lap("read"):
                 images = to_tensor(pixels, self.batches.device)
-            latents = whole_cells(encode_padded(images, codec), images, codec.factor)
+            latents = whole_cells(encode_padded(images, codec), images.shape[2:], codec.factor)
             usable = finite(latents).tolist()
             split = zip(torch.split(latents, 1), usable, strict=True)
             return [one if is_usable else NOT_FINITE for one, is_usable in split]
@@ -93,6 +98,15 @@ class Encoder:
             picture.member.key: no_room(picture) if latents is None else latents
             for picture, latents in zip(group, encoded, strict=True)
         }
+
+    def _encode_large(self, pixels: Pixels, codec: TimedCodec) -> Tensor | str:
+        """Return the latents of a large image, which goes through the network in bands."""
+        size, rows = (pixels.shape[0], pixels.shape[1]), band_rows(pixels.shape[1], codec)
+        with torch.inference_mode():
+            bands = self.watch.each("read", bands_of(pixels, rows, self.batches.device))
+            latents = whole_cells(encode_in_bands(bands, *size, codec), size, codec.factor)
+            let_go(pixels)
+            return latents if bool(finite(latents)) else NOT_FINITE
 
     def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
         raster = picture.raster

@@ -19,7 +19,7 @@ from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
-from tasks.io.networks.codecs import CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.networks.codecs import CodecSpec, codec_identity, load_codec, precision_and_tile
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
@@ -78,11 +78,11 @@ def measure_shard(job: MeasureJob) -> Outcome:
 
 
 def measure_name(config: Config) -> str:
-    """Return 16 hex digits that name codec, patch size and precision: a folder's name."""
+    """Return 16 hex digits that name codec, tile, patch size and precision: a folder's name."""
     inputs = {
         "codec": codec_identity(config.codec, Weights.of(config.weights)),
         "patch_size": config.patch_size,
-        "precision": None if isinstance(config.codec, Pixel) else config.compute.precision,
+        **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
     }
     return fingerprint("measure", inputs)[:16]
 

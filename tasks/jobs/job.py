@@ -103,6 +103,9 @@ class Outcome(BaseModel):
     remarks: dict[str, int] = {}
     """What was out of the ordinary: to how many images the batch was reduced for want of memory
     (``batch_reduced_to``), how many images were encoded ``again_in_float32``."""
+    seams: dict[str, float] = {}
+    """How much decoded tiles that were blended differed where they overlap, in 8-bit levels:
+    ``rms``, ``largest``, and the ``count`` of values; empty where none were blended."""
     state: Literal["made", "found", "busy"] = "made"
     """``made`` by this task; ``found``, as another run had made it; ``busy``: another is at it."""
     seconds: dict[str, float] = {}
@@ -124,8 +127,9 @@ class Outcome(BaseModel):
         return self.images / spent if spent > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """Return what a record keeps of it: images, refused, and remarks."""
-        return {"images": self.images, "refused": self.refused, **self.remarks}
+        """Return what a record keeps of it: images, refused, seams and remarks."""
+        seams = {"seams": self.seams} if self.seams else {}
+        return {"images": self.images, "refused": self.refused, **seams, **self.remarks}
 
 
 def count_reasons(reasons: Sequence[str]) -> dict[str, int]:

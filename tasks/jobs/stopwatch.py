@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from dot_kernels import Codec
+from dot_kernels import TiledCodec
 from tasks.io.machine.devices import device_label
 from tasks.jobs.job import Outcome
 
@@ -117,8 +117,13 @@ def timed(device: str | None, work: Callable[[Stopwatch], Outcome]) -> Outcome:
 class TimedCodec:
     """A codec that counts the time of its two networks as laps of a stopwatch."""
 
-    codec: Codec
+    codec: TiledCodec
     watch: Stopwatch
+
+    @property
+    def tile(self) -> int:
+        """See ``TiledCodec``."""
+        return self.codec.tile
 
     @property
     def factor(self) -> int:
@@ -139,3 +144,17 @@ class TimedCodec:
         """Return the images of latents, (b, 3, h, w) in [0, 1] up to overshoot."""
         with self.watch.lap("decode network"):
             return self.codec.decode(latents)
+
+    def encode_bands(self, bands: Iterable[Tensor], height: int, width: int) -> Iterator[Tensor]:
+        """Yield the latents of an image that comes band by band; see ``TiledCodec``."""
+        parts = self.codec.encode_bands(self._waited(bands), height, width)
+        return self.watch.each("encode network", parts)
+
+    def decode_bands(self, bands: Iterable[Tensor], height: int, width: int) -> Iterator[Tensor]:
+        """Yield the image of latents that come band by band; see ``TiledCodec``."""
+        parts = self.codec.decode_bands(self._waited(bands), height, width)
+        return self.watch.each("decode network", parts)
+
+    def _waited(self, bands: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield bands, whose making is no time of the network that takes them."""
+        return self.watch.each("transport", bands)

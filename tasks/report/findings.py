@@ -18,7 +18,7 @@ from tasks.report.accounting import (
     enhancement_records,
     time_steps,
 )
-from tasks.report.made_with import made_with
+from tasks.report.made_with import made_with, seams_in_words
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
 from tasks.report.outcome import outcome
@@ -51,6 +51,8 @@ class Findings(NamedTuple):
     counts: list[Count]
     timings: list[Timing]
     made_with: dict[str, Any]
+    seams: list[str]
+    """Sentences on tiles that were blended."""
 
     @classmethod
     def of(cls, run: FittedRun) -> "Findings":
@@ -64,6 +66,7 @@ class Findings(NamedTuple):
         fitted, moments, provenance = read_operator(
             run.workspace, run.config.restored_name, run.operator.name
         )
+        records = enhancement_records(run)
         return cls(
             run.config,
             run.operator.name,
@@ -74,13 +77,14 @@ class Findings(NamedTuple):
             provenance | decision_facts(run),
             count_images(run),
             time_steps(run, facts),
-            made_with(enhancement_records(run)),
+            made_with(records),
+            seams_in_words(records),
         )
 
     @property
     def gaps(self) -> list[str]:
         """Sentences about what is not in the results table, and why."""
-        return gaps(self.config, self.rows)
+        return [*gaps(self.config, self.rows), *self.seams]
 
     @property
     def spectra(self) -> Spectra:

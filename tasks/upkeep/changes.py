@@ -36,6 +36,7 @@ _NAMES = {
     "source": "the restored images' moments or index",
     "summary": "the fidelity table",
     "target": "the natural images' moments or index",
+    "tile": "compute.tile",
 }
 """Names of inputs of fingerprints in words, where the name itself does not say what it is."""
 

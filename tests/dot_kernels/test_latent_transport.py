@@ -8,7 +8,8 @@ from torch.nn import functional
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dot_kernels import patch_moments, solve_transport, transport_latents
+from dot_kernels import latent_transport, patch_moments, solve_transport, transport_latents
+from dot_kernels.patches import average_of_noise
 
 ONLY_ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 """The same sums of numbers around ten in another order, in float64."""
@@ -295,3 +296,30 @@ def test_latents_smaller_than_a_patch_are_refused(random_operator, height, width
 def test_an_operator_for_other_channels_is_refused(random_operator, channels):
     with pytest.raises(ValueError, match=f"patches of {channels} channels, got 18 dimensions"):
         transport_latents(torch.ones(1, channels, 9, 9), random_operator(2, 3))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_noise_in_strips_is_that_of_all_patches_together(monkeypatch, rng, size):
+    source, target = torch.randn(2, 1, 2, 40, 40, generator=rng)
+    source[:, 1] = source[:, 0]  # one direction is empty
+    operator = solve_transport(patch_moments(source, size), patch_moments(target, size))
+    assert operator.is_stochastic
+    latents = torch.zeros(2, 2, 23, 17)
+    monkeypatch.setattr(latent_transport, "_PATCHES_AT_ONCE", 70)
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    found = transport_latents(latents, operator, generators=generators())
+    columns, rows = 17 - size + 1, 23 - size + 1
+    strip, own = 70 // columns, generators()
+    counts = [min(strip, rows - top) for top in range(0, rows, strip)]
+    assert len(counts) > 2
+    draws = [
+        torch.cat([torch.randn(2 * size**2, n * columns, generator=one) for n in counts], dim=1)
+        for one in own
+    ]
+    patches = latent_transport._noise_root(operator) @ torch.stack(draws)
+    noise = average_of_noise(patches, latents.shape[2:], size, "uniform")
+    plain = transport_latents(latents, replace(operator, noise_covariance=None))
+    assert_close(found, plain + noise, rtol=1e-4, atol=1e-5)

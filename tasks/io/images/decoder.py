@@ -18,6 +18,7 @@ from pathlib import Path
 from tasks.io.errors import ImageRefused
 from tasks.io.images.answers import HEAD, message
 from tasks.io.images.decoding import decode
+from tasks.io.images.formats.jpeg_scans import frame_of
 from tasks.io.images.limits import Limits, Wanted
 
 REQUEST = struct.Struct("<QQQ??")
@@ -54,11 +55,13 @@ def _serve() -> None:
     while head := requests.read(REQUEST.size):
         max_pixels, max_bytes, size, first_frame, srgb = REQUEST.unpack(head)
         limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
+        data = requests.read(size)
         if before is not None:
+            granted = memory_for(limits, claimed_pixels(data))
             _, most = resource.getrlimit(resource.RLIMIT_AS)
-            resource.setrlimit(resource.RLIMIT_AS, (before + memory_for(limits), most))
+            resource.setrlimit(resource.RLIMIT_AS, (before + granted, most))
         wanted = Wanted(first_frame=first_frame, srgb=srgb)
-        answers.writelines(_answer(requests.read(size), limits, wanted))
+        answers.writelines(_answer(data, limits, wanted))
         answers.flush()
 
 
@@ -67,13 +70,68 @@ def requested(limits: Limits, wanted: Wanted, size: int) -> bytes:
     return REQUEST.pack(limits.max_pixels, limits.max_bytes, size, wanted.first_frame, wanted.srgb)
 
 
-def memory_for(limits: Limits) -> int:
+def memory_for(limits: Limits, claimed: int | None) -> int:
     """Return how many bytes decoding may take: 32 a pixel, the file twice, and 128 MiB.
 
     Of the accepted formats WebP takes most, 23 bytes a pixel, and the others 11 to 17, with
     all copies on the way to RGB. The rest is for tables, text and colour profiles.
+
+    Args:
+        limits: on the image.
+        claimed: pixels that the file says it has; None where that is not known, and then it may
+            have all that the limits admit.
     """
-    return BYTES_PER_PIXEL * limits.max_pixels + 2 * limits.max_bytes + SPARE_BYTES
+    pixels = limits.max_pixels if claimed is None else min(claimed, limits.max_pixels)
+    return BYTES_PER_PIXEL * pixels + 2 * limits.max_bytes + SPARE_BYTES
+
+
+def claimed_pixels(data: bytes) -> int | None:
+    """Return how many pixels a PNG, WebP, BMP or JPEG says it has, at a fixed place or nearly.
+
+    None for any other file, and for one in which that place is not found.
+    """
+    try:
+        return next(read(data) for start, read in _SIZES.items() if data.startswith(start))
+    except (StopIteration, struct.error, ValueError, IndexError):
+        return None
+
+
+def _png_pixels(data: bytes) -> int:
+    width, height = struct.unpack_from(">II", data, 16)
+    return int(width * height)
+
+
+def _bmp_pixels(data: bytes) -> int:
+    (size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
+    return abs(int(width * height))
+
+
+def _webp_pixels(data: bytes) -> int | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return (1 + int.from_bytes(data[24:27], "little")) * (
+            1 + int.from_bytes(data[27:30], "little")
+        )
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
+    width, height = struct.unpack_from("<HH", data, 26)
+    return int((width & 0x3FFF) * (height & 0x3FFF)) if kind == b"VP8 " else None
+
+
+def _jpeg_pixels(data: bytes) -> int | None:
+    frame = frame_of(data)
+    return None if frame is None else frame.width * frame.height
+
+
+_SIZES = {
+    b"\x89PNG": _png_pixels,
+    b"BM": _bmp_pixels,
+    b"RIFF": _webp_pixels,
+    b"\xff\xd8\xff": _jpeg_pixels,
+}
+"""What finds the number of pixels, by how files begin."""
 
 
 def mapped_bytes() -> int | None:

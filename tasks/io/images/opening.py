@@ -32,6 +32,13 @@ _COMPLAINTS = (
 _ONE_FRAME_OF_MANY = ("MPO",)  # a phone's JPEG: its other frames are previews and depth
 
 
+MOST_PIXELS = 1 << 31
+"""Pixels of the largest image that can be accepted at all."""
+
+# Pillow's own limit, which it takes from nowhere else, would refuse images of 2²⁸ pixels.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+
+
 @contextmanager
 def reasons() -> Iterator[None]:
     """Turn whatever a parser raises in the block into ``ImageRefused``."""

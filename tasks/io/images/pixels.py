@@ -1,6 +1,6 @@
 """Pixels as arrays (h, w, 3) of several depths, and as tensors (3, h, w) in [0, 1]."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,12 @@ def to_tensor(pixels: Sequence[Pixels], device: str = "cpu") -> Tensor:
     """Return images of one size and type as one float tensor (b, 3, h, w) in [0, 1]."""
     stacked = torch.stack([torch.from_numpy(image.copy()) for image in pixels])
     return stacked.to(device).movedim(-1, 1).float() / full_intensity(pixels[0].dtype)
+
+
+def bands_of(pixels: Pixels, rows: int, device: str = "cpu") -> Iterator[Tensor]:
+    """Yield a large image from top to bottom in bands (1, 3, r, w) in [0, 1] of so many rows."""
+    for top in range(0, len(pixels), rows):
+        yield to_tensor([pixels[top : top + rows]], device)
 
 
 def as_levels(pixels: Pixels) -> Tensor:

@@ -78,6 +78,21 @@ def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dic
     return {"kind": spec.kind, "sha256": [digest(config), digest(tensors)]}
 
 
+def tile_that_matters(spec: CodecSpec, tile: int) -> dict[str, int]:
+    """Return what fingerprints say of ``compute.tile``: nothing where tiles change no number.
+
+    Tiles of an ``AutoencoderKL`` are blended, and each sees itself only. Pixel codec and tiny
+    auto-encoders give in tiles what they give for the whole image.
+    """
+    return {"tile": tile} if spec.kind == "autoencoder-kl" else {}
+
+
+def precision_and_tile(spec: CodecSpec, precision: Precision, tile: int) -> dict[str, Any]:
+    """Return what fingerprints of latents say of options that change how they are computed."""
+    used = None if isinstance(spec, Pixel) else precision
+    return {"precision": used, **tile_that_matters(spec, tile)}
+
+
 def load_codec(
     spec: CodecSpec, device: str, precision: Precision, weights: Weights = FROM_THIS_MACHINE
 ) -> Codec:

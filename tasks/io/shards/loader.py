@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Pixels, Raster
 from tasks.io.images.decoder_pool import decode
+from tasks.io.machine.scratch import on_disk
 from tasks.io.shards.reader import read_members
 from tasks.io.shards.shard import Member
 from tasks.io.store import Store
 
 PIXELS_PER_IMAGE = 1 << 18
 """Pixels of a typical image (512 × 512): a window holds at most a batch of as many pixels."""
+
+LARGEST_IN_MEMORY = 1 << 22
+"""Pixels of the largest image that waits in memory for its turn; larger ones wait on disk."""
 
 
 class Picture(NamedTuple):
@@ -94,6 +98,13 @@ def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Pictur
 
 def _picture(member: Member, data: bytes, limits: Limits) -> Picture:
     try:
-        return Picture(member, decode(data, limits), None)
+        return Picture(member, _kept(decode(data, limits)), None)
     except ImageRefused as refusal:
         return Picture(member, None, str(refusal))
+
+
+def _kept(raster: Raster) -> Raster:
+    """Return an image as it waits for its turn: the pixels of a large one on disk."""
+    if raster.height * raster.width <= LARGEST_IN_MEMORY:
+        return raster
+    return raster.showing(on_disk(raster.pixels))

@@ -14,6 +14,7 @@ from dot_kernels.metrics import (
     structural_similarity_along,
 )
 
+ALONG = [mean_squared_error_along, structural_similarity_along]
 POINTS = [-3.0, -1.0, -0.5, -1e-3, 0.0, 1e-6, 0.05, 0.3, 0.5, 0.99, 1.0, 1.5, 4.0]
 FEW_POINTS = [-3.0, -0.5, 0.0, 0.3, 1.0, 4.0]  # scikit-image takes its time
 
@@ -244,3 +245,16 @@ def test_pixels_without_weight_do_not_count(draw_line):
     lines[1][:, :, 17:] *= -3
     lines[2][:, :, 17:] = 0
     assert_close(structural_similarity_along(*lines, POINTS, seen), before)
+
+
+def test_wide_images_are_measured_in_parts_of_the_width_too(monkeypatch, rng):
+    start, reference = torch.rand(2, 1, 3, 60, 130, generator=rng)
+    line_ = start, torch.rand(1, 3, 60, 130, generator=rng) - 0.5, reference
+    weights = torch.rand(1, 60, 130, generator=rng)
+    for written in (Written(), Written(weights=weights)):
+        expected = [along(*line_, [0.0, 0.7], written) for along in ALONG]
+        with monkeypatch.context() as patch:
+            patch.setitem(line._STRIP_PIXELS, "cpu", 44 * 50)
+            found = [along(*line_, [0.0, 0.7], written) for along in ALONG]
+        for ours, whole in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, whole, rtol=1e-6, atol=0)

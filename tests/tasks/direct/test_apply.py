@@ -50,7 +50,7 @@ def test_images_are_those_of_the_pipeline(finished, operator, photographs, tmp_p
 
 def test_the_header_names_the_codec_and_tensors_go_through(operator):
     file = OperatorFile.load(operator)
-    assert isinstance(file.codec, PixelCodec)
+    assert isinstance(file.codec.codec, PixelCodec)
     assert file.facts["codec"] == {"kind": "pixel", "factor": 2}
     images = torch.rand(2, 3, 10, 12)
     enhanced = file.enhance(images, [0.0, 1.0])
@@ -139,3 +139,12 @@ def test_what_is_not_there_and_two_of_one_name_are_told(photographs, tmp_path):
         images_to_enhance(
             [str(photographs["restored"]), str(photographs["natural"])], str(tmp_path / "out")
         )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_a_large_image_is_enhanced_in_bands_as_in_one_piece(operator, alpha, rng):
+    pixels = (torch.rand(61, 75, 3, generator=rng) * 255).byte().numpy()
+    large, small = OperatorFile.load(operator, tile=8), OperatorFile.load(operator)
+    found = large.enhance_pixels(pixels, alpha, [], "cpu")
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, small.enhance_pixels(pixels, alpha, [], "cpu"))

@@ -312,3 +312,35 @@ def test_every_chosen_image_is_told_as_progress(tmp_path, steps, photographs):
     with reporting_to(told.append):
         run.fit()
     assert sum(told) == 16
+
+
+def test_a_tile_is_in_the_name_of_moments_only_where_tiles_are_blended(run_of):
+    published = {"weights": "some/where", "revision": "0" * 40}
+    names = {
+        kind: [measure_name(run_of({"kind": kind, **rest}, tile)) for tile in (512, 1024)]
+        for kind, rest in [
+            ("pixel", {}),
+            ("autoencoder-tiny", published),
+            ("autoencoder-kl", published),
+        ]
+    }
+    assert [len(set(each)) for each in names.values()] == [1, 1, 2]
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """A configuration with a codec and a tile."""
+
+    def make(codec, tile):
+        corpora = {"restored": {"path": str(tmp_path)}, "natural": {"path": str(tmp_path)}}
+        return Config.model_validate(
+            {
+                "name": "run",
+                "workspace": str(tmp_path / "workspace"),
+                "corpora": corpora,
+                "codec": codec,
+                "compute": {"tile": tile},
+            }
+        )
+
+    return make

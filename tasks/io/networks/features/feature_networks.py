@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dot_kernels.local_activations import LocalActivations
+from dot_kernels.local_layers import local_layers
 from tasks.io.networks.features.dinov2 import VisionTransformer
 from tasks.io.networks.weights import load_state
 
@@ -55,6 +57,9 @@ class Extractor:
             )
         return self.run(images)
 
+
+WHOLE_PIXELS = 1 << 20
+"""Pixels up to which images that keep their size go through a network in one piece."""
 
 _IMAGENET = ((255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225))
 """Mean and standard deviation of ImageNet's colours, for images in [0, 255]."""
@@ -132,20 +137,52 @@ def _squeezenet(_: str, path: Path, device: str) -> Extractor:
     module.load_state_dict(layers, assign=True)
     module = module.float().to(device).eval().requires_grad_(False)
 
-    def forward(images: Tensor) -> tuple[Tensor]:
-        return (module(_normalised(images.float())).mean(dim=(2, 3)),)
+    known = local_layers(module, channels=3)
+    assert known is not None  # noqa: S101 - they are convolutions and largest values
+    local = LocalActivations(known, (len(known),))
 
-    return Extractor(128, None, 5, _on(device, forward))
+    def forward(images: Tensor) -> tuple[Tensor]:
+        if images.shape[2] * images.shape[3] <= WHOLE_PIXELS:
+            return (module(_normalised(images.to(device).float())).mean(dim=(2, 3)),)
+        return (torch.stack([_mean_over_tiles(local, image, device) for image in images]),)
+
+    return Extractor(128, None, 5, _on(None, forward))
+
+
+def _mean_over_tiles(local: LocalActivations, image: Tensor, device: str) -> Tensor:
+    """Return the mean over positions (d,) of a large image's features, summed in float64.
+
+    Args:
+        local: the network.
+        image: uint8 (3, h, w).
+        device: that the network is on; the image may be elsewhere.
+    """
+
+    def read(down: range, across: range) -> Tensor:
+        part = image[None, :, down.start : down.stop, across.start : across.stop]
+        return _normalised(part.to(device).float())
+
+    size = (image.shape[1], image.shape[2])
+    parts = (local.of_tile(read, size, tile)[0] for tile in local.tiles(*size))
+    total = sum(part.sum(dim=(0, 2, 3), dtype=torch.float64).cpu() for part in parts)
+    ((height, width),) = local.places(*size)
+    return torch.as_tensor(total / (height * width))
 
 
 def _on(
-    device: str, forward: Callable[[Tensor], tuple[Tensor, ...]]
+    device: str | None, forward: Callable[[Tensor], tuple[Tensor, ...]]
 ) -> Callable[[Tensor], Extracted]:
-    """Return a forward pass that takes images from the CPU and gives its outputs to the CPU."""
+    """Return a forward pass that takes images from anywhere and gives its outputs to the CPU.
+
+    Args:
+        device: of the network; None if the pass itself brings images to it, in parts.
+        forward: the pass.
+    """
 
     @torch.inference_mode()
     def run(images: Tensor) -> Extracted:
-        features, *logits = (each.float().cpu() for each in forward(images.to(device)))
+        placed = images if device is None else images.to(device)
+        features, *logits = (each.float().cpu() for each in forward(placed))
         return Extracted(features, logits[0] if logits else None)
 
     return run

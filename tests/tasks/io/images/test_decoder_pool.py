@@ -18,7 +18,15 @@ import tifffile
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Wanted, answers, decoder_pool, decoder_process, decoding
+from tasks.io.images import (
+    Limits,
+    Wanted,
+    answers,
+    decoder,
+    decoder_pool,
+    decoder_process,
+    decoding,
+)
 from tasks.io.images.decoder_pool import Pool
 from tests.support.colour_profiles import display_p3
 from tests.support.pictures import decode, encode
@@ -208,7 +216,7 @@ def test_bad_images_harm_no_others_that_are_decoded_beside_them(make_pool, image
 
 
 def test_a_file_that_asks_for_more_memory_than_its_pixels_need_is_refused(make_pool):
-    memory = "decoder.memory_for = lambda limits: 1 << 24\ndecoder.main()"
+    memory = "decoder.memory_for = lambda limits, claimed: 1 << 24\ndecoder.main()"
     command = (sys.executable, "-c", f"from tasks.io.images import decoder\n{memory}")
     assert refusal(make_pool(command=command).decode, b"no image").startswith("no image in one")
     flat = encode(np.zeros((3000, 3000, 3), np.uint8), "png")
@@ -216,6 +224,25 @@ def test_a_file_that_asks_for_more_memory_than_its_pixels_need_is_refused(make_p
     assert (
         refusal(make_pool(command=command).decode, flat, limits) == "out of memory while decoding"
     )
+
+
+@pytest.mark.parametrize("file_format", ["png", "webp", "bmp", "jpeg", "tiff"])
+@pytest.mark.parametrize("quality", [{}, {"lossless": True}, {"exif": b"Exif\0\0II*\0"}])
+def test_memory_is_granted_for_the_pixels_that_a_file_says_it_has(file_format, quality):
+    out = io.BytesIO()
+    options = quality if file_format == "webp" else {}
+    Image.new("RGB", (123, 45)).save(out, file_format, **options)
+    claimed = decoder.claimed_pixels(out.getvalue())
+    assert claimed == (None if file_format == "tiff" else 123 * 45)
+    limits = Limits(max_pixels=1 << 29, max_bytes=1 << 20)
+    most = decoder.memory_for(limits, None)
+    assert decoder.memory_for(limits, 1 << 40) == most > 1 << 34
+    assert decoder.memory_for(limits, 123 * 45) < 1 << 28
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG", b"RIFF....WEBPVP8L", b"BM", b"\xff\xd8\xff"])
+def test_a_file_that_ends_early_says_no_number_of_pixels(data):
+    assert decoder.claimed_pixels(data) in (None, 1)
 
 
 def wide_png(side):

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from dot_kernels import local_activations
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.features import extractors
+from tasks.io.networks.features import extractors, feature_networks
 from tasks.io.networks.features.extractors import (
     Network,
     extractor_identity,
@@ -331,3 +332,22 @@ def test_importing_the_module_imports_no_network():
         [sys.executable, "-c", said], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("size", [(120, 131), (64, 202)])
+def test_features_in_tiles_are_those_of_the_whole_image(squeezenet_file, monkeypatch, rng, size):
+    images = torch.randint(0, 256, (2, 3, *size), generator=rng, dtype=torch.uint8)
+    squeezenet = load_extractor("squeezenet", "cpu")
+    expected, _ = squeezenet(images)
+    monkeypatch.setattr(feature_networks, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(local_activations, "_NUMBERS", 1 << 15)
+    features, logits = squeezenet(images)
+    assert logits is None
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_features_of_a_view_of_pixels_are_those_of_a_copy(squeezenet_file, monkeypatch, rng):
+    pixels = torch.randint(0, 256, (1, 50, 60, 3), generator=rng, dtype=torch.uint8)
+    view, squeezenet = pixels.movedim(-1, 1), load_extractor("squeezenet", "cpu")
+    monkeypatch.setattr(feature_networks, "WHOLE_PIXELS", 0)
+    assert torch.equal(squeezenet(view).features, squeezenet(view.contiguous()).features)

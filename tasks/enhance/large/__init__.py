@@ -1,0 +1,1 @@
+"""Large images: enhanced and measured band by band, and kept on disk."""

@@ -1,0 +1,189 @@
+"""One large image encoded, transported, decoded and measured, band by band.
+
+Nothing but its latents is held of the whole image in memory: bands of pixels become bands of every
+signal at once, which go to the disk as they are written. LPIPS and features then read them in
+tiles. The numbers are those of the pass over small images, up to rounding in sums.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dot_kernels import Transported, TransportOperator
+from dot_kernels.bands import band_rows, decode_in_bands, encode_in_bands
+from dot_kernels.enhancement import within_range
+from dot_kernels.latent_transport import transport_latents
+from dot_kernels.patches import Fold
+from tasks.config.sections import Enhance
+from tasks.enhance.large.distortions import DistortionsInBands
+from tasks.enhance.large.perception import perceive_large
+from tasks.enhance.large.subject import LargeImage, in_rows
+from tasks.enhance.pairs import Pair
+from tasks.enhance.perception import Networks
+from tasks.io.images import Pixels
+from tasks.io.images.pixels import bands_of
+from tasks.io.machine.scratch import let_go
+from tasks.io.workspace import CODEC, CODEC_INPUT, CURVE, INPUT, Signal
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargePass:
+    """The pass over large images, one at a time."""
+
+    codec: TimedCodec
+    operator: TransportOperator
+    options: Enhance
+    fold: Fold
+    signals: Sequence[Signal]
+    """Whose images are made."""
+    scored: frozenset[Signal]
+    """Those of them whose metrics and moments are wanted."""
+    curve: Sequence[Signal]
+    """Points of the curve whose distortions are wanted."""
+    on_curve: bool
+    """Whether the networks of the metrics see the images at these points too."""
+    networks: Networks
+    device: str
+    watch: Stopwatch
+
+    def over(self, pair: Pair, generators: Sequence[torch.Generator]) -> LargeImage:
+        """Return a picture with what is made and measured of it.
+
+        Args:
+            pair: the restored picture, and its ground truth if there is one.
+            generators: one on the CPU, for a stochastic operator; else none.
+        """
+        image = LargeImage(pair=pair, form=self.options.form, device=self.device)
+        latents = self._encoded(image.looked_at)
+        with self.watch.lap("transport"):
+            mapped = transport_latents(
+                latents, self.operator, fold=self.fold, generators=generators
+            )
+        image.require_finite(latents, mapped)
+        self._render(image, latents, mapped)
+        if CODEC in self.signals and image.reference is not None:
+            self._code(image, image.reference)
+        image.let_go()
+        with self.watch.lap("metrics"):
+            perceive_large(self.networks, image, {*self.scored, *self._points})
+        image.pixels = {s: image.pixels[s] for s in self.signals if s in image.pixels}
+        return image
+
+    @property
+    def _points(self) -> Sequence[Signal]:
+        """Points of the curve that the networks of the metrics see."""
+        return self.curve if self.on_curve else ()
+
+    @property
+    def _is_residual(self) -> bool:
+        return self.options.decoding == "residual"
+
+    def _encoded(self, pixels: Pixels) -> Tensor:
+        """Return the latents (1, c, y, x) of an image."""
+        bands = bands_of(pixels, band_rows(pixels.shape[1], self.codec), self.device)
+        read = self.watch.each("read", bands)
+        latents = encode_in_bands(read, pixels.shape[0], pixels.shape[1], self.codec)
+        let_go(pixels)
+        return latents
+
+    def _render(self, image: LargeImage, latents: Tensor, mapped: Tensor) -> None:
+        """Add the images of all signals but the coded reference, and distortions of the curve.
+
+        Args:
+            image: the picture.
+            latents: of it, before the transport.
+            mapped: and after it.
+        """
+        signals = [s for s in (*self.signals, *self._points) if s not in (CODEC, INPUT)]
+        distortions = DistortionsInBands(self.curve)
+        for rows, decoded in self._decoded(image, latents, mapped):
+            image.require_finite(*decoded.values())
+            transported = Transported(
+                images=image.images(rows),
+                latents=latents,
+                mapped_latents=mapped,
+                codec_images=decoded[CODEC_INPUT] if self._is_residual else None,
+                mapped_images=decoded.get(_MAPPED),
+                codec=self.codec,
+            )
+            for signal in signals:
+                image.write(signal, rows, _image_of(signal, transported, decoded))
+            with self.watch.lap("metrics"):
+                direction, truth = transported.direction(), image.truth(rows)
+                if self.curve and direction is not None and truth is not None:
+                    written = image.look(rows).written(CURVE)
+                    distortions.add(transported.images, direction, truth, written)
+            image.let_go()
+        image.curve = distortions.metrics()
+        if INPUT in self.signals:
+            image.pixels[INPUT] = image.pair.raster.pixels
+        wanted = [s for s in self.signals if s in self.scored and s not in (CODEC, CODEC_INPUT)]
+        image.latents |= {s: _mixed(s, latents, mapped) for s in wanted}
+
+    def _decoded(
+        self, image: LargeImage, latents: Tensor, mapped: Tensor
+    ) -> Iterator[tuple[slice, dict[Signal, Tensor]]]:
+        """Yield bands of all that is decoded of an image: their rows, and their images by name.
+
+        That is D(E x) as ``CODEC_INPUT``, if it is needed, and D(T(E x)) as ``_MAPPED``, or for
+        latent interpolation the images at every alpha before residual decoding.
+        """
+        sources = dict[Signal, Tensor]()
+        if self._is_residual or CODEC_INPUT in self.signals:
+            sources[CODEC_INPUT] = latents
+        if self.options.interpolation == "image":
+            sources[_MAPPED] = mapped
+        else:
+            alphas = [s for s in self.signals if s.alpha is not None]
+            sources |= {s: _mixed(s, latents, mapped) for s in alphas}
+        streams = [in_rows(self._decode(z, image)) for z in sources.values()]
+        for bands in zip(*streams, strict=True):
+            decoded = dict(zip(sources, (band for _, band in bands), strict=True))
+            yield bands[0][0], decoded
+
+    def _decode(self, latents: Tensor, image: LargeImage) -> Iterator[Tensor]:
+        """Yield bands of decoded latents, grey where the picture is; see ``GreyCodec``."""
+        for band in decode_in_bands(latents, *image.size, self.codec):
+            is_grey = image.pair.raster.is_grey
+            yield band.mean(dim=1, keepdim=True).expand_as(band) if is_grey else band
+
+    def _code(self, image: LargeImage, reference: Pixels) -> None:
+        """Add the image of the coded reference, D(E(reference)), and its latents."""
+        coded = self._written(image, self._decode(self._encoded(reference), image))
+        if CODEC in self.scored:
+            image.latents[CODEC] = encode_in_bands(coded, *image.size, self.codec)
+        for _ in coded:
+            continue
+
+    def _written(self, image: LargeImage, decoded: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield bands of the decoded reference in [0, 1], after they were written."""
+        for rows, band in in_rows(decoded):
+            shown = within_range(band)
+            image.write(CODEC, rows, shown)
+            yield shown
+
+
+_MAPPED = Signal("mapped")
+"""Name of D(T(E x)) among what is decoded."""
+
+
+def _image_of(signal: Signal, transported: Transported, decoded: dict[Signal, Tensor]) -> Tensor:
+    """Return a band of the image of a signal, (1, 3, r, w) in [0, 1]."""
+    if signal.alpha is None:
+        return within_range(decoded[signal])
+    if signal not in decoded:
+        return transported.at(signal.alpha)
+    if signal.alpha == 1 and transported.codec_images is not None:
+        return transported.images
+    # As if the latents at alpha were those of the full transport.
+    return replace(transported, mapped_images=decoded[signal]).at(0.0)
+
+
+def _mixed(signal: Signal, latents: Tensor, mapped: Tensor) -> Tensor:
+    """Return the latents before decoding at a signal's alpha, or those of the input."""
+    if signal.alpha is None:
+        return latents
+    return (1 - signal.alpha) * mapped + signal.alpha * latents
