@@ -151,9 +151,11 @@ def tell_refused(config: "Config", steps: "list[StepReport]", path: Path) -> Non
         steps: what they have done.
         path: of the configuration, for the commands that are named.
     """
-    from flows.steps.reports import refused_images
+    from flows.steps.reports import left_out_in_words, refused_images
     from tasks.upkeep.refused import list_refused, named
 
+    if sentence := left_out_in_words(steps):
+        say(sentence)
     if refused := refused_images(config, steps):
         kinds = ", ".join(f"{count} × {kind}" for kind, count in refused.items())
         places = {(each.dataset, each.shard) for step in steps for each in step.refusals}

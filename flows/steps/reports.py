@@ -61,6 +61,9 @@ class StepReport:
     """Images that were refused in the units that this run has made, by reason."""
     refusals: list[RefusedIn] = field(default_factory=list)
     """The same shard by shard, for a sum over steps in which no image counts twice."""
+    incomplete: int = 0
+    """Images of which this run took in less than their files say: a damaged colour profile, Exif or
+    XMP is left out."""
     failures: list[Failure] = field(default_factory=list)
     is_cut_short: bool = False
     """Whether the step was given up because a store was away."""
@@ -105,12 +108,24 @@ class StepReport:
         self.images += outcome.images
         self.fresh += outcome.images
         self.refused.update(outcome.refused)
+        self.incomplete += outcome.remarks.get("metadata_left_out", 0)
         if outcome.refused and subject is not None:
             self.refusals.append(RefusedIn(subject.dataset, subject.shard, outcome.refused))
         for lap, seconds in outcome.seconds.items():
             self.seconds[lap] = self.seconds.get(lap, 0.0) + seconds
         if outcome.device is not None:
             self.devices[outcome.device] += outcome.images
+
+
+def left_out_in_words(steps: Iterable[StepReport]) -> str | None:
+    """Return a sentence on images of whose metadata a part was left out; None if there are none."""
+    images = sum(step.incomplete for step in steps)
+    if not images:
+        return None
+    return (
+        f"left out: a colour profile, Exif or XMP that is damaged or does not fit, of {images} "
+        f"image{'s' * (images > 1)}; the column reason of datasets/*/shard-*.parquet tells which"
+    )
 
 
 def refused_images(config: Config, steps: Iterable[StepReport]) -> dict[str, int]:

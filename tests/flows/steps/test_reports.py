@@ -3,7 +3,13 @@
 import pytest
 
 from flows.steps import reports
-from flows.steps.reports import Failure, StepReport, leave_failures, leave_table
+from flows.steps.reports import (
+    Failure,
+    StepReport,
+    leave_failures,
+    leave_table,
+    left_out_in_words,
+)
 from tasks.io.errors import CorpusError
 from tasks.jobs import Outcome
 
@@ -92,3 +98,12 @@ def test_a_long_list_of_failures_says_that_it_goes_on(left, report):
     rows, description = left["enhance-faces-failures"]
     assert len(rows) == 200
     assert description == ("enhance faces: 300 of 300 shards failed; these are the first 200")
+
+
+def test_images_that_say_less_than_their_files_are_told():
+    first, second = StepReport("shard a"), StepReport("shard b")
+    assert left_out_in_words([first, second]) is None
+    first.count(Outcome(images=3, remarks={"metadata_left_out": 1}))
+    assert "of 1 image;" in left_out_in_words([first, second])
+    second.count(Outcome(images=3, remarks={"metadata_left_out": 2}))
+    assert "of 3 images;" in left_out_in_words([first, second])

@@ -24,7 +24,7 @@ _LONG, _RATIONAL = 4, 5
 _OLD_TYPES = range(1, 13)
 """Types of values that Exif has."""
 
-_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _CENTIMETRES = 282, 283, 296, 3
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _INCHES, _CENTIMETRES = 282, 283, 296, 2, 3
 
 
 class _Values(NamedTuple):
@@ -89,7 +89,10 @@ def resolution_in(exif: bytes) -> tuple[float, float] | None:
         directory = directory_of_exif(exif)
         if directory is None:
             return None
-        scale = 2.54 if directory.number(_UNIT, 2) == _CENTIMETRES else 1.0
+        unit = directory.number(_UNIT, _INCHES)
+        if unit not in (_INCHES, _CENTIMETRES):  # numbers without a unit only say a ratio
+            return None
+        scale = 2.54 if unit == _CENTIMETRES else 1.0
         across, down = (_ratio(directory, tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
         if across is not None and down is not None:
             return across * scale, down * scale

@@ -203,6 +203,15 @@ def test_resolutions_that_are_none_are_left_out(colour):
     assert raster(data[:33] + chunk + data[33:], LIMITS).metadata.resolution is None
 
 
+def test_a_ratio_without_a_unit_is_no_resolution(colour):
+    out = io.BytesIO()
+    tifffile.imwrite(out, colour, photometric="rgb", resolution=(2, 1), resolutionunit=1)
+    assert raster(out.getvalue(), LIMITS).metadata.resolution is None
+    out = io.BytesIO()
+    tifffile.imwrite(out, colour, photometric="rgb", resolution=(100, 50), resolutionunit=3)
+    assert raster(out.getvalue(), LIMITS).metadata.resolution == (254, 127)
+
+
 def test_an_upright_exif_is_left_as_it_is():
     exif = exif_of(1).tobytes()[6:]
     assert upright_exif(exif) == exif
