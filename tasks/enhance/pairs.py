@@ -119,4 +119,15 @@ def _pair(picture: Picture, reference: Picture | None, missing: str) -> Pair:
     if picture.pixels is not None and reference.pixels.shape != picture.pixels.shape:
         ours, theirs = (f"{s[1]}×{s[0]}" for s in (picture.pixels.shape, reference.pixels.shape))
         return Pair(picture, None, f"reference of another size: {theirs} against {ours}")
+    truth, own = reference.raster, picture.raster
+    if truth is not None and own is not None and _is_hidden(truth, own):
+        return Pair(picture, None, "reference is transparent where the image is not")
     return Pair(picture, reference, None)
+
+
+def _is_hidden(reference: Raster, picture: Raster) -> bool:
+    """Whether a reference shows nothing at a pixel of a picture that is seen."""
+    if reference.alpha is None:
+        return False
+    hidden = reference.alpha == 0
+    return bool((hidden if picture.alpha is None else hidden & (picture.alpha > 0)).any())

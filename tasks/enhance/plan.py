@@ -87,7 +87,8 @@ class _Plan:
         alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas]
         self._images = {signal: self._tars_of(signal) for signal in alphas}
         self._tars = list(self._images.values()) if tars else []
-        self._latents = {s: Recipe("latents", self._inputs(s)) for s in (*alphas, INPUT)}
+        measured = {s: self._inputs(s) | self._format for s in (*alphas, INPUT)}
+        self._latents = {s: Recipe("latents", inputs) for s, inputs in measured.items()}
         self._tables = [self._tables_of(signal) for signal in signals_to_score(config)]
 
     def unit(self, shard: str, images: int) -> Planned:
@@ -186,7 +187,13 @@ class _Plan:
     def _tables_of(self, signal: Signal) -> _Series:
         """Return the metric tables of one signal."""
         folder = metrics_folder(self._config.restored_name, self._operator.name, signal)
-        return _Series(signal, folder, Recipe("score", self._inputs(signal) | self._seen(signal)))
+        inputs = self._inputs(signal) | self._format | self._seen(signal)
+        return _Series(signal, folder, Recipe("score", inputs))
+
+    @property
+    def _format(self) -> dict[str, Any]:
+        """The format, which decides at what depth images are measured, and which are refused."""
+        return {"format": self._config.enhance.form.format}
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""

@@ -36,6 +36,7 @@ from tasks.enhance.perception import Networks, distortions_along, perceive
 from tasks.enhance.signal_images import Appearance, Made, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.pixels import finite, to_tensor
+from tasks.io.images.transparency import without_hidden
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.workspace import CODEC_INPUT, CURVE, Signal
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
@@ -182,8 +183,8 @@ class Renderer:
 
         The references are None where the pictures have none.
         """
-        found = (None if pair.reference is None else pair.reference.pixels for pair in pairs)
-        truths = [pixels for pixels in found if pixels is not None]
+        found = (None if pair.reference is None else pair.reference.raster for pair in pairs)
+        truths = [without_hidden(raster) for raster in found if raster is not None]
         with self.watch.lap("read"):
             images = look.images()
         transported = transport_images(

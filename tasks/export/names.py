@@ -3,7 +3,12 @@
 from tasks.io.shards.keys import key_complaint
 from tasks.io.store import stem
 
-_SAME_FORMAT = {"jpeg": "jpg", "tiff": "tif"}
+_SAME_FORMAT = {
+    **dict.fromkeys(("jpeg", "jpe", "jfif"), "jpg"),
+    **dict.fromkeys(("heif", "hif"), "heic"),
+    "tiff": "tif",
+    "dib": "bmp",
+}
 """Endings that are other spellings of a format's usual one."""
 
 

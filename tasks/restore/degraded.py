@@ -15,6 +15,7 @@ from dot_kernels.enhancement import pad_by_reflection
 from tasks.io.draws import generator_of
 from tasks.io.images import Limits, Raster
 from tasks.io.images.pixels import to_tensor
+from tasks.io.images.transparency import without_hidden
 from tasks.io.shards import Member, read_sides
 from tasks.io.shards.loader import Picture, load_pictures
 from tasks.io.shards.sides import NONE, SideKind
@@ -73,9 +74,9 @@ class Source:
         return height * enlarged, width * enlarged
 
     def _degraded(self, picture: Picture) -> Tensor | None:
-        if picture.pixels is None:
+        if picture.raster is None:
             return None
-        image = to_tensor([picture.pixels])[0]
+        image = to_tensor([without_hidden(picture.raster)])[0]
         return degraded_from(image, self.degradations, picture.member.key)
 
 

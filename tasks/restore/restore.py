@@ -12,6 +12,7 @@ from prefect import task
 from tasks.config.compute import Compute
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Pixels, Raster, encode_lossless, extension_of
+from tasks.io.images.transparency import with_hidden
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
@@ -168,7 +169,7 @@ def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:
 def _as_file(raster: Raster, made: Pixels) -> Raster:
     """Return a restored image with what its file said; alpha is enlarged as the image was."""
     if raster.alpha is None or raster.alpha.shape == made.shape[:2]:
-        return raster.showing(made)
+        return raster.showing(with_hidden(made, raster))
     factor = len(made) // len(raster.alpha)
     alpha = raster.alpha.repeat(factor, axis=0).repeat(factor, axis=1)
     return dataclasses.replace(raster, pixels=made, alpha=alpha)

@@ -14,7 +14,7 @@ from tasks.io.images import (
     fit_to,
     read_header,
 )
-from tasks.io.images.conversion.colour import is_converted
+from tasks.io.images.conversion.colour import is_made_anew
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.headers import extension_in, is_plain
 from tasks.io.shards import Accepted
@@ -87,6 +87,6 @@ def _as_it_is(data: bytes, limits: Limits, wanted: Wanted) -> Header | None:
         if not (wanted.srgb and header.has_profile):
             return header
     raster = decode(data, limits, Wanted(srgb=wanted.srgb))
-    if wanted.srgb and is_converted(raster):
+    if wanted.srgb and is_made_anew(raster):
         return None
     return Header(extension_in(data), raster.width, raster.height, remark=raster.remark)

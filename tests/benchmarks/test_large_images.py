@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_pipeline_speed import enhance_anew
 from workspaces import plain_pipeline as pipeline
 
 from tasks.config.sections import Curve, Evaluate, Fit, Patches
@@ -30,7 +29,7 @@ def test_a_large_image_costs_little_more_than_its_pixels_in_small_ones(
         pipeline.fit(config, Workspace(config.workspace))
         configs.append(config)
     large, small = configs
-    ratio = compared(lambda: enhance_anew(large), lambda: enhance_anew(small), 3)
+    ratio = compared(lambda: pipeline.enhance_anew(large), lambda: pipeline.enhance_anew(small), 3)
     assert ratio < 1.15
 
 

@@ -36,22 +36,14 @@ def fitted(make_config, photographs, tiny_autoencoder):
     return config
 
 
-def enhance_anew(config, tars=True):
-    workspace = Workspace(config.workspace)
-    for folder in ("enhanced", "metrics", "features"):
-        for root in (folder, f"ledger/{folder}"):
-            shutil.rmtree(workspace.store.local(root), ignore_errors=True)
-    pipeline.enhance(config, workspace, tars=tars)
-
-
 def with_alphas(config, alphas):
     return config.model_copy(update={"enhance": Enhance(alphas=alphas)})
 
 
 def test_five_alphas_cost_little_more_than_one(compared, fitted):
     ratio = compared(
-        lambda: enhance_anew(with_alphas(fitted, ALPHAS)),
-        lambda: enhance_anew(with_alphas(fitted, ALPHAS[:1])),
+        lambda: pipeline.enhance_anew(with_alphas(fitted, ALPHAS)),
+        lambda: pipeline.enhance_anew(with_alphas(fitted, ALPHAS[:1])),
         3,
     )
     assert ratio < 1.2
@@ -61,8 +53,8 @@ def test_a_curve_of_31_alphas_costs_little_more_than_one_alpha(compared, fitted)
     curve = fitted.evaluate.model_copy(update={"curve": Curve()})
     assert len(curve.curve.alphas) == 31
     ratio = compared(
-        lambda: enhance_anew(fitted.model_copy(update={"evaluate": curve}), tars=False),
-        lambda: enhance_anew(fitted, tars=False),
+        lambda: pipeline.enhance_anew(fitted.model_copy(update={"evaluate": curve}), tars=False),
+        lambda: pipeline.enhance_anew(fitted, tars=False),
         3,
     )
     assert ratio < 1.5
@@ -87,7 +79,7 @@ def test_overhead_over_a_bare_loop_is_small(compared, fitted, tmp_path):
             for (member, _), image in zip(read, (images + difference).clamp(0, 1), strict=True):
                 (tmp_path / f"{member.key}.webp").write_bytes(encode(to_pixels(image), "webp"))
 
-    ratio = compared(lambda: enhance_anew(fitted), bare_loop, 3)
+    ratio = compared(lambda: pipeline.enhance_anew(fitted), bare_loop, 3)
     assert ratio < 1.1
 
 

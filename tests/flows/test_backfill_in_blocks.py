@@ -297,7 +297,7 @@ def test_a_block_that_was_half_done_by_a_run_that_was_adopted_is_run_again(compl
     backfill_in_blocks(config)
     assert is_finished(config)
     assert pool.flows.count("enhance-block") == 3
-    assert pool.sent[3] == adopted[0]
+    assert pool.sent.count(adopted[0]) == 2
 
 
 @pytest.mark.parametrize("flow", ["fit-transport", "enhance-block"])

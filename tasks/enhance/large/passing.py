@@ -64,8 +64,8 @@ class LargePass:
             )
         image.require_finite(latents, mapped)
         self._render(image, latents, mapped)
-        if CODEC in self.signals and image.reference is not None:
-            self._code(image, image.reference)
+        if CODEC in self.signals and image.truth_looked_at is not None:
+            self._code(image, image.truth_looked_at)
         image.let_go()
         with self.watch.lap("metrics"):
             perceive_large(self.networks, image, {*self.scored, *self._points})

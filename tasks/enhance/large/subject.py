@@ -52,6 +52,12 @@ class LargeImage:
         """The picture's pixels as networks see them."""
         return without_hidden(self.pair.raster)
 
+    @cached_property
+    def truth_looked_at(self) -> Pixels | None:
+        """Pixels of the ground truth as networks see them, if there is one."""
+        truth = None if self.pair.reference is None else self.pair.reference.raster
+        return None if truth is None else without_hidden(truth)
+
     def images(self, rows: slice) -> Tensor:
         """Return rows of the picture as networks see them, (1, 3, r, w) in [0, 1]."""
         (band,) = bands_of(self.looked_at[rows], self.size[0], self.device)
@@ -59,9 +65,9 @@ class LargeImage:
 
     def truth(self, rows: slice) -> Tensor | None:
         """Return rows of the ground truth, (1, 3, r, w) in [0, 1]; None without one."""
-        if self.reference is None:
+        if self.truth_looked_at is None:
             return None
-        (band,) = bands_of(self.reference[rows], self.size[0], self.device)
+        (band,) = bands_of(self.truth_looked_at[rows], self.size[0], self.device)
         return band
 
     def look(self, rows: slice) -> Appearance:
@@ -89,7 +95,8 @@ class LargeImage:
 
     def let_go(self) -> None:
         """Leave to the disk what of the picture and its ground truth is there."""
-        for pixels in (self.pair.raster.pixels, self.looked_at, self.reference):
+        seen = self.looked_at, self.truth_looked_at
+        for pixels in (self.pair.raster.pixels, self.reference, *seen):
             if pixels is not None:
                 let_go(pixels)
 

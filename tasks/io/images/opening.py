@@ -57,6 +57,9 @@ def reasons() -> Iterator[None]:
         if reason.startswith("Unsupported"):
             reason = f"of a kind that is not read ({reason}); save it as PNG"
             raise ImageRefused(reason) from error
+        if reason.startswith("Decompressed data too large"):
+            reason = "colour profile or text of more than a mebibyte; save it anew without"
+            raise ImageRefused(reason) from error
         raise ImageRefused(f"damaged: {reason}") from error
 
 

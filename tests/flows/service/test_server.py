@@ -103,8 +103,9 @@ def test_a_mistake_that_is_found_before_is_one_sentence_and_nothing_is_begun(
     assert told == [
         "checking",
         f"error: natural must hold at least one image, got none below "
-        f"'{project.folder / 'natural'}' with the endings bmp, dib, jfif, jpe, jpeg, jpg, png, "
-        "tif, tiff, webp; check the path (tars are named with braces, as …/{000000..000123}.tar)",
+        f"'{project.folder / 'natural'}' with the endings avif, bmp, dib, heic, heif, hif, "
+        "jfif, jpe, jpeg, jpg, jxl, png, tif, tiff, webp; check the path (tars are named with "
+        "braces, as …/{000000..000123}.tar)",
     ]
 
 

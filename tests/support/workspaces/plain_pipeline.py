@@ -1,5 +1,6 @@
 """The pipeline without Prefect: the functions of its tasks, in the pipeline's order."""
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -59,3 +60,12 @@ def do(run: Run, is_wanted: Callable[[Step], bool]) -> dict[str, list[Any]]:
         if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
             results[step.closing.artifact] = [step.closing.work.fn(job)]
     return results
+
+
+def enhance_anew(config: Config, *, tars: bool = True) -> None:
+    """Enhance and score every shard, whatever was done before."""
+    workspace = Workspace(config.workspace)
+    for folder in ("enhanced", "metrics", "features"):
+        for root in (folder, f"ledger/{folder}"):
+            shutil.rmtree(workspace.store.local(root), ignore_errors=True)
+    enhance(config, workspace, tars=tars)

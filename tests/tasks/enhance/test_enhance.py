@@ -705,10 +705,10 @@ def cramped(monkeypatch, memory_limits):
     measure = Renderer._measure
 
     def limit(most, pixels=32 * 24):
-        def measured(renderer, made, transported, pairs):
-            if len(transported.images) > most or transported.images[0, 0].numel() > pixels:
+        def measured(renderer, made, shape, pairs):
+            if shape[0] > most or shape[2] * shape[3] > pixels:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return measure(renderer, made, transported, pairs)
+            return measure(renderer, made, shape, pairs)
 
         memory_limits.forget()
         monkeypatch.setattr(Renderer, "_measure", measured)

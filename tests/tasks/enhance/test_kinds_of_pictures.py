@@ -122,3 +122,37 @@ def test_metrics_weigh_by_alpha(passed):
     for row in rows:
         if row["signal"] == "input" or row["alpha"] == 1:
             assert row["mse"] < 0.05  # the hidden colour is far from any reference
+
+
+def transparent(raster):
+    return dataclasses.replace(raster, alpha=np.full(raster.pixels.shape[:2], 200, np.uint8))
+
+
+@pytest.mark.parametrize(("changed", "first"), [(deep, "webp"), (transparent, "jpeg")])
+def test_another_format_measures_again_at_its_depth_and_what_it_does_not_refuse(
+    tmp_path, steps, photographs, monkeypatch, changed, first
+):
+    decode = tasks.io.shards.loader.decode
+    monkeypatch.setattr(tasks.io.shards.loader, "decode", lambda *args: changed(decode(*args)))
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+
+    def rows(name, *formats):
+        for file_format in formats:
+            options = {"alphas": [0.0], "format": file_format}
+            whole = steps(tmp_path / name, corpora, enhance=options)
+            whole.shard()
+            whole.fit()
+            whole.enhance()
+        folder = whole.workspace.store.local(f"metrics/run/{whole.operator}")
+        return without_marks(pq.read_table(folder).to_pylist())
+
+    assert rows("changed", first, "png") == rows("fresh", "png")
+
+
+def test_a_reference_that_shows_nothing_where_the_picture_does_measures_nothing(passed):
+    def half_hidden_truths(raster):
+        is_truth = raster.pixels.std() > 40
+        return spoiled(raster, 0) if is_truth else raster
+
+    rows, _ = passed(half_hidden_truths)
+    assert rows == []

@@ -12,6 +12,8 @@ from tasks.export.names import exported_name
         ("a/1.PNG", "png", "a/1.PNG"),
         ("a/1.png", "webp", "a/1.webp"),
         ("a/1.JPEG", "jpg", "a/1.JPEG"),
+        ("a/1.jfif", "jpg", "a/1.jfif"),
+        ("a/1.HIF", "heic", "a/1.HIF"),
         ("a/1.jpg", "png", "a/1.png"),
         ("a.b/1.v2.tif", "png", "a.b/1.v2.png"),
         ("a.b/photo", "png", "a.b/photo.png"),

@@ -306,3 +306,16 @@ def test_an_export_names_files_as_the_degraded_ones_were_called(steps, tmp_path,
     assert names == sorted(f"{scene}/blur/{i:06d}.png" for i, scene in enumerate("xxyyz"))
     with pytest.raises(ConfigurationError, match="must lie apart"):
         Export(run.fitted, str(gopro / "out"), 0.5)
+
+
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_colours_under_transparency_reach_no_pixel_that_is_seen(
+    steps, tmp_path, corpora, write_images, hidden
+):
+    shown = np.full((12, 16, 4), 128, np.uint8)
+    shown[:, 8:] = (hidden, hidden, hidden, 0)
+    folder = write_images(tmp_path / "half", {f"{'ab'[i % 2]}/{i}.png": shown for i in range(8)})
+    run = steps(tmp_path / "w", {**corpora, "degraded": folder}, restore=HALVED)
+    run.shard()
+    for image in images_of(run).values():
+        assert np.unique(image[:, :16]).tolist() == [128]

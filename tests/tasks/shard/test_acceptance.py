@@ -119,3 +119,10 @@ def test_fingerprints_have_colour_and_frames_where_they_are_no_defaults(steps):
     assert not {"colour", "frames", "made_anew"} & plain.keys()
     other = _options(config, Corpus(path="/n", colour="srgb", frames="first", crop=8))
     assert (other["colour"], other["frames"], other["made_anew"]) == ("srgb", "first", 2)
+
+
+def test_of_a_file_whose_profile_cannot_be_converted_from_no_profile_goes_along(colour):
+    curveless = bytes(imagecodecs.cms_profile("gray"))
+    image = taken(file_of(colour[..., 0], icc_profile=curveless), colour="srgb")
+    assert image.reason == "colour profile left out: LittleCMS cannot convert from it"
+    assert raster(image.data, LIMITS).metadata.icc == b""

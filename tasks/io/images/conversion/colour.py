@@ -31,6 +31,9 @@ _STEPS = (0, 8, 32, 64, 96, 128, 160, 192, 224, 255)
 _ROWS = 256
 
 
+_UNUSABLE = "colour profile left out: LittleCMS cannot convert from it"
+
+
 class ProfileUnusable(Exception):
     """LittleCMS opens a profile, and cannot convert from it."""
 
@@ -62,6 +65,11 @@ def is_converted(raster: Raster) -> bool:
     return raster.metadata.icc == srgb_profile(is_grey=raster.is_grey)
 
 
+def is_made_anew(raster: Raster) -> bool:
+    """Whether an image that was to be in sRGB has other colours, or less profile, than its file."""
+    return is_converted(raster) or _UNUSABLE in raster.remark
+
+
 def _is_srgb(icc: bytes, *, is_grey: bool) -> bool:
     """Whether a profile changes no colour by more than one level of 8 bits."""
     steps = np.arange(256) if is_grey else list(product(_STEPS, repeat=3))
@@ -84,9 +92,7 @@ def converted(colours: Samples, icc: bytes) -> Samples:
     try:
         return (_narrow if colours.dtype == np.uint8 else _wide)(colours, icc, own, channels)
     except (ImageCms.PyCMSError, ValueError, OSError, RuntimeError) as error:
-        raise ProfileUnusable(
-            "colour profile left out: LittleCMS cannot convert from it"
-        ) from error
+        raise ProfileUnusable(_UNUSABLE) from error
 
 
 def _narrow(colours: Samples, icc: bytes, own: bytes, channels: int) -> Samples:

@@ -6,6 +6,7 @@ from tasks.io.ledger import VERSIONS, fingerprint, summarised, versions
 from tasks.io.ledger.versions import NUMBERS_OF
 
 STEPS = {
+    "pixels": {"restore", "measure", "enhance", "latents", "score", "extract"},
     "degradation": {"restore"},
     "codec": {"measure", "enhance", "latents", "score"},
     "moments": {"measure", "decide", "reduce", "latents", "score", "fidelity"},
