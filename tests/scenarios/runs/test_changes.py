@@ -26,7 +26,9 @@ def nothing(_project):
 @pytest.mark.parametrize(
     ("sections", "patterns"),
     [
-        pytest.param({"enhance": {"format": "png"}}, {TARS, REPORT}, id="format"),
+        pytest.param(
+            {"enhance": {"format": "png"}}, {TARS, METRICS, FIDELITY, REPORT}, id="format"
+        ),
         pytest.param(
             {"enhance": {"alphas": [0, 0.5, 1]}},
             {

@@ -34,8 +34,8 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
 def test_no_record_outlives_its_files_when_the_change_of_a_tar_is_cut_short(
     complete, run_in_process
 ):
-    complete.configure(enhance={"alphas": [0], "format": "png"})  # which is put first
-    assert run_in_process(complete, "tasks.io.store.store:Store.put", 3) == -signal.SIGKILL
+    complete.configure(enhance={"alphas": [0], "format": "png"})  # put behind ten files of tables
+    assert run_in_process(complete, "tasks.io.store.store:Store.put", 13) == -signal.SIGKILL
     complete.vouch()
     (tar,) = complete.workspace.glob("enhanced/*/*/alpha=+0.00/shard-000000.tar")
     with tarfile.open(tar) as archive:

@@ -229,10 +229,12 @@ def test_another_alpha_costs_one_look_at_its_images_and_none_at_the_reference(
     assert looks == {"tasks.enhance.enhance": 8, "tasks.evaluate.extract": 0}
 
 
-def test_a_file_in_another_format_costs_no_look(changeable, featured, looks):
+def test_files_in_another_format_are_looked_at_again_their_references_not(
+    changeable, featured, looks
+):
     run = featured(enhance={"alphas": [0, 0.5, 1], "format": "png"})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance.enhance": 0, "tasks.evaluate.extract": 0}
+    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 0}
 
 
 def test_another_network_sees_everything_again_and_has_features_of_its_own(

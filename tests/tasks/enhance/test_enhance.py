@@ -338,8 +338,9 @@ def test_a_changed_option_redoes_what_depends_on_it(enhanced, steps, tmp_path, p
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     (job, *_) = steps(tmp_path / "workspace", corpora, **change).enhancement_jobs()
     assert [output.signal.alpha for output in job.tars] == [0.0, 0.5, 1.0]
-    expected = [] if "format" in change.get("enhance", {}) else [0.0, 0.5, 1.0]
-    assert [output.signal.alpha for output in job.tables] == expected
+    measured = [output.signal.alpha for output in job.tables]
+    of_controls = [None] * 3 if "format" in change.get("enhance", {}) else []
+    assert measured == [0.0, 0.5, 1.0, *of_controls]
     assert all(output.target.replaces for output in job.tars)
 
 
@@ -705,10 +706,10 @@ def cramped(monkeypatch, memory_limits):
     measure = Renderer._measure
 
     def limit(most, pixels=32 * 24):
-        def measured(renderer, made, shape, pairs):
-            if shape[0] > most or shape[2] * shape[3] > pixels:
+        def measured(renderer, made, size, pairs):
+            if len(pairs) > most or size[0] * size[1] > pixels:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return measure(renderer, made, shape, pairs)
+            return measure(renderer, made, size, pairs)
 
         memory_limits.forget()
         monkeypatch.setattr(Renderer, "_measure", measured)

@@ -107,8 +107,7 @@ def test_text_and_profiles_that_unpack_to_much_are_refused_before_they_do(colour
     data = with_chunks(file_of(colour, "PNG"), bomb)
     assert len(data) < 200_000
     for reason in refusals(data):
-        assert reason.startswith("damaged: ")
-        assert "too large" in reason
+        assert reason.startswith("colour profile or text of more than a mebibyte")
 
 
 def test_many_texts_that_unpack_to_much_together_are_refused(colour):
@@ -121,7 +120,7 @@ def test_many_texts_that_unpack_to_much_together_are_refused(colour):
 def test_text_behind_the_pixels_is_measured_too(colour):
     bomb = chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(100 << 20), 9))
     whole = file_of(colour, "PNG")
-    with pytest.raises(ImageRefused, match="damaged: Decompressed data too large"):
+    with pytest.raises(ImageRefused, match="text of more than a mebibyte"):
         decode(whole[:-12] + bomb + whole[-12:], LIMITS)
 
 
