@@ -136,9 +136,9 @@ def test_an_image_for_gpus_has_the_usual_wheels(installed):
 
 
 def test_an_image_without_gpus_has_the_wheels_that_it_is_told_of(installed):
-    done, words = installed(None, DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
+    done, words = installed(None, DEVICE="cpu", CPU_WHEELS="--only-binary :all:")
     assert done.returncode == 0, done.stderr
-    assert words[3:] == ["--find-links", "/wheels", "torch", "torchvision"]
+    assert words[3:] == ["--only-binary", ":all:", "torch", "torchvision"]
     done, words = installed(None, DEVICE="cpu")
     assert done.returncode != 0
     assert words == []
@@ -146,7 +146,7 @@ def test_an_image_without_gpus_has_the_wheels_that_it_is_told_of(installed):
 
 
 def test_an_image_without_gpus_that_got_cuda_all_the_same_is_not_built(installed):
-    done, _ = installed("13.0", DEVICE="cpu", CPU_WHEELS="--find-links /wheels")
+    done, _ = installed("13.0", DEVICE="cpu", CPU_WHEELS="--only-binary :all:")
     assert (done.returncode, done.stderr) == (1, "CPU_WHEELS has wheels with CUDA\n")
     done, words = installed(None, DEVICE="tpu")
     assert (done.returncode, words) == (1, [])
