@@ -77,7 +77,7 @@ def structural_similarity_along(
 
     The number that ``structural_similarity`` gives of the images clipped to [0, 1] and
     rounded to levels, as the reference is to its own. Local moments are in float32, which
-    makes an error of at most 1e-6. None where a side is shorter than the window. With weights,
+    makes an error of at most 3e-6. None where a side is shorter than the window. With weights,
     those of the pixels in the middle of windows count, and pixels of weight 0 are white in both
     images; where no window counts, it is NaN.
     """

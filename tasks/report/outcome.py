@@ -29,7 +29,8 @@ def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     halfway = sorted(enhanced, key=lambda row: (abs(row["alpha"] - 0.5), row["alpha"]))[:1]
     chosen = {row["alpha"]: row for row in (*strongest, *halfway)}
     said = [_sentence(row, came, facts) for row in chosen.values()]
-    return [sentence for sentence in said if sentence] or [_count(enhanced, facts)]
+    written = [row for row in rows if row["signal"] == "enhanced"]
+    return [sentence for sentence in said if sentence] or [_count(written, facts)]
 
 
 def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:

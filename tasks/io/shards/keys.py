@@ -83,9 +83,12 @@ def replaced(key: str, old: str, new: str) -> str:
     """Return a key in which each place that reads ``old`` reads ``new``.
 
     A key counts as if it began with a slash, so that ``/blur/`` finds the folder ``blur`` at its
-    start too.
+    start too. Places may share a slash, as both do in ``blur/blur/1``.
     """
-    return f"/{key}".replace(old, new).removeprefix("/")
+    # Each folder gets slashes of its own while places are looked for.
+    inner_old, inner_new = (f"{t[:1]}{t[1:-1].replace('/', '//')}{t[1:][-1:]}" for t in (old, new))
+    found = f"/{key}".replace("/", "//").replace(inner_old, inner_new)
+    return re.sub("/+", "/", found).removeprefix("/")
 
 
 def _escaped(letter: str) -> str:

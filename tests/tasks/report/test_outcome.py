@@ -61,3 +61,5 @@ def test_where_nothing_was_measured_it_says_what_was_enhanced():
     facts = FACTS | {"overlap": json.dumps({"scored": none, "featured": share})}
     assert outcome([row()], facts) == ["Enhanced 37 images at 1 alpha; nothing was measured."]
     assert outcome([row()], FACTS) == ["Enhanced at 1 alpha; nothing was measured."]
+    as_they_came = row() | {"alpha": 1.0}
+    assert outcome([as_they_came], FACTS) == ["Enhanced at 1 alpha; nothing was measured."]

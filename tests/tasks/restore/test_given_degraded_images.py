@@ -9,13 +9,12 @@ from tasks.config import Run
 from tasks.config.registry import taken_over
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.io.images import Limits
-from tasks.io.shards import read_members
 from tasks.pipeline import require_shards, steps_of
 from tasks.report.provenance import run_facts
 from tasks.restore.plan import plan_restoration
 from tasks.upkeep.check import check
 from tasks.upkeep.forecast import forecast
-from tests.support.pictures import decode
+from tests.support.pictures import images_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 HALVED = {"kind": "bicubic", "undoes": [{"kind": "downscale", "factor": 2}]}
@@ -34,15 +33,6 @@ def corpora(tmp_path, pixels, write_images):
         "degraded": write_images(tmp_path / "small", small),
         "reference": write_images(tmp_path / "clean", clean),
     }
-
-
-def images_of(run, dataset="run"):
-    found = {}
-    for shard in run.workspace.shards(dataset):
-        members = run.workspace.members(dataset, shard)
-        for member, data in read_members(run.workspace.store, members):
-            found[member.key] = decode(data, LIMITS)
-    return found
 
 
 def test_a_run_goes_from_degraded_images_to_the_report(steps, tmp_path, corpora):

@@ -27,10 +27,9 @@ from tasks.io.networks.restorers import (
     SpandrelCheckpoint,
     load_restorer,
 )
-from tasks.io.shards import read_members
 from tasks.restore.degraded import degraded_from
 from tasks.restore.plan import plan_restoration
-from tests.support.pictures import decode, encode
+from tests.support.pictures import encode, images_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 NOISE = [{"kind": "noise", "sigma": 0.1}]
@@ -56,15 +55,6 @@ def degrade_and_restore(clean, degradations, restorer, key):
     restorer.require_fitting(degradations)
     made = restorer.restore(degraded[None], degradations, [key], lambda _: None)[0]
     return made[:, : clean.shape[1], : clean.shape[2]]
-
-
-def images_of(run, dataset="run"):
-    found = {}
-    for shard in run.workspace.shards(dataset):
-        members = run.workspace.members(dataset, shard)
-        for member, data in read_members(run.workspace.store, members):
-            found[member.key] = decode(data, LIMITS)
-    return found
 
 
 def test_the_same_key_is_restored_alike_whatever_the_shard(restored):

@@ -10,10 +10,9 @@ from tasks.io.errors import CorpusError, WeightsMissing
 from tasks.io.images import Limits
 from tasks.io.networks.restorers import load_restorer
 from tasks.io.networks.weights import Weights
-from tasks.io.shards import read_members
 from tasks.upkeep.check import check
 from tasks.upkeep.pull import pull_weights
-from tests.support.pictures import decode
+from tests.support.pictures import images_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 DEGRADE = [{"kind": "downscale", "factor": 4, "kernel": "area"}, {"kind": "noise", "sigma": 0.05}]
@@ -34,15 +33,6 @@ def model(tmp_path):
     module.save_pretrained(tmp_path / "model")
     DDPMScheduler().save_pretrained(tmp_path / "model")
     return tmp_path / "model"
-
-
-def images_of(run):
-    found = {}
-    for shard in run.workspace.shards("run"):
-        members = run.workspace.members("run", shard)
-        for member, data in read_members(run.workspace.store, members):
-            found[member.key] = decode(data, LIMITS)
-    return found
 
 
 def made(steps, workspace, photographs, model, crop=16, **sections):

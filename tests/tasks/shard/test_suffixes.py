@@ -106,6 +106,8 @@ def test_keys_of_tars_are_without_the_end_too(tmp_path, steps, pixels):
         ("blur/1", "/blur/", "/", "1"),
         ("a/1", "/blur/", "/sharp/", "a/1"),
         ("blur/a/blur/1", "/blur/", "/sharp/", "sharp/a/sharp/1"),
+        ("a/blur/blur/1", "/blur/", "/sharp/", "a/sharp/sharp/1"),
+        ("a/blur/x/1", "/blur/x/", "/sharp/y/", "a/sharp/y/1"),
         ("a/blurred/1", "/blur/", "/sharp/", "a/blurred/1"),
         ("a/1_blur", "_blur", "", "a/1"),
     ],

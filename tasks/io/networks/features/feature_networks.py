@@ -59,7 +59,8 @@ class Extractor:
 
 
 WHOLE_PIXELS = 1 << 20
-"""Pixels up to which images that keep their size go through a network in one piece."""
+"""Pixels up to which an image that keeps its size goes through a network in one piece; larger ones
+go in tiles."""
 
 _IMAGENET = ((255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225))
 """Mean and standard deviation of ImageNet's colours, for images in [0, 255]."""

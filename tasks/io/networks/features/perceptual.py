@@ -13,6 +13,7 @@ from torch import Tensor
 from dot_kernels.local_activations import LocalActivations, Reader
 from dot_kernels.local_layers import local_layers
 from tasks.io.networks.digests import digest
+from tasks.io.networks.features.feature_networks import WHOLE_PIXELS
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights, load_state
@@ -25,9 +26,6 @@ _BACKBONES: dict[LpipsNet, str] = {"alex": "alexnet", "vgg": "vgg16", "squeeze":
 
 LPIPS_SHORTEST_SIDE = 32
 """Least height and width in pixels: of smaller images the deepest layers are empty."""
-
-WHOLE_PIXELS = 1 << 20
-"""Pixels up to which an image goes through a network in one piece; larger ones go in tiles."""
 
 
 @dataclass(frozen=True, slots=True)
