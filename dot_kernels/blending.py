@@ -44,6 +44,13 @@ class SeamError:
         """Root mean square of the differences; 0 where nothing was compared."""
         return math.sqrt(self.squares / self.count) if self.count else 0.0
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The ``rms``, the ``largest`` and the ``count``; empty where nothing was compared."""
+        if not self.count:
+            return {}
+        return {"rms": self.rms, "largest": self.largest, "count": self.count}
+
     def __add__(self, other: "SeamError") -> "SeamError":
         """The error of both together."""
         return SeamError(

@@ -166,7 +166,7 @@ class Outputs:
         """
         refused = count_reasons(self._reasons)
         outcome = Outcome(
-            images=self._images, refused=refused, remarks=remarks, seams=_seams(seams)
+            images=self._images, refused=refused, remarks=remarks, seams=seams.numbers
         )
         for tar in self._tars.values():
             tar.close()
@@ -180,13 +180,6 @@ class Outputs:
         for publication in (*publications, *self._tables.values()):
             publication.facts |= {**outcome.facts(), **watch.facts()}
         return outcome
-
-
-def _seams(error: SeamError) -> dict[str, float]:
-    """Return the error at seams as a record keeps it; empty where nothing was blended."""
-    if not error.count:
-        return {}
-    return {"rms": error.rms, "largest": error.largest, "count": error.count}
 
 
 def _image(

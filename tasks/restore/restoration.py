@@ -17,7 +17,7 @@ from tasks.io.images import Pixels
 from tasks.io.images.pixels import finite, to_pixels
 from tasks.io.networks.batches import Batches, is_for_want_of_memory, no_room
 from tasks.io.networks.loaded_restorers import LoadedRestorer
-from tasks.io.shards.loader import PIXELS_PER_IMAGE
+from tasks.io.shards.loader import most_together
 from tasks.restore.degraded import Degraded
 
 NOT_FINITE = "restorer's output is not finite: check its checkpoint"
@@ -48,14 +48,6 @@ class Restoration:
         """How many times as large the sides of images become."""
         return self.restorer.scale or total_downscaling(self.degradations)
 
-    @property
-    def seams_found(self) -> dict[str, dict[str, float]]:
-        """What a record keeps of the seams, in 8-bit levels; empty where no tiles were blended."""
-        if not self.seams.count:
-            return {}
-        rms, largest = round(self.seams.rms, 4), round(self.seams.largest, 2)
-        return {"seams": {"rms": rms, "largest": largest}}
-
     def restore(self, window: Sequence[Degraded]) -> list[Pixels | str]:
         """Return for each image its pixels when it is restored, or the reason why it is not."""
         made: dict[int, Pixels | str] = {
@@ -80,18 +72,14 @@ class Restoration:
     def _of_equal_size(
         self, window: Sequence[Degraded], numbers: Sequence[int]
     ) -> Iterator[list[int]]:
-        """Yield the numbers of images of equal size, each time at most a batch.
-
-        Batches of large images are smaller, as ``equal_sizes`` of the shards' loader has them.
-        """
+        """Yield the numbers of images of equal size, each time at most a batch."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for number in numbers:
             image = window[number].image
             groups.setdefault(() if image is None else tuple(image.shape), []).append(number)
         for group in groups.values():
             height, width = window[group[0]].size
-            largest = self.batch * 4 * PIXELS_PER_IMAGE // (height * width)
-            step = max(1, min(self.batch, largest))
+            step = most_together(height * width, self.batch)
             for start in range(0, len(group), step):
                 yield group[start : start + step]
 

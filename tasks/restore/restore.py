@@ -102,8 +102,10 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
             *(publication.file(f"{job.target.artifact}.{end}") for end in SHARD_ENDINGS),
         )
         restoration.batches.require_room()
-        outcome = outcome_of(table).model_copy(update={"remarks": restoration.batches.remarks})
-        publication.facts |= {**outcome.facts(), **restoration.seams_found, **watch.facts()}
+        listed = outcome_of(table)
+        remarks = listed.remarks | restoration.batches.remarks
+        outcome = listed.model_copy(update={"remarks": remarks, "seams": restoration.seams.numbers})
+        publication.facts |= {**outcome.facts(), **watch.facts()}
     return outcome
 
 

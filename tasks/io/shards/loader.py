@@ -80,9 +80,6 @@ def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Pictur
     """Yield the decoded pictures in groups of one kind, each at most a batch.
 
     Those of one kind have equal height and width, depth and channels (``Raster.kind``).
-
-    Groups of large images are smaller: they have at most four times the pixels of a batch of
-    512 × 512, but always one image.
     """
     groups: dict[tuple[Any, ...], list[Picture]] = {}
     for picture in pictures:
@@ -90,10 +87,18 @@ def equal_sizes(pictures: Sequence[Picture], batch: int) -> Iterator[list[Pictur
             groups.setdefault(picture.raster.kind, []).append(picture)
     for group in groups.values():
         member = group[0].member
-        largest = batch * 4 * PIXELS_PER_IMAGE // (member.width * member.height)
-        step = max(1, min(batch, largest))
+        step = most_together(member.width * member.height, batch)
         for start in range(0, len(group), step):
             yield group[start : start + step]
+
+
+def most_together(pixels: int, batch: int) -> int:
+    """Return how many images of so many pixels go together, a batch at most.
+
+    Of large images it is fewer: at most four times the pixels of a batch of 512 × 512, but always
+    one image.
+    """
+    return max(1, min(batch, batch * 4 * PIXELS_PER_IMAGE // pixels))
 
 
 def _picture(member: Member, data: bytes, limits: Limits) -> Picture:

@@ -185,10 +185,8 @@ def test_an_image_alone_is_restored_by_a_thread_of_the_pool_where_batches_are_no
 def test_the_error_at_seams_is_that_of_all_images():
     work = restoration(Doubling())
     assert work.seams == SeamError()
-    assert work.seams_found == {}
     work.restore(window_of(6))  # two batches
     assert work.seams == SeamError(2, 8.0, 2.0)
-    assert work.seams_found == {"seams": {"rms": 2.0, "largest": 2.0}}
 
 
 def test_sides_are_enlarged_as_the_degradations_reduced_them_or_as_the_network_says():

@@ -5,7 +5,6 @@ import torch
 from diffusers import AutoencoderKL
 
 from dot_kernels import AutoencoderCodec, SeamError, TiledCodec
-from tasks.enhance.outputs import _seams
 from tasks.enhance.pairs import Gathered
 from tasks.jobs import Outcome
 
@@ -46,7 +45,7 @@ def test_bands_of_blended_tiles_are_those_of_the_whole_and_their_seams_are_gathe
 
 
 def test_a_record_has_the_error_at_seams_where_there_was_one():
-    assert _seams(SeamError()) == {}
-    seams = _seams(SeamError(4, 16.0, 3.0))
+    assert SeamError().numbers == {}
+    seams = SeamError(4, 16.0, 3.0).numbers
     assert Outcome(images=1, seams=seams).facts()["seams"] == {"rms": 2, "largest": 3, "count": 4}
     assert "seams" not in Outcome(images=1).facts()
