@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dot_kernels.blending import Rows, whole
 from dot_kernels.codecs import Codec
-from dot_kernels.enhancement import Transported, mirrored, pad_by_reflection, require_finite
+from dot_kernels.enhancement import Transported, require_finite
 from dot_kernels.latent_transport import transport_latents
+from dot_kernels.levels import Operator, latent_part, with_levels
+from dot_kernels.padding import mirrored, pad_by_reflection
 from dot_kernels.patches import Fold
-from dot_kernels.transport import TransportOperator
 
 
 class BandedCodec(Codec, Protocol):
@@ -96,7 +97,7 @@ def enhance_in_bands(
     image: Callable[[], Iterable[Float[Tensor, "1 3 _ w"]]],
     size: tuple[int, int],
     codec: BandedCodec,
-    operator: TransportOperator,
+    operator: Operator,
     alpha: float,
     *,
     fold: Fold = "uniform",
@@ -117,8 +118,9 @@ def enhance_in_bands(
         ValueError: an enhanced band is not finite.
     """
     latents = encode_in_bands(image(), *size, codec)
-    mapped = transport_latents(latents, operator, fold=fold, generators=generators)
-    decoded = [decode_in_bands(each, *size, codec) for each in (latents, mapped)]
+    mapped = transport_latents(latents, latent_part(operator), fold=fold, generators=generators)
+    pairs = (latents, codec), (mapped, with_levels(codec, operator, fold=fold))
+    decoded = [decode_in_bands(each, *size, by) for each, by in pairs]
     rows = Rows(iter(image()))
     top = 0
     for plain, moved in zip(*decoded, strict=True):

@@ -4,7 +4,8 @@ Axes: b images, h and w image height and width, c latent channels, y and x laten
 height and width (h / factor, w / factor). Images are float in [0, 1].
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from dot_kernels.local_layers import LocalLayer, layers_of
 from dot_kernels.local_networks import LocalNetwork
+from dot_kernels.stages import Stage, as_local, stages_of_module, through
 
 
 @runtime_checkable
@@ -90,25 +92,6 @@ class PixelCodec:
         return functional.pixel_shuffle(latents, self.factor)
 
 
-class GreyCodec:
-    """A codec whose images are grey: what it decodes is the mean of the channels, three times.
-
-    Of all grey images that is the nearest to what the other codec decodes.
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec, self.factor, self.channels = codec, codec.factor, codec.channels
-
-    def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        """The latents of the other codec."""
-        return self.codec.encode(images)
-
-    def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
-        """The images of latents, all three channels equal."""
-        images = self.codec.decode(latents)
-        return images.mean(dim=1, keepdim=True).expand_as(images)
-
-
 class AutoencoderCodec:
     """A loaded diffusers ``AutoencoderKL`` or ``AutoencoderTiny`` as a codec.
 
@@ -132,6 +115,29 @@ class AutoencoderCodec:
         self.module = module.eval().requires_grad_(False)
         self.factor = int(2 ** (len(widths) - 1))
         self.channels = int(config.latent_channels)
+        self._replaced: tuple[Stage, ...] | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of ``decode``: see ``stages.stages_of_module`` for where it is cut."""
+        if self._replaced is not None:
+            return self._replaced
+        is_tiny = type(self.module).__name__ == "AutoencoderTiny"
+        ends = (self._to_bounded, _from_tiny) if is_tiny else (self._placed, _to_unit_range)
+        return stages_of_module(self.module, *ends)
+
+    def with_stages(self, stages: Sequence[Stage]) -> "AutoencoderCodec":
+        """The same codec, which decodes by these stages."""
+        other = copy.copy(self)
+        other._replaced = tuple(stages)
+        return other
+
+    @torch.inference_mode()
+    def activations(
+        self, latents: Float[Tensor, "b c y x"], count: int
+    ) -> Iterator[Float[Tensor, "b k _ x2"]]:
+        """What the first ``count`` stages make of latents, in one band, in the network's dtype."""
+        yield through(self.stages[:count], latents)
 
     @property
     def encoder(self) -> LocalNetwork | None:
@@ -140,25 +146,19 @@ class AutoencoderCodec:
         None for an ``AutoencoderKL``: its group norms take statistics of the whole image, and
         its attention compares all places.
         """
-        return self._network("encoder", self._to_tiny, lambda latents: latents.float())
+        if type(self.module).__name__ != "AutoencoderTiny":
+            return None
+        layers = layers_of(self.module.get_submodule("encoder.layers"))
+        if layers is None:
+            return None
+        first = LocalLayer(apply=self._to_tiny, channels=3)
+        last = LocalLayer(apply=lambda latents: latents.float(), channels=layers[-1].channels)
+        return LocalNetwork((first, *layers, last))
 
     @property
     def decoder(self) -> LocalNetwork | None:
         """The layers of an ``AutoencoderTiny``; None for an ``AutoencoderKL``."""
-        return self._network("decoder", self._to_bounded, _from_tiny)
-
-    def _network(
-        self, name: str, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
-    ) -> LocalNetwork | None:
-        """A network of a tiny auto-encoder, between what the codec does at single pixels."""
-        if type(self.module).__name__ != "AutoencoderTiny":
-            return None
-        layers = layers_of(self.module.get_submodule(f"{name}.layers"))
-        if layers is None:
-            return None
-        width = 3 if name == "encoder" else self.channels
-        first = LocalLayer(apply=before, channels=width)
-        return LocalNetwork((first, *layers, LocalLayer(apply=after, channels=layers[-1].channels)))
+        return as_local(self.stages)
 
     def _to_tiny(self, images: Tensor) -> Tensor:
         """Images as the first layer of the encoder takes them, rounded as by the whole network."""
@@ -184,8 +184,10 @@ class AutoencoderCodec:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """The decoded images in float32; they may lie a little outside [0, 1]."""
+        if self._replaced is not None:
+            return through(self._replaced, latents)
         sample: Tensor = self._call("decode", latents).sample
-        return (sample.float() + 1) / 2
+        return _to_unit_range(sample)
 
     def _call(self, method: str, tensor: Tensor) -> Any:
         return getattr(self.module, method)(self._placed(tensor))
@@ -193,4 +195,9 @@ class AutoencoderCodec:
 
 def _from_tiny(images: Tensor) -> Tensor:
     """Images as the codec gives them, of the last layer's output, rounded as by the network."""
-    return (images.mul(2).sub(1).float() + 1) / 2
+    return _to_unit_range(images.mul(2).sub(1))
+
+
+def _to_unit_range(images: Tensor) -> Tensor:
+    """Images in [−1, 1] as float32 ones in [0, 1], both up to overshoot."""
+    return (images.float() + 1) / 2
