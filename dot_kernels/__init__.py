@@ -7,8 +7,9 @@ Everything here is a function of its arguments: no files, no clock, no logger, n
 global randomness. Images are float tensors (b, 3, h, w) in [0, 1].
 """
 
+from dot_kernels.autoencoders import AutoencoderCodec
 from dot_kernels.blending import SeamError
-from dot_kernels.codecs import AutoencoderCodec, Codec, LocalCodec, PixelCodec
+from dot_kernels.codecs import Codec, LocalCodec, PixelCodec
 from dot_kernels.diagnostics import TransportDiagnostics
 from dot_kernels.enhancement import Transported, enhance, transport_images
 from dot_kernels.gelbrich import gelbrich_distance

@@ -4,14 +4,17 @@ Axes: b images, h and w image height and width, c latent channels, y and x laten
 width, k channels of activations, x2 their width. Images are float in [0, 1].
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Protocol, Self, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.codecs import Codec
-from dot_kernels.stages import Stage
+from dot_kernels.stages import Stage, through
 
 
 @runtime_checkable
@@ -48,6 +51,35 @@ def require_stages(codec: Codec) -> StagedCodec:
             "use an operator without levels"
         )
     return codec
+
+
+class DecoderInStages(ABC):
+    """What a codec of a network has so that its stages can be replaced."""
+
+    _replaced: tuple[Stage, ...] | None = None
+    """The stages that ``decode`` goes through in place of the network's own."""
+
+    @abstractmethod
+    def _own_stages(self) -> tuple[Stage, ...]:
+        """The stages of the network's decoder; empty where none are known."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of ``decode``: see ``stages.stages_of_module`` for where it is cut."""
+        return self._own_stages() if self._replaced is None else self._replaced
+
+    def with_stages(self, stages: Sequence[Stage]) -> Self:
+        """The same codec, which decodes by these stages."""
+        other = copy(self)
+        other._replaced = tuple(stages)
+        return other
+
+    @torch.inference_mode()
+    def activations(
+        self, latents: Float[Tensor, "b c y x"], count: int
+    ) -> Iterator[Float[Tensor, "b k _ x2"]]:
+        """What the first ``count`` stages make of latents, in one band, in the network's dtype."""
+        yield through(self.stages[:count], latents)
 
 
 class GreyCodec:
