@@ -81,7 +81,7 @@ def decode_in_bands(
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
 
-    Bands of latents of one size, by one codec, have equal heights.
+    Bands of latents of one size, by one codec, have equal heights; see ``abreast`` for several.
     """
     rows = band_rows(latents.shape[3] * codec.factor, codec) // codec.factor
     top = 0
@@ -123,11 +123,29 @@ def enhance_in_bands(
     decoded = [decode_in_bands(each, *size, by) for each, by in pairs]
     rows = Rows(iter(image()))
     top = 0
-    for plain, moved in zip(*decoded, strict=True):
+    for plain, moved in abreast(decoded):
         images = rows.of(range(top, top + plain.shape[2]))
         top += plain.shape[2]
         band = Transported(images, latents, mapped, plain, moved, codec).at(alpha)
         yield require_finite(band)
+
+
+def abreast(
+    images: Sequence[Iterator[Float[Tensor, "1 3 _ w"]]],
+) -> Iterator[tuple[Float[Tensor, "1 3 r w"], ...]]:
+    """The same rows of several images, from top to bottom, whatever the heights of their bands.
+
+    A decoder whose activations are moved by patches reaches farther than one that is not, so its
+    bands have fewer rows.
+    """
+    held = [next(bands, None) for bands in images]
+    while present := [band for band in held if band is not None]:
+        rows = min(band.shape[2] for band in present)
+        yield tuple(band[:, :, :rows] for band in present)
+        held = [
+            band[:, :, rows:] if band.shape[2] > rows else next(bands, None)
+            for band, bands in zip(present, images, strict=True)
+        ]
 
 
 def _padded(

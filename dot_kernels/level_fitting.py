@@ -112,8 +112,8 @@ def solve_level(
 
 def fit_levels(
     operator: TransportOperator,
-    restored: Sequence[Float[Tensor, "b c y x"]],
-    natural: Sequence[Float[Tensor, "b c y x"]],
+    restored: Sequence[Float[Tensor, "_ c _ _"]],
+    natural: Sequence[Float[Tensor, "_ c _ _"]],
     codec: Codec,
     *,
     levels: Sequence[int] | None = None,

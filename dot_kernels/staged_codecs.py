@@ -7,7 +7,7 @@ width, k channels of activations, x2 their width. Images are float in [0, 1].
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from dot_kernels.codecs import Codec
 from dot_kernels.stages import Stage, through
+
+S = TypeVar("S")
+D = TypeVar("D", bound="DecoderInStages")
 
 
 @runtime_checkable
@@ -25,7 +28,7 @@ class StagedCodec(Codec, Protocol):
     def stages(self) -> tuple[Stage, ...]:
         """The stages of ``decode``; empty where none are known."""
 
-    def with_stages(self, stages: Sequence[Stage]) -> Self:
+    def with_stages(self: S, stages: Sequence[Stage]) -> S:
         """The same codec, which decodes by these stages."""
 
     def activations(
@@ -68,7 +71,7 @@ class DecoderInStages(ABC):
         """The stages of ``decode``: see ``stages.stages_of_module`` for where it is cut."""
         return self._own_stages() if self._replaced is None else self._replaced
 
-    def with_stages(self, stages: Sequence[Stage]) -> Self:
+    def with_stages(self: D, stages: Sequence[Stage]) -> D:
         """The same codec, which decodes by these stages."""
         other = copy(self)
         other._replaced = tuple(stages)

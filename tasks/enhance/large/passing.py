@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dot_kernels import Transported
-from dot_kernels.bands import band_rows, decode_in_bands, encode_in_bands
+from dot_kernels.bands import abreast, band_rows, decode_in_bands, encode_in_bands
 from dot_kernels.enhancement import within_range
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.levels import Operator, latent_part, with_levels
@@ -142,10 +142,12 @@ class LargePass:
             sources |= {
                 s: (_mixed(s, latents, mapped), self._codec_at(a)) for s, a in alphas.items()
             }
-        streams = [in_rows(self._decode(z, image, codec)) for z, codec in sources.values()]
-        for bands in zip(*streams, strict=True):
-            decoded = dict(zip(sources, (band for _, band in bands), strict=True))
-            yield bands[0][0], decoded
+        streams = [self._decode(z, image, codec) for z, codec in sources.values()]
+        top = 0
+        for bands in abreast(streams):
+            rows = slice(top, top + bands[0].shape[2])
+            top = rows.stop
+            yield rows, dict(zip(sources, bands, strict=True))
 
     def _codec_at(self, alpha: float) -> TimedCodec:
         """Return the codec that moves activations as far as alpha says, where they are moved."""
