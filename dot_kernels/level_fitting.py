@@ -4,7 +4,7 @@ Axes: b images, c latent channels, y and x latent height and width, k channels o
 x2 its height and width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -71,22 +71,38 @@ def level_moments(
     """
     stages = stages_with(codec, [level])
     cell = max(codec.factor // scale_of(stages, level), 1)  # image pixels per pixel of the level
-    height, width = (None, None) if size is None else (side // cell for side in size)
+    place = None if size is None else (size[0] // cell, size[1] // cell)
     empty = GaussianMoments.zero(stages[level].channels * patch_size**2)
-    totals, held, top = [empty] * len(latents), torch.empty(0), 0
-    for band in require_stages(codec).activations(latents, level + 1):
+    totals, top = [empty] * len(latents), 0
+    bands = require_stages(codec).activations(latents, level + 1)
+    for rows in _overlapping(bands, patch_size - 1, place):
+        mask = None if shown is None else shown[:, top : top + rows.shape[2], : rows.shape[3]]
+        top += max(rows.shape[2] - patch_size + 1, 0)
+        for index, total in enumerate(totals):
+            ours = slice(index, index + 1)
+            own = patch_moments(rows[ours], patch_size, None if mask is None else mask[ours])
+            totals[index] = total + own
+    return totals
+
+
+def _overlapping(
+    bands: Iterable[Float[Tensor, "b k _ x2"]], overlap: int, size: tuple[int, int] | None
+) -> Iterator[Float[Tensor, "b k _ x3"]]:
+    """Bands that begin with the last rows of those before, so that all patches are in one of them.
+
+    Args:
+        bands: from top to bottom.
+        overlap: how many rows.
+        size: height and width beyond which rows and columns are left out; None for all.
+    """
+    kept, top = torch.empty(0), 0
+    height, width = (None, None) if size is None else size
+    for band in bands:
         rows = band[:, :, : None if height is None else max(height - top, 0), :width]
         top += band.shape[2]
-        held = torch.cat([held, rows], dim=2) if held.numel() else rows
-        first = min(top, top if height is None else height) - held.shape[2]
-        mask = None if shown is None else shown[:, first : first + held.shape[2], :width]
-        parts = (
-            patch_moments(held[i : i + 1], patch_size, None if mask is None else mask[i : i + 1])
-            for i in range(len(latents))
-        )
-        totals = [total + part for total, part in zip(totals, parts, strict=True)]
-        held = held[:, :, max(held.shape[2] - patch_size + 1, 0) :].clone()
-    return totals
+        rows = torch.cat([kept, rows], dim=2) if kept.numel() else rows
+        yield rows
+        kept = rows[:, :, max(rows.shape[2] - overlap, 0) :].clone()
 
 
 def solve_level(
@@ -127,21 +143,18 @@ def fit_levels(
         operator: of latents, from ``solve_transport``.
         restored: batches of latents of restored images, of any sizes.
         natural: batches of latents of natural images.
-        codec: whose decoder is met.
+        codec: of these latents.
         levels: which, from 0; None for all that the codec has.
         patch_size: height and width of a patch, in pixels of each level.
         ridge: of the maps of levels.
-        generators: for each batch of restored images one per image, for a stochastic operator.
+        generators: for each batch of restored images one per image, if ``operator`` adds noise.
 
     Raises:
         ValueError: the codec has no such level, or the moments allow no map.
     """
     wanted = range(len(level_channels(codec))) if levels is None else sorted(set(levels))
-    draws = generators or [()] * len(restored)
-    mapped = [
-        transport_latents(each, operator, generators=drawn)
-        for each, drawn in zip(restored, draws, strict=True)
-    ]
+    draws = zip(restored, generators or [()] * len(restored), strict=True)
+    mapped = [transport_latents(each, operator, generators=drawn) for each, drawn in draws]
     fitted = LevelledOperator(operator, {})
     for level in wanted:
         moved = with_levels(codec, fitted)
@@ -149,6 +162,6 @@ def fit_levels(
             merge(m for z in batches for m in level_moments(z, decoder, level, patch_size))
             for batches, decoder in ((mapped, moved), (natural, codec))
         )
-        solved = solve_level(source, target, ridge=ridge)
-        fitted = LevelledOperator(operator, {**fitted.levels, level: solved})
+        own = {level: solve_level(source, target, ridge=ridge)}
+        fitted = LevelledOperator(operator, {**fitted.levels, **own})
     return fitted
