@@ -15,7 +15,7 @@ from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
-from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards, Transport
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.ddrm import Ddrm
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
@@ -48,6 +48,7 @@ class Config(Section):
     that ``degrade`` makes."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE
     patches: Patches = Patches()
+    transport: Transport = Transport()
     fit: Fit = Fit()
     enhance: Enhance = Enhance()
     evaluate: Evaluate = Evaluate()

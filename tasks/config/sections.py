@@ -38,6 +38,27 @@ class Patches(Section):
     a patch counts more; has no effect where ``size`` is 1."""
 
 
+class Transport(Section):
+    """What is moved beside latents."""
+
+    levels: Literal["all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "none"
+    """Levels of the decoder whose activations are moved too, each by a map of its own that is
+    fitted on the output of those below: all that the codec has, none, or a list of them, counted
+    from 0 at the resolution of latents. The pixel codec has none."""
+    level_patch: Literal[1, 3] = 1
+    """Height and width of a patch of activations, in pixels of their level; has no effect without
+    levels."""
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_differ(cls, levels: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if isinstance(levels, str):
+            return levels
+        if len(set(levels)) < len(levels):
+            raise ValueError(f"levels must differ, got {list(levels)}")
+        return tuple(sorted(levels))
+
+
 class Fit(Section):
     """How the transport operator is fitted."""
 

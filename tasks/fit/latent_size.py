@@ -1,15 +1,20 @@
-"""How large a codec's latents are: of a network, read from its configuration, without weights."""
+"""How large a codec's latents are and how many levels its decoder has, without its weights."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tasks.config import Config
 from tasks.config.patch_counts import LatentSize, known_latents, too_many
-from tasks.io.errors import DotpipeError
+from tasks.io.errors import ConfigurationError, DotpipeError
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, pulled_codec
 from tasks.io.networks.weights import Weights
 
 _CONFIG = "config.json"
+
+_USUAL = {"autoencoder-tiny": 4, "autoencoder-kl": 5}
+"""Levels of the networks of Stable Diffusion, by the kind of codec."""
 
 
 def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
@@ -26,8 +31,7 @@ def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
     if isinstance(codec, Pixel):
         return known_latents(codec)
     try:
-        path = _configuration(codec, weights)
-        options = {} if path is None else json.loads(path.read_text("utf-8"))
+        options = _network_configuration(codec, weights)
         # A tiny one that was not saved by diffusers itself has only its decoder's.
         widths = options.get("block_out_channels") or options["decoder_block_out_channels"]
         return LatentSize(int(options["latent_channels"]), 2 ** (len(widths) - 1))
@@ -42,6 +46,61 @@ def large_patches(config: Config) -> str | None:
     """
     latents = latent_size(config.codec, Weights.of(config.weights))
     return None if latents is None else too_many(latents, config.patch_size)
+
+
+def levels_of(config: Config) -> tuple[int, ...]:
+    """Return the levels whose activations are moved, from 0 up.
+
+    Raises:
+        ConfigurationError: the codec does not have them.
+    """
+    wanted, count = config.transport.levels, level_count(config)
+    if wanted == "none":
+        return ()
+    if wanted == "all":
+        return tuple(range(count))
+    if (most := max(wanted, default=-1)) >= count:
+        raise ConfigurationError(
+            f"transport.levels must be among the {count} that the decoder of the codec has, "
+            f"counted from 0, got {most}; write `levels: all`, or other levels"
+        )
+    return wanted
+
+
+def possible_levels(config: Config) -> tuple[int, ...]:
+    """Return the levels that may be moved, as far as that is known before weights are fetched."""
+    wanted = config.transport.levels
+    if isinstance(wanted, str):
+        return tuple(range(level_count(config))) if wanted == "all" else ()
+    return wanted
+
+
+def level_count(config: Config) -> int:
+    """Return how many levels the decoder of the codec has.
+
+    Of a network whose configuration is not on this machine yet they are as many as its kind
+    usually has.
+    """
+    if isinstance(config.codec, Pixel):
+        return 0
+    options = dict[str, Any]()
+    with suppress(DotpipeError, OSError, ValueError):
+        options = _network_configuration(config.codec, Weights.of(config.weights))
+    widths = options.get("decoder_block_out_channels") or options.get("block_out_channels")
+    if not isinstance(widths, list):
+        return _USUAL.get(config.codec.kind, 0)
+    return len(widths) + (config.codec.kind != "autoencoder-tiny")
+
+
+def _network_configuration(codec: Autoencoder, weights: Weights) -> dict[str, Any]:
+    """Return what a network's config.json says; nothing if it is not on this machine.
+
+    Raises:
+        DotpipeError, OSError, ValueError: it cannot be read.
+    """
+    path = _configuration(codec, weights)
+    found = {} if path is None else json.loads(path.read_text("utf-8"))
+    return found if isinstance(found, dict) else {}
 
 
 def _configuration(codec: Autoencoder, weights: Weights) -> Path | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import task
 
@@ -15,7 +15,7 @@ from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.networks.codecs import codec_identity
-from tasks.io.workspace import key_digest, operator_artifact
+from tasks.io.workspace import key_digest, operator_artifact, unfinished_operator
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 from tasks.jobs.progress import at
@@ -30,8 +30,9 @@ class ReduceJob(Job):
     target: Target
     files: MomentFiles
     ridge: float
-    recipe: str
-    """Digest of what operators must share to stand for one another, for later decisions."""
+    recipe: str | None
+    """Digest of what operators must share to stand for one another, for later decisions; None for
+    one to which maps of levels are still to come."""
     provenance: dict[str, Any]
     """Facts of the fit by name, which the operator's file holds."""
     fitted_on: tuple[str, ...] | None
@@ -44,8 +45,19 @@ def reduce_moments(job: ReduceJob) -> None:
     settle(job, write_operator)
 
 
-def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | None]:
-    """Return the operator's name, and the job that solves it; None if it is there.
+class Reduction(NamedTuple):
+    """The operator of a run, and what is left to solve of it."""
+
+    operator: str
+    """Its name."""
+    job: ReduceJob | None
+    """Solves the map of latents; None if that is done."""
+    artifact: str
+    """That holds this map: the operator, or what it is before it has maps of levels."""
+
+
+def plan_reduction(run: Run, selection: Selection) -> Reduction:
+    """Return the operator's name, and the job that solves its map of latents.
 
     Raises:
         StepMissing: the moments have not been measured, or it has not been decided whether
@@ -54,13 +66,14 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
     files = MomentFiles.of(run, selection)
     operator = _operator_of(run, files)
     if operator != files.operator(run.config.fit.ridge):
-        return operator, None
+        return Reduction(operator, None, operator_artifact(run.config.restored_name, operator))
     inputs = files.inputs(run.config.fit.ridge)
-    artifact = operator_artifact(run.config.restored_name, operator)
+    own = unfinished_operator(operator, None) if files.levels else operator
+    artifact = operator_artifact(run.config.restored_name, own)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
     if target is None:
-        return operator, None
+        return Reduction(operator, None, artifact)
     if survey.artifacts():  # other operators of the data set, which have other names
         target = target.model_copy(update={"replaces": True})
     job = ReduceJob(
@@ -68,8 +81,8 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
         target=target,
         files=files,
         ridge=run.config.fit.ridge,
-        recipe=recipe_digest(run.config, files),
-        fitted_on=_fitted_on(selection),
+        recipe=None if files.levels else recipe_digest(run.config, files),
+        fitted_on=fitted_on(selection),
         provenance={
             "pairing": selection.pairing,
             "pairs": selection.pairs,
@@ -81,7 +94,7 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
             "precision": run.config.compute.precision,
         },
     )
-    return operator, job
+    return Reduction(operator, job, artifact)
 
 
 def _operator_of(run: Run, files: MomentFiles) -> str:
@@ -112,7 +125,8 @@ def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
     return digests is None or not {key_digest(key)[:DIGITS] for key in keys}.isdisjoint(digests)
 
 
-def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
+def fitted_on(selection: Selection) -> tuple[str, ...] | None:
+    """Return the first digits of the keys' digests; None if they are too many to be kept."""
     shards = (*selection.source.values(), *selection.target.values())
     keys = {key for selected in shards for key in selected}
     if len(keys) > _MOST_DIGESTS:
@@ -140,7 +154,8 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         path = publication.file(f"{job.target.artifact}.safetensors")
         facts = {**job.provenance, "map_standard_error": spread}
         save_operator(operator, totals, path, **facts)
-        known = {"fitted_on": job.fitted_on, "recipe": job.recipe, **facts}
+        known = {"fitted_on": job.fitted_on, **facts}
+        known |= {} if job.recipe is None else {"recipe": job.recipe}
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics

@@ -20,6 +20,7 @@ from tasks.io.workspace.layout import (
     operator_folders,
     reports_folder,
     signals_folder,
+    unfinished_operator,
 )
 from tasks.io.workspace.published_images import Outputs, PublishedImages
 from tasks.io.workspace.signals import (
@@ -65,4 +66,5 @@ __all__ = [
     "points_of",
     "reports_folder",
     "signals_folder",
+    "unfinished_operator",
 ]

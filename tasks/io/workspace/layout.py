@@ -68,6 +68,16 @@ def operator_artifact(name: str, operator: str) -> str:
     return f"operators/{name}/{operator}"
 
 
+def unfinished_operator(operator: str, level: int | None) -> str:
+    """Return the name of an operator up to a level of the decoder, on the way to the whole one.
+
+    Args:
+        operator: name of the whole one.
+        level: the last that has a map; None for that of latents alone.
+    """
+    return f"{operator}-latent" if level is None else f"{operator}-level-{level}"
+
+
 def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
     """Return the folder of the enhanced data set at the signal's alpha."""
     return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
