@@ -1,12 +1,16 @@
 """How large a codec's latents are: of a network, read from its configuration, without weights."""
 
-import json
 from pathlib import Path
 
 from tasks.config import Config
 from tasks.config.patch_counts import LatentSize, known_latents, too_many
 from tasks.io.errors import DotpipeError
-from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, pulled_codec
+from tasks.io.networks.autoencoders.of_diffusers import (
+    factor_in,
+    latent_channels_in,
+    options_in,
+)
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, pulled_codec
 from tasks.io.networks.weights import Weights
 
 _CONFIG = "config.json"
@@ -23,16 +27,15 @@ def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
         None where a network's configuration is not on this machine, or is not understood: the
         loading of the network says why.
     """
-    if isinstance(codec, Pixel):
+    if not isinstance(codec, Autoencoder):
         return known_latents(codec)
     try:
         path = _configuration(codec, weights)
-        options = {} if path is None else json.loads(path.read_text("utf-8"))
-        # A tiny one that was not saved by diffusers itself has only its decoder's.
-        widths = options.get("block_out_channels") or options["decoder_block_out_channels"]
-        return LatentSize(int(options["latent_channels"]), 2 ** (len(widths) - 1))
-    except (DotpipeError, OSError, ValueError, TypeError, LookupError, AttributeError):
+    except (DotpipeError, OSError):
         return None
+    options = {} if path is None else options_in(path)
+    channels, factor = latent_channels_in(options), factor_in(options)
+    return LatentSize(channels, factor) if channels and factor else None
 
 
 def large_patches(config: Config) -> str | None:

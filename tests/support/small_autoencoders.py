@@ -85,18 +85,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "latent_channels": 4,
     },
     "AutoencoderKLQwenImage": _OF_FRAMES,
-    "AutoencoderKLWan": _OF_FRAMES,
-    "AutoencoderKLCosmos": {
-        "latent_channels": 4,
-        "encoder_block_out_channels": (8, 8, 8),
-        "decode_block_out_channels": (8, 8, 8),
-        "attention_resolutions": (8,),
-        "resolution": 64,
-        "num_layers": 1,
-        "patch_size": 2,
-        "spatial_compression_ratio": 4,
-        "temporal_compression_ratio": 2,
-    },
+    "AutoencoderKLWan": _OF_FRAMES | {"scale_factor_spatial": 2},
     "AutoencoderKLCogVideoX": {
         "down_block_types": ("CogVideoXDownBlock3D",) * 2,
         "up_block_types": ("CogVideoXUpBlock3D",) * 2,
@@ -122,7 +111,6 @@ WITH_FRAMES = (
     "AutoencoderKLHunyuanImageRefiner",
     "AutoencoderKLQwenImage",
     "AutoencoderKLWan",
-    "AutoencoderKLCosmos",
     "AutoencoderKLCogVideoX",
     "AutoencoderKLHunyuanVideo",
 )
