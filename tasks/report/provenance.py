@@ -127,8 +127,7 @@ def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
         digest = f", weights with sha256 {spec.sha256}" if spec.sha256 else ""
         return f"{spec.kind} {identity['weights']} at revision {identity['revision']}{digest}"
     *_, weights = identity["sha256"]
-    place = spec.weights or "its published files"
-    return f"{spec.kind} from {place}, weights with sha256 {weights}"
+    return f"{spec.kind} from {spec.weights or 'GitHub'}, weights with sha256 {weights}"
 
 
 def _corpus_facts(config: Config) -> list[Fact]:

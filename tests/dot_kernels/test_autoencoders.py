@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dot_kernels import AutoencoderCodec, enhance, patch_moments, solve_transport
-from tests.support.small_autoencoders import SMALL, WITH_FRAMES, small
+from tests.support.networks.small_autoencoders import SMALL, WITH_FRAMES, small
 
 
 def tiny_autoencoder():

@@ -13,7 +13,7 @@ from tasks.io.errors import WeightsMissing
 from tasks.io.networks.autoencoders.of_diffusers import IMAGE_CLASSES, factor_in, kind_of
 from tasks.io.networks.codecs import Autoencoder, load_codec
 from tasks.io.networks.weights import FROM_THIS_MACHINE
-from tests.support.small_autoencoders import SMALL, small
+from tests.support.networks.small_autoencoders import SMALL, small
 
 
 def test_there_is_a_small_one_of_every_class_that_is_known():
