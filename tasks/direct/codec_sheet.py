@@ -9,47 +9,56 @@ from tasks.direct.codec_choice import SHOWN_ALPHAS
 from tasks.direct.codec_trials import Trial
 from tasks.io.images import Pixels
 
-_SIDE = 192
-"""Pixels of an image that are shown along a side, as large again on the sheet."""
+CELL = 384
+"""Pixels of a picture on the sheet along a side."""
 
-_ZOOM, _GAP, _HEAD, _LETTER = 2, 8, 40, 22
+GAP, HEAD = 8, 40
+"""Pixels between pictures, and of the line of names above them."""
 
 PICTURES = 4
 """Images of a sheet."""
 
+_CUT, _LETTER = 128, 22
+"""Pixels of an image along a side that are shown, and the height of letters."""
+
 
 def sheet(trials: Sequence[Trial], truths: Mapping[str, Pixels]) -> Image.Image:
-    """Return the sheet: a row of each image, a column of each version.
+    """Return the sheet: two rows of each image, one for each alpha, and a column of each codec.
+
+    Every picture is the middle of an image. Before the codecs' stands the image as it came, after
+    them the ground truth.
 
     Args:
         trials: with the images that they kept to look at.
         truths: ground truth by key; without any there is no such column.
     """
-    columns = [("input", {key: made[1.0] for key, made in trials[0].shown.items()})]
-    for alpha in SHOWN_ALPHAS:
-        for trial in trials:
-            pictures = {key: made[alpha] for key, made in trial.shown.items()}
-            columns.append((f"{trial.name}, alpha {alpha:g}", pictures))
-    if truths:
-        columns.append(("truth", dict(truths)))
-    step = _SIDE * _ZOOM + _GAP
     keys = list(trials[0].shown)
-    page = Image.new("RGB", (len(columns) * step + _GAP, _HEAD + len(keys) * step), "white")
+    names = ["input", *(trial.name for trial in trials), *(["truth"] if truths else [])]
+    rows = [(key, alpha) for key in keys for alpha in SHOWN_ALPHAS]
+    step = CELL + GAP
+    page = Image.new("RGB", (len(names) * step + GAP, HEAD + len(rows) * step), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(_LETTER)
-    for column, (title, pictures) in enumerate(columns):
-        left = _GAP + column * step
-        draw.text((left, _GAP), title, fill="black", font=font)
-        for row, key in enumerate(keys):
-            if key in pictures:
-                page.paste(_cut(pictures[key]), (left, _HEAD + row * step))
+    for column, name in enumerate(names):
+        draw.text((GAP + column * step, GAP), name[-CELL // _LETTER * 2 :], fill=0, font=font)
+    for row, (key, alpha) in enumerate(rows):
+        made = [trial.shown[key][alpha] for trial in trials]
+        versions = [trials[0].shown[key][1.0], *made, *([truths[key]] if key in truths else [])]
+        for column, pixels in enumerate(versions):
+            corner = (GAP + column * step, HEAD + row * step)
+            page.paste(_cut(pixels), corner)
+            if 0 < column <= len(made):
+                place = (corner[0] + GAP, corner[1] + GAP)
+                draw.text(
+                    place, f"alpha {alpha:g}", "white", font, stroke_width=2, stroke_fill="black"
+                )
     return page
 
 
 def _cut(pixels: Pixels) -> Image.Image:
-    """Return the middle of an image, every pixel as a square of its own."""
+    """Return the middle of an image, each pixel as a square as large as the cell has room for."""
     height, width = pixels.shape[:2]
-    tall, wide = min(_SIDE, height), min(_SIDE, width)
+    tall, wide = min(_CUT, height), min(_CUT, width)
     top, left = (height - tall) // 2, (width - wide) // 2
-    levels = np.ascontiguousarray(pixels[top : top + tall, left : left + wide])
-    zoomed = (wide * _ZOOM, tall * _ZOOM)
-    return Image.fromarray(levels).resize(zoomed, Image.Resampling.NEAREST)
+    region = np.ascontiguousarray(pixels[top : top + tall, left : left + wide])
+    zoom = CELL // max(tall, wide)
+    return Image.fromarray(region).resize((wide * zoom, tall * zoom), Image.Resampling.NEAREST)

@@ -45,6 +45,7 @@ def codecs(
 
     settings = parsed(config)
     specs = {name: codec_named(name) for name in dict.fromkeys(names)}
+    specs = {shorter: specs[name] for name, shorter in _shortened(list(specs)).items()}
     path = sheet or Path(f"{config.stem}-codecs.png")
     with TemporaryDirectory(prefix="dotpipe-codecs-") as folder:
         found = _few_images(settings, folder, images)
@@ -55,6 +56,13 @@ def codecs(
     trials, failed = _tried(specs, found, settings, judges)
     _tell(trials, failed, found, judges)
     _write(trials, found, path)
+
+
+def _shortened(names: list[str]) -> dict[str, str]:
+    """Return what tables call codecs: of folders the last part, where no other has the same."""
+    short = {name: name.rstrip("/").rpartition("/")[2] or name for name in names}
+    once = [last for last in short.values() if list(short.values()).count(last) == 1]
+    return {name: last if last in once else name for name, last in short.items()}
 
 
 def _few_images(settings: "Config", folder: str, images: int) -> "TrialImages":
