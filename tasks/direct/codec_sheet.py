@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tasks.direct.codec_choice import SHOWN_ALPHAS
-from tasks.direct.codec_trials import Trial
+from tasks.direct.codec_trials import Trial, in_8_bits
 from tasks.io.images import Pixels
 
 CELL = 384
@@ -42,7 +42,11 @@ def sheet(trials: Sequence[Trial], truths: Mapping[str, Pixels]) -> Image.Image:
         draw.text((GAP + column * step, GAP), name[-CELL // _LETTER * 2 :], fill=0, font=font)
     for row, (key, alpha) in enumerate(rows):
         made = [trial.shown[key][alpha] for trial in trials]
-        versions = [trials[0].shown[key][1.0], *made, *([truths[key]] if key in truths else [])]
+        versions = [
+            trials[0].shown[key][1.0],
+            *made,
+            *([in_8_bits(truths[key])] if key in truths else []),
+        ]
         for column, pixels in enumerate(versions):
             corner = (GAP + column * step, HEAD + row * step)
             page.paste(_cut(pixels), corner)

@@ -8,8 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dot_kernels import GaussianMoments, TiledCodec, enhance, gelbrich_distance, patch_moments
-from dot_kernels import solve_transport as solve
+from dot_kernels import (
+    Codec,
+    GaussianMoments,
+    TiledCodec,
+    enhance,
+    gelbrich_distance,
+    patch_moments,
+    solve_transport,
+)
 from dot_kernels.enhancement import encode_padded, whole_cells
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from dot_kernels.moments import merge
@@ -82,25 +89,14 @@ def tried(
         WeightsMissing: those of the codec cannot be had.
         CorpusError: no transport can be fitted to so few or small images.
     """
-    device = pick_device(config.compute.device)
-    loaded = load_codec(spec, device, config.compute.precision, Weights.of(config.weights))
-    codec = TiledCodec(loaded, config.compute.tile)
-    size = config.patches.size or (1 if isinstance(spec, Pixel) else 3)
-    try:
-        source, target = (
-            _moments(pixels, codec, size, device) for pixels in (images.fitted, images.natural)
-        )
-        operator = solve(source, target, ridge=config.fit.ridge)
-    except ValueError as error:
-        raise CorpusError(f"no transport can be fitted with {name}: {error}") from error
+    way = _Way.fitted(name, spec, images, config)
     at = {alpha: Measured() for alpha in (*ALPHAS, 1.0)}
-    shown, seconds, memory = dict[str, dict[float, Pixels]](), list[float](), list[int]()
+    shown, costs = dict[str, dict[float, Pixels]](), list[_Meter]()
     features: dict[float, list[Tensor]] = {alpha: [] for alpha in at}
     for key, pixels in images.held.items():
-        with _Meter(device) as meter:
-            made = _enhanced(key, pixels, codec, operator, config, device)
-        seconds.append(meter.seconds)
-        memory += [] if meter.bytes is None else [meter.bytes]
+        with _Meter(way.device) as meter:
+            made = way.enhanced(key, pixels)
+        costs.append(meter)
         for alpha, one in made.items():
             _measure(at[alpha], one, pixels, images.truths.get(key), judges)
             features[alpha] += judges.features(one)
@@ -109,18 +105,65 @@ def tried(
     aims = [f for each in (images.truths.values() or images.natural) for f in judges.features(each)]
     for alpha, found in features.items():
         at[alpha].frechet = _frechet(found, aims)
-    module = getattr(loaded, "module", None)
+    seconds = sorted(meter.seconds for meter in costs)[len(costs) // 2]
+    memory = max((meter.bytes for meter in costs if meter.bytes is not None), default=None)
+    codec = way.codec
+    weights = _size_of(codec.codec)
+    return Trial(name, at, shown, seconds, memory, weights, codec.factor, codec.channels)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The way of an image through a codec and its operator."""
+
+    codec: TiledCodec
+    operator: TransportOperator
+    config: Config
+    device: str
+
+    @classmethod
+    def fitted(cls, name: str, spec: CodecSpec, images: TrialImages, config: Config) -> "_Way":
+        """Return the way of a codec, whose operator is fitted; see ``tried``."""
+        device = pick_device(config.compute.device)
+        loaded = load_codec(spec, device, config.compute.precision, Weights.of(config.weights))
+        codec = TiledCodec(loaded, config.compute.tile)
+        size = config.patches.size or (1 if isinstance(spec, Pixel) else 3)
+        try:
+            source, target = (
+                _moments(pixels, codec, size, device) for pixels in (images.fitted, images.natural)
+            )
+            operator = solve_transport(source, target, ridge=config.fit.ridge)
+        except ValueError as error:
+            raise CorpusError(f"no transport can be fitted with {name}: {error}") from error
+        return cls(codec, operator, config, device)
+
+    def enhanced(self, key: str, pixels: Pixels) -> dict[float, Pixels]:
+        """Return an image at every alpha in 8 bits; 1 is the image as it came."""
+        draws = [generator_of("transport", 0, key)] if self.operator.is_stochastic else []
+        with torch.inference_mode():
+            made = enhance(
+                to_tensor([pixels], self.device),
+                self.codec,
+                self.operator,
+                ALPHAS,
+                decoding=self.config.enhance.decoding,
+                fold=self.config.patches.fold,
+                generators=draws,
+            )
+        versions = {alpha: to_pixels(one[0]) for alpha, one in zip(ALPHAS, made, strict=True)}
+        return versions | {1.0: in_8_bits(pixels)}
+
+
+def in_8_bits(pixels: Pixels) -> Pixels:
+    """Return an image (h, w, 3) of any depth as it is shown and measured here."""
+    return to_pixels(to_tensor([pixels])[0])
+
+
+def _size_of(codec: Codec) -> int:
+    """Return how many bytes the numbers of a codec's network take."""
+    module = getattr(codec, "module", None)
     tensors = [] if module is None else [*module.parameters(), *module.buffers()]
-    return Trial(
-        name,
-        at,
-        shown,
-        sorted(seconds)[len(seconds) // 2],
-        max(memory, default=None),
-        sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        codec.factor,
-        codec.channels,
-    )
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _moments(
@@ -138,39 +181,13 @@ def _moments(
         return merge(each())
 
 
-def _enhanced(
-    key: str,
-    pixels: Pixels,
-    codec: TiledCodec,
-    operator: TransportOperator,
-    config: Config,
-    device: str,
-) -> dict[float, Pixels]:
-    """Return an image at every alpha, as it would be written; 1 is the image as it came."""
-    draws = [generator_of("transport", 0, key)] if operator.is_stochastic else []
-    with torch.inference_mode():
-        made = enhance(
-            to_tensor([pixels], device),
-            codec,
-            operator,
-            ALPHAS,
-            decoding=config.enhance.decoding,
-            fold=config.patches.fold,
-            generators=draws,
-        )
-    return {alpha: to_pixels(one[0]) for alpha, one in zip(ALPHAS, made, strict=True)} | {
-        1.0: to_pixels(to_tensor([pixels])[0])
-    }
-
-
 def _measure(
     found: Measured, made: Pixels, came: Pixels, truth: Pixels | None, judges: Judges
 ) -> None:
     """Add what an image is worth to what is known of others."""
-    before = to_pixels(to_tensor([came])[0])
-    found.change.append(_psnr(made, before))
+    found.change.append(_psnr(made, in_8_bits(came)))
     if truth is not None:
-        aim = to_pixels(to_tensor([truth])[0])
+        aim = in_8_bits(truth)
         found.psnr.append(_psnr(made, aim))
         found.lpips += judges.lpips(made, aim)
 

@@ -112,7 +112,11 @@ def _tell(
 
     show_table(*table(trials, judges))
     say(verdict(trials, judges))
-    how = "pairs" if images.is_paired else "images that show different things"
+    how = (
+        "pairs"
+        if images.is_paired
+        else "images, and natural ones of other things, a poor map if few"
+    )
     say(
         f"Fitted on {len(images.fitted)} {how}, measured on {len(images.held)} others; ± is the "
         "standard error. Rows share their images, so differences are known better than ± says."
