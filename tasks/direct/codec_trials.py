@@ -1,9 +1,7 @@
 """Codecs tried on a few images: what each makes of restored images, and what that costs."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,6 +21,7 @@ from dot_kernels.moments import merge
 from dot_kernels.transport import TransportOperator
 from tasks.config import Config
 from tasks.direct.codec_images import TrialImages
+from tasks.direct.costs import Meter
 from tasks.direct.judges import Judges
 from tasks.io.draws import generator_of
 from tasks.io.errors import CorpusError
@@ -91,10 +90,10 @@ def tried(
     """
     way = _Way.fitted(name, spec, images, config)
     at = {alpha: Measured() for alpha in (*ALPHAS, 1.0)}
-    shown, costs = dict[str, dict[float, Pixels]](), list[_Meter]()
+    shown, costs = dict[str, dict[float, Pixels]](), list[Meter]()
     features: dict[float, list[Tensor]] = {alpha: [] for alpha in at}
     for key, pixels in images.held.items():
-        with _Meter(way.device) as meter:
+        with Meter(way.device) as meter:
             made = way.enhanced(key, pixels)
         costs.append(meter)
         for alpha, one in made.items():
@@ -202,50 +201,3 @@ def _frechet(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float | None:
         return None
     moments = [GaussianMoments.of(torch.stack(list(each))) for each in (ours, theirs)]
     return float(gelbrich_distance(*moments))
-
-
-class _Meter:
-    """Seconds and bytes that a block takes.
-
-    Bytes are those of the device, or of the process as Linux counts it; None elsewhere.
-    """
-
-    seconds = 0.0
-    bytes: int | None = None
-
-    def __init__(self, device: str) -> None:
-        self._device, self._is_cuda = device, device.startswith("cuda")
-
-    def __enter__(self) -> "_Meter":
-        if self._is_cuda:
-            torch.cuda.reset_peak_memory_stats(self._device)
-            self._before: int | None = torch.cuda.memory_allocated(self._device)
-        else:
-            self._before = _forget_peak()
-        self._start = time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_cuda:
-            torch.cuda.synchronize(self._device)
-        self.seconds = time.perf_counter() - self._start
-        peak = torch.cuda.max_memory_allocated(self._device) if self._is_cuda else _kept("VmHWM")
-        self.bytes = None if peak is None or self._before is None else max(peak - self._before, 0)
-
-
-def _forget_peak() -> int | None:
-    """Have Linux count this process's largest memory from now on; return what it has now."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", "ascii")  # see proc(5)
-    except OSError:
-        return None
-    return _kept("VmRSS")
-
-
-def _kept(name: str) -> int | None:
-    """Return a number of bytes that Linux knows of this process."""
-    try:
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
