@@ -17,12 +17,18 @@ from torch.func import functional_call
 
 from dot_kernels.local_layers import LocalLayer, layers_of
 from dot_kernels.local_networks import LocalNetwork
+from dot_kernels.staged_codecs import DecoderInStages
+from dot_kernels.stages import Stage, as_local, stages_of_module, through
 
 _PROBE = (256, 512)
 """Height and width of the image by which a network's factor is found; multiples of any factor."""
 
 
-class AutoencoderCodec:
+_IN_STAGES = ("AutoencoderKL", "AutoencoderKLFlux2", "Taef2")
+"""Classes whose ``decode`` is what the parts of their decoder make, one after the other."""
+
+
+class AutoencoderCodec(DecoderInStages):
     """An auto-encoder of diffusers for single RGB images, as a codec.
 
     Any class will do that maps images in [-1, 1] to latents and back; one of videos is given
@@ -106,7 +112,20 @@ class AutoencoderCodec:
     @property
     def decoder(self) -> LocalNetwork | None:
         """The layers of an ``AutoencoderTiny``; None for an ``AutoencoderKL``."""
+        if self._replaced is not None:
+            return as_local(self._replaced)
         return self._network("decoder", self._to_bounded, _from_tiny)
+
+    def _own_stages(self) -> tuple[Stage, ...]:
+        name = type(self.module).__name__
+        if name == "AutoencoderTiny":
+            return stages_of_module(self.module, self._to_bounded, _from_tiny)
+        if name not in _IN_STAGES:
+            return ()
+        after = _from_tiny if name == "Taef2" else _to_unit_range
+        return stages_of_module(
+            self.module, lambda latents: self._placed(self._own(latents)), after
+        )
 
     def _network(
         self, name: str, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
@@ -142,6 +161,8 @@ class AutoencoderCodec:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """The decoded images in float32; they may lie a little outside [0, 1]."""
+        if self._replaced is not None:
+            return through(self._replaced, latents)
         return self._decoded(latents)
 
     def _encoded(self, images: Tensor) -> Tensor:
@@ -152,11 +173,14 @@ class AutoencoderCodec:
         return (latents - mean) / deviation
 
     def _decoded(self, latents: Tensor) -> Tensor:
-        if self._moments is not None:
-            mean, deviation = self._moments
-            latents = latents.to(mean) * deviation + mean
-        sample = self._without_frames(self._call("decode", latents).sample)
-        return (sample.float() + 1) / 2
+        return _to_unit_range(self._without_frames(self._call("decode", self._own(latents)).sample))
+
+    def _own(self, latents: Tensor) -> Tensor:
+        """Latents on the scales of the network's channels."""
+        if self._moments is None:
+            return latents
+        mean, deviation = self._moments
+        return latents.to(mean) * deviation + mean
 
     def _call(self, method: str, tensor: Tensor) -> Any:
         """What a method of the module answers; one at a time where it keeps frames meanwhile."""
@@ -198,4 +222,9 @@ def _latents_in(answer: Any) -> Tensor:
 
 def _from_tiny(images: Tensor) -> Tensor:
     """Images as the codec gives them, of the last layer's output, rounded as by the network."""
-    return (images.mul(2).sub(1).float() + 1) / 2
+    return _to_unit_range(images.mul(2).sub(1))
+
+
+def _to_unit_range(images: Tensor) -> Tensor:
+    """Images in [−1, 1] as float32 ones in [0, 1], both up to overshoot."""
+    return (images.float() + 1) / 2

@@ -86,22 +86,3 @@ class PixelCodec:
     def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
         """The images that were encoded, bit for bit."""
         return functional.pixel_shuffle(latents, self.factor)
-
-
-class GreyCodec:
-    """A codec whose images are grey: what it decodes is the mean of the channels, three times.
-
-    Of all grey images that is the nearest to what the other codec decodes.
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec, self.factor, self.channels = codec, codec.factor, codec.channels
-
-    def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        """The latents of the other codec."""
-        return self.codec.encode(images)
-
-    def decode(self, latents: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 h w"]:
-        """The images of latents, all three channels equal."""
-        images = self.codec.decode(latents)
-        return images.mean(dim=1, keepdim=True).expand_as(images)

@@ -224,3 +224,13 @@ def test_threads_that_share_a_network_of_frames_do_not_disturb_each_other(rng):
         together = list(pool.map(codec.encode, images))
     for one, other in zip(alone, together, strict=True):
         assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_stages_give_what_the_network_gives_where_there_are_any(name, rng):
+    codec = AutoencoderCodec(small(name))
+    latents = draw_images(rng, 1, codec.channels, 4, 4)
+    if name in ("AutoencoderKL", "AutoencoderTiny", "AutoencoderKLFlux2"):
+        assert_close(codec.with_stages(codec.stages).decode(latents), codec.decode(latents))
+    else:
+        assert codec.stages == ()

@@ -106,3 +106,10 @@ def test_photographs_come_back_as_well_as_with_the_published_network(test_data, 
     images, codec = pixels.permute(2, 0, 1)[None] / 255, AutoencoderCodec(module)
     error = (codec.decode(codec.encode(images)).clamp(0, 1) - images).square().mean()
     assert peak_signal_to_noise_ratio(float(error)) == pytest.approx(expected, abs=0.1)
+
+
+def test_its_decoder_has_a_stage_for_every_resolution_and_the_last_convolution(rng):
+    codec = AutoencoderCodec(random_network())
+    assert [stage.upsampling for stage in codec.stages] == [1, 2, 2, 2, 1]
+    latents = torch.randn(1, 32, 3, 2, generator=rng)
+    assert_close(codec.with_stages(codec.stages).decode(latents), codec.decode(latents))
