@@ -5,6 +5,9 @@ from pathlib import Path
 
 import torch
 
+_TOLERANCE = 16 << 20
+"""Bytes by which Linux's counts of a process may differ that are the same."""
+
 
 class Meter:
     """Seconds and bytes that a block takes.
@@ -36,12 +39,18 @@ class Meter:
 
 
 def _forget_peak() -> int | None:
-    """Have Linux count this process's largest memory from now on; return what it has now."""
+    """Have Linux count this process's largest memory from now on; return what it has now.
+
+    None where that cannot be had: some containers take the order and do nothing.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5", "ascii")  # see proc(5)
     except OSError:
         return None
-    return _kept("VmRSS")
+    now, peak = _kept("VmRSS"), _kept("VmHWM")
+    if now is None or peak is None or peak > now + _TOLERANCE:
+        return None
+    return now
 
 
 def _kept(name: str) -> int | None:

@@ -18,10 +18,10 @@ def test_the_time_of_a_block_is_measured():
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count it")
 def test_memory_that_a_block_had_and_gave_back_is_counted():
     with Meter("cpu") as meter:
-        torch.ones(64 << 20, dtype=torch.uint8).sum()
+        torch.ones(64 << 20, dtype=torch.uint8)
     if meter.bytes is None:
         pytest.skip("this system does not let a process forget its largest memory")
-    assert 60 << 20 <= meter.bytes < 400 << 20
+    assert 60 << 20 <= meter.bytes < 100 << 20
     with Meter("cpu") as idle:
         pass
     assert idle.bytes is not None
