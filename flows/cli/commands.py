@@ -24,6 +24,7 @@ from flows.cli.session import (
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
 from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.alarms import alarms
+from flows.cli.verbs.codecs import codecs
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export, metrics
 from flows.cli.verbs.init import init
@@ -217,7 +218,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Begin": (demo, enhance, init, upkeep.check, upkeep.plan, run),
+    "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run),
     "The result": (reports.open_report, choose, export, apply, metrics, reports.compare),
     "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (

@@ -16,7 +16,7 @@ from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards, Transport
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
 from tasks.io.networks.ddrm import Ddrm
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
 from tasks.io.networks.undoing import OneDegradation
@@ -232,8 +232,8 @@ class Config(Section):
             found["restore.checkpoint"] = self.restore.checkpoint
         if isinstance(self.restore, Ddrm) and self.restore.revision is None:
             found["restore.model"] = self.restore.model
-        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
-            found["codec.weights"] = self.codec.weights
+        if getattr(self.codec, "revision", None) is None:
+            found["codec.weights"] = getattr(self.codec, "weights", None)
         return {field: location for field, location in found.items() if location is not None}
 
     def anchored(self, folder: Path) -> "Config":

@@ -1,6 +1,5 @@
 """How large a codec's latents are and how many levels its decoder has, without its weights."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,22 @@ from typing import Any
 from tasks.config import Config
 from tasks.config.patch_counts import LatentSize, known_latents, too_many
 from tasks.io.errors import ConfigurationError, DotpipeError
-from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, pulled_codec
+from tasks.io.networks.autoencoders.of_diffusers import (
+    factor_in,
+    latent_channels_in,
+    options_in,
+)
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, pulled_codec
 from tasks.io.networks.weights import Weights
 
 _CONFIG = "config.json"
 
-_USUAL = {"autoencoder-tiny": 4, "autoencoder-kl": 5}
-"""Levels of the networks of Stable Diffusion, by the kind of codec."""
+_LEVELS = {"autoencoder-tiny": 4, "autoencoder-kl": 5, "taef2": 4}
+"""Levels of the usual networks, by the kind of codec."""
+
+_BEYOND_BLOCKS = {"AutoencoderTiny": 0, "AutoencoderKL": 1, "AutoencoderKLFlux2": 1}
+"""How many levels networks have beside one for each block of their decoder, by class; those of
+other classes have none."""
 
 
 def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
@@ -28,15 +36,14 @@ def latent_size(codec: CodecSpec, weights: Weights) -> LatentSize | None:
         None where a network's configuration is not on this machine, or is not understood: the
         loading of the network says why.
     """
-    if isinstance(codec, Pixel):
+    if not isinstance(codec, Autoencoder):
         return known_latents(codec)
     try:
-        options = _network_configuration(codec, weights)
-        # A tiny one that was not saved by diffusers itself has only its decoder's.
-        widths = options.get("block_out_channels") or options["decoder_block_out_channels"]
-        return LatentSize(int(options["latent_channels"]), 2 ** (len(widths) - 1))
-    except (DotpipeError, OSError, ValueError, TypeError, LookupError, AttributeError):
+        options = _options(codec, weights)
+    except (DotpipeError, OSError):
         return None
+    channels, factor = latent_channels_in(options), factor_in(options)
+    return LatentSize(channels, factor) if channels and factor else None
 
 
 def large_patches(config: Config) -> str | None:
@@ -81,26 +88,27 @@ def level_count(config: Config) -> int:
     Of a network whose configuration is not on this machine yet they are as many as its kind
     usually has.
     """
-    if isinstance(config.codec, Pixel):
-        return 0
+    usual = _LEVELS.get(config.codec.kind, 0)
+    if not isinstance(config.codec, Autoencoder):
+        return usual
     options = dict[str, Any]()
-    with suppress(DotpipeError, OSError, ValueError):
-        options = _network_configuration(config.codec, Weights.of(config.weights))
+    with suppress(DotpipeError, OSError):
+        options = _options(config.codec, Weights.of(config.weights))
     widths = options.get("decoder_block_out_channels") or options.get("block_out_channels")
-    if not isinstance(widths, list):
-        return _USUAL.get(config.codec.kind, 0)
-    return len(widths) + (config.codec.kind != "autoencoder-tiny")
+    more = _BEYOND_BLOCKS.get(str(options.get("_class_name")))
+    if not options:
+        return usual
+    return 0 if more is None or not isinstance(widths, list) else len(widths) + more
 
 
-def _network_configuration(codec: Autoencoder, weights: Weights) -> dict[str, Any]:
+def _options(codec: Autoencoder, weights: Weights) -> dict[str, Any]:
     """Return what a network's config.json says; nothing if it is not on this machine.
 
     Raises:
-        DotpipeError, OSError, ValueError: it cannot be read.
+        DotpipeError, OSError: it cannot be read.
     """
     path = _configuration(codec, weights)
-    found = {} if path is None else json.loads(path.read_text("utf-8"))
-    return found if isinstance(found, dict) else {}
+    return {} if path is None else options_in(path)
 
 
 def _configuration(codec: Autoencoder, weights: Weights) -> Path | None:

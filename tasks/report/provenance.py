@@ -10,7 +10,7 @@ from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.codecs import Autoencoder, CodecSpec
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
@@ -121,13 +121,13 @@ def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
         spec: of the configuration.
         identity: as the operator's file has it.
     """
-    if not isinstance(spec, Autoencoder):
+    if isinstance(spec, Pixel):
         return f"pixel-unshuffle by a factor of {spec.factor}; it has no weights"
-    if "revision" in identity:
+    if isinstance(spec, Autoencoder) and "revision" in identity:
         digest = f", weights with sha256 {spec.sha256}" if spec.sha256 else ""
         return f"{spec.kind} {identity['weights']} at revision {identity['revision']}{digest}"
-    _, weights = identity["sha256"]
-    return f"{spec.kind} from {spec.weights}, weights with sha256 {weights}"
+    *_, weights = identity["sha256"]
+    return f"{spec.kind} from {spec.weights or 'GitHub'}, weights with sha256 {weights}"
 
 
 def _corpus_facts(config: Config) -> list[Fact]:

@@ -186,7 +186,10 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
             },
             "restore by non-local-means needs noise in degrade, or does nothing",
         ),
-        ({"codec": {"kind": "pixl"}}, "'pixel', 'autoencoder-kl', 'autoencoder-tiny'"),
+        (
+            {"codec": {"kind": "pixl"}},
+            "'pixel', 'autoencoder', 'autoencoder-kl', 'autoencoder-tiny', 'taef2'",
+        ),
         ({"codec": {"factor": 2}}, "codec: kind must be given"),
         (MADE | {"degrade": [{"sigma": 0.2}]}, "degrade.0: kind must be given"),
         (MADE | {"degrade": [{"kind": "noise", "sigma": 50}]}, "sigma must be in [0, 10]"),
