@@ -8,6 +8,8 @@ from dot_kernels.metrics.distortion import (
     distortion_of_written,
     mean_squared_error,
     peak_signal_to_noise_ratio,
+    root_in_levels,
+    squared_error_of_written,
     structural_similarity,
 )
 from dot_kernels.metrics.estimates import Estimate
@@ -22,6 +24,7 @@ from dot_kernels.metrics.line import (
     IN_EIGHT_BITS,
     Written,
     mean_squared_error_along,
+    squared_change_along,
     structural_similarity_along,
 )
 from dot_kernels.metrics.maximum_mean_discrepancy import (
@@ -50,6 +53,9 @@ __all__ = [
     "pairing_bias",
     "peak_signal_to_noise_ratio",
     "precision_recall",
+    "root_in_levels",
+    "squared_change_along",
+    "squared_error_of_written",
     "structural_similarity",
     "structural_similarity_along",
 ]

@@ -138,7 +138,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
             leave_out=job.leave_out,
         )
         inputs = tables.of(INPUT) if job.paired else None
-        means = means_of(tables, job.points, inputs, left_out.scored)
+        means = means_of(tables, job.points, inputs, left_out)
         sets = FeatureSets(workspace, job.compared, job.sample, left_out)
         came = () if inputs is None else _paths(job, INPUT, _published(inputs)).features
         before, files, rows = distances_before(sets, came), _published(tables), []

@@ -11,9 +11,9 @@ from typing import Literal
 Basis = Literal["image", "patches", "features"]
 """What a metric is computed from.
 
-- ``image``: one image and its reference, in `tasks/enhance/scoring.py`, and along the curve in
-  `tasks/enhance/perception.py`. The metric table has its value of each image, the fidelity table
-  its mean over images and the error of that mean.
+- ``image``: one image, with its reference or the image as it came, in `tasks/enhance/scoring.py`,
+  and along the curve in `tasks/enhance/perception.py`. The metric table has its value of each
+  image, the fidelity table its mean over images and the error of that mean.
 - ``patches``: the latent patches of all images, in `tasks/evaluate/fidelity.py`.
 - ``features``: the features of all images, in `tasks/evaluate/feature_distances.py`.
 """
@@ -55,9 +55,16 @@ class Metric:
     """Its unit; 1 where it has none."""
     error: Error | None = None
     """None if no error of it is computed; a metric with basis ``image`` must have one."""
+    reference: bool = True
+    """With basis ``image``, whether it compares with the ground truth. One that does not is also
+    of images without, and its mean is over as many as the metrics of features."""
+    pooled: Literal["mean", "root mean square"] = "mean"
+    """With basis ``image``, how the values of images become that of the data set."""
+    is_change: bool = False
+    """Whether it is itself a difference to the input, so that it has no other, and no gain."""
     change: str = ""
     """Of a metric with basis ``features``, what the metadata say of its difference to the input;
-    empty if none is computed. Every metric with basis ``image`` has one."""
+    empty if none is computed. Every other metric with basis ``image`` has one."""
     version: int = 0
     """An input of the fingerprint of the tables that have the metric, unless it is 0.
 

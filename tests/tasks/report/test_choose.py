@@ -180,7 +180,7 @@ def test_a_name_that_is_no_metric_is_told_with_those_that_are():
     assert metric_named("fid") == "fid"
     with pytest.raises(
         ConfigurationError,
-        match="best must be one of psnr, ssim, lpips, fid, kid, gelbrich, got 'frechet'",
+        match=r"best must be one of psnr, ssim, lpips, change, niqe, fid, .*, got 'frechet'",
     ):
         metric_named("frechet")
 
@@ -297,7 +297,7 @@ def test_the_curve_of_a_run_is_its_fidelity_table(finished):
     assert {row["signal"] for row in rows} == {"enhanced", "input", "codec", "codec_input"}
     choice = choose_alpha(rows, [Bound("psnr", 0)])
     assert (choice.alpha, choice.best) == (0, "gelbrich")
-    assert set(choice.numbers) == {"psnr", "ssim", "gelbrich"}
+    assert set(choice.numbers) == {"psnr", "ssim", "change", "gelbrich"}
 
 
 def test_a_table_that_is_not_there_is_told_with_the_command(steps, photographs, tmp_path):
@@ -333,6 +333,8 @@ def test_metrics_are_called_what_the_report_calls_them(finished):
         "psnr": "PSNR",
         "ssim": "SSIM",
         "lpips": "LPIPS",
+        "change": "IndRMSE",
+        "niqe": "NIQE",
         "fid": "FD",  # of no network
         "kid": "KD",
         "gelbrich": "Gelbrich",
