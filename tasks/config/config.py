@@ -151,7 +151,7 @@ class Config(Section):
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:
-        """The alphas of the curve: none with latent interpolation, as each would cost a decoding."""
+        """The alphas of the curve: none with latent interpolation, where each costs a decoding."""
         possible = self.enhance.interpolation == "image"
         return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
 

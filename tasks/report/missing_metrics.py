@@ -23,6 +23,13 @@ _PULL = (
 )
 
 
+_NO_REFERENCE = (
+    "No reference corpus is given, so there are no distortion metrics. IndRMSE says how far images "
+    "moved from the input, on average: `dotpipe choose CONFIG --max-change X` names the alpha that "
+    "is nearest to natural images at most X levels away, `--best fd` the one whose features are."
+)
+
+
 class _Gap(NamedTuple):
     """Why something is not in the results; ``unmet`` if it was asked for and could be had."""
 
@@ -71,7 +78,7 @@ def line_in_words(rows: Sequence[Row]) -> str:
 def _gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
     shown = [row for row in rows if row["signal"] != CURVE.name]
     if config.reference_name is None:
-        found = [_Gap("No reference corpus is given, so there are no distortion metrics.")]
+        found = [_Gap(_NO_REFERENCE)]
     else:
         found = _distortion_gaps(config, shown)
     found += [_judge_gap(config, name) for name in config.judges if not has_values(shown, name)]

@@ -104,6 +104,31 @@ def test_without_bounds_the_best_is_taken(best, alpha):
     assert (choice.alpha, choice.best) == (alpha, best)
 
 
+BLIND = [
+    {"signal": "curve", "alpha": a / 4, "psnr": None, "indrmse": 8.0 - 2 * a} for a in range(5)
+]
+"""Distances to the input along the curve of a run without a reference."""
+
+
+def test_a_bound_on_the_distance_to_the_input_gives_the_nearest_to_nature_within_it():
+    choice = choose_alpha(BLIND, [Bound("change", 5)])
+    assert (choice.alpha, choice.best, choice.numbers) == (0.5, None, {"change": 4.0})
+    written = [row("enhanced", a, indrmse=8 - 8 * a, frechet=9 + a) for a in (0.25, 0.5)]
+    assert choose_alpha(written, [Bound("change", 7)]).best == "fid"
+
+
+def test_without_a_reference_a_bound_on_perception_leaves_images_as_near_as_it_can():
+    rows = [{**each, "niqe": 4 + each["alpha"]} for each in BLIND]
+    choice = choose_alpha(rows, [Bound("niqe", 4.6)])
+    assert (choice.alpha, choice.best) == (0.5, "change")
+
+
+def test_a_distance_of_features_goes_by_the_name_of_any_network():
+    assert metric_named("FD") == metric_named("fid") == "fid"
+    assert metric_named("kd") == "kid"
+    assert metric_named("IndRMSE") == "change"
+
+
 def test_what_to_be_best_in_can_be_chosen_within_bounds():
     assert choose_alpha(ROWS, [Bound("psnr", 27)], "ssim").alpha == 1
     assert choose_alpha(ROWS, [Bound("psnr", 27)], "fid").alpha == 0.5
