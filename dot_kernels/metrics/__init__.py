@@ -28,11 +28,13 @@ from dot_kernels.metrics.line import (
     structural_similarity_along,
 )
 from dot_kernels.metrics.maximum_mean_discrepancy import (
+    gaussian_discrepancy,
     kernel_distance,
     kernel_subset_size,
     pairing_bias,
 )
 from dot_kernels.metrics.nearest_neighbours import PrecisionRecall, precision_recall
+from dot_kernels.metrics.sliced_wasserstein import monge_distance
 
 __all__ = [
     "IN_EIGHT_BITS",
@@ -45,11 +47,13 @@ __all__ = [
     "distortion_of_written",
     "extrapolated_frechet_distance",
     "frechet_distance",
+    "gaussian_discrepancy",
     "inception_score",
     "kernel_distance",
     "kernel_subset_size",
     "mean_squared_error",
     "mean_squared_error_along",
+    "monge_distance",
     "pairing_bias",
     "peak_signal_to_noise_ratio",
     "precision_recall",

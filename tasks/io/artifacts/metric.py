@@ -1,8 +1,8 @@
 """A metric: what its tables, the report and the command must know of it.
 
 Titles and labels may contain names in braces, which are filled in from the fidelity table's
-metadata: ``{lpips_name}``, ``{frechet_name}``, ``{kernel_name}``, ``{second_compared_with}``, and
-``{frechet_limit}``, which is ``{frechet_name}`` with the sign of infinity.
+metadata: those of ``NAMES``, ``{second_compared_with}``, and ``{frechet_limit}``, which is
+``{frechet_name}`` with the sign of infinity.
 """
 
 from dataclasses import dataclass
@@ -88,3 +88,13 @@ class Metric:
     """The help of the option that bounds it; empty if there is no such option."""
     scarce: str = ""
     """What the report calls it where there are too few images for it; empty to say nothing."""
+
+
+NAMES = {
+    "frechet_name": "FD",
+    "kernel_name": "KD",
+    "cmmd_name": "CMMD",
+    "mind_name": "MIND",
+    "lpips_name": "LPIPS",
+}
+"""What metrics are called where the summary does not name the networks that they are by."""

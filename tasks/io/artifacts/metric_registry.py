@@ -72,6 +72,22 @@ _METRICS = (
         title="{kernel_name} corrected",
     ),
     Metric(
+        column="cmmd",
+        basis="features",
+        better="less",
+        meaning="1000 times the squared MMD under a Gaussian kernel of width 10; CLIP only",
+        version=1,
+        title="{cmmd_name}",
+    ),
+    Metric(
+        column="mind",
+        basis="features",
+        better="less",
+        meaning="sliced Wasserstein distance of features; MIND with Inception",
+        version=1,
+        title="{mind_name}",
+    ),
+    Metric(
         column="inception_score",
         basis="features",
         better="more",
