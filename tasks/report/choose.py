@@ -198,8 +198,7 @@ def _is_more_better(metric: str) -> bool:
     return metrics_to_choose_by()[metric].better == "more"
 
 
-def _cost(metric: str, value: float) -> float:
-    """A number that is smaller the better the metric's value is."""
+def _cost(metric: str, value: float) -> float:  # less is better
     return -value if _is_more_better(metric) else value
 
 
@@ -219,8 +218,8 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 
     ``names`` are what the report calls the metrics.
     """
-    why = "the nearest to the full transport, where perception is best in theory,"
-    why = why if choice.best is None else f"the best {names[choice.best]}"
+    nearest = "the nearest to the full transport, where perception is best in theory,"
+    why = f"the best {names[choice.best]}" if choice.best else nearest
     lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
     for metric, value in choice.numbers.items():
         unit = metrics_to_choose_by()[metric].unit
@@ -237,10 +236,11 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
     """What changed against the input, as far as it is known.
 
-    Better or worse is said of a change whose error is known. KID and the Gelbrich distance have
-    none of their difference, which may be chance: it stands without a word.
+    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
+    have none, so theirs may be chance: it stands without a word.
     """
-    entry, came = metrics_to_choose_by()[metric], choice.input.get(metric)
+    entry = metrics_to_choose_by()[metric]
+    came = None if entry.is_change else choice.input.get(metric)
     if (change := choice.changes.get(metric)) is not None:
         word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
         return f" ({numbers}{unit} against the input: {word})"
