@@ -380,6 +380,8 @@ def test_names_of_networks_that_are_not_there_yet_are_the_published_ones(
         "network": "inception-v3-compat",
         "frechet_name": "FID",
         "kernel_name": "KID",
+        "cmmd_name": "CMMD",
+        "mind_name": "MIND",
         "compared_with": "other photographs",
         "compared_dataset": "natural",
     }
