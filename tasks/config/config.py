@@ -152,13 +152,14 @@ class Config(Section):
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:
-        """The alphas of the perception-distortion curve.
-
-        There are none without a reference, or with latent interpolation, in which each of them
-        would cost a decoding.
-        """
-        possible = self.reference_name is not None and self.enhance.interpolation == "image"
+        """The alphas of the curve: none with latent interpolation, where each costs a decoding."""
+        possible = self.enhance.interpolation == "image"
         return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of metrics of single images beside LPIPS."""
+        return self.evaluate.judges(has_reference=self.reference_name is not None)
 
     @property
     def pairing(self) -> Literal["auto", "paired", "unpaired"]:

@@ -8,6 +8,7 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.features.extractors import extractor_identity, fetch_extractor
+from tasks.io.networks.features.judges import fetch_judge, judge_identity, judge_title
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
@@ -44,6 +45,7 @@ def absent_weights(config: Config) -> str:
         absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
     if features is not None:
         absent += [] if extractor_identity(features, weights) else [features]
+    absent += [judge_title(name) for name in config.judges if not judge_identity(name, weights)]
     if not absent:
         return ""
     return (
@@ -66,6 +68,7 @@ def fetch_metric_weights(run: FittedRun) -> None:
         wanted["lpips"] = partial(fetch_lpips, lpips, run.weights)
     if features is not None:
         wanted["features"] = partial(fetch_extractor, features, run.weights)
+    wanted |= {name: partial(fetch_judge, name, run.weights) for name in run.config.judges}
     for metric, fetch in wanted.items():
         try:
             fetch()

@@ -119,7 +119,9 @@ def assert_same(ours, theirs):
         assert large.images[signal].dtype == pixels.dtype
         np.testing.assert_array_equal(large.images[signal], pixels, err_msg=str(signal))
     assert large.unscored == small.unscored
-    assert large.lpips == pytest.approx(small.lpips, rel=1e-4)
+    assert large.marks.keys() == small.marks.keys()
+    for signal, marks in small.marks.items():
+        assert large.marks[signal] == pytest.approx(marks, rel=1e-4), signal
     assert large.features.keys() == small.features.keys()
     for signal, seen in small.features.items():
         torch.testing.assert_close(large.features[signal].features, seen.features)
