@@ -6,6 +6,7 @@ from tasks.io.workspace.layout import (
     KINDS,
     LOGS,
     MARK,
+    VOTES,
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
@@ -20,6 +21,7 @@ from tasks.io.workspace.layout import (
     operator_folders,
     reports_folder,
     signals_folder,
+    votes_folder,
 )
 from tasks.io.workspace.signals import (
     CODEC,
@@ -44,6 +46,7 @@ __all__ = [
     "LOGS",
     "MARK",
     "RUNS",
+    "VOTES",
     "Signal",
     "Workspace",
     "alone",
@@ -62,4 +65,5 @@ __all__ = [
     "points_of",
     "reports_folder",
     "signals_folder",
+    "votes_folder",
 ]
