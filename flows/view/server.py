@@ -30,7 +30,7 @@ def serve(viewed: Viewed, port: int, tell: Callable[[str], None]) -> None:
         KeyboardInterrupt: Ctrl-C, after the server has ended.
     """
     token = secrets.token_urlsafe(18)
-    with _listening(port) as listener:
+    with listening(port) as listener:
         tell(f"http://{_LOOPBACK}:{listener.getsockname()[1]}/{token}/")
         config = uvicorn.Config(
             application(viewed, token),
@@ -45,7 +45,7 @@ def serve(viewed: Viewed, port: int, tell: Callable[[str], None]) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
     """Return a socket that listens on the loopback address.
 
     Raises:

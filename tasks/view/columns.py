@@ -63,7 +63,7 @@ def with_changes(table: pa.Table, base: pa.Table, columns: Sequence[str]) -> pa.
         base = base.take(pc.index_in(table["key"], value_set=base["key"].combine_chunks()))
     for name in columns:
         difference = pc.subtract(column_of(table, name), column_of(base, name))
-        table = table.appendcolumn_of(f"{name}{CHANGE}", difference)
+        table = table.append_column(f"{name}{CHANGE}", difference)
     return table
 
 

@@ -145,7 +145,7 @@ def _effective(scores: NDArray[np.float64], keys: Sequence[str]) -> float:
     count, share = len(scores), scores.mean()
     residuals = _summed(scores[:, None] - share, keys)[:, 0]
     images = len(residuals)
-    independent = count * share * (1 - share)
+    independent = count / max(1, count - 1) * count * share * (1 - share)
     if images < 2 or independent == 0:
         return float(images)
     clustered = images / (images - 1) * float((residuals**2).sum())
@@ -175,8 +175,12 @@ def _variances(
     curvature: NDArray[np.float64],
     keys: Sequence[str],
 ) -> NDArray[np.float64]:
-    """The variance of each θ: from the curvature, or from the scatter over images if larger."""
-    inverse = np.linalg.inv(curvature)
+    """The variance of each θ less their mean, which is 0 but known no better than the prior.
+
+    It is from the curvature, or from the scatter over images where that is larger.
+    """
+    centring = np.eye(len(theta)) - 1 / len(theta)
+    inverse = centring @ np.linalg.inv(curvature) @ centring
     chance = 1 / (1 + np.exp(theta[ends[:, 1]] - theta[ends[:, 0]]))
     sums = _summed(_gradients(ends, scores - chance, len(theta)), keys)
     images = len(sums)

@@ -123,8 +123,8 @@ class Sheet:
                 table = table.filter(_mask(condition, table[condition.column]))
             if question.sort:
                 order = "descending" if question.descending else "ascending"
-                keys = [(question.sort, order), ("place", "ascending")]
-                table = table.take(pc.sort_indices(table, keys, null_placement="at_end"))
+                keys = [(question.sort, order, "at_end"), ("place", "ascending", "at_end")]
+                table = table.take(pc.sort_indices(table, keys))
             answer: NDArray[np.int64] = table["place"].to_numpy()
             self._answers.put(question, answer)
             return answer
