@@ -30,7 +30,7 @@ export const image = async ({ main, facts, state, signal, whenLeft }) => {
   pane.element.append(divider, tags.left, tags.right);
 
   const chosen = knots.findIndex((knot) => knot.name === (state.alpha ?? question.at));
-  const slider = make("input", { type: "range", id: "alpha", min: 0, max: knots.length - 1, step: 1, value: String(Math.max(0, chosen)) });
+  const slider = make("input", { type: "range", id: "alpha", ariaLabel: "version on the right", min: 0, max: knots.length - 1, step: 1, value: String(Math.max(0, chosen)) });
   const output = make("output", { htmlFor: "alpha" });
   const wipe = make("input", { type: "range", id: "wipe", min: 0, max: 100, step: 1, value: state.share ?? "50" });
   const given = there(state.left) ? state.left : there("input") ? "input" : versions[0].name;
