@@ -47,7 +47,7 @@ class Vote(NamedTuple):
 
 
 def vote_schema() -> pa.Schema:
-    """The columns of the table of votes, with their meaning as metadata."""
+    """The columns of the table of votes, with unit and meaning as metadata."""
     return pa.schema(
         [
             _column("id", pa.string(), "drawn for this comparison"),
@@ -60,7 +60,7 @@ def vote_schema() -> pa.Schema:
             _column("left_sha256", pa.string(), "digest of the file on the left"),
             _column("right_sha256", pa.string(), "digest of the file on the right"),
             _column("choice", pa.string(), "left, right or same"),
-            _column("seconds", pa.float64(), "from the pictures' being there to the answer"),
+            _column("seconds", pa.float64(), "from the pictures' being there to the answer", "s"),
         ]
     )
 
@@ -138,5 +138,5 @@ def forget_votes(store: Store, keys: Collection[str]) -> None:
             write_table(kept, aside)
 
 
-def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
-    return pa.field(name, kind, metadata={"meaning": meaning})
+def _column(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})

@@ -23,6 +23,7 @@ from tasks.io.workspace.layout import (
     signals_folder,
     votes_folder,
 )
+from tasks.io.workspace.published_images import Outputs, PublishedImages
 from tasks.io.workspace.signals import (
     CODEC,
     CODEC_INPUT,
@@ -47,6 +48,8 @@ __all__ = [
     "MARK",
     "RUNS",
     "VOTES",
+    "Outputs",
+    "PublishedImages",
     "Signal",
     "Workspace",
     "alone",
