@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dot_kernels.blending import Rows, whole
 from dot_kernels.codecs import Codec
-from dot_kernels.enhancement import Transported, mirrored, pad_by_reflection, require_finite
+from dot_kernels.enhancement import Transported, require_finite
 from dot_kernels.latent_transport import transport_latents
+from dot_kernels.levels import Operator, latent_part, with_levels
+from dot_kernels.padding import mirrored, pad_by_reflection
 from dot_kernels.patches import Fold
-from dot_kernels.transport import TransportOperator
 
 
 class BandedCodec(Codec, Protocol):
@@ -80,7 +81,7 @@ def decode_in_bands(
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
 
-    Bands of latents of one size, by one codec, have equal heights.
+    Bands of latents of one size, by one codec, have equal heights; see ``abreast`` for several.
     """
     rows = band_rows(latents.shape[3] * codec.factor, codec) // codec.factor
     top = 0
@@ -96,7 +97,7 @@ def enhance_in_bands(
     image: Callable[[], Iterable[Float[Tensor, "1 3 _ w"]]],
     size: tuple[int, int],
     codec: BandedCodec,
-    operator: TransportOperator,
+    operator: Operator,
     alpha: float,
     *,
     fold: Fold = "uniform",
@@ -117,15 +118,34 @@ def enhance_in_bands(
         ValueError: an enhanced band is not finite.
     """
     latents = encode_in_bands(image(), *size, codec)
-    mapped = transport_latents(latents, operator, fold=fold, generators=generators)
-    decoded = [decode_in_bands(each, *size, codec) for each in (latents, mapped)]
+    mapped = transport_latents(latents, latent_part(operator), fold=fold, generators=generators)
+    pairs = (latents, codec), (mapped, with_levels(codec, operator, fold=fold))
+    decoded = [decode_in_bands(each, *size, by) for each, by in pairs]
     rows = Rows(iter(image()))
     top = 0
-    for plain, moved in zip(*decoded, strict=True):
+    for plain, moved in abreast(decoded):
         images = rows.of(range(top, top + plain.shape[2]))
         top += plain.shape[2]
         band = Transported(images, latents, mapped, plain, moved, codec).at(alpha)
         yield require_finite(band)
+
+
+def abreast(
+    images: Sequence[Iterator[Float[Tensor, "1 3 _ w"]]],
+) -> Iterator[tuple[Float[Tensor, "1 3 r w"], ...]]:
+    """The same rows of several images, from top to bottom, whatever the heights of their bands.
+
+    A decoder whose activations are moved by patches reaches farther than one that is not, so its
+    bands have fewer rows.
+    """
+    held = [next(bands, None) for bands in images]
+    while present := [band for band in held if band is not None]:
+        rows = min(band.shape[2] for band in present)
+        yield tuple(band[:, :, :rows] for band in present)
+        held = [
+            band[:, :, rows:] if band.shape[2] > rows else next(bands, None)
+            for band, bands in zip(present, images, strict=True)
+        ]
 
 
 def _padded(

@@ -60,8 +60,8 @@ class SeamError:
         )
 
 
-def whole(bands: Iterable[Float[Tensor, "1 c _ w"]]) -> Float[Tensor, "1 c h w"]:
-    """The image of bands from top to bottom."""
+def whole(bands: Iterable[Float[Tensor, "b c _ w"]]) -> Float[Tensor, "b c h w"]:
+    """The images of bands from top to bottom."""
     parts = list(bands)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 

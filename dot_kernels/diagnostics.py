@@ -89,7 +89,7 @@ def diagnose(
         target_count=target.count,
         source_condition=condition(variances),
         source_rank=int(filled(variances, CONDITION_LIMIT).sum()),
-        largest_gain=_spectral_norm(matrix, symmetric=noise is None),
+        largest_gain=_spectral_norm(matrix),
         push_forward_error=float(error),
         variance_reached_median=float(reached.quantile(0.5)),
         variance_reached_least=float(reached.min()),
@@ -98,8 +98,9 @@ def diagnose(
     )
 
 
-def _spectral_norm(matrix: Float64[Tensor, "d d"], *, symmetric: bool) -> float:
-    values = torch.linalg.eigvalsh(matrix).abs() if symmetric else torch.linalg.svdvals(matrix)
+def _spectral_norm(matrix: Float64[Tensor, "d d"]) -> float:
+    is_symmetric = torch.equal(matrix, matrix.mT)
+    values = torch.linalg.eigvalsh(matrix).abs() if is_symmetric else torch.linalg.svdvals(matrix)
     return float(values.max())
 
 

@@ -5,7 +5,8 @@ latent height and width. Images are float in [0, 1].
 
 alpha is that of Adrai et al. 2023, eq. 4: 0 is the full transport, 1 the restored image
 unchanged; any real number is allowed. E and D are the codec's encoder and decoder, T is
-the transport of latents.
+the transport of latents. D after T moves activations too, where the operator has maps for them
+(``levels``).
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from dot_kernels.codecs import Codec
 from dot_kernels.latent_transport import transport_latents
-from dot_kernels.patches import Fold, patch_size_of
-from dot_kernels.transport import TransportOperator
+from dot_kernels.levels import Operator, latent_part, least_side, with_levels
+from dot_kernels.padding import pad_by_reflection
+from dot_kernels.patches import Fold
 
 Decoding = Literal["residual", "direct"]
 """``residual``: x + (1 − alpha)(D(T(E x)) − D(E x)), in which the codec's own error
@@ -27,7 +29,8 @@ cancels. ``direct``, as in the paper: (1 − alpha) D(T(E x)) + alpha x."""
 
 Interpolation = Literal["image", "latent"]
 """What alpha interpolates: ``image`` decoded images (one decoding for all alphas),
-``latent`` the latents before decoding (one decoding for each alpha)."""
+``latent`` the latents before decoding (one decoding for each alpha); maps of activations, where
+there are some, then move (1 − alpha) of the way too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +51,9 @@ class Transported:
     mapped_images: Float[Tensor, "b 3 h w"] | None
     """D(T(E x)) for image interpolation; None for latent interpolation."""
     codec: Codec
+    operator: Operator | None = None
+    """What moved them, for latent interpolation; None will do if it has no maps at levels."""
+    fold: Fold = "uniform"
 
     def at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
         """The enhanced images in [0, 1].
@@ -85,13 +91,19 @@ class Transported:
     def _decode_at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
         """The decoded (1 − alpha) T(E x) + alpha E x, with the noise that T drew."""
         latents = (1 - alpha) * self.mapped_latents + alpha * self.latents
-        return decode_as(latents, self.images, self.codec)
+        return decode_as(latents, self.images, self._codec_at(alpha))
+
+    def _codec_at(self, alpha: float) -> Codec:
+        """The codec whose maps at levels move (1 − alpha) of the way."""
+        if self.operator is None:
+            return self.codec
+        return with_levels(self.codec, self.operator, alpha=alpha, fold=self.fold)
 
 
 def enhance(
     images: Float[Tensor, "b 3 h w"],
     codec: Codec,
-    operator: TransportOperator,
+    operator: Operator,
     alphas: Sequence[float],
     *,
     decoding: Decoding = "residual",
@@ -104,7 +116,7 @@ def enhance(
     Args:
         images: restored images in [0, 1], of any size.
         codec: the codec that the operator was fitted with.
-        operator: from ``solve_transport``.
+        operator: from ``solve_transport`` or ``fit_levels``.
         alphas: at least one; 0 is the full transport, 1 the restored image unchanged.
         decoding: see ``Decoding``.
         interpolation: see ``Interpolation``.
@@ -132,7 +144,7 @@ def enhance(
 def transport_images(
     images: Float[Tensor, "b 3 h w"],
     codec: Codec,
-    operator: TransportOperator,
+    operator: Operator,
     *,
     decoding: Decoding = "residual",
     interpolation: Interpolation = "image",
@@ -148,16 +160,18 @@ def transport_images(
         ValueError: the operator does not fit the codec, or a stochastic operator has a
             wrong number of generators.
     """
-    size = patch_size_of(operator, codec.channels)
-    latents = encode_padded(images, codec, least=size)
-    mapped = transport_latents(latents, operator, fold=fold, generators=generators)
+    moved = with_levels(codec, operator, fold=fold)
+    latents = encode_padded(images, codec, least=least_side(operator, codec))
+    mapped = transport_latents(latents, latent_part(operator), fold=fold, generators=generators)
     return Transported(
         images=images,
         latents=latents,
         mapped_latents=mapped,
         codec_images=decode_as(latents, images, codec) if decoding == "residual" else None,
-        mapped_images=decode_as(mapped, images, codec) if interpolation == "image" else None,
+        mapped_images=decode_as(mapped, images, moved) if interpolation == "image" else None,
         codec=codec,
+        operator=operator,
+        fold=fold,
     )
 
 
@@ -202,26 +216,6 @@ def within_range(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     return torch.where(images.isfinite(), images.clamp(0, 1), torch.nan)
 
 
-def pad_by_reflection(
-    images: Float[Tensor, "b c h w"], height: int, width: int
-) -> Float[Tensor, "b c h2 w2"]:
-    """Images extended at the bottom and the right by mirroring, as often as needed.
-
-    torch's own reflection padding allows one mirror image only, too few for images of
-    a few pixels.
-
-    Args:
-        images: height and width at least 1.
-        height: wanted number of rows, at least that of the images.
-        width: wanted number of columns, at least that of the images.
-    """
-    if (height, width) == tuple(images.shape[2:]):
-        return images
-    rows = mirrored(images.shape[2], height).to(images.device)
-    columns = mirrored(images.shape[3], width).to(images.device)
-    return images[:, :, rows[:, None], columns]
-
-
 def require_finite(enhanced: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
     """The same images.
 
@@ -234,10 +228,3 @@ def require_finite(enhanced: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h
             "or run the network in float32"
         )
     return enhanced
-
-
-def mirrored(length: int, wanted: int) -> Tensor:
-    """The first ``wanted`` of the indices 0 1 2 … n−1 n−2 … 1 0 1 …, with n = length."""
-    period = max(2 * (length - 1), 1)
-    phase = torch.arange(wanted) % period
-    return torch.minimum(phase, period - phase) if length > 1 else torch.zeros_like(phase)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.blending import SeamError, TilePlan, blended
-from dot_kernels.enhancement import pad_by_reflection
+from dot_kernels.padding import pad_by_reflection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ width. Images are float in [0, 1].
 The transport of latents is not tiled: latents are small, and its noise is drawn for whole ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from dot_kernels.blending import SeamError, TilePlan, blended, whole
 from dot_kernels.codecs import Codec, LocalCodec
+from dot_kernels.staged_codecs import require_stages, stages_of
+from dot_kernels.stages import Stage, as_local, through
 
 
 def _unheard(_: SeamError) -> None:
@@ -54,6 +57,46 @@ class TiledCodec:
         """Whether tiles give what the whole image gives."""
         codec = self.codec
         return isinstance(codec, LocalCodec) and None not in (codec.encoder, codec.decoder)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the codec, as it decodes a tile."""
+        return stages_of(self.codec)
+
+    def with_stages(self, stages: Sequence[Stage]) -> "TiledCodec":
+        """The same in tiles of the codec with these stages."""
+        return replace(self, codec=require_stages(self.codec).with_stages(stages))
+
+    @torch.inference_mode()
+    def activations(
+        self, latents: Float[Tensor, "b c y x"], count: int
+    ) -> Iterator[Float[Tensor, "b k _ x2"]]:
+        """What the first ``count`` stages make of latents, in bands of rows from top to bottom.
+
+        As ``decode`` does it: in tiles where the image is larger than one, which are exact for
+        chains of local layers and blended for others.
+        """
+        height, width = latents.shape[2:]
+        if height * width * self.factor**2 <= self.tile**2:
+            yield from require_stages(self.codec).activations(latents, count)
+            return
+        for bands in zip(*(self._bands(z, count) for z in latents[:, None]), strict=True):
+            yield torch.cat(bands)
+
+    def _bands(
+        self, latents: Float[Tensor, "1 c y x"], count: int
+    ) -> Iterator[Float[Tensor, "1 k _ x2"]]:
+        """The activations of one image of more than one tile."""
+        stages, (height, width) = self.stages[:count], latents.shape[2:]
+        of_a_tile = self.tile**2 // (width * self.factor**2)  # whole rows with its pixels
+        rows = torch.split(latents, max(of_a_tile, 1), dim=2)
+        if (chain := as_local(stages)) is not None:
+            yield from chain.in_bands(rows, height, width, self.tile**2)
+            return
+        plan = TilePlan.of(height, width, self.tile // self.factor)
+        rates = (1, prod(stage.upsampling for stage in stages))
+        for band, _ in blended(lambda tile: through(stages, tile), rows, rates, plan):
+            yield band
 
     @torch.inference_mode()
     def encode(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:

@@ -13,8 +13,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dot_kernels import TiledCodec, TransportOperator, enhance
+from dot_kernels import TiledCodec, enhance
 from dot_kernels.bands import band_rows, enhance_in_bands, is_large
+from dot_kernels.levels import Operator
 from tasks.config.compute import Compute
 from tasks.direct.known_codecs import KNOWN_CODECS
 from tasks.io.artifacts.moments import load_operator
@@ -31,7 +32,7 @@ from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 class OperatorFile:
     """A fitted operator and its codec, on a device."""
 
-    operator: TransportOperator
+    operator: Operator
     codec: TiledCodec
     facts: dict[str, Any]
     """What the file's header says of the fit: pairing, images, codec, patch size and others."""
@@ -131,7 +132,7 @@ class OperatorFile:
         return made
 
 
-def _read(path: Path) -> tuple[TransportOperator, dict[str, Any]]:
+def _read(path: Path) -> tuple[Operator, dict[str, Any]]:
     """Return an operator, and what its header says of the fit.
 
     Raises:

@@ -14,12 +14,12 @@ from dot_kernels import (
     GaussianMoments,
     SeamError,
     Transported,
-    TransportOperator,
     patch_moments,
     transport_images,
 )
 from dot_kernels.bands import is_large
 from dot_kernels.enhancement import whole_cells
+from dot_kernels.levels import Operator, latent_part
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
 from tasks.enhance.large.passing import LargePass
@@ -47,7 +47,7 @@ class Renderer:
     """Runs the codec, the transport and the networks of the metrics on pictures."""
 
     codec: TimedCodec
-    operator: TransportOperator
+    operator: Operator
     options: Enhance
     fold: Fold
     signals: tuple[Signal, ...]
@@ -232,7 +232,7 @@ class Renderer:
         self, made: Made, size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        patch = patch_size_of(self.operator, self.codec.channels)
+        patch = patch_size_of(latent_part(self.operator), self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         factor = self.codec.factor
         shown = made.look.shown_cells(factor)

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dot_kernels import GaussianMoments, TransportOperator
+from dot_kernels import GaussianMoments
+from dot_kernels.levels import Operator
 from tasks.config import Run
 from tasks.fit.reduce import plan_reduction
 from tasks.fit.select import plan_selection, read_selection
@@ -69,7 +70,7 @@ def find_operator(run: Run) -> OperatorRef:
 @lru_cache(maxsize=4)
 def read_operator(
     workspace: Workspace, dataset: str, name: str
-) -> tuple[TransportOperator, dict[str, GaussianMoments], dict[str, Any]]:
+) -> tuple[Operator, dict[str, GaussianMoments], dict[str, Any]]:
     """Return an operator, the moments that it was fitted to, and where these come from.
 
     The file is read once per process.

@@ -2,15 +2,16 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from dot_kernels import TiledCodec
+from dot_kernels.stages import Stage
 from tasks.io.machine.devices import device_label
 from tasks.jobs.job import Outcome
 
@@ -134,6 +135,19 @@ class TimedCodec:
     def channels(self) -> int:
         """Latent channels."""
         return self.codec.channels
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """See ``TiledCodec``."""
+        return self.codec.stages
+
+    def with_stages(self, stages: Sequence[Stage]) -> "TimedCodec":
+        """Return the same codec with these stages, which counts on the same stopwatch."""
+        return replace(self, codec=self.codec.with_stages(stages))
+
+    def activations(self, latents: Tensor, count: int) -> Iterator[Tensor]:
+        """Yield what the first stages make of latents, in bands; see ``TiledCodec``."""
+        return self.watch.each("decode network", self.codec.activations(latents, count))
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the latents of images (b, 3, h, w) in [0, 1]."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dot_kernels import GaussianMoments, TransportOperator
+from dot_kernels.levels import latent_part
 from tasks.config import Config
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
@@ -72,7 +73,7 @@ class Findings(NamedTuple):
             run.operator.name,
             read_summary(run.workspace, summary),
             facts,
-            fitted,
+            latent_part(fitted),
             moments,
             provenance | decision_facts(run),
             count_images(run),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from dot_kernels.degradations import Degradation, degrade, total_downscaling
-from dot_kernels.enhancement import pad_by_reflection
+from dot_kernels.padding import pad_by_reflection
 from tasks.io.draws import generator_of
 from tasks.io.images import Limits, Raster
 from tasks.io.images.pixels import to_tensor

@@ -14,13 +14,14 @@ from dot_kernels import (
     transport_images,
     transport_latents,
 )
-from dot_kernels.enhancement import encode_padded, pad_by_reflection, whole_cells
+from dot_kernels.enhancement import encode_padded, whole_cells
 from dot_kernels.metrics import (
     mean_squared_error,
     mean_squared_error_along,
     structural_similarity,
     structural_similarity_along,
 )
+from dot_kernels.padding import pad_by_reflection
 
 ALPHAS = [-0.5, 0.0, 0.3, 1.0, 1.5]
 DECODINGS = ["residual", "direct"]

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dot_kernels import Transported, TransportOperator
-from dot_kernels.bands import band_rows, decode_in_bands, encode_in_bands
+from dot_kernels import Transported
+from dot_kernels.bands import abreast, band_rows, decode_in_bands, encode_in_bands
 from dot_kernels.enhancement import within_range
 from dot_kernels.latent_transport import transport_latents
+from dot_kernels.levels import Operator, latent_part, with_levels
 from dot_kernels.patches import Fold
 from tasks.config.sections import Enhance
 from tasks.enhance.large.distortions import DistortionsInBands
@@ -34,7 +35,7 @@ class LargePass:
     """The pass over large images, one at a time."""
 
     codec: TimedCodec
-    operator: TransportOperator
+    operator: Operator
     options: Enhance
     fold: Fold
     signals: Sequence[Signal]
@@ -60,7 +61,7 @@ class LargePass:
         latents = self._encoded(image.looked_at)
         with self.watch.lap("transport"):
             mapped = transport_latents(
-                latents, self.operator, fold=self.fold, generators=generators
+                latents, latent_part(self.operator), fold=self.fold, generators=generators
             )
         image.require_finite(latents, mapped)
         self._render(image, latents, mapped)
@@ -131,28 +132,36 @@ class LargePass:
         That is D(E x) as ``CODEC_INPUT``, if it is needed, and D(T(E x)) as ``_MAPPED``, or for
         latent interpolation the images at every alpha before residual decoding.
         """
-        sources = dict[Signal, Tensor]()
+        sources = dict[Signal, tuple[Tensor, TimedCodec]]()
         if self._is_residual or CODEC_INPUT in self.signals:
-            sources[CODEC_INPUT] = latents
+            sources[CODEC_INPUT] = latents, self.codec
         if self.options.interpolation == "image":
-            sources[_MAPPED] = mapped
+            sources[_MAPPED] = mapped, self._codec_at(0.0)
         else:
-            alphas = [s for s in self.signals if s.alpha is not None]
-            sources |= {s: _mixed(s, latents, mapped) for s in alphas}
-        streams = [in_rows(self._decode(z, image)) for z in sources.values()]
-        for bands in zip(*streams, strict=True):
-            decoded = dict(zip(sources, (band for _, band in bands), strict=True))
-            yield bands[0][0], decoded
+            alphas = {s: s.alpha for s in self.signals if s.alpha is not None}
+            sources |= {
+                s: (_mixed(s, latents, mapped), self._codec_at(a)) for s, a in alphas.items()
+            }
+        streams = [self._decode(z, image, codec) for z, codec in sources.values()]
+        top = 0
+        for bands in abreast(streams):
+            rows = slice(top, top + bands[0].shape[2])
+            top = rows.stop
+            yield rows, dict(zip(sources, bands, strict=True))
 
-    def _decode(self, latents: Tensor, image: LargeImage) -> Iterator[Tensor]:
+    def _codec_at(self, alpha: float) -> TimedCodec:
+        """Return the codec that moves activations as far as alpha says, where they are moved."""
+        return with_levels(self.codec, self.operator, alpha=alpha, fold=self.fold)
+
+    def _decode(self, latents: Tensor, image: LargeImage, codec: TimedCodec) -> Iterator[Tensor]:
         """Yield bands of decoded latents, grey where the picture is; see ``GreyCodec``."""
-        for band in decode_in_bands(latents, *image.size, self.codec):
+        for band in decode_in_bands(latents, *image.size, codec):
             is_grey = image.pair.raster.is_grey
             yield band.mean(dim=1, keepdim=True).expand_as(band) if is_grey else band
 
     def _code(self, image: LargeImage, reference: Pixels) -> None:
         """Add the image of the coded reference, D(E(reference)), and its latents."""
-        coded = self._written(image, self._decode(self._encoded(reference), image))
+        coded = self._written(image, self._decode(self._encoded(reference), image, self.codec))
         if CODEC in self.scored:
             image.latents[CODEC] = encode_in_bands(coded, *image.size, self.codec)
         for _ in coded:

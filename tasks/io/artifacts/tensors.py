@@ -46,13 +46,13 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, kind: str, **facts: 
 
 
 def load_tensors(
-    path: Path, kind: str, artifact: str | None = None
+    path: Path, kind: str | tuple[str, ...], artifact: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors by name, and the facts of the header.
+    """Return tensors by name, and the facts of the header, its kind among them if asked for.
 
     Args:
         path: local file to read.
-        kind: that the file must be of.
+        kind: that the file must be of; of several it may be of any, and the facts say of which.
         artifact: the file's path in the workspace, for errors.
 
     Raises:
@@ -66,9 +66,10 @@ def load_tensors(
         raise ArtifactDamaged(_damage(artifact or path, str(error))) from error
     if not is_whole:
         raise ArtifactDamaged(_damage(artifact or path, "their digest is another one"))
-    if (found := header.pop("kind")) != kind:
-        raise ValueError(f"{artifact or path} must hold {kind}, got {found!r}")
-    return tensors, header
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if (found := header["kind"]) not in kinds:
+        raise ValueError(f"{artifact or path} must hold {' or '.join(kinds)}, got {found!r}")
+    return tensors, {name: fact for name, fact in header.items() if name != "kind" or kind is kinds}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

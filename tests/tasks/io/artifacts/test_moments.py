@@ -5,8 +5,16 @@ import os
 import pytest
 import torch
 
-from dot_kernels import GaussianMoments, solve_transport
-from tasks.io.artifacts.moments import load_moments, load_operator, save_moments, save_operator
+from dot_kernels import GaussianMoments, LevelledOperator, solve_transport
+from dot_kernels.level_fitting import solve_level
+from tasks.io.artifacts.moments import (
+    at_level,
+    load_moments,
+    load_operator,
+    save_moments,
+    save_operator,
+)
+from tasks.io.artifacts.tensors import load_tensors
 from tasks.io.errors import ArtifactDamaged
 
 
@@ -43,6 +51,36 @@ def test_an_operator_comes_back_with_noise_moments_and_diagnostics(tmp_path, rng
     assert facts["pairing"] == "paired"
 
 
+def test_an_operator_with_levels_comes_back_as_one_of_its_kind(tmp_path, rng, moments):
+    others = [GaussianMoments.of(torch.randn(50, 4, generator=rng)) for _ in range(3)]
+    latent = solve_transport(others[0], moments)
+    levels = {3: solve_level(others[1], moments), 0: solve_level(others[2], moments)}
+    whole = {"source": others[0], "target": moments, at_level("source", 3): others[1]}
+    path = tmp_path / "o.safetensors"
+    save_operator(LevelledOperator(latent, levels), whole, path, pairing="paired")
+    loaded, parts, facts = load_operator(path)
+    assert isinstance(loaded, LevelledOperator)
+    assert list(loaded.levels) == [0, 3]
+    for ours, theirs in ((loaded.latent, latent), (loaded.levels[3], levels[3])):
+        assert torch.equal(ours.matrix, theirs.matrix)
+        assert torch.equal(ours.source_mean, theirs.source_mean)
+        assert torch.equal(ours.target_mean, theirs.target_mean)
+        assert ours.diagnostics == theirs.diagnostics
+    assert parts.keys() == whole.keys()
+    assert torch.equal(parts["level-3.source"].scatter, others[1].scatter)
+    assert facts == {"pairing": "paired"}
+
+
+def test_an_operator_without_levels_is_saved_as_before_there_were_any(tmp_path, moments):
+    operator = solve_transport(moments, moments)
+    save_operator(operator, {"source": moments, "target": moments}, tmp_path / "o")
+    tensors, facts = load_tensors(tmp_path / "o", "gaussian-operator")
+    assert facts.keys() == {"diagnostics"}
+    expected = {"matrix", "source_mean", "target_mean"}
+    expected |= {f"{s}.{t}" for s in ("source", "target") for t in ("count", "mean", "scatter")}
+    assert tensors.keys() == expected
+
+
 def test_equal_moments_make_equal_files(tmp_path, moments):
     for name in ("a", "b"):
         save_moments({"all": moments}, tmp_path / name, codec="pixel", dataset="x")
@@ -51,7 +89,8 @@ def test_equal_moments_make_equal_files(tmp_path, moments):
 
 def test_a_file_of_another_kind_is_refused(tmp_path, moments):
     save_moments({"all": moments}, tmp_path / "m")
-    with pytest.raises(ValueError, match="must hold gaussian-operator, got 'moments'"):
+    rule = "must hold gaussian-operator or levelled-operator, got 'moments'"
+    with pytest.raises(ValueError, match=rule):
         load_operator(tmp_path / "m")
 
 
