@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -88,10 +88,6 @@ def _routes(answers: Answers) -> list[Route]:
         voted = answers.trials.take(request.path_params["id"], cast.choice, cast.seconds)
         return _json({"cast": voted})
 
-    page = [
-        Route(f"/{'' if name == 'index.html' else name}", _file(name), methods=["GET"])
-        for name in _PAGE
-    ]
     asked: dict[str, Callable[[Request], Response]] = {
         "/facts": lambda _: _json(answers.facts()),
         "/rows": lambda request: _json(answers.rows(*query(request, "ask"))),
@@ -102,7 +98,7 @@ def _routes(answers: Answers) -> list[Route]:
     }
     sent = {"/trials": trial, "/trials/{id}": vote}
     return [
-        *page,
+        *(Route(f"/{path}", _file(name), methods=["GET"]) for path, name in _page()),
         *(Route(path, _told(answer), methods=["GET"]) for path, answer in asked.items()),
         *(Route(path, _taken(answer), methods=["POST"]) for path, answer in sent.items()),
     ]
@@ -157,6 +153,11 @@ def _picture(found: Picture) -> Response:
     if found.note:
         headers["X-Note"] = found.note
     return Response(found.data, media_type=found.media_type, headers=headers)
+
+
+def _page() -> Iterator[tuple[str, str]]:
+    """Yield path and name of each file of the page."""
+    yield from (("" if name == "index.html" else name, name) for name in _PAGE)
 
 
 def _file(name: str) -> Callable[[Request], Response]:
