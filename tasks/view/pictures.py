@@ -146,7 +146,7 @@ def _step(member: Member) -> int:
 
 def _note(raster: Raster, step: int, kind: str) -> str:
     """What was done to an image for show, in words."""
-    had = f"{raster.file_format.upper()}, {raster.bits} bits"
+    had, now = raster.file_format.upper(), {"WEBP": "WebP"}.get(kind, kind)
     size = f", at 1/{step} of its size" if step > 1 else ""
     over = ", over white" if raster.alpha is not None else ""
-    return f"converted for show from {had} to {kind}, 8 bits{size}{over}"
+    return f"converted for show from {had} of {raster.bits} bits to {now} of 8{size}{over}"

@@ -113,11 +113,11 @@ def test_a_browser_shows_what_is_read_here(of_many_kinds, name):
 def test_what_was_done_is_said(of_many_kinds, monkeypatch):
     viewed, found = of_many_kinds
     assert picture(viewed, found["deep-tiff"]).note == (
-        "converted for show from TIFF, 16 bits to WEBP, 8 bits"
+        "converted for show from TIFF of 16 bits to WebP of 8"
     )
     monkeypatch.setattr(pictures, "MOST_PIXELS", 200)
     small = picture(viewed, found["plain-png"])
-    assert small.note == "converted for show from PNG, 8 bits to WEBP, 8 bits, at 1/2 of its size"
+    assert small.note == "converted for show from PNG of 8 bits to WebP of 8, at 1/2 of its size"
     assert as_browsers_do(small.data).shape == (12, 16, 3)
     monkeypatch.setattr(pictures, "_LONGEST_WEBP", 20)
     monkeypatch.setattr(pictures, "MOST_PIXELS", 1 << 26)
