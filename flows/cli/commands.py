@@ -28,6 +28,7 @@ from flows.cli.verbs.codecs import codecs
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export, metrics
 from flows.cli.verbs.init import init
+from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
 from flows.cli.watching import stopping, watched
@@ -219,7 +220,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run),
-    "The result": (reports.open_report, choose, export, apply, metrics, reports.compare),
+    "The result": (reports.open_report, view, choose, export, apply, metrics, reports.compare),
     "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (
         status,

@@ -22,6 +22,12 @@ def signals_to_score(config: Config) -> tuple[Signal, ...]:
     return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
 
 
+def input_is_alpha_1(config: Config) -> bool:
+    """Return whether the image at alpha 1 is the input, pixel for pixel."""
+    options = config.enhance
+    return options.interpolation == "image" or options.decoding == "residual"
+
+
 def networks_in_use(run: FittedRun) -> dict[str, str]:
     """Return the names of the networks, by metric, that this operator's tables were made with.
 

@@ -6,6 +6,7 @@ from tasks.io.workspace.layout import (
     KINDS,
     LOGS,
     MARK,
+    VOTES,
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
@@ -21,6 +22,7 @@ from tasks.io.workspace.layout import (
     reports_folder,
     signals_folder,
     unfinished_operator,
+    votes_folder,
 )
 from tasks.io.workspace.published_images import Outputs, PublishedImages
 from tasks.io.workspace.signals import (
@@ -46,6 +48,7 @@ __all__ = [
     "LOGS",
     "MARK",
     "RUNS",
+    "VOTES",
     "Outputs",
     "PublishedImages",
     "Signal",
@@ -67,4 +70,5 @@ __all__ = [
     "reports_folder",
     "signals_folder",
     "unfinished_operator",
+    "votes_folder",
 ]
