@@ -147,7 +147,7 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
     same key, whatever of it is done.
     """
     config = run.config
-    units = plan_enhancement(run, tars=True)
+    units = plan_enhancement(run, with_images=True)
     for _, block in groupby(enumerate(units), lambda unit: unit[0] // config.blocks.shards):
         planned = [unit for _, unit in block]
         watch.pass_by(sum(unit.images for unit in planned if unit.job is None))

@@ -32,7 +32,7 @@ def enhance_block(config: Config, operator: OperatorRef, shards: tuple[str, ...]
     """
     run = FittedRun(config, Workspace(config.workspace), operator)
     fetch_metric_weights(run)
-    units = list(plan_enhancement(run, tars=True, shards=shards))
+    units = list(plan_enhancement(run, with_images=True, shards=shards))
     step = StepRun.of(config, enhancement_step(config))
     total = sum(unit.images for unit in units)
     report = run_step(step, enhance_shard, units, computing(config.compute), total)

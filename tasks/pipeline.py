@@ -221,7 +221,7 @@ def _matches(run: Run) -> list[Planned]:
 
 def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> Iterator[Step]:
     """Yield the steps of the pass over all shards that enhances and scores, or that only scores."""
-    tars = verb == "enhance"
+    with_images = verb == "enhance"
 
     def prepare() -> None:
         require_matches(run)
@@ -229,15 +229,15 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
 
     if run.config.reference_name is not None:
         units, name = partial(_matches, run), "match the reference"
-        yield Step(name, verb, units, match_reference, repeats=not tars)
+        yield Step(name, verb, units, match_reference, repeats=not with_images)
     yield Step(
-        enhancement_step(run.config) if tars else scoring_step(run.config),
+        enhancement_step(run.config) if with_images else scoring_step(run.config),
         verb,
-        lambda: plan_enhancement(found(), tars=tars),
+        lambda: plan_enhancement(found(), with_images=with_images),
         enhance_shard,
         "network",
         prepare=prepare,
-        repeats=not tars,
+        repeats=not with_images,
     )
 
 

@@ -24,6 +24,7 @@ from tasks.io.images.opening import MOST_PIXELS
 from tasks.io.networks.features.extractors import Network
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.section import Section
+from tasks.io.workspace import Outputs
 
 
 class Patches(Section):
@@ -82,6 +83,9 @@ class Enhance(Section):
     subsampling: Subsampling = "4:4:4"
     """At which resolution lossy formats keep colours: in full (4:4:4), half across (4:2:2), or
     half both ways (4:2:0); has no effect on lossless ones."""
+    outputs: Outputs = "tars"
+    """How enhanced images are laid down: in tars, the shards of a data set that is read as one
+    stream, or as files under their keys, in the folders that these name."""
     seed: int = 0
     """Seeds, with each image's key, the noise of a stochastic operator; has no effect with any
     other operator."""

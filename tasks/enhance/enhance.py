@@ -1,4 +1,4 @@
-"""The task that enhances a shard: one pass of the networks for all alphas, tars and metrics."""
+"""The task that enhances a shard: one pass of the networks for all alphas, images and metrics."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -53,7 +53,7 @@ class EnhanceJob(Job):
     reference: str | None
     shard: str
     operator: str
-    tars: tuple[Output, ...]
+    enhanced: tuple[Output, ...]
     tables: tuple[Output, ...]
     codec: CodecSpec
     options: Enhance
@@ -68,12 +68,12 @@ class EnhanceJob(Job):
     limits: Limits
 
     def targets(self) -> list[Target]:
-        """Return the tars and metric tables that are missing of the shard."""
-        return [output.target for output in (*self.tars, *self.tables)]
+        """Return the images and metric tables that are missing of the shard."""
+        return [output.target for output in (*self.enhanced, *self.tables)]
 
     def only_measures(self) -> bool:
         """Return whether all that is missing are tables of images that are written already."""
-        return not self.tars and all(table.written for table in self.tables)
+        return not self.enhanced and all(table.written for table in self.tables)
 
     def claim(self) -> str:
         """Return the shard under its operator: runs with other alphas score the same controls."""
@@ -81,14 +81,14 @@ class EnhanceJob(Job):
 
     def subject(self) -> Subject:
         """Return the restored shard, with the alphas of which something is missing."""
-        signals = (output.signal for output in (*self.tars, *self.tables))
+        signals = (output.signal for output in (*self.enhanced, *self.tables))
         alphas = dict.fromkeys(s.alpha for s in signals if s.alpha is not None)
         return Subject(self.dataset, self.shard, self.operator, tuple(alphas))
 
 
 @task(name="enhance", task_run_name="enhance {job.dataset} {job.shard}", **SHARD_POLICY)
 def enhance_shard(job: EnhanceJob) -> Outcome:
-    """Write the missing tars and metrics of one shard; does nothing where none are missing."""
+    """Write the missing images and metrics of one shard; does nothing where none are missing."""
     return told("enhanced", job, carry_out(job, write_enhanced))
 
 
@@ -111,7 +111,7 @@ def write_enhanced(job: EnhanceJob) -> Outcome:
     with leased(job.compute.device) as device:
         if left:
             tables = tuple(table for table in job.tables if table.signal in left)
-            scores = job.model_copy(update={"tars": (), "tables": tables})
+            scores = job.model_copy(update={"enhanced": (), "tables": tables})
             # Where the auto-encoder sees the images after this, they are counted then.
             with reporting_to(lambda _: None) if rest.targets() else nullcontext():
                 outcome = timed(device, partial(_write, scores, device, left))
@@ -132,11 +132,12 @@ def _write(job: EnhanceJob, device: str, left: WrittenSignals, watch: Stopwatch)
     missing = NO_REFERENCE_GIVEN if job.reference is None else NO_SUCH_KEY
     with ExitStack() as stack:
         features = _features(job, weights, networks)
-        outputs = stack.enter_context(open_outputs(workspace, job.tars, job.tables, features))
+        made = open_outputs(workspace, job.enhanced, job.tables, features, job.options.outputs)
+        outputs = stack.enter_context(made)
         decoders = stack.enter_context(ThreadPoolExecutor(cores()))
         finisher = Finisher(
             tables=job.tables,
-            tars=job.tars,
+            enhanced=job.enhanced,
             form=job.options.form,
             pool=stack.enter_context(ThreadPoolExecutor(cores())),
         )
@@ -185,24 +186,23 @@ def _renderer(
             return TimedCodec(TiledCodec(codec, job.compute.tile, gathered.hear), watch)
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
-    signals = [output.signal for output in (*job.tars, *job.tables) if output.signal != CURVE]
+    signals = dict.fromkeys(output.signal for output in (*job.enhanced, *job.tables))
     scored = frozenset(output.signal for output in job.tables) - {CURVE}
-    measured = scored - {CODEC_INPUT}
-    gathered = Gathered(moments=dict.fromkeys(measured, no_moments(operator.dimension)))
-    wants_curve = any(output.signal == CURVE for output in job.tables)
+    none = no_moments(operator.dimension)
+    gathered = Gathered(moments=dict.fromkeys(scored - {CODEC_INPUT}, none))
     return Renderer(
         codec=load(job.compute.precision),
         operator=operator,
         options=job.options,
         fold=job.fold,
-        signals=tuple(dict.fromkeys(signals)),
+        signals=tuple(signal for signal in signals if signal != CURVE),
         scored=scored,
         batch=job.compute.batch,
         batches=Batches("enhance", device),
         watch=watch,
         networks=networks,
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
-        curve=points_of(CURVE, job.curve) if wants_curve else (),
+        curve=points_of(CURVE, job.curve) if CURVE in signals else (),
         on_curve=job.curve_networks,
         gathered=gathered,
     )

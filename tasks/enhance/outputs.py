@@ -10,10 +10,9 @@ from tasks.enhance.features import Features, FeatureTable, open_feature_tables, 
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.ledger import Publication
 from tasks.io.networks.features.extractors import Seen
-from tasks.io.shards import SHARD_ENDINGS, Accepted, Member, Refused, ShardWriter, read_sides
+from tasks.io.shards import Accepted, Member, Refused, read_sides
 from tasks.io.shards.sides import NONE, SideKind
-from tasks.io.store import Store
-from tasks.io.workspace import Signal, Workspace
+from tasks.io.workspace import Outputs, PublishedImages, Signal, Workspace
 from tasks.jobs import Outcome, Target, count_reasons, publishing
 from tasks.jobs.stopwatch import Stopwatch
 
@@ -56,26 +55,28 @@ class Finished(NamedTuple):
 @contextmanager
 def open_outputs(
     workspace: Workspace,
-    tars: Iterable[Output],
+    enhanced: Iterable[Output],
     tables: Iterable[Output],
     features: Features,
-) -> Iterator["Outputs"]:
+    laid_down: Outputs,
+) -> Iterator["OutputsOfShard"]:
     """Open the artifacts of a shard for writing; they are published when the block ends well.
 
     If the block raises, nothing becomes visible.
 
     Args:
         workspace: where they are published.
-        tars: enhanced images, a tar for each alpha.
+        enhanced: images, the same shard for each alpha.
         tables: metrics, a table for each signal or for the whole curve.
         features: what is written beside the tables.
+        laid_down: how enhanced images are.
     """
     with ExitStack() as stack:
-        published_tars = _published(tars, workspace, stack)
+        published = _published(enhanced, workspace, stack)
         published_tables = _published(tables, workspace, stack)
-        yield Outputs(
-            workspace.store,
-            {signal: _open_tar(tar, stack) for signal, tar in published_tars.items()},
+        yield OutputsOfShard(
+            workspace,
+            {signal: PublishedImages.of(p, laid_down, stack) for signal, p in published.items()},
             published_tables,
             features,
             open_feature_tables(features, published_tables, stack),
@@ -94,39 +95,18 @@ def _published(
     return published
 
 
-class _Tar(NamedTuple):
-    """An enhanced tar that is being written."""
-
-    publication: Publication
-    writer: ShardWriter
-
-    def close(self) -> None:
-        """Write the end of the tar, and its indexes."""
-        artifact = self.publication.artifact
-        self.writer.close(
-            *(self.publication.file(f"{artifact}.{end}") for end in SHARD_ENDINGS[1:])
-        )
-
-
-def _open_tar(publication: Publication, stack: ExitStack) -> _Tar:
-    """Return the tar of a publication, whose file is closed with the stack."""
-    stream = publication.file(f"{publication.artifact}.tar").open("wb")
-    name = publication.artifact.rpartition("/")[2]
-    return _Tar(publication, ShardWriter(name, stack.enter_context(stream)))
-
-
-class Outputs:
-    """Tars, metric tables and features of a shard, which ``open_outputs`` opens and publishes."""
+class OutputsOfShard:
+    """Images, metric tables and features of a shard; ``open_outputs`` opens and publishes them."""
 
     def __init__(
         self,
-        store: Store,
-        tars: Mapping[Signal, _Tar],
+        workspace: Workspace,
+        enhanced: Mapping[Signal, PublishedImages],
         tables: Mapping[Signal, Publication],
         features: Features,
         feature_tables: Mapping[Signal, FeatureTable],
     ) -> None:
-        self._store, self._tars, self._tables = store, tars, tables
+        self._workspace, self._enhanced, self._tables = workspace, enhanced, tables
         self._features, self._feature_tables = features, feature_tables
         self._rows: dict[Signal, list[dict[str, Any]]] = {signal: [] for signal in tables}
         self._reasons: list[str] = []
@@ -135,15 +115,16 @@ class Outputs:
     def write(self, finished: Iterable[Finished]) -> None:
         """Append the pictures of a window in their order."""
         items = list(finished)
-        sides = read_sides(self._store, [i.member for i in items]) if self._tars else {}
+        members = [item.member for item in items] if self._enhanced else []
+        sides = read_sides(self._workspace.store, members)
         for item in items:
             self._images += 1
             self._reasons += [item.reason] if item.reason is not None else []
             for signal, scores in item.rows.items():
                 self._rows[signal] += scores
-            for signal, tar in self._tars.items():
+            for signal, images in self._enhanced.items():
                 own = sides.get(item.member.key, NONE)
-                tar.writer.add(_image(item, item.files.get(signal), own))
+                images.add(_image(item, item.files.get(signal), own))
         for signal, table in self._feature_tables.items():
             rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
             table.add([key for key, _ in rows], [row for _, row in rows])
@@ -155,7 +136,7 @@ class Outputs:
         remarks: dict[str, int],
         seams: SeamError,
     ) -> Outcome:
-        """Write the ends of the tars, and all tables; return what the records say was counted.
+        """Write the ends of the shards, and all tables; return what the records say was counted.
 
         Args:
             moments: of the latent patches of each scored signal, over the whole shard, by groups
@@ -168,15 +149,15 @@ class Outputs:
         outcome = Outcome(
             images=self._images, refused=refused, remarks=remarks, seams=seams.numbers
         )
-        for tar in self._tars.values():
-            tar.close()
+        for images in self._enhanced.values():
+            images.close(self._workspace)
         for signal, table in self._tables.items():
             path = table.file(f"{table.artifact}.parquet")
             write_scores(self._rows[signal], path, self._features.networks)
         for feature_table in self._feature_tables.values():
             feature_table.close()
         save_sums(self._features, self._tables, self._feature_tables, moments)
-        publications = [tar.publication for tar in self._tars.values()]
+        publications = [images.publication for images in self._enhanced.values()]
         for publication in (*publications, *self._tables.values()):
             publication.facts |= {**outcome.facts(), **watch.facts()}
         return outcome
@@ -185,11 +166,11 @@ class Outputs:
 def _image(
     item: Finished, data: bytes | None, sides: Mapping[SideKind, bytes]
 ) -> Accepted | Refused:
-    """Return a picture as a tar takes it: its file, or why there is none.
+    """Return a picture as a shard takes it: its file, or why there is none.
 
     Args:
         item: the picture.
-        data: its encoded image at the alpha of the tar; None where it is not enhanced.
+        data: its encoded image at the alpha of the shard; None where it is not enhanced.
         sides: what stands beside the restored image.
     """
     member = item.member

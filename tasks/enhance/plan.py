@@ -1,4 +1,4 @@
-"""The plan of an enhancement: which tars and metric tables are missing, shard by shard."""
+"""The plan of an enhancement: which images and metric tables are missing, shard by shard."""
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, partial
@@ -30,14 +30,14 @@ from tasks.jobs import Planned, Recipe, finished_digest
 def plan_enhancement(
     run: FittedRun,
     *,
-    tars: bool,
+    with_images: bool,
     shards: Collection[str] | None = None,
 ) -> Iterator[Planned]:
     """Yield a unit for every shard of the restored data set, with what is missing of it.
 
     Args:
         run: says which alphas and metrics, of which operator.
-        tars: whether enhanced images are wanted, or metrics only.
+        with_images: whether enhanced images are wanted, or metrics only.
         shards: names of the only shards to plan, for which little more than their own records
             is listed; None for all.
 
@@ -45,7 +45,7 @@ def plan_enhancement(
         StepMissing: a shard, or what its images are matched with, is not finished.
     """
     start = commonprefix(list(shards or ()))  # noqa: RUF071 - of names, not of paths
-    plan = _Plan(run, tars=tars, start=start)
+    plan = _Plan(run, with_images=with_images, start=start)
     for shard, images in run.workspace.shards(run.config.restored_name).items():
         if shards is None or shard in shards:
             yield plan.unit(shard, images)
@@ -62,12 +62,12 @@ class _Series(NamedTuple):
 class _Plan:
     """What is missing of a run, as its ledger says; each folder is listed once, when needed."""
 
-    def __init__(self, run: FittedRun, *, tars: bool, start: str) -> None:
+    def __init__(self, run: FittedRun, *, with_images: bool, start: str) -> None:
         """Prepare the recipes of all signals.
 
         Args:
             run: says which alphas and metrics, of which operator.
-            tars: whether enhanced images are wanted, or metrics only.
+            with_images: whether enhanced images are wanted, or metrics only.
             start: what the names of all shards to plan begin with.
         """
         config, dataset, reference = run.config, run.config.restored_name, run.config.reference_name
@@ -85,8 +85,8 @@ class _Plan:
         self._network = network if self._identities["features"] else None
         self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
         alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas]
-        self._images = {signal: self._tars_of(signal) for signal in alphas}
-        self._tars = list(self._images.values()) if tars else []
+        self._images = {signal: self._enhanced_at(signal) for signal in alphas}
+        self._enhanced = list(self._images.values()) if with_images else []
         measured = {s: self._inputs(s) | self._format for s in (*alphas, INPUT)}
         self._latents = {s: Recipe("latents", inputs) for s, inputs in measured.items()}
         self._tables = [self._tables_of(signal) for signal in signals_to_score(config)]
@@ -94,11 +94,11 @@ class _Plan:
     def unit(self, shard: str, images: int) -> Planned:
         """Return a shard with so many images as a unit, with a job if anything is missing."""
         own = self._inputs_of(shard)
-        tars = self._missing(self._tars, shard, shard=own["shard"])
+        enhanced = self._missing(self._enhanced, shard, shard=own["shard"])
         tables = self._missing(self._tables, shard, **own)
         tables = tuple(self._of_images(table, shard, own["shard"]) for table in tables)
-        job = self._job(shard, tars, tables) if tars or tables else None
-        artifacts = tuple(f"{series.folder}/{shard}" for series in (*self._tars, *self._tables))
+        job = self._job(shard, enhanced, tables) if enhanced or tables else None
+        artifacts = tuple(f"{series.folder}/{shard}" for series in (*self._enhanced, *self._tables))
         return Planned(shard, images, job, artifacts, own["shard"] or "")
 
     def _missing(
@@ -154,7 +154,9 @@ class _Plan:
         shards = self._survey(self._dataset)
         return {"shard": finished_digest(shards, f"{self._dataset}/{shard}"), "match": match}
 
-    def _job(self, shard: str, tars: tuple[Output, ...], tables: tuple[Output, ...]) -> EnhanceJob:
+    def _job(
+        self, shard: str, enhanced: tuple[Output, ...], tables: tuple[Output, ...]
+    ) -> EnhanceJob:
         """Return the job that makes what is missing of a shard."""
         config = self._config
         return EnhanceJob(
@@ -163,7 +165,7 @@ class _Plan:
             reference=config.reference_name,
             shard=shard,
             operator=self._operator.name,
-            tars=tars,
+            enhanced=enhanced,
             tables=tables,
             codec=config.codec,
             options=config.enhance,
@@ -178,10 +180,12 @@ class _Plan:
             limits=config.shards.limits(),
         )
 
-    def _tars_of(self, signal: Signal) -> _Series:
+    def _enhanced_at(self, signal: Signal) -> _Series:
         """Return the enhanced shards at one alpha."""
         folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
-        inputs = self._inputs(signal) | self._config.enhance.form.inputs
+        options = self._config.enhance
+        inputs = self._inputs(signal) | options.form.inputs
+        inputs |= {} if options.outputs == "tars" else {"outputs": options.outputs}
         return _Series(signal, folder, Recipe("enhance", inputs))
 
     def _tables_of(self, signal: Signal) -> _Series:

@@ -1,4 +1,4 @@
-"""Rows of the metric tables and files of the tars, made from rendered images by a pool."""
+"""Rows of the metric tables and files of images, made from rendered images by a pool."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -65,7 +65,7 @@ def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str,
     member = rendered.picture.member
     return {
         "key": member.key,
-        "shard": member.tar.rpartition("/")[2].removesuffix(".tar"),
+        "shard": member.file.rpartition("/")[2].removesuffix(".tar"),
         "signal": signal.name,
         "alpha": signal.alpha,
         "width": member.width,
@@ -90,7 +90,7 @@ class Finisher:
     """Has the threads of a pool score and encode pictures."""
 
     tables: Sequence[Output]
-    tars: Sequence[Output]
+    enhanced: Sequence[Output]
     form: Form
     pool: Executor
 
@@ -115,7 +115,7 @@ class Finisher:
         raster = item.picture.raster
         if item.reason is not None or raster is None:
             return {}
-        files = _Files(item, raster, [output.signal for output in self.tars], self.form)
+        files = _Files(item, raster, [output.signal for output in self.enhanced], self.form)
         is_large = raster.height * raster.width > LARGEST_IN_MEMORY
         return files if is_large else dict(files)
 

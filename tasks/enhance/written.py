@@ -124,7 +124,7 @@ class WrittenImages:
             for picture in load_pictures(self.workspace.store, mine, limits, pool):
                 if picture.pixels is None:
                     raise ShardDamaged(
-                        f"{picture.member.tar} must hold an image of {picture.member.key!r}, but "
+                        f"{picture.member.file} must hold an image of {picture.member.key!r}, but "
                         f"it cannot be read: {picture.reason}; run `dotpipe verify CONFIG`, then "
                         "`dotpipe repair CONFIG`"
                     )

@@ -114,7 +114,7 @@ class Export:
         Raises:
             StepMissing: a shard is not enhanced, or not with these options and images.
         """
-        return [self._unit(unit) for unit in plan_enhancement(self._run, tars=True)]
+        return [self._unit(unit) for unit in plan_enhancement(self._run, with_images=True)]
 
     def is_done(self, units: Sequence[Planned]) -> bool:
         """Whether all files of these units are at the destination, and no others of an export."""
@@ -174,7 +174,7 @@ class Export:
         """Return a unit of the enhancement as one of the export."""
         pending = unit.job
         if isinstance(pending, EnhanceJob) and any(
-            output.signal == self._signal for output in pending.tars
+            output.signal == self._signal for output in pending.enhanced
         ):
             raise StepMissing(
                 f"the shard {unit.unit} must be enhanced at alpha {self._alpha:g} with these "
@@ -190,7 +190,7 @@ class Export:
         extension = given if given == "keep" else extension_of(given)
         anew = [] if self._form is None else [self._form.inputs]
         folder = dataset_folder(self._named_by)
-        tars, names = self._records_of(self._enhanced, shard), self._records_of(folder, shard)
+        images, names = self._records_of(self._enhanced, shard), self._records_of(folder, shard)
         return ExportJob(
             workspace=config.workspace,
             dataset=config.restored_name,
@@ -201,7 +201,7 @@ class Export:
             form=self._form,
             limits=config.shards.limits(),
             destination=self._destination,
-            mark=digest_of([tars, names, extension, *self._side_kinds, *anew]),
+            mark=digest_of([images, names, extension, *self._side_kinds, *anew]),
         )
 
     def _images(self, shard: str) -> list[Image]:

@@ -22,6 +22,8 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.letters import compose
 from tasks.io.machine.threads import side_by_side
+from tasks.io.shards import IMAGES
+from tasks.io.store import stem
 from tasks.io.workspace import FORGOTTEN, KINDS, LOGS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
@@ -52,6 +54,7 @@ class _Holder(NamedTuple):
 class _Reach(NamedTuple):
     """The shards, operators and data sets that some keys have gone into."""
 
+    keys: frozenset[str]
     shards: dict[str, list[str]]
     """Names of the shards that hold them, by data set, in order."""
     operators: frozenset[str]
@@ -66,6 +69,9 @@ class _Reach(NamedTuple):
             path: below the workspace: ``<kind>/<data set>``, and mostly parts below these.
         """
         kind, dataset, *below = path.split("/")
+        if kind == "enhanced" and below[2:3] == [IMAGES]:
+            key = stem("/".join(below[3:]))
+            return key in self.keys or f"{dataset}/{below[0]}" in self.operators
         name = _without_ending(path.rpartition("/")[2])
         if name in self.shards.get(dataset, ()):
             return True
@@ -159,6 +165,7 @@ def _reach_of(
         shards.setdefault(holder.dataset, set()).add(holder.shard)
     enhanced = _enhanced(configs, shards.keys())
     return _Reach(
+        frozenset(holders),
         {dataset: sorted(names) for dataset, names in shards.items()},
         frozenset(_operators(holders.keys(), enhanced, workspace)),
         enhanced,

@@ -53,8 +53,10 @@ def test_a_curve_of_31_alphas_costs_little_more_than_one_alpha(compared, fitted)
     curve = fitted.evaluate.model_copy(update={"curve": Curve()})
     assert len(curve.curve.alphas) == 31
     ratio = compared(
-        lambda: pipeline.enhance_anew(fitted.model_copy(update={"evaluate": curve}), tars=False),
-        lambda: pipeline.enhance_anew(fitted, tars=False),
+        lambda: pipeline.enhance_anew(
+            fitted.model_copy(update={"evaluate": curve}), with_images=False
+        ),
+        lambda: pipeline.enhance_anew(fitted, with_images=False),
         3,
     )
     assert ratio < 1.5

@@ -62,7 +62,7 @@ def plans(tmp_path_factory):
     """Of 10,000 shards, four alphas, three controls and the curve."""
     config = unfinished(tmp_path_factory.mktemp("numerous"), SHARDS)
     workspace = Workspace(config.workspace)
-    plan = partial(plan_enhancement, FittedRun(config, workspace, OPERATOR), tars=True)
+    plan = partial(plan_enhancement, FittedRun(config, workspace, OPERATOR), with_images=True)
     missing_s = seconds(lambda: all(unit.job for unit in plan()), rounds=1)
     with memory() as taken:
         units = plan()
@@ -160,7 +160,9 @@ def requests_of_a_shard(bucket, proxy, photographs):
     pipeline.fit(config, workspace)
     write_matches(plan_matches(Run(config, workspace)))
     units = [
-        *plan_enhancement(FittedRun(config, workspace, find_operator(config, workspace)), tars=True)
+        *plan_enhancement(
+            FittedRun(config, workspace, find_operator(config, workspace)), with_images=True
+        )
     ]
     enhance_shard.fn(units[0].job)  # reads the operator, once for all of them
     with counted(proxy) as made:

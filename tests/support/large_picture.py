@@ -85,12 +85,12 @@ def renderer(tile: int) -> Renderer:
 def done(height: int, width: int, by: Renderer) -> int:
     """Render, score and encode a picture; return the bytes of its files."""
     member = Member(**dict.fromkeys(Member.__annotations__, 0))
-    member = member._replace(key="a", tar="t/s.tar", width=width, height=height)
+    member = member._replace(key="a", file="t/s.tar", width=width, height=height)
     ours, theirs = (Raster(pixels=pixels(height, width, seed)) for seed in (0, 1))
     window = Window([Picture(member, ours, None)], {"a": Picture(member, theirs, None)}, {})
     outputs = [Output(signal, Target.model_construct(fingerprint="")) for signal in by.signals]
     with ThreadPoolExecutor(2) as pool:
-        finisher = Finisher(tables=outputs, tars=outputs[:2], form=by.options.form, pool=pool)
+        finisher = Finisher(tables=outputs, enhanced=outputs[:2], form=by.options.form, pool=pool)
         pending = finisher.begin(by.render(window, ""), window.pictures)
         (item,) = finished(pending, by.watch)
         assert item.reason is None

@@ -80,8 +80,8 @@ class Steps:
         do(self.opened, lambda step: step.name == "match the reference")
         require_matches(self.opened)
 
-    def enhancement_jobs(self, *, tars=True):
-        planned = plan_enhancement(self.fitted, tars=tars)
+    def enhancement_jobs(self, *, with_images=True):
+        planned = plan_enhancement(self.fitted, with_images=with_images)
         return [unit.job for unit in planned if unit.job is not None]
 
     def enhance(self):

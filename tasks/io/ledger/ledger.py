@@ -8,7 +8,7 @@ names of records are explained in ``tasks.io.ledger.records``.
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -86,7 +86,7 @@ class Ledger:
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
             publication.digest = digest
             record = Record(artifact, fingerprint, digest)
-            self._replace(record, publication.files)
+            self._replace(record, publication.files, publication.spared)
             body = {
                 "artifact": artifact,
                 "files": files,
@@ -99,15 +99,16 @@ class Ledger:
             self.store.write(record.path, text.encode())
             self._make_sole(record, files)
 
-    def _replace(self, record: Record, files: Mapping[str, Path]) -> None:
+    def _replace(self, record: Record, files: Mapping[str, Path], spared: Collection[str]) -> None:
         """Put new files in the place of those that other records of the artifact name."""
         others = self._others(record)
         before = {path for other in others for path in self.facts(other)["files"]}
         self.withdraw(others)
         self.store.put(files)
         self.withdraw(self._others(record))  # of a run whose files these have just replaced
-        for path in sorted(before - files.keys()):
-            self.store.remove(path)
+        gone = sorted(before.difference(files, spared))
+        for _ in side_by_side(self.store.remove, gone):
+            pass
 
     def _others(self, record: Record) -> list[Record]:
         """Return all other records of the same artifact."""

@@ -18,6 +18,8 @@ class Publication:
     fingerprint: str
     facts: dict[str, Any] = field(default_factory=dict)
     """What the body of the record says besides files, times and inputs."""
+    spared: set[str] = field(default_factory=set)
+    """Paths of files of the former artifact that are another's now, and stay."""
     digest: str | None = None
     """Digest of the content; by default that of the bytes of all files."""
     _files: dict[str, Path] = field(default_factory=dict)

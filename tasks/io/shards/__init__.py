@@ -5,6 +5,7 @@ The loader and the reader of others' tars are imported from their modules.
 
 from tasks.io.shards.reader import members_of, origin_of, read_index, read_members, read_sides
 from tasks.io.shards.shard import (
+    IMAGES,
     INDEX_SCHEMA,
     SHARD_ENDINGS,
     Accepted,
@@ -13,15 +14,18 @@ from tasks.io.shards.shard import (
     member_name,
     shard_name,
 )
-from tasks.io.shards.writer import ShardWriter, write_shard
+from tasks.io.shards.writer import FilesOfTheirOwn, ShardWriter, TarWriter, write_shard
 
 __all__ = [
+    "IMAGES",
     "INDEX_SCHEMA",
     "SHARD_ENDINGS",
     "Accepted",
+    "FilesOfTheirOwn",
     "Member",
     "Refused",
     "ShardWriter",
+    "TarWriter",
     "member_name",
     "members_of",
     "origin_of",

@@ -5,6 +5,9 @@ DALI's index. The tar is plain USTAR (a PAX header only for names that are long 
 ASCII) with times and owners of zero, so equal content gives equal bytes; what stands beside
 an image (its caption, its class, JSON) comes right after it. The index has a row for every
 image that was offered, refused ones with their reason included.
+
+A shard may also be without a tar: then each of its images is a file of its own, with what stands
+beside it, in a folder that all shards of the data set share.
 """
 
 import re
@@ -18,6 +21,9 @@ from tasks.io.shards.sides import SideKind
 
 SHARD_ENDINGS = ("tar", "parquet", "idx")
 """Endings of the three files of a shard."""
+
+IMAGES = "images"
+"""Folder beside the indexes of shards in which their images lie where they are in no tars."""
 
 ORIGIN = "tar"
 """Key of the foreign tar's path in the metadata of an index."""
@@ -35,8 +41,8 @@ INDEX_SCHEMA = pa.schema(
     [
         _column("key", pa.string(), "path in the corpus, without extension"),
         _column("shard", pa.string(), "name of the shard"),
-        _column("member", pa.string(), "name in the tar; null if refused"),
-        _column("offset", pa.int64(), "first byte of the image in the tar; null if refused"),
+        _column("member", pa.string(), "name in the tar, or of its own file; null if refused"),
+        _column("offset", pa.int64(), "first byte in the tar, 0 in its own file; null if refused"),
         _column("size", pa.int64(), "bytes of the image; null if refused"),
         _column("width", pa.int32(), "pixels, EXIF orientation applied; null if refused"),
         _column("height", pa.int32(), "pixels, EXIF orientation applied; null if refused"),
@@ -62,18 +68,22 @@ SIDE_COLUMNS: Mapping[SideKind, tuple[str, str]] = {
 
 
 class Side(NamedTuple):
-    """Where a side of an image lies in the image's tar: offset and size in bytes."""
+    """Where a side of an image lies: its file (a tar, or its own), offset and size in bytes."""
 
     kind: SideKind
+    file: str
     offset: int
     size: int
 
 
 class Member(NamedTuple):
-    """Where one accepted image lies: the tar, offset and size in bytes, and its digest and size."""
+    """Where one accepted image lies, with its digest and size.
+
+    The file is a tar, or its own, in which the offset is 0; offset and size are in bytes.
+    """
 
     key: str
-    tar: str
+    file: str
     offset: int
     size: int
     sha256: str

@@ -1,10 +1,10 @@
-"""Writing shards: tars and their indexes; equal content gives equal bytes."""
+"""Writing shards: tars, or a file for each image, and indexes; equal content, equal bytes."""
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
@@ -22,6 +22,36 @@ from tasks.io.shards.sides import SIDE_KINDS
 _BLOCK = 512
 
 
+class Place(Protocol):
+    """Takes the images of a shard and what stands beside them."""
+
+    def add(self, key: str, extension: str, data: bytes) -> tuple[str, int]:
+        """Write one; return its name there, and the offset of its first byte in its file."""
+
+    def close(self) -> None:
+        """Write what comes after the last one."""
+
+
+class FilesOfTheirOwn:
+    """Writes each image into a file that bears its key, and its sides beside it.
+
+    Args:
+        file: gives a local file to write, by the name that it will have.
+    """
+
+    def __init__(self, file: Callable[[str], Path]) -> None:
+        self._file = file
+
+    def add(self, key: str, extension: str, data: bytes) -> tuple[str, int]:
+        """Write one file; return its name, and 0."""
+        name = f"{key}.{extension}"
+        self._file(name).write_bytes(data)
+        return name, 0
+
+    def close(self) -> None:
+        """Do nothing: every file is whole by itself."""
+
+
 class TarWriter:
     """Appends members to a tar and tells where their bytes begin."""
 
@@ -29,8 +59,9 @@ class TarWriter:
         self._stream = stream
         self._position = 0
 
-    def add(self, name: str, data: bytes) -> int:
-        """Write one member; return the offset of its content's first byte."""
+    def add(self, key: str, extension: str, data: bytes) -> tuple[str, int]:
+        """Write one member; return its name, and the offset of its content's first byte."""
+        name = member_name(key, extension)
         info = tarfile.TarInfo(name)
         info.size = len(data)
         header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
@@ -40,7 +71,7 @@ class TarWriter:
         self._stream.write(data)
         self._stream.write(b"\0" * padding)
         self._position = offset + len(data) + padding
-        return offset
+        return name, offset
 
     def close(self) -> None:
         """Write the end of the archive; without it the tar is not whole."""
@@ -77,16 +108,16 @@ _BUFFER_BYTES = 1 << 20
 
 
 class ShardWriter:
-    """Appends images to a shard's tar, and keeps the rows of its index.
+    """Appends images to a shard, and keeps the rows of its index.
 
     Args:
         name: of the shard.
-        stream: takes the tar.
+        place: takes the images.
         origin: the foreign tar that all images come from, if they do.
     """
 
-    def __init__(self, name: str, stream: BinaryIO, origin: str | None = None) -> None:
-        self._name, self._tar, self._origin = name, TarWriter(stream), origin
+    def __init__(self, name: str, place: Place, origin: str | None = None) -> None:
+        self._name, self._place, self._origin = name, place, origin
         self._rows: list[dict[str, Any]] = []
         self._content = hashlib.sha256()
 
@@ -104,10 +135,10 @@ class ShardWriter:
         self._content.update(repr(tuple(content)).encode())
 
     def _append(self, image: Accepted) -> dict[str, Any]:
-        member = member_name(image.key, image.extension)
+        member, offset = self._place.add(image.key, image.extension, image.data)
         row = {
             "member": member,
-            "offset": self._tar.add(member, image.data),
+            "offset": offset,
             "size": len(image.data),
             "width": image.width,
             "height": image.height,
@@ -115,21 +146,26 @@ class ShardWriter:
         }
         for kind in SIDE_KINDS:
             if (data := image.sides.get(kind)) is not None:
-                offset = self._tar.add(member_name(image.key, kind), data)
+                _, offset = self._place.add(image.key, kind, data)
                 row |= zip(SIDE_COLUMNS[kind], (offset, len(data)), strict=True)
         return row
 
-    def close(self, index: Path, dali: Path) -> tuple[pa.Table, str]:
-        """Write the end of the tar and both indexes.
+    def close(self, index: Path, dali: Path | None = None) -> tuple[pa.Table, str]:
+        """Write the end of the tar, if there is one, and the indexes.
+
+        Args:
+            index: local file to write, in Parquet.
+            dali: local file to write, DALI's index of a tar; None for none.
 
         Returns:
             The index, and the digest of the shard's content.
         """
-        self._tar.close()
+        self._place.close()
         known = None if self._origin is None else {ORIGIN: self._origin}
         table = pa.Table.from_pylist(self._rows, INDEX_SCHEMA.with_metadata(known))
         write_table(table, index)
-        write_dali_index(table, dali)
+        if dali is not None:
+            write_dali_index(table, dali)
         return table, self._content.hexdigest()[:32]
 
 
@@ -165,7 +201,7 @@ def write_shard(
         origin: the foreign tar that all images come from, if they do.
     """
     with tar.open("wb", _BUFFER_BYTES) as stream:
-        writer = ShardWriter(name, stream, origin)
+        writer = ShardWriter(name, TarWriter(stream), origin)
         for image in images:
             writer.add(image)
         return writer.close(index, dali)

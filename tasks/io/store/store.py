@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
 
+from tasks.io.machine.threads import side_by_side
 from tasks.io.store.access import FROM_ENVIRONMENT, Access, connected, is_s3
 from tasks.io.store.atomic import link, move, remove_empty_folders
 from tasks.io.store.errors import translated
@@ -181,9 +182,8 @@ class Store:
         root = self.local()
         if root is not None:
             move((aside, root / path) for path, aside in files.items())
-            return
-        for path, aside in files.items():
-            self._remote(path).upload(aside)
+        else:
+            [*side_by_side(lambda file: self._remote(file[0]).upload(file[1]), files.items())]
 
     def create(self, path: str, data: bytes) -> bool | None:
         """Write a small file unless there is one already; return whether this call wrote it.

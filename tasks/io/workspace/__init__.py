@@ -21,6 +21,7 @@ from tasks.io.workspace.layout import (
     reports_folder,
     signals_folder,
 )
+from tasks.io.workspace.published_images import Outputs, PublishedImages
 from tasks.io.workspace.signals import (
     CODEC,
     CODEC_INPUT,
@@ -44,6 +45,8 @@ __all__ = [
     "LOGS",
     "MARK",
     "RUNS",
+    "Outputs",
+    "PublishedImages",
     "Signal",
     "Workspace",
     "alone",

@@ -6,6 +6,7 @@
     moments/<name>/<measure>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
     enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
+    enhanced/<name>/<operator>/alpha=+0.00/images/<key>.webp   in place of tars
     metrics/<name>/<operator>/<signal>/shard-000000.parquet
     features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<network>/shard-000000.parquet

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from tasks.io.machine.threads import side_by_side
+from tasks.io.shards import IMAGES
 from tasks.io.store import Store
 from tasks.upkeep.forecast import in_bytes
 
@@ -30,12 +31,16 @@ def remove_files(paths: Iterable[str], store: Store) -> None:
 def by_folder(files: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Return how many files of how many bytes there are in each folder.
 
+    The folders that keys name, where images are no tars, count as one.
+
     Args:
         files: sizes in bytes, by path.
     """
     folders: dict[str, tuple[int, int]] = {}
     for path, size in sorted(files.items()):
         folder = path.rpartition("/")[0]
+        alpha, below, _ = folder.partition(f"/{IMAGES}/")
+        folder = f"{alpha}/{IMAGES}" if below else folder
         count, total = folders.get(folder, (0, 0))
         folders[folder] = (count + 1, total + size)
     return folders

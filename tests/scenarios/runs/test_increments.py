@@ -49,7 +49,7 @@ def encoded(monkeypatch):
     seen, load = [], tasks.fit.measure.load_pictures
 
     def watched(store, members, *rest):
-        seen.extend((member.tar.split("/")[1], member.key) for member in members)
+        seen.extend((member.file.split("/")[1], member.key) for member in members)
         return load(store, members, *rest)
 
     monkeypatch.setattr(tasks.fit.measure, "load_pictures", watched)

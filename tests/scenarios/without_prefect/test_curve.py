@@ -70,7 +70,9 @@ def both(run):
 
 def made_again(run):
     """The signals whose tables and tars a plan wants made."""
-    return {output.signal for job in run.enhancement_jobs() for output in (*job.tables, *job.tars)}
+    return {
+        output.signal for job in run.enhancement_jobs() for output in (*job.tables, *job.enhanced)
+    }
 
 
 # Rows

@@ -44,7 +44,9 @@ def unfinished(folder: Path, shards: int) -> Config:
 
 def finish(config: Config) -> int:
     """Say of all that is missing that it was made; how many artifacts that is."""
-    units = plan_enhancement(FittedRun(config, Workspace(config.workspace), OPERATOR), tars=True)
+    units = plan_enhancement(
+        FittedRun(config, Workspace(config.workspace), OPERATOR), with_images=True
+    )
     targets = [target for unit in units if unit.job for target in unit.job.targets()]
     _record(config, ((target.artifact, target.fingerprint) for target in targets))
     return len(targets)

@@ -21,11 +21,11 @@ def fit(config: Config, workspace: Workspace) -> None:
     do(Run(config, workspace), lambda step: step.verb == "fit")
 
 
-def enhance(config: Config, workspace: Workspace, *, tars: bool = True) -> None:
+def enhance(config: Config, workspace: Workspace, *, with_images: bool = True) -> None:
     """The enhanced data sets and their metrics, or the metrics alone."""
     do(
         Run(config, workspace),
-        lambda step: step.verb == "enhance" if tars else step.repeats,
+        lambda step: step.verb == "enhance" if with_images else step.repeats,
     )
 
 
@@ -62,10 +62,10 @@ def do(run: Run, is_wanted: Callable[[Step], bool]) -> dict[str, list[Any]]:
     return results
 
 
-def enhance_anew(config: Config, *, tars: bool = True) -> None:
+def enhance_anew(config: Config, *, with_images: bool = True) -> None:
     """Enhance and score every shard, whatever was done before."""
     workspace = Workspace(config.workspace)
     for folder in ("enhanced", "metrics", "features"):
         for root in (folder, f"ledger/{folder}"):
             shutil.rmtree(workspace.store.local(root), ignore_errors=True)
-    enhance(config, workspace, tars=tars)
+    enhance(config, workspace, with_images=with_images)

@@ -317,7 +317,7 @@ def test_adding_an_alpha_makes_only_what_is_new(enhanced, steps, tmp_path, photo
     jobs = more.enhancement_jobs()
     assert len(jobs) == 3
     for job in jobs:
-        assert [output.signal for output in job.tars] == [Signal("enhanced", 0.25)]
+        assert [output.signal for output in job.enhanced] == [Signal("enhanced", 0.25)]
         assert [output.signal for output in job.tables] == [Signal("enhanced", 0.25)]
     more.enhance()
     assert tar_members(more, 0.0) == before
@@ -337,11 +337,11 @@ def test_a_changed_option_redoes_what_depends_on_it(enhanced, steps, tmp_path, p
     enhanced()
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     (job, *_) = steps(tmp_path / "workspace", corpora, **change).enhancement_jobs()
-    assert [output.signal.alpha for output in job.tars] == [0.0, 0.5, 1.0]
+    assert [output.signal.alpha for output in job.enhanced] == [0.0, 0.5, 1.0]
     measured = [output.signal.alpha for output in job.tables]
     of_controls = [None] * 3 if "format" in change.get("enhance", {}) else []
     assert measured == [0.0, 0.5, 1.0, *of_controls]
-    assert all(output.target.replaces for output in job.tars)
+    assert all(output.target.replaces for output in job.enhanced)
 
 
 def test_options_that_change_no_number_redo_nothing(enhanced, steps, tmp_path, photographs):

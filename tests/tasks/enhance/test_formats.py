@@ -120,4 +120,4 @@ def test_quality_makes_lossy_images_anew_and_no_others(written, file_format, is_
     tree = run.config.model_dump()
     tree["enhance"] |= {"quality": 50, "subsampling": "4:2:0"}
     again = type(run)(Config.model_validate(tree))
-    assert [bool(job.tars) for job in again.enhancement_jobs()] == [True] * 2 * is_made_anew
+    assert [bool(job.enhanced) for job in again.enhancement_jobs()] == [True] * 2 * is_made_anew

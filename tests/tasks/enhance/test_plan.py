@@ -33,7 +33,9 @@ def plan(run, *, workspace=None, **options):
     """The units, against the ledger as it is now."""
     workspace = workspace or run.workspace
     operator = find_operator(Run(run.config, workspace))
-    return list(plan_enhancement(FittedRun(run.config, workspace, operator), tars=True, **options))
+    return list(
+        plan_enhancement(FittedRun(run.config, workspace, operator), with_images=True, **options)
+    )
 
 
 def test_named_shards_are_planned_as_in_the_plan_of_all(fitted):
@@ -66,7 +68,11 @@ def test_little_more_than_the_records_of_named_shards_is_listed(fitted, monkeypa
     def shards_listed(**options):
         listed.clear()
         workspace = Workspace(fitted.config.workspace)
-        list(plan_enhancement(FittedRun(fitted.config, workspace, operator), tars=True, **options))
+        list(
+            plan_enhancement(
+                FittedRun(fitted.config, workspace, operator), with_images=True, **options
+            )
+        )
         return {found for name in listed for found in re.findall(r"shard-\d{6}", name)}
 
     monkeypatch.setattr(Store, "names", noted)

@@ -171,7 +171,9 @@ def test_an_alpha_more_makes_just_its_own_artifacts(later, coded):
     run = later(enhance={"alphas": (0, 0.5, 1, 0.25)})
     before = set(run.workspace.store.names(""))
     jobs = run.enhancement_jobs()
-    assert {output.signal.alpha for job in jobs for output in (*job.tars, *job.tables)} == {0.25}
+    assert {output.signal.alpha for job in jobs for output in (*job.enhanced, *job.tables)} == {
+        0.25
+    }
     run.enhance()
     assert len(coded) == 8
     new = {p for p in set(run.workspace.store.names("")) - before if not p.startswith("claims")}

@@ -259,7 +259,7 @@ def test_a_report_without_enhanced_images_is_told_with_the_command(steps, photog
     run = steps(tmp_path / "workspace", photographs)
     run.shard()
     run.fit()
-    for job in run.enhancement_jobs(tars=False):
+    for job in run.enhancement_jobs(with_images=False):
         write_enhanced(job)
     for unit in plan_fidelity(run.fitted):
         write_fidelity(unit.job)

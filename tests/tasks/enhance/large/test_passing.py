@@ -112,7 +112,7 @@ def rendered(operator, restored, reference, tile, codec=None, **options):
         on_curve=True,
     )
     member = Member(**dict.fromkeys(Member.__annotations__, 0))
-    member = member._replace(key="a", tar="t/s.tar", width=WIDTH, height=HEIGHT)
+    member = member._replace(key="a", file="t/s.tar", width=WIDTH, height=HEIGHT)
     references = {} if reference is None else {"a": Picture(member, reference, None)}
     window = Window([Picture(member, restored, None)], references, {})
     (found,) = renderer.render(window, "no reference")

@@ -263,7 +263,7 @@ def test_members_are_read_in_the_order_asked_for_across_tars(tmp_path):
     first, second = (members_of(table, "") for table in tables)
     wanted = [second[1], first[0], second[0]]
     store = Store(str(tmp_path))
-    wanted = [member._replace(tar=member.tar.lstrip("/")) for member in wanted]
+    wanted = [member._replace(file=member.file.lstrip("/")) for member in wanted]
     assert [data for _, data in read_members(store, wanted)] == [
         b"bytes of d",
         b"bytes of a",

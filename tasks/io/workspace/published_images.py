@@ -1,0 +1,82 @@
+"""Images of a shard on their way into the workspace: in a tar, or as files under their keys."""
+
+from contextlib import ExitStack
+from typing import Literal, NamedTuple
+
+from tasks.io.errors import ArtifactDamaged
+from tasks.io.ledger import Publication
+from tasks.io.shards import (
+    IMAGES,
+    SHARD_ENDINGS,
+    Accepted,
+    FilesOfTheirOwn,
+    Refused,
+    ShardWriter,
+    TarWriter,
+    members_of,
+    read_index,
+)
+from tasks.io.workspace.workspace import Workspace
+
+Outputs = Literal["tars", "files"]
+"""How images are laid down: a tar a shard, or a file for each image."""
+
+
+class PublishedImages(NamedTuple):
+    """The images of a shard that are being written, and the publication that they are part of."""
+
+    publication: Publication
+    writer: ShardWriter
+    has_tar: bool
+
+    @classmethod
+    def of(cls, publication: Publication, outputs: Outputs, stack: ExitStack) -> "PublishedImages":
+        """Begin with a shard.
+
+        Args:
+            publication: of the shard.
+            outputs: how its images are laid down.
+            stack: closes the file of a tar.
+        """
+        folder, _, name = publication.artifact.rpartition("/")
+        if outputs == "tars":
+            stream = stack.enter_context(publication.file(f"{publication.artifact}.tar").open("wb"))
+            return cls(publication, ShardWriter(name, TarWriter(stream)), has_tar=True)
+        files = FilesOfTheirOwn(lambda image: publication.file(f"{folder}/{IMAGES}/{image}"))
+        return cls(publication, ShardWriter(name, files), has_tar=False)
+
+    def add(self, image: Accepted | Refused) -> None:
+        """Append an image; of a refused one, only the row of the index."""
+        self.writer.add(image)
+
+    def close(self, workspace: Workspace) -> None:
+        """Write what comes after the last image, into the workspace that has the publication."""
+        artifact = self.publication.artifact
+        ends = SHARD_ENDINGS[1:] if self.has_tar else ("parquet",)
+        self.writer.close(*(self.publication.file(f"{artifact}.{end}") for end in ends))
+        self.publication.spared |= _moved(self.publication, workspace)
+
+
+def _moved(publication: Publication, workspace: Workspace) -> set[str]:
+    """Return files of images that were in the shard once, and are in another one now.
+
+    They bear the key alone, so the other shard's images may lie there already.
+    """
+    folder, _, shard = publication.artifact.rpartition("/")
+    _, dataset, *_ = folder.split("/")
+    try:
+        former = read_index(workspace.store, f"{publication.artifact}.parquet")
+    except ArtifactDamaged:  # not there, as a rule
+        return set()
+    lost = {
+        path: member.key
+        for member in members_of(former, folder)
+        if not member.offset
+        for path in (member.file, *(side.file for side in member.sides))
+        if path not in publication.files
+    }
+    if not lost:
+        return set()
+    holding = workspace.catalogue(dataset).holding
+    kept = {key for key in set(lost.values()) if any(e.shard != shard for e in holding(key))}
+    return {path for path, key in lost.items() if key in kept}
