@@ -1,6 +1,6 @@
 """What levels gain: the tables of infra/docs/levels.md.
 
-    python tests/benchmarks/levels_study.py ../shared/data /tmp/levels noise50:taesd3 x4:taesd
+    python tests/benchmarks/levels/study.py ../shared/data /tmp/levels noise50:taesd3 x4:taesd
 
 measures what is missing in the folder and prints a table for each case and codec. Restored images
 and finished rows are kept there, so a second call only prints.
@@ -254,6 +254,7 @@ def changes(own: Sequence[dict], rows: Sequence[dict], metric: str) -> str:
     ]
     if not plain or not own[0].get("levels"):
         return ""
+    plain += [row for row in rows if row["variant"] == "input"]
     shared = [row for row in own if row["psnr"] >= min(each["psnr"] for each in plain)]
     found = [100 * (row[metric] / distance_at(plain, row["psnr"], metric) - 1) for row in shared]
     return f"{min(found):+.0f} … {max(found):+.0f} %" if found else ""
