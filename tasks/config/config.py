@@ -36,9 +36,9 @@ class Config(Section):
     """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
     looked for first; a relative path counts from the configuration file."""
     keep: Annotated[int, Field(ge=0)] | None = None
-    """How many former operators keep their results (enhanced images, metrics, reports) beside the
-    one in use when a run ends; null for all of them until ``dotpipe gc``, but one in runs by a
-    schedule. What another configuration of the workspace uses always stays."""
+    """How many former operators keep their results (images, metrics, reports) when a run ends; null
+    for all of them until ``dotpipe gc``, but one in runs by a schedule. What another configuration
+    of the workspace uses always stays."""
     corpora: Corpora
     degrade: tuple[OneDegradation, ...] = ()
     """Degradations that are applied one after the other to the reference's images; noise is seeded
@@ -235,7 +235,7 @@ class Config(Section):
             found["restore.model"] = self.restore.model
         if getattr(self.codec, "revision", None) is None:
             found["codec.weights"] = getattr(self.codec, "weights", None)
-        return {field: location for field, location in found.items() if location is not None}
+        return {field: place for field, place in found.items() if place is not None}
 
     def anchored(self, folder: Path) -> "Config":
         """Return the same configuration with every relative path made absolute from a folder.
