@@ -36,9 +36,8 @@ class Config(Section):
     """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
     looked for first; a relative path counts from the configuration file."""
     keep: Annotated[int, Field(ge=0)] | None = None
-    """How many former operators keep their results (images, metrics, reports) when a run ends; null
-    for all of them until ``dotpipe gc``, but one in runs by a schedule. What another configuration
-    of the workspace uses always stays."""
+    """How many former operators keep their results when a run ends; null for all until ``dotpipe gc``,
+    one in runs by a schedule. What other configurations of the workspace use always stays."""
     corpora: Corpora
     degrade: tuple[OneDegradation, ...] = ()
     """Degradations that are applied one after the other to the reference's images; noise is seeded
