@@ -36,7 +36,7 @@ class Config(Section):
     """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
     looked for first; a relative path counts from the configuration file."""
     keep: Annotated[int, Field(ge=0)] | None = None
-    """How many former operators keep their results when a run ends; null for all until ``dotpipe gc``,
+    """How many former operators keep results when a run ends; null for all until ``dotpipe gc``,
     one in runs by a schedule. What other configurations of the workspace use always stays."""
     corpora: Corpora
     degrade: tuple[OneDegradation, ...] = ()
