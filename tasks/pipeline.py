@@ -11,8 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from prefect import Task
 
-from tasks.config import Config, Run
-from tasks.config.step_names import data_set_step, enhancement_step, features_step, scoring_step
+from tasks.config import Config, Run, step_names
 from tasks.enhance.enhance import enhance_shard
 from tasks.enhance.match import match_artifacts, match_reference, plan_matches, require_matches
 from tasks.enhance.plan import plan_enhancement
@@ -100,11 +99,12 @@ def steps_of(run: Run) -> Iterator[Step]:
     config, found = run.config, cache(partial(fitted, run))
     for dataset, corpus in config.given_datasets().items():
         units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
-        counting, name = partial(count_images, run, corpus), data_set_step(config, dataset)
+        counting = partial(count_images, run, corpus)
+        name = step_names.data_set_step(config, dataset)
         yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
     for dataset, origin in config.made_datasets().items():
         made, closing = partial(plan_restoration, run, origin, dataset), _index_of(run, dataset)
-        name, enough = data_set_step(config, dataset), partial(require_patches, run)
+        name, enough = step_names.data_set_step(config, dataset), partial(require_patches, run)
         yield Step(name, "restore", made, restore_shard, "network", enough, closing)
     last: Verb = "shard" if config.restore is None else "restore"
     yield Step("retire shards", last, partial(_retirement, run), retire_shards)
@@ -117,12 +117,12 @@ def steps_of(run: Run) -> Iterator[Step]:
     yield Step("solve the operator", "fit", partial(_reduction, run), reduce_moments)
     for level in possible_levels(config):
         met, solved = (partial(p, run, level) for p in (plan_level_measurement, plan_level_map))
-        yield Step(f"measure level {level}", "fit", met, measure_shard, "network")
+        yield Step(step_names.level_step(level), "fit", met, measure_shard, "network")
         yield Step(f"solve level {level}", "fit", solved, solve_level_map)
     yield from _pass_over_shards(run, found, "enhance")
     yield from _pass_over_shards(run, found, "evaluate")
     if config.evaluate.features is not None:
-        name, features = features_step(config), partial(plan_extraction, run)
+        name, features = step_names.features_step(config), partial(plan_extraction, run)
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
@@ -228,7 +228,7 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         units, name = partial(_matches, run), "match the reference"
         yield Step(name, verb, units, match_reference, repeats=not with_images)
     yield Step(
-        enhancement_step(run.config) if with_images else scoring_step(run.config),
+        (step_names.enhancement_step if with_images else step_names.scoring_step)(run.config),
         verb,
         lambda: plan_enhancement(found(), with_images=with_images),
         enhance_shard,

@@ -11,6 +11,11 @@ def data_set_step(config: Config, dataset: str) -> str:
     return f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}"
 
 
+def level_step(level: int) -> str:
+    """Return the name of the step that measures activations at a level of the decoder."""
+    return f"measure level {level}"
+
+
 def enhancement_step(config: Config) -> str:
     """Return the name of the step that writes the enhanced images and their metrics."""
     return f"enhance {config.restored_name}"

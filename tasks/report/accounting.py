@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from tasks.config import Config, Run
-from tasks.config.step_names import data_set_step, enhancement_step, features_step
+from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
+from tasks.fit.latent_size import levels_of
+from tasks.fit.levels.plan import plan_level_measurement
 from tasks.fit.measurement_plan import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
@@ -146,8 +148,20 @@ def _fit_facts(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         )
 
 
+def _level_facts(run: FittedRun, level: int) -> list[dict[str, Any]]:
+    """The records of the activations of a level; none where an operator in use stayed."""
+    records = (
+        record
+        for unit in plan_level_measurement(run, level)
+        for artifact in unit.artifacts
+        for record in run.workspace.ledger.records(artifact)[-1:]
+    )
+    return [run.workspace.ledger.facts(record) for record in records]
+
+
 def _fit_timings(run: FittedRun) -> list[Timing]:
     timings = [_time(f"measure {dataset}", records) for dataset, records in _fit_facts(run)]
+    timings += [_time(level_step(each), _level_facts(run, each)) for each in levels_of(run.config)]
     artifact = operator_artifact(run.config.restored_name, run.operator.name)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     facts = [run.workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]

@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from dot_kernels import GaussianMoments, TransportOperator
-from dot_kernels.levels import latent_part
+from dot_kernels.levels import latent_part, level_parts
 from tasks.config import Config
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
@@ -49,6 +50,8 @@ class Findings(NamedTuple):
     operator: TransportOperator
     moments: dict[str, GaussianMoments]
     provenance: dict[str, Any]
+    levels: dict[str, dict[str, Any]]
+    """Diagnostics of the maps of activations, by the level of the decoder."""
     counts: list[Count]
     timings: list[Timing]
     made_with: dict[str, Any]
@@ -76,6 +79,7 @@ class Findings(NamedTuple):
             latent_part(fitted),
             moments,
             provenance | decision_facts(run),
+            {str(level): asdict(each.diagnostics) for level, each in level_parts(fitted).items()},
             count_images(run),
             time_steps(run, facts),
             made_with(records),
@@ -133,7 +137,7 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "dataset": config.restored_name,
         "operator_name": findings.operator_name,
         "operator": findings.operator_numbers,
-        "fit": findings.provenance,
+        "fit": findings.provenance | ({"levels": findings.levels} if findings.levels else {}),
         "weights": weights_of(config, findings.facts),
         "metrics": dict(findings.facts) | {"warnings": warnings_of(findings.facts)},
         "outcome": outcome(findings.rows, findings.facts),

@@ -144,6 +144,7 @@ def _tiles(findings: Findings) -> list[Fact]:
         Fact("codec", f"{codec.kind} {size}".rstrip()),
         Fact("fit", f"{provenance['pairing']}, {counted(provenance['images'], 'image')}"),
         Fact("decoding", config.enhance.decoding),
+        *([Fact("levels", " ".join(findings.levels))] if findings.levels else []),
     ]
 
 

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tasks.config import Config
-from tasks.config.step_names import data_set_step, enhancement_step, features_step
+from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
+from tasks.fit.latent_size import possible_levels
 from tasks.io.images import FileFormat, Format, file_format_of
 from tasks.io.ledger import Ledger
 from tasks.io.machine.devices import count_devices
@@ -78,10 +79,11 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
         return max(images.get(data_set_step(config, each), 0) for each in (dataset, origin))
 
     enhanced = of(config.restored_name)
+    sides = (config.source_name, config.natural_name)
+    measured = sum(min(config.fit.images, of(each)) for each in sides)
     by_name = {
-        "measure latent patches": sum(
-            min(config.fit.images, of(each)) for each in (config.source_name, config.natural_name)
-        ),
+        "measure latent patches": measured,
+        **{level_step(level): measured for level in possible_levels(config)},
         enhancement_step(config): enhanced,
         features_step(config): sum(map(of, config.against_names)),
         **{data_set_step(config, dataset): of(dataset) for dataset in config.datasets()},
@@ -159,8 +161,10 @@ def _folders(config: Config) -> dict[str, list[str]]:
     """Return where records lie of what each step makes of shards."""
     folders = {data_set_step(config, each): [dataset_folder(each)] for each in config.datasets()}
     measured = dict.fromkeys([config.source_name, config.natural_name])
+    moments = [f"moments/{each}" for each in measured]
     return folders | {
-        "measure latent patches": [f"moments/{each}" for each in measured],
+        "measure latent patches": moments,
+        **{level_step(level): moments for level in possible_levels(config)},
         enhancement_step(config): [f"enhanced/{config.restored_name}"],
         features_step(config): [f"features/{each}" for each in config.against_names],
     }
