@@ -1,6 +1,7 @@
 """Maps of the decoder's activations: fitted level after level, resumed, kept and forgotten."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -184,6 +185,8 @@ def test_an_operator_in_use_stays_with_all_its_levels(run_of, tmp_path, photogra
 def test_a_clean_up_keeps_what_the_operator_was_made_by_and_forgetting_removes_it(run_of):
     run = run_of()
     run.run()
+    report = run.workspace.store.read(f"reports/run/{run.operator}/run.json")
+    assert set(json.loads(report)["fit"]["levels"]) == {"0", "1"}
     assert is_finished(run.config)
     clean(run.config)
     assert is_finished(run.config)
