@@ -64,6 +64,7 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
         "ridge": config.fit.ridge,
         "images": config.fit.images,
         "seed": config.fit.seed,
+        **files.shrinking(),
     }
 
 

@@ -21,6 +21,13 @@ from tasks.io.workspace import Workspace, moments_folder
 from tasks.jobs import finished_digest
 from tasks.jobs.progress import counted
 
+FEW_IMAGES = 100
+"""Up to so many restored images an unpaired map is shrunk, unless the configuration says how far.
+With more, halves agree so well that less than 3 % of a map is taken back."""
+
+Shrink = Literal["auto"] | float
+"""How far a map is taken toward the identity; auto: cross-validated."""
+
 
 class Statistics(NamedTuple):
     """The moments of the latent patches of source or target."""
@@ -41,6 +48,7 @@ class MomentFiles(BaseModel):
     target: dict[str, str]
     """Digests of the target's artifacts by their names, in the order of shards."""
     pairing: Literal["paired", "unpaired"]
+    shrink: Shrink = 0.0
 
     @classmethod
     def of(cls, run: Run, selection: Selection) -> "MomentFiles":
@@ -53,11 +61,17 @@ class MomentFiles(BaseModel):
             source=_digests(run, run.config.source_name, selection.source),
             target=_digests(run, run.config.natural_name, selection.target),
             pairing=selection.pairing,
+            shrink=_shrink(run, selection),
         )
 
     def inputs(self, ridge: float) -> dict[str, Any]:
         """Return what an operator that is fitted to just these files is made from."""
-        return {"source": self.source, "target": self.target, "ridge": ridge}
+        made_from = {"source": self.source, "target": self.target, "ridge": ridge}
+        return made_from | self.shrinking()
+
+    def shrinking(self) -> dict[str, Shrink]:
+        """Return how far the map is shrunk, as an input by its name; none where it is not."""
+        return {"shrink": self.shrink} if self.shrink else {}
 
     def operator(self, ridge: float) -> str:
         """Return the name of that operator: 16 hex digits."""
@@ -71,6 +85,14 @@ class MomentFiles(BaseModel):
         """
         source, target = (_added_up(files, workspace) for files in (self.source, self.target))
         return _complete_pairs(source, target) if self.pairing == "paired" else (source, target)
+
+
+def _shrink(run: Run, selection: Selection) -> Shrink:
+    """Return what ``fit.shrink`` means for this selection."""
+    asked = run.config.fit.shrink
+    if asked != "auto":
+        return asked
+    return "auto" if selection.pairing == "unpaired" and selection.images <= FEW_IMAGES else 0.0
 
 
 def _digests(run: Run, dataset: str, selected: Mapping[str, list[str]]) -> dict[str, str]:

@@ -27,6 +27,8 @@ _MEANINGS = {
     "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
     "gelbrich_after": "the same after the map, of patches one by one",
     "map_standard_error": "jackknife over images, 1 = no better known than doing nothing",
+    "shrunk_matrix": "share of the matrix's change that was taken back, as halves disagree on it",
+    "shrunk_mean": "share of the means' shift that was taken back, likewise",
     "ridge": "share of the mean variance added to every direction",
     "source_count": "latent patches of restored images",
     "target_count": "latent patches of natural images",
@@ -82,7 +84,8 @@ def operator_facts(
 ) -> dict[str, str | int | float | None]:
     """Numbers of the operator that say how far its map can be relied on, by name."""
     known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
-    names = ("map_standard_error", "statistics_moved", "refit_beyond")
+    shrunk = ("shrunk_matrix", "shrunk_mean")
+    names = ("map_standard_error", *shrunk, "statistics_moved", "refit_beyond")
     return known | {name: provenance.get(name) for name in names}
 
 
