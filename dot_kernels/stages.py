@@ -62,19 +62,20 @@ def stages_of_module(
 ) -> tuple[Stage, ...]:
     """The stages of the decoder of an auto-encoder of diffusers; empty for an unknown one.
 
-    An ``AutoencoderTiny`` is cut before each upsampling and before the last convolution, an
-    ``AutoencoderKL`` after the middle block and after each block of upsampling.
+    An ``AutoencoderTiny`` or TAEF2 is cut before each upsampling and before the last convolution,
+    an ``AutoencoderKL`` after the middle block and after each block of upsampling.
 
     Args:
         module: the auto-encoder.
         before: what is done to each latent pixel before the decoder.
         after: what is done to each pixel after it.
     """
-    decoder = getattr(module, "decoder", None)
-    chain = getattr(decoder, "layers", None)
-    if isinstance(chain, nn.Sequential):
+    # By name, as others with the same parts do more between them: they quantise, or take frames.
+    kind, decoder = type(module).__name__, getattr(module, "decoder", None)
+    chain = decoder if isinstance(decoder, nn.Sequential) else getattr(decoder, "layers", None)
+    if kind in ("AutoencoderTiny", "Taef2") and isinstance(chain, nn.Sequential):
         return _tiny(list(chain), before, after)
-    if hasattr(decoder, "mid_block") and hasattr(decoder, "conv_norm_out"):
+    if kind in ("AutoencoderKL", "AutoencoderKLFlux2"):
         return _variational(module, decoder, before, after)
     return ()
 

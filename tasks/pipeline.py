@@ -23,12 +23,16 @@ from tasks.evaluate.summarise import plan_summary, summarise
 from tasks.fit.decide import decide_refit, plan_decision
 from tasks.fit.decision import decision_artifact
 from tasks.fit.enough_patches import require_patches
-from tasks.fit.measure import measure_shard, plan_both_measurements
+from tasks.fit.latent_size import possible_levels
+from tasks.fit.levels.plan import plan_level_map, plan_level_measurement
+from tasks.fit.levels.solve import solve_level_map
+from tasks.fit.measure import measure_shard
+from tasks.fit.measurement_plan import plan_both_measurements
 from tasks.fit.operators import FittedRun, fitted
 from tasks.fit.reduce import plan_reduction, reduce_moments
-from tasks.fit.select import Selection, plan_selection, read_selection, select_images
+from tasks.fit.select import chosen_images, plan_selection, select_images
 from tasks.io.errors import StepMissing
-from tasks.io.workspace import dataset_folder, operator_artifact
+from tasks.io.workspace import dataset_folder
 from tasks.jobs import Job, Planned
 from tasks.report.report import plan_report, write_report
 from tasks.restore.plan import plan_restoration
@@ -106,11 +110,15 @@ def steps_of(run: Run) -> Iterator[Step]:
     yield Step("retire shards", last, partial(_retirement, run), retire_shards)
     chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)
     yield Step("choose images", "fit", chosen, select_images, prepare=enough)
-    name = "measure latent patches"
-    yield Step(name, "fit", partial(_measurement, run), measure_shard, "network")
+    name, measured = "measure latent patches", partial(plan_both_measurements, run)
+    yield Step(name, "fit", measured, measure_shard, "network")
     if config.fit.refit_beyond is not None:
         yield Step("keep or refit", "fit", partial(_decision, run), decide_refit)
     yield Step("solve the operator", "fit", partial(_reduction, run), reduce_moments)
+    for level in possible_levels(config):
+        met, solved = (partial(p, run, level) for p in (plan_level_measurement, plan_level_map))
+        yield Step(f"measure level {level}", "fit", met, measure_shard, "network")
+        yield Step(f"solve level {level}", "fit", solved, solve_level_map)
     yield from _pass_over_shards(run, found, "enhance")
     yield from _pass_over_shards(run, found, "evaluate")
     if config.evaluate.features is not None:
@@ -195,24 +203,13 @@ def _retirement(run: Run) -> list[Planned]:
     return [] if job is None else [Planned("", 0, job)]
 
 
-def _selected(run: Run) -> Selection:
-    artifact, job = plan_selection(run)
-    if job is not None:
-        raise StepMissing("images are not chosen yet; run `dotpipe fit CONFIG` first")
-    return read_selection(run.workspace, artifact)
-
-
-def _measurement(run: Run) -> list[Planned]:
-    return plan_both_measurements(run, _selected(run))
-
-
 def _decision(run: Run) -> list[Planned]:
-    return _single(decision_artifact(run.config), plan_decision(run, _selected(run)))
+    return _single(decision_artifact(run.config), plan_decision(run, chosen_images(run)))
 
 
 def _reduction(run: Run) -> list[Planned]:
-    name, job = plan_reduction(run, _selected(run))
-    return _single(operator_artifact(run.config.restored_name, name), job)
+    _, job, artifact = plan_reduction(run, chosen_images(run))
+    return _single(artifact, job)
 
 
 def _matches(run: Run) -> list[Planned]:

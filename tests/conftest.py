@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest_plugins = ["flow_fixtures", "task_fixtures"]
+pytest_plugins = ["flow_fixtures", "servers.browser", "task_fixtures"]
 
 
 def pytest_configure(config):

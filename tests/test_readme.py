@@ -14,6 +14,7 @@ from flows.cli import app
 from tasks.config import Config
 from tasks.config.corpora import Corpora, Corpus
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
+from tasks.view.votes import vote_schema
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -185,7 +186,11 @@ def test_every_picture_is_shown():
 
 @pytest.mark.parametrize(
     ("heading", "schema"),
-    [("The metric table", score_schema()), ("The fidelity table", fidelity_schema())],
+    [
+        ("The metric table", score_schema()),
+        ("The fidelity table", fidelity_schema()),
+        ("Votes", vote_schema()),
+    ],
 )
 def test_the_tables_have_the_columns_and_units_of_the_files(heading, schema):
     text = section(DOCS / "tables.md", heading)

@@ -31,6 +31,15 @@ def peak_signal_to_noise_ratio(mse: float) -> float:
     return -10 * math.log10(mse) if mse > 0 else math.inf
 
 
+def root_in_levels(mse: float) -> float:
+    """The root of a mean squared error on the [0, 1] scale, in levels of 8 bits: 0 to 255.
+
+    >>> root_in_levels(0.0001)
+    2.55
+    """
+    return 255 * math.sqrt(mse)
+
+
 def structural_similarity(
     image: Float[Tensor, "3 h w"], reference: Float[Tensor, "3 h w"]
 ) -> float | None:
@@ -65,15 +74,12 @@ def distortion_of_written(
     Returns:
         SSIM is None where a side is shorter than the window, or no window counts.
     """
+    error = squared_error_of_written(image, reference, weights)
     height, width = image.shape[:2]
-    if weights is not None:
-        return _weighted_distortion(image, reference, weights)
-    error = sum(
-        mean_squared_error(_unit(image[rows]), _unit(reference[rows])) * share
-        for rows, share in _strips(height, width, overlap=0)
-    )
     if min(height, width) < SSIM_WINDOW:
         return error, None
+    if weights is not None:
+        return error, _weighted_similarity(image, reference, weights)
     similarity = 0.0
     for rows, share in _strips(height, width, overlap=SSIM_WINDOW - 1):
         similar = structural_similarity(_unit(image[rows]), _unit(reference[rows]))
@@ -82,19 +88,33 @@ def distortion_of_written(
     return error, similarity
 
 
-def _weighted_distortion(
-    image: Num[Tensor, "h w 3"], reference: Num[Tensor, "h w 3"], weights: Num[Tensor, "h w"]
-) -> tuple[float, float | None]:
-    """What ``distortion_of_written`` gives with weights."""
-    height, width = weights.shape
-    error = counted = similarity = windows = 0.0
+def squared_error_of_written(
+    image: Num[Tensor, "h w 3"],
+    reference: Num[Tensor, "h w 3"],
+    weights: Num[Tensor, "h w"] | None = None,
+) -> float:
+    """The mean squared error of ``distortion_of_written`` alone, with the same arguments."""
+    height, width = image.shape[:2]
+    if weights is None:
+        return sum(
+            mean_squared_error(_unit(image[rows]), _unit(reference[rows])) * share
+            for rows, share in _strips(height, width, overlap=0)
+        )
+    error = counted = 0.0
     for rows, _ in _strips(height, width, overlap=0):
         weight = weights[rows].double()
         squared = (_unit(image[rows]) - _unit(reference[rows])).square().mean(dim=0)
         error += float((squared * weight).sum())
         counted += float(weight.sum())
-    if min(height, width) < SSIM_WINDOW:
-        return error / counted, None
+    return error / counted
+
+
+def _weighted_similarity(
+    image: Num[Tensor, "h w 3"], reference: Num[Tensor, "h w 3"], weights: Num[Tensor, "h w"]
+) -> float | None:
+    """The SSIM that ``distortion_of_written`` gives with weights."""
+    height, width = weights.shape
+    similarity = windows = 0.0
     reach = SSIM_WINDOW // 2
     for rows, _ in _strips(height, width, overlap=SSIM_WINDOW - 1):
         hidden = weights[rows] == 0
@@ -103,7 +123,7 @@ def _weighted_distortion(
         weight = weights[rows][reach:-reach, reach:-reach].double()
         similarity += float((similar[reach:-reach, reach:-reach] * weight).sum())
         windows += float(weight.sum())
-    return error / counted, similarity / windows if windows else None
+    return similarity / windows if windows else None
 
 
 def _similarity(

@@ -11,7 +11,7 @@ rows at a time, which stays in the cache of a processor.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64
@@ -28,6 +28,8 @@ class Written:
     """The whole number that stands for 1, to which the images are rounded."""
     reference_levels: int = 255
     """The same of the reference, which is rounded already."""
+    start_levels: int = 255
+    """The same of the start of the line, as it came."""
     weights: Float[Tensor, "b h w"] | None = None
     """How much each pixel counts: 0 or more, and somewhere above 0; None for all alike."""
 
@@ -64,6 +66,21 @@ def mean_squared_error_along(
                 squared *= written.weights[images, None, rows, columns]
             total[index, images] += squared.sum(dim=(1, 2, 3), dtype=torch.float64)
     return total / (_counted(written.weights, start) * _LEVELS**2)
+
+
+def squared_change_along(
+    start: Float[Tensor, "b 3 h w"],
+    direction: Float[Tensor, "b 3 h w"],
+    points: Sequence[float],
+    written: Written = IN_EIGHT_BITS,
+) -> Float64[Tensor, "t b"]:
+    """Mean squared difference of start + t·direction as it is written to the start itself.
+
+    Without clipping and rounding it would be t² times the mean square of the direction. It is
+    what ``mean_squared_error_along`` gives with the start for a reference, and needs no other.
+    """
+    to_itself = replace(written, reference_levels=written.start_levels)
+    return mean_squared_error_along(start, direction, start, points, to_itself)
 
 
 def structural_similarity_along(

@@ -18,6 +18,12 @@ def bounded_metrics() -> dict[str, Metric]:
     }
 
 
+def needs_reference(option: str) -> bool:
+    """Whether the metric of this option compares images with their ground truth."""
+    metric = metrics_to_choose_by()[option]
+    return metric.basis == "image" and metric.reference
+
+
 def with_bounds(command: Callable[..., None]) -> Callable[..., None]:
     """The same command, with an option for each of ``bounded_metrics`` in its signature.
 

@@ -24,9 +24,11 @@ from flows.cli.session import (
 from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
 from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.alarms import alarms
+from flows.cli.verbs.codecs import codecs
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export, metrics
 from flows.cli.verbs.init import init
+from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
 from flows.cli.watching import stopping, watched
@@ -217,8 +219,8 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Begin": (demo, enhance, init, upkeep.check, upkeep.plan, run),
-    "The result": (reports.open_report, choose, export, apply, metrics, reports.compare),
+    "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run),
+    "The result": (reports.open_report, view, choose, export, apply, metrics, reports.compare),
     "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (
         status,

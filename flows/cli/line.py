@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.cli.bounds import bounded_metrics, either
+from flows.cli.bounds import bounded_metrics, either, needs_reference
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -66,10 +66,10 @@ class Line:
             )
         if self.alpha is not None and self.choose:
             raise ConfigurationError("alpha must be given or chosen, got both --alpha and --choose")
-        if self.choose and self.reference is None:
+        if self.reference is None and any(needs_reference(b.metric) for b in self.bounds()):
             raise ConfigurationError(
                 "--choose needs --reference, the ground truth that its bounds are measured with; "
-                "without it give --alpha"
+                "without it bound max-change, the distance to the input, or give --alpha"
             )
 
     def bounds(self) -> "list[Bound]":

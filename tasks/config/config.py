@@ -15,8 +15,8 @@ from tasks.config.compute import Blocks, Compute
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
-from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards, Transport
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
 from tasks.io.networks.ddrm import Ddrm
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
 from tasks.io.networks.undoing import OneDegradation
@@ -36,9 +36,8 @@ class Config(Section):
     """Folder or s3://bucket/prefix that ``dotpipe weights pull`` filled, in which every network is
     looked for first; a relative path counts from the configuration file."""
     keep: Annotated[int, Field(ge=0)] | None = None
-    """How many former operators keep their results (enhanced images, metrics, reports) beside the
-    one in use when a run ends; null for all of them until ``dotpipe gc``, but one in runs by a
-    schedule. What another configuration of the workspace uses always stays."""
+    """How many former operators keep results when a run ends; null for all until ``dotpipe gc``,
+    one in runs by a schedule. What other configurations of the workspace use always stays."""
     corpora: Corpora
     degrade: tuple[OneDegradation, ...] = ()
     """Degradations that are applied one after the other to the reference's images; noise is seeded
@@ -48,6 +47,7 @@ class Config(Section):
     that ``degrade`` makes."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE
     patches: Patches = Patches()
+    transport: Transport = Transport()
     fit: Fit = Fit()
     enhance: Enhance = Enhance()
     evaluate: Evaluate = Evaluate()
@@ -151,13 +151,14 @@ class Config(Section):
 
     @property
     def curve_alphas(self) -> tuple[float, ...]:
-        """The alphas of the perception-distortion curve.
-
-        There are none without a reference, or with latent interpolation, in which each of them
-        would cost a decoding.
-        """
-        possible = self.reference_name is not None and self.enhance.interpolation == "image"
+        """The alphas of the curve: none with latent interpolation, where each costs a decoding."""
+        possible = self.enhance.interpolation == "image"
         return self.evaluate.curve.alphas if self.evaluate.curve and possible else ()
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of metrics of single images beside LPIPS."""
+        return self.evaluate.judges(has_reference=self.reference_name is not None)
 
     @property
     def pairing(self) -> Literal["auto", "paired", "unpaired"]:
@@ -231,9 +232,9 @@ class Config(Section):
             found["restore.checkpoint"] = self.restore.checkpoint
         if isinstance(self.restore, Ddrm) and self.restore.revision is None:
             found["restore.model"] = self.restore.model
-        if isinstance(self.codec, Autoencoder) and self.codec.revision is None:
-            found["codec.weights"] = self.codec.weights
-        return {field: location for field, location in found.items() if location is not None}
+        if getattr(self.codec, "revision", None) is None:
+            found["codec.weights"] = getattr(self.codec, "weights", None)
+        return {field: place for field, place in found.items() if place is not None}
 
     def anchored(self, folder: Path) -> "Config":
         """Return the same configuration with every relative path made absolute from a folder.

@@ -3,6 +3,7 @@
 from math import isqrt
 from typing import NamedTuple
 
+from tasks.io.networks.autoencoders.taef2 import TinyFlux2
 from tasks.io.networks.codecs import CodecSpec, Pixel
 
 MANY_DIMENSIONS = 1024
@@ -35,10 +36,10 @@ class LatentSize(NamedTuple):
 
 
 def known_latents(codec: CodecSpec) -> LatentSize | None:
-    """The size of a codec's latents; None for a network, whose own files say it."""
+    """The size of a codec's latents; None for one whose own files say it."""
     if isinstance(codec, Pixel):
         return LatentSize(3 * codec.factor**2, codec.factor)
-    return None
+    return LatentSize(32, 8) if isinstance(codec, TinyFlux2) else None
 
 
 def too_many(latents: LatentSize, size: int) -> str | None:

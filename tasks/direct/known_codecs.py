@@ -3,12 +3,12 @@
 The names stand in the help of `dotpipe init` and `dotpipe enhance`; a test compares.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 from tasks.config.places import anchored
 from tasks.io.errors import ConfigurationError
+from tasks.io.networks.autoencoders.of_diffusers import IMAGE_CLASSES, kind_of
+from tasks.io.networks.autoencoders.taef2 import TinyFlux2, is_taef2
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
 
 KNOWN_CODECS: dict[str, CodecSpec] = {
@@ -25,13 +25,11 @@ KNOWN_CODECS: dict[str, CodecSpec] = {
         revision="d58dcaccd2b36fcb7a6b9e93c1cc507acab5a778",
         sha256="6f79c1397cb9ce1dac363722dbe70147aee0ccca75e28338f8482fe515891399",
     ),
+    "taef2": TinyFlux2(kind="taef2"),
     "sd": STABLE_DIFFUSION_VAE,
 }
 """The codecs by their names: no weights; the tiny auto-encoders of Stable Diffusion 1 and 3
-(10 MB each); Stable Diffusion's own (335 MB, which wants a GPU)."""
-
-_KINDS = {"AutoencoderKL": "autoencoder-kl", "AutoencoderTiny": "autoencoder-tiny"}
-"""Kinds of codecs by the names of diffusers' classes, as a folder's config.json has them."""
+(10 MB each) and of FLUX.2 (5 MB); Stable Diffusion's own (335 MB, which wants a GPU)."""
 
 
 def codec_named(name: str) -> CodecSpec:
@@ -47,27 +45,13 @@ def codec_named(name: str) -> CodecSpec:
     if name in KNOWN_CODECS:
         return KNOWN_CODECS[name]
     folder = Path(anchored(name, Path.cwd(), "--codec"))
-    kind = _KINDS.get(_read(folder / "config.json").get("_class_name", ""))
+    if is_taef2(folder):
+        return TinyFlux2(kind="taef2", weights=str(folder))
+    kind = kind_of(folder)
     if kind is None:
         raise ConfigurationError(
             f"--codec must be {', '.join(KNOWN_CODECS)}, or a folder in which diffusers has saved "
-            f"an {' or an '.join(_KINDS)}, got {name!r}"
+            f"an auto-encoder of images ({', '.join(IMAGE_CLASSES)}), or one with the two files of "
+            f"TAEF2, got {name!r}"
         )
     return Autoencoder.model_validate({"kind": kind, "weights": str(folder)})
-
-
-def latent_channels(codec: CodecSpec) -> int | None:
-    """Return how many channels the latents have; None for weights that are not in a folder here."""
-    if isinstance(codec, Pixel):
-        return 3 * codec.factor**2
-    channels = _read(Path(codec.weights) / "config.json").get("latent_channels")
-    return channels if isinstance(channels, int) and codec.revision is None else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the sections of a JSON file; none where it is not there, or no such file."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -24,6 +24,7 @@ from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, to_pixels, to_tensor
 from tasks.io.images.raster import EIGHT_BITS, Depth
 from tasks.io.machine.scratch import scratch_array
+from tasks.io.networks.autoencoders.taef2 import PUBLISHED_IDENTITY, TinyFlux2
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
@@ -152,7 +153,10 @@ def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
     """Return the codec that has this identity; None if it is known by a digest alone."""
     if identity.get("kind") == "pixel":
         return Pixel.model_validate(dict(identity))
+    if identity == PUBLISHED_IDENTITY:
+        return TinyFlux2(kind="taef2")
     if "revision" not in identity:
         return None
-    known = (codec for codec in KNOWN_CODECS.values() if codec_identity(codec) == identity)
-    return next(known, Autoencoder.model_validate(dict(identity)))
+    known = (codec for codec in KNOWN_CODECS.values() if isinstance(codec, Autoencoder))
+    named = (codec for codec in known if codec_identity(codec) == identity)
+    return next(named, Autoencoder.model_validate(dict(identity)))

@@ -45,7 +45,9 @@ def shown(
     """
     titles, row = ["images"], [str(sum(score.psnr is not None for score in scores))]
     for metric in ranked_metrics():
-        values = [value for score in scores if (value := getattr(score, metric.column)) is not None]
+        values = [
+            value for score in scores if (value := getattr(score, metric.column, None)) is not None
+        ]
         # Of images that are their counterparts PSNR is infinite, and their mean tells nothing.
         values = [value for value in values if math.isfinite(value)] or values
         if values:

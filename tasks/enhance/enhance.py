@@ -14,7 +14,7 @@ from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Output, open_outputs
 from tasks.enhance.pairs import Gathered, Window
-from tasks.enhance.perception import Networks
+from tasks.enhance.perception import Networks, load_networks
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.scoring import Finisher, Pending, finished
 from tasks.enhance.written import WrittenImages, WrittenSignal, WrittenSignals
@@ -26,9 +26,8 @@ from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
-from tasks.io.networks.digests import require_identity
-from tasks.io.networks.features.extractors import Network, extractor_identity, load_extractor
-from tasks.io.networks.features.perceptual import LpipsNet, load_lpips, lpips_identity, lpips_name
+from tasks.io.networks.features.extractors import Network
+from tasks.io.networks.features.perceptual import LpipsNet, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
@@ -60,6 +59,7 @@ class EnhanceJob(Job):
     fold: Fold
     lpips: LpipsNet | None
     network: Network | None
+    judges: tuple[str, ...]
     weights: str | None
     identities: dict[str, dict[str, str] | None]
     curve: tuple[float, ...]
@@ -210,14 +210,10 @@ def _renderer(
 
 def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
     """Return the networks of the metrics, whose weights must be those that the plan names."""
-    lpips = extractor = None
-    if job.tables and job.lpips and job.reference:
-        lpips = load_lpips(job.lpips, device, weights)
-        require_identity(lpips_identity(job.lpips, weights), job.identities["lpips"])
-    if job.tables and job.network:
-        extractor = load_extractor(job.network, device, weights)
-        require_identity(extractor_identity(job.network, weights), job.identities["features"])
-    return Networks(lpips=lpips, extractor=extractor)
+    if not job.tables:
+        return Networks()
+    lpips = job.lpips if job.reference else None
+    return load_networks(lpips, job.network, job.judges, job.identities, weights, device)
 
 
 def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
@@ -229,6 +225,7 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     networks = {
         "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
         "features": job.network or NO_NETWORK,
+        **{name: name for name in job.judges},
     }
     extractor = used.extractor
     return Features(

@@ -14,6 +14,10 @@ from tasks.io.workspace import Signal
 NOT_FINITE = "network output is not finite: use float32, or check the codec's weights"
 
 
+Marks = dict[str, float | None]
+"""What networks say of an image, by the columns of the metrics: LPIPS, NIQE and their like."""
+
+
 class Window(NamedTuple):
     """Pictures that are in memory together, and what belongs to them."""
 
@@ -54,7 +58,7 @@ class Rendered:
     """Of every signal, as they are written; empty where there is a ``reason``."""
     reference: Pixels | None = None
     """The ground truth."""
-    lpips: dict[Signal, float] = field(default_factory=dict)
+    marks: dict[Signal, Marks] = field(default_factory=dict)
     features: dict[Signal, Seen] = field(default_factory=dict)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
     """Metrics by column, for each point of the curve."""

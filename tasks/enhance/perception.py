@@ -4,7 +4,7 @@ Axes: b images, h and w their height and width.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -15,12 +15,30 @@ from dot_kernels.metrics import (
     Written,
     mean_squared_error_along,
     peak_signal_to_noise_ratio,
+    root_in_levels,
+    squared_change_along,
     structural_similarity_along,
 )
+from tasks.enhance.pairs import Marks
 from tasks.io.images.pixels import to_bytes
-from tasks.io.networks.features.extractors import Seen, see
+from tasks.io.networks.digests import require_identity
+from tasks.io.networks.features.extractors import (
+    Network,
+    Seen,
+    extractor_identity,
+    load_extractor,
+    see,
+)
 from tasks.io.networks.features.feature_networks import Extractor
-from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, Perceptual
+from tasks.io.networks.features.judges import Judge, judge_identity, load_judge
+from tasks.io.networks.features.perceptual import (
+    LPIPS_SHORTEST_SIDE,
+    LpipsNet,
+    Perceptual,
+    load_lpips,
+    lpips_identity,
+)
+from tasks.io.networks.weights import Weights
 from tasks.io.workspace import Signal
 
 
@@ -30,6 +48,7 @@ class Networks:
 
     lpips: Perceptual | None = None
     extractor: Extractor | None = None
+    judges: Sequence[Judge] = ()
 
     def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
         """Return a function that gives the LPIPS (b,) of images against these references.
@@ -58,25 +77,67 @@ class Networks:
         return None if self.extractor is None else see(self.extractor, to_bytes(images))
 
 
+def load_networks(
+    lpips: LpipsNet | None,
+    network: Network | None,
+    judges: Iterable[str],
+    identities: Mapping[str, dict[str, str] | None],
+    weights: Weights,
+    device: str,
+) -> Networks:
+    """Return networks of the metrics on a device.
+
+    Args:
+        lpips: network of LPIPS; None for none.
+        network: whose features are wanted; None for none.
+        judges: names of judges.
+        identities: by ``lpips``, ``features`` and the names of judges, those that the plan names.
+        weights: where they are looked for.
+        device: that they are put on.
+
+    Raises:
+        WeightsMissing: weights cannot be had, or are not those of the plan.
+    """
+    metric = None if lpips is None else load_lpips(lpips, device, weights)
+    if lpips is not None:
+        require_identity(lpips_identity(lpips, weights), identities["lpips"])
+    extractor = None if network is None else load_extractor(network, device, weights)
+    if network is not None:
+        require_identity(extractor_identity(network, weights), identities["features"])
+    loaded = []
+    for name in judges:
+        loaded.append(load_judge(name, device, weights))
+        require_identity(judge_identity(name, weights), identities[name])
+    return Networks(lpips=metric, extractor=extractor, judges=tuple(loaded))
+
+
 def perceive(
-    networks: Networks, images: Iterable[tuple[Signal, Tensor]], references: Tensor | None
-) -> tuple[dict[Signal, list[float]], dict[Signal, list[Seen]]]:
-    """Return LPIPS and features of each image, by signal.
+    networks: Networks,
+    images: Iterable[tuple[Signal, Tensor]],
+    references: Tensor | None,
+    opacity: Tensor | None,
+) -> tuple[dict[Signal, list[Marks]], dict[Signal, list[Seen]]]:
+    """Return what networks say of each image, and its features, by signal.
 
     Args:
         networks: of the metrics.
         images: of each signal, (b, 3, h, w) in [0, 1] as readers of the written ones see them;
             they are taken one after the other.
         references: (b, 3, h, w) in [0, 1]; None without any.
+        opacity: of the pictures (b, h, w); None where they are opaque.
     """
-    lpips, features = dict[Signal, list[float]](), dict[Signal, list[Seen]]()
+    marks, features = dict[Signal, list[Marks]](), dict[Signal, list[Seen]]()
     compare = networks.against(references)
     for signal, shown in images:
-        if compare is not None:
-            lpips[signal] = compare(shown).tolist()
+        columns = {} if compare is None else {"lpips": compare(shown).tolist()}
+        columns |= {each.column: each(shown, references, opacity) for each in networks.judges}
+        marks[signal] = [
+            {column: values[index] for column, values in columns.items()}
+            for index in range(len(shown))
+        ]
         if (seen := networks.features(shown)) is not None:
             features[signal] = seen
-    return lpips, features
+    return marks, features
 
 
 def distortions_along(
@@ -89,29 +150,33 @@ def distortions_along(
 
     Args:
         transported: the batch; with latent interpolation no image has such metrics.
-        references: ground truth (b, 3, h, w); without it no image has any either.
+        references: ground truth (b, 3, h, w), without which there are those that need none.
         signals: points of the curve.
         written: to which levels images are rounded, and how much their pixels count.
 
     Returns:
-        Metrics by column for each point: ``mse``, ``psnr`` in dB, and ``ssim``, which is None
-        for images that are smaller than its window.
+        Metrics by column for each point: ``indrmse`` in levels of 8 bits, and with references
+        ``mse``, ``psnr`` in dB, and ``ssim``, which is None for images that are smaller than its
+        window.
     """
     direction = transported.direction()
-    if direction is None or references is None or not signals:
+    if direction is None or not signals:
         return [{} for _ in transported.images]
     points = [1 - signal.alpha for signal in signals if signal.alpha is not None]
-    line = transported.images, direction, references
-    errors = mean_squared_error_along(*line, points, written).T.tolist()
-    scores = structural_similarity_along(*line, points, written)
-    similar = [[None] * len(points)] * len(errors) if scores is None else scores.T.tolist()
-    return [
-        {
-            signal: {"mse": mse, "psnr": peak_signal_to_noise_ratio(mse), "ssim": _defined(ssim)}
-            for signal, mse, ssim in zip(signals, image_errors, image_scores, strict=True)
-        }
-        for image_errors, image_scores in zip(errors, similar, strict=True)
+    changes = squared_change_along(transported.images, direction, points, written).T.tolist()
+    found: list[list[dict[str, float | None]]] = [
+        [{"indrmse": root_in_levels(change)} for change in image] for image in changes
     ]
+    if references is not None:
+        line = transported.images, direction, references
+        errors = mean_squared_error_along(*line, points, written).T.tolist()
+        scores = structural_similarity_along(*line, points, written)
+        similar = [[None] * len(points)] * len(errors) if scores is None else scores.T.tolist()
+        for metrics, image_errors, image_scores in zip(found, errors, similar, strict=True):
+            for each, mse, ssim in zip(metrics, image_errors, image_scores, strict=True):
+                each |= {"mse": mse, "psnr": peak_signal_to_noise_ratio(mse)}
+                each |= {"ssim": _defined(ssim)}
+    return [dict(zip(signals, metrics, strict=True)) for metrics in found]
 
 
 def _defined(similarity: float | None) -> float | None:

@@ -12,6 +12,7 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.judges import judge_identity
 from tasks.io.networks.features.perceptual import lpips_identity
 from tasks.io.workspace import (
     CONTROLS,
@@ -81,6 +82,9 @@ class _Plan:
             "lpips": None if net is None else lpips_identity(net, run.weights),
             "features": None if network is None else extractor_identity(network, run.weights),
         }
+        judges = {name: judge_identity(name, run.weights) for name in config.judges}
+        self._identities |= judges
+        self._judges = tuple(name for name, identity in judges.items() if identity)
         self._lpips = net if self._identities["lpips"] else None
         self._network = network if self._identities["features"] else None
         self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
@@ -172,6 +176,7 @@ class _Plan:
             fold=config.patches.fold,
             lpips=self._lpips,
             network=self._network,
+            judges=self._judges,
             weights=config.weights,
             identities=self._identities,
             curve=config.curve_alphas,

@@ -131,7 +131,8 @@ class Renderer:
         with self.watch.lap("metrics"):
             made = Made(look, all_finite(transported))
             shown = self._shown(made, transported, references)
-            lpips, features = perceive(self.networks, shown, look.on_white(references))
+            truths = look.on_white(references)
+            marks, features = perceive(self.networks, shown, truths, look.alpha)
             curve = distortions_along(transported, references, self.curve, look.written(CURVE))
             moments = self._measure(made, transported.images.shape[2:], pairs)
         rendered = [
@@ -139,7 +140,7 @@ class Renderer:
                 picture=pair.picture,
                 images={signal: pixels[index] for signal, pixels in made.pixels.items()},
                 reference=None if pair.reference is None else pair.reference.pixels,
-                lpips={signal: values[index] for signal, values in lpips.items()},
+                marks={signal: values[index] for signal, values in marks.items()},
                 features={signal: seen[index] for signal, seen in features.items()},
                 curve=curve[index],
                 unscored=pair.unscored,

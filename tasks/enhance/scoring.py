@@ -7,22 +7,27 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
+from dot_kernels.metrics import (
+    distortion_of_written,
+    peak_signal_to_noise_ratio,
+    root_in_levels,
+    squared_error_of_written,
+)
 from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.pairs import Rendered
-from tasks.io.images import Form, Raster, encode, extension_of
+from tasks.io.images import Form, Pixels, Raster, encode, extension_of
 from tasks.io.images.pixels import as_levels
 from tasks.io.machine.scratch import let_go
 from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import CODEC, CURVE, INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 
 def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str, Any]]:
     """Return the rows of one signal of one picture: its metrics, or why there are none.
 
-    The curve has a row for each of its points, and none where there is no reference; any other
-    signal has one row.
+    The curve has a row for each of its points; any other signal has one row. Where there is no
+    reference, rows have the metrics that need none.
 
     Args:
         rendered: the picture.
@@ -30,28 +35,48 @@ def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str
         fingerprint: of the table that the rows belong to.
     """
     row = _identity(rendered, signal, fingerprint)
+    if rendered.reference is None:
+        row |= {"status": "unscored", "reason": rendered.unscored}
     if signal == CURVE:
         return [
-            {**row, "alpha": point.alpha, **metrics, "lpips": rendered.lpips.get(point)}
+            {**row, "alpha": point.alpha, **metrics, **rendered.marks.get(point, {})}
             for point, metrics in rendered.curve.items()
         ]
     if rendered.reason is not None:
         return [row | {"status": "refused", "reason": rendered.reason}]
-    pixels, truth = rendered.images.get(signal), rendered.reference
-    if pixels is None or truth is None:
-        return [row | {"status": "unscored", "reason": rendered.unscored}]
+    if (pixels := rendered.images.get(signal)) is None:
+        return [row]
+    metrics = _change(rendered, signal, pixels) | _distortion(rendered, pixels)
+    let_go(pixels)
+    return [row | metrics | rendered.marks.get(signal, {})]
+
+
+def _distortion(rendered: Rendered, pixels: Pixels) -> dict[str, float | None]:
+    """Return by column what compares a picture's image with its reference; empty without one."""
+    truth = rendered.reference
+    if truth is None:
+        return {}
     mse, ssim = distortion_of_written(
         as_levels(pixels), as_levels(truth), _weights(rendered.picture)
     )
-    let_go(pixels)
     let_go(truth)
-    metrics = {
-        "mse": mse,
-        "psnr": peak_signal_to_noise_ratio(mse),
-        "ssim": ssim,
-        "lpips": rendered.lpips.get(signal),
-    }
-    return [row | metrics]
+    return {"mse": mse, "psnr": peak_signal_to_noise_ratio(mse), "ssim": ssim}
+
+
+def _change(rendered: Rendered, signal: Signal, pixels: Pixels) -> dict[str, float]:
+    """Return by column how far an image is from the picture as it came.
+
+    The control ``codec`` is made of the reference, so it has no such distance.
+    """
+    came = rendered.picture.pixels
+    if came is None or signal == CODEC:
+        return {}
+    if signal == INPUT:
+        return {"indrmse": 0.0}
+    sides = as_levels(pixels), as_levels(came)
+    mse = squared_error_of_written(*sides, _weights(rendered.picture))
+    let_go(came)
+    return {"indrmse": root_in_levels(mse)}
 
 
 def _weights(picture: Picture) -> Tensor | None:

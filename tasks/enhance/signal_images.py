@@ -74,7 +74,12 @@ class Appearance:
         """Return to which levels the images of a signal are rounded, and how much pixels count."""
         levels = levels_of(self._depth(signal))
         truth = levels if self.reference_depth is None else levels_of(self.reference_depth)
-        return Written(levels=levels, reference_levels=truth, weights=self.alpha)
+        return Written(
+            levels=levels,
+            reference_levels=truth,
+            start_levels=levels_of(self._depth(INPUT)),
+            weights=self.alpha,
+        )
 
     def shown_cells(self, factor: int) -> Tensor | None:
         """Return which latent pixels count in statistics, (b, y, x) bool; None for all."""

@@ -8,6 +8,7 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.features.extractors import extractor_identity, fetch_extractor
+from tasks.io.networks.features.judges import fetch_judge, judge_identity, judge_title
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
@@ -19,6 +20,12 @@ def signals_to_score(config: Config) -> tuple[Signal, ...]:
     alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
     controls = CONTROLS if config.evaluate.controls else ()
     return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
+
+
+def input_is_alpha_1(config: Config) -> bool:
+    """Return whether the image at alpha 1 is the input, pixel for pixel."""
+    options = config.enhance
+    return options.interpolation == "image" or options.decoding == "residual"
 
 
 def networks_in_use(run: FittedRun) -> dict[str, str]:
@@ -44,6 +51,7 @@ def absent_weights(config: Config) -> str:
         absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
     if features is not None:
         absent += [] if extractor_identity(features, weights) else [features]
+    absent += [judge_title(name) for name in config.judges if not judge_identity(name, weights)]
     if not absent:
         return ""
     return (
@@ -66,6 +74,7 @@ def fetch_metric_weights(run: FittedRun) -> None:
         wanted["lpips"] = partial(fetch_lpips, lpips, run.weights)
     if features is not None:
         wanted["features"] = partial(fetch_extractor, features, run.weights)
+    wanted |= {name: partial(fetch_judge, name, run.weights) for name in run.config.judges}
     for metric, fetch in wanted.items():
         try:
             fetch()

@@ -167,13 +167,13 @@ class WrittenImages:
         truths = self._tensor((reference.pixels for reference in found), alpha) if found else None
         with self.watch.lap("metrics"):
             shown = ((signal, self._tensor(pixels, alpha)) for signal, pixels in images.items())
-            lpips, features = perceive(self.networks, shown, truths)
+            marks, features = perceive(self.networks, shown, truths, alpha)
         return [
             Rendered(
                 picture=pair.picture,
                 images={signal: pixels[index] for signal, pixels in images.items()},
                 reference=None if pair.reference is None else pair.reference.pixels,
-                lpips={signal: values[index] for signal, values in lpips.items()},
+                marks={signal: values[index] for signal, values in marks.items()},
                 features={signal: seen[index] for signal, seen in features.items()},
                 unscored=pair.unscored,
             )
@@ -187,14 +187,14 @@ class WrittenImages:
         own = {signal: pixels[index] for signal, pixels in images.items()}
         truth = None if pair.reference is None else pair.reference.pixels
         with self.watch.lap("metrics"):
-            lpips, features = seen_in_tiles(
+            marks, features = seen_in_tiles(
                 self.networks, own, truth, pair.raster, self.batches.device
             )
         return Rendered(
             picture=pair.picture,
             images=own,
             reference=truth,
-            lpips=lpips,
+            marks=marks,
             features=features,
             unscored=pair.unscored,
         )

@@ -13,6 +13,21 @@ Row = Mapping[str, Any]
 """A row of the fidelity table."""
 
 
+SAMPLER_LOSS_DB = 10 * math.log10(2)
+"""What a perfect posterior sampler loses in PSNR against the posterior mean, whose squared error
+it doubles (Blau and Michaeli 2018; Freirich et al. 2021): 3.01 dB."""
+
+
+def sampler_psnr(rows: Iterable[Row]) -> float | None:
+    """The PSNR of a perfect posterior sampler if the input is the posterior mean, else at least.
+
+    With another input, whose squared error is larger, the sampler is better than this. None where
+    the input has no finite PSNR.
+    """
+    found = [row["psnr"] for row in rows if row["signal"] == "input" and _is_number(row["psnr"])]
+    return found[0] - SAMPLER_LOSS_DB if found else None
+
+
 class Point(NamedTuple):
     """A mark of the curve, with standard errors where they are known."""
 

@@ -20,13 +20,15 @@ class FeatureSets(NamedTuple):
     """The features of signals, and the one or two data sets that they are compared with.
 
     ``sample`` is how many images' features are kept for the metrics that need single ones. Images
-    that are ``left_out`` do not count, in any signal or data set.
+    that are ``left_out`` do not count, in any signal or data set. ``of_clip`` says whether the
+    features are CLIP's.
     """
 
     workspace: Workspace
     compared: tuple[FeatureTables, ...]
     sample: int
     left_out: LeftOut
+    of_clip: bool = False
 
     def of(self, paths: Sequence[str]) -> FeatureStatistics | None:
         """The statistics of a signal with these tables; None if they hold no image that counts."""
@@ -94,7 +96,9 @@ def feature_columns(
     if signal == CURVE:  # the other metrics would cost minutes for each of its points
         return facts | frechet_between(images, first, before[0])
     sums = read_class_sums(sets.workspace.store, classes)
-    row = facts | distances_between(images, first, before[0]) | inception_scores(sums)
+    row = facts | distances_between(images, first, before[0], of_clip=sets.of_clip)
+    row |= inception_scores(sums)
     for second, old in zip(others, before[1:], strict=True):
-        row |= {} if second is None else distances_to_second(images, second, old)
+        if second is not None:
+            row |= distances_to_second(images, second, old, of_clip=sets.of_clip)
     return row

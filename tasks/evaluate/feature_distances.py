@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from dot_kernels.metrics import (
     ClassSums,
     FeatureStatistics,
     FrechetDistance,
     extrapolated_frechet_distance,
     frechet_distance,
+    gaussian_discrepancy,
     inception_score,
     kernel_distance,
     kernel_subset_size,
+    monge_distance,
     pairing_bias,
     precision_recall,
 )
@@ -20,7 +24,11 @@ from tasks.io.artifacts.metric_registry import SECOND
 
 
 def distances_between(
-    images: FeatureStatistics, reference: FeatureStatistics, before: FrechetDistance | None
+    images: FeatureStatistics,
+    reference: FeatureStatistics,
+    before: FrechetDistance | None,
+    *,
+    of_clip: bool,
 ) -> dict[str, Any]:
     """Distances of the features of a signal to those of the reference, with their errors.
 
@@ -30,6 +38,7 @@ def distances_between(
         images: features of the signal.
         reference: those to compare with.
         before: the distance of the input to the same, which the change is to; None to have none.
+        of_clip: whether CLIP gave the features, by which CMMD is defined.
     """
     row = frechet_between(images, reference, before)
     row["frechet_extrapolated"] = extrapolated_frechet_distance(images, reference)
@@ -38,10 +47,18 @@ def distances_between(
         row |= {"kernel": kernel.value, "kernel_spread": kernel.error, "subset_size": size}
         if (bias := pairing_bias(images, reference)) is not None:
             row["kernel_corrected"] = kernel.value - bias
+    row["mind"] = monge_distance(in_order(images), in_order(reference))
+    if of_clip:
+        row["cmmd"] = gaussian_discrepancy(images.features, reference.features)
     if shares := precision_recall(images, reference):
         row |= {"precision": shares.precision.value, "precision_error": shares.precision.error}
         row |= {"recall": shares.recall.value, "recall_error": shares.recall.error}
     return row
+
+
+def in_order(images: FeatureStatistics) -> Tensor:
+    """The features of the sample in the order of draws, which no sharding can change."""
+    return images.features[images.draws.argsort()]
 
 
 def frechet_between(
@@ -57,10 +74,14 @@ def frechet_between(
 
 
 def distances_to_second(
-    images: FeatureStatistics, second: FeatureStatistics, before: FrechetDistance | None
+    images: FeatureStatistics,
+    second: FeatureStatistics,
+    before: FrechetDistance | None,
+    *,
+    of_clip: bool,
 ) -> dict[str, Any]:
     """The distances to a second data set, in columns of their own."""
-    row = distances_between(images, second, before)
+    row = distances_between(images, second, before, of_clip=of_clip)
     row.pop("subset_size", None)
     return {f"{column}{SECOND}": value for column, value in row.items()}
 

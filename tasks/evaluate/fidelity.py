@@ -37,9 +37,10 @@ class FidelityJob(Job):
 
     ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
     with, none where there is no network. ``sample`` is how many images' features are kept for the
-    metrics that need single ones. ``paired`` says whether the input has metrics too,
-    which differences are to. ``fit`` and ``leave_out`` say which images were fitted on, and whether
-    they are left out where enough others remain; the images of ``counted`` stand for all signals'.
+    metrics that need single ones, ``of_clip`` whether they are CLIP's. ``paired`` says whether the
+    input has metrics too, which differences are to. ``fit`` and ``leave_out`` say which images were
+    fitted on, and whether they are left out where enough others remain; the images of ``counted``
+    stand for all signals'.
     """
 
     target: Target
@@ -50,6 +51,7 @@ class FidelityJob(Job):
     shards: tuple[str, ...]
     compared: tuple[FeatureTables, ...]
     sample: int
+    of_clip: bool
     images: int
     paired: bool
     counted: Signal
@@ -107,6 +109,7 @@ def _shared(run: FittedRun) -> dict[str, Any]:
         "shards": tuple(shards),
         "compared": tuple(feature_tables(run, name) for name in run.config.against_names),
         "sample": run.config.evaluate.sample,
+        "of_clip": (run.config.evaluate.features or "").startswith("clip-"),
         "images": sum(shards.values()),
         "counted": signals_to_score(run.config)[0],
         "fit": Fit.of(run),
@@ -138,8 +141,8 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
             leave_out=job.leave_out,
         )
         inputs = tables.of(INPUT) if job.paired else None
-        means = means_of(tables, job.points, inputs, left_out.scored)
-        sets = FeatureSets(workspace, job.compared, job.sample, left_out)
+        means = means_of(tables, job.points, inputs, left_out)
+        sets = FeatureSets(workspace, job.compared, job.sample, left_out, job.of_clip)
         came = () if inputs is None else _paths(job, INPUT, _published(inputs)).features
         before, files, rows = distances_before(sets, came), _published(tables), []
         for point in job.points:

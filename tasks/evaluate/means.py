@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 import torch
 
 from dot_kernels import GaussianMoments
-from tasks.evaluate.overlap import NOTHING, without
+from tasks.evaluate.overlap import LeftOut, without
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metric_registry import metrics_of
 from tasks.io.artifacts.metrics import change_of
 from tasks.io.workspace import CURVE, Signal
+
+NO_IMAGES = LeftOut()
 
 Row = dict[str, Any]
 """Columns of the fidelity table: ``images``, and of every metric of images its mean, the mean
@@ -30,7 +32,7 @@ def means_of(
     tables: ScoreTables,
     points: tuple[Signal, ...],
     inputs: ScoreTables | None,
-    left_out: frozenset[str] = NOTHING,
+    left_out: LeftOut = NO_IMAGES,
 ) -> dict[float | None, Row]:
     """Means and errors over images, for the alpha of each of these points.
 
@@ -39,17 +41,17 @@ def means_of(
         points: that signal itself, or the points of the curve if it is the curve.
         inputs: the metric tables of the input over the same shards, which differences are to;
             None to have none.
-        left_out: keys of images that do not count.
+        left_out: images that do not count: those ``scored`` in metrics that need a reference,
+            those ``featured`` in others.
     """
     totals = {point.alpha: _Means() for point in points}
     values = [metric.column for metric in metrics_of("image")]
     before = repeat(None) if inputs is None else inputs.read(["key", *values])
     for whole, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
-        table = without(whole, left_out)
-        paired = table if base is None else with_changes(table, base)
+        paired = whole if base is None else with_changes(whole, base)
         for alpha, total in totals.items():
-            own = pc.equal(table["alpha"], alpha) if tables.signal == CURVE else None
-            total.add(paired if own is None else paired.filter(own))
+            own = pc.equal(paired["alpha"], alpha) if tables.signal == CURVE else None
+            total.add(paired if own is None else paired.filter(own), left_out)
     return {alpha: total.row() for alpha, total in totals.items()}
 
 
@@ -73,21 +75,26 @@ class _Means:
         self._images = 0
         self._means = dict[str, _Mean]()
         self._errors, self._counts = dict[str, str](), dict[str, str]()
+        self._of_all = set[str]()
         for metric in metrics_of("image"):
             change = change_of(metric)
             for value in (metric, change):
                 if value is not None and value.error is not None:
-                    self._means[value.column] = _Mean()
+                    pool = _POOLS[metric.pooled] if value is metric else _Mean
+                    self._means[value.column] = pool()
                     self._errors[value.column] = value.error.column
+                    self._of_all |= set() if metric.reference else {value.column}
             if change is not None:
                 self._counts[change.column] = change.images
 
-    def add(self, table: pa.Table) -> None:
-        """Take in the rows of a shard."""
-        self._images += pc.sum(pc.equal(table["status"], "ok")).as_py() or 0
+    def add(self, table: pa.Table, left_out: LeftOut) -> None:
+        """Take in the rows of a shard but for those of images that are left out."""
+        scored, every = without(table, left_out.scored), without(table, left_out.featured)
+        self._images += pc.sum(pc.equal(scored["status"], "ok")).as_py() or 0
         for name, mean in self._means.items():
-            if name in table.column_names:
-                mean.add(pc.drop_null(table[name]).to_numpy())
+            rows = every if name in self._of_all else scored
+            if name in rows.column_names:
+                mean.add(pc.drop_null(rows[name]).to_numpy())
 
     def row(self) -> Row:
         """The means so far; None where no image has the metric, or too few for an error."""
@@ -134,3 +141,26 @@ class _Mean:
         """Its standard error; None with fewer than two images."""
         several = self._moments.count > 1
         return math.sqrt(self._moments.scatter) / self._moments.count if several else None
+
+
+class _RootMeanSquare(_Mean):
+    """The root of a mean of squares, with the error of that mean brought through the root."""
+
+    def add(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+        super().add(np.square(values))
+
+    @property
+    def value(self) -> float | None:
+        mean = super().value
+        return None if mean is None else math.sqrt(mean)
+
+    @property
+    def error(self) -> float | None:
+        error, root = super().error, self.value
+        if error is None or not root:
+            return error
+        return error / (2 * root)
+
+
+_POOLS = {"mean": _Mean, "root mean square": _RootMeanSquare}
+"""What gathers a metric's values, by its ``pooled``."""

@@ -15,6 +15,7 @@ from tasks.evaluate.fidelity import read_fidelity
 from tasks.evaluate.overlap import overlap_facts
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
+from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
 from tasks.io.networks.features.extractors import extractor_identity, extractor_names
@@ -105,8 +106,8 @@ def metric_names(config: Config) -> dict[str, str]:
         names |= _digest("lpips", lpips_identity(lpips, weights))
     if features is None:
         return names
-    frechet, kernel = extractor_names(features, weights)
-    names |= {"network": features, "frechet_name": frechet, "kernel_name": kernel}
+    called = extractor_names(features, weights)._asdict()
+    names |= {"network": features, **{f"{kind}_name": name for kind, name in called.items()}}
     return names | _digest("features", extractor_identity(features, weights))
 
 
@@ -224,10 +225,6 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
 def _scores(job: SummaryJob, workspace: Workspace) -> ScoreTables:
     """The metric tables of the first signal, which has every image as the others have."""
     return ScoreTables(workspace, job.dataset, job.operator, job.signals[0], job.shards)
-
-
-NAMES = {"frechet_name": "FD", "kernel_name": "KD", "lpips_name": "LPIPS"}
-"""What metrics are called where the summary does not name the networks that they are by."""
 
 
 def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:

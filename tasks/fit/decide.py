@@ -184,4 +184,4 @@ def _compared(
         moved = sum(gelbrich_distance(now, then) for now, then in pairs)
     except ValueError as error:
         raise CorpusError(f"no transport can be fitted: {error}") from error
-    return _Comparison(moved, gelbrich_distance(*own.values()), operator)
+    return _Comparison(moved, gelbrich_distance(own["source"], own["target"]), operator)

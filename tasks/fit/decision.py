@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Config, Run
-from tasks.fit.measure import measure_name
+from tasks.fit.measurement_plan import measure_name
 from tasks.fit.statistics import MomentFiles
 from tasks.io.ledger import Survey, fingerprint
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
@@ -64,6 +64,7 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
         "ridge": config.fit.ridge,
         "images": config.fit.images,
         "seed": config.fit.seed,
+        **({"levels": files.levels, "level_patch": files.level_patch} if files.levels else {}),
         **files.shrinking(),
     }
 

@@ -1,4 +1,4 @@
-"""Encoding: decoded images go in, the moments of their latent patches come out."""
+"""Encoding: decoded images go in, the moments of patches of latents or activations come out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,11 @@ from torch import Tensor
 from dot_kernels import Codec, GaussianMoments, TiledCodec, patch_moments
 from dot_kernels.bands import band_rows, encode_in_bands, is_large
 from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels.latent_transport import transport_latents
+from dot_kernels.level_fitting import level_moments
+from dot_kernels.levels import Operator, latent_part, scale_of, stages_with, with_levels
+from dot_kernels.patches import Fold
+from tasks.io.draws import generator_of
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, finite, to_tensor
 from tasks.io.images.transparency import opacity, shown_cells, without_hidden
@@ -20,6 +25,47 @@ from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 NOT_FINITE = "latents are not finite: use float32, or check the codec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Where in the decoder the activations of encoded images are met, and after which maps."""
+
+    level: int
+    operator: Operator | None
+    """Whose maps come before; None for the decoder as it is."""
+    fold: Fold
+    seed: int
+    """Of the noise of a stochastic operator."""
+
+    def moments(
+        self, latents: Tensor, key: str, codec: TimedCodec, patch_size: int, alpha: Tensor | None
+    ) -> GaussianMoments | str:
+        """Return the moments of an image's activations, or why it has none.
+
+        Args:
+            latents: (1, c, y, x), of cells that lie within the image.
+            key: of the image.
+            codec: that encoded it.
+            patch_size: height and width of a patch, in pixels of the level.
+            alpha: opacity of the image, (1, h, w); None if it is opaque.
+        """
+        moved = codec
+        if self.operator is not None:
+            first = latent_part(self.operator)
+            moved = with_levels(codec, self.operator, fold=self.fold)
+            draws = [generator_of("transport", self.seed, key)] if first.is_stochastic else []
+            latents = transport_latents(latents, first, fold=self.fold, generators=draws)
+        cell = max(codec.factor // scale_of(codec.stages, self.level), 1)
+        shown = None
+        if alpha is not None:
+            height, width = (side * codec.factor for side in latents.shape[2:])
+            shown = shown_cells(alpha[:, :height, :width], cell)
+        try:
+            (found,) = level_moments(latents, moved, self.level, patch_size, shown=shown)
+        except ValueError:  # the level is there, as its scale was found
+            return NOT_FINITE
+        return found
 
 
 @dataclass
@@ -39,6 +85,10 @@ class Encoder:
     batches: Batches
     """Runs the codec on batches that fit into memory."""
     watch: Stopwatch
+    patch_size: int
+    """Height and width of a patch, in pixels of the latents or of the level."""
+    decoder: Decoder | None = None
+    """Where activations are met whose moments are wanted; None for those of latents."""
     again: int = field(default=0, init=False)
     """Images that were encoded again in float32."""
 
@@ -48,18 +98,27 @@ class Encoder:
         return self._loaded(self.precision)
 
     @property
+    def dimension(self) -> int:
+        """Features of a patch.
+
+        Raises:
+            ValueError: the codec has no such level.
+        """
+        channels = self.codec.channels
+        if self.decoder is not None:
+            channels = stages_with(self.codec, [self.decoder.level])[self.decoder.level].channels
+        return channels * self.patch_size**2
+
+    @property
     def remarks(self) -> dict[str, int]:
         """What was out of the ordinary, for the record; see ``Outcome``."""
         return self.batches.remarks | ({"again_in_float32": self.again} if self.again else {})
 
-    def measure(
-        self, pictures: Sequence[Picture], patch_size: int
-    ) -> Iterator[GaussianMoments | str]:
-        """Yield for each image the moments of its latent patches, or why it has none.
+    def measure(self, pictures: Sequence[Picture]) -> Iterator[GaussianMoments | str]:
+        """Yield for each image the moments of its patches, or why it has none.
 
         Args:
             pictures: of any sizes, in any order, which is kept.
-            patch_size: height and width of a patch in latent pixels.
         """
         latents: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
         for group in equal_sizes(pictures, self.batch):
@@ -70,7 +129,7 @@ class Encoder:
                 latents |= self._encode(again, self._loaded("float32"))
         for picture in pictures:
             found = latents[picture.member.key]
-            yield found if isinstance(found, str) else self._measure(picture, found, patch_size)
+            yield found if isinstance(found, str) else self._measure(picture, found)
 
     def _loaded(self, precision: Precision) -> TimedCodec:
         with self.watch.lap("load networks"):
@@ -108,16 +167,22 @@ class Encoder:
             let_go(pixels)
             return latents if bool(finite(latents)) else NOT_FINITE
 
-    def _measure(self, picture: Picture, latents: Tensor, patch_size: int) -> GaussianMoments | str:
+    def _measure(self, picture: Picture, latents: Tensor) -> GaussianMoments | str:
         raster = picture.raster
         alpha = None if raster is None else opacity([raster], str(latents.device))
+
+        def moments(each: Sequence[Tensor]) -> list[GaussianMoments | str]:
+            return [self._moments(one, picture.member.key, alpha) for one in each]
+
+        (found,) = self.batches.run(moments, [latents], _size(picture))
+        return no_room(picture) if found is None else found
+
+    def _moments(self, latents: Tensor, key: str, alpha: Tensor | None) -> GaussianMoments | str:
+        """Return the moments of one image; see ``Decoder.moments`` for the arguments."""
+        if self.decoder is not None:
+            return self.decoder.moments(latents, key, self.codec, self.patch_size, alpha)
         shown = None if alpha is None else shown_cells(alpha, self.codec.factor)
-        (moments,) = self.batches.run(
-            lambda each: [patch_moments(one, patch_size, shown) for one in each],
-            [latents],
-            _size(picture),
-        )
-        return no_room(picture) if moments is None else moments
+        return patch_moments(latents, self.patch_size, shown)
 
 
 def _size(picture: Picture) -> int:

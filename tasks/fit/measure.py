@@ -1,39 +1,35 @@
-"""Measure: selected images of a shard go in, the moments of their latent patches come out."""
+"""Measure: images of a shard go in, the moments of their latents or activations come out."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from prefect import task
+from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
-from tasks.config import Config, Run
+from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
-from tasks.fit.encoding import Encoder
-from tasks.fit.select import Selection
-from tasks.io.artifacts.moments import digest_moments, load_moments, save_moments
+from tasks.fit.encoding import Decoder, Encoder
+from tasks.io.artifacts.moments import digest_moments, load_moments, load_operator, save_moments
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.images import Limits
-from tasks.io.ledger import fingerprint
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
-from tasks.io.networks.codecs import CodecSpec, codec_identity, load_codec, precision_and_tile
+from tasks.io.networks.codecs import CodecSpec, load_codec
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
-from tasks.io.workspace import Workspace, dataset_folder, moments_folder
+from tasks.io.workspace import Workspace
 from tasks.jobs import (
     Job,
     Outcome,
-    Planned,
     Subject,
     Target,
-    aim,
     carry_out,
     count_reasons,
-    finished_digest,
     publishing,
 )
 from tasks.jobs.events import told
@@ -48,8 +44,22 @@ WHOLE = "all"
 """Name of the moments of all images in a shard's file; ``image_name`` names those of one."""
 
 
+class Met(BaseModel):
+    """Where in the decoder activations are met, and after which maps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: int
+    operator: str | None
+    """Artifact of the operator whose maps come before; None for the decoder as it is."""
+    fold: Fold
+    """Weights of its overlapping patches."""
+    seed: int
+    """Of the noise of a stochastic operator."""
+
+
 class MeasureJob(Job):
-    """Measure the moments of the latent patches of some images of one shard."""
+    """Measure the moments of patches of some images of one shard."""
 
     target: Target
     dataset: str
@@ -58,7 +68,9 @@ class MeasureJob(Job):
     """Keys of the images, in order."""
     codec: CodecSpec
     patch_size: int
-    """Height and width of a patch in latent pixels."""
+    """Height and width of a patch in pixels of the latents, or of the level."""
+    met: Met | None
+    """Where activations are met; None for latents."""
     by_image: bool
     """Whether to keep the moments of each image too."""
     weights: str | None
@@ -77,69 +89,9 @@ def measure_shard(job: MeasureJob) -> Outcome:
     return told("measured", job, carry_out(job, write_moments))
 
 
-def measure_name(config: Config) -> str:
-    """Return 16 hex digits that name codec, tile, patch size and precision: a folder's name."""
-    inputs = {
-        "codec": codec_identity(config.codec, Weights.of(config.weights)),
-        "patch_size": config.patch_size,
-        **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
-    }
-    return fingerprint("measure", inputs)[:16]
-
-
-def plan_measurement(run: Run, dataset: str, chosen: dict[str, list[str]]) -> list[Planned]:
-    """Return a unit for every shard with selected images; done ones have no job.
-
-    Args:
-        run: the configuration and its workspace.
-        dataset: name of the data set.
-        chosen: keys of the selected images, by shard.
-
-    Raises:
-        StepMissing: a shard is not finished.
-        WeightsMissing: those of the codec are not at hand.
-    """
-    name, by_image = measure_name(run.config), run.config.fit.images <= KEPT_IMAGES
-    folder, images_folder = moments_folder(dataset, name), dataset_folder(dataset)
-    survey, shards = map(run.workspace.ledger.survey, (folder, images_folder))
-    planned = []
-    for shard, keys in chosen.items():
-        artifact = f"{folder}/{shard}"
-        digest = finished_digest(shards, f"{images_folder}/{shard}")
-        inputs = {"shard": digest, "keys": keys, "by_image": by_image, "measure": name}
-        target = aim(survey, artifact, "measure", inputs)
-        job = None if target is None else _job_of(run, target, dataset, shard, keys)
-        planned.append(Planned(shard, len(keys), job, (artifact,)))
-    return planned
-
-
-def _job_of(run: Run, target: Target, dataset: str, shard: str, keys: list[str]) -> MeasureJob:
-    return MeasureJob(
-        workspace=run.workspace.url,
-        target=target,
-        dataset=dataset,
-        shard=shard,
-        chosen=tuple(keys),
-        codec=run.config.codec,
-        patch_size=run.config.patch_size,
-        by_image=run.config.fit.images <= KEPT_IMAGES,
-        weights=run.config.weights,
-        compute=run.config.compute,
-        limits=run.config.shards.limits(),
-    )
-
-
 def image_name(key: str) -> str:
     """Return the name of one image's moments in the file of its shard."""
     return f"image/{key}"
-
-
-def plan_both_measurements(run: Run, selection: Selection) -> list[Planned]:
-    """Return the units of source and target; see ``plan_measurement``."""
-    both = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
-    return [
-        unit for dataset, chosen in both.items() for unit in plan_measurement(run, dataset, chosen)
-    ]
 
 
 def write_moments(job: MeasureJob) -> Outcome:
@@ -156,7 +108,7 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
     reasons, images = list[str](), dict[str, str]()
     with publishing(workspace, job.target) as publication:
         encoder = _encoder(job, device, watch)
-        dimension = _dimension(job, known, encoder)
+        dimension = next((m.dimension for m in known.values()), None) or encoder.dimension
         whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
         with watch.lap("statistics"):
             for member, moments in _measured(job, members, known, encoder):
@@ -187,14 +139,19 @@ def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
         batch=job.compute.batch,
         batches=Batches("measure", device),
         watch=watch,
+        patch_size=job.patch_size,
+        decoder=None if job.met is None else _decoder(job, job.met),
     )
 
 
-def _dimension(job: MeasureJob, known: dict[str, GaussianMoments], encoder: Encoder) -> int:
-    """Return the dimension of a latent patch; loads the codec only if no moments are known."""
-    for moments in known.values():
-        return moments.dimension
-    return encoder.codec.channels * job.patch_size**2
+def _decoder(job: MeasureJob, met: Met) -> Decoder:
+    """Return where in the decoder activations are met."""
+    operator = None
+    if met.operator is not None:
+        path = f"{met.operator}.safetensors"
+        with job.opened().store.fetched(path) as file:
+            operator = load_operator(file, path)[0]
+    return Decoder(level=met.level, operator=operator, fold=met.fold, seed=met.seed)
 
 
 def _known(
@@ -243,6 +200,6 @@ def _encoded(
             windows(members, job.compute.batch),
         )
         for pictures in encoder.watch.each("read", loaded):
-            for moments in encoder.measure(pictures, job.patch_size):
+            for moments in encoder.measure(pictures):
                 advance(1)
                 yield moments

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels import GaussianMoments
 from dot_kernels.levels import Operator
 from tasks.config import Run
+from tasks.fit.latent_size import levels_of
+from tasks.fit.levels.plan import plan_level_map
 from tasks.fit.reduce import plan_reduction
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.moments import load_operator
@@ -56,11 +58,13 @@ def find_operator(run: Run) -> OperatorRef:
     if job is not None:
         raise StepMissing(refit)
     try:
-        name, reduction = plan_reduction(run, read_selection(run.workspace, artifact))
+        reduction = plan_reduction(run, read_selection(run.workspace, artifact))
+        maps = [unit for each in levels_of(run.config) for unit in plan_level_map(run, each)]
     except StepMissing as error:
         raise StepMissing(refit) from error
-    if reduction is not None:
+    if reduction.job is not None or any(unit.job for unit in maps):
         raise StepMissing(refit)
+    name = reduction.operator
     artifact = operator_artifact(run.config.restored_name, name)
     record = run.workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
     branch = run.workspace.ledger.facts(record)["diagnostics"]["branch"]

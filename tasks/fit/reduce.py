@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import task
 
@@ -16,7 +16,7 @@ from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.networks.codecs import codec_identity
-from tasks.io.workspace import key_digest, operator_artifact
+from tasks.io.workspace import key_digest, operator_artifact, unfinished_operator
 from tasks.jobs import Job, Target, aim, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 from tasks.jobs.progress import at
@@ -31,8 +31,9 @@ class ReduceJob(Job):
     target: Target
     files: MomentFiles
     ridge: float
-    recipe: str
-    """Digest of what operators must share to stand for one another, for later decisions."""
+    recipe: str | None
+    """Digest of what operators must share to stand for one another, for later decisions; None for
+    one to which maps of levels are still to come."""
     provenance: dict[str, Any]
     """Facts of the fit by name, which the operator's file holds."""
     fitted_on: tuple[str, ...] | None
@@ -45,8 +46,19 @@ def reduce_moments(job: ReduceJob) -> None:
     settle(job, write_operator)
 
 
-def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | None]:
-    """Return the operator's name, and the job that solves it; None if it is there.
+class Reduction(NamedTuple):
+    """The operator of a run, and what is left to solve of it."""
+
+    operator: str
+    """Its name."""
+    job: ReduceJob | None
+    """Solves the map of latents; None if that is done."""
+    artifact: str
+    """That holds this map: the operator, or what it is before it has maps of levels."""
+
+
+def plan_reduction(run: Run, selection: Selection) -> Reduction:
+    """Return the operator's name, and the job that solves its map of latents.
 
     Raises:
         StepMissing: the moments have not been measured, or it has not been decided whether
@@ -55,13 +67,14 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
     files = MomentFiles.of(run, selection)
     operator = _operator_of(run, files)
     if operator != files.operator(run.config.fit.ridge):
-        return operator, None
+        return Reduction(operator, None, operator_artifact(run.config.restored_name, operator))
     inputs = files.inputs(run.config.fit.ridge)
-    artifact = operator_artifact(run.config.restored_name, operator)
+    own = unfinished_operator(operator, None) if files.levels else operator
+    artifact = operator_artifact(run.config.restored_name, own)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
     if target is None:
-        return operator, None
+        return Reduction(operator, None, artifact)
     if survey.artifacts():  # other operators of the data set, which have other names
         target = target.model_copy(update={"replaces": True})
     job = ReduceJob(
@@ -69,8 +82,8 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
         target=target,
         files=files,
         ridge=run.config.fit.ridge,
-        recipe=recipe_digest(run.config, files),
-        fitted_on=_fitted_on(selection),
+        recipe=None if files.levels else recipe_digest(run.config, files),
+        fitted_on=fitted_on(selection),
         provenance={
             "pairing": selection.pairing,
             "pairs": selection.pairs,
@@ -82,7 +95,7 @@ def plan_reduction(run: Run, selection: Selection) -> tuple[str, ReduceJob | Non
             "precision": run.config.compute.precision,
         },
     )
-    return operator, job
+    return Reduction(operator, job, artifact)
 
 
 def _operator_of(run: Run, files: MomentFiles) -> str:
@@ -113,7 +126,8 @@ def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:
     return digests is None or not {key_digest(key)[:DIGITS] for key in keys}.isdisjoint(digests)
 
 
-def _fitted_on(selection: Selection) -> tuple[str, ...] | None:
+def fitted_on(selection: Selection) -> tuple[str, ...] | None:
+    """Return the first digits of the keys' digests; None if they are too many to be kept."""
     shards = (*selection.source.values(), *selection.target.values())
     keys = {key for selected in shards for key in selected}
     if len(keys) > _MOST_DIGESTS:
@@ -136,34 +150,33 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
             fitted = solve_transport(source.whole, target.whole, ridge=job.ridge)
         except ValueError as error:
             raise CorpusError(f"no transport can be fitted: {error}") from error
-        amount = _shrinkage(job, source, target)
+        amount = shrinkage_of(job.files, source, target, job.ridge)
         operator = shrink(fitted, source.whole, target.whole, amount)
         at("the standard error of the map")
         spread = _standard_error(source, target, job.ridge)
         path = publication.file(f"{job.target.artifact}.safetensors")
-        facts = {**job.provenance, "map_standard_error": spread, **_told(amount)}
+        facts = {**job.provenance, "map_standard_error": spread}
+        facts |= {f"shrunk_{part}": t for part, t in amount._asdict().items() if any(amount)}
         save_operator(operator, totals, path, **facts)
-        known = {"fitted_on": job.fitted_on, "recipe": job.recipe, **facts}
+        known = {"fitted_on": job.fitted_on, **facts}
+        known |= {} if job.recipe is None else {"recipe": job.recipe}
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
 
 
-def _shrinkage(job: ReduceJob, source: Statistics, target: Statistics) -> Shrinkage:
-    """Return how far the map is taken toward the identity.
+def shrinkage_of(
+    files: MomentFiles, source: Statistics, target: Statistics, ridge: float
+) -> Shrinkage:
+    """Return how far the map of these files is taken toward the identity.
 
     Where that is to be found from moments of images that were not kept, or are too few, not at all.
     """
-    if job.files.shrink != "auto":
-        return Shrinkage.of(job.files.shrink)
+    if files.shrink != "auto":
+        return Shrinkage.of(files.shrink)
     at("halves of the images")
     images = list(source.images.values()), list(target.images.values())
-    return split_half_shrinkage(*images, ridge=job.ridge) or Shrinkage.of(0.0)
-
-
-def _told(amount: Shrinkage) -> dict[str, float]:
-    """Return the facts of a map that was shrunk; none of one that was not."""
-    return {f"shrunk_{part}": share for part, share in amount._asdict().items() if any(amount)}
+    return split_half_shrinkage(*images, ridge=ridge) or Shrinkage.of(0.0)
 
 
 def _standard_error(source: Statistics, target: Statistics, ridge: float) -> float | None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.config import Run
 from tasks.io.catalogue import Place, by_shard, disjoint_samples
 from tasks.io.catalogue.sampling import hash_of
-from tasks.io.errors import CorpusError
+from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
@@ -95,6 +95,18 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
         seed=run.config.fit.seed,
     )
     return artifact, job
+
+
+def chosen_images(run: Run) -> Selection:
+    """Return the images that are chosen for the fit.
+
+    Raises:
+        StepMissing: they have not been chosen, or not from these data sets.
+    """
+    artifact, job = plan_selection(run)
+    if job is not None:
+        raise StepMissing("images are not chosen yet; run `dotpipe fit CONFIG` first")
+    return read_selection(run.workspace, artifact)
 
 
 def read_selection(workspace: Workspace, artifact: str) -> Selection:

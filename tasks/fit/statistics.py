@@ -3,7 +3,7 @@
 The source is the distribution of restored images, the target that of natural ones.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels import GaussianMoments
 from dot_kernels.moments import merge
 from tasks.config import Run
-from tasks.fit.measure import WHOLE, measure_name
+from tasks.fit.latent_size import levels_of
+from tasks.fit.measure import WHOLE
+from tasks.fit.measurement_plan import measure_name
 from tasks.fit.select import Selection
 from tasks.io.artifacts.moments import read_moments
 from tasks.io.ledger import fingerprint
@@ -22,8 +24,8 @@ from tasks.jobs import finished_digest
 from tasks.jobs.progress import counted
 
 FEW_IMAGES = 100
-"""Up to so many restored images an unpaired map is shrunk, unless the configuration says how far.
-With more, halves agree so well that less than 3 % of a map is taken back."""
+"""Up to so many restored images an unpaired map is shrunk, unless the configuration says how far:
+beyond, halves agree so well that hardly anything is taken back."""
 
 Shrink = Literal["auto"] | float
 """How far a map is taken toward the identity; auto: cross-validated."""
@@ -49,25 +51,58 @@ class MomentFiles(BaseModel):
     """Digests of the target's artifacts by their names, in the order of shards."""
     pairing: Literal["paired", "unpaired"]
     shrink: Shrink = 0.0
+    """How far each map is taken toward the identity."""
+    levels: tuple[int, ...] = ()
+    """Of the decoder, whose activations the operator moves too."""
+    level_patch: int = 1
+    """Height and width of a patch of activations; has no effect without levels."""
 
     @classmethod
     def of(cls, run: Run, selection: Selection) -> "MomentFiles":
-        """Return the files with the moments of the selected images.
+        """Return the files with the moments of the selected images' latent patches.
+
+        Raises:
+            StepMissing: they have not been measured.
+            WeightsMissing: those of the codec are not at hand.
+        """
+        name = measure_name(run.config)
+        return cls(
+            source=_digests(run, run.config.source_name, selection.source, name),
+            target=_digests(run, run.config.natural_name, selection.target, name),
+            pairing=selection.pairing,
+            shrink=_shrink(run, selection),
+            levels=levels_of(run.config),
+            level_patch=run.config.transport.level_patch,
+        )
+
+    @classmethod
+    def of_level(cls, run: Run, selection: Selection, names: Sequence[str]) -> "MomentFiles":
+        """Return the files with the moments of activations at one level.
+
+        Args:
+            run: the configuration and its workspace.
+            selection: the images.
+            names: of the measurements of source and target.
 
         Raises:
             StepMissing: they have not been measured.
         """
+        source, target = names
         return cls(
-            source=_digests(run, run.config.source_name, selection.source),
-            target=_digests(run, run.config.natural_name, selection.target),
+            source=_digests(run, run.config.source_name, selection.source, source),
+            target=_digests(run, run.config.natural_name, selection.target, target),
             pairing=selection.pairing,
             shrink=_shrink(run, selection),
         )
 
     def inputs(self, ridge: float) -> dict[str, Any]:
-        """Return what an operator that is fitted to just these files is made from."""
-        made_from = {"source": self.source, "target": self.target, "ridge": ridge}
-        return made_from | self.shrinking()
+        """Return what an operator that is fitted to just these files is made from.
+
+        Moments of activations follow from the same images, so they need no place here.
+        """
+        levels = {"levels": self.levels, "level_patch": self.level_patch} if self.levels else {}
+        sides = {"source": self.source, "target": self.target}
+        return {**sides, "ridge": ridge, **levels, **self.shrinking()}
 
     def shrinking(self) -> dict[str, Shrink]:
         """Return how far the map is shrunk, as an input by its name; none where it is not."""
@@ -95,13 +130,15 @@ def _shrink(run: Run, selection: Selection) -> Shrink:
     return "auto" if selection.pairing == "unpaired" and selection.images <= FEW_IMAGES else 0.0
 
 
-def _digests(run: Run, dataset: str, selected: Mapping[str, list[str]]) -> dict[str, str]:
+def _digests(
+    run: Run, dataset: str, selected: Mapping[str, list[str]], measure: str
+) -> dict[str, str]:
     """Return the digests of the moments of a data set's shards, by artifact.
 
     Raises:
         StepMissing: those of a shard have not been measured.
     """
-    folder = moments_folder(dataset, measure_name(run.config))
+    folder = moments_folder(dataset, measure)
     survey = run.workspace.ledger.survey(folder)
     artifacts = [f"{folder}/{shard}" for shard in selected]
     return {artifact: finished_digest(survey, artifact, "fit") for artifact in artifacts}

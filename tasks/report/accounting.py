@@ -10,7 +10,7 @@ from tasks.config import Config, Run
 from tasks.config.step_names import data_set_step, enhancement_step, features_step
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
-from tasks.fit.measure import measure_name
+from tasks.fit.measurement_plan import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.ledger import Record, Survey

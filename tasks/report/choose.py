@@ -22,6 +22,8 @@ from tasks.report.tables.names import results_units
 Points = Mapping[float, Mapping[str, float]]
 """The numbers of each alpha by metric; those that are not known are left out."""
 
+_ALSO = {"fd": "fid", "kd": "kid", "indrmse": "change"}
+
 
 class Bound(NamedTuple):
     """A limit that the choice must keep: at least so much where more is better, else at most.
@@ -67,15 +69,15 @@ class Results(NamedTuple):
 
 
 def metric_named(name: str) -> str:
-    """The metric of this name, in letters of either case.
+    """The metric of this name, in letters of either case; FD and KD are FID and KID.
 
     Raises:
         ConfigurationError: alpha cannot be chosen by a metric of this name.
     """
-    metrics = metrics_to_choose_by()
-    if name.lower() not in metrics:
+    metrics, known = metrics_to_choose_by(), _ALSO.get(name.lower(), name.lower())
+    if known not in metrics:
         raise ConfigurationError(f"best must be one of {', '.join(metrics)}, got {name!r}")
-    return name.lower()
+    return known
 
 
 def read_results(config: Config) -> Results:
@@ -110,9 +112,9 @@ def choose_alpha(
     Args:
         rows: of the fidelity table.
         bounds: limits to keep.
-        best: what to be best in. By default PSNR where perception is bounded; where only
-            distortion is, the first of FID, LPIPS and Gelbrich that all have that keep the
-            bounds, else nearness to the full transport, where perception is best in theory.
+        best: what to be best in. By default PSNR, or the distance to the input, where perception
+            is bounded; else the first of FID, LPIPS, Gelbrich and NIQE that all have that keep
+            the bounds, or nearness to the full transport, where perception is best in theory.
         beyond: also alphas outside [0, 1], the range of the theory.
 
     Raises:
@@ -173,8 +175,8 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 def _objective(kept: Points, bounds: Sequence[Bound]) -> str | None:
     """What to be best in where only bounds are given; None for the nearest to the transport."""
-    if any(not _is_more_better(bound.metric) for bound in bounds):
-        return "psnr"
+    if any(_is_perception(bound.metric) for bound in bounds):
+        return "psnr" if any("psnr" in numbers for numbers in kept.values()) else "change"
     names = [metric.option for metric in perceptual_distances() if metric.option]
     return next((n for n in names if all(n in numbers for numbers in kept.values())), None)
 
@@ -187,12 +189,16 @@ def _require_known(metric: str, points: Points) -> None:
         )
 
 
+def _is_perception(metric: str) -> bool:
+    """Whether it says how natural images are, and not how near they are to others."""
+    return not (_is_more_better(metric) or metrics_to_choose_by()[metric].is_change)
+
+
 def _is_more_better(metric: str) -> bool:
     return metrics_to_choose_by()[metric].better == "more"
 
 
-def _cost(metric: str, value: float) -> float:
-    """A number that is smaller the better the metric's value is."""
+def _cost(metric: str, value: float) -> float:  # less is better
     return -value if _is_more_better(metric) else value
 
 
@@ -212,8 +218,8 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 
     ``names`` are what the report calls the metrics.
     """
-    why = "the nearest to the full transport, where perception is best in theory,"
-    why = why if choice.best is None else f"the best {names[choice.best]}"
+    nearest = "the nearest to the full transport, where perception is best in theory,"
+    why = f"the best {names[choice.best]}" if choice.best else nearest
     lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
     for metric, value in choice.numbers.items():
         unit = metrics_to_choose_by()[metric].unit
@@ -230,10 +236,11 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
 def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
     """What changed against the input, as far as it is known.
 
-    Better or worse is said of a change whose error is known. KID and the Gelbrich distance have
-    none of their difference, which may be chance: it stands without a word.
+    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
+    have none, so theirs may be chance: it stands without a word.
     """
-    entry, came = metrics_to_choose_by()[metric], choice.input.get(metric)
+    entry = metrics_to_choose_by()[metric]
+    came = None if entry.is_change else choice.input.get(metric)
     if (change := choice.changes.get(metric)) is not None:
         word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
         return f" ({numbers}{unit} against the input: {word})"

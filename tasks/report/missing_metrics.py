@@ -11,10 +11,23 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
 from tasks.io.errors import DotpipeError
 from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.judges import judge_identity, judge_title
 from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import CURVE
 from tasks.report.tables.names import Row, has_values
+
+_PULL = (
+    "`dotpipe weights pull CONFIG DEST` fetches them on a machine with a connection; run "
+    "`dotpipe run` again when they are there."
+)
+
+
+_NO_REFERENCE = (
+    "No reference corpus is given, so there are no distortion metrics. IndRMSE says how far images "
+    "moved from the input, on average: `dotpipe choose CONFIG --max-change X` names the alpha that "
+    "is nearest to natural images at most X levels away, `--best fd` the one whose features are."
+)
 
 
 class _Gap(NamedTuple):
@@ -65,10 +78,20 @@ def line_in_words(rows: Sequence[Row]) -> str:
 def _gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
     shown = [row for row in rows if row["signal"] != CURVE.name]
     if config.reference_name is None:
-        found = [_Gap("No reference corpus is given, so there are no distortion metrics.")]
+        found = [_Gap(_NO_REFERENCE)]
     else:
         found = _distortion_gaps(config, shown)
+    found += [_judge_gap(config, name) for name in config.judges if not has_values(shown, name)]
     return found + _feature_gaps(config, shown) + _curve_gaps(config, rows)
+
+
+def _judge_gap(config: Config, name: str) -> _Gap:
+    """Why no image has a metric beside LPIPS that was asked for."""
+    title = judge_title(name)
+    if judge_identity(name, Weights.of(config.weights)) is None:
+        what = f"{title} is missing: what it is computed with could not be had. {_PULL}"
+        return _Gap(what, unmet=True)
+    return _Gap(f"{title} is missing: no image is large enough for it.", unmet=True)
 
 
 def _curve_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
@@ -120,8 +143,7 @@ def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
         if extractor_identity(network, Weights.of(config.weights)) is None:
             sentence = (
                 f"{METRICS_OF_FEATURES} are missing: the weights of their network ({network}) "
-                "could not be had. `dotpipe weights pull CONFIG DEST` fetches them on a machine "
-                "with a connection; run `dotpipe run` again when they are there."
+                f"could not be had. {_PULL}"
             )
         else:
             sentence = (

@@ -44,7 +44,7 @@ def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
 
 def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
     """What changed in each metric, the perceptual ones first."""
-    for metric in _ranked():
+    for metric in _ranked(row):
         value, before = row.get(metric.column), came.get(metric.column)
         if value is None or before is None or not math.isfinite(value - before):
             continue
@@ -62,17 +62,18 @@ def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
 
 def _values(row: Row, names: Mapping[str, str]) -> Iterator[str]:
     """The values of an alpha where there is nothing to compare them with."""
-    for metric in _ranked():
+    for metric in _ranked(row):
         value = row.get(metric.column)
         if value is not None and math.isfinite(value):
             unit = f" {metric.unit}" if metric.unit != "1" else ""
             yield f"{metric.title.format_map(names)} {value:.4g}{unit}"
 
 
-def _ranked() -> list[Metric]:
-    """The metrics of a sentence: perceptual distances, then PSNR."""
+def _ranked(row: Row) -> list[Metric]:
+    """The metrics of a sentence: perceptual distances, then PSNR; without it, what needs none."""
     known = metrics_to_choose_by()
-    return [known[name] for name in ("fid", "lpips", "gelbrich", "psnr")]
+    costs = ("psnr",) if row.get("psnr") is not None else ("niqe", "change")
+    return [known[name] for name in ("fid", "lpips", "gelbrich", *costs)]
 
 
 def _signed(text: str) -> str:

@@ -10,7 +10,7 @@ from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
-from tasks.io.networks.codecs import Autoencoder, CodecSpec
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
@@ -27,8 +27,7 @@ _MEANINGS = {
     "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
     "gelbrich_after": "the same after the map, of patches one by one",
     "map_standard_error": "jackknife over images, 1 = no better known than doing nothing",
-    "shrunk_matrix": "share of the matrix's change that was taken back, as halves disagree on it",
-    "shrunk_mean": "share of the means' shift that was taken back, likewise",
+    "shrunk_matrix": "share of what it changes that was taken back; the same below of the mean",
     "ridge": "share of the mean variance added to every direction",
     "source_count": "latent patches of restored images",
     "target_count": "latent patches of natural images",
@@ -84,9 +83,8 @@ def operator_facts(
 ) -> dict[str, str | int | float | None]:
     """Numbers of the operator that say how far its map can be relied on, by name."""
     known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
-    shrunk = ("shrunk_matrix", "shrunk_mean")
-    names = ("map_standard_error", *shrunk, "statistics_moved", "refit_beyond")
-    return known | {name: provenance.get(name) for name in names}
+    names = ("map_standard_error", "shrunk_matrix", "shrunk_mean", "statistics_moved")
+    return known | {name: provenance.get(name) for name in (*names, "refit_beyond")}
 
 
 def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
@@ -124,13 +122,13 @@ def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
         spec: of the configuration.
         identity: as the operator's file has it.
     """
-    if not isinstance(spec, Autoencoder):
+    if isinstance(spec, Pixel):
         return f"pixel-unshuffle by a factor of {spec.factor}; it has no weights"
-    if "revision" in identity:
+    if isinstance(spec, Autoencoder) and "revision" in identity:
         digest = f", weights with sha256 {spec.sha256}" if spec.sha256 else ""
         return f"{spec.kind} {identity['weights']} at revision {identity['revision']}{digest}"
-    _, weights = identity["sha256"]
-    return f"{spec.kind} from {spec.weights}, weights with sha256 {weights}"
+    *_, weights = identity["sha256"]
+    return f"{spec.kind} from {spec.weights or 'GitHub'}, weights with sha256 {weights}"
 
 
 def _corpus_facts(config: Config) -> list[Fact]:
@@ -249,5 +247,4 @@ def _restorer_facts(config: Config) -> list[Fact]:
         known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
-    value = f"{config.restore.kind}, {known}"
-    return [Fact("restorer", value, "network that made the restored images")]
+    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]

@@ -24,6 +24,7 @@ from tasks.report.tables.results import (
     has_more_columns,
     main_results,
     results_table,
+    theory_in_words,
 )
 
 
@@ -84,7 +85,7 @@ def _curve_section(findings: Findings, curve: bytes | None) -> dict[str, Any]:
         "curve": data_address(curve, "image/png") if curve else None,
         "curve_size": size_of(curve) if curve else None,
         "curve_alt": curve_in_words(findings.rows, findings.facts),
-        "curve_note": line_in_words(findings.rows),
+        "curve_note": f"{theory_in_words(findings.rows)} {line_in_words(findings.rows)}".strip(),
     }
 
 

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, WeightsMissing
-from tasks.io.networks.codecs import Autoencoder, load_codec, locate_codec, precision_warning
+from tasks.io.networks.codecs import Pixel, load_codec, locate_codec, precision_warning
+from tasks.io.networks.codecs import WithWeights as CodecWithWeights
 from tasks.io.networks.features.extractors import fetch_extractor
 from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.restorers import (
@@ -45,7 +46,7 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         config.codec,
         config.restore,
     )
-    if isinstance(codec, Autoencoder):
+    if not isinstance(codec, Pixel):
         yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
     if isinstance(restorer, WithWeights):
         yield _tried(
@@ -60,7 +61,7 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         )
 
 
-def _codec(codec: Autoencoder, config: Config, weights: Weights, loads: bool) -> str:
+def _codec(codec: CodecWithWeights, config: Config, weights: Weights, loads: bool) -> str:
     """Load the codec, or look for its files.
 
     Raises:

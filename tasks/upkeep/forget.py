@@ -27,6 +27,7 @@ from tasks.io.store import stem
 from tasks.io.workspace import FORGOTTEN, KINDS, LOGS, Workspace, alone, dataset_folder, key_digest
 from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
+from tasks.view.votes import forget_votes
 
 
 class Forgotten(NamedTuple):
@@ -99,6 +100,7 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
         _remember(holders, workspace)
         reach = _reach_of(holders, chain(configs, registered(workspace.store)), workspace)
         removed = _remove(reach, workspace)
+        forget_votes(workspace.store, holders)
         for dataset in reach.shards:  # last: until then a repetition finds the keys in it
             _rewrite_index(dataset, catalogues[dataset], holders.keys(), workspace)
         workspace.store.clear()

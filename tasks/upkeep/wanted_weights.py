@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from tasks.config import Config
-from tasks.io.networks.codecs import Autoencoder, locate_codec, pulled_codec
+from tasks.io.networks.autoencoders.taef2 import PUBLISHED_PARTS
+from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, locate_codec, pulled_codec
 from tasks.io.networks.ddrm import Ddrm, locate_model, pulled_model
 from tasks.io.networks.digests import digest
 from tasks.io.networks.features.extractors import fetch_extractor
+from tasks.io.networks.features.judges import fetch_judge
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_file
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, pulled_checkpoint
@@ -68,10 +70,7 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
     if other is not None and Store(other).address("") == Store(folder).address(""):
         other = None
     source = Weights.of(other)
-    if isinstance(config.codec, Autoencoder):
-        codec = config.codec
-        obtain = partial(locate_codec, codec, source)
-        wanted.append(_ModelFiles(codec.weights, codec.revision, pulled_codec(codec), obtain))
+    wanted += _of_codec(config.codec, source)
     if isinstance(config.restore, SpandrelCheckpoint):
         wanted.append(_Checkpoint(config.restore, source))
     if isinstance(config.restore, Ddrm):
@@ -84,7 +83,21 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
     if metrics.features is not None:
         fetch = partial(fetch_extractor, metrics.features, source)
         wanted.append(_PublishedWeights(PUBLISHED[metrics.features], fetch))
+    for name in config.judges:
+        fetch = partial(fetch_judge, name, source)
+        wanted.append(_PublishedWeights(PUBLISHED[name], fetch))
     return list({each.names: each for each in wanted}.values())
+
+
+def _of_codec(codec: CodecSpec, source: Weights) -> list[WantedWeights]:
+    """Return what a codec needs: a model's folder, or the published parts of one."""
+    if isinstance(codec, Pixel):
+        return []
+    if codec.weights is None:
+        return [_PublishedWeights(part, partial(source.fetch, part)) for part in PUBLISHED_PARTS]
+    revision = codec.revision if isinstance(codec, Autoencoder) else None
+    obtain = partial(locate_codec, codec, source)
+    return [_ModelFiles(codec.weights, revision, pulled_codec(codec), obtain)]
 
 
 @dataclass(frozen=True)

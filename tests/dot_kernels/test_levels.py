@@ -395,3 +395,18 @@ def test_moved_activations_keep_the_memory_of_one_copy_where_patches_are_single(
     made = transport_latents(activations, operator)
     weight = operator.matrix.float()[:, :, None, None]
     assert torch.equal(made, functional.conv2d(activations, weight))
+
+
+def test_a_network_of_another_kind_has_no_levels(rng):
+    class Other(AutoencoderTiny):
+        pass
+
+    module = Other(
+        encoder_block_out_channels=(4, 4),
+        decoder_block_out_channels=(4, 4),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    codec = AutoencoderCodec(module)
+    assert level_channels(codec) == ()
+    assert with_levels(codec, LevelledOperator(identity_operator(4), {})) is codec

@@ -126,7 +126,7 @@ restore: {kind: non-local-means}
 codec: {kind: pixel, factor: 2}
 patches: {size: 1}
 enhance: {alphas: [0, 0.5]}
-evaluate: {lpips: null, features: null, curve: {step: 1}}
+evaluate: {lpips: null, niqe: false, features: null, curve: {step: 1}}
 shards: {images: 3}
 compute: {device: cpu, batch: 2}
 """

@@ -161,7 +161,7 @@ def steps():
             "codec": {"kind": "pixel", "factor": 2},
             "patches": {"size": 1},
             "enhance": {"alphas": [0, 0.5, 1]},
-            "evaluate": {"lpips": None, "features": None, "curve": None},
+            "evaluate": {"lpips": None, "niqe": False, "features": None, "curve": None},
             "shards": {"images": 3},
             "compute": {"device": "cpu"},
         }

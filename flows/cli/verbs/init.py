@@ -15,7 +15,7 @@ Codec = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="pixel (no weights), taesd, taesd3, sd, or a folder of weights.",
+        help="pixel (no weights), taesd, taesd3, taef2, sd, or a folder of weights.",
     ),
 ]
 """The option that names a codec; what the names mean is in ``tasks.direct.known_codecs``."""

@@ -13,6 +13,8 @@ from dot_kernels.metrics import (
     Written,
     mean_squared_error_along,
     peak_signal_to_noise_ratio,
+    root_in_levels,
+    squared_change_along,
     structural_similarity_along,
 )
 from dot_kernels.metrics.distortion import SSIM_WINDOW
@@ -30,20 +32,31 @@ class DistortionsInBands:
     """Points of the curve."""
     _above: tuple[Tensor, ...] = field(default=(), init=False)
     """The last rows of the restored image, its direction, the ground truth and the weights."""
+    _changes: list[Tensor] = field(default_factory=list, init=False)
     _errors: list[Tensor] = field(default_factory=list, init=False)
     _similarities: list[Tensor] = field(default_factory=list, init=False)
 
-    def add(self, images: Tensor, direction: Tensor, references: Tensor, written: Written) -> None:
+    def add(
+        self, images: Tensor, direction: Tensor, references: Tensor | None, written: Written
+    ) -> None:
         """Add the next band (1, 3, r, w) of the image, of its direction and of its ground truth.
 
         Args:
             images: of the restored image.
             direction: in which it is enhanced.
-            references: of the ground truth.
+            references: of the ground truth; None for all bands if there is none.
             written: to which levels they are rounded, and how much pixels count.
         """
-        line = images, direction, references
         weights = torch.ones_like(images[:, 0]) if written.weights is None else written.weights
+        changes = squared_change_along(images, direction, self._points, written)
+        self._sum(self._changes, changes, weights)
+        if references is not None:
+            self._compare((images, direction, references), weights, written)
+
+    def _compare(
+        self, line: tuple[Tensor, Tensor, Tensor], weights: Tensor, written: Written
+    ) -> None:
+        """Add what a band of the image, its direction and its ground truth have in common."""
         self._sum(self._errors, mean_squared_error_along(*line, self._points, written), weights)
         band = *line, weights[:, None]
         held = tuple(map(_below, self._above, band)) if self._above else band
@@ -67,24 +80,30 @@ class DistortionsInBands:
 
         There are none where nothing was added.
         """
-        if not self._above:
+        if not self._changes:
             return {}
-        errors, similar = (
-            [None] * len(self.signals) if total is None else (total[:-1] / total[-1]).tolist()
-            for total in map(_total, (self._errors, self._similarities))
+        changes, errors, similar = map(
+            self._means, (self._changes, self._errors, self._similarities)
         )
-        return {
-            signal: {"mse": mse, "psnr": peak_signal_to_noise_ratio(mse), "ssim": ssim}
-            for signal, mse, ssim in zip(self.signals, errors, similar, strict=True)
-        }
+        found = dict[Signal, dict[str, float | None]]()
+        for signal, change, mse, ssim in zip(self.signals, changes, errors, similar, strict=True):
+            found[signal] = {} if change is None else {"indrmse": root_in_levels(change)}
+            if mse is not None:
+                psnr = peak_signal_to_noise_ratio(mse)
+                found[signal] |= {"mse": mse, "psnr": psnr, "ssim": ssim}
+        return found
+
+    def _means(self, sums: list[Tensor]) -> list[float | None]:
+        """Return the mean at each point; None where nothing counts."""
+        if not sums:
+            return [None] * len(self.signals)
+        total = torch.stack(sums).sum(dim=0)
+        means: list[float | None] = (total[:-1] / total[-1]).tolist()
+        return means
 
     @property
     def _points(self) -> list[float]:
         return [1 - signal.alpha for signal in self.signals if signal.alpha is not None]
-
-
-def _total(sums: list[Tensor]) -> Tensor | None:
-    return torch.stack(sums).sum(dim=0) if sums else None
 
 
 def _below(above: Tensor, band: Tensor) -> Tensor:

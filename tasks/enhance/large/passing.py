@@ -114,7 +114,7 @@ class LargePass:
                 image.write(signal, rows, _image_of(signal, transported, decoded))
             with self.watch.lap("metrics"):
                 direction, truth = transported.direction(), image.truth(rows)
-                if self.curve and direction is not None and truth is not None:
+                if self.curve and direction is not None:
                     written = image.look(rows).written(CURVE)
                     distortions.add(transported.images, direction, truth, written)
             image.let_go()

@@ -1,12 +1,15 @@
-"""LPIPS and features of large images as they were written, read from the disk in tiles."""
+"""LPIPS, judges and features of large images as they were written, read from the disk in tiles."""
 
 from collections.abc import Collection, Mapping
 
 import torch
 
+from dot_kernels.local_activations import Reader
 from tasks.enhance.large.subject import LargeImage
+from tasks.enhance.pairs import Marks
 from tasks.enhance.perception import Networks
 from tasks.io.images import Pixels, Raster
+from tasks.io.images.pixels import as_levels
 from tasks.io.machine.scratch import let_go
 from tasks.io.networks.features.extractors import Seen, see
 from tasks.io.networks.features.large_images import in_bytes, reader
@@ -15,10 +18,10 @@ from tasks.io.workspace import Signal
 
 
 def perceive_large(networks: Networks, image: LargeImage, wanted: Collection[Signal]) -> None:
-    """Add LPIPS and features of the images of wanted signals to a large picture."""
+    """Add what networks say of the images of wanted signals, and features, to a large picture."""
     shown = {signal: image.pixels[signal] for signal in image.pixels if signal in wanted}
     found = seen_in_tiles(networks, shown, image.reference, image.pair.raster, image.device)
-    image.lpips, image.features = found
+    image.marks, image.features = found
 
 
 @torch.inference_mode()
@@ -28,8 +31,8 @@ def seen_in_tiles(
     reference: Pixels | None,
     raster: Raster,
     device: str,
-) -> tuple[dict[Signal, float], dict[Signal, Seen]]:
-    """Return LPIPS and features of one large picture's images, by signal.
+) -> tuple[dict[Signal, Marks], dict[Signal, Seen]]:
+    """Return what networks say of one large picture's images, and their features, by signal.
 
     Args:
         networks: of the metrics.
@@ -38,16 +41,31 @@ def seen_in_tiles(
         raster: the picture, whose alpha the images have.
         device: that the networks are on.
     """
-    lpips, features = dict[Signal, float](), dict[Signal, Seen]()
-    size = raster.height, raster.width
-    is_compared = reference is not None and min(size) >= LPIPS_SHORTEST_SIDE and len(images) > 0
-    if networks.lpips is not None and reference is not None and is_compared:
-        readers = [reader(pixels, raster, device) for pixels in images.values()]
-        distances = networks.lpips.in_tiles(reader(reference, raster, device), readers, size)
-        lpips = dict(zip(images, distances.tolist(), strict=True))
+    features = dict[Signal, Seen]()
+    readers = {signal: reader(pixels, raster, device) for signal, pixels in images.items()}
+    truth = None if reference is None else reader(reference, raster, device)
+    marks = _marks(networks, readers, truth, raster)
     if networks.extractor is not None:
         for signal, pixels in images.items():
             found = see(networks.extractor, in_bytes(pixels, raster))
             features |= {} if found is None else {signal: found[0]}
             let_go(pixels)
-    return lpips, features
+    return marks, features
+
+
+def _marks(
+    networks: Networks, images: Mapping[Signal, Reader], truth: Reader | None, raster: Raster
+) -> dict[Signal, Marks]:
+    """Return LPIPS and what judges say of one large picture's images, by signal."""
+    size = raster.height, raster.width
+    marks: dict[Signal, Marks] = {signal: {} for signal in images}
+    is_compared = min(size) >= LPIPS_SHORTEST_SIDE and len(images) > 0
+    if networks.lpips is not None and truth is not None and is_compared:
+        distances = networks.lpips.in_tiles(truth, list(images.values()), size)
+        for own, distance in zip(marks.values(), distances.tolist(), strict=True):
+            own["lpips"] = distance
+    opacity = None if raster.alpha is None else as_levels(raster.alpha)
+    for judge in networks.judges:
+        for signal, read in images.items():
+            marks[signal][judge.column] = judge.in_tiles(read, truth, size, opacity)
+    return marks

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from tasks.enhance.pairs import NOT_FINITE, Pair, Rendered
+from tasks.enhance.pairs import NOT_FINITE, Marks, Pair, Rendered
 from tasks.enhance.signal_images import Appearance
 from tasks.io.images import Form, Pixels, depth_written
 from tasks.io.images.pixels import bands_of, finite
@@ -33,7 +33,7 @@ class LargeImage:
     """Of the signals whose moments are wanted, (1, c, y, x)."""
     is_finite: bool = field(default=True, init=False)
     """Whether all that the networks made of it is."""
-    lpips: dict[Signal, float] = field(default_factory=dict, init=False)
+    marks: dict[Signal, Marks] = field(default_factory=dict, init=False)
     features: dict[Signal, Seen] = field(default_factory=dict, init=False)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict, init=False)
 
@@ -108,7 +108,7 @@ class LargeImage:
             picture=self.pair.picture,
             images=self.pixels,
             reference=self.reference,
-            lpips=self.lpips,
+            marks=self.marks,
             features=self.features,
             curve=self.curve,
             unscored=self.pair.unscored,

@@ -1,8 +1,8 @@
 """A metric: what its tables, the report and the command must know of it.
 
 Titles and labels may contain names in braces, which are filled in from the fidelity table's
-metadata: ``{lpips_name}``, ``{frechet_name}``, ``{kernel_name}``, ``{second_compared_with}``, and
-``{frechet_limit}``, which is ``{frechet_name}`` with the sign of infinity.
+metadata: those of ``NAMES``, ``{second_compared_with}``, and ``{frechet_limit}``, which is
+``{frechet_name}`` with the sign of infinity.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from typing import Literal
 Basis = Literal["image", "patches", "features"]
 """What a metric is computed from.
 
-- ``image``: one image and its reference, in `tasks/enhance/scoring.py`, and along the curve in
-  `tasks/enhance/perception.py`. The metric table has its value of each image, the fidelity table
-  its mean over images and the error of that mean.
+- ``image``: one image, with its reference or the image as it came, in `tasks/enhance/scoring.py`,
+  and along the curve in `tasks/enhance/perception.py`. The metric table has its value of each
+  image, the fidelity table its mean over images and the error of that mean.
 - ``patches``: the latent patches of all images, in `tasks/evaluate/fidelity.py`.
 - ``features``: the features of all images, in `tasks/evaluate/feature_distances.py`.
 """
@@ -55,9 +55,16 @@ class Metric:
     """Its unit; 1 where it has none."""
     error: Error | None = None
     """None if no error of it is computed; a metric with basis ``image`` must have one."""
+    reference: bool = True
+    """With basis ``image``, whether it compares with the ground truth. One that does not is also
+    of images without, and its mean is over as many as the metrics of features."""
+    pooled: Literal["mean", "root mean square"] = "mean"
+    """With basis ``image``, how the values of images become that of the data set."""
+    is_change: bool = False
+    """Whether it is itself a difference to the input, so that it has no other, and no gain."""
     change: str = ""
     """Of a metric with basis ``features``, what the metadata say of its difference to the input;
-    empty if none is computed. Every metric with basis ``image`` has one."""
+    empty if none is computed. Every other metric with basis ``image`` has one."""
     version: int = 0
     """An input of the fingerprint of the tables that have the metric, unless it is 0.
 
@@ -81,3 +88,13 @@ class Metric:
     """The help of the option that bounds it; empty if there is no such option."""
     scarce: str = ""
     """What the report calls it where there are too few images for it; empty to say nothing."""
+
+
+NAMES = {
+    "frechet_name": "FD",
+    "kernel_name": "KD",
+    "cmmd_name": "CMMD",
+    "mind_name": "MIND",
+    "lpips_name": "LPIPS",
+}
+"""What metrics are called where the summary does not name the networks that they are by."""

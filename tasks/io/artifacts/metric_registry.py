@@ -9,6 +9,7 @@ computes it.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tasks.io.artifacts.image_metrics import METRICS_OF_IMAGES
 from tasks.io.artifacts.metric import Axis, Basis, Error, Metric
 
 __all__ = [
@@ -32,49 +33,7 @@ SECOND = "_second"
 """How the columns of a metric of features end that compare with a second data set."""
 
 _METRICS = (
-    Metric(
-        column="mse",
-        basis="image",
-        better="less",
-        meaning="mean squared error, pixels in [0, 1]",
-        error=Error(column="mse_error"),
-    ),
-    Metric(
-        column="psnr",
-        basis="image",
-        better="more",
-        meaning="peak signal-to-noise ratio, peak 1",
-        mean="mean over images with a finite one",
-        unit="dB",
-        error=Error(column="psnr_error"),
-        title="PSNR",
-        digits=2,
-        option="psnr",
-        bound="At least so many dB.",
-    ),
-    Metric(
-        column="ssim",
-        basis="image",
-        better="more",
-        meaning="structural similarity; null below 11 pixels a side",
-        error=Error(column="ssim_error"),
-        title="SSIM",
-        digits=4,
-        option="ssim",
-        bound="At least so much.",
-    ),
-    Metric(
-        column="lpips",
-        basis="image",
-        better="less",
-        meaning="network in the file's metadata; null below 32 pixels a side",
-        error=Error(column="lpips_error"),
-        title="{lpips_name}",
-        digits=4,
-        axis=Axis(rank=2, label="{lpips_name}"),
-        option="lpips",
-        bound="At most so much.",
-    ),
+    *METRICS_OF_IMAGES,
     Metric(
         column="frechet",
         basis="features",
@@ -111,6 +70,22 @@ _METRICS = (
         better="less",
         meaning="without images against their own reference",
         title="{kernel_name} corrected",
+    ),
+    Metric(
+        column="cmmd",
+        basis="features",
+        better="less",
+        meaning="1000 times the squared MMD under a Gaussian kernel of width 10; CLIP only",
+        version=1,
+        title="{cmmd_name}",
+    ),
+    Metric(
+        column="mind",
+        basis="features",
+        better="less",
+        meaning="sliced Wasserstein distance of features; MIND with Inception",
+        version=1,
+        title="{mind_name}",
     ),
     Metric(
         column="inception_score",
@@ -209,7 +184,8 @@ def shown_metrics() -> tuple[Metric, ...]:
 
 def ranked_metrics() -> tuple[Metric, ...]:
     """The metrics that the report names the best and the worst images by."""
-    return tuple(metric for metric in shown_metrics() if metric.basis == "image")
+    shown = shown_metrics()
+    return tuple(m for m in shown if m.basis == "image" and not m.is_change)
 
 
 def metrics_to_choose_by() -> dict[str, Metric]:

@@ -42,7 +42,7 @@ def change_of(metric: Metric) -> Change | None:
     """The difference of a metric to the input; None where none is computed."""
     name, second, _ = metric.column.partition(SECOND)
     column, error = f"{name}_change{second}", f"{name}_change_error{second}"
-    if metric.basis == "image":
+    if metric.basis == "image" and not metric.is_change:
         told = Error(column=error, meaning="standard error of that mean")
         return Change(column, told, f"{column}_images")
     if metric.change:
@@ -62,7 +62,7 @@ def score_schema() -> pa.Schema:
             *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image")),
             _column("width", pa.int32(), "pixel", "width of the image"),
             _column("height", pa.int32(), "pixel", "height of the image"),
-            _column("status", pa.string(), "", "ok, unscored (no metrics) or refused (no image)"),
+            _column("status", pa.string(), "", "ok, unscored (no reference) or refused (no image)"),
             _column("reason", pa.string(), "", "why it is unscored or refused"),
             _column("fingerprint", pa.string(), "", "what the row was made from"),
         ]

@@ -58,6 +58,8 @@ NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "measure": ("pixels", "codec", "moments"),
         "decide": ("moments", "operator", "gelbrich"),
         "reduce": ("moments", "operator"),
+        "measure level": ("pixels", "codec", "moments", "transport"),
+        "reduce level": ("moments", "operator"),
         "enhance": ("pixels", "codec", "transport"),
         "latents": _LATENTS,
         "score": (*_LATENTS, "distortion", "perception", "class sums"),

@@ -12,9 +12,17 @@ from pydantic import Field
 from dot_kernels import AutoencoderCodec, Codec, PixelCodec
 from tasks.io.errors import WeightsMissing
 from tasks.io.machine.devices import computes_bfloat16, device_label, devices, pick_device
+from tasks.io.networks.autoencoders.of_diffusers import read_autoencoder
+from tasks.io.networks.autoencoders.taef2 import (
+    PUBLISHED_PARTS,
+    TinyFlux2,
+    locate_taef2,
+    read_taef2,
+    taef2_folder,
+)
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.model_folders import ModelFolder, placed, read_model
+from tasks.io.networks.model_folders import ModelFolder, placed
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256
 
@@ -36,7 +44,8 @@ class Pixel(Section):
 class Autoencoder(Section):
     """A diffusers auto-encoder, from a local folder or the hub."""
 
-    kind: Literal["autoencoder-kl", "autoencoder-tiny"]
+    kind: Literal["autoencoder", "autoencoder-kl", "autoencoder-tiny"]
+    """``autoencoder`` is any class that encodes single images, by the name in config.json."""
     weights: str
     """Folder with config.json and safetensors, or, with ``revision``, a hub repository."""
     revision: Revision | None = None
@@ -53,15 +62,18 @@ STABLE_DIFFUSION_VAE = Autoencoder(
 )
 """The codec of a configuration that names none."""
 
-CodecSpec = Annotated[Pixel | Autoencoder, Field(discriminator="kind")]
+WithWeights = Autoencoder | TinyFlux2
+"""Codecs that are networks."""
+
+CodecSpec = Annotated[Pixel | WithWeights, Field(discriminator="kind")]
 """The section ``codec`` of a configuration."""
 
 
 def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
     """Return what makes two codecs the same, for fingerprints.
 
-    It is the digest of a folder's files, the commit of a hub repository, or, for a codec without
-    weights, its options.
+    It is the digest of a folder's or of published files, the commit of a hub repository, or, for
+    a codec without weights, its options.
 
     Args:
         spec: what the configuration says.
@@ -72,19 +84,18 @@ def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dic
     """
     if isinstance(spec, Pixel):
         return spec.model_dump()
-    if spec.revision is not None:
+    if isinstance(spec, Autoencoder) and spec.revision is not None:
         return {"kind": spec.kind, "weights": spec.weights, "revision": spec.revision}
-    config, tensors = locate_codec(spec, weights)
-    return {"kind": spec.kind, "sha256": [digest(config), digest(tensors)]}
+    return {"kind": spec.kind, "sha256": [digest(path) for path in locate_codec(spec, weights)]}
 
 
 def tile_that_matters(spec: CodecSpec, tile: int) -> dict[str, int]:
     """Return what fingerprints say of ``compute.tile``: nothing where tiles change no number.
 
-    Tiles of an ``AutoencoderKL`` are blended, and each sees itself only. Pixel codec and tiny
-    auto-encoders give in tiles what they give for the whole image.
+    Tiles of most auto-encoders are blended, and each sees itself only. Pixel codec and
+    ``AutoencoderTiny`` give in tiles what they give for the whole image.
     """
-    return {"tile": tile} if spec.kind == "autoencoder-kl" else {}
+    return {} if spec.kind in ("pixel", "autoencoder-tiny") else {"tile": tile}
 
 
 def precision_and_tile(spec: CodecSpec, precision: Precision, tile: int) -> dict[str, Any]:
@@ -111,8 +122,9 @@ def load_codec(
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
     with LOADING:
-        tensors = locate_codec(spec, weights)[1]
-        return _load_autoencoder(pick_device(device), spec, precision, tensors, digest(tensors))
+        paths = locate_codec(spec, weights)
+        digests = tuple(digest(path) for path in paths)
+        return _load_autoencoder(pick_device(device), spec.kind, precision, paths, digests)
 
 
 def precision_warning(spec: CodecSpec, device: str, precision: Precision) -> str | None:
@@ -139,39 +151,32 @@ def precision_warning(spec: CodecSpec, device: str, precision: Precision) -> str
 
 @cached_per_device(4)  # two codecs, in float32 too for what is not finite in bfloat16
 def _load_autoencoder(
-    device: str, spec: Autoencoder, precision: Precision, tensors: Path, _digest: str
+    device: str, kind: str, precision: Precision, paths: tuple[Path, ...], _digests: tuple[str, ...]
 ) -> Codec:
-    """Load a network of diffusers; its digest is an argument so that changed files are read."""
-    module = _rgb_autoencoder(spec, tensors)
-    return AutoencoderCodec(placed(module, device, getattr(torch, precision)))
+    """Load a network; digests of its files are an argument so that changed files are read."""
+    dtype = getattr(torch, precision)
+    if kind == "taef2":
+        return AutoencoderCodec(read_taef2(paths, device, dtype))
+    module = placed(read_autoencoder(kind, paths[-1]), device, dtype)
+    try:
+        return AutoencoderCodec(module)
+    except TypeError as error:
+        raise WeightsMissing(
+            f"{paths[-1].parent} must hold an auto-encoder of RGB images of any size, as "
+            f"codec.kind is {kind}; {error}"
+        ) from error
 
 
-def _rgb_autoencoder(spec: Autoencoder, tensors: Path) -> Any:
-    """Return the network in a file of weights, which must be one for RGB images.
-
-    Raises:
-        WeightsMissing: the files are those of another network, or of one for other images.
-    """
-    from diffusers import AutoencoderKL, AutoencoderTiny
-
-    kind = {"autoencoder-kl": AutoencoderKL, "autoencoder-tiny": AutoencoderTiny}[spec.kind]
-    rule = (
-        f"{tensors.parent} must hold an {kind.__name__} for RGB images, as codec.kind is "
-        f"{spec.kind}"
-    )
-    module = read_model(kind, tensors, rule, "codec.kind")
-    if (channels := (module.config.in_channels, module.config.out_channels)) != (3, 3):
-        raise WeightsMissing(f"{rule}, got one from {channels[0]} channels to {channels[1]}")
-    return module
+def pulled_codec(spec: WithWeights) -> tuple[str, ...]:
+    """Return where a pulled folder keeps the files: configuration and weights, or both parts."""
+    folder = _folder(spec)
+    if folder is None:
+        return tuple(part.pulled_name for part in PUBLISHED_PARTS)
+    return folder.pulled_names
 
 
-def pulled_codec(spec: Autoencoder) -> tuple[str, ...]:
-    """Return where a pulled folder keeps the configuration and the weights."""
-    return _folder(spec).pulled_names
-
-
-def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, ...]:
-    """Return the paths of configuration and weights on this machine's disk.
+def locate_codec(spec: WithWeights, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, ...]:
+    """Return the paths of the files on this machine's disk: configuration and weights, or parts.
 
     A local folder is looked at first, then the pulled folder, then the hub; what is on the hub
     is fetched if it is not in the hub's cache.
@@ -179,10 +184,16 @@ def locate_codec(spec: Autoencoder, weights: Weights = FROM_THIS_MACHINE) -> tup
     Raises:
         WeightsMissing: they are in none, or are not the ones that were named.
     """
-    return _folder(spec).locate(weights)
+    if isinstance(spec, TinyFlux2):
+        return locate_taef2(spec, weights)
+    return _folder_of_diffusers(spec).locate(weights)
 
 
-def _folder(spec: Autoencoder) -> ModelFolder:
+def _folder(spec: WithWeights) -> ModelFolder | None:
+    return taef2_folder(spec) if isinstance(spec, TinyFlux2) else _folder_of_diffusers(spec)
+
+
+def _folder_of_diffusers(spec: Autoencoder) -> ModelFolder:
     return ModelFolder(
         place=spec.weights,
         revision=spec.revision,

@@ -32,6 +32,8 @@ class ModelFolder:
     """The field of this section that names the place."""
     shelf: str
     """The folder of a pulled folder in which such models are kept."""
+    also: str = " as diffusers saves them, or, together with a revision, a hub repository"
+    """What else the error says of missing files, after their names."""
 
     @property
     def pulled_names(self) -> tuple[str, ...]:
@@ -76,8 +78,7 @@ class ModelFolder:
     def _files_in(self, folder: Path) -> tuple[Path, ...]:
         """Return the paths in a folder that diffusers wrote; all files must be there."""
         remedy = (
-            f"{self.section}.{self.field} is a folder with {' and '.join(self.files)} as diffusers "
-            f"saves them, or, together with {self.section}.revision, a hub repository"
+            f"{self.section}.{self.field} is a folder with {' and '.join(self.files)}{self.also}"
         )
         return tuple(require_file(folder / name, remedy) for name in self.files)
 
@@ -140,9 +141,12 @@ def placed(module: Any, device: str, dtype: torch.dtype = torch.float32) -> Any:
     """Return a network of diffusers on a device, with its numbers in a type.
 
     Channels come last: a third less time in the convolutions, on the CPU and in bfloat16 on CUDA.
+    In networks of videos they stay where they are, as torch has no such order for all ranks.
     """
+    has_frames = any(parameter.ndim > 4 for parameter in module.parameters())
+    order = torch.preserve_format if has_frames else torch.channels_last
     with silent_diffusers():  # of precisions, which are chosen here
-        return module.to(device, dtype, memory_format=torch.channels_last)
+        return module.to(device, dtype, memory_format=order)
 
 
 @contextmanager

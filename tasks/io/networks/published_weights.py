@@ -14,7 +14,8 @@ class PublishedFile:
     sha256: str
     """Its digest, or the first eight hex digits where no more are published."""
     can_hold_code: bool = False
-    """Whether it is a TorchScript archive: of those only the published one is opened."""
+    """Whether it is an archive that can hold code, of TorchScript or NumPy: of those only the
+    published one is opened."""
 
     @property
     def pulled_name(self) -> str:
@@ -88,6 +89,14 @@ _DINOV2 = {
     "dinov2-vit-g-14": "baf8467e50af277596bbbafa06887c177ee899ab46033649c383577d7e9309d3",
 }
 
+_NIQE = PublishedFile(
+    name="niqe_pris_params.npz",
+    address="https://github.com/XPixelGroup/BasicSR/raw/v1.4.2/basicsr/metrics/niqe_pris_params.npz",
+    sha256="2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
+    can_hold_code=True,
+)
+"""The pristine model of NIQE's authors, as BasicSR has it (Apache-2.0); 12 KB."""
+
 PUBLISHED: dict[str, PublishedFile] = {
     "alexnet": _torchvision("alexnet-owt-7be5be79.pth"),
     "vgg16": _torchvision("vgg16-397923af.pth"),
@@ -95,5 +104,6 @@ PUBLISHED: dict[str, PublishedFile] = {
     "inception-v3-compat": _inception("weights-inception-2015-12-05-6726825d.pth"),
     **{network: _clip(network, sha256) for network, sha256 in _CLIP.items()},
     **{network: _dinov2(network, sha256) for network, sha256 in _DINOV2.items()},
+    "niqe": _NIQE,
 }
-"""Every file of weights that LPIPS or a feature network needs, by the network's name."""
+"""Every file of weights that LPIPS, a feature network or a judge needs, by its name."""

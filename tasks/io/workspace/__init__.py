@@ -6,6 +6,7 @@ from tasks.io.workspace.layout import (
     KINDS,
     LOGS,
     MARK,
+    VOTES,
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
@@ -20,6 +21,8 @@ from tasks.io.workspace.layout import (
     operator_folders,
     reports_folder,
     signals_folder,
+    unfinished_operator,
+    votes_folder,
 )
 from tasks.io.workspace.published_images import Outputs, PublishedImages
 from tasks.io.workspace.signals import (
@@ -45,6 +48,7 @@ __all__ = [
     "LOGS",
     "MARK",
     "RUNS",
+    "VOTES",
     "Outputs",
     "PublishedImages",
     "Signal",
@@ -65,4 +69,6 @@ __all__ = [
     "points_of",
     "reports_folder",
     "signals_folder",
+    "unfinished_operator",
+    "votes_folder",
 ]

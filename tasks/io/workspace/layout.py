@@ -15,6 +15,7 @@
     reports/<configuration>/latest.html      leads to the newest report of a configuration
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
+    votes/<name>/<operator>/….parquet        what people preferred in `dotpipe view`
     logs/<configuration>/…  what the last runs had to say
     .dotpipe         the mark of a workspace
 
@@ -38,6 +39,9 @@ MARK = ".dotpipe"
 
 LOGS = "logs"
 """Folder of the logs of runs, a folder for each configuration below it."""
+
+VOTES = "votes"
+"""Folder of what people said of pictures. No step makes it, so nothing but `forget` removes it."""
 
 FORGOTTEN = "forgotten"
 """Folder of what `dotpipe forget` has taken out: a file for each key, named by its digest."""
@@ -66,6 +70,16 @@ def moments_folder(name: str, measure: str) -> str:
 def operator_artifact(name: str, operator: str) -> str:
     """Return the artifact, a path without ending, of a transport operator."""
     return f"operators/{name}/{operator}"
+
+
+def unfinished_operator(operator: str, level: int | None) -> str:
+    """Return the name of an operator up to a level of the decoder, on the way to the whole one.
+
+    Args:
+        operator: name of the whole one.
+        level: the last that has a map; None for that of latents alone.
+    """
+    return f"{operator}-latent" if level is None else f"{operator}-level-{level}"
 
 
 def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
@@ -103,6 +117,11 @@ def signals_folder(name: str, operator: str) -> str:
 def reports_folder(name: str, operator: str) -> str:
     """Return the folder of the report and its tables."""
     return f"reports/{name}/{operator}"
+
+
+def votes_folder(name: str, operator: str) -> str:
+    """Return the folder of the table of votes on what an operator has made."""
+    return f"{VOTES}/{name}/{operator}"
 
 
 def latest_artifact(configuration: str) -> str:

@@ -5,8 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.evaluate.curve import Point, Row, curve_metric, curve_points, is_curve_measured
-from tasks.report.figures.drawing import BLUE, GREEN, VERMILION, as_png, single_axes
+from tasks.evaluate.curve import (
+    Point,
+    Row,
+    curve_metric,
+    curve_points,
+    is_curve_measured,
+    sampler_psnr,
+)
+from tasks.report.figures.drawing import BLUE, GREEN, GREY, VERMILION, as_png, single_axes
 from tasks.report.figures.labels import write_labels
 
 _CONTROLS = {"input": ("input x*", "s", VERMILION), "codec_input": ("D(E(x*))", "^", GREEN)}
@@ -47,6 +54,9 @@ def draw_curve(
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
     _draw_marks(axes, written, "o", BLUE, "written alphas", size=6)
+    if (psnr := sampler_psnr(rows)) is not None:
+        label = "perfect posterior sampler: input − 3.01 dB"
+        axes.axvline(psnr, color=GREY, linewidth=1.2, linestyle=":", label=label)
     axes.margins(0.1)
     axes.set_xlabel("PSNR in dB (more is better)")
     name = names.get(metric.column, metric.column).replace(

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.io.images import Pixels, Raster
-from tasks.io.images.raster import full_intensity
+from tasks.io.images import Pixels
+from tasks.io.images.conversion.shown import Shown
 from tasks.report.pages import data_address
 
 SIDE = 256
@@ -16,10 +16,6 @@ SIDE = 256
 
 _LONGEST = 1024
 """Pixels of the longest side of a whole image; a larger one is made smaller."""
-
-
-_SPACE = slice(16, 20)
-"""Where a colour profile says which space its colours are of."""
 
 
 class Box(NamedTuple):
@@ -41,25 +37,6 @@ class Cutout(NamedTuple):
     width: int
     height: int
     whole: str | None
-
-
-class Shown(NamedTuple):
-    """An image as a page shows it: 8 bits, on white, with the colour profile of its file."""
-
-    pixels: Pixels
-    icc: bytes
-
-    @classmethod
-    def of(cls, raster: Raster) -> "Shown":
-        """Return an image as a page shows it."""
-        most = full_intensity(raster.depth)
-        pixels = raster.pixels if most == 255 else raster.pixels.astype(np.float32) * (255 / most)
-        if raster.alpha is not None:
-            opacity = raster.alpha[..., None].astype(np.float32) / most
-            pixels = 255 - opacity * (255 - pixels.astype(np.float32))
-        profile = raster.metadata.icc
-        is_for_rgb = profile[_SPACE] == b"RGB "  # one for grey does not fit three channels
-        return cls(np.rint(pixels).astype(np.uint8), profile if is_for_rgb else b"")
 
 
 def textured_box(pixels: Pixels) -> Box:

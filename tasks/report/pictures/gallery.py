@@ -5,14 +5,16 @@ from typing import Literal, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.enhance.match import read_matches
+from tasks.enhance.signals import input_is_alpha_1
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits
+from tasks.io.images.conversion.shown import Shown
 from tasks.io.images.decoder_pool import decode
 from tasks.io.shards import Member, members_of, read_members
 from tasks.io.workspace import INPUT, Signal, enhanced_folder
-from tasks.report.pictures.cutouts import Box, Cutout, Shown, cut_out, textured_box
+from tasks.report.pictures.cutouts import Box, Cutout, cut_out, textured_box
 from tasks.report.pictures.values import values_in_words
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 
@@ -95,9 +97,7 @@ def gallery(
 
 def input_is_a_knot(config: Config) -> bool:
     """Whether the image at alpha 1 is the input, and is not among the written ones."""
-    options = config.enhance
-    exact = options.interpolation == "image" or options.decoding == "residual"
-    return exact and 1.0 not in options.alphas
+    return input_is_alpha_1(config) and 1.0 not in config.enhance.alphas
 
 
 def _ranks(config: Config, ends: Iterable[Ends]) -> dict[str, list[str]]:

@@ -93,7 +93,7 @@ def find_extremes(run: FittedRun) -> list[Ends]:
         for m in ranked_metrics()
     }
     for shard, table in _tables(run, is_gain=is_gain):
-        rows = [row for row in table.to_pylist() if row["status"] == "ok"]
+        rows = [row for row in table.to_pylist() if row["status"] != "refused"]
         for metric, kept in ends.items():
             kept.add(_values(rows, metric, f"{metric}_change" if is_gain else metric, shard))
     return [kept.ends(metric) for metric, kept in ends.items() if kept.count]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.evaluate.feature_distances import compared_in_words
+from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, shown_metrics
 from tasks.io.artifacts.metrics import change_of
 
@@ -139,7 +140,7 @@ def _columns() -> tuple[Metric, ...]:
 def _title(metric: Metric, facts: Mapping[str, str]) -> str:
     """A metric's title, the sign of the limit behind the name and before what is in brackets."""
     name, bracket, rest = facts["frechet_name"].partition(" (")
-    names = {"second_compared_with": "a second data set", **facts}
+    names = {"second_compared_with": "a second data set", **NAMES, **facts}
     plain = name.removesuffix(_MARK)
     limit = f"{plain}∞{name.removeprefix(plain)}{bracket}{rest}"
     return metric.title.format_map({**names, "frechet_limit": limit})

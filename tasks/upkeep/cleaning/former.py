@@ -153,7 +153,8 @@ def _remove(operator: str, dataset: str, workspace: Workspace) -> dict[str, int]
     ledger, store = workspace.ledger, workspace.store
     folders, own = operator_folders(dataset, operator), operator_artifact(dataset, operator)
     records = [record for folder in folders for record in ledger.survey(folder).all()]
-    last, sizes = ledger.records(own), dict[str, int]()
+    unfinished = ledger.survey(f"operators/{dataset}", f"{operator}-").all()
+    last, sizes = [*unfinished, *ledger.records(own)], dict[str, int]()
     for body in side_by_side(ledger.facts, [*records, *last]):
         sizes |= {path: facts["size"] for path, facts in body["files"].items()}
     ledger.retire(records)

@@ -11,6 +11,7 @@ from dot_kernels.metrics import (
     distortion_of_written,
     line,
     mean_squared_error_along,
+    squared_change_along,
     structural_similarity_along,
 )
 
@@ -93,6 +94,32 @@ def test_error_of_a_line_to_the_reference_is_zero_there(draw_line):
     found = mean_squared_error_along(start, reference - start, reference, [1.0, 0.0])
     assert_close(found[0], torch.zeros(2).double(), rtol=0, atol=1e-13)
     assert (found[1] > 0.01).all()
+
+
+def test_change_is_that_of_the_written_images_to_the_start_at_every_point(draw_line):
+    start, direction, _ = draw_line()
+    expected = errors((start, direction, start), POINTS)
+    assert_close(squared_change_along(start, direction, POINTS), expected, rtol=1e-6, atol=0)
+    assert (expected[POINTS.index(0.0)] == 0).all()
+
+
+def test_change_is_a_parabola_where_nothing_clips():
+    start, direction = torch.full((1, 3, 4, 5), 0.5), torch.full((1, 3, 4, 5), 0.05)
+    fine = Written(levels=1 << 24, start_levels=1 << 24)
+    found = squared_change_along(start, direction, [-2.0, 0.5, 1.0, 4.0], fine)
+    expected = torch.tensor([4, 0.25, 1, 16]).double() * 0.05**2
+    assert_close(found[:, 0], expected, rtol=1e-5, atol=0)
+
+
+def test_change_counts_pixels_by_their_weights_and_the_start_at_its_own_depth():
+    start, direction = torch.full((1, 3, 2, 2), 100 / 65535), torch.zeros(1, 3, 2, 2)
+    direction[..., 0, 0] = 0.2
+    weights = torch.tensor([[[3.0, 1.0], [0.0, 0.0]]])
+    deep = Written(levels=255, start_levels=65535, weights=weights)
+    (found,) = squared_change_along(start, direction, [1.0], deep)
+    levels = [round(255 * (0.2 + 100 / 65535)) / 255, 0.0]  # 0.39 of a level is written as none
+    moved = [level - 100 / 65535 for level in levels]
+    assert_close(found[0], torch.tensor((3 * moved[0] ** 2 + moved[1] ** 2) / 4).double())
 
 
 def test_error_of_a_batch_is_that_of_its_images(draw_line):

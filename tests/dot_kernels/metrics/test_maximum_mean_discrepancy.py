@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from dot_kernels.metrics import (
     FeatureStatistics,
+    gaussian_discrepancy,
     kernel_distance,
     kernel_subset_size,
     pairing_bias,
@@ -127,3 +129,29 @@ def test_without_shared_keys_there_is_no_pairing_bias(rng):
     images, reference = pairs(rng, 7, 0.5)
     apart = FeatureStatistics.of(reference.features, reference.draws + 7, capacity=7)
     assert pairing_bias(images, apart) is None
+
+
+# CMMD
+
+
+def test_the_gaussian_discrepancy_is_that_of_its_definition(rng):
+    x, y = torch.randn(30, 8, generator=rng), 0.4 + torch.randn(20, 8, generator=rng)
+    a, b = (side.double().numpy() for side in (x, y))
+    a, b = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (a, b))
+
+    def mean(p, q):
+        return np.exp(-((p[:, None] - q[None]) ** 2).sum(axis=2) / (2 * 10**2)).mean()
+
+    expected = 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b))
+    assert gaussian_discrepancy(x, y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_lengths_of_features_do_not_count_in_the_gaussian_discrepancy(rng):
+    x, y = torch.rand(30, 8, generator=rng), torch.rand(20, 8, generator=rng)
+    assert gaussian_discrepancy(3 * x, y) == pytest.approx(gaussian_discrepancy(x, y), rel=1e-5)
+
+
+def test_equal_sets_have_no_gaussian_discrepancy_and_empty_ones_none_at_all(rng):
+    x = torch.randn(1500, 8, generator=rng)  # more than are multiplied at once
+    assert gaussian_discrepancy(x, x) == pytest.approx(0, abs=1e-10)
+    assert gaussian_discrepancy(x, x[:0]) is None

@@ -106,12 +106,12 @@ WITHOUT_CONFIGURATION = {"init", "demo", "down", "alarms", "apply", "metrics"}
 def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb):
     text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
     project.file.write_text(text, "utf-8")
-    more = {"forget": ["a/0"], "export": ["a/0"], "compare": [project.file]}
+    more = {"codecs": ["pixel"], "forget": ["a/0"], "export": ["a/0"], "compare": [project.file]}
     code, out, err = dotpipe(verb, project.file, *more.get(verb, []))
     assert (code, out) == (1, "")
     assert err == (
         f"error: {project.file} breaks 1 rule(s):\n  enhance.alphs: no such field; known here: "
-        "alphas, decoding, format, interpolation, quality, seed, subsampling\n"
+        "alphas, decoding, format, interpolation, outputs, quality, seed, subsampling\n"
     )
 
 

@@ -45,7 +45,7 @@ workspace: {workspace}
 corpora: {{restored: {{path: '{restored}'}}, natural: {{path: n}}}}
 codec: {{kind: pixel}}
 """
-NO_NETWORKS = "evaluate: {features: null, lpips: null}\n"
+NO_NETWORKS = "evaluate: {features: null, lpips: null, niqe: false}\n"
 
 
 @pytest.fixture

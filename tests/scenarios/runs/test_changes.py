@@ -84,7 +84,13 @@ def nothing(_project):
         pytest.param(
             {
                 "enhance": {"alphas": [0.5]},
-                "evaluate": {"controls": False, "lpips": None, "features": None, "curve": None},
+                "evaluate": {
+                    "controls": False,
+                    "lpips": None,
+                    "niqe": False,
+                    "features": None,
+                    "curve": None,
+                },
             },
             # without controls there is no input to give changes against
             {"reports/*/signals/alpha+0.50", SUMMARY, REPORT},
@@ -92,7 +98,12 @@ def nothing(_project):
         ),
         pytest.param(
             {
-                "evaluate": {"lpips": None, "features": None, "curve": {"step": 0.5}},
+                "evaluate": {
+                    "lpips": None,
+                    "niqe": False,
+                    "features": None,
+                    "curve": {"step": 0.5},
+                },
             },
             {"metrics/tiny/*/curve/*", "reports/tiny/*/signals/curve", SUMMARY, REPORT},
             id="a finer curve",
@@ -106,7 +117,7 @@ def test_a_changed_option_redoes_what_depends_on_it_and_nothing_else(complete, s
 
 
 def test_lpips_scores_again_but_encodes_no_image_again(complete, fake_squeezenet):
-    section = {"lpips": "squeeze", "features": None, "curve": {"step": 1}}
+    section = {"lpips": "squeeze", "niqe": False, "features": None, "curve": {"step": 1}}
     redone = run_again(complete, nothing, evaluate=section)
     of_the_curve = redone.expected({"metrics/tiny/*/curve/*"})  # too small for LPIPS
     assert redone.made == redone.expected({METRICS, FIDELITY, SUMMARY, REPORT}) - of_the_curve

@@ -133,25 +133,32 @@ def test_images_too_small_for_similarity_have_errors_on_the_curve(
 # Numbers
 
 
-def read_back(run, alpha, photographs):
-    """PSNR and SSIM of the files of an alpha, by Pillow, NumPy and scikit-image."""
-    numbers = {}
+def images_of(run, alpha):
+    """The files of an alpha by key, in [0, 1], by Pillow and NumPy."""
+    images = {}
     for shard in run.workspace.shards("run"):
         folder = enhanced_folder("run", run.operator, Signal("enhanced", alpha))
         with tarfile.open(run.workspace.store.local(f"{folder}/{shard}.tar")) as tar:
             for member in (member for member in tar if member.name.endswith(".webp")):
-                key = member.name.removesuffix(".webp")
-                image = np.asarray(Image.open(tar.extractfile(member)).convert("RGB")) / 255
-                truth = np.asarray(Image.open(photographs["natural"] / f"{key}.png")) / 255
-                similarity = skimage.metrics.structural_similarity(
-                    image,
-                    truth,
-                    data_range=1.0,
-                    channel_axis=2,
-                    gaussian_weights=True,
-                    use_sample_covariance=False,
-                )
-                numbers[key] = -10 * np.log10(np.square(image - truth).mean()), similarity
+                image = Image.open(tar.extractfile(member)).convert("RGB")
+                images[member.name.removesuffix(".webp")] = np.asarray(image) / 255
+    return images
+
+
+def read_back(run, alpha, photographs):
+    """PSNR and SSIM of the files of an alpha, by NumPy and scikit-image."""
+    numbers = {}
+    for key, image in images_of(run, alpha).items():
+        truth = np.asarray(Image.open(photographs["natural"] / f"{key}.png")) / 255
+        similarity = skimage.metrics.structural_similarity(
+            image,
+            truth,
+            data_range=1.0,
+            channel_axis=2,
+            gaussian_weights=True,
+            use_sample_covariance=False,
+        )
+        numbers[key] = -10 * np.log10(np.square(image - truth).mean()), similarity
     return numbers
 
 
@@ -199,11 +206,24 @@ def test_direct_decoding_has_a_curve_as_well(curved):
 # Where there is none
 
 
-def test_without_a_reference_there_is_no_curve(curved, photographs):
-    run = curved(photographs)
-    assert run.config.curve_alphas == ()
-    assert {row["signal"] for row in pipeline.run(run.config)} == {"enhanced"}
-    assert not run.workspace.store.local(f"metrics/run/{run.operator}/curve").exists()
+def test_without_a_reference_the_curve_has_the_distance_to_the_input(curved, photographs):
+    run = curved(photographs, enhance={"alphas": [0, 1.5]})
+    rows = {(row["signal"], row["alpha"]): row for row in pipeline.run(run.config)}
+    assert [a for signal, a in rows if signal == "curve"] == ALPHAS
+    table = scores_of(run)
+    assert table["status"].unique().to_list() == ["unscored"]
+    for alpha in (0.0, 1.5):
+        squares = []
+        for key, image in images_of(run, alpha).items():
+            came = np.asarray(Image.open(photographs["restored"] / f"{key}.png").convert("RGB"))
+            squares.append(np.square(image * 255.0 - came).mean())
+            for signal in ("curve", "enhanced"):
+                (row,) = table.filter(key=key, signal=signal, alpha=alpha).to_dicts()
+                assert row["indrmse"] == pytest.approx(np.sqrt(squares[-1]), abs=1e-5)
+        for signal in ("curve", "enhanced"):
+            expected = np.sqrt(np.mean(squares))
+            assert rows[signal, alpha]["indrmse"] == pytest.approx(expected, abs=1e-5)
+    assert {row["psnr"] for row in rows.values()} == {None}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +237,7 @@ def test_no_curve_is_made_where_it_is_not_wanted_or_would_cost_a_decoding_a_poin
     assert not run.workspace.store.local(f"metrics/run/{run.operator}/curve").exists()
 
 
-def test_images_without_a_reference_have_no_point_on_the_curve(
+def test_images_without_a_reference_have_no_distortion_on_the_curve(
     curved, corpora, photographs, tmp_path
 ):
     reference = shutil.copytree(corpora["reference"], tmp_path / "reference")
@@ -227,7 +247,10 @@ def test_images_without_a_reference_have_no_point_on_the_curve(
     run = curved(corpora | {"reference": reference, "natural": natural})
     rows = [row for row in pipeline.run(run.config) if row["signal"] == "curve"]
     curve = scores_of(run).filter(polars.col("signal") == "curve")
-    assert curve["key"].unique(maintain_order=True).to_list() == KEYS[3:]
+    assert curve["indrmse"].null_count() == 0
+    scored = curve.filter(polars.col("psnr").is_not_null())
+    assert scored["status"].unique().to_list() == ["ok"]
+    assert scored["key"].unique(maintain_order=True).to_list() == KEYS[3:]
     assert {row["images"] for row in rows} == {5}
 
 

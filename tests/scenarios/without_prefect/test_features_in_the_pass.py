@@ -13,6 +13,7 @@ from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
 import tasks.enhance.enhance
+import tasks.enhance.perception
 import tasks.evaluate.extract
 import tasks.fit.measure
 from dot_kernels import PixelCodec
@@ -109,7 +110,7 @@ def changeable(whole, tmp_path, featured):
 def looks(monkeypatch):
     """Counts the images that the network looks at, by who asks: the pass, or the extraction."""
     seen = {}
-    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
+    for module in (tasks.enhance.perception, tasks.evaluate.extract):
         seen[module.__name__] = 0
 
         def counted(*arguments, name=module.__name__):
@@ -215,10 +216,10 @@ def test_features_of_the_codecs_controls_are_those_of_what_the_codec_gives_back(
 def test_the_network_looks_once_at_every_image_of_every_signal(featured, looks):
     run = featured()
     rows = rows_of(run)
-    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
+    assert looks == {"tasks.enhance.perception": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
     assert {row["featured"] for row in rows.values()} == {8}
     assert rows_of(run) == rows
-    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
+    assert looks == {"tasks.enhance.perception": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
 
 
 def test_another_alpha_costs_one_look_at_its_images_and_none_at_the_reference(
@@ -226,7 +227,7 @@ def test_another_alpha_costs_one_look_at_its_images_and_none_at_the_reference(
 ):
     run = featured(enhance={"alphas": [0, 0.25, 0.5, 1]})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance.enhance": 8, "tasks.evaluate.extract": 0}
+    assert looks == {"tasks.enhance.perception": 8, "tasks.evaluate.extract": 0}
 
 
 def test_files_in_another_format_are_looked_at_again_their_references_not(
@@ -234,7 +235,7 @@ def test_files_in_another_format_are_looked_at_again_their_references_not(
 ):
     run = featured(enhance={"alphas": [0, 0.5, 1], "format": "png"})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 0}
+    assert looks == {"tasks.enhance.perception": 8 * len(SIGNALS), "tasks.evaluate.extract": 0}
 
 
 def test_another_network_sees_everything_again_and_has_features_of_its_own(
@@ -243,7 +244,7 @@ def test_another_network_sees_everything_again_and_has_features_of_its_own(
     before = features_of(changeable, "input")
     save_random_weights(weights, seed=1)
     rows = rows_of(changeable)
-    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
+    assert looks == {"tasks.enhance.perception": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
     assert len(network_folders(changeable)) == 2
     assert features_of(changeable, "input").keys() == before.keys()
     assert features_of(changeable, "input") != before
@@ -277,11 +278,11 @@ def test_a_changed_image_costs_a_look_at_its_shard_alone(
     looks.update(dict.fromkeys(looks, 0))
     write_images(tmp_path / "restored", {"4.png": softened(pixels(40))})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance.enhance": 3, "tasks.evaluate.extract": 0}
+    assert looks == {"tasks.enhance.perception": 3, "tasks.evaluate.extract": 0}
     looks.update(dict.fromkeys(looks, 0))
     write_images(tmp_path / "reference", {"6.png": pixels(60)})
     pipeline.run(run.config)
-    assert looks == {"tasks.enhance.enhance": 1, "tasks.evaluate.extract": 1}
+    assert looks == {"tasks.enhance.perception": 1, "tasks.evaluate.extract": 1}
 
 
 # Who has none
@@ -290,7 +291,7 @@ def test_a_changed_image_costs_a_look_at_its_shard_alone(
 def test_images_too_small_for_the_network_have_no_features_and_everything_else(
     featured, monkeypatch
 ):
-    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
+    for module in (tasks.enhance.perception, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",
@@ -307,7 +308,7 @@ def test_images_too_small_for_the_network_have_no_features_and_everything_else(
 
 
 def test_a_run_where_no_image_is_large_enough_goes_on(featured, monkeypatch):
-    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
+    for module in (tasks.enhance.perception, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",
@@ -511,7 +512,7 @@ def test_weights_that_arrive_later_fill_the_gap(featured, weights, whole, looks)
     pipeline.run(run.config)
     weights.write_bytes(kept)
     assert pipeline.run(run.config) == whole[1]
-    assert looks == {"tasks.enhance.enhance": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
+    assert looks == {"tasks.enhance.perception": 8 * len(SIGNALS), "tasks.evaluate.extract": 8}
 
 
 def test_tables_with_features_are_kept_when_the_weights_go_missing(changeable, weights):
@@ -590,7 +591,7 @@ def test_class_sums_of_the_network_before_give_no_inception_score(
 ):
     run = featured(images=plenty, shards={"images": 50}, **ALONE)
     with monkeypatch.context() as patch:
-        with_classes(tasks.enhance.enhance, patch)
+        with_classes(tasks.enhance.perception, patch)
         (row,) = pipeline.run(run.config)
     assert row["inception_score"] > 1
     save_random_weights(weights, seed=1)  # another network, without classes
@@ -631,7 +632,7 @@ FIDELITY = [
 
 
 def test_fidelity_does_not_depend_on_sharding(featured, plenty, monkeypatch):
-    for module in (tasks.enhance.enhance, tasks.evaluate.extract):
+    for module in (tasks.enhance.perception, tasks.evaluate.extract):
         monkeypatch.setattr(
             module,
             "load_extractor",

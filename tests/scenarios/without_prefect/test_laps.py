@@ -15,10 +15,11 @@ import tasks.shard.shard
 from dot_kernels import PixelCodec, enhancement
 from tasks.enhance import rendering
 from tasks.enhance.enhance import write_enhanced
-from tasks.enhance.outputs import Outputs
+from tasks.enhance.outputs import OutputsOfShard
 from tasks.evaluate.extract import plan_extraction, write_features
 from tasks.fit import encoding
-from tasks.fit.measure import plan_both_measurements, write_moments
+from tasks.fit.measure import write_moments
+from tasks.fit.measurement_plan import plan_both_measurements
 from tasks.io.networks.features.feature_networks import Extracted, Extractor
 from tasks.restore.plan import plan_restoration
 from tasks.restore.restoration import Restoration
@@ -86,7 +87,7 @@ def require_blamed(lap, write, job):
         (rendering, "perceive", "metrics"),
         (tasks.enhance.scoring, "score", "metrics"),
         (tasks.enhance.scoring, "encode", "write"),
-        (Outputs, "write", "write"),
+        (OutputsOfShard, "write", "write"),
     ],
 )
 def test_the_time_of_an_enhanced_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
@@ -112,7 +113,8 @@ def test_the_time_of_an_enhanced_shard_is_told_by_what_took_it(project, slow, ow
 def test_the_time_of_a_measured_shard_is_told_by_what_took_it(project, slow, owner, name, lap):
     run = project()
     run.shard()
-    job = plan_both_measurements(run.opened, run.select())[0].job
+    run.select()
+    job = plan_both_measurements(run.opened)[0].job
     slow(owner, name)
     require_blamed(lap, write_moments, job)
 

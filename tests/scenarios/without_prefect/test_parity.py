@@ -274,6 +274,13 @@ def test_the_same_images_are_at_no_distance_from_themselves(by_squeezenet):
     assert same["precision"] == same["recall"] < 1  # an image does not hold its own reference
 
 
+def test_the_monge_distance_is_of_every_networks_features_and_cmmd_of_clips_alone(by_squeezenet):
+    rows, _, _ = by_squeezenet
+    assert rows["codec", None]["mind"] == pytest.approx(0, abs=1e-9)
+    assert rows["input", None]["mind"] > rows["enhanced", 0.5]["mind"] > 0
+    assert {row["cmmd"] for row in rows.values()} == {None}
+
+
 @pytest.mark.parametrize("signal", ["alpha+0.50", "alpha+1.00", "codec"])
 def test_precision_and_recall_leave_out_an_images_own_reference(by_squeezenet, signal):
     rows, _, folder = by_squeezenet

@@ -31,7 +31,7 @@ def unfinished(folder: Path, shards: int) -> Config:
             "corpora": {role: {"path": "/images/" + role} for role in ("restored", "reference")},
             "codec": {"kind": "pixel", "factor": 8},
             "patches": {"size": 1},
-            "evaluate": {"lpips": None, "features": None},
+            "evaluate": {"lpips": None, "niqe": False, "features": None},
         }
     )
     names = [f"shard-{number:06d}" for number in range(shards)]

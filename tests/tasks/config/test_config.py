@@ -84,7 +84,7 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             {"evaluate": {"lpip": None}},
             "evaluate.lpip",
-            "against, controls, curve, features, leave_out_fitted, lpips, sample",
+            "against, controls, curve, features, leave_out_fitted, lpips, niqe, sample",
         ),
         ({"shards": {"image": 3}}, "shards.image", "images, max_bad_fraction"),
         ({"compute": {"devce": "cpu"}}, "compute.devce", "batch, device"),
@@ -186,7 +186,10 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
             },
             "restore by non-local-means needs noise in degrade, or does nothing",
         ),
-        ({"codec": {"kind": "pixl"}}, "'pixel', 'autoencoder-kl', 'autoencoder-tiny'"),
+        (
+            {"codec": {"kind": "pixl"}},
+            "'pixel', 'autoencoder', 'autoencoder-kl', 'autoencoder-tiny', 'taef2'",
+        ),
         ({"codec": {"factor": 2}}, "codec: kind must be given"),
         (MADE | {"degrade": [{"sigma": 0.2}]}, "degrade.0: kind must be given"),
         (MADE | {"degrade": [{"kind": "noise", "sigma": 50}]}, "sigma must be in [0, 10]"),
@@ -361,7 +364,7 @@ REFERENCE = {"restored": {"path": "r"}, "reference": {"path": "t"}}
         ({"corpora": REFERENCE, "evaluate": {"curve": None}}, 0),
         ({"corpora": REFERENCE, "enhance": {"interpolation": "latent"}}, 0),
         ({"corpora": REFERENCE, "enhance": {"decoding": "direct"}}, 31),
-        ({}, 0),  # without a reference
+        ({}, 31),  # without a reference: of distances to the input
         (MADE, 31),
     ],
 )

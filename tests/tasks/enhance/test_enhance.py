@@ -409,6 +409,17 @@ def test_without_a_reference_rows_are_unscored_and_images_are_made(enhanced, pho
     assert len(images_of(run, 0.0)) == 8
 
 
+def test_rows_have_the_distance_of_the_written_files_to_the_restored_ones(finished, photographs):
+    for signal, alpha in (("enhanced", 0.5), ("enhanced", 1.0)):
+        written = images_of(finished, alpha)
+        for row in rows_of(finished, signal=signal, alpha=alpha):
+            came = pixels_of(photographs["restored"], row["key"]).astype(float)
+            moved = np.square(written[f"{row['key']}.webp"] - came).mean()
+            assert row["indrmse"] == pytest.approx(math.sqrt(moved), rel=1e-12)
+    assert {row["indrmse"] for row in rows_of(finished, signal="input")} == {0}
+    assert {row["indrmse"] for row in rows_of(finished, signal="codec")} == {None}
+
+
 @pytest.fixture
 def partly_matched(tmp_path, photographs, pixels, write_images):
     """The photographs, with a reference that is missing, of another size, or damaged."""

@@ -136,11 +136,24 @@ def test_distortions_are_those_of_the_images_as_written_at_every_alpha(transport
         for signal, row in image.items():
             enhanced = to_bytes(batch.at(signal.alpha))[index].double() / 255
             mse = mean_squared_error(enhanced, references[index])
-            assert list(row) == ["mse", "psnr", "ssim"]
+            assert list(row) == ["indrmse", "mse", "psnr", "ssim"]
             assert row["mse"] == pytest.approx(mse, rel=1e-6)  # float32 references
             assert row["psnr"] == pytest.approx(-10 * math.log10(mse), rel=1e-6)
             expected = structural_similarity(enhanced, references[index])
             assert row["ssim"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_without_references_there_is_the_distance_of_what_is_written_to_the_input(
+    transported, direct
+):
+    batch = transported(14, 17, direct=direct)
+    found = distortions_along(batch, None, CURVE)
+    for index, image in enumerate(found):
+        came = to_bytes(batch.images)[index].double()
+        for signal, row in image.items():
+            moved = to_bytes(batch.at(signal.alpha))[index].double() - came
+            assert row == {"indrmse": pytest.approx(math.sqrt(moved.square().mean()), rel=1e-6)}
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 30), (30, 10), (1, 1)])
@@ -155,7 +168,8 @@ def test_images_below_the_window_have_errors_but_no_similarity(transported, rng,
 def test_a_curve_through_its_reference_has_infinite_ratio_there(transported):
     batch = transported(14, 17)
     for image in distortions_along(batch, batch.images, CURVE):
-        assert image[Signal("curve", 1.0)] == {"mse": 0, "psnr": math.inf, "ssim": pytest.approx(1)}
+        at_one = {"indrmse": 0, "mse": 0, "psnr": math.inf, "ssim": pytest.approx(1)}
+        assert image[Signal("curve", 1.0)] == at_one
         assert math.isfinite(image[Signal("curve", 0.0)]["psnr"])
 
 

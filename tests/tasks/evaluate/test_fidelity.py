@@ -103,7 +103,7 @@ def test_an_error_is_what_a_bootstrap_finds(measured, numbers):
 def test_means_and_errors_do_not_depend_on_sharding(measured, numbers):
     rows = rows_with(numbers)
     one, other = measured(in_three(rows)), measured([rows[:20], [], rows[20:]])
-    for name in (metric.column for metric in metrics_of("image")):
+    for name in (metric.column for metric in metrics_of("image") if metric.column in numbers):
         assert other[name] == pytest.approx(one[name], rel=1e-12)
         assert other[f"{name}_error"] == pytest.approx(one[f"{name}_error"], rel=1e-9)
 
@@ -380,6 +380,8 @@ def test_names_of_networks_that_are_not_there_yet_are_the_published_ones(
         "network": "inception-v3-compat",
         "frechet_name": "FID",
         "kernel_name": "KID",
+        "cmmd_name": "CMMD",
+        "mind_name": "MIND",
         "compared_with": "other photographs",
         "compared_dataset": "natural",
     }

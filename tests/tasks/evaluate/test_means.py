@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.evaluate.means import means_of
+from tasks.evaluate.overlap import LeftOut
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.workspace import CURVE, INPUT, Signal, Workspace, metrics_folder
@@ -32,6 +33,22 @@ def tables(tmp_path):
             ]
             write_scores(rows, path, {})
         return ScoreTables(workspace, "run", "op", signal, names)
+
+    return write
+
+
+@pytest.fixture
+def workspace_of(tmp_path):
+    """Writes distances to the input by key, of images without a reference."""
+
+    def write(levels):
+        workspace = Workspace(str(tmp_path))
+        folder = metrics_folder("run", "op", ENHANCED)
+        path = workspace.store.local(f"{folder}/shard-000000.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"key": key, "status": "unscored", "indrmse": v} for key, v in levels.items()]
+        write_scores(rows, path, {})
+        return ScoreTables(workspace, "run", "op", ENHANCED, ["shard-000000"])
 
     return write
 
@@ -80,3 +97,28 @@ def test_without_the_inputs_metrics_there_are_means_alone(tables):
     row = means_of(tables(ENHANCED, {"a": 19.0, "b": 21.0}), (ENHANCED,), None)[0.0]
     assert row["psnr"] == 20
     assert (row["psnr_change"], row["psnr_change_error"]) == (None, None)
+
+
+def test_the_distance_to_the_input_is_a_root_of_a_mean_of_squares(workspace_of):
+    """As in Ohayon et al. 2024, whose IndRMSE is the root over all pixels of all images."""
+    levels = {"a": 3.0, "b": 4.0, "c": 12.0}
+    row = means_of(workspace_of(levels), (ENHANCED,), None)[0.0]
+    squares = np.square([3.0, 4.0, 12.0])
+    assert row["indrmse"] == pytest.approx(math.sqrt(169 / 3))
+    spread = np.std(squares) / math.sqrt(3)
+    assert row["indrmse_error"] == pytest.approx(spread / (2 * row["indrmse"]))
+
+
+def test_images_without_a_reference_count_where_none_is_needed(workspace_of):
+    row = means_of(workspace_of({"a": 3.0, "b": 5.0}), (ENHANCED,), None)[0.0]
+    assert (row["images"], row["psnr"]) == (0, None)
+    assert row["indrmse"] == pytest.approx(math.sqrt(17))
+    out = LeftOut(scored=frozenset("a"), featured=frozenset("b"))
+    assert means_of(workspace_of({"a": 3.0, "b": 5.0}), (ENHANCED,), None, out)[0.0][
+        "indrmse"
+    ] == pytest.approx(3)
+
+
+def test_distances_to_the_input_of_zero_have_no_error(workspace_of):
+    row = means_of(workspace_of({"a": 0.0, "b": 0.0}), (ENHANCED,), None)[0.0]
+    assert (row["indrmse"], row["indrmse_error"]) == (0, 0)

@@ -9,7 +9,8 @@ from PIL import Image
 import tasks.fit.measure
 from dot_kernels import GaussianMoments, PixelCodec, patch_moments
 from tasks.config import Config, Run
-from tasks.fit.measure import WHOLE, image_name, measure_name, plan_both_measurements
+from tasks.fit.measure import WHOLE, image_name
+from tasks.fit.measurement_plan import measure_name, plan_both_measurements
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
 from tasks.io.images.pixels import to_tensor
@@ -130,9 +131,8 @@ def test_nan_from_the_network_is_a_reason_and_harms_no_other_image(
 def test_a_second_run_measures_nothing_and_a_changed_option_everything(measured):
     run = measured()
     assert run.fit() == []
-    selection = run.select()
     other = Config.model_validate(run.config.model_dump() | {"patches": {"size": 3}})
-    planned = plan_both_measurements(Run(other, run.workspace), selection)
+    planned = plan_both_measurements(Run(other, run.workspace))
     assert all(unit.job is not None for unit in planned)
     assert sum(unit.images for unit in planned) == 16
 

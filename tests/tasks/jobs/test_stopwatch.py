@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 
-from dot_kernels import Codec, PixelCodec
+from dot_kernels import AutoencoderCodec, Codec, PixelCodec, StagedCodec, TiledCodec
+from dot_kernels.stages import Stage
 from tasks.jobs import Outcome, stopwatch
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
 
@@ -136,6 +138,28 @@ def test_a_timed_codec_gives_what_the_codec_gives(wait, rng):
     assert torch.equal(latents, PixelCodec(4).encode(images))
     assert torch.equal(codec.decode(latents), images)
     assert watch.so_far() == {"encode network": 1, "decode network": 2}
+
+
+def test_stages_of_a_timed_codec_are_counted_as_its_decoder(wait, rng):
+    def slow(tensor):
+        wait(1)
+        return tensor
+
+    def slow_image(tensor):
+        return slow(tensor)[:, :3]
+
+    watch, tiled = Stopwatch(), TiledCodec(AutoencoderCodec(AutoencoderTiny()), 64)
+    stages = [Stage(apply=slow, channels=4), Stage(apply=slow_image, channels=3)]
+    codec = TimedCodec(tiled, watch).with_stages(stages)
+    assert isinstance(codec, StagedCodec)
+    assert codec.stages == tuple(stages)
+    assert len(TimedCodec(tiled, watch).stages) == 5
+    latents = torch.rand(1, 4, 2, 2, generator=rng)
+    (activations,) = codec.activations(latents, 1)
+    assert torch.equal(activations, latents)
+    assert watch.so_far() == {"decode network": 1}
+    codec.decode(latents)
+    assert watch.so_far() == {"decode network": 3}
 
 
 def test_an_outcome_says_what_device_it_came_from_if_there_was_one():

@@ -104,6 +104,37 @@ def test_without_bounds_the_best_is_taken(best, alpha):
     assert (choice.alpha, choice.best) == (alpha, best)
 
 
+BLIND = [
+    {"signal": "curve", "alpha": a / 4, "psnr": None, "indrmse": 8.0 - 2 * a} for a in range(5)
+]
+"""Distances to the input along the curve of a run without a reference."""
+
+
+def test_a_bound_on_the_distance_to_the_input_gives_the_nearest_to_nature_within_it():
+    choice = choose_alpha(BLIND, [Bound("change", 5)])
+    assert (choice.alpha, choice.best, choice.numbers) == (0.5, None, {"change": 4.0})
+    written = [row("enhanced", a, indrmse=8 - 8 * a, frechet=9 + a) for a in (0.25, 0.5)]
+    assert choose_alpha(written, [Bound("change", 7)]).best == "fid"
+
+
+def test_the_distance_to_the_input_is_told_without_comparing_it_with_that_of_the_input():
+    rows = [*BLIND, {"signal": "input", "alpha": None, "psnr": None, "indrmse": 0.0}]
+    lines = describe(choose_alpha(rows, [Bound("change", 5)]), {"change": "IndRMSE"})
+    assert lines[1] == "  IndRMSE: 4 level"
+
+
+def test_without_a_reference_a_bound_on_perception_leaves_images_as_near_as_it_can():
+    rows = [{**each, "niqe": 4 + each["alpha"]} for each in BLIND]
+    choice = choose_alpha(rows, [Bound("niqe", 4.6)])
+    assert (choice.alpha, choice.best) == (0.5, "change")
+
+
+def test_a_distance_of_features_goes_by_the_name_of_any_network():
+    assert metric_named("FD") == metric_named("fid") == "fid"
+    assert metric_named("kd") == "kid"
+    assert metric_named("IndRMSE") == "change"
+
+
 def test_what_to_be_best_in_can_be_chosen_within_bounds():
     assert choose_alpha(ROWS, [Bound("psnr", 27)], "ssim").alpha == 1
     assert choose_alpha(ROWS, [Bound("psnr", 27)], "fid").alpha == 0.5
@@ -180,7 +211,7 @@ def test_a_name_that_is_no_metric_is_told_with_those_that_are():
     assert metric_named("fid") == "fid"
     with pytest.raises(
         ConfigurationError,
-        match="best must be one of psnr, ssim, lpips, fid, kid, gelbrich, got 'frechet'",
+        match=r"best must be one of psnr, ssim, lpips, change, niqe, fid, .*, got 'frechet'",
     ):
         metric_named("frechet")
 
@@ -297,7 +328,7 @@ def test_the_curve_of_a_run_is_its_fidelity_table(finished):
     assert {row["signal"] for row in rows} == {"enhanced", "input", "codec", "codec_input"}
     choice = choose_alpha(rows, [Bound("psnr", 0)])
     assert (choice.alpha, choice.best) == (0, "gelbrich")
-    assert set(choice.numbers) == {"psnr", "ssim", "gelbrich"}
+    assert set(choice.numbers) == {"psnr", "ssim", "change", "gelbrich"}
 
 
 def test_a_table_that_is_not_there_is_told_with_the_command(steps, photographs, tmp_path):
@@ -333,6 +364,8 @@ def test_metrics_are_called_what_the_report_calls_them(finished):
         "psnr": "PSNR",
         "ssim": "SSIM",
         "lpips": "LPIPS",
+        "change": "IndRMSE",
+        "niqe": "NIQE",
         "fid": "FD",  # of no network
         "kid": "KD",
         "gelbrich": "Gelbrich",

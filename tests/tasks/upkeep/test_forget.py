@@ -1,6 +1,7 @@
 """A forgotten image is in nothing any more, and does not come back."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from tasks.io.ledger import Ledger
 from tasks.io.store import Store
 from tasks.pipeline import is_finished
 from tasks.upkeep.forget import forget
+from tasks.view.votes import Vote, Votes
 
 KEY = "a/2"
 
@@ -179,3 +181,14 @@ def test_forgetting_again_removes_nothing_more(run):
 def test_what_is_remembered_does_not_tell_the_key(run):
     forget([run.config], [KEY], run.workspace)
     assert KEY not in "".join(run.workspace.store.names("forgotten"))
+
+
+def test_votes_on_it_go_and_others_stay(run):
+    votes = Votes(run.workspace.store, "run", run.operator)
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    for number, key in enumerate((KEY, "another")):
+        ends = ("+0.00", "input", "l", "r")
+        votes.add(Vote(str(number), now, "Ada", key, "shard-000000", *ends, "left", 1.0))
+    forget([run.config], [KEY], run.workspace)
+    assert files_with(run, KEY) == []
+    assert [vote.key for vote in votes.all()] == ["another"]

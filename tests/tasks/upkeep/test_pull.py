@@ -331,7 +331,7 @@ def test_a_configuration_without_networks_needs_nothing(write_config, tmp_path, 
         write_config(
             codec={"kind": "pixel"},
             restore={"kind": "bicubic"},
-            evaluate={"lpips": None, "features": None},
+            evaluate={"lpips": None, "niqe": False, "features": None},
         )
     )
     assert list(pull_weights(config, str(tmp_path / "to"))) == []

@@ -48,10 +48,12 @@ class Seen(NamedTuple):
 
 
 class Names(NamedTuple):
-    """The names of the two distances in tables and reports."""
+    """The names of distances in tables and reports."""
 
     frechet: str
     kernel: str
+    cmmd: str
+    mind: str
 
 
 def extractor_identity(
@@ -63,18 +65,20 @@ def extractor_identity(
 
 
 def extractor_names(network: Network, weights: Weights = FROM_THIS_MACHINE) -> Names:
-    """Return the names of the Fréchet and the kernel distance.
+    """Return the names of the distances of a network's features.
 
-    They are FID and KID only for Inception's published weights. A network's other weights make
-    the names end with the beginning of their digest.
+    They are FID, KID and MIND only for Inception's published weights, and CMMD only for those of
+    its authors' CLIP. A network's other weights make the names end with the beginning of their
+    digest.
     """
     identity = extractor_identity(network, weights)
     altered = "" if identity is None else PUBLISHED[network].altered_suffix(identity["sha256"])
-    if network != "inception-v3-compat":
-        return Names(f"FD-{network}{altered}", f"KD-{network}{altered}")
-    if altered:
-        return Names(f"FD-inception{altered}", f"KD-inception{altered}")
-    return Names("FID", "KID")
+    if network == "inception-v3-compat" and not altered:
+        return Names("FID", "KID", "CMMD", "MIND")
+    plain = "inception" if network == "inception-v3-compat" else network
+    ending = f"-{plain}{altered}"
+    cmmd = "" if network == "clip-vit-l-14-336px" and not altered else ending
+    return Names(f"FD{ending}", f"KD{ending}", f"CMMD{cmmd}", f"MIND{ending}")
 
 
 def feature_folder(identity: Mapping[str, str]) -> str:

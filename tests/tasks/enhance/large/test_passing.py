@@ -5,9 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from torch.nn import functional
 
-from dot_kernels import PixelCodec, TiledCodec, patch_moments, solve_transport
+from dot_kernels import (
+    AutoencoderCodec,
+    LevelledOperator,
+    PixelCodec,
+    TiledCodec,
+    fit_levels,
+    patch_moments,
+    solve_transport,
+)
 from tasks.config.sections import Enhance
 from tasks.enhance.features import no_moments
 from tasks.enhance.pairs import NOT_FINITE, Gathered, Window
@@ -119,7 +128,9 @@ def assert_same(ours, theirs):
         assert large.images[signal].dtype == pixels.dtype
         np.testing.assert_array_equal(large.images[signal], pixels, err_msg=str(signal))
     assert large.unscored == small.unscored
-    assert large.lpips == pytest.approx(small.lpips, rel=1e-4)
+    assert large.marks.keys() == small.marks.keys()
+    for signal, marks in small.marks.items():
+        assert large.marks[signal] == pytest.approx(marks, rel=1e-4), signal
     assert large.features.keys() == small.features.keys()
     for signal, seen in small.features.items():
         torch.testing.assert_close(large.features[signal].features, seen.features)
@@ -143,6 +154,33 @@ OPTIONS = [
 def test_a_large_picture_has_the_images_and_numbers_of_the_whole(picture, operator, options):
     solved, images = operator(), (picture(), picture())
     found = [rendered(solved, *images, tile, **options) for tile in (BANDS, WHOLE)]
+    assert_same(*found)
+
+
+@pytest.fixture
+def levelled(rng):
+    """An auto-encoder with random weights, and an operator with patches of several sizes."""
+    module = AutoencoderTiny(
+        encoder_block_out_channels=(4, 4),
+        decoder_block_out_channels=(4, 4),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+        latent_channels=3,
+    )
+    codec = AutoencoderCodec(module.double())  # so that no kernel's order of sums is seen
+    clean, restored = codec.encode(torch.rand(2, 3, 64, 64, generator=rng)).split(1)
+    latent = solve_transport(patch_moments(restored, 1), patch_moments(clean, 1))
+    fits = [
+        fit_levels(latent, [restored], [clean], codec, levels=[level], patch_size=size)
+        for level, size in ((0, 3), (1, 1))
+    ]
+    return codec, LevelledOperator(latent, {**fits[0].levels, **fits[1].levels})
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_activations_of_a_large_picture_are_moved_as_those_of_the_whole(picture, levelled, options):
+    (codec, operator), images = levelled, (picture(), picture(is_grey=True))
+    found = [rendered(operator, *images, tile, codec, **options) for tile in (BANDS, WHOLE)]
     assert_same(*found)
 
 

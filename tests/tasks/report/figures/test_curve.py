@@ -1,6 +1,7 @@
 """The figures of a report."""
 
 import io
+import math
 
 import pytest
 from matplotlib.text import Annotation
@@ -99,6 +100,15 @@ def test_the_theory_is_solid_and_shaded_and_what_lies_outside_is_dashed():
     (shade,) = axes.patches
     assert shade.get_x() == 20.0
     assert shade.get_width() == pytest.approx(1.0)
+
+
+def test_a_perfect_posterior_sampler_is_where_the_squared_error_of_the_input_is_doubled():
+    doubled = -10 * math.log10(2 * 10 ** (-22.0 / 10))
+    (axes,) = draw_curve([row(), row("input", None, 22.0, 3.0)], NAMES).axes
+    (line,) = (line for line in axes.lines if "sampler" in str(line.get_label()))
+    assert line.get_xdata() == pytest.approx([doubled, doubled])
+    (axes,) = draw_curve([row(), row("input", None, float("inf"), 3.0)], NAMES).axes
+    assert not [line for line in axes.lines if "sampler" in str(line.get_label())]
 
 
 def test_the_line_goes_through_written_alphas_where_the_grid_has_no_distance():

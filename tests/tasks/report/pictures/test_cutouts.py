@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tasks.io.images import Metadata, Raster
-from tasks.report.pictures.cutouts import SIDE, Box, Shown, cut_out, textured_box
+from tasks.io.images.conversion.shown import Shown
+from tasks.report.pictures.cutouts import SIDE, Box, cut_out, textured_box
 
 
 def decoded(address):

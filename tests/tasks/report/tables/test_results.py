@@ -15,6 +15,7 @@ from tasks.report.tables.results import (
     main_results,
     results_table,
     results_text,
+    theory_in_words,
 )
 
 FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS-alex"}
@@ -88,8 +89,17 @@ def test_values_stand_with_their_errors_on_as_many_digits():
 def test_a_terminal_gets_the_main_columns_if_there_are_many():
     whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
     titles, _ = results_text([whole], FID)
-    main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
+    main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓"]
+    main += ["IndRMSE ↓ (level)", "NIQE ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
     assert titles == ["", *main]
+
+
+def test_the_gap_to_a_perfect_posterior_sampler_is_told():
+    rows = [row(psnr=20.0, frechet=9.0), row("input", None, psnr=22.0, frechet=12.0)]
+    assert theory_in_words(rows).endswith("alpha 0 is 1.01 dB above it.")
+    rows[1]["psnr"] = 24.0
+    assert theory_in_words(rows).endswith("alpha 0 is 0.99 dB below it.")
+    assert theory_in_words(rows[:1]) == theory_in_words([]) == ""
 
 
 def test_points_of_the_curve_have_a_table_of_their_own():
@@ -172,6 +182,8 @@ def test_the_main_table_has_the_columns_that_there_is_room_for():
         "PSNR ↑ (dB)",
         "SSIM ↑",
         "LPIPS-alex ↓",
+        "IndRMSE ↓ (level)",
+        "NIQE ↓",
         "FID ↓",
         "KID ↓",
         "Gelbrich ↓",

@@ -85,7 +85,7 @@ def publish(monkeypatch, network, path):
 
 
 def test_every_network_has_its_file():
-    assert set(get_args(Network)) == PUBLISHED.keys() - {"alexnet", "vgg16"}
+    assert set(get_args(Network)) == PUBLISHED.keys() - {"alexnet", "vgg16", "niqe"}
 
 
 def test_the_networks_are_those_of_torch_fidelity():
@@ -178,25 +178,32 @@ def test_missing_weights_are_told_with_every_remedy(checkpoints):
 
 
 def test_fid_is_the_name_of_the_published_weights_alone(inception_file, checkpoints, monkeypatch):
-    assert extractor_names("inception-v3-compat") == ("FID", "KID")  # not there yet
+    assert extractor_names("inception-v3-compat") == ("FID", "KID", "CMMD", "MIND")  # not there yet
     shutil.copy(inception_file, checkpoints)
     altered = extractor_identity("inception-v3-compat")["sha256"][:8]
     assert extractor_names("inception-v3-compat") == (
         f"FD-inception (altered {altered})",
         f"KD-inception (altered {altered})",
+        f"CMMD-inception (altered {altered})",
+        f"MIND-inception (altered {altered})",
     )
     publish(monkeypatch, "inception-v3-compat", inception_file)
-    assert extractor_names("inception-v3-compat") == ("FID", "KID")
+    assert extractor_names("inception-v3-compat") == ("FID", "KID", "CMMD", "MIND")
 
 
 def test_other_networks_are_named(squeezenet_file, monkeypatch):
-    assert extractor_names("clip-vit-b-32") == ("FD-clip-vit-b-32", "KD-clip-vit-b-32")
+    assert extractor_names("clip-vit-b-32") == tuple(
+        f"{kind}-clip-vit-b-32" for kind in ("FD", "KD", "CMMD", "MIND")
+    )
+    assert extractor_names("clip-vit-l-14-336px").cmmd == "CMMD"
     identity = extractor_identity("squeezenet")
     altered = identity["sha256"][:8]
     assert extractor_names("squeezenet").frechet == f"FD-squeezenet (altered {altered})"
     assert feature_folder(identity) == f"squeezenet-{identity['sha256'][:12]}"
     publish(monkeypatch, "squeezenet", squeezenet_file)
-    assert extractor_names("squeezenet") == ("FD-squeezenet", "KD-squeezenet")
+    assert extractor_names("squeezenet") == tuple(
+        f"{kind}-squeezenet" for kind in ("FD", "KD", "CMMD", "MIND")
+    )
 
 
 def test_squeezenet_with_random_weights_is_torchvisions_after_five_layers(squeezenet_file, images):

@@ -1,0 +1,1 @@
+"""Auto-encoders of images: those of diffusers, and others of our own."""

@@ -1,0 +1,42 @@
+"""`dotpipe codecs CONFIG NAME…`: codecs tried on a few of the user's own images."""
+
+from PIL import Image
+
+from tests.support.networks.small_autoencoders import small
+
+
+def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tmp_path):
+    project.configure(evaluate={"lpips": None, "features": None})
+    small("AutoencoderTiny").save_pretrained(tmp_path / "mine")
+    path = tmp_path / "sheet.png"
+    small("AutoencoderDC").save_pretrained(tmp_path / "broken")
+    next((tmp_path / "broken").glob("*.safetensors")).write_bytes(b"{}")
+    mine = tmp_path / "mine"
+    words = (project.file, "pixel", mine, mine, tmp_path / "broken")
+    code, out, err = dotpipe("codecs", *words, "--images", 4, "--sheet", path)
+    assert code == 0, err
+    assert "│ mine" in out
+    assert "Fitted on 4 pairs, measured on 4 others" in out
+    assert f"pictures: {path}" in out
+    assert "broken was not tried: " in out
+    with Image.open(path) as page:
+        assert page.width > 1000
+    assert not project.workspace.exists()
+
+
+def test_a_codec_that_is_not_known_is_told_before_any_image_is_read(dotpipe, project):
+    code, _, err = dotpipe("codecs", project.file, "pixel", "nonsense")
+    assert code == 1
+    assert "--codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "dashboard" not in err
+
+
+def test_two_folders_of_one_name_keep_their_paths():
+    from flows.cli.verbs.codecs import _shortened
+
+    assert _shortened(["taesd", "a/vae", "b/vae/", "c/kl"]) == {
+        "taesd": "taesd",
+        "a/vae": "a/vae",
+        "b/vae/": "b/vae/",
+        "c/kl": "kl",
+    }

@@ -1,0 +1,215 @@
+"""Maps of the decoder's activations: fitted level after level, resumed, kept and forgotten."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from PIL import Image
+
+from dot_kernels import AutoencoderCodec, LevelledOperator
+from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels.level_fitting import fit_levels
+from dot_kernels.levels import latent_part
+from tasks.config import Config, Run
+from tasks.enhance.enhance import write_enhanced
+from tasks.fit import measure
+from tasks.fit.levels.plan import plan_level_map, plan_level_measurement
+from tasks.fit.operators import find_operator, read_operator
+from tasks.io.artifacts.moments import at_level
+from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.images.decoder_pool import decode
+from tasks.io.images.pixels import to_tensor
+from tasks.io.shards import read_members
+from tasks.pipeline import is_finished
+from tasks.upkeep.cleaning.waste import clean
+from tasks.upkeep.forget import forget
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory):
+    """A small auto-encoder with random weights, in a folder."""
+    folder = tmp_path_factory.mktemp("codec")
+    torch.manual_seed(0)
+    widths = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    blocks = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    module = AutoencoderTiny(**widths, **blocks, latent_channels=2)
+    twice = {name: 2 * weights for name, weights in module.state_dict().items()}
+    module.load_state_dict(twice)  # else its images are as good as grey
+    module.save_pretrained(folder)
+    return {"kind": "autoencoder-tiny", "weights": str(folder)}
+
+
+@pytest.fixture
+def run_of(tmp_path, steps, photographs, codec):
+    """A run with this auto-encoder, sharded and not yet fitted."""
+
+    def make(name="w", **sections):
+        sections = {"codec": codec, "transport": {"levels": "all"}, **sections}
+        run = steps(tmp_path / name, photographs, **sections)
+        run.shard()
+        return run
+
+    return make
+
+
+def operator_of(run):
+    return read_operator(run.workspace, run.config.restored_name, run.operator)
+
+
+def latents_of(run, dataset, codec):
+    """Latents of all images of a data set, one by one."""
+    module = AutoencoderTiny.from_pretrained(codec["weights"])
+    for shard in run.workspace.shards(dataset):
+        for _, data in read_members(run.workspace.store, run.workspace.members(dataset, shard)):
+            raster = decode(data, run.config.shards.limits())
+            images = to_tensor([raster.pixels], "cpu")
+            latents = encode_padded(images, AutoencoderCodec(module))
+            yield whole_cells(latents, images.shape[2:], 2)
+
+
+def test_the_fit_is_that_of_the_kernels_over_all_images_at_once(run_of, codec):
+    run = run_of(patches={"size": 1}, fit={"ridge": 0.01})  # so that rounding stays small
+    run.fit()
+    operator, moments, _ = operator_of(run)
+    assert isinstance(operator, LevelledOperator)
+    assert list(operator.levels) == [0, 1]
+    sides = [list(latents_of(run, dataset, codec)) for dataset in ("run", "natural")]
+    module = AutoencoderCodec(AutoencoderTiny.from_pretrained(codec["weights"]))
+    expected = fit_levels(latent_part(operator), *sides, module, ridge=0.01)
+    for level, own in operator.levels.items():
+        torch.testing.assert_close(own.matrix, expected.levels[level].matrix, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(own.target_mean, expected.levels[level].target_mean)
+        assert moments[at_level("source", level)].dimension == 8
+
+
+def test_without_levels_the_operator_has_the_name_that_it_had(run_of):
+    plain, none = run_of(transport={}), run_of(transport={"levels": "none", "level_patch": 3})
+    plain.fit()
+    assert none.fit() == []
+    assert find_operator(none.opened) == find_operator(plain.opened)
+
+
+def test_levels_make_images_another_thing(run_of):
+    plain, levelled = run_of("plain", transport={}), run_of()
+    images = []
+    for run in (plain, levelled):
+        run.fit()
+        run.match() if run.config.reference_name else None
+        (job, *_) = run.enhancement_jobs()
+        write_enhanced(job)
+        folder = run.workspace.store.local(f"enhanced/run/{run.operator}/alpha=+0.00")
+        images.append((folder / "shard-000000.tar").read_bytes())
+    assert images[0] != images[1]
+
+
+def test_the_second_time_nothing_is_measured_or_solved(run_of):
+    run = run_of()
+    run.fit()
+    for level in (0, 1):
+        units = [*plan_level_measurement(run.opened, level), *plan_level_map(run.opened, level)]
+        assert units
+        assert [unit.job for unit in units] == [None] * len(units)
+
+
+def test_a_level_waits_for_those_below(run_of):
+    run = run_of()
+    run.select()
+    with pytest.raises(StepMissing):
+        plan_level_measurement(run.opened, 0)
+    with pytest.raises(StepMissing, match="dotpipe fit CONFIG"):
+        find_operator(run.opened)
+
+
+def test_the_targets_moments_serve_every_operator(run_of):
+    run = run_of()
+    run.fit()
+    tree = run.config.model_dump()
+    tree["fit"] |= {"ridge": 0.1}
+    other = Run(Config.model_validate(tree), run.workspace)
+    planned = type(run)(other.config)
+    planned.fit()
+    folders = {
+        name.split("/")[2]
+        for dataset in ("natural",)
+        for name in run.workspace.store.names(f"moments/{dataset}")
+        if name.endswith(".safetensors")
+    }
+    assert len(folders) == 3  # latents, and two levels
+
+
+def test_a_list_takes_just_these_levels(run_of):
+    run = run_of(transport={"levels": [1]})
+    run.fit()
+    assert list(operator_of(run)[0].levels) == [1]
+
+
+def test_a_level_that_the_decoder_lacks_is_told_with_those_that_it_has(run_of):
+    run = run_of(transport={"levels": [1, 4]})
+    with pytest.raises(ConfigurationError, match="among the 2 that the decoder"):
+        run.fit()
+
+
+def test_the_pixel_codec_has_none(run_of):
+    run = run_of(codec={"kind": "pixel", "factor": 4})
+    run.fit()
+    assert not isinstance(operator_of(run)[0], LevelledOperator)
+
+
+def test_patches_of_activations_may_be_larger(run_of):
+    run = run_of(transport={"levels": [1], "level_patch": 3})
+    run.fit()
+    assert operator_of(run)[0].levels[1].dimension == 9 * 8
+
+
+def test_an_operator_in_use_stays_with_all_its_levels(run_of, tmp_path, photographs):
+    run = run_of(fit={"refit_beyond": 1e9})
+    run.fit()
+    before = run.operator
+    image = np.full((24, 32, 3), 90, np.uint8)
+    for role in ("natural", "restored"):
+        Image.fromarray(image).save(photographs[role] / "one-more.png")
+    try:
+        run.shard()
+        run.fit()
+        assert run.operator == before
+        assert plan_level_measurement(run.opened, 0) == []
+        assert isinstance(operator_of(run)[0], LevelledOperator)
+    finally:
+        for role in ("natural", "restored"):
+            (photographs[role] / "one-more.png").unlink()
+
+
+def test_a_clean_up_keeps_what_the_operator_was_made_by_and_forgetting_removes_it(run_of):
+    run = run_of()
+    run.run()
+    assert is_finished(run.config)
+    clean(run.config)
+    assert is_finished(run.config)
+    assert sorted(run.workspace.store.names("operators")) == [
+        f"operators/run/{run.operator}{end}.safetensors" for end in ("-latent", "-level-0", "")
+    ]
+    key = next(run.workspace.keys("run")).key
+    forget([run.config], [key], run.workspace)
+    assert list(run.workspace.store.names("operators")) == []
+
+
+def test_what_was_measured_is_not_measured_again_when_an_image_comes(run_of, monkeypatch):
+    run = run_of(transport={"levels": [0]})
+    run.fit()
+    loaded = []
+    monkeypatch.setattr(measure, "load_pictures", lambda *args: loaded.append(args) or [])
+    for unit in plan_level_measurement(run.opened, 0):
+        assert unit.job is None
+    assert loaded == []
+
+
+def test_the_record_has_diagnostics_of_every_level(run_of):
+    run = run_of()
+    run.fit()
+    (record,) = run.workspace.ledger.records(f"operators/run/{run.operator}")
+    facts = run.workspace.ledger.facts(record)
+    operator = operator_of(run)[0]
+    for level, own in operator.levels.items():
+        assert facts["levels"][str(level)] == dataclasses.asdict(own.diagnostics)
