@@ -100,6 +100,32 @@ def _centre(path):
 
 
 @pytest.mark.parametrize(("images", "draws"), [(4, 3), (10, 3), (40, 1)])
+def test_shrunk_maps_are_nearer_to_the_map_of_all_pairs(photographs):
+    whole = merge(photographs.restored), merge(photographs.natural)
+    truth, covariance = solve_transport(*whole, ridge=RIDGE), whole[0].covariance()
+
+    def wrong(matrix, offset):
+        matrix = matrix - truth.matrix
+        shift = matrix @ whole[0].mean + offset - truth.offset()
+        return float((matrix @ covariance * matrix).sum() + shift.square().sum())
+
+    nothing = wrong(torch.eye(truth.dimension).double(), torch.zeros(truth.dimension).double())
+    print()
+    for images, draws in ((4, 12), (10, 8), (20, 6), (40, 4)):
+        errors = []
+        for draw in range(draws):
+            order = torch.randperm(FITTED, generator=torch.Generator().manual_seed(draw)).tolist()
+            source = [photographs.restored[i] for i in order[:images]]
+            target = [photographs.natural[i] for i in order[images : 2 * images]]
+            sides = merge(source), merge(target)
+            fitted = solve_transport(*sides, ridge=RIDGE)
+            shrunk = shrink(fitted, *sides, split_half_shrinkage(source, target, ridge=RIDGE))
+            errors.append([wrong(m.matrix, m.offset()) / nothing for m in (fitted, shrunk)])
+        before, after = np.mean(errors, axis=0)
+        print(f"{images} images: squared error {before:.2f} as fitted, {after:.2f} shrunk")
+        assert after < before
+
+
 def test_unpaired_maps_gain_by_shrinking_the_fewer_images_the_more(photographs, images, draws):
     rows = []
     for draw in range(draws):
