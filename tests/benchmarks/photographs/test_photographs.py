@@ -25,6 +25,7 @@ from dot_kernels.degradations import Downscale, Noise, degrade
 from dot_kernels.dials import LowBand, with_low_band
 from dot_kernels.moments import merge
 from dot_kernels.shrinkage import Shrinkage, shrink, split_half_shrinkage
+from tasks.fit.statistics import FEW_IMAGES
 from tasks.io.images.pixels import as_written, to_tensor
 from tasks.io.networks.codecs import Autoencoder, load_codec
 from tasks.io.networks.features.extractors import load_extractor
@@ -126,7 +127,7 @@ def test_shrunk_maps_are_nearer_to_the_map_of_all_pairs(photographs):
         assert after < before
 
 
-def test_unpaired_maps_gain_by_shrinking_the_fewer_images_the_more(photographs, images, draws):
+def test_shrinking_gives_back_distortion_where_images_are_few(photographs, images, draws):
     rows = []
     for draw in range(draws):
         order = torch.randperm(FITTED, generator=torch.Generator().manual_seed(draw)).tolist()
@@ -146,8 +147,9 @@ def test_unpaired_maps_gain_by_shrinking_the_fewer_images_the_more(photographs, 
     means = {name: Score(*np.mean(s, axis=0)) for name, s in zip(names, scores, strict=True)}
     for name, score in means.items():
         print(f"  {name}: {score}")
-    assert means["shrunk"].psnr > means["as fitted"].psnr - 0.05
-    assert means["shrunk"].lpips < means["as fitted"].lpips + 0.002
+    assert means["shrunk"].psnr > means["as fitted"].psnr
+    if images <= FEW_IMAGES:
+        assert means["shrunk"].lpips < means["as fitted"].lpips
 
 
 def test_two_dials_against_one(photographs):
