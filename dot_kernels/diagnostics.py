@@ -57,8 +57,8 @@ class TransportDiagnostics:
     gelbrich_before: float
     """Squared 2-Wasserstein distance of the source's Gaussian to the target's."""
     gelbrich_after: float
-    """The same distance after the map, whose mean is the target's; of patches one by one, not
-    of the latents into which overlapping patches are averaged."""
+    """The same distance after the map, whose mean is the target's unless the map was shrunk; of
+    patches one by one, not of the latents into which overlapping patches are averaged."""
 
 
 def diagnose(
@@ -67,6 +67,8 @@ def diagnose(
     matrix: Float64[Tensor, "d d"],
     noise: Float64[Tensor, "d d"] | None,
     ridge: float,
+    *,
+    mean: Float64[Tensor, "d"] | None = None,
 ) -> TransportDiagnostics:
     """Diagnostics of a solved map.
 
@@ -76,6 +78,7 @@ def diagnose(
         matrix: T.
         noise: Σ_w; None for the deterministic map.
         ridge: what the map was solved with.
+        mean: of mapped patches; None for the target's, as optimal maps have it.
     """
     covariances = source.covariance(), target.covariance()
     variances = eigenvalues(covariances[0])
@@ -94,7 +97,9 @@ def diagnose(
         variance_reached_median=float(reached.quantile(0.5)),
         variance_reached_least=float(reached.min()),
         gelbrich_before=gaussian_distance(source.mean, covariances[0], target.mean, covariances[1]),
-        gelbrich_after=gaussian_distance(target.mean, mapped, target.mean, covariances[1]),
+        gelbrich_after=gaussian_distance(
+            target.mean if mean is None else mean, mapped, target.mean, covariances[1]
+        ),
     )
 
 

@@ -71,6 +71,10 @@ class Fit(Section):
     auto: paired where all natural images, or at least ten, have a restored version."""
     ridge: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RIDGE
     """Added to the variance of every direction, as a share of the mean variance."""
+    shrink: Literal["auto"] | Annotated[FiniteFloat, Field(ge=0, le=1)] = "auto"
+    """How far the map is taken toward doing nothing: 0 is the fitted map, 1 none. auto: as far as
+    maps of halves of the images disagree, where pairing is unpaired and at most 10 restored
+    images are chosen, its matrix and its means apart; else 0."""
     refit_beyond: Annotated[FiniteFloat, Field(ge=0)] | None = None
     """How far the statistics of the chosen images may move before the operator is fitted again;
     null for a new fit after every change. The distance is the sum of the squared Gelbrich

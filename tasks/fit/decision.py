@@ -65,6 +65,7 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
         "images": config.fit.images,
         "seed": config.fit.seed,
         **({"levels": files.levels, "level_patch": files.level_patch} if files.levels else {}),
+        **files.shrinking(),
     }
 
 

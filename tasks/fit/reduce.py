@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from dot_kernels import TransportDiagnostics, solve_transport
+from dot_kernels.shrinkage import Shrinkage, shrink, split_half_shrinkage
 from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Run
 from tasks.fit.decision import find_decision, recipe_digest
@@ -146,19 +147,36 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         totals = {"source": source.whole, "target": target.whole}
         at(f"the map of {source.whole.dimension} dimensions")
         try:
-            operator = solve_transport(source.whole, target.whole, ridge=job.ridge)
+            fitted = solve_transport(source.whole, target.whole, ridge=job.ridge)
         except ValueError as error:
             raise CorpusError(f"no transport can be fitted: {error}") from error
+        amount = shrinkage_of(job.files, source, target, job.ridge)
+        operator = shrink(fitted, source.whole, target.whole, amount)
         at("the standard error of the map")
         spread = _standard_error(source, target, job.ridge)
         path = publication.file(f"{job.target.artifact}.safetensors")
         facts = {**job.provenance, "map_standard_error": spread}
+        facts |= {f"shrunk_{part}": t for part, t in amount._asdict().items() if any(amount)}
         save_operator(operator, totals, path, **facts)
         known = {"fitted_on": job.fitted_on, **facts}
         known |= {} if job.recipe is None else {"recipe": job.recipe}
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
+
+
+def shrinkage_of(
+    files: MomentFiles, source: Statistics, target: Statistics, ridge: float
+) -> Shrinkage:
+    """Return how far the map of these files is taken toward the identity.
+
+    Where that is to be found from moments of images that were not kept, or are too few, not at all.
+    """
+    if files.shrink != "auto":
+        return Shrinkage.of(files.shrink)
+    at("halves of the images")
+    images = list(source.images.values()), list(target.images.values())
+    return split_half_shrinkage(*images, ridge=ridge) or Shrinkage.of(0.0)
 
 
 def _standard_error(source: Statistics, target: Statistics, ridge: float) -> float | None:

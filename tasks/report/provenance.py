@@ -27,6 +27,7 @@ _MEANINGS = {
     "gelbrich_before": "squared 2-Wasserstein distance of the two Gaussians of the fit",
     "gelbrich_after": "the same after the map, of patches one by one",
     "map_standard_error": "jackknife over images, 1 = no better known than doing nothing",
+    "shrunk_matrix": "share of what it changes that was taken back; the same below of the mean",
     "ridge": "share of the mean variance added to every direction",
     "source_count": "latent patches of restored images",
     "target_count": "latent patches of natural images",
@@ -82,8 +83,8 @@ def operator_facts(
 ) -> dict[str, str | int | float | None]:
     """Numbers of the operator that say how far its map can be relied on, by name."""
     known = {"images": provenance.get("images"), **dataclasses.asdict(operator.diagnostics)}
-    names = ("map_standard_error", "statistics_moved", "refit_beyond")
-    return known | {name: provenance.get(name) for name in names}
+    names = ("map_standard_error", "shrunk_matrix", "shrunk_mean", "statistics_moved")
+    return known | {name: provenance.get(name) for name in (*names, "refit_beyond")}
 
 
 def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
@@ -246,5 +247,4 @@ def _restorer_facts(config: Config) -> list[Fact]:
         known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
-    value = f"{config.restore.kind}, {known}"
-    return [Fact("restorer", value, "network that made the restored images")]
+    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]

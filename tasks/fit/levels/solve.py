@@ -8,6 +8,8 @@ from prefect import task
 from dot_kernels import LevelledOperator
 from dot_kernels.level_fitting import solve_level
 from dot_kernels.levels import latent_part, level_parts
+from dot_kernels.shrinkage import shrink
+from tasks.fit.reduce import shrinkage_of
 from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import at_level, load_operator, save_operator
 from tasks.io.errors import CorpusError
@@ -47,12 +49,18 @@ def write_level(job: SolveLevelJob) -> LevelledOperator:
     with publishing(workspace, job.target) as publication:
         with workspace.store.fetched(below) as file:
             operator, moments, facts = load_operator(file, below)
-        source, target = (each.whole for each in job.files.read(workspace))
+        both = job.files.read(workspace)
+        source, target = (each.whole for each in both)
         at(f"the map of level {job.level}, {source.dimension} dimensions")
         try:
-            own = solve_level(source, target, ridge=job.ridge)
+            fitted = solve_level(source, target, ridge=job.ridge)
         except ValueError as error:
             raise CorpusError(f"no map can be fitted at level {job.level}: {error}") from error
+        amount = shrinkage_of(job.files, *both, job.ridge)
+        own = shrink(fitted, source, target, amount)
+        if any(amount):
+            shrunk = facts.get("shrunk_levels", {})
+            facts["shrunk_levels"] = {**shrunk, str(job.level): amount._asdict()}
         moved = LevelledOperator(latent_part(operator), {**level_parts(operator), job.level: own})
         moments |= {at_level("source", job.level): source, at_level("target", job.level): target}
         save_operator(

@@ -56,6 +56,39 @@ def test_the_operator_widens_what_the_restorer_narrowed(fitted):
     assert 0 < facts["map_standard_error"] < 1
 
 
+def test_an_unpaired_map_of_few_images_is_shrunk_as_its_record_says(fitted):
+    unpaired = {"pairing": "unpaired", "images": 4}
+    whole, _, told = operator_of(fitted("whole", fit=unpaired | {"shrink": 0}))
+    shrunk, _, facts = operator_of(fitted("shrunk", fit=unpaired))
+    assert "shrunk_matrix" not in told
+    assert 0 < facts["shrunk_matrix"] <= 1
+    assert 0 < facts["shrunk_mean"] <= 1
+    identity = torch.eye(len(whole.matrix)).double()
+    expected = torch.lerp(whole.matrix, identity, facts["shrunk_matrix"])
+    torch.testing.assert_close(shrunk.matrix, expected)
+    mean = torch.lerp(whole.target_mean, whole.source_mean, facts["shrunk_mean"])
+    torch.testing.assert_close(shrunk.target_mean, mean)
+
+
+def test_a_map_is_shrunk_by_the_number_that_is_asked_for(fitted):
+    operator, _, facts = operator_of(fitted(fit={"shrink": 1}))
+    torch.testing.assert_close(operator.matrix, torch.eye(operator.dimension).double())
+    torch.testing.assert_close(operator.offset(), torch.zeros(operator.dimension).double())
+    assert (facts["shrunk_matrix"], facts["shrunk_mean"]) == (1, 1)
+
+
+def test_a_paired_map_and_one_of_many_images_are_not_shrunk_unless_asked(
+    fitted, steps, photographs, tmp_path, monkeypatch
+):
+    run = fitted()
+    asked = steps(tmp_path / "workspace", photographs, fit={"shrink": 0})
+    assert find_operator(asked.opened).name == run.operator
+    assert "shrunk_matrix" not in operator_of(run)[2]
+    monkeypatch.setattr(statistics, "FEW_IMAGES", 3)
+    many = {"pairing": "unpaired", "images": 4}
+    assert "shrunk_matrix" not in operator_of(fitted("many", fit=many))[2]
+
+
 def test_fewer_patches_than_dimensions_are_told_with_the_remedy(fitted):
     with pytest.raises(CorpusError, match=r"more patches than the 300 dimensions.*smaller patch"):
         fitted(patches={"size": 5}, fit={"images": 1})
@@ -116,7 +149,7 @@ def test_a_singular_source_gives_a_stochastic_operator(
         "restored": write_images(tmp_path / "blocks", blocks),
         "natural": photographs["natural"],
     }
-    operator, _, _ = operator_of(fitted(corpora=corpora, fit={"ridge": 0}))
+    operator, _, _ = operator_of(fitted(corpora=corpora, fit={"ridge": 0, "shrink": 0}))
     assert operator.is_stochastic
     assert operator.diagnostics.source_rank == 3
     assert operator.diagnostics.push_forward_error < 1e-6  # of float64, through square roots

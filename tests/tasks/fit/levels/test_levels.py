@@ -208,6 +208,16 @@ def test_what_was_measured_is_not_measured_again_when_an_image_comes(run_of, mon
     assert loaded == []
 
 
+def test_levels_of_few_unpaired_images_are_shrunk_as_their_record_says(run_of):
+    run = run_of(fit={"pairing": "unpaired", "images": 4})
+    run.fit()
+    (record,) = run.workspace.ledger.records(f"operators/run/{run.operator}")
+    told = run.workspace.ledger.facts(record)["shrunk_levels"]
+    for level, own in operator_of(run)[0].levels.items():
+        moved = (1 - told[str(level)]["matrix"]) > 0
+        assert torch.equal(own.matrix, torch.eye(own.dimension).double()) != moved
+
+
 def test_the_record_has_diagnostics_of_every_level(run_of):
     run = run_of()
     run.fit()
