@@ -23,7 +23,7 @@ from tasks.report.accounting import (
 from tasks.report.made_with import made_with, seams_in_words
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
-from tasks.report.outcome import outcome
+from tasks.report.outcome import outcome, shrunk_in_words
 from tasks.report.pages import render_table
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import (
@@ -89,7 +89,11 @@ class Findings(NamedTuple):
     @property
     def gaps(self) -> list[str]:
         """Sentences about what is not in the results table, and why."""
-        return [*gaps(self.config, self.rows), *self.seams]
+        return [
+            *gaps(self.config, self.rows),
+            *self.seams,
+            *shrunk_in_words(self.provenance),
+        ]
 
     @property
     def spectra(self) -> Spectra:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tasks.evaluate.changes import Difference
 from tasks.evaluate.overlap import overlap_of
@@ -31,6 +32,22 @@ def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     said = [_sentence(row, came, facts) for row in chosen.values()]
     written = [row for row in rows if row["signal"] == "enhanced"]
     return [sentence for sentence in said if sentence] or [_count(written, facts)]
+
+
+def shrunk_in_words(provenance: Mapping[str, Any]) -> list[str]:
+    """A sentence on a map that was taken toward doing nothing, if that is a tenth of it or more.
+
+    Args:
+        provenance: of the operator, as it was fitted.
+    """
+    amount = provenance.get("shrunk_matrix") or 0.0
+    if amount < 0.1:
+        return []
+    return [
+        f"{100 * amount:.0f} % of what the map changes was taken back, as halves of the few images "
+        "of the fit disagree about it. More images, or pairs, let it do more; `fit.shrink: 0` "
+        "leaves it as it was fitted."
+    ]
 
 
 def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:

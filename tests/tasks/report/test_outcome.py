@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tasks.evaluate.summarise import NAMES
-from tasks.report.outcome import outcome
+from tasks.report.outcome import outcome, shrunk_in_words
 
 FACTS = NAMES | {"frechet_name": "FID", "lpips_name": "LPIPS-alex (altered 1234)"}
 
@@ -70,3 +70,13 @@ def test_where_nothing_was_measured_it_says_what_was_enhanced():
     assert outcome([row()], FACTS) == ["Enhanced at 1 alpha; nothing was measured."]
     as_they_came = row() | {"alpha": 1.0}
     assert outcome([as_they_came], FACTS) == ["Enhanced at 1 alpha; nothing was measured."]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [({}, []), ({"shrunk_matrix": 0.04}, []), ({"shrunk_matrix": 1.0}, ["100 % of what the map"])],
+)
+def test_a_map_that_was_taken_back_is_told_with_the_remedy(provenance, said):
+    sentences = shrunk_in_words(provenance)
+    assert [sentence[:22] for sentence in sentences] == said
+    assert all("fit.shrink: 0" in sentence for sentence in sentences)
