@@ -78,5 +78,5 @@ def test_where_nothing_was_measured_it_says_what_was_enhanced():
 )
 def test_a_map_that_was_taken_back_is_told_with_the_remedy(provenance, said):
     sentences = shrunk_in_words(provenance)
-    assert [sentence[:22] for sentence in sentences] == said
+    assert [sentence[:21] for sentence in sentences] == said
     assert all("fit.shrink: 0" in sentence for sentence in sentences)
