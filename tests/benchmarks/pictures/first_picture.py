@@ -1,7 +1,7 @@
 """The first picture of the README: parts of the demo's photographs, enlarged.
 
     dotpipe demo /tmp/demo
-    python tests/benchmarks/first_picture.py /tmp/demo infra/pictures/before-after.png
+    python tests/benchmarks/pictures/first_picture.py /tmp/demo infra/pictures/before-after.png
 
 From left to right the input, alpha 0.5, alpha 0 and the ground truth.
 """
