@@ -91,7 +91,8 @@ ENDED = re.compile(
 
 
 BETWEEN = re.compile(
-    r"\d\d:\d\d:\d\d [a-z. ]{3,24}: (\d+ of \d+ images.*|the map of \d+ dimensions|at work for \d:\d\d:\d\d)"
+    r"\d\d:\d\d:\d\d [a-z. ]{3,24}: "
+    r"(\d+ of \d+ images.*|the map of \d+ dimensions|at work for \d:\d\d:\d\d)"
 )
 """A line of a step that has been at work for a minute, as on a busy machine."""
 
