@@ -85,7 +85,7 @@ def demo(
     ] = Path("demo"),
 ) -> None:
     """Run the whole job on the photographs that scikit-image brings along."""
-    with working("cutting photographs into tiles"):
+    with working("laying photographs down"):
         from flows.cli.demo import write_demo
 
     with usable(folder, "the demo needs a folder that can be written to"):
