@@ -55,6 +55,7 @@ class PixelCodec:
     It needs no weights and its decoder is the exact inverse of its encoder, which suits
     tests, demonstrations, and machines without weights of a network.
 
+    >>> import torch
     >>> PixelCodec(2).encode(torch.zeros(1, 3, 4, 6)).shape
     torch.Size([1, 12, 2, 3])
     """

@@ -34,7 +34,7 @@ def peak_signal_to_noise_ratio(mse: float) -> float:
 def root_in_levels(mse: float) -> float:
     """The root of a mean squared error on the [0, 1] scale, in levels of 8 bits: 0 to 255.
 
-    >>> root_in_levels(0.0001)
+    >>> round(root_in_levels(0.0001), 6)
     2.55
     """
     return 255 * math.sqrt(mse)

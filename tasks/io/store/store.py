@@ -179,11 +179,11 @@ class Store:
         Raises:
             OSError: the store took another number of bytes than were written.
         """
-        root = self.local()
-        if root is not None:
+        if (root := self.local()) is not None:
             move((aside, root / path) for path, aside in files.items())
         else:
-            [*side_by_side(lambda file: self._remote(file[0]).upload(file[1]), files.items())]
+            each = side_by_side if len(files) > 1 else map  # threads cost time too
+            [*each(lambda file: self._remote(file[0]).upload(file[1]), files.items())]
 
     def create(self, path: str, data: bytes) -> bool | None:
         """Write a small file unless there is one already; return whether this call wrote it.

@@ -14,6 +14,7 @@ CONFIGURED = {
     not in ("init", "demo", "down", "alarms", "forget", "compare", "export", "apply", "metrics")
 }
 VERBS = CONFIGURED | {
+    "codecs": ["codecs", "{}", "pixel"],
     "enhance natural": ["enhance", "n", "--natural", "{}", "--out", "o"],
     "enhance into": ["enhance", "n", "--natural", "n", "--out", "{}"],
     "export": ["export", "{}", "o"],

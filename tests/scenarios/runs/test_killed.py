@@ -13,7 +13,7 @@ import pytest
             "tasks.io.shards.writer:TarWriter.add", 3, id="sharding, inside the first tar"
         ),
         pytest.param(
-            "tasks.enhance.outputs:Outputs.close", 2, id="enhancing, inside the second shard"
+            "tasks.enhance.outputs:OutputsOfShard.close", 2, id="enhancing, inside the second shard"
         ),
         pytest.param(
             "tasks.io.store.store:Store.put", 61, id="enhancing, between a tar and its record"

@@ -43,7 +43,7 @@ def test_keys_are_matched_across_different_shards_and_extensions(matched):
     restored = [f"{name}.png" for name in "bdfhjln"]
     run = matched(restored, [f"{name}.bmp" for name in "abcdefgh"])
     assert list(matches(run)) == ["b", "d", "f", "h"]
-    assert matches(run)["h"].tar == "datasets/reference/shard-000002.tar"
+    assert matches(run)["h"].file == "datasets/reference/shard-000002.tar"
 
 
 def test_every_key_finds_its_reference_however_many_shards(matched):

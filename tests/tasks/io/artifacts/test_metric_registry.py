@@ -180,8 +180,8 @@ def test_a_metric_more_goes_through_a_whole_run(added, monkeypatch, steps, photo
 
 
 def test_tables_without_a_metric_more_are_made_again(finished, monkeypatch):
-    assert finished.enhancement_jobs(tars=False) == []
+    assert finished.enhancement_jobs(with_images=False) == []
     monkeypatch.setattr(metric_registry, "METRICS", (*METRICS, SHARPNESS))
-    jobs = finished.enhancement_jobs(tars=False)
+    jobs = finished.enhancement_jobs(with_images=False)
     assert len(jobs) == 3
     assert all(output.target.replaces for job in jobs for output in job.tables)

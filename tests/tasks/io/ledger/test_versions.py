@@ -5,13 +5,15 @@ import pytest
 from tasks.io.ledger import VERSIONS, fingerprint, summarised, versions
 from tasks.io.ledger.versions import NUMBERS_OF
 
+MEASURED, SOLVED = {"measure", "measure level"}, {"reduce", "reduce level"}
+
 STEPS = {
-    "pixels": {"restore", "measure", "enhance", "latents", "score", "extract"},
+    "pixels": {"restore", "enhance", "latents", "score", "extract", *MEASURED},
     "degradation": {"restore"},
-    "codec": {"measure", "enhance", "latents", "score"},
-    "moments": {"measure", "decide", "reduce", "latents", "score", "fidelity"},
-    "operator": {"decide", "reduce"},
-    "transport": {"enhance", "latents", "score"},
+    "codec": {"enhance", "latents", "score", *MEASURED},
+    "moments": {"decide", "latents", "score", "fidelity", *MEASURED, *SOLVED},
+    "operator": {"decide", *SOLVED},
+    "transport": {"enhance", "latents", "score", "measure level"},
     "distortion": {"score"},
     "perception": {"score", "extract"},
     "class sums": {"score", "fidelity"},

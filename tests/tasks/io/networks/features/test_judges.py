@@ -125,4 +125,4 @@ def test_a_run_without_a_reference_has_the_quality_of_what_it_writes(
         assert rows[key]["niqe"] == pytest.approx(expected, rel=1e-9)
     assert rows["enhanced", 0.0]["niqe"] != pytest.approx(rows["enhanced", 1.0]["niqe"], rel=1e-3)
     assert rows["enhanced", 0.0]["niqe_change"] is not None
-    assert run.enhancement_jobs(tars=False) == []
+    assert run.enhancement_jobs(with_images=False) == []
