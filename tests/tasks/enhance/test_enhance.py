@@ -576,7 +576,7 @@ def test_a_stochastic_operator_draws_noise_by_key_not_by_place(
         "restored": write_images(tmp_path / "blocks", blocks),
         "natural": photographs["natural"],
     }
-    options = {"corpora": corpora, "fit": {"ridge": 0}}
+    options = {"corpora": corpora, "fit": {"ridge": 0, "shrink": 0}}
     first = images_of(enhanced("w3", **options), 0.0)
     run = enhanced("w1", shards={"images": 1}, compute={"batch": 1}, **options)
     second = images_of(run, 0.0)
