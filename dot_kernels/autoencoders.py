@@ -24,10 +24,6 @@ _PROBE = (256, 512)
 """Height and width of the image by which a network's factor is found; multiples of any factor."""
 
 
-_IN_STAGES = ("AutoencoderKL", "AutoencoderKLFlux2", "Taef2")
-"""Classes whose ``decode`` is what the parts of their decoder make, one after the other."""
-
-
 class AutoencoderCodec(DecoderInStages):
     """An auto-encoder of diffusers for single RGB images, as a codec.
 
@@ -118,14 +114,9 @@ class AutoencoderCodec(DecoderInStages):
 
     def _own_stages(self) -> tuple[Stage, ...]:
         name = type(self.module).__name__
-        if name == "AutoencoderTiny":
-            return stages_of_module(self.module, self._to_bounded, _from_tiny)
-        if name not in _IN_STAGES:
-            return ()
-        after = _from_tiny if name == "Taef2" else _to_unit_range
-        return stages_of_module(
-            self.module, lambda latents: self._placed(self._own(latents)), after
-        )
+        before = self._to_bounded if name == "AutoencoderTiny" else self._to_own
+        after = _from_tiny if name in ("AutoencoderTiny", "Taef2") else _to_unit_range
+        return stages_of_module(self.module, before, after)
 
     def _network(
         self, name: str, before: Callable[[Tensor], Tensor], after: Callable[[Tensor], Tensor]
@@ -147,6 +138,10 @@ class AutoencoderCodec(DecoderInStages):
     def _to_bounded(self, latents: Tensor) -> Tensor:
         """Latents as the first layer of the decoder takes them."""
         return torch.tanh(self._placed(latents) / 3) * 3
+
+    def _to_own(self, latents: Tensor) -> Tensor:
+        """Latents as other decoders take them."""
+        return self._placed(self._own(latents))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         """A tensor on the device of the network, in its dtype."""

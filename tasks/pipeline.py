@@ -208,8 +208,8 @@ def _decision(run: Run) -> list[Planned]:
 
 
 def _reduction(run: Run) -> list[Planned]:
-    _, job, artifact = plan_reduction(run, chosen_images(run))
-    return _single(artifact, job)
+    reduction = plan_reduction(run, chosen_images(run))
+    return _single(reduction.artifact, reduction.job)
 
 
 def _matches(run: Run) -> list[Planned]:

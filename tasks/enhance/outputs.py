@@ -55,7 +55,7 @@ class Finished(NamedTuple):
 @contextmanager
 def open_outputs(
     workspace: Workspace,
-    enhanced: Iterable[Output],
+    enhanced: Sequence[Output],
     tables: Iterable[Output],
     features: Features,
     laid_down: Outputs,
@@ -73,10 +73,16 @@ def open_outputs(
     """
     with ExitStack() as stack:
         published = _published(enhanced, workspace, stack)
+        images = {
+            each.signal: PublishedImages.of(
+                published[each.signal], laid_down, stack, replaces=each.target.replaces
+            )
+            for each in enhanced
+        }
         published_tables = _published(tables, workspace, stack)
         yield OutputsOfShard(
             workspace,
-            {signal: PublishedImages.of(p, laid_down, stack) for signal, p in published.items()},
+            images,
             published_tables,
             features,
             open_feature_tables(features, published_tables, stack),

@@ -55,6 +55,12 @@ class Reduction(NamedTuple):
     """Solves the map of latents; None if that is done."""
     artifact: str
     """That holds this map: the operator, or what it is before it has maps of levels."""
+    files: MomentFiles
+    """The moments that the run has now; those of an operator in use that stays were others."""
+
+    def is_kept(self, ridge: float) -> bool:
+        """Whether an operator in use stays, rather than one fitted to these files."""
+        return self.operator != self.files.operator(ridge)
 
 
 def plan_reduction(run: Run, selection: Selection) -> Reduction:
@@ -67,14 +73,15 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
     files = MomentFiles.of(run, selection)
     operator = _operator_of(run, files)
     if operator != files.operator(run.config.fit.ridge):
-        return Reduction(operator, None, operator_artifact(run.config.restored_name, operator))
+        artifact = operator_artifact(run.config.restored_name, operator)
+        return Reduction(operator, None, artifact, files)
     inputs = files.inputs(run.config.fit.ridge)
     own = unfinished_operator(operator, None) if files.levels else operator
     artifact = operator_artifact(run.config.restored_name, own)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
     if target is None:
-        return Reduction(operator, None, artifact)
+        return Reduction(operator, None, artifact, files)
     if survey.artifacts():  # other operators of the data set, which have other names
         target = target.model_copy(update={"replaces": True})
     job = ReduceJob(
@@ -95,7 +102,7 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
             "precision": run.config.compute.precision,
         },
     )
-    return Reduction(operator, job, artifact)
+    return Reduction(operator, job, artifact, files)
 
 
 def _operator_of(run: Run, files: MomentFiles) -> str:

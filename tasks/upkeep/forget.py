@@ -22,9 +22,16 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
 from tasks.io.letters import compose
 from tasks.io.machine.threads import side_by_side
-from tasks.io.shards import IMAGES
-from tasks.io.store import stem
-from tasks.io.workspace import FORGOTTEN, KINDS, LOGS, Workspace, alone, dataset_folder, key_digest
+from tasks.io.workspace import (
+    FORGOTTEN,
+    KINDS,
+    LOGS,
+    Workspace,
+    alone,
+    dataset_folder,
+    key_digest,
+    key_of_file,
+)
 from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
 from tasks.view.votes import forget_votes
@@ -70,8 +77,7 @@ class _Reach(NamedTuple):
             path: below the workspace: ``<kind>/<data set>``, and mostly parts below these.
         """
         kind, dataset, *below = path.split("/")
-        if kind == "enhanced" and below[2:3] == [IMAGES]:
-            key = stem("/".join(below[3:]))
+        if (key := key_of_file(path)) is not None:
             return key in self.keys or f"{dataset}/{below[0]}" in self.operators
         name = _without_ending(path.rpartition("/")[2])
         if name in self.shards.get(dataset, ()):

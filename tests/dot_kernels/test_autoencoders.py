@@ -3,26 +3,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
 from dot_kernels import AutoencoderCodec, enhance, patch_moments, solve_transport
 from tests.support.networks.small_autoencoders import SMALL, WITH_FRAMES, small
-
-
-def tiny_autoencoder():
-    """diffusers' architecture, small, with random weights: factor 4, 3 channels."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return AutoencoderTiny(
-            encoder_block_out_channels=(4, 4, 4),
-            decoder_block_out_channels=(4, 4, 4),
-            num_encoder_blocks=(1, 1, 1),
-            num_decoder_blocks=(1, 1, 1),
-            latent_channels=3,
-        )
 
 
 def variational_autoencoder():
@@ -43,7 +30,7 @@ def draw_images(rng, *shape):
 
 
 def test_codec_of_a_tiny_autoencoder_with_random_weights_is_that_of_diffusers(rng):
-    module = tiny_autoencoder()
+    module = small("AutoencoderTiny")
     codec = AutoencoderCodec(module)
     images = draw_images(rng, 2, 3, 12, 8)
     latents = codec.encode(images)
@@ -70,7 +57,7 @@ def test_variational_latents_are_the_mode_and_no_sample(rng):
     assert torch.equal(codec.encode(images), codec.encode(images))
 
 
-@pytest.mark.parametrize("build", [tiny_autoencoder, variational_autoencoder])
+@pytest.mark.parametrize("build", [lambda: small("AutoencoderTiny"), variational_autoencoder])
 def test_a_module_keeps_its_dtype_while_images_and_latents_are_float32(rng, build):
     module = build().to(torch.bfloat16)
     codec = AutoencoderCodec(module)
@@ -81,7 +68,7 @@ def test_a_module_keeps_its_dtype_while_images_and_latents_are_float32(rng, buil
 
 
 def test_a_module_is_frozen_and_set_to_evaluation():
-    module = tiny_autoencoder().train()
+    module = small("AutoencoderTiny").train()
     codec = AutoencoderCodec(module)
     assert not codec.module.training
     assert not any(parameter.requires_grad for parameter in codec.module.parameters())

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny
 from torch import nn
 from torch.testing import assert_close
 
@@ -19,20 +18,12 @@ from dot_kernels import (
 from dot_kernels.level_fitting import level_activations, level_moments, solve_level
 from dot_kernels.levels import with_levels
 from dot_kernels.moments import merge
+from tests.support.networks.small_autoencoders import small
 
 
 def tiny_codec():
     """diffusers' architecture with random weights: factor 4, 3 latent channels; in float64."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        module = AutoencoderTiny(
-            encoder_block_out_channels=(4, 4, 4),
-            decoder_block_out_channels=(4, 4, 4),
-            num_encoder_blocks=(1, 1, 1),
-            num_decoder_blocks=(1, 1, 1),
-            latent_channels=3,
-        )
-    return AutoencoderCodec(module.double())
+    return AutoencoderCodec(small("AutoencoderTiny").double())
 
 
 def affine_codec():

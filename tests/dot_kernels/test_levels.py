@@ -27,21 +27,12 @@ from dot_kernels.blending import whole
 from dot_kernels.level_fitting import level_activations, solve_level
 from dot_kernels.levels import least_side, level_channels, with_levels
 from dot_kernels.stages import through
+from tests.support.networks.small_autoencoders import small
 
 
 def tiny_codec(**options):
     """diffusers' architecture with random weights: factor 4, 3 latent channels; in float64."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        module = AutoencoderTiny(
-            encoder_block_out_channels=(4, 4, 4),
-            decoder_block_out_channels=(4, 4, 4),
-            num_encoder_blocks=(1, 1, 1),
-            num_decoder_blocks=(1, 1, 1),
-            latent_channels=3,
-            **options,
-        )
-    return AutoencoderCodec(module.double())
+    return AutoencoderCodec(small("AutoencoderTiny", **options).double())
 
 
 def variational_codec():

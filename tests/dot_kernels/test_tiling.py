@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderKL
 from torch.testing import assert_close
 
 from dot_kernels import (
@@ -16,20 +16,12 @@ from dot_kernels import (
     patch_moments,
     solve_transport,
 )
+from tests.support.networks.small_autoencoders import small
 
 
 def tiny_codec():
     """diffusers' architecture with random weights: factor 4, 3 latent channels; in float64."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        module = AutoencoderTiny(
-            encoder_block_out_channels=(4, 4, 4),
-            decoder_block_out_channels=(4, 4, 4),
-            num_encoder_blocks=(1, 1, 1),
-            num_decoder_blocks=(1, 1, 1),
-            latent_channels=3,
-        )
-    return AutoencoderCodec(module.double())
+    return AutoencoderCodec(small("AutoencoderTiny").double())
 
 
 def variational_codec():

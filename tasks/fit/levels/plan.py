@@ -61,7 +61,7 @@ def plan_level_map(run: Run, level: int) -> list[Planned]:
     target = aim(survey, place.artifact, "reduce level", inputs)
     if target is None:
         return [Planned("", 0, None, (place.artifact,))]
-    whole = MomentFiles.of(run, selection)
+    whole = place.latents
     job = SolveLevelJob(
         workspace=run.workspace.url,
         target=target,
@@ -85,6 +85,8 @@ class _Place(NamedTuple):
     """Of that artifact."""
     artifact: str
     """Of the operator with this level's map too."""
+    latents: MomentFiles
+    """The moments of latents that the fit begins with."""
 
     @classmethod
     def of(cls, run: Run, selection: Selection, level: int) -> "_Place | None":
@@ -96,8 +98,8 @@ class _Place(NamedTuple):
         levels, dataset = levels_of(run.config), run.config.restored_name
         if level not in levels:
             return None
-        operator, job, latent = plan_reduction(run, selection)
-        if operator != MomentFiles.of(run, selection).operator(run.config.fit.ridge):
+        operator, job, latent, files = reduction = plan_reduction(run, selection)
+        if reduction.is_kept(run.config.fit.ridge):
             return None
         if job is not None:
             raise StepMissing(
@@ -108,7 +110,7 @@ class _Place(NamedTuple):
         own = operator if level == levels[-1] else unfinished_operator(operator, level)
         survey = run.workspace.ledger.survey(below.rpartition("/")[0])
         digest = finished_digest(survey, below, "fit")
-        return cls(level, below, digest, operator_artifact(dataset, own))
+        return cls(level, below, digest, operator_artifact(dataset, own), files)
 
     def measures(self, run: Run) -> tuple[Measure, Measure]:
         """Return what is measured of source and target.

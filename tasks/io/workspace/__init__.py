@@ -24,7 +24,7 @@ from tasks.io.workspace.layout import (
     unfinished_operator,
     votes_folder,
 )
-from tasks.io.workspace.published_images import Outputs, PublishedImages
+from tasks.io.workspace.published_images import Outputs, PublishedImages, key_of_file
 from tasks.io.workspace.signals import (
     CODEC,
     CODEC_INPUT,
@@ -60,6 +60,7 @@ __all__ = [
     "features_folder",
     "is_forgotten",
     "key_digest",
+    "key_of_file",
     "latest_artifact",
     "matches_folder",
     "metrics_folder",

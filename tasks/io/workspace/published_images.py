@@ -16,10 +16,22 @@ from tasks.io.shards import (
     members_of,
     read_index,
 )
+from tasks.io.store import stem
 from tasks.io.workspace.workspace import Workspace
 
 Outputs = Literal["tars", "files"]
 """How images are laid down: a tar a shard, or a file for each image."""
+
+
+def key_of_file(path: str) -> str | None:
+    """Return the key of the image whose own file, or a file beside it, has a path; None for others.
+
+    Args:
+        path: below the workspace.
+    """
+    parts = path.split("/", 5)  # enhanced, data set, operator, alpha, images, key
+    is_own = len(parts) == 6 and (parts[0], parts[4]) == ("enhanced", IMAGES)
+    return stem(parts[5]) if is_own else None
 
 
 class PublishedImages(NamedTuple):
@@ -28,22 +40,27 @@ class PublishedImages(NamedTuple):
     publication: Publication
     writer: ShardWriter
     has_tar: bool
+    replaces: bool
+    """Whether the shard was published before, from something else."""
 
     @classmethod
-    def of(cls, publication: Publication, outputs: Outputs, stack: ExitStack) -> "PublishedImages":
+    def of(
+        cls, publication: Publication, outputs: Outputs, stack: ExitStack, *, replaces: bool
+    ) -> "PublishedImages":
         """Begin with a shard.
 
         Args:
             publication: of the shard.
             outputs: how its images are laid down.
             stack: closes the file of a tar.
+            replaces: whether the shard was published before, from something else.
         """
         folder, _, name = publication.artifact.rpartition("/")
         if outputs == "tars":
             stream = stack.enter_context(publication.file(f"{publication.artifact}.tar").open("wb"))
-            return cls(publication, ShardWriter(name, TarWriter(stream)), has_tar=True)
+            return cls(publication, ShardWriter(name, TarWriter(stream)), True, replaces)
         files = FilesOfTheirOwn(lambda image: publication.file(f"{folder}/{IMAGES}/{image}"))
-        return cls(publication, ShardWriter(name, files), has_tar=False)
+        return cls(publication, ShardWriter(name, files), False, replaces)
 
     def add(self, image: Accepted | Refused) -> None:
         """Append an image; of a refused one, only the row of the index."""
@@ -54,7 +71,8 @@ class PublishedImages(NamedTuple):
         artifact = self.publication.artifact
         ends = SHARD_ENDINGS[1:] if self.has_tar else ("parquet",)
         self.writer.close(*(self.publication.file(f"{artifact}.{end}") for end in ends))
-        self.publication.spared |= _moved(self.publication, workspace)
+        if self.replaces:
+            self.publication.spared |= _moved(self.publication, workspace)
 
 
 def _moved(publication: Publication, workspace: Workspace) -> set[str]:
@@ -66,7 +84,7 @@ def _moved(publication: Publication, workspace: Workspace) -> set[str]:
     _, dataset, *_ = folder.split("/")
     try:
         former = read_index(workspace.store, f"{publication.artifact}.parquet")
-    except ArtifactDamaged:  # not there, as a rule
+    except ArtifactDamaged:
         return set()
     lost = {
         path: member.key

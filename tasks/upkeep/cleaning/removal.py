@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from tasks.io.machine.threads import side_by_side
-from tasks.io.shards import IMAGES
 from tasks.io.store import Store
+from tasks.io.workspace import key_of_file
 from tasks.upkeep.forecast import in_bytes
 
 
@@ -38,9 +38,8 @@ def by_folder(files: dict[str, int]) -> dict[str, tuple[int, int]]:
     """
     folders: dict[str, tuple[int, int]] = {}
     for path, size in sorted(files.items()):
-        folder = path.rpartition("/")[0]
-        alpha, below, _ = folder.partition(f"/{IMAGES}/")
-        folder = f"{alpha}/{IMAGES}" if below else folder
+        is_own = key_of_file(path) is not None
+        folder = "/".join(path.split("/")[:5]) if is_own else path.rpartition("/")[0]
         count, total = folders.get(folder, (0, 0))
         folders[folder] = (count + 1, total + size)
     return folders

@@ -117,11 +117,16 @@ WITH_FRAMES = (
 """Those that take videos, of which an image is one frame."""
 
 
-def small(name: str) -> Any:
-    """Return the auto-encoder of this class, with the same random weights every time."""
+def small(name: str, **options: Any) -> Any:
+    """Return the auto-encoder of this class, with the same random weights every time.
+
+    Args:
+        name: of the class.
+        options: in place of those of ``SMALL``, or beside them.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        module = getattr(autoencoders, name)(**SMALL[name]).eval()
+        module = getattr(autoencoders, name)(**SMALL[name] | options).eval()
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.data = tensor.data.nan_to_num()  # some are not initialised by diffusers
     return module

@@ -9,7 +9,7 @@ from tasks.config.registry import register, registered
 from tasks.io.errors import WorkspaceBusy
 from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
 from tasks.pipeline import is_finished
-from tasks.upkeep.cleaning.removal import total_of
+from tasks.upkeep.cleaning.removal import by_folder, total_of
 from tasks.upkeep.cleaning.waste import clean, find_waste, remove_waste
 from tasks.upkeep.verify import verify
 
@@ -252,3 +252,15 @@ def test_without_its_weights_features_stay_and_nobody_is_told_to_drop_a_configur
         f"{tmp_path}/torch/hub/checkpoints; set TORCH_HOME as it was when the configuration ran, "
         "or do this where it runs"
     ]
+
+
+def test_folders_that_keys_name_count_as_one_and_a_data_set_may_be_called_images():
+    files = {
+        "enhanced/images/op/alpha=+0.50/shard-000000.tar": 1,
+        "enhanced/run/op/alpha=+0.50/images/a/images/1.png": 2,
+        "enhanced/run/op/alpha=+0.50/images/2.png": 3,
+    }
+    assert by_folder(files) == {
+        "enhanced/images/op/alpha=+0.50": (1, 1),
+        "enhanced/run/op/alpha=+0.50/images": (2, 5),
+    }
