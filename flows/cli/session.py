@@ -102,8 +102,9 @@ def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) ->
     else:
         tell_refused(config, steps, path)
         tell_unscored(config, path)
+        bound = "--max-change" if config.reference_name is None else "--min-psnr"
         say(
-            f"next: `dotpipe open {path}` shows the report, `dotpipe choose {path} --min-psnr N` "
+            f"next: `dotpipe open {path}` shows the report, `dotpipe choose {path} {bound} N` "
             f"picks an alpha, `dotpipe export {path} FOLDER --alpha A` writes plain files"
         )
     say(f"report: {report_address(config)}")
@@ -210,10 +211,10 @@ def show_results(config: "Config") -> None:
     """
     from tasks.config import Run
     from tasks.evaluate.summarise import read_summary, summary_artifact, summary_facts
-    from tasks.fit.operators import fitted
+    from tasks.fit.operators import fit_facts, fitted
     from tasks.report.measured_images import measured_in_words
     from tasks.report.missing_metrics import unmet_wishes
-    from tasks.report.outcome import outcome
+    from tasks.report.outcome import outcome, shrunk_in_words
     from tasks.report.tables.changes import changes_text
     from tasks.report.tables.names import footnote, rows_legend
     from tasks.report.tables.results import results_text, text_warnings
@@ -221,7 +222,8 @@ def show_results(config: "Config") -> None:
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
     rows, facts = read_summary(run.workspace, artifact), summary_facts(run.workspace, artifact)
-    for sentence in (*outcome(rows, facts), *measured_in_words(facts)):
+    taken_back = shrunk_in_words(fit_facts(run))
+    for sentence in (*outcome(rows, facts), *taken_back, *measured_in_words(facts)):
         say(sentence)
     show_table(*results_text(rows, facts), config.name)
     titles, lines = changes_text(rows, facts)

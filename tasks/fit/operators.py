@@ -15,6 +15,7 @@ from tasks.fit.reduce import plan_reduction
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import StepMissing
+from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace, operator_artifact
 
 
@@ -46,6 +47,18 @@ def fitted(run: Run) -> FittedRun:
     return FittedRun(run.config, run.workspace, find_operator(run))
 
 
+def fit_facts(run: FittedRun) -> dict[str, Any]:
+    """Return what the record of a run's operator says of its fit, by name."""
+    return _record_of(run, run.operator.name)[1]
+
+
+def _record_of(run: Run, name: str) -> tuple[Record, dict[str, Any]]:
+    """Return the record of an operator, and its body."""
+    artifact = operator_artifact(run.config.restored_name, name)
+    record = run.workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
+    return record, run.workspace.ledger.facts(record)
+
+
 def find_operator(run: Run) -> OperatorRef:
     """Return the operator of the run's configuration.
 
@@ -64,11 +77,9 @@ def find_operator(run: Run) -> OperatorRef:
         raise StepMissing(refit) from error
     if reduction.job is not None or any(unit.job for unit in maps):
         raise StepMissing(refit)
-    name = reduction.operator
-    artifact = operator_artifact(run.config.restored_name, name)
-    record = run.workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)[-1]
-    branch = run.workspace.ledger.facts(record)["diagnostics"]["branch"]
-    return OperatorRef(name=name, digest=record.digest, is_stochastic=branch == "stochastic")
+    record, facts = _record_of(run, reduction.operator)
+    is_stochastic = facts["diagnostics"]["branch"] == "stochastic"
+    return OperatorRef(name=reduction.operator, digest=record.digest, is_stochastic=is_stochastic)
 
 
 @lru_cache(maxsize=4)

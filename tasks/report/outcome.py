@@ -45,8 +45,8 @@ def shrunk_in_words(provenance: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"{100 * amount:.0f} % of what the map changes was taken back, as halves of the few images "
-        "of the fit disagree about it. More images, or pairs, let it do more; `fit.shrink: 0` "
-        "leaves it as it was fitted."
+        "of the fit disagree about it. More images, or natural versions of the same ones under "
+        "the same names, let it do more; `fit.shrink: 0` leaves it as it was fitted."
     ]
 
 

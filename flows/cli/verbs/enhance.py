@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from tasks.config import Config
 
-FEW_IMAGES = 100
+ENOUGH_IMAGES = 100
 """Below so many images a map between sets that show different things is told to be a poor one:
-the means of two sets of 10 photographs are so far apart that it costs 4 to 5 dB."""
+the means of two sets of 10 photographs are so far apart that it costs 4 to 5 dB. One of so few
+that it is shrunk is told to be so."""
 
 
 _Natural = Annotated[
@@ -192,13 +193,14 @@ def _tell_few_images(config: "Config") -> None:
     """Print a warning if the map is one between few images that show different things."""
     from tasks.config import Run
     from tasks.fit.select import plan_selection, read_selection
+    from tasks.fit.statistics import FEW_IMAGES
 
     run = Run.of(config, still=True)
     selection = read_selection(run.workspace, plan_selection(run)[0])
-    if selection.pairing == "unpaired" and selection.images < FEW_IMAGES:
+    if selection.pairing == "unpaired" and FEW_IMAGES < selection.images < ENOUGH_IMAGES:
         typer.secho(
             f"warning: {selection.images} restored images were compared with natural ones of other "
-            f"things; with fewer than {FEW_IMAGES} the map takes over what these show too, so "
+            f"things; with fewer than {ENOUGH_IMAGES} the map takes over what these show too, so "
             "colours and contrast may be off. Give more images, or natural versions of the same "
             "ones under the same names (as --reference without --natural does)",
             fg="yellow",

@@ -1,5 +1,6 @@
 """One line that enhances a folder into a folder: what it writes down, and what it refuses."""
 
+import re
 import shutil
 from contextlib import nullcontext
 
@@ -300,6 +301,16 @@ def test_files_come_out_under_the_names_that_went_in_and_nothing_is_done_twice(
     assert enhanced()[0] == []
     assert enhanced("--alpha", "0.5")[0] == ["run", "export 0.5"]
     assert load_config(file).enhance.alphas == (0.25, 0.5)
+
+
+def test_of_few_images_of_other_things_it_is_told_how_little_the_map_does(enhanced, line, images):
+    (images / "natural").rename(images / "others")
+    shutil.copytree(images / "others", images / "natural" / "of-other-things")
+    (configuration_of(line()).parent / MARK).touch()
+    quick(images)
+    _, told = enhanced()
+    assert re.search(r"^\d+ % of what the map changes was taken back", told, re.MULTILINE)
+    assert "--max-change N" in told
 
 
 def test_alpha_is_chosen_by_a_bound_and_written(enhanced, line, images):
