@@ -101,10 +101,12 @@ def test_a_reference_that_nobody_needs_is_left_alone_by_the_semi_marginal_only(r
     assert float(moved["semi"].barycentres.max()) < 1.05
 
 
+@pytest.mark.parametrize("kept", [0, 10_000])
 @pytest.mark.parametrize("numbers", [45, 1000, 4_000_000])
-def test_the_size_of_blocks_changes_nothing(patches, monkeypatch, numbers):
+def test_the_size_of_blocks_changes_nothing(patches, monkeypatch, numbers, kept):
     whole = patch_transport(*patches, eps=EPS, rho=0.3)
     monkeypatch.setattr(sinkhorn, "_BLOCK", numbers)
+    monkeypatch.setattr(sinkhorn, "_KEPT", kept)
     blocks = patch_transport(*patches, eps=EPS, rho=0.3)
     torch.testing.assert_close(blocks.barycentres, whole.barycentres)
     assert blocks.value == pytest.approx(whole.value, rel=1e-12)
@@ -148,10 +150,11 @@ def test_small_regularisation_pairs_patches_with_themselves(patches):
     torch.testing.assert_close(found.barycentres, x, rtol=0, atol=1e-3)
 
 
-def test_blocks_are_as_large_whatever_the_sets():
+def test_what_is_held_does_not_grow_with_the_sets():
     sides = (torch.zeros(63_001, 1), torch.zeros(10_000, 1))
-    problem = sinkhorn._Problem(*sides, EPS, math.inf, 0.3)
-    assert max(rows.stop - rows.start for rows in problem.blocks()) * 10_000 <= 4_000_000
+    problem = sinkhorn._Problem(*sides, EPS, math.inf, 0.3).keeping()
+    assert not problem.products
+    assert max(rows.stop - rows.start for rows in problem.slices()) * 10_000 <= 4_000_000
 
 
 @pytest.mark.parametrize(
@@ -174,5 +177,8 @@ def test_what_has_no_transport_is_refused(patches, change, message):
 def test_sizes_that_do_not_fit_are_refused(patches, change):
     """By the function, or before it by its annotations, which tests check."""
     x, y = patches
-    with pytest.raises((ValueError, TypeCheckError), match=r"'y'|'start'|4 and 3|each of 60"):
+    with pytest.raises(
+        (ValueError, TypeCheckError),
+        match=r"'y'|'start'|got 4 and 3 values|each of 60 patches, got 7",
+    ):
         patch_transport(**({"x": x, "y": y, "eps": EPS, "rho": 0.3} | change))
