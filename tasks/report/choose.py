@@ -184,8 +184,8 @@ def _objective(kept: Points, bounds: Sequence[Bound]) -> str | None:
 def _require_known(metric: str, points: Points) -> None:
     if not any(metric in numbers for numbers in points.values()):
         raise CorpusError(
-            f"{metric} must be in the fidelity table, but no alpha has it; the report says why, "
-            "and evaluate.lpips, evaluate.features and corpora.reference are what it needs"
+            f"{metric} must be in the fidelity table, but no alpha has it; the report says why. "
+            "Metrics need corpora.reference, or evaluate.lpips, evaluate.niqe or evaluate.features"
         )
 
 

@@ -222,6 +222,8 @@ def test_a_name_that_is_no_metric_is_told_with_those_that_are():
 def test_a_metric_that_no_alpha_has_is_told_with_what_it_needs(bounds, best):
     with pytest.raises(CorpusError, match=r"fid must be in the fidelity table.*evaluate\.features"):
         choose_alpha(CURVE, bounds, best)
+    with pytest.raises(CorpusError, match=r"niqe must be in the fidelity table.*evaluate\.niqe"):
+        choose_alpha(CURVE, [], "niqe")
 
 
 def test_bounds_that_nothing_keeps_are_told_with_what_can_be_had():
