@@ -216,8 +216,8 @@ def show_results(config: "Config") -> None:
     from tasks.report.missing_metrics import unmet_wishes
     from tasks.report.outcome import outcome, shrunk_in_words
     from tasks.report.tables.changes import changes_text
-    from tasks.report.tables.names import footnote, rows_legend
-    from tasks.report.tables.results import results_text, text_warnings
+    from tasks.report.tables.names import footnote
+    from tasks.report.tables.results import results_text, text_legend, text_warnings
 
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
@@ -229,7 +229,7 @@ def show_results(config: "Config") -> None:
     titles, lines = changes_text(rows, facts)
     if lines:
         show_table(titles, lines, "change against the input")
-    told = rows_legend(rows), footnote(rows, facts), *text_warnings(rows, facts)
+    told = text_legend(rows, facts), footnote(rows, facts), *text_warnings(rows, facts)
     for note in filter(None, (*told, *unmet_wishes(config, rows))):
         say(note)
 

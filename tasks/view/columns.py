@@ -42,7 +42,7 @@ def columns_of(table: pa.Table) -> Iterator[Column]:
             field.name,
             field.name if metric is None or not metric.title else field.name.upper(),
             "text" if is_text else "number",
-            facts.get("unit", "").removeprefix("1"),
+            metric.units if metric else facts.get("unit", "").removeprefix("1"),
             (metric.better or "") if metric else "",
             facts.get("meaning", ""),
             metric.digits if metric else 0,
