@@ -103,10 +103,13 @@ def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) ->
         tell_refused(config, steps, path)
         tell_unscored(config, path)
         bound = "--max-change" if config.reference_name is None else "--min-psnr"
-        say(
-            f"next: `dotpipe open {path}` shows the report, `dotpipe choose {path} {bound} N` "
-            f"picks an alpha, `dotpipe export {path} FOLDER --alpha A` writes plain files"
-        )
+        for hint in (
+            f"next: `dotpipe open {path}` shows the report in a browser,",
+            f"  `dotpipe view {path}` all images, to compare,",
+            f"  `dotpipe choose {path} {bound} N` says which alpha to take,",
+            f"  `dotpipe export {path} FOLDER --alpha A` writes plain files",
+        ):
+            say(hint)
     say(f"report: {report_address(config)}")
 
 

@@ -56,7 +56,7 @@ def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
     label, names = Signal(row["signal"], row["alpha"]).label, short_names(facts)
     parts = [] if came is None else list(_against(row, came, names))
     said = [f"{', '.join(parts)} against the input"] if parts else list(_values(row, names))
-    said += _moved(row, names)
+    said += _moved(row, names, "it" if parts else "the input")
     return f"{label}: {', '.join(said)}." if said else ""
 
 
@@ -86,12 +86,12 @@ def _values(row: Row, names: Mapping[str, str]) -> Iterator[str]:
             yield f"{metric.title.format_map(names)} {metric.in_unit(f'{value:.4g}')}"
 
 
-def _moved(row: Row, names: Mapping[str, str]) -> Iterator[str]:
+def _moved(row: Row, names: Mapping[str, str], what: str) -> Iterator[str]:
     """How far an alpha is from the input, where no PSNR says what it costs."""
     metric = metrics_to_choose_by()["change"]
     value = row.get(metric.column)
     if row.get("psnr") is None and value is not None and math.isfinite(value):
-        yield f"{metric.in_unit(f'{value:.2g}')} from the input ({metric.title.format_map(names)})"
+        yield f"{metric.in_unit(f'{value:.2g}')} from {what} ({metric.title.format_map(names)})"
 
 
 def _ranked(row: Row) -> list[Metric]:
