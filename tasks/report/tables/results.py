@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from tasks.evaluate.curve import curve_metric, sampler_psnr
+from tasks.evaluate.curve import curve_axes, curve_metric, sampler_psnr
 from tasks.evaluate.summarise import SUBJECTS, warnings_of
 from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names
 from tasks.io.workspace import CURVE, Signal
@@ -111,18 +111,40 @@ def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) 
 
 def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """The curve's figure in words, for those who do not see it; empty if there is no figure."""
-    drawn = curve_metric(rows)
+    drawn = curve_axes(rows)
     if drawn is None:
         return ""
-    digits = digits_of(drawn, (row.get(drawn.column) for row in rows))
+    across, up = drawn
+    digits = digits_of(up, (row.get(up.column) for row in rows))
+    unit = across.unit if across.unit == "dB" else f"{across.unit}s"
     points = [
-        f"{Signal(row['signal'], row['alpha']).label}: {number(row['psnr'], 2)} dB, "
-        f"{number(row[drawn.column], digits)}"
+        f"{Signal(row['signal'], row['alpha']).label}: {number(row.get(across.column), 2)} {unit}, "
+        f"{number(row[up.column], digits)}"
         for row in rows
-        if row["signal"] in ("enhanced", "input") and row.get(drawn.column) is not None
+        if row["signal"] in ("enhanced", "input") and row.get(up.column) is not None
     ]
-    name = curve_names(facts)[drawn.column]
+    name = curve_names(facts)[up.column]
+    if across.column != "psnr":
+        return f"Distance to the input (IndRMSE) and {name}. {'; '.join(points)}."
     return f"Perception-distortion curve, PSNR and {name}. {'; '.join(points)}."
+
+
+def curve_heading(rows: Sequence[Row]) -> tuple[str, str]:
+    """What the curve's figure is called, and a sentence on its directions.
+
+    Args:
+        rows: of the fidelity table.
+    """
+    drawn = curve_axes(rows)
+    if drawn is None or drawn.across.column == "psnr":
+        trade = "trades distortion (to the right is better) for perception (down is better)"
+        return "Perception and distortion", f"Each alpha {trade}."
+    return (
+        "Perception and distance to the input",
+        "Without ground truth no distortion is known. In its place is how far the images of each "
+        "alpha are from the input, root mean squared, by which their error can have grown at most. "
+        "To the left is nearer to the input, down is nearer to natural images.",
+    )
 
 
 def theory_in_words(rows: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ from tasks.report.missing_metrics import gaps
 from tasks.report.tables.changes import changes_table, changes_text
 from tasks.report.tables.names import footnote, results_legend, results_units
 from tasks.report.tables.results import (
+    curve_heading,
     curve_in_words,
     curve_table,
     has_more_columns,
@@ -152,6 +153,18 @@ def test_the_curve_in_words_names_what_is_drawn():
         "12.00."
     )
     assert curve_in_words([], FID) == ""
+    assert curve_heading(rows)[0] == "Perception and distortion"
+
+
+def test_the_curve_without_a_reference_is_told_as_what_it_is():
+    rows = [row(indrmse=8.0, frechet=9.0), row("input", None, indrmse=0.0, frechet=12.0)]
+    assert curve_in_words(rows, FID) == (
+        "Distance to the input (IndRMSE) and FID. alpha 0: 8.00 levels, 9.00; "
+        "input: 0.00 levels, 12.00."
+    )
+    title, directions = curve_heading(rows)
+    assert title == "Perception and distance to the input"
+    assert "Without ground truth no distortion is known" in directions
 
 
 def test_every_column_says_its_unit_and_its_better_side():
