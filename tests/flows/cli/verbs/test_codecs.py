@@ -22,7 +22,7 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
     assert "│ mine" in out
     assert "mine + levels" in out
     assert "Levels of mine: the fit takes" in " ".join(out.split())
-    assert "pixel was tried without levels alone: its decoder has no levels" in out
+    assert "pixel was not tried: no transport can be fitted with pixel" in " ".join(out.split())
     assert "Fitted on 4 pairs, measured on 4 others" in out
     assert f"pictures: {path}" in out
     assert "broken was not tried: " in out
