@@ -245,6 +245,5 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
 
 def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
     """Return the ground truth by key; none where nothing is scored."""
-    if job.reference is None or not job.tables:
-        return {}
-    return read_matches(workspace, job.dataset, job.reference, job.shard)
+    wanted = job.reference if job.tables else None
+    return read_matches(workspace, job.dataset, wanted, job.shard) if wanted else {}

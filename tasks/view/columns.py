@@ -45,7 +45,7 @@ def columns_of(table: pa.Table) -> Iterator[Column]:
             field.name,
             _title(field.name, metric),
             "text" if is_text else "number",
-            facts.get("unit", "").removeprefix("1"),
+            metric.units if metric else facts.get("unit", "").removeprefix("1"),
             (metric.better or "") if metric else "",
             facts.get("meaning", ""),
             metric.digits if metric else 0,

@@ -173,6 +173,12 @@ _Table = Annotated[
     typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
 ]
 _Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, or none.")]
+_Judges = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES", help="More metrics of the images of A, with commas between: niqe, or none."
+    ),
+]
 
 
 def metrics(
@@ -188,6 +194,7 @@ def metrics(
     *,
     lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
     features: _Features = "inception-v3-compat",
+    judges: _Judges = "none",
     out: _Table = None,
     weights: WeightsFolder = None,
     strip: Strip = None,
@@ -197,13 +204,14 @@ def metrics(
     from tasks.config.sections import Shards
     from tasks.direct.compare import Scorer, require_pairs
     from tasks.direct.scores import shown, write_scores
+    from tasks.io.networks.features.judges import judges_named
     from tasks.io.networks.weights import Weights
 
-    known = _networks(lpips=lpips, features=features)
+    known, asked = _networks(lpips=lpips, features=features), judges_named(judges)
     folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
     place, limits = Weights.of(weights), Shards().limits()
     with console(stderr=True).status("scoring") as status:
-        scorer = Scorer(known.lpips, known.features, limits, weights=place)
+        scorer = Scorer(known.lpips, known.features, limits, judges=asked, weights=place)
         scores = list(_counted(scorer.scores(*folders, strip), status))
     require_pairs(scores, *folders)
     if out is not None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from dot_kernels.local_activations import Reader
+from tasks.io.errors import ConfigurationError
 from tasks.io.networks.digests import digest
 from tasks.io.networks.features.natural_quality import load_natural_quality
 from tasks.io.networks.model_cache import LOADING, cached_per_device
@@ -56,6 +57,20 @@ class _Kind(NamedTuple):
 _KINDS = {"niqe": _Kind("NIQE", "evaluate.niqe: false", load_natural_quality)}
 
 
+def judges_named(words: str) -> tuple[str, ...]:
+    """Return the judges that words with commas between them name; none for ``none``.
+
+    Raises:
+        ConfigurationError: one is not known.
+    """
+    names = () if words == "none" else tuple(word.strip() for word in words.split(","))
+    for name in names:
+        if name not in _KINDS:
+            known = ", ".join(_KINDS)
+            raise ConfigurationError(f"judges must be none or of {known}, got {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
 def judge_title(name: str) -> str:
     """Return what a judge is called in sentences."""
     return _KINDS[name].title
@@ -65,6 +80,12 @@ def judge_identity(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str,
     """Return the judge and the digest of its weights, or None where they are not on disk."""
     path = weights.find(PUBLISHED[name])
     return None if path is None else {"judge": name, "sha256": digest(path)}
+
+
+def judge_facts(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str, str]:
+    """Return the digest of a judge's weights by what tables call it; none without the weights."""
+    identity = judge_identity(name, weights)
+    return {} if identity is None else {f"{name}_sha256": identity["sha256"]}
 
 
 def fetch_judge(name: str, weights: Weights = FROM_THIS_MACHINE) -> Path:
