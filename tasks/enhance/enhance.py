@@ -96,9 +96,8 @@ def enhance_shard(job: EnhanceJob) -> Outcome:
 def write_enhanced(job: EnhanceJob) -> Outcome:
     """Make every missing artifact of a shard, and publish them together at the end.
 
-    While the networks work on one window of pictures, the next is read and decoded, and the
-    last is scored and encoded. Tables of images that were written without loss are made first,
-    of those, and published; the auto-encoder is run for the others only.
+    While networks work on a window of pictures, the next is decoded, and the last is encoded.
+    Tables of images that were written without loss come first, of those; others need the codec.
 
     Raises:
         OSError: pictures were left out because the device had no memory for any.

@@ -1,5 +1,6 @@
 """`dotpipe codecs CONFIG NAME…`: codecs tried on a few of the user's own images."""
 
+import pytest
 from PIL import Image
 
 from tests.support.networks.small_autoencoders import small
@@ -35,6 +36,16 @@ def test_a_codec_that_is_not_known_is_told_before_any_image_is_read(dotpipe, pro
     code, _, err = dotpipe("codecs", project.file, "pixel", "nonsense")
     assert code == 1
     assert "a codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "dashboard" not in err
+
+
+@pytest.mark.parametrize("name", ["nowhere/sheet.png", "."])
+def test_a_sheet_that_cannot_be_written_is_told_before_any_image_is_read(
+    dotpipe, project, tmp_path, name
+):
+    code, _, err = dotpipe("codecs", project.file, "pixel", "--sheet", tmp_path / name)
+    assert code == 1
+    assert "--sheet must name a file that can be written" in err
     assert "dashboard" not in err
 
 
