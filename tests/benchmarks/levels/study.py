@@ -3,7 +3,9 @@
     python tests/benchmarks/levels/study.py ../shared/data /tmp/levels noise50:taesd3 x4:taesd
 
 measures what is missing in the folder and prints a table for each case and codec. Restored images
-and finished rows are kept there, so a second call only prints.
+and finished rows are kept there, so a second call only prints. ``noise50:taesd3:4`` takes the first
+four ways to fit, ``x4:taesd:unpaired`` and ``x4:taesd:200:`` those whose names have these letters;
+a name begins with the number of images. ``x4gan`` restores for 3 s an image on one core.
 """
 
 import json
@@ -45,7 +47,7 @@ RESTORED, SIDE, COUNT = 256, 128, 40
 
 EVERY = 8
 """Of the photographs in the order of their names, the test has every eighth, and the fit those
-four later."""
+four later. A fit of more images has others too, none of them in the test."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Variant:
     level_ridge: float = 1e-5
     pairing: str = "paired"
     patch: int = 3
+
+    @property
+    def needs(self) -> int:
+        """How many images of the fit it takes: each side of an unpaired one has its own."""
+        return max(COUNT, self.images if self.pairing == "paired" else 2 * self.images)
 
     @property
     def words(self) -> str:
@@ -87,14 +94,28 @@ VARIANTS = [
     Variant(40, ALL[1:], 3),
     Variant(10, (), pairing="unpaired"),
     Variant(10, ALL, pairing="unpaired"),
+    Variant(40, (), pairing="unpaired"),
+    Variant(40, ALL[1:], pairing="unpaired"),
+    Variant(200),
+    Variant(200, ALL[1:]),
+    Variant(200, ALL),
+    Variant(100, (), pairing="unpaired"),
+    Variant(100, ALL[1:], pairing="unpaired"),
 ]
 """The most telling first."""
 
 
+def variants(which: str) -> list[Variant]:
+    """The first so many ways to fit, those with these letters in their names, or all of them."""
+    if which.isdecimal():
+        return VARIANTS[: int(which)]
+    return [variant for variant in VARIANTS if which in variant.words]
+
+
 def crops(paths: Sequence[Path]) -> Tensor:
-    """The centres of as many images as a set has: (n, 3, h, w), uint8."""
+    """The centres of images: (n, 3, h, w), uint8."""
     found = []
-    for path in paths[:COUNT]:
+    for path in paths:
         image = Image.open(path).convert("RGB")
         left, top = (image.width - RESTORED) // 2, (image.height - RESTORED) // 2
         box = (left, top, left + RESTORED, top + RESTORED)
@@ -102,10 +123,31 @@ def crops(paths: Sequence[Path]) -> Tensor:
     return torch.stack(found)
 
 
-def restored(case: str, data: Path, folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Clean and restored images (n, 3, 256, 256), uint8, of the sets ``fit`` and ``test``."""
-    kept = folder / f"{case}.pt"
-    if not kept.exists():
+def restored(case: str, data: Path, folder: Path, count: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Clean and restored images (n, 3, 256, 256), uint8, of the sets ``fit`` and ``test``.
+
+    Args:
+        case: of ``CASES``.
+        data: folder of photographs and weights.
+        folder: where restored images are kept.
+        count: images of the fit, at least as many as a set has.
+    """
+    paths = sorted(data.glob("images/imagenet_samples/*.JPEG"))
+    first, test = paths[EVERY // 2 :: EVERY], paths[::EVERY]
+    others = [path for path in paths if path not in {*first[:COUNT], *test}][: count - COUNT]
+    sets = kept(case, {"fit": first[:COUNT], "test": test[:COUNT]}, data, folder / f"{case}.pt")
+    if others:
+        more = kept(case, {"more": others}, data, folder / f"{case}-{count}.pt")["more"]
+        pairs = zip(sets["fit"], more, strict=True)
+        sets["fit"] = tuple(torch.cat(both) for both in pairs)
+    return sets
+
+
+def kept(
+    case: str, sets: dict[str, list[Path]], data: Path, file: Path
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Clean and restored images of these sets, from a file or made now."""
+    if not file.exists():
         from spandrel import ModelLoader
 
         checkpoint, steps = CASES[case]
@@ -113,16 +155,14 @@ def restored(case: str, data: Path, folder: Path) -> dict[str, tuple[Tensor, Ten
             str(data / "weights" / "restorers" / checkpoint)
         )
         network.eval().model.float()
-        paths = sorted(data.glob("images/imagenet_samples/*.JPEG"))
-        sets = {"fit": paths[EVERY // 2 :: EVERY], "test": paths[::EVERY]}
         made = {}
         for number, (name, those) in enumerate(sets.items()):
             clean, generator = crops(those), torch.Generator().manual_seed(number)
             with torch.inference_mode():
                 each = [network(degrade(x / 255, steps, generator)[None]) for x in clean]
             made[name] = clean, to_bytes(torch.cat(each).float())
-        torch.save(made, kept)
-    return torch.load(kept)
+        torch.save(made, file)
+    return torch.load(file)
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -138,6 +178,8 @@ class Bench:
     data: Path
     folder: Path
     codec_name: str
+    count: int
+    """Images of the fit."""
 
     def __post_init__(self) -> None:
         from diffusers import AutoencoderTiny
@@ -146,17 +188,21 @@ class Bench:
         self.codec = AutoencoderCodec(module.float())
         low = (RESTORED - SIDE) // 2
         centre = (..., slice(low, low + SIDE), slice(low, low + SIDE))
-        sets = restored(self.case, self.data, self.folder)
+        sets = restored(self.case, self.data, self.folder, self.count)
         self.truth, self.input = (each[centre] for each in sets["test"])
-        self.natural, self.source = (self.codec.encode(each[centre] / 255) for each in sets["fit"])
+        self.natural, self.source = (
+            torch.cat([self.codec.encode(part / 255) for part in each[centre].split(10)])
+            for each in sets["fit"]
+        )
         self.distances = load_lpips("squeeze", "cpu")(self.truth / 255)
         self.features = features_of(self.truth)
 
     def fit(self, variant: Variant) -> LevelledOperator:
         """The operator of a variant."""
         n = variant.images
+        natural = self.natural[: variant.needs]
         source = self.source[:n]
-        natural = self.natural[:n] if variant.pairing == "paired" else self.natural[-n:]
+        natural = natural[:n] if variant.pairing == "paired" else natural[-n:]
         sides = (patch_moments(each, variant.patch) for each in (source, natural))
         latent = solve_transport(*sides)
         return fit_levels(
@@ -198,18 +244,19 @@ def features_of(images: Tensor) -> GaussianMoments:
     return GaussianMoments.of(torch.cat([extractor()(part)[0] for part in images.split(10)]))
 
 
-def measure(case: str, codec: str, data: Path, folder: Path, count: int) -> list[dict]:
-    """The rows of the first variants of a case with a codec, as far as missing made now."""
-    kept = folder / f"{case}-{codec}.jsonl"
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+def measure(case: str, codec: str, data: Path, folder: Path, which: str) -> list[dict]:
+    """The rows of a case with a codec, of which those of some variants are made if missing."""
+    kept_rows = folder / f"{case}-{codec}.jsonl"
+    lines = kept_rows.read_text().splitlines() if kept_rows.exists() else []
+    rows = [json.loads(line) for line in lines]
     done = {row["variant"] for row in rows}
-    missing = [variant for variant in VARIANTS[:count] if variant.words not in done]
+    missing = [variant for variant in variants(which) if variant.words not in done]
     if not missing:
         return rows
-    bench = Bench(case, data, folder, codec)
+    bench = Bench(case, data, folder, codec, max(variant.needs for variant in missing))
     if not rows:
         rows = [{"variant": "input", "alpha": 1.0, "seconds": 0.0} | bench.metrics(bench.input)]
-        kept.write_text(json.dumps(rows[0]) + "\n")
+        kept_rows.write_text(json.dumps(rows[0]) + "\n")
     for variant in missing:
         start = process_time()
         operator = bench.fit(variant)
@@ -217,7 +264,7 @@ def measure(case: str, codec: str, data: Path, folder: Path, count: int) -> list
         for row in bench.rows(operator):
             facts = {"variant": variant.words, "seconds": seconds, **asdict(variant)}
             rows.append(facts | row)
-            with kept.open("a") as lines:
+            with kept_rows.open("a") as lines:
                 lines.write(json.dumps(rows[-1]) + "\n")
     return rows
 
@@ -265,10 +312,8 @@ def main() -> None:
     data, folder, *wanted = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
     for each in wanted:
-        case, codec, *count = each.split(":")
-        rows = measure(
-            case, codec, Path(data), Path(folder), int(count[0]) if count else len(VARIANTS)
-        )
+        case, codec, *which = each.split(":", 2)
+        rows = measure(case, codec, Path(data), Path(folder), which[0] if which else "")
         print(f"\n## {case}, {codec}\n\n{table(rows)}", flush=True)
 
 
