@@ -10,12 +10,13 @@ from dot_kernels import (
     Codec,
     GaussianMoments,
     TiledCodec,
-    enhance,
     gelbrich_distance,
     patch_moments,
     solve_transport,
+    transport_images,
 )
-from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels.dials import with_low_band
+from dot_kernels.enhancement import at_each, encode_padded, whole_cells
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
 from dot_kernels.moments import merge
 from dot_kernels.transport import TransportOperator
@@ -80,7 +81,8 @@ def tried(
         name: of the codec.
         spec: how it is loaded.
         images: to fit on, and to enhance.
-        config: of the user: precision, device, tile, patches, decoding and ridge are taken from it.
+        config: of the user: precision, device, tile, patches, decoding, dials and ridge are taken
+            from it.
         judges: metrics with networks.
         show: how many of the enhanced images are kept to look at.
 
@@ -140,15 +142,15 @@ class _Way:
         """Return an image at every alpha in 8 bits; 1 is the image as it came."""
         draws = [generator_of("transport", 0, key)] if self.operator.is_stochastic else []
         with torch.inference_mode():
-            made = enhance(
+            transported = transport_images(
                 to_tensor([pixels], self.device),
                 self.codec,
                 self.operator,
-                ALPHAS,
                 decoding=self.config.enhance.decoding,
                 fold=self.config.patches.fold,
                 generators=draws,
             )
+            made = at_each(with_low_band(transported, self.config.enhance.low_band), ALPHAS)
         versions = {alpha: to_pixels(one[0]) for alpha, one in zip(ALPHAS, made, strict=True)}
         return versions | {1.0: in_8_bits(pixels)}
 

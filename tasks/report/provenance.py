@@ -15,6 +15,7 @@ from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
+from tasks.report.tables.dials import alpha_in_words
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
@@ -103,10 +104,8 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
         config: says which networks.
         facts: of the summary, with the digests of the weights that made its numbers.
     """
-    networks = {
-        "lpips": ("net", config.evaluate.lpips),
-        "features": ("network", config.evaluate.features),
-    }
+    evaluate = config.evaluate
+    networks = {"lpips": ("net", evaluate.lpips), "features": ("network", evaluate.features)}
     return {
         metric: {name: network, "sha256": digest}
         if network is not None and (digest := facts.get(f"{metric}_sha256"))
@@ -219,7 +218,7 @@ def _option_facts(config: Config) -> list[Fact]:
         "latent": "of the operator, toward the identity; one decoding for each alpha",
     }
     return [
-        Fact("alphas", ", ".join(f"{alpha:g}" for alpha in options.alphas), "0 is the full map"),
+        Fact("alphas", ", ".join(f"{a:g}" for a in options.alphas), alpha_in_words(options)),
         Fact("decoding", decoding[options.decoding]),
         Fact("interpolation", interpolation[options.interpolation]),
         Fact("files", f"{options.format}, {quality}"),
