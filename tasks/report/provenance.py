@@ -16,6 +16,7 @@ from tasks.io.networks.features.judges import judge_title
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
+from tasks.report.tables.dials import alpha_in_words
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
@@ -71,12 +72,8 @@ def run_facts(
         provenance: of the operator, as it was fitted.
         facts: the fidelity table's metadata.
     """
-    return [
-        *_corpus_facts(config),
-        *_fit_facts(config, provenance),
-        *_option_facts(config),
-        *_network_facts(config, facts),
-    ]
+    of_images = [*_corpus_facts(config), *_fit_facts(config, provenance)]
+    return [*of_images, *_option_facts(config), *_network_facts(config, facts)]
 
 
 def operator_facts(
@@ -218,7 +215,7 @@ def _option_facts(config: Config) -> list[Fact]:
         "latent": "of the operator, toward the identity; one decoding for each alpha",
     }
     return [
-        Fact("alphas", ", ".join(f"{alpha:g}" for alpha in options.alphas), "0 is the full map"),
+        Fact("alphas", ", ".join(f"{a:g}" for a in options.alphas), alpha_in_words(options)),
         Fact("decoding", decoding[options.decoding]),
         Fact("interpolation", interpolation[options.interpolation]),
         Fact("files", f"{options.format}, {quality}"),

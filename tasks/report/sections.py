@@ -17,6 +17,7 @@ from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
+from tasks.report.tables.dials import share_in_words
 from tasks.report.tables.names import footnote, heading, results_legend
 from tasks.report.tables.results import (
     curve_heading,
@@ -142,7 +143,7 @@ def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
 def _tiles(findings: Findings) -> list[Fact]:
     """The few facts at the head of the page."""
     config, provenance = findings.config, findings.provenance
-    codec = config.codec
+    codec, band = config.codec, config.enhance.low_band
     size = f"factor {codec.factor}" if codec.kind == "pixel" else ""
     return [
         Fact("enhanced", counted(findings.counts[-1].images, "image")),
@@ -150,6 +151,7 @@ def _tiles(findings: Findings) -> list[Fact]:
         Fact("codec", f"{codec.kind} {size}".rstrip()),
         Fact("fit", f"{provenance['pairing']}, {counted(provenance['images'], 'image')}"),
         Fact("decoding", config.enhance.decoding),
+        *([Fact("low frequencies", share_in_words(band))] if band else []),
         *([Fact("levels", " ".join(findings.levels))] if findings.levels else []),
     ]
 

@@ -128,6 +128,15 @@ _Operator = Annotated[
 ]
 
 
+_LowShare = Annotated[
+    float,
+    typer.Option(help="Share of the change that low frequencies take; 0 keeps them as they came."),
+]
+_LowSigma = Annotated[
+    float, typer.Option(help="Standard deviation of the blur that keeps them, in pixels.")
+]
+
+
 def apply(
     operator: _Operator,
     paths: Annotated[
@@ -138,13 +147,14 @@ def apply(
     ],
     *,
     alpha: Alpha = DEFAULT_ALPHA,
+    low_share: _LowShare = 1.0,
+    low_sigma: _LowSigma = 2.0,
     codec: Codec = None,
     weights: WeightsFolder = None,
 ) -> None:
     """Apply a fitted operator to images, without a configuration or a workspace."""
-    from tasks.config.sections import Shards
-    from tasks.direct.apply import apply as apply_to
-    from tasks.direct.apply import images_to_enhance
+    from tasks.config.sections import Enhance, Shards
+    from tasks.direct import apply as direct
     from tasks.direct.known_codecs import codec_named
     from tasks.direct.operator_file import OperatorFile
     from tasks.io.errors import ConfigurationError
@@ -155,10 +165,11 @@ def apply(
         raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
     wanted = DEFAULT_ALPHA if alpha is None else alpha
     spec, written = None if codec is None else codec_named(codec), 0
+    dials = validated(Enhance, {"low_share": low_share, "low_sigma": low_sigma})
     with console(stderr=True).status("enhancing") as status:
-        images = images_to_enhance(inputs, out)
+        images = direct.images_to_enhance(inputs, out)
         file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
-        done = apply_to(file, images, wanted, Shards().limits())
+        done = direct.apply(file, images, wanted, Shards().limits(), low_band=dials.low_band)
         for image in _counted(done, status):
             written += image.reason is None
             if image.reason is not None:

@@ -14,6 +14,7 @@ from tasks.report.provenance import (
     run_facts,
     weights_of,
 )
+from tasks.report.tables.dials import two_dials_in_words
 
 REVISION, DIGEST = "1" * 40, "a" * 64
 PROVENANCE = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
@@ -95,6 +96,20 @@ def test_every_option_of_degradations_and_of_resizing_is_told(steps):
         "gaussian-blur (size 5, sigma 0.5)"
     )
     assert lines["reference: reference"] == "/t, shorter side 64 pixels by area"
+
+
+def test_two_dials_are_told_and_one_is_not(steps):
+    def told(**enhance):
+        config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, enhance=enhance).config
+        facts = {fact.name: fact.meaning for fact in run_facts(config, PROVENANCE, {})}
+        return facts["alphas"], two_dials_in_words(config.enhance)
+
+    assert told(low_sigma=3) == ("0 is the full map", [])
+    alphas, (sentence,) = told(low_share=0.25, low_sigma=3)
+    words = "low ones, which a Gaussian blur of 3 pixels keeps, take 0.25 of the change"
+    assert alphas == f"0 is the full map, of high frequencies; {words}"
+    assert sentence.startswith(f"Alpha is that of high frequencies; {words}.")
+    assert "stay as they came" in told(low_share=0)[0]
 
 
 @pytest.mark.parametrize(
