@@ -202,6 +202,11 @@ class Evaluate(Section):
     niqe: bool | None = None
     """Whether NIQE, which needs no reference, is computed: about 6 ms a block of 96 × 96 pixels
     and image on a core. Null for where there is no ``corpora.reference``."""
+    dists: bool = False
+    """Whether DISTS is computed, which needs VGG and ``corpora.reference``."""
+    clip_iqa: bool = False
+    """Whether CLIP-IQA, which needs no reference, is computed: it runs CLIP's ResNet-50 on images
+    in their own size."""
     features: Network | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
@@ -226,8 +231,12 @@ class Evaluate(Section):
 
     def judges(self, *, has_reference: bool) -> tuple[str, ...]:
         """The names of metrics of single images beside LPIPS."""
-        wants_niqe = not has_reference if self.niqe is None else self.niqe
-        return ("niqe",) if wants_niqe else ()
+        asked = {
+            "niqe": not has_reference if self.niqe is None else self.niqe,
+            "dists": self.dists and has_reference,
+            "clip_iqa": self.clip_iqa,
+        }
+        return tuple(name for name, is_wanted in asked.items() if is_wanted)
 
 
 class Shards(Section):

@@ -21,7 +21,7 @@ from tasks.io.images.pixels import as_levels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.features.extractors import Network, extractor_names, load_extractor, see
 from tasks.io.networks.features.feature_networks import Extractor
-from tasks.io.networks.features.judges import Judge, load_judge
+from tasks.io.networks.features.judges import Judge, judge_facts, load_judge
 from tasks.io.networks.features.perceptual import (
     LPIPS_SHORTEST_SIDE,
     LpipsNet,
@@ -86,7 +86,7 @@ class Scorer:
         self._extractor: Extractor | None = None
         self._judges: list[Judge] = []
         self.names = {"lpips_name": "LPIPS", "frechet_name": "FD"}
-        """What tables call LPIPS and the Fréchet distance, by the networks that compute them."""
+        """What tables call the metrics, by the networks that compute them."""
         if lpips is not None:
             self._lpips = self._had(partial(load_lpips, lpips, self._device, weights))
             self.names["lpips_name"] = lpips_name(lpips, weights)
@@ -96,6 +96,7 @@ class Scorer:
         for name in judges:
             judge = self._had(partial(load_judge, name, self._device, weights))
             self._judges += [] if judge is None else [judge]
+            self.names |= judge_facts(name, weights)
         self._sets = _Features(), _Features()
 
     def scores(self, ours: str, theirs: str, strip: str | None = None) -> Iterator[Score]:

@@ -12,7 +12,7 @@ from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.digests import weights_in_words
-from tasks.io.networks.features.judges import judge_title
+from tasks.io.networks.features.judges import digests_of, judge_title
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
@@ -105,8 +105,8 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
     asked: dict[str, tuple[str, str | None]] = {"lpips": ("net", lpips)}
     asked |= {"features": ("network", features)} | {name: ("judge", name) for name in config.judges}
     return {
-        metric: {name: network, "sha256": digest}
-        if network is not None and (digest := facts.get(f"{metric}_sha256"))
+        metric: {name: network, **digests}
+        if network is not None and (digests := digests_of(metric, facts))
         else None
         for metric, (name, network) in asked.items()
     }

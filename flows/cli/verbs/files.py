@@ -187,7 +187,8 @@ _Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, 
 _Judges = Annotated[
     str,
     typer.Option(
-        metavar="NAMES", help="More metrics of the images of A, with commas between: niqe, or none."
+        metavar="NAMES",
+        help="More metrics of the images of A: niqe, dists, clip_iqa with commas, or none.",
     ),
 ]
 

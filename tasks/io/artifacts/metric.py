@@ -106,5 +106,6 @@ NAMES = {
     "cmmd_name": "CMMD",
     "mind_name": "MIND",
     "lpips_name": "LPIPS",
+    "dists_name": "DISTS",
 }
 """What metrics are called where the summary does not name the networks that they are by."""

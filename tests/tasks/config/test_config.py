@@ -85,7 +85,7 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             {"evaluate": {"lpip": None}},
             "evaluate.lpip",
-            "against, controls, curve, features, leave_out_fitted, lpips, niqe, sample",
+            "against, clip_iqa, controls, curve, dists, features, leave_out_fitted, lpips, niqe",
         ),
         ({"shards": {"image": 3}}, "shards.image", "images, max_bad_fraction"),
         ({"compute": {"devce": "cpu"}}, "compute.devce", "batch, device"),

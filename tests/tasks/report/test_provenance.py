@@ -138,16 +138,17 @@ def test_whether_the_operator_stayed_is_told_where_there_is_a_threshold(steps, d
 
 
 def test_digests_are_those_of_the_summary_and_not_of_the_disk(steps):
-    wanted = {"lpips": "alex", "features": "squeezenet", "niqe": True}
+    wanted = {"lpips": "alex", "features": "squeezenet", "niqe": True, "dists": True}
     config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, evaluate=wanted).config
     facts = {"lpips_sha256": DIGEST, "features_sha256": "b" * 64, "frechet_name": "FD-squeezenet"}
-    facts |= {"niqe_sha256": "c" * 64}
+    facts |= {"niqe_sha256": "c" * 64, "dists_sha256": "d" * 64, "dists_vgg16_sha256": "e" * 64}
     assert weights_of(config, facts) == {
         "lpips": {"net": "alex", "sha256": DIGEST},
         "features": {"network": "squeezenet", "sha256": "b" * 64},
         "niqe": {"judge": "niqe", "sha256": "c" * 64},
+        "dists": {"judge": "dists", "sha256": "d" * 64, "vgg16_sha256": "e" * 64},
     }
-    assert weights_of(config, {}) == {"lpips": None, "features": None, "niqe": None}
+    assert set(weights_of(config, {}).values()) == {None}
     provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
     lines = {fact.name: fact.value for fact in run_facts(config, provenance, facts)}
     assert lines["LPIPS"] == f"alex, weights with sha256 {DIGEST}"
