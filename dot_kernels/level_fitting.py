@@ -22,7 +22,7 @@ from dot_kernels.levels import (
     with_levels,
 )
 from dot_kernels.moments import GaussianMoments, merge
-from dot_kernels.patches import patch_moments
+from dot_kernels.patches import Fold, patch_moments
 from dot_kernels.staged_codecs import require_stages
 from dot_kernels.transport import DEFAULT_RIDGE, TransportOperator, solve_map
 
@@ -157,11 +157,42 @@ def fit_levels(
     mapped = [transport_latents(each, operator, generators=drawn) for each, drawn in draws]
     fitted = LevelledOperator(operator, {})
     for level in wanted:
-        moved = with_levels(codec, fitted)
-        source, target = (
-            merge(m for z in batches for m in level_moments(z, decoder, level, patch_size))
-            for batches, decoder in ((mapped, moved), (natural, codec))
+        fitted = fit_level(
+            fitted, level, mapped, natural, codec, patch_size=patch_size, ridge=ridge
         )
-        own = {level: solve_level(source, target, ridge=ridge)}
-        fitted = LevelledOperator(operator, {**fitted.levels, **own})
     return fitted
+
+
+def fit_level(
+    below: LevelledOperator,
+    level: int,
+    mapped: Sequence[Float[Tensor, "_ c _ _"]],
+    natural: Sequence[Float[Tensor, "_ c _ _"]],
+    codec: Codec,
+    *,
+    patch_size: int = 1,
+    ridge: float = DEFAULT_RIDGE,
+    fold: Fold = "uniform",
+) -> LevelledOperator:
+    """An operator with a map at one level more.
+
+    Args:
+        below: the maps of latents and of all levels below.
+        level: of the decoder, from 0.
+        mapped: batches of latents of restored images after their transport, of any sizes.
+        natural: batches of latents of natural images.
+        codec: of these latents.
+        patch_size: height and width of a patch, in pixels of the level.
+        ridge: of the map.
+        fold: weights of overlapping patches of the maps below, see ``Fold``.
+
+    Raises:
+        ValueError: the codec has no such level, or the moments allow no map.
+    """
+    moved = with_levels(codec, below, fold=fold)
+    source, target = (
+        merge(m for z in batches for m in level_moments(z, decoder, level, patch_size))
+        for batches, decoder in ((mapped, moved), (natural, codec))
+    )
+    own = {level: solve_level(source, target, ridge=ridge)}
+    return LevelledOperator(below.latent, {**below.levels, **own})

@@ -74,6 +74,35 @@ def verdict(trials: Sequence[Trial], judges: Judges) -> str:
     )
 
 
+def gains_of_levels(trials: Sequence[Trial], judges: Judges) -> list[str]:
+    """Return a sentence for each codec that was tried with levels: what they gain and cost."""
+    named = {trial.name: trial for trial in trials}
+    return [
+        f"Levels of {plain.name}: {_gain(trial, plain, judges)}the fit takes {trial.fit:.1f} s in "
+        f"place of {plain.fit:.1f}, an image {trial.seconds:.2f} s in place of {plain.seconds:.2f}."
+        for trial in trials
+        if trial.plain is not None
+        for plain in [named[trial.plain]]
+    ]
+
+
+def _gain(trial: Trial, plain: Trial, judges: Judges) -> str:
+    """Return what a trial with levels gains over that without, as the begin of a sentence."""
+    found, distances = list[str](), [each.at[0.0].frechet for each in (trial, plain)]
+    if trial.at[0.0].lpips:
+        psnr = common_psnr([trial, plain])
+        change = Spread.of(lpips_at(trial, psnr) - lpips_at(plain, psnr))
+        if change is not None:
+            found.append(
+                f"at {psnr:.2f} dB {judges.lpips_name} changes by {change.told(4)}, image by image"
+            )
+    if None not in distances:
+        found.append(
+            f"at alpha 0 {judges.frechet_name} is {distances[0]:.1f} in place of {distances[1]:.1f}"
+        )
+    return "".join(f"{part}; " for part in found)
+
+
 def common_psnr(trials: Sequence[Trial]) -> float:
     """Return the highest PSNR of alpha 0 of any codec, no higher than that of the input."""
     strongest = max(_mean(trial.at[0.0].psnr) for trial in trials)

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tasks.direct.codec_choice import SHOWN_ALPHAS
-from tasks.direct.codec_trials import Trial, in_8_bits
+from tasks.direct.codec_trials import Trial
+from tasks.direct.codec_way import in_8_bits
 from tasks.io.images import Pixels
 
 CELL = 384

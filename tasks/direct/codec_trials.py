@@ -1,38 +1,19 @@
 """Codecs tried on a few images: what each makes of restored images, and what that costs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from dot_kernels import (
-    Codec,
-    GaussianMoments,
-    TiledCodec,
-    enhance,
-    gelbrich_distance,
-    patch_moments,
-    solve_transport,
-)
-from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels import Codec, GaussianMoments, gelbrich_distance
 from dot_kernels.metrics import distortion_of_written, peak_signal_to_noise_ratio
-from dot_kernels.moments import merge
-from dot_kernels.transport import TransportOperator
-from tasks.config import Config
 from tasks.direct.codec_images import TrialImages
+from tasks.direct.codec_way import ALPHAS, Way, in_8_bits
 from tasks.direct.costs import Meter
 from tasks.direct.judges import Judges
-from tasks.io.draws import generator_of
-from tasks.io.errors import CorpusError
 from tasks.io.images import Pixels
-from tasks.io.images.pixels import as_levels, to_pixels, to_tensor
-from tasks.io.machine.devices import pick_device
-from tasks.io.networks.codecs import CodecSpec, Pixel, load_codec
-from tasks.io.networks.weights import Weights
-
-ALPHAS = (0.0, 0.25, 0.5, 0.75)
-"""At which images are enhanced."""
+from tasks.io.images.pixels import as_levels
 
 ENOUGH = 50
 """Images from which on a Fréchet distance is told: of fewer it is mostly that of the sample."""
@@ -69,26 +50,21 @@ class Trial:
     """Bytes of the network."""
     factor: int
     channels: int
+    fit: float = 0.0
+    """Seconds that the fit took."""
+    plain: str | None = None
+    """Of a trial with levels, the name of that without; None of others."""
 
 
-def tried(
-    name: str, spec: CodecSpec, images: TrialImages, config: Config, judges: Judges, show: int
-) -> Trial:
+def tried(way: Way, images: TrialImages, judges: Judges, show: int) -> Trial:
     """Return what a codec makes of images: fitted on some, tried on others.
 
     Args:
-        name: of the codec.
-        spec: how it is loaded.
-        images: to fit on, and to enhance.
-        config: of the user: precision, device, tile, patches, decoding and ridge are taken from it.
+        way: of an image through the codec.
+        images: to enhance.
         judges: metrics with networks.
         show: how many of the enhanced images are kept to look at.
-
-    Raises:
-        WeightsMissing: those of the codec cannot be had.
-        CorpusError: no transport can be fitted to so few or small images.
     """
-    way = _Way.fitted(name, spec, images, config)
     at = {alpha: Measured() for alpha in (*ALPHAS, 1.0)}
     shown, costs = dict[str, dict[float, Pixels]](), list[Meter]()
     features: dict[float, list[Tensor]] = {alpha: [] for alpha in at}
@@ -107,55 +83,18 @@ def tried(
     seconds = sorted(meter.seconds for meter in costs)[len(costs) // 2]
     memory = max((meter.bytes for meter in costs if meter.bytes is not None), default=None)
     codec = way.codec
-    weights = _size_of(codec.codec)
-    return Trial(name, at, shown, seconds, memory, weights, codec.factor, codec.channels)
-
-
-@dataclass(frozen=True)
-class _Way:
-    """The way of an image through a codec and its operator."""
-
-    codec: TiledCodec
-    operator: TransportOperator
-    config: Config
-    device: str
-
-    @classmethod
-    def fitted(cls, name: str, spec: CodecSpec, images: TrialImages, config: Config) -> "_Way":
-        """Return the way of a codec, whose operator is fitted; see ``tried``."""
-        device = pick_device(config.compute.device)
-        loaded = load_codec(spec, device, config.compute.precision, Weights.of(config.weights))
-        codec = TiledCodec(loaded, config.compute.tile)
-        size = config.patches.size or (1 if isinstance(spec, Pixel) else 3)
-        try:
-            source, target = (
-                _moments(pixels, codec, size, device) for pixels in (images.fitted, images.natural)
-            )
-            operator = solve_transport(source, target, ridge=config.fit.ridge)
-        except ValueError as error:
-            raise CorpusError(f"no transport can be fitted with {name}: {error}") from error
-        return cls(codec, operator, config, device)
-
-    def enhanced(self, key: str, pixels: Pixels) -> dict[float, Pixels]:
-        """Return an image at every alpha in 8 bits; 1 is the image as it came."""
-        draws = [generator_of("transport", 0, key)] if self.operator.is_stochastic else []
-        with torch.inference_mode():
-            made = enhance(
-                to_tensor([pixels], self.device),
-                self.codec,
-                self.operator,
-                ALPHAS,
-                decoding=self.config.enhance.decoding,
-                fold=self.config.patches.fold,
-                generators=draws,
-            )
-        versions = {alpha: to_pixels(one[0]) for alpha, one in zip(ALPHAS, made, strict=True)}
-        return versions | {1.0: in_8_bits(pixels)}
-
-
-def in_8_bits(pixels: Pixels) -> Pixels:
-    """Return an image (h, w, 3) of any depth as it is shown and measured here."""
-    return to_pixels(to_tensor([pixels])[0])
+    return Trial(
+        name=way.name,
+        at=at,
+        shown=shown,
+        seconds=seconds,
+        memory=memory,
+        weights=_size_of(codec.codec),
+        factor=codec.factor,
+        channels=codec.channels,
+        fit=way.seconds,
+        plain=way.plain,
+    )
 
 
 def _size_of(codec: Codec) -> int:
@@ -163,21 +102,6 @@ def _size_of(codec: Codec) -> int:
     module = getattr(codec, "module", None)
     tensors = [] if module is None else [*module.parameters(), *module.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _moments(
-    images: Sequence[Pixels], codec: TiledCodec, size: int, device: str
-) -> GaussianMoments:
-    """Return the moments of the latent patches of images of any sizes."""
-
-    def each() -> Iterator[GaussianMoments]:
-        for pixels in images:
-            image = to_tensor([pixels], device)
-            latents = whole_cells(encode_padded(image, codec), image.shape[2:], codec.factor)
-            yield patch_moments(latents, size)
-
-    with torch.inference_mode():
-        return merge(each())
 
 
 def _measure(

@@ -27,6 +27,7 @@ from tasks.report.tables.results import (
     results_table,
     theory_in_words,
 )
+from tasks.report.tables.rows import meanings_of_rows
 
 
 def page_facts(
@@ -73,6 +74,7 @@ def _results_section(findings: Findings) -> dict[str, Any]:
         "all_results": results_table(rows, facts) if has_more_columns(rows, facts) else None,
         "footnote": footnote(rows, facts),
         "legend": results_legend(rows, facts),
+        "meanings": meanings_of_rows(rows, facts),
         "gelbrich": gelbrich_in_words(facts),
         "changes": changes_table(rows, facts),
         "changes_legend": changes_legend(),

@@ -9,9 +9,12 @@ with another.
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from dot_kernels import (
+    AutoencoderCodec,
     GaussianMoments,
+    LevelledOperator,
     PixelCodec,
     TransportOperator,
     enhance,
@@ -23,6 +26,7 @@ from dot_kernels.ddrm import DdrmOptions
 from dot_kernels.degradations import Downscale, Noise, degrade
 from dot_kernels.diagnostics import variance_reached
 from dot_kernels.enhancement import encode_padded
+from dot_kernels.level_fitting import level_activations, level_moments, solve_level
 from dot_kernels.metrics import (
     ClassSums,
     FeatureStatistics,
@@ -37,13 +41,18 @@ from dot_kernels.metrics import (
     structural_similarity,
     structural_similarity_along,
 )
+from dot_kernels.moments import merge
 from dot_kernels.restorers import bicubic, draw_by_ddrm
+from dot_kernels.shrinkage import shrink, split_half_shrinkage
 from dot_kernels.spd import spectrum
+from dot_kernels.staged_codecs import DecoderInStages
+from dot_kernels.stages import Stage, through
 from dot_kernels.uncertainty import distance_standard_error, map_standard_error
 from tasks.io.images import Raster
 from tasks.io.images.pixels import to_tensor
 from tasks.io.images.transparency import opacity, over_white, shown_cells, without_hidden
 from tasks.io.ledger.versions import VERSIONS
+from tests.support.networks.small_autoencoders import small
 
 GOLDEN = {
     "pixels": {
@@ -65,12 +74,51 @@ GOLDEN = {
         2: {
             "latents": [0.495896, 0.148335, 0.5, 0.5],
             "images": [0.26791, 0.148989, 0.25, 0.25],
+            "AutoencoderTiny": [
+                0.359057,
+                0.4907,
+                0.0,
+                0.191776,
+                0.230867,
+                0.281024,
+                0.0,
+                0.329727,
+                0.189856,
+                0.256751,
+                0.0,
+                0.142269,
+            ],
+            "AutoencoderKL": [
+                1.09529,
+                1.28877,
+                -0.332858,
+                1.5283,
+                1.2377,
+                1.48747,
+                -1.68425,
+                0.325649,
+                1.95016,
+                2.08516,
+                -1.46465,
+                1.86965,
+            ],
         }
     },
     "moments": {
         2: {
             "mean": [0.485599, 0.0183274, 0.497037, 0.501543],
             "scatter": [1.62145, 3.48797, 0.130718, 0.0799731],
+            "of a level": [
+                30.0,
+                0.0138771,
+                0.0168175,
+                0.013287,
+                -0.00342905,
+                0.227513,
+                0.291783,
+                0.144922,
+                -0.0761029,
+            ],
         }
     },
     "operator": {
@@ -80,12 +128,36 @@ GOLDEN = {
             "stochastic matrix": [0.0935045, 0.243447, 0.0055708, -0.143849],
             "noise covariance": [0.0156874, 0.0710901, 0.0, 0.0],
             "standard error": [1.81033],
+            "shrunk": [
+                0.133877,
+                0.190195,
+                0.418976,
+                0.505054,
+                0.106799,
+                0.0345219,
+                0.318841,
+                0.0232193,
+                0.303997,
+                0.345599,
+            ],
+            "of a level": [
+                0.0935042,
+                0.243447,
+                0.00557073,
+                -0.143847,
+                0.0633175,
+                0.06231,
+                0.0805343,
+                0.0186333,
+            ],
         }
     },
     "transport": {
         2: {
             "residual": [0.342758, 0.153046, 0.846067, 0.377487],
             "latent": [0.208767, 0.22967, 0.0, 0.924353],
+            "levels": [0.596741, 0.263445, 0.539053, 0.85573],
+            "levels in part": [0.595579, 0.267641, 0.539053, 0.859875],
         }
     },
     "distortion": {
@@ -157,6 +229,34 @@ class Shrinking:
         return 0.7 * noisy
 
 
+class InStages(DecoderInStages):
+    """A codec of two levels whose layers are formulas: latents are the images."""
+
+    factor, channels = 1, 3
+
+    def _own_stages(self):
+        return (
+            Stage(apply=lambda latents: (2 * latents).sin(), channels=3),
+            Stage(apply=_enlarged, channels=3, upsampling=2),
+            Stage(apply=lambda shown: functional.avg_pool2d(shown, 2), channels=3),
+        )
+
+    def encode(self, images):
+        return images
+
+    def decode(self, latents):
+        return through(self.stages, latents)
+
+    def activations(self, latents, count):
+        yield from through(self.stages[:count], latents).split(5, dim=2)
+
+
+def _enlarged(shown):
+    """Twice the size, each colour without a third of all three."""
+    large = shown.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return large.roll(1, 3) - large.mean(1, keepdim=True)
+
+
 def pixels():
     levels = (waves(16, 20).movedim(0, -1) * 65535).numpy().astype(np.uint16)
     alpha = (waves(16, 20, 0.7)[0] * 131070 - 65535 / 2).clamp(0, 65535).numpy().astype(np.uint16)
@@ -189,12 +289,33 @@ def degradation():
 
 def codec():
     latents = encode_padded(waves(31, 35)[None], PixelCodec(2))
-    return {"latents": digest(latents), "images": digest(PixelCodec(2).decode(latents**2))}
+    images = PixelCodec(2).decode(latents**2)
+    shown = {name: activations_of(name) for name in ("AutoencoderTiny", "AutoencoderKL")}
+    return {"latents": digest(latents), "images": digest(images), **shown}
+
+
+def activations_of(name):
+    """What the levels of a network show whose weights are from a formula."""
+    module = small(name).double()
+    for parameter in module.parameters():
+        numbers = torch.arange(parameter.numel()).double() + 1
+        spread = parameter.shape[1:].numel() ** -0.5 if parameter.ndim > 1 else 0.5
+        parameter.data = ((numbers**1.7).sin() * spread).view_as(parameter)
+    network = AutoencoderCodec(module)
+    latents = vectors(network.channels, 4 * 5).view(1, -1, 4, 5)
+    levels = range(len(network.stages) - 1)
+    return [x for level in levels for x in digest(level_activations(latents, network, level))]
 
 
 def of_moments():
     left, right = (patch_moments(waves(16, 18, shift)[None], 2) for shift in (0.0, 0.3))
-    return {"mean": digest((left + right).mean), "scatter": digest((left + right).scatter)}
+    shown = waves(12, 14, 0.2)[:1] < 0.9
+    (level,) = level_moments(waves(8, 8)[None], InStages(), 1, 2, size=(6, 7), shown=shown)
+    return {
+        "mean": digest((left + right).mean),
+        "scatter": digest((left + right).scatter),
+        "of a level": [level.count, *digest(level.mean), *digest(level.scatter)],
+    }
 
 
 def operator():
@@ -203,12 +324,22 @@ def operator():
     stochastic = solve_transport(moments(flat=4), target, ridge=0.0)
     told = plain.diagnostics
     images = [[GaussianMoments.of(vectors(60, 3, s + i)) for i in range(4)] for s in (0, 0.3)]
+    mixing = torch.tensor([[1.3, 0.2, 0.0], [0.0, 0.8, 0.4], [0.1, 0.0, 1.1]])
+    alike = [
+        [GaussianMoments.of(vectors(60, 3, i) @ mixed + shift) for i in range(4)]
+        for mixed, shift in ((torch.eye(3), 0.0), (mixing, 0.4))
+    ]
+    amount = split_half_shrinkage(*alike, ridge=1e-5)
+    shrunk = shrink(solve_transport(*map(merge, alike)), *map(merge, alike), amount)
+    level = solve_level(moments(flat=4), target)
     return {
         "matrix": digest(plain.matrix),
         "diagnostics": [told.ridge, told.source_condition, told.gelbrich_before],
         "stochastic matrix": digest(stochastic.matrix),
         "noise covariance": digest(stochastic.noise_covariance),
         "standard error": [map_standard_error(*images, ridge=1e-5)],
+        "shrunk": [*amount, *digest(shrunk.matrix), *digest(shrunk.offset())],
+        "of a level": [*digest(level.matrix), *digest(level.offset())],
     }
 
 
@@ -231,7 +362,27 @@ def transport():
         generators=[torch.Generator().manual_seed(2)],
     )
     residual = enhance(images, PixelCodec(1), plain, [0.0, 0.5])
-    return {"residual": digest(residual), "latent": digest(latent)}
+    with_levels, in_part = (
+        enhance(images, InStages(), levelled(), [0.0, 0.3], interpolation=way)
+        for way in ("image", "latent")
+    )
+    return {
+        "residual": digest(residual),
+        "latent": digest(latent),
+        "levels": digest(with_levels),
+        "levels in part": digest(in_part),
+    }
+
+
+def levelled():
+    """An operator of latents and two levels, of which one has patches of 2 × 2."""
+    told = solve_transport(moments(), moments(0.3)).diagnostics  # changes no image
+    parts = []
+    for dimension in (3, 3, 12):
+        square = vectors(dimension, dimension, 0.1 * len(parts)).double() / dimension
+        means = vectors(2, dimension, 0.5 + len(parts)).double() / 4
+        parts.append(TransportOperator(square + torch.eye(dimension) / 2, *means, None, told))
+    return LevelledOperator(parts[0], dict(enumerate(parts[1:])))
 
 
 def distortion():

@@ -39,6 +39,8 @@ def codecs(
 ) -> None:
     """Try codecs on a few of your images: which is best for them, and what it costs.
 
+    With `transport.levels` set, each codec that has levels is tried with them too.
+
     Nothing is written but the sheet of pictures; the workspace is not touched.
     """
     from tasks.direct.known_codecs import codec_named
@@ -89,6 +91,7 @@ def _tried(
     """
     from tasks.direct.codec_sheet import PICTURES
     from tasks.direct.codec_trials import tried
+    from tasks.direct.codec_way import Way
     from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 
     trials: list[Trial] = []
@@ -96,9 +99,17 @@ def _tried(
     for name, spec in specs.items():
         with working(f"trying {name}"):
             try:
-                trials.append(tried(name, spec, images, settings, judges, PICTURES))
+                way = Way.fitted(name, spec, images, settings)
+                trials.append(tried(way, images, judges, PICTURES))
             except (WeightsMissing, CorpusError) as error:
                 failed.append(f"{name} was not tried: {error}")
+                continue
+        if settings.transport.levels not in ("none", ()):
+            with working(f"trying {name} with levels"):
+                try:
+                    trials.append(tried(way.with_levels(), images, judges, PICTURES))
+                except CorpusError as error:
+                    failed.append(f"{name} was tried without levels alone: {error}")
     if not trials:
         raise ConfigurationError("; ".join(failed))
     return trials, failed
@@ -108,10 +119,12 @@ def _tell(
     trials: "list[Trial]", failed: list[str], images: "TrialImages", judges: "Judges"
 ) -> None:
     """Print the table, which codec is best, and what a reader must know of the numbers."""
-    from tasks.direct.codec_choice import table, verdict
+    from tasks.direct.codec_choice import gains_of_levels, table, verdict
 
     show_table(*table(trials, judges))
     say(verdict(trials, judges))
+    for sentence in gains_of_levels(trials, judges):
+        say(sentence)
     how = (
         "pairs"
         if images.is_paired

@@ -62,7 +62,7 @@ METRICS_OF_IMAGES = (
     Metric(
         column="indrmse",
         basis="image",
-        better="less",
+        better=None,
         meaning="root mean squared difference to the input x*, in levels of 8 bits (IndRMSE)",
         mean="root of the mean over images of its square",
         unit="level",

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dot_kernels import PixelCodec, enhance, patch_moments, solve_transport
+from dot_kernels import PixelCodec, enhance, fit_levels, patch_moments, solve_transport
 from dot_kernels.metrics import peak_signal_to_noise_ratio
 from dot_kernels.moments import merge
 from dot_kernels.taef2 import Taef2
@@ -13,16 +13,23 @@ from tasks.config import Config
 from tasks.direct import codec_trials
 from tasks.direct.codec_images import limited, trial_images
 from tasks.direct.codec_sheet import CELL, GAP, HEAD, sheet
-from tasks.direct.codec_trials import ALPHAS, tried
+from tasks.direct.codec_trials import tried
+from tasks.direct.codec_way import ALPHAS, Way
 from tasks.direct.judges import Judges
 from tasks.direct.known_codecs import codec_named
 from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.networks.codecs import Pixel
 from tasks.io.workspace import Workspace
+from tests.support.networks.small_autoencoders import small
 from tests.support.workspaces.plain_pipeline import shard
 
 PIXEL = Pixel(factor=2)
+
+
+def trial_of(spec, images, config, show=1, name="mine"):
+    """What a codec makes of images, without levels."""
+    return tried(Way.fitted(name, spec, images, config), images, Judges(config), show)
 
 
 @pytest.fixture
@@ -89,7 +96,7 @@ def test_too_few_images_are_told(found):
 
 def test_images_are_those_of_the_transport_that_was_fitted_to_the_others(found):
     config, images = found(restored="restored", reference="natural")
-    trial = tried("mine", PIXEL, images, config, Judges(config), show=9)
+    trial = trial_of(PIXEL, images, config, show=9)
     codec = PixelCodec(2)
 
     def moments(each):
@@ -114,7 +121,7 @@ def test_images_are_those_of_the_transport_that_was_fitted_to_the_others(found):
 
 def test_what_it_costs_is_measured(found):
     config, images = found(restored="restored", reference="natural")
-    trial = tried("mine", PIXEL, images, config, Judges(config), show=1)
+    trial = trial_of(PIXEL, images, config)
     assert (trial.factor, trial.channels, trial.weights) == (2, 12, 0)
     assert 0 < trial.seconds < 5
     assert trial.memory is None or trial.memory >= 0
@@ -123,7 +130,7 @@ def test_what_it_costs_is_measured(found):
 
 def test_without_a_reference_the_change_alone_is_measured(found):
     config, images = found(restored="restored", natural="natural")
-    trial = tried("mine", PIXEL, images, config, Judges(config), show=1)
+    trial = trial_of(PIXEL, images, config)
     assert images.truths == {}
     assert trial.at[0.0].psnr == []
     assert len(trial.at[0.0].change) == 4
@@ -137,10 +144,51 @@ def test_a_network_is_tried_from_its_folder(found, tmp_path):
         save_file(state, tmp_path / f"{part}.safetensors")
     spec = codec_named(str(tmp_path))
     with pytest.raises(CorpusError, match="no transport can be fitted with mine: "):
-        tried("mine", spec, images, config, Judges(config), show=1)  # to twelve latent pixels
+        trial_of(spec, images, config)  # to twelve latent pixels
     (tmp_path / "encoder.safetensors").unlink()
     with pytest.raises(WeightsMissing, match=r"encoder\.safetensors must hold weights"):
-        tried("mine", spec, images, config, Judges(config), show=1)
+        trial_of(spec, images, config)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A small auto-encoder of three levels, in a folder."""
+    small("AutoencoderTiny").save_pretrained(tmp_path / "tiny")
+    return codec_named(str(tmp_path / "tiny"))
+
+
+def with_levels(config, levels="all", **patches):
+    tree = config.model_dump()
+    tree |= {"transport": {"levels": levels}, "patches": {"size": 1, **patches}}
+    return Config.model_validate(tree)
+
+
+def test_levels_are_those_of_the_kernels(found, tiny):
+    config, images = found(restored="restored", reference="natural")
+    config = with_levels(config, [0, 2])
+    plain = Way.fitted("mine", tiny, images, config)
+    way = plain.with_levels()
+    restored, natural = plain.latents
+    expected = fit_levels(
+        plain.operator, restored, natural, plain.codec, levels=[0, 2], ridge=config.fit.ridge
+    )
+    assert list(way.operator.levels) == [0, 2]
+    for level, own in way.operator.levels.items():
+        torch.testing.assert_close(own.matrix, expected.levels[level].matrix)
+    trial = tried(way, images, Judges(config), show=1)
+    (key,) = trial.shown
+    made = enhance(to_tensor([images.held[key]]), plain.codec, expected, [0.25])
+    np.testing.assert_array_equal(trial.shown[key][0.25], to_pixels(made[0, 0]))
+    assert (trial.name, trial.plain) == ("mine + levels", "mine")
+    assert trial.fit > plain.seconds
+
+
+def test_levels_that_a_codec_lacks_are_told(found, tiny):
+    config, images = found(restored="restored", reference="natural")
+    with pytest.raises(CorpusError, match="its decoder has no levels"):
+        Way.fitted("mine", PIXEL, images, with_levels(config)).with_levels()
+    with pytest.raises(CorpusError, match="its decoder has levels 0 to 2"):
+        Way.fitted("mine", tiny, images, with_levels(config, [1, 3])).with_levels()
 
 
 def test_a_frechet_distance_is_told_of_enough_images_only(monkeypatch, rng):
@@ -151,7 +199,7 @@ def test_a_frechet_distance_is_told_of_enough_images_only(monkeypatch, rng):
 
 def test_the_sheet_has_every_version_side_by_side(found):
     config, images = found(restored="restored", reference="natural")
-    trials = [tried(n, PIXEL, images, config, Judges(config), show=2) for n in ("one", "two")]
+    trials = [trial_of(PIXEL, images, config, show=2, name=n) for n in ("one", "two")]
     page = sheet(trials, images.truths)
     step, key = CELL + GAP, next(iter(trials[0].shown))
     assert page.size == (4 * step + GAP, HEAD + 2 * 2 * step)

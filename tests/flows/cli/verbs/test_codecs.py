@@ -6,7 +6,11 @@ from tests.support.networks.small_autoencoders import small
 
 
 def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tmp_path):
-    project.configure(evaluate={"lpips": None, "features": None})
+    project.configure(
+        evaluate={"lpips": None, "features": None},
+        transport={"levels": [0, 2]},
+        patches={"size": 1},
+    )
     small("AutoencoderTiny").save_pretrained(tmp_path / "mine")
     path = tmp_path / "sheet.png"
     small("AutoencoderDC").save_pretrained(tmp_path / "broken")
@@ -16,6 +20,9 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
     code, out, err = dotpipe("codecs", *words, "--images", 4, "--sheet", path)
     assert code == 0, err
     assert "│ mine" in out
+    assert "mine + levels" in out
+    assert "Levels of mine: the fit takes" in " ".join(out.split())
+    assert "pixel was tried without levels alone: its decoder has no levels" in out
     assert "Fitted on 4 pairs, measured on 4 others" in out
     assert f"pictures: {path}" in out
     assert "broken was not tried: " in out
@@ -27,7 +34,7 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
 def test_a_codec_that_is_not_known_is_told_before_any_image_is_read(dotpipe, project):
     code, _, err = dotpipe("codecs", project.file, "pixel", "nonsense")
     assert code == 1
-    assert "--codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "a codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
     assert "dashboard" not in err
 
 
