@@ -42,26 +42,31 @@ def known_latents(codec: CodecSpec) -> LatentSize | None:
     return LatentSize(32, 8) if isinstance(codec, TinyFlux2) else None
 
 
-def too_many(latents: LatentSize, size: int) -> str | None:
+def too_many(latents: LatentSize, size: int, level: int | None = None) -> str | None:
     """A sentence on patches whose map takes long; None where they are small enough.
 
     Args:
-        latents: of the codec.
-        size: height and width of a patch in latent pixels.
+        latents: of the codec, or what its decoder shows at a level.
+        size: height and width of a patch in pixels of these.
+        level: of the decoder; None for latents.
     """
     dimensions = latents.patch_dimensions(size)
     if dimensions <= MANY_DIMENSIONS:
         return None
     largest = isqrt(MANY_DIMENSIONS // latents.channels)
     smaller = f"patches.size: {largest}" if largest else "a smaller codec.factor, as 8"
+    if level is not None:
+        smaller = "transport.level_patch: 1" if size > 1 else f"transport.levels without {level}"
     return (
-        f"patches have {dimensions:,} dimensions, more than {MANY_DIMENSIONS:,}: the moments of "
-        f"every image take {8 * dimensions**2 / 1e6:,.0f} MB, and the fit takes minutes to hours; "
-        f"write {smaller}, unless you mean it"
+        f"patches{_of_level(level)} have {dimensions:,} dimensions, more than "
+        f"{MANY_DIMENSIONS:,}: the moments of every image take {8 * dimensions**2 / 1e6:,.0f} "
+        f"MB, and the fit takes minutes to hours; write {smaller}, unless you mean it"
     )
 
 
-def too_few(dataset: str, dimensions: int, patches: int, images: int) -> str:
+def too_few(
+    dataset: str, dimensions: int, patches: int, images: int, level: int | None = None
+) -> str:
     """The sentence that no transport can be fitted to so few patches.
 
     Args:
@@ -69,9 +74,17 @@ def too_few(dataset: str, dimensions: int, patches: int, images: int) -> str:
         dimensions: of a patch, of which there must be more.
         patches: how many there are at most.
         images: how many images have them.
+        level: of the decoder; None for latents.
     """
+    smaller = "a smaller patches.size, or a smaller codec.factor of the pixel codec"
+    if level is not None:
+        smaller = f"transport.level_patch: 1, or transport.levels without {level}"
     return (
-        f"{dataset} must hold more patches than the {dimensions} dimensions of a patch for the "
-        f"fit, got {patches} at most of {images} image(s); use more or larger images, a smaller "
-        "patches.size, or a smaller codec.factor of the pixel codec"
+        f"{dataset} must hold more patches than the {dimensions} dimensions of a patch"
+        f"{_of_level(level)} for the fit, got {patches} at most of {images} image(s); use more or "
+        f"larger images, {smaller}"
     )
+
+
+def _of_level(level: int | None) -> str:
+    return "" if level is None else f" at level {level}"

@@ -64,8 +64,17 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
         "ridge": config.fit.ridge,
         "images": config.fit.images,
         "seed": config.fit.seed,
-        **({"levels": files.levels, "level_patch": files.level_patch} if files.levels else {}),
+        **(_levels(config, files) if files.levels else {}),
         **files.shrinking(),
+    }
+
+
+def _levels(config: Config, files: MomentFiles) -> dict[str, Any]:
+    """Return what maps of levels are fitted with beside the images."""
+    return {
+        "levels": files.levels,
+        "level_patch": files.level_patch,
+        "fold": config.patches.fold,  # by which the maps below move what they are fitted to
     }
 
 

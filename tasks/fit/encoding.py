@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from tasks.io.images.transparency import opacity, shown_cells, without_hidden
 from tasks.io.machine.scratch import let_go
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.networks.codecs import Precision
+from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
@@ -68,11 +70,21 @@ class Decoder:
         return found
 
 
+class Measured(NamedTuple):
+    """What is measured of an image."""
+
+    moments: GaussianMoments | str
+    """Of its patches, or why it has none."""
+    latents: Tensor | None
+    """Of an opaque image, (1, c, y, x), of cells that lie within it."""
+
+
 @dataclass
 class Encoder:
     """Encodes images in batches that fit into memory; loads the codec when it is first needed.
 
-    An image whose latents are not finite in a lower precision is encoded again in float32.
+    An image whose latents or activations are not finite in a lower precision goes through the
+    codec again in float32.
     """
 
     load: Callable[[Precision], Codec]
@@ -114,8 +126,8 @@ class Encoder:
         """What was out of the ordinary, for the record; see ``Outcome``."""
         return self.batches.remarks | ({"again_in_float32": self.again} if self.again else {})
 
-    def measure(self, pictures: Sequence[Picture]) -> Iterator[GaussianMoments | str]:
-        """Yield for each image the moments of its patches, or why it has none.
+    def measure(self, pictures: Sequence[Picture]) -> Iterator[Measured]:
+        """Yield for each image what is measured of it.
 
         Args:
             pictures: of any sizes, in any order, which is kept.
@@ -123,13 +135,24 @@ class Encoder:
         latents: dict[str, Tensor | str] = {p.member.key: p.reason or "" for p in pictures}
         for group in equal_sizes(pictures, self.batch):
             latents |= self._encode(group, self.codec)
-            again = [picture for picture in group if latents[picture.member.key] is NOT_FINITE]
-            if again and self.precision != "float32":
-                self.again += len(again)
-                latents |= self._encode(again, self._loaded("float32"))
         for picture in pictures:
-            found = latents[picture.member.key]
-            yield found if isinstance(found, str) else self._measure(picture, found)
+            own = latents[picture.member.key]
+            found = self._measure(picture, own, self.codec)
+            if found is NOT_FINITE and self.precision != "float32":
+                self.again += 1
+                found = self._in_float32(picture)
+            is_opaque = picture.raster is not None and opacity([picture.raster]) is None
+            yield Measured(found, own if is_opaque and isinstance(own, Tensor) else None)
+
+    def measure_latents(self, member: Member, latents: Tensor) -> GaussianMoments | str:
+        """Return the moments of an opaque image whose latents are known, or why it has none."""
+        placed = latents.to(self.batches.device)
+        return self._measure(Picture(member, None, None), placed, self.codec)
+
+    def _in_float32(self, picture: Picture) -> GaussianMoments | str:
+        """Return the moments of an image that a lower precision cannot encode or decode."""
+        codec = self._loaded("float32")
+        return self._measure(picture, self._encode([picture], codec)[picture.member.key], codec)
 
     def _loaded(self, precision: Precision) -> TimedCodec:
         with self.watch.lap("load networks"):
@@ -167,21 +190,28 @@ class Encoder:
             let_go(pixels)
             return latents if bool(finite(latents)) else NOT_FINITE
 
-    def _measure(self, picture: Picture, latents: Tensor) -> GaussianMoments | str:
+    def _measure(
+        self, picture: Picture, latents: Tensor | str, codec: TimedCodec
+    ) -> GaussianMoments | str:
+        """Return the moments of one image, or why it has none."""
+        if isinstance(latents, str):
+            return latents
         raster = picture.raster
         alpha = None if raster is None else opacity([raster], str(latents.device))
 
         def moments(each: Sequence[Tensor]) -> list[GaussianMoments | str]:
-            return [self._moments(one, picture.member.key, alpha) for one in each]
+            return [self._moments(one, picture.member.key, alpha, codec) for one in each]
 
         (found,) = self.batches.run(moments, [latents], _size(picture))
         return no_room(picture) if found is None else found
 
-    def _moments(self, latents: Tensor, key: str, alpha: Tensor | None) -> GaussianMoments | str:
+    def _moments(
+        self, latents: Tensor, key: str, alpha: Tensor | None, codec: TimedCodec
+    ) -> GaussianMoments | str:
         """Return the moments of one image; see ``Decoder.moments`` for the arguments."""
         if self.decoder is not None:
-            return self.decoder.moments(latents, key, self.codec, self.patch_size, alpha)
-        shown = None if alpha is None else shown_cells(alpha, self.codec.factor)
+            return self.decoder.moments(latents, key, codec, self.patch_size, alpha)
+        shown = None if alpha is None else shown_cells(alpha, codec.factor)
         return patch_moments(latents, self.patch_size, shown)
 
 

@@ -3,10 +3,9 @@
 import heapq
 
 from tasks.config import Run
-from tasks.config.patch_counts import LatentSize, too_few
-from tasks.fit.latent_size import latent_size
+from tasks.config.patch_counts import too_few
+from tasks.fit.latent_size import FittedPatches, patches_of_fit
 from tasks.io.errors import CorpusError
-from tasks.io.networks.weights import Weights
 
 
 def require_patches(run: Run) -> None:
@@ -19,24 +18,24 @@ def require_patches(run: Run) -> None:
 
     Raises:
         CorpusError: they cannot; the fit would refuse them at its end.
+        ConfigurationError: the codec does not have the levels that are asked for.
         StepMissing: their data sets have not been sharded.
         ArtifactDamaged: an index is not there, though the ledger says so, or not whole.
     """
     config = run.config
-    latents = latent_size(config.codec, Weights.of(config.weights))
-    if latents is not None:
+    for patches in patches_of_fit(config):
         for dataset in config.fitted_datasets():
             if (factor := config.enlargement(dataset)) is not None:
-                _require(run, dataset, latents, factor)
+                _require(run, dataset, patches, factor)
 
 
-def _require(run: Run, dataset: str, latents: LatentSize, factor: int) -> None:
+def _require(run: Run, dataset: str, fitted: FittedPatches, factor: int) -> None:
     """Look at shards until their images have enough patches, which nearly always is at the first.
 
     Raises:
         CorpusError: they have too few after the last shard.
     """
-    size = run.config.patch_size
+    latents, size, level = fitted
     dimensions = latents.patch_dimensions(size)
     largest, total = list[int](), 0
     for shard, accepted in run.workspace.shards(dataset).items():
@@ -50,4 +49,4 @@ def _require(run: Run, dataset: str, latents: LatentSize, factor: int) -> None:
         if total > dimensions:
             return
     if largest:  # of a data set without any image another sentence says so
-        raise CorpusError(too_few(repr(dataset), dimensions, total, len(largest)))
+        raise CorpusError(too_few(repr(dataset), dimensions, total, len(largest), level))

@@ -1,8 +1,9 @@
 """How large a codec's latents are and how many levels its decoder has, without its weights."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.config.patch_counts import LatentSize, known_latents, too_many
@@ -12,6 +13,7 @@ from tasks.io.networks.autoencoders.of_diffusers import (
     latent_channels_in,
     options_in,
 )
+from tasks.io.networks.autoencoders.taef2 import TinyFlux2
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, pulled_codec
 from tasks.io.networks.weights import Weights
 
@@ -19,6 +21,9 @@ _CONFIG = "config.json"
 
 _LEVELS = {"autoencoder-tiny": 4, "autoencoder-kl": 5, "taef2": 4}
 """Levels of the usual networks, by the kind of codec."""
+
+_TAEF2_WIDTH = 64
+"""Channels of all its levels."""
 
 _BEYOND_BLOCKS = {"AutoencoderTiny": 0, "AutoencoderKL": 1, "AutoencoderKLFlux2": 1}
 """How many levels networks have beside one for each block of their decoder, by class; those of
@@ -51,8 +56,60 @@ def large_patches(config: Config) -> str | None:
 
     Nothing is said where a network encodes images whose files are not on this machine yet.
     """
-    latents = latent_size(config.codec, Weights.of(config.weights))
-    return None if latents is None else too_many(latents, config.patch_size)
+    said = (too_many(each.size, each.patch, each.level) for each in patches_of_fit(config))
+    return next(filter(None, said), None)
+
+
+class FittedPatches(NamedTuple):
+    """Patches whose moments a fit takes."""
+
+    size: LatentSize
+    """Of what they are cut from: latents, or the activations of a level."""
+    patch: int
+    """Their height and width in its pixels."""
+    level: int | None
+    """None for latents."""
+
+
+def patches_of_fit(config: Config) -> list[FittedPatches]:
+    """Return the patches of latents and of levels, as far as sizes can be told without the hub.
+
+    Raises:
+        ConfigurationError: the codec does not have such levels.
+    """
+    found, latents = list[FittedPatches](), latent_size(config.codec, Weights.of(config.weights))
+    if latents is not None:
+        found.append(FittedPatches(latents, config.patch_size, None))
+    patch = config.transport.level_patch
+    return found + [
+        FittedPatches(size, patch, level) for level, size in level_sizes(config).items()
+    ]
+
+
+def level_sizes(config: Config) -> dict[int, LatentSize]:
+    """Return the size of what the decoder shows at each level that is moved.
+
+    None is told where a network's configuration is not on this machine yet.
+
+    Raises:
+        ConfigurationError: the codec does not have them.
+    """
+    levels, latents = levels_of(config), latent_size(config.codec, Weights.of(config.weights))
+    widths = _level_widths(config)
+    if latents is None or not widths:
+        return {}
+    return {level: LatentSize(widths[level], max(latents.factor >> level, 1)) for level in levels}
+
+
+def _level_widths(config: Config) -> list[int]:
+    """Return the channels at each level of the decoder; empty where they are not known."""
+    if isinstance(config.codec, TinyFlux2):
+        return [_TAEF2_WIDTH] * _LEVELS["taef2"]
+    options = _known_options(config)
+    widths, more = _widths_in(options), _BEYOND_BLOCKS.get(str(options.get("_class_name")))
+    if more == 0:  # a tiny one
+        return widths
+    return [widths[-1], *reversed(widths)] if more and widths else []
 
 
 def levels_of(config: Config) -> tuple[int, ...]:
@@ -61,11 +118,17 @@ def levels_of(config: Config) -> tuple[int, ...]:
     Raises:
         ConfigurationError: the codec does not have them.
     """
-    wanted, count = config.transport.levels, level_count(config)
+    wanted = config.transport.levels
     if wanted == "none":
         return ()
+    count = level_count(config)
     if wanted == "all":
         return tuple(range(count))
+    if wanted and not count:
+        raise ConfigurationError(
+            f"transport.levels must be none with a codec whose decoder has none, got {list(wanted)}"
+            "; write `levels: none`, or choose another codec"
+        )
     if (most := max(wanted, default=-1)) >= count:
         raise ConfigurationError(
             f"transport.levels must be among the {count} that the decoder of the codec has, "
@@ -89,16 +152,25 @@ def level_count(config: Config) -> int:
     usually has.
     """
     usual = _LEVELS.get(config.codec.kind, 0)
-    if not isinstance(config.codec, Autoencoder):
-        return usual
-    options = dict[str, Any]()
-    with suppress(DotpipeError, OSError):
-        options = _options(config.codec, Weights.of(config.weights))
-    widths = options.get("decoder_block_out_channels") or options.get("block_out_channels")
-    more = _BEYOND_BLOCKS.get(str(options.get("_class_name")))
+    options = _known_options(config)
     if not options:
         return usual
-    return 0 if more is None or not isinstance(widths, list) else len(widths) + more
+    widths, more = _widths_in(options), _BEYOND_BLOCKS.get(str(options.get("_class_name")))
+    return len(widths) + more if widths and more is not None else 0
+
+
+def _known_options(config: Config) -> dict[str, Any]:
+    """Return what the configuration of the codec's network says; nothing if it is not here."""
+    if isinstance(config.codec, Autoencoder):
+        with suppress(DotpipeError, OSError):
+            return _options(config.codec, Weights.of(config.weights))
+    return {}
+
+
+def _widths_in(options: Mapping[str, Any]) -> list[int]:
+    """Return the channels of the blocks of a decoder as a configuration lists them."""
+    widths = options.get("decoder_block_out_channels") or options.get("block_out_channels")
+    return widths if isinstance(widths, list) else []
 
 
 def _options(codec: Autoencoder, weights: Weights) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels import GaussianMoments
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
-from tasks.fit.encoding import Decoder, Encoder
+from tasks.fit.encoding import Decoder, Encoder, Measured
 from tasks.io.artifacts.moments import digest_moments, load_moments, load_operator, save_moments
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.images import Limits
@@ -23,6 +23,7 @@ from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
 from tasks.io.workspace import Workspace
+from tasks.io.workspace.kept_latents import KeptLatents
 from tasks.jobs import (
     Job,
     Outcome,
@@ -73,6 +74,10 @@ class MeasureJob(Job):
     """Where activations are met; None for latents."""
     by_image: bool
     """Whether to keep the moments of each image too."""
+    keeps_latents: bool = False
+    """Whether to keep latents for the measurement of levels."""
+    latents: str | None = None
+    """Artifact beside which latents may be kept that need not be encoded again."""
     weights: str | None
     """Folder or bucket of pulled weights; None for this machine's own."""
     compute: Compute
@@ -111,7 +116,8 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
         dimension = next((m.dimension for m in known.values()), None) or encoder.dimension
         whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
         with watch.lap("statistics"):
-            for member, moments in _measured(job, members, known, encoder):
+            kept = KeptLatents() if job.keeps_latents else None
+            for member, moments in _measured(job, members, known, encoder, kept):
                 if isinstance(moments, str):
                     reasons.append(moments)
                     continue
@@ -119,6 +125,8 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
                 if job.by_image and dimension <= KEPT_DIMENSION:
                     parts[image_name(member.key)] = moments
                     images[member.key] = member.sha256
+        if kept is not None:
+            kept.write(publication)
         encoder.batches.require_room()
         outcome = Outcome(
             images=len(job.chosen), refused=count_reasons(reasons), remarks=encoder.remarks
@@ -178,21 +186,40 @@ def _measured(
     members: list[Member],
     known: dict[str, GaussianMoments],
     encoder: Encoder,
+    kept: KeptLatents | None,
 ) -> Iterator[tuple[Member, GaussianMoments | str]]:
-    """Yield the moments of every image in the order of keys, or why it has none."""
-    fresh = _encoded(job, [member for member in members if member.key not in known], encoder)
+    """Yield the moments of every image in the order of keys, or why it has none.
+
+    Args:
+        job: what is measured.
+        members: the images.
+        known: moments that need not be measured, by key.
+        encoder: of images.
+        kept: where latents are kept; None if they are not wanted.
+    """
+    beside = job.latents
+    if kept is not None and job.target.replaces:
+        beside = job.target.artifact
+    earlier = KeptLatents() if beside is None else KeptLatents.read(job.opened().store, beside)
+    missing = [m for m in members if m.key not in known and earlier.of(m) is None]
+    fresh = _encoded(job, missing, encoder)
     for member in members:
-        if member.key in known:
+        latents = earlier.of(member)
+        if (moments := known.get(member.key)) is not None:
             advance(1)
-            yield member, known[member.key]
+            measured = Measured(moments, latents)
+        elif latents is not None:
+            advance(1)
+            measured = Measured(encoder.measure_latents(member, latents), latents)
         else:
-            yield member, next(fresh)
+            measured = next(fresh)
+        if kept is not None and measured.latents is not None:
+            kept.add(member, measured.latents)
+        yield member, measured.moments
 
 
-def _encoded(
-    job: MeasureJob, members: list[Member], encoder: Encoder
-) -> Iterator[GaussianMoments | str]:
-    """Yield the moments of images that are encoded now, or why there are none, in their order."""
+def _encoded(job: MeasureJob, members: list[Member], encoder: Encoder) -> Iterator[Measured]:
+    """Yield what is measured of images that are encoded now, in their order."""
     store = job.opened().store
     with ThreadPoolExecutor(cores()) as pool:
         loaded = read_ahead(
@@ -200,6 +227,6 @@ def _encoded(
             windows(members, job.compute.batch),
         )
         for pictures in encoder.watch.each("read", loaded):
-            for moments in encoder.measure(pictures):
+            for measured in encoder.measure(pictures):
                 advance(1)
-                yield moments
+                yield measured

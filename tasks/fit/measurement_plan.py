@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tasks.config import Config, Run
+from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
 from tasks.fit.select import chosen_images
 from tasks.io.ledger import fingerprint
@@ -84,16 +85,21 @@ def plan_measurement(
 def _job_of(
     run: Run, target: Target, dataset: str, measure: Measure, keys: list[str]
 ) -> MeasureJob:
+    config, shard = run.config, target.artifact.rpartition("/")[2]
+    has_levels = config.compute.precision == "float32" and bool(levels_of(config))
+    latents = f"{moments_folder(dataset, measure_name(config))}/{shard}"
     return MeasureJob(
         workspace=run.workspace.url,
         target=target,
         dataset=dataset,
-        shard=target.artifact.rpartition("/")[2],
+        shard=shard,
         chosen=tuple(keys),
         codec=run.config.codec,
         patch_size=measure.patch_size,
         met=measure.met,
         by_image=run.config.fit.images <= KEPT_IMAGES,
+        keeps_latents=has_levels and measure.met is None,
+        latents=latents if has_levels and measure.met is not None else None,
         weights=run.config.weights,
         compute=run.config.compute,
         limits=run.config.shards.limits(),

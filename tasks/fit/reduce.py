@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import task
@@ -15,6 +16,7 @@ from tasks.fit.select import Selection
 from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.ledger.publication import describe
 from tasks.io.networks.codecs import codec_identity
 from tasks.io.workspace import key_digest, operator_artifact, unfinished_operator
 from tasks.jobs import Job, Target, aim, publishing, settle
@@ -165,11 +167,22 @@ def write_operator(job: ReduceJob) -> TransportDiagnostics:
         facts = {**job.provenance, "map_standard_error": spread}
         facts |= {f"shrunk_{part}": t for part, t in amount._asdict().items() if any(amount)}
         save_operator(operator, totals, path, **facts)
+        if job.recipe is None:
+            publication.digest = nameless_digest(path)
         known = {"fitted_on": job.fitted_on, **facts}
         known |= {} if job.recipe is None else {"recipe": job.recipe}
         publication.facts |= {"diagnostics": dataclasses.asdict(operator.diagnostics), **known}
     logger().info("solved %s %s", job.target.artifact, dataclasses.asdict(operator.diagnostics))
     return operator.diagnostics
+
+
+def nameless_digest(file: Path) -> str:
+    """Return the digest of what an operator is before it has all its maps: that of the file alone.
+
+    With its name, in which all levels have a part, levels below would be measured again where one
+    above is added.
+    """
+    return str(describe(file)["sha256"])[:32]
 
 
 def shrinkage_of(

@@ -46,8 +46,7 @@ def check(
     run, loads = Run.of(config, still=True), runs_networks and _is_here(config)
     if not only_what_is_new or not _is_enhanced(config):
         yield from check_networks(config, loads)
-        if said := large_patches(config):  # known once the codec's files are there
-            yield Checked("size of patches", "poor", said)
+        yield from _patches(config)  # known once the codec's files are there
     yield from _options(config)
     looks = dict[str, Look]()
     for dataset, corpus in config.given_datasets().items():
@@ -72,6 +71,15 @@ def check(
 def _is_here(config: Config) -> bool:
     """Return whether the tasks run in this process."""
     return config.compute.runner.kind == "threads"
+
+
+def _patches(config: Config) -> Iterator[Checked]:
+    """Yield that the codec does not have such levels, or that patches are very large."""
+    try:
+        if said := large_patches(config):
+            yield Checked("size of patches", "poor", said)
+    except ConfigurationError as error:
+        yield Checked("levels", "bad", str(error))
 
 
 def _options(config: Config) -> Iterator[Checked]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Literal, NamedTuple
 
@@ -9,8 +10,8 @@ from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.config.patch_counts import too_few
 from tasks.config.places import apart_from
-from tasks.fit.latent_size import latent_size
-from tasks.io.networks.weights import Weights
+from tasks.fit.latent_size import FittedPatches, patches_of_fit
+from tasks.io.errors import ConfigurationError
 from tasks.io.shards import Accepted, Refused
 from tasks.io.workspace import Workspace
 from tasks.shard.corpus import list_files, require_sources, source_of
@@ -107,22 +108,26 @@ def few_patches(look: Look) -> Iterator[tuple[Doubt, str]]:
     largest that was.
     """
     config, opened = look.config, len(look.images)
-    latents = latent_size(config.codec, Weights.of(config.weights))
     factor = config.enlargement(look.dataset)
-    if latents is None or factor is None or not look.images or not look.is_all:
+    if factor is None or not look.images or not look.is_all:
         return
     if look.dataset not in config.fitted_datasets():
         return
     is_certain = opened + len(look.refused) == len(look.files)
     count = min(config.fit.images, opened if is_certain else len(look.files))
-    sides = ((image.height * factor, image.width * factor) for image in look.images)
-    patches = sorted(latents.patches_in(config.patch_size, *each) for each in sides)
-    total = sum(patches[-count:]) if is_certain else patches[-1] * count
-    dimensions = latents.patch_dimensions(config.patch_size)
-    if total <= dimensions:
-        said = too_few(repr(look.dataset), dimensions, total, count)
-        guessed = f" (if none is larger than the {opened} that were looked at)"
-        yield ("bad", said) if is_certain else ("poor", said + guessed)
+    sides = [(image.height * factor, image.width * factor) for image in look.images]
+    fitted = list[FittedPatches]()
+    with suppress(ConfigurationError):  # levels that the codec lacks, of which another sentence is
+        fitted = patches_of_fit(config)
+    for size, patch, level in fitted:
+        patches = sorted(size.patches_in(patch, *each) for each in sides)
+        total = sum(patches[-count:]) if is_certain else patches[-1] * count
+        dimensions = size.patch_dimensions(patch)
+        if total <= dimensions:
+            said = too_few(repr(look.dataset), dimensions, total, count, level)
+            guessed = f" (if none is larger than the {opened} that were looked at)"
+            yield ("bad", said) if is_certain else ("poor", said + guessed)
+            return
 
 
 def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, str]:

@@ -83,6 +83,8 @@ class _Place(NamedTuple):
     """Artifact of the operator with the maps below."""
     digest: str
     """Of that artifact."""
+    noise: dict[str, int]
+    """The seed of its noise, as an input by its name; empty if it adds none."""
     artifact: str
     """Of the operator with this level's map too."""
     latents: MomentFiles
@@ -110,7 +112,10 @@ class _Place(NamedTuple):
         own = operator if level == levels[-1] else unfinished_operator(operator, level)
         survey = run.workspace.ledger.survey(below.rpartition("/")[0])
         digest = finished_digest(survey, below, "fit")
-        return cls(level, below, digest, operator_artifact(dataset, own), files)
+        facts = run.workspace.ledger.facts(survey.records(below)[-1])
+        seed = run.config.enhance.seed
+        noise = {"seed": seed} if facts["diagnostics"]["branch"] == "stochastic" else {}
+        return cls(level, below, digest, noise, operator_artifact(dataset, own), files)
 
     def measures(self, run: Run) -> tuple[Measure, Measure]:
         """Return what is measured of source and target.
@@ -126,7 +131,7 @@ class _Place(NamedTuple):
             "patch_size": size,
             **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
         }
-        moved = {"below": self.digest, "fold": met.fold, "seed": seed}
+        moved = {"below": self.digest, "fold": met.fold, **self.noise}
         plain = met.model_copy(update={"operator": None})
         return (
             Measure(fingerprint("measure level", shared | moved)[:16], size, met),

@@ -9,7 +9,7 @@ from dot_kernels import LevelledOperator
 from dot_kernels.level_fitting import solve_level
 from dot_kernels.levels import latent_part, level_parts
 from dot_kernels.shrinkage import shrink
-from tasks.fit.reduce import shrinkage_of
+from tasks.fit.reduce import nameless_digest, shrinkage_of
 from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import at_level, load_operator, save_operator
 from tasks.io.errors import CorpusError
@@ -63,9 +63,10 @@ def write_level(job: SolveLevelJob) -> LevelledOperator:
             facts["shrunk_levels"] = {**shrunk, str(job.level): amount._asdict()}
         moved = LevelledOperator(latent_part(operator), {**level_parts(operator), job.level: own})
         moments |= {at_level("source", job.level): source, at_level("target", job.level): target}
-        save_operator(
-            moved, moments, publication.file(f"{job.target.artifact}.safetensors"), **facts
-        )
+        path = publication.file(f"{job.target.artifact}.safetensors")
+        save_operator(moved, moments, path, **facts)
+        if job.recipe is None:
+            publication.digest = nameless_digest(path)
         known: dict[str, Any] = {
             "fitted_on": job.fitted_on,
             "diagnostics": dataclasses.asdict(moved.diagnostics),

@@ -11,21 +11,31 @@ from PIL import Image
 
 from dot_kernels import AutoencoderCodec, LevelledOperator
 from dot_kernels.enhancement import encode_padded, whole_cells
-from dot_kernels.level_fitting import fit_levels
+from dot_kernels.level_fitting import fit_levels, level_activations
 from dot_kernels.levels import latent_part
 from tasks.config import Config, Run
+from tasks.config.patch_counts import LatentSize
 from tasks.enhance.enhance import write_enhanced
 from tasks.fit import measure
+from tasks.fit.decision import recipe_digest
+from tasks.fit.enough_patches import require_patches
+from tasks.fit.latent_size import level_sizes
 from tasks.fit.levels.plan import plan_level_map, plan_level_measurement
 from tasks.fit.operators import find_operator, read_operator
+from tasks.fit.select import chosen_images
+from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.moments import at_level
-from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.artifacts.tensors import load_tensors
+from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.io.images.decoder_pool import decode
 from tasks.io.images.pixels import to_tensor
 from tasks.io.shards import read_members
+from tasks.io.workspace import kept_latents
 from tasks.pipeline import is_finished
+from tasks.upkeep.check import check
 from tasks.upkeep.cleaning.waste import clean
 from tasks.upkeep.forget import forget
+from tests.support.networks.small_autoencoders import small
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +78,16 @@ def latents_of(run, dataset, codec):
             images = to_tensor([raster.pixels], "cpu")
             latents = encode_padded(images, AutoencoderCodec(module))
             yield whole_cells(latents, images.shape[2:], 2)
+
+
+def latents_kept(run):
+    """Keys of the images whose latents lie beside their moments."""
+    found = list[str]()
+    for name in run.workspace.store.names("moments"):
+        if ".latents." in name:
+            with run.workspace.store.fetched(name) as file:
+                found += load_tensors(file, "latents")[0]
+    return found
 
 
 def test_the_fit_is_that_of_the_kernels_over_all_images_at_once(run_of, codec):
@@ -152,6 +172,142 @@ def test_a_level_that_the_decoder_lacks_is_told_with_those_that_it_has(run_of):
         run.fit()
 
 
+def test_such_a_level_is_told_before_a_network_runs(run_of):
+    run = run_of(transport={"levels": [1, 4]})
+    with pytest.raises(ConfigurationError, match="among the 2 that the decoder"):
+        require_patches(run.opened)
+    bad = [each.said for each in check(run.config, runs_networks=False) if each.state == "bad"]
+    assert [said for said in bad if "among the 2" in said]
+    assert len(bad) == 1
+    none = run_of(codec={"kind": "pixel", "factor": 4}, transport={"levels": [1]})
+    with pytest.raises(ConfigurationError, match="must be none with a codec whose decoder has no"):
+        require_patches(none.opened)
+
+
+def test_too_few_patches_of_a_level_are_told_before_a_network_runs(run_of, monkeypatch):
+    run = run_of(transport={"levels": [1], "level_patch": 3})
+    require_patches(run.opened)
+    monkeypatch.setattr(LatentSize, "patches_in", lambda *_: 9)  # of 8 images
+    said = "72 dimensions of a patch at level 1 for the fit, got 72 at most of 8 image"
+    with pytest.raises(CorpusError, match=f"{said}.* transport.level_patch: 1"):
+        require_patches(run.opened)
+    assert [each for each in check(run.config, runs_networks=False) if said in each.said]
+
+
+@pytest.mark.parametrize("name", ["AutoencoderTiny", "AutoencoderKL", "AutoencoderKLFlux2"])
+def test_sizes_of_levels_are_those_that_the_network_shows(tmp_path, name):
+    module = small(name)
+    module.save_pretrained(tmp_path)
+    network = AutoencoderCodec(module)
+    tree = {"name": "run", "workspace": str(tmp_path / "w"), "transport": {"levels": "all"}}
+    tree["codec"] = {"kind": "autoencoder", "weights": str(tmp_path)}
+    tree["corpora"] = {role: {"path": str(tmp_path)} for role in ("restored", "natural")}
+    found = level_sizes(Config.model_validate(tree))
+    latents = torch.zeros(1, network.channels, 2, 2)
+    assert list(found) == list(range(len(network.stages) - 1))
+    for level, (channels, factor) in found.items():
+        shown = level_activations(latents, network, level)
+        side = 2 * network.factor // factor
+        assert shown.shape[1:] == (channels, side, side)
+
+
+def test_what_overflows_in_half_precision_is_decoded_again_in_float32(run_of, monkeypatch):
+    own, network = measure.load_codec, []
+
+    def load(spec, device, precision, weights):
+        loaded = own(spec, device, "float32", weights)
+        if precision == "float32":
+            return loaded
+        first, *others = loaded.stages
+        broken = dataclasses.replace(first, apply=lambda z: first.apply(z) * float("inf"))
+        network.append(precision)
+        return loaded.with_stages((broken, *others))
+
+    exact = run_of("exact", transport={"levels": [0]})
+    exact.fit()
+    monkeypatch.setattr(measure, "load_codec", load)
+    half = run_of("half", transport={"levels": [0]}, compute={"precision": "bfloat16"})
+    half.fit()
+    assert network
+    both = (operator_of(run)[0].levels[0] for run in (exact, half))
+    torch.testing.assert_close(*(each.matrix for each in both))
+
+
+def test_another_seed_leaves_levels_as_they_are_where_no_noise_is_drawn(run_of):
+    run = run_of(fit={"ridge": 0.01})
+    run.fit()
+    other = run_of(fit={"ridge": 0.01}, enhance={"seed": 5})
+    assert other.fit() == []
+
+
+def test_more_levels_leave_what_was_measured_of_those_below(run_of):
+    run = run_of(transport={"levels": [0]})
+    run.fit()
+    before = set(run.workspace.store.names("moments"))
+    more = run_of(transport={"levels": "all"})
+    done = plan_level_measurement
+    more.fit()
+    assert all(unit.job is None for unit in done(run.opened, 0))
+    folders = {name.rpartition("/")[0] for name in run.workspace.store.names("moments")}
+    assert len(folders) == len({name.rpartition("/")[0] for name in before}) + 2  # of level 1
+
+
+def test_maps_of_levels_stand_for_one_another_only_with_one_fold(run_of):
+    plain, other = run_of(), run_of(patches={"fold": "gaussian"})
+    plain.fit()
+    recipes = []
+    for run in (plain, other):
+        files = MomentFiles.of(run.opened, chosen_images(run.opened))
+        recipes.append(recipe_digest(run.config, files))
+    assert recipes[0] != recipes[1]
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Keys of the images that are decoded to be encoded, in order."""
+    own, keys = measure.load_pictures, []
+
+    def load(store, window, *rest):
+        keys.extend(member.key for member in window)
+        return own(store, window, *rest)
+
+    monkeypatch.setattr(measure, "load_pictures", load)
+    return keys
+
+
+def test_the_encoder_sees_each_image_of_the_fit_once_whatever_the_levels(
+    run_of, encoded, monkeypatch
+):
+    run = run_of("kept", fit={"ridge": 0.01})  # so that rounding stays small
+    run.fit()
+    assert len(encoded) == len(set(encoded)) * 2 == 16  # restored and natural of the same keys
+    monkeypatch.setattr(kept_latents, "MOST_BYTES", 0)
+    anew = run_of("anew", fit={"ridge": 0.01})
+    anew.fit()
+    assert len(encoded) == 16 + 3 * 16
+    assert anew.operator == run.operator
+    for level, own in operator_of(run)[0].levels.items():
+        other = operator_of(anew)[0].levels[level]  # of other batches, so not bit for bit
+        torch.testing.assert_close(own.matrix, other.matrix, atol=1e-5, rtol=1e-4)
+
+
+def test_of_a_new_image_alone_latents_are_made(run_of, encoded, photographs):
+    run = run_of()
+    run.fit()
+    encoded.clear()
+    image = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    added = [photographs[role] / "one-more.png" for role in ("natural", "restored")]
+    for path in added:
+        Image.fromarray(image).save(path)
+    try:
+        run.shard()
+        run.fit()
+        assert encoded == ["one-more", "one-more"]
+    finally:
+        for path in added:
+            path.unlink()
+
+
 def test_the_pixel_codec_has_none(run_of):
     run = run_of(codec={"kind": "pixel", "factor": 4})
     run.fit()
@@ -193,9 +349,11 @@ def test_a_clean_up_keeps_what_the_operator_was_made_by_and_forgetting_removes_i
     assert sorted(run.workspace.store.names("operators")) == [
         f"operators/run/{run.operator}{end}.safetensors" for end in ("-latent", "-level-0", "")
     ]
+    assert latents_kept(run)
     key = next(run.workspace.keys("run")).key
     forget([run.config], [key], run.workspace)
     assert list(run.workspace.store.names("operators")) == []
+    assert key not in latents_kept(run)
 
 
 def test_what_was_measured_is_not_measured_again_when_an_image_comes(run_of, monkeypatch):
