@@ -102,7 +102,7 @@ class Enhance(Section):
     low_share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 1.0
     """How much of the change low frequencies take: 1 all of it, as high ones do; 0 none, so that
     coarse structure stays as it came. Less than 1 needs ``interpolation: image``."""
-    low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 2.0
+    low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 1.5
     """Which frequencies are low: those that a Gaussian blur of this standard deviation keeps, in
     pixels; has no effect where ``low_share`` is 1."""
     format: Format = "webp"

@@ -147,7 +147,7 @@ def apply(
     *,
     alpha: Alpha = DEFAULT_ALPHA,
     low_share: _LowShare = 1.0,
-    low_sigma: _LowSigma = 2.0,
+    low_sigma: _LowSigma = 1.5,
     codec: Codec = None,
     weights: WeightsFolder = None,
 ) -> None:
@@ -163,8 +163,8 @@ def apply(
     *inputs, out = paths
     if not inputs:
         raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
-    wanted = DEFAULT_ALPHA if alpha is None else alpha
-    spec, written = None if codec is None else codec_named(codec), 0
+    wanted, written = DEFAULT_ALPHA if alpha is None else alpha, 0
+    spec = None if codec is None else codec_named(codec)
     dials = validated(Enhance, {"low_share": low_share, "low_sigma": low_sigma})
     with console(stderr=True).status("enhancing") as status:
         images = direct.images_to_enhance(inputs, out)
@@ -175,8 +175,7 @@ def apply(
             if image.reason is not None:
                 complain(f"refused: {image.address}: {image.reason}")
     say(f"wrote {written} of {len(images)} images at alpha {wanted:g} to {out}")
-    if written < len(images):
-        raise typer.Exit(1)
+    raise typer.Exit(int(written < len(images)))
 
 
 def counted(items: Iterable[T], status: "Status") -> Iterator[T]:
