@@ -93,8 +93,8 @@ def test_values_stand_with_their_errors_on_as_many_digits():
 def test_a_terminal_gets_the_main_columns_if_there_are_many():
     whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
     titles, _ = results_text([whole], FID)
-    main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓"]
-    main += ["DISTS ↓", "NIQE ↓", "CLIP-IQA ↑", "FID ↓", "KID ↓", "Gelbrich ↓"]
+    main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓", "DISTS ↓"]
+    main += ["NIQE ↓", "CLIP-IQA ↑", "FID ↓", "KID ↓", "Gelbrich ↓"]
     assert titles == ["", *main]
 
 
