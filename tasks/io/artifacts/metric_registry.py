@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tasks.io.artifacts.image_metrics import METRICS_OF_IMAGES
-from tasks.io.artifacts.metric import Axis, Basis, Error, Metric
+from tasks.io.artifacts.metric import NAMES, Axis, Basis, Error, Metric
 
 __all__ = [
     "METRICS",
@@ -208,7 +208,7 @@ def versions_of(*bases: Basis) -> dict[str, dict[str, int]]:
 def curve_names(facts: Mapping[str, str]) -> dict[str, str]:
     """What the curve's figure calls the distances that it can show, by their columns."""
     return {
-        metric.column: metric.axis.label.format_map(facts)
+        metric.column: metric.axis.label.format_map({**NAMES, **facts})
         for metric in perceptual_distances()
         if metric.axis is not None
     }
