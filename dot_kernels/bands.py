@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dot_kernels.blending import Rows, whole
 from dot_kernels.codecs import Codec
+from dot_kernels.dials import LowBand, with_low_band
 from dot_kernels.enhancement import Transported, require_finite
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.levels import Operator, latent_part, with_levels
@@ -102,6 +103,7 @@ def enhance_in_bands(
     *,
     fold: Fold = "uniform",
     generators: Sequence[torch.Generator] = (),
+    low_band: LowBand | None = None,
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """An enhanced image band by band: what ``enhance`` gives by default for one alpha.
 
@@ -113,6 +115,7 @@ def enhance_in_bands(
         alpha: see ``enhance``.
         fold: see ``enhance``.
         generators: one, for a stochastic operator.
+        low_band: what low frequencies do; None where they move as high ones do.
 
     Raises:
         ValueError: an enhanced band is not finite.
@@ -120,14 +123,14 @@ def enhance_in_bands(
     latents = encode_in_bands(image(), *size, codec)
     mapped = transport_latents(latents, latent_part(operator), fold=fold, generators=generators)
     pairs = (latents, codec), (mapped, with_levels(codec, operator, fold=fold))
-    decoded = [decode_in_bands(each, *size, by) for each, by in pairs]
+    decoded = abreast([decode_in_bands(each, *size, by) for each, by in pairs])
     rows = Rows(iter(image()))
     top = 0
-    for plain, moved in abreast(decoded):
+    for (plain, moved), low in _with_low(decoded, size[0], low_band):
         images = rows.of(range(top, top + plain.shape[2]))
         top += plain.shape[2]
-        band = Transported(images, latents, mapped, plain, moved, codec).at(alpha)
-        yield require_finite(band)
+        band = Transported(images, latents, mapped, plain, moved, codec)
+        yield require_finite(with_low_band(band, low_band, low).at(alpha))
 
 
 def abreast(
@@ -146,6 +149,16 @@ def abreast(
             band[:, :, rows:] if band.shape[2] > rows else next(bands, None)
             for band, bands in zip(present, images, strict=True)
         ]
+
+
+def _with_low(
+    decoded: Iterable[Sequence[Float[Tensor, "1 3 _ w"]]], height: int, band: LowBand | None
+) -> Iterator[tuple[Sequence[Float[Tensor, "1 3 r w"]], Float[Tensor, "1 3 r w"] | None]]:
+    """Bands of D(E x) and D(T(E x)), and the low band of their difference if it is wanted."""
+    if band is None:
+        return ((pair, None) for pair in decoded)
+    directions = ((moved - plain, plain, moved) for plain, moved in decoded)
+    return ((pair, low) for low, _, *pair in band.low_in_bands(directions, height))
 
 
 def _padded(

@@ -127,8 +127,6 @@ def enhance(
         ValueError: there are no alphas, the operator does not fit the codec, a stochastic
             operator has a wrong number of generators, or an enhanced image is not finite.
     """
-    if not alphas:
-        raise ValueError("alphas must hold at least one number, got none")
     transported = transport_images(
         images,
         codec,
@@ -138,6 +136,17 @@ def enhance(
         fold=fold,
         generators=generators,
     )
+    return at_each(transported, alphas)
+
+
+def at_each(transported: Transported, alphas: Sequence[float]) -> Float[Tensor, "a b 3 h w"]:
+    """The enhanced images for every alpha, in [0, 1].
+
+    Raises:
+        ValueError: there are no alphas, or an enhanced image is not finite.
+    """
+    if not alphas:
+        raise ValueError("alphas must hold at least one number, got none")
     return require_finite(torch.stack([transported.at(alpha) for alpha in alphas]))
 
 

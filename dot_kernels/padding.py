@@ -4,7 +4,7 @@ Axes: b images, c channels, h and w height and width, h2 and w2 those that are w
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -33,3 +33,10 @@ def mirrored(length: int, wanted: int) -> Tensor:
     period = max(2 * (length - 1), 1)
     phase = torch.arange(wanted) % period
     return torch.minimum(phase, period - phase) if length > 1 else torch.zeros_like(phase)
+
+
+def reflected(length: int, reach: int) -> Int64[Tensor, "n"]:
+    """Indices of an axis that goes on by ``reach`` pixels on both ends, there and back."""
+    period = max(2 * (length - 1), 1)
+    indices = torch.arange(-reach, length + reach) % period
+    return torch.minimum(indices, period - indices)

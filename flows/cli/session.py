@@ -103,10 +103,13 @@ def tell_done(config: "Config", steps: "list[StepReport] | None", path: Path) ->
         tell_refused(config, steps, path)
         tell_unscored(config, path)
         bound = "--max-change" if config.reference_name is None else "--min-psnr"
-        say(
-            f"next: `dotpipe open {path}` shows the report, `dotpipe choose {path} {bound} N` "
-            f"picks an alpha, `dotpipe export {path} FOLDER --alpha A` writes plain files"
-        )
+        for hint in (
+            f"next: `dotpipe open {path}` shows the report in a browser,",
+            f"  `dotpipe view {path}` all images, to compare,",
+            f"  `dotpipe choose {path} {bound} N` says which alpha to take,",
+            f"  `dotpipe export {path} FOLDER --alpha A` writes plain files",
+        ):
+            say(hint)
     say(f"report: {report_address(config)}")
 
 
@@ -216,8 +219,8 @@ def show_results(config: "Config") -> None:
     from tasks.report.missing_metrics import unmet_wishes
     from tasks.report.outcome import outcome, shrunk_in_words
     from tasks.report.tables.changes import changes_text
-    from tasks.report.tables.names import footnote, rows_legend
-    from tasks.report.tables.results import results_text, text_warnings
+    from tasks.report.tables.names import footnote
+    from tasks.report.tables.results import results_text, text_legend, text_warnings
 
     run = fitted(Run.of(config))
     artifact = summary_artifact(run)
@@ -229,7 +232,7 @@ def show_results(config: "Config") -> None:
     titles, lines = changes_text(rows, facts)
     if lines:
         show_table(titles, lines, "change against the input")
-    told = rows_legend(rows), footnote(rows, facts), *text_warnings(rows, facts)
+    told = text_legend(rows, facts), footnote(rows, facts), *text_warnings(rows, facts)
     for note in filter(None, (*told, *unmet_wishes(config, rows))):
         say(note)
 

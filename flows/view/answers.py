@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from tasks.io.artifacts.metric_registry import metrics_of
 from tasks.io.errors import ConfigurationError
 from tasks.view.columns import CHANGE
 from tasks.view.pictures import Picture, find_member, picture, thumbnail
@@ -30,8 +29,6 @@ class Answers:
 
     def facts(self) -> dict[str, Any]:
         """What the page must know before it asks for anything else."""
-        columns = self.sheet.columns()
-        metrics = {metric.column for metric in metrics_of("image")}
         return {
             "name": self.viewed.run.config.name,
             "images": self.sheet.images,
@@ -41,9 +38,7 @@ class Answers:
                 for v in self.viewed.versions.values()
             ],
             "contenders": self.viewed.contenders,
-            "columns": [
-                {**column._asdict(), "changes": column.name in metrics} for column in columns
-            ],
+            "columns": [column._asdict() for column in self.sheet.columns()],
             "change": CHANGE,
         }
 

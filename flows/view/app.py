@@ -37,6 +37,13 @@ _STATUS = ((ImageRefused, 422), (ArtifactDamaged, 409), (ConfigurationError, 400
 """Of answers that tell an error; others of ours are 503, as the store may answer later."""
 
 
+_SINCE = (
+    "; if a run, `dotpipe forget` or `dotpipe gc` has changed the workspace since, start "
+    "`dotpipe view` again"
+)
+"""What may be the cause where the workspace is not as it was when the server was started."""
+
+
 class TrialAsked(BaseModel):
     """Who wants to compare which versions."""
 
@@ -55,14 +62,16 @@ class VoteCast(BaseModel):
     seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
 
 
-def application(viewed: Viewed, token: str) -> ASGIApp:
+def application(viewed: Viewed, token: str, ticket: str = "") -> ASGIApp:
     """Return what answers the requests of browsers.
 
     Args:
         viewed: the data set.
         token: the first part of every path that is answered.
+        ticket: a path that leads to the page once; empty for none.
     """
-    return Guard(Starlette(routes=[Mount(f"/{token}", routes=_routes(Answers(viewed)))]), token)
+    page = Starlette(routes=[Mount(f"/{token}", routes=_routes(Answers(viewed)))])
+    return Guard(page, token, ticket)
 
 
 def _routes(answers: Answers) -> list[Route]:
@@ -132,7 +141,8 @@ def _error(error: Exception) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
     if status == 503:
         _logger.warning("no answer: %s", error)
-    return JSONResponse({"error": str(error)}, status)
+    since = _SINCE if isinstance(error, ArtifactDamaged) else ""
+    return JSONResponse({"error": f"{error}{since}"}, status)
 
 
 def _parsed(kind: type[Any], body: bytes) -> Any:

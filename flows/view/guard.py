@@ -4,13 +4,14 @@ The server listens on the loopback address only. Any page that is open in a brow
 send it requests, and so can other users of the machine. So the address has a token that nobody
 can guess; the names under which the server may be called are checked, against a page elsewhere
 that has its own name lead here (DNS rebinding); what comes from another page is refused; and
-nothing is said to pages of other origins.
+nothing is said to pages of other origins. Whoever looks at the list of processes sees what a
+browser was started with; so that is a ticket, which leads to the address once.
 """
 
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -37,17 +38,17 @@ class Guard:
     Args:
         app: what answers them.
         token: the first part of every path.
+        ticket: who first asks for it as a path is led to the page; empty for none.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token.encode()
+    def __init__(self, app: ASGIApp, token: str, ticket: str = "") -> None:
+        self._app, self._token, self._ticket = app, token.encode(), ticket.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             return
-        refusal = self._refusal(scope)
-        app = self._app if refusal is None else refusal
+        app = self._answer(scope) or self._app
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,7 +59,7 @@ class Guard:
 
         await app(scope, receive, guarded)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _answer(self, scope: Scope) -> Response | None:
         """The answer to a request that is not let through; None for any other."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -66,8 +67,11 @@ class Guard:
             return PlainTextResponse("this is not the name of the server", 421)
         if origin is not None and origin.partition("://")[2] != host:
             return PlainTextResponse("other pages may not ask here", 403)
-        first = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
-        if not secrets.compare_digest(first.encode(), self._token):
+        first = (scope["path"].split("/")[1] if scope["path"].startswith("/") else "").encode()
+        if self._ticket and secrets.compare_digest(first, self._ticket):
+            self._ticket = b""
+            return RedirectResponse(f"/{self._token.decode()}/", 303)
+        if not secrets.compare_digest(first, self._token):
             return PlainTextResponse("open the address that `dotpipe view` has printed", 404)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MOST_BYTES or "transfer-encoding" in headers:

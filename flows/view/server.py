@@ -17,23 +17,25 @@ _GOODBYE_S = 2
 """Seconds that requests have to end when the server is told to."""
 
 
-def serve(viewed: Viewed, port: int, tell: Callable[[str], None]) -> None:
+def serve(viewed: Viewed, port: int, tell: Callable[[str, str], None]) -> None:
     """Serve the page of a data set until Ctrl-C or SIGTERM.
 
     Args:
         viewed: the data set.
         port: to listen on; 0 for any free one.
-        tell: is called with the page's address as soon as a browser may ask for it.
+        tell: is called with the page's address, and with one that leads there once, as soon as a
+            browser may ask for them.
 
     Raises:
         ConfigurationError: the port is not to be had.
         KeyboardInterrupt: Ctrl-C, after the server has ended.
     """
-    token = secrets.token_urlsafe(18)
+    token, ticket = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     with listening(port) as listener:
-        tell(f"http://{_LOOPBACK}:{listener.getsockname()[1]}/{token}/")
+        root = f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
+        tell(f"{root}/{token}/", f"{root}/{ticket}")
         config = uvicorn.Config(
-            application(viewed, token),
+            application(viewed, token, ticket),
             lifespan="off",
             ws="none",
             log_config=None,

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
@@ -99,6 +100,12 @@ class Enhance(Section):
     interpolation: Interpolation = "image"
     """What alpha mixes: decoded images (image), or latents (latent), which costs a decoding for
     every alpha and rules out ``evaluate.curve``."""
+    low_share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 1.0
+    """How much of the change low frequencies take: 1 all of it, as high ones do; 0 none, so that
+    coarse structure stays as it came. Less than 1 needs ``interpolation: image``."""
+    low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 2.0
+    """Which frequencies are low: those that a Gaussian blur of this standard deviation keeps, in
+    pixels; has no effect where ``low_share`` is 1."""
     format: Format = "webp"
     """File format of the enhanced images. webp (of 8 bits), png (up to 16), tiff and jxl (floating
     point too) are lossless; jpeg (8) and avif (up to 12) are not. keep writes each image in the
@@ -119,6 +126,21 @@ class Enhance(Section):
     def form(self) -> Form:
         """How the images are written."""
         return Form(self.format, self.quality, self.subsampling)
+
+    @property
+    def low_band(self) -> LowBand | None:
+        """What low frequencies do; None where they move as high ones do."""
+        alike = self.low_share == 1
+        return None if alike else LowBand(share=self.low_share, sigma=self.low_sigma)
+
+    @model_validator(mode="after")
+    def _two_dials_are_of_images(self) -> "Enhance":
+        if self.low_share != 1 and self.interpolation != "image":
+            raise ValueError(
+                f"low_share must be 1 with interpolation: latent, got {self.low_share:g}; "
+                "interpolation: image has two dials"
+            )
+        return self
 
     @field_validator("alphas")
     @classmethod
@@ -180,6 +202,11 @@ class Evaluate(Section):
     niqe: bool | None = None
     """Whether NIQE, which needs no reference, is computed: about 6 ms a block of 96 × 96 pixels
     and image on a core. Null for where there is no ``corpora.reference``."""
+    dists: bool = False
+    """Whether DISTS is computed, which needs VGG and ``corpora.reference``."""
+    clip_iqa: bool = False
+    """Whether CLIP-IQA, which needs no reference, is computed: it runs CLIP's ResNet-50 on images
+    in their own size."""
     features: Network | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
@@ -204,8 +231,12 @@ class Evaluate(Section):
 
     def judges(self, *, has_reference: bool) -> tuple[str, ...]:
         """The names of metrics of single images beside LPIPS."""
-        wants_niqe = not has_reference if self.niqe is None else self.niqe
-        return ("niqe",) if wants_niqe else ()
+        asked = {
+            "niqe": not has_reference if self.niqe is None else self.niqe,
+            "dists": self.dists and has_reference,
+            "clip_iqa": self.clip_iqa,
+        }
+        return tuple(name for name, is_wanted in asked.items() if is_wanted)
 
 
 class Shards(Section):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dot_kernels.dials import LowBand
 from tasks.config.places import Place, anchored
 from tasks.direct.operator_file import OperatorFile
 from tasks.export.names import exported_name
@@ -93,7 +94,12 @@ def images_to_enhance(inputs: Sequence[str], out: str) -> list[Image]:
 
 
 def apply(
-    file: OperatorFile, images: Sequence[Image], alpha: float, limits: Limits, device: str = "auto"
+    file: OperatorFile,
+    images: Sequence[Image],
+    alpha: float,
+    limits: Limits,
+    device: str = "auto",
+    low_band: LowBand | None = None,
 ) -> Iterator[Applied]:
     """Write the enhanced images one after the other; yield what became of each.
 
@@ -103,6 +109,7 @@ def apply(
         alpha: 0 is the full transport, 1 the image as it came.
         limits: larger images are refused.
         device: cpu, cuda, cuda:1, or auto.
+        low_band: what low frequencies do; None where they move as high ones do.
     """
     where = pick_device(device)
     for image in images:
@@ -117,7 +124,7 @@ def apply(
             continue
         draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
         depth = depth_written(raster, form)
-        pixels = file.enhance_pixels(raster.pixels, alpha, draws, where, depth)
+        pixels = file.enhance_pixels(raster.pixels, alpha, draws, where, depth, low_band)
         image.target.write(image.name, encode(raster.showing(pixels), form))
         yield Applied(image.target.address(image.name))
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dot_kernels import TiledCodec, enhance, patch_moments, solve_transport, transport_latents
-from dot_kernels.enhancement import encode_padded, whole_cells
+from dot_kernels import (
+    TiledCodec,
+    patch_moments,
+    solve_transport,
+    transport_images,
+    transport_latents,
+)
+from dot_kernels.dials import with_low_band
+from dot_kernels.enhancement import at_each, encode_padded, whole_cells
 from dot_kernels.level_fitting import fit_level
 from dot_kernels.levels import LevelledOperator, Operator, latent_part, level_channels
 from dot_kernels.moments import merge
@@ -110,15 +117,15 @@ class Way:
     def enhanced(self, key: str, pixels: Pixels) -> dict[float, Pixels]:
         """Return an image at every alpha in 8 bits; 1 is the image as it came."""
         with torch.inference_mode():
-            made = enhance(
+            transported = transport_images(
                 to_tensor([pixels], self.device),
                 self.codec,
                 self.operator,
-                ALPHAS,
                 decoding=self.config.enhance.decoding,
                 fold=self.config.patches.fold,
                 generators=self._draws(key),
             )
+            made = at_each(with_low_band(transported, self.config.enhance.low_band), ALPHAS)
         versions = {alpha: to_pixels(one[0]) for alpha, one in zip(ALPHAS, made, strict=True)}
         return versions | {1.0: in_8_bits(pixels)}
 

@@ -1,8 +1,9 @@
 """Two sets of images compared without a transport: image by image, and as two distributions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ from tasks.io.images.pixels import as_levels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.features.extractors import Network, extractor_names, load_extractor, see
 from tasks.io.networks.features.feature_networks import Extractor
+from tasks.io.networks.features.judges import Judge, judge_facts, load_judge
 from tasks.io.networks.features.perceptual import (
     LPIPS_SHORTEST_SIDE,
     LpipsNet,
@@ -48,10 +50,9 @@ class Score(NamedTuple):
     key: str
     width: int | None = None
     height: int | None = None
-    psnr: float | None = None
-    """In dB; infinite where the two are equal."""
-    ssim: float | None = None
-    lpips: float | None = None
+    metrics: Mapping[str, float | None] = MappingProxyType({})
+    """By their columns in the registry; empty where it has none. PSNR is in dB, infinite where the
+    two are equal."""
     reason: str | None = None
     """Why it has no metrics: refused, of another size, or without a counterpart."""
 
@@ -63,6 +64,7 @@ class Scorer:
         lpips: network of LPIPS; None for none.
         features: network whose features the two sets are compared by; None for none.
         limits: larger images are refused.
+        judges: names of further metrics of single images, of the first folder's.
         weights: where the networks' weights are looked for.
         device: cpu, cuda, cuda:1, or auto.
     """
@@ -73,6 +75,7 @@ class Scorer:
         features: Network | None,
         limits: Limits,
         *,
+        judges: Sequence[str] = (),
         weights: Weights = FROM_THIS_MACHINE,
         device: str = "auto",
     ) -> None:
@@ -81,14 +84,19 @@ class Scorer:
         self._device, self._limits = pick_device(device), limits
         self._lpips: Perceptual | None = None
         self._extractor: Extractor | None = None
+        self._judges: list[Judge] = []
         self.names = {"lpips_name": "LPIPS", "frechet_name": "FD"}
-        """What tables call LPIPS and the Fréchet distance, by the networks that compute them."""
+        """What tables call the metrics, by the networks that compute them."""
         if lpips is not None:
             self._lpips = self._had(partial(load_lpips, lpips, self._device, weights))
             self.names["lpips_name"] = lpips_name(lpips, weights)
         if features is not None:
             self._extractor = self._had(partial(load_extractor, features, self._device, weights))
             self.names["frechet_name"] = extractor_names(features, weights).frechet
+        for name in judges:
+            judge = self._had(partial(load_judge, name, self._device, weights))
+            self._judges += [] if judge is None else [judge]
+            self.names |= judge_facts(name, weights)
         self._sets = _Features(), _Features()
 
     def scores(self, ours: str, theirs: str, strip: str | None = None) -> Iterator[Score]:
@@ -152,12 +160,19 @@ class Scorer:
             size = f"{theirs.shape[1]}×{theirs.shape[0]}"
             return Score(key, width, height, reason=f"of another size: {width}×{height}, {size}")
         mse, ssim = distortion_of_written(as_levels(ours), as_levels(theirs))
-        distance = None
-        if self._lpips is not None and min(height, width) >= LPIPS_SHORTEST_SIDE:
-            first, second = (to_tensor([each], self._device) for each in (ours, theirs))
-            with torch.inference_mode():
-                distance = float(self._lpips(second)(first)[0])
-        return Score(key, width, height, peak_signal_to_noise_ratio(mse), ssim, distance)
+        found = {"psnr": peak_signal_to_noise_ratio(mse), "ssim": ssim}
+        return Score(key, width, height, found | self._seen(ours, theirs))
+
+    @torch.inference_mode()
+    def _seen(self, ours: Pixels, theirs: Pixels) -> dict[str, float | None]:
+        """Return what networks and judges say of an image, by column."""
+        found = dict[str, float | None]()
+        first, second = (to_tensor([each], self._device) for each in (ours, theirs))
+        if self._lpips is not None and min(ours.shape[:2]) >= LPIPS_SHORTEST_SIDE:
+            found["lpips"] = float(self._lpips(second)(first)[0])
+        for judge in self._judges:
+            (found[judge.column],) = judge(first, second, None)
+        return found
 
 
 @dataclass
@@ -186,7 +201,7 @@ def require_pairs(scores: list[Score], ours: str, theirs: str) -> None:
     Raises:
         CorpusError: no image has a counterpart of its size.
     """
-    if all(score.psnr is None for score in scores):
+    if not any(score.metrics for score in scores):
         first = scores[0] if scores else Score("", reason="there is no image")
         alone = [[each.key for each in scores if each.reason == absent] for absent in _ABSENT]
         ending = ending_between(alone[1], alone[0])

@@ -50,7 +50,7 @@ def codec_named(name: str) -> CodecSpec:
     kind = kind_of(folder)
     if kind is None:
         raise ConfigurationError(
-            f"--codec must be {', '.join(KNOWN_CODECS)}, or a folder in which diffusers has saved "
+            f"a codec must be {', '.join(KNOWN_CODECS)}, or a folder in which diffusers has saved "
             f"an auto-encoder of images ({', '.join(IMAGE_CLASSES)}), or one with the two files of "
             f"TAEF2, got {name!r}"
         )

@@ -13,8 +13,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dot_kernels import TiledCodec, enhance
+from dot_kernels import TiledCodec, transport_images
 from dot_kernels.bands import band_rows, enhance_in_bands, is_large
+from dot_kernels.dials import LowBand, with_low_band
+from dot_kernels.enhancement import at_each
 from dot_kernels.levels import Operator
 from tasks.config.compute import Compute
 from tasks.direct.known_codecs import KNOWN_CODECS
@@ -85,6 +87,7 @@ class OperatorFile:
         images: Tensor,
         alphas: Sequence[float],
         generators: Sequence[torch.Generator] = (),
+        low_band: LowBand | None = None,
     ) -> Tensor:
         """Return enhanced images (a, b, 3, h, w) in [0, 1], as the pipeline does by default.
 
@@ -92,9 +95,11 @@ class OperatorFile:
             images: (b, 3, h, w) in [0, 1], on the device.
             alphas: 0 is the full transport, 1 the image as it came.
             generators: one for each image, on the CPU; a stochastic operator needs them.
+            low_band: what low frequencies do; None where they move as high ones do.
         """
         with torch.inference_mode():
-            return enhance(images, self.codec, self.operator, alphas, generators=generators)
+            moved = transport_images(images, self.codec, self.operator, generators=generators)
+            return at_each(with_low_band(moved, low_band), alphas)
 
     def enhance_pixels(
         self,
@@ -103,6 +108,7 @@ class OperatorFile:
         generators: Sequence[torch.Generator],
         device: str,
         depth: Depth = EIGHT_BITS,
+        low_band: LowBand | None = None,
     ) -> Pixels:
         """Return an enhanced image (h, w, 3); a large one is made in bands, and lies on disk.
 
@@ -112,10 +118,11 @@ class OperatorFile:
             generators: one on the CPU, for a stochastic operator.
             device: that the codec is on.
             depth: type of the numbers of the enhanced pixels.
+            low_band: see ``enhance``.
         """
         height, width, _ = pixels.shape
         if not is_large(height, width, self.codec.tile):
-            enhanced = self.enhance(to_tensor([pixels], device), [alpha], generators)
+            enhanced = self.enhance(to_tensor([pixels], device), [alpha], generators, low_band)
             return to_pixels(enhanced[0, 0], depth)
         rows = band_rows(width, self.codec)
         made, top = scratch_array(pixels.shape, depth), 0
@@ -127,6 +134,7 @@ class OperatorFile:
                 self.operator,
                 alpha,
                 generators=generators,
+                low_band=low_band,
             ):
                 made[top : top + band.shape[2]] = to_pixels(band[0], depth)
                 top += band.shape[2]

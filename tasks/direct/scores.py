@@ -7,28 +7,29 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.direct.compare import Score
-from tasks.io.artifacts.metric_registry import metrics_to_choose_by, ranked_metrics
+from tasks.io.artifacts.metric_registry import (
+    metrics_of,
+    metrics_to_choose_by,
+    ranked_metrics,
+)
 from tasks.io.artifacts.parquet import write_table
 from tasks.io.store import Store
 from tasks.jobs.job import count_reasons
 from tasks.report.tables.names import heading
 
-_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("psnr", pa.float64()),
-        ("ssim", pa.float64()),
-        ("lpips", pa.float64()),
-        ("reason", pa.string()),
-    ]
-)
+_BEFORE = [("key", pa.string()), ("width", pa.int32()), ("height", pa.int32())]
+
+_ALWAYS = ("psnr", "ssim", "lpips")
+"""Columns that a table has even where no image has the metric."""
 
 
 def write_scores(scores: Sequence[Score], path: Path) -> None:
     """Write a row for every image to a local Parquet file, all of it or nothing."""
-    table = pa.Table.from_pylist([score._asdict() for score in scores], _SCHEMA)
+    measured = {column for score in scores for column in score.metrics}
+    columns = [m.column for m in metrics_of("image") if m.column in measured | {*_ALWAYS}]
+    schema = pa.schema([*_BEFORE, *((c, pa.float64()) for c in columns), ("reason", pa.string())])
+    rows = [{**score._asdict(), **score.metrics} for score in scores]
+    table = pa.Table.from_pylist(rows, schema)
     with Store(str(path.absolute().parent)).publish(path.name) as aside:
         write_table(table, aside)
 
@@ -43,11 +44,10 @@ def shown(
         names: what to call LPIPS and the Fréchet distance, as the metadata of tables have it.
         frechet: this distance; None where there is none.
     """
-    titles, row = ["images"], [str(sum(score.psnr is not None for score in scores))]
+    titles, row = ["images"], [str(sum(bool(score.metrics) for score in scores))]
     for metric in ranked_metrics():
-        values = [
-            value for score in scores if (value := getattr(score, metric.column, None)) is not None
-        ]
+        column = metric.column
+        values = [v for score in scores if (v := score.metrics.get(column)) is not None]
         # Of images that are their counterparts PSNR is infinite, and their mean tells nothing.
         values = [value for value in values if math.isfinite(value)] or values
         if values:

@@ -37,6 +37,7 @@ from tasks.io.workspace import (
     Workspace,
     features_folder,
     points_of,
+    require_own_files,
 )
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
@@ -95,16 +96,18 @@ def enhance_shard(job: EnhanceJob) -> Outcome:
 def write_enhanced(job: EnhanceJob) -> Outcome:
     """Make every missing artifact of a shard, and publish them together at the end.
 
-    While the networks work on one window of pictures, the next is read and decoded, and the
-    last is scored and encoded. Tables of images that were written without loss are made first,
-    of those, and published; the auto-encoder is run for the others only.
+    While networks work on a window of pictures, the next is decoded, and the last is encoded.
+    Tables of images that were written without loss come first, of those; others need the codec.
 
     Raises:
         OSError: pictures were left out because the device had no memory for any.
         WeightsMissing: a network cannot be had.
         ShardDamaged: written images are not as the ledger says.
+        CorpusError: images cannot be the files of their own that they are to be.
     """
     workspace, outcome = job.opened(), Outcome(images=0)
+    if job.enhanced and job.options.outputs == "files":
+        require_own_files(workspace, job.dataset, job.shard)
     found = ((table.signal, WrittenSignal.of(workspace, table)) for table in job.tables)
     left = {signal: each for signal, each in found if each is not None}
     rest = job.model_copy(update={"tables": tuple(t for t in job.tables if t.signal not in left)})
@@ -242,6 +245,5 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
 
 def _matches(job: EnhanceJob, workspace: Workspace) -> dict[str, Member]:
     """Return the ground truth by key; none where nothing is scored."""
-    if job.reference is None or not job.tables:
-        return {}
-    return read_matches(workspace, job.dataset, job.reference, job.shard)
+    wanted = job.reference if job.tables else None
+    return read_matches(workspace, job.dataset, wanted, job.shard) if wanted else {}

@@ -217,6 +217,8 @@ class _Plan:
         if signal in CONTROLS:
             return inputs
         options = self._config.enhance
+        band = options.low_band
+        inputs |= {} if band is None else {"low_share": band.share, "low_sigma": band.sigma}
         return inputs | {
             "decoding": options.decoding,
             "interpolation": options.interpolation,

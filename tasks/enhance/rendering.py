@@ -10,14 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dot_kernels import (
-    GaussianMoments,
-    SeamError,
-    Transported,
-    patch_moments,
-    transport_images,
-)
+from dot_kernels import GaussianMoments, SeamError, Transported, patch_moments, transport_images
 from dot_kernels.bands import is_large
+from dot_kernels.dials import with_low_band
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.levels import Operator, latent_part
 from dot_kernels.patches import Fold, patch_size_of
@@ -188,7 +183,7 @@ class Renderer:
         truths = [without_hidden(raster) for raster in found if raster is not None]
         with self.watch.lap("read"):
             images = look.images()
-        transported = transport_images(
+        one_dial = transport_images(
             images,
             look.of_codec(self.codec),
             self.operator,
@@ -197,6 +192,7 @@ class Renderer:
             fold=self.fold,
             generators=self._generators(pairs),
         )
+        transported = with_low_band(one_dial, self.options.low_band)
         with self.watch.lap("read"):
             return transported, to_tensor(truths, look.device) if truths else None
 

@@ -1,5 +1,6 @@
 """Points of the perception-distortion curve, from the rows of the fidelity table.
 
+Without ground truth there is no distortion; the distance to the input (IndRMSE) stands for it.
 Nothing is drawn here: who only asks what can be drawn need not load the library that draws.
 """
 
@@ -7,10 +8,22 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tasks.io.artifacts.metric_registry import Metric, perceptual_distances
+from tasks.io.artifacts.metric_registry import Metric, metrics_of, perceptual_distances
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
+
+_ACROSS = [metric for metric in metrics_of("image") if metric.column in ("psnr", "indrmse")]
+"""What the curve can have on its horizontal axis, the preferred one first."""
+
+
+class CurveAxes(NamedTuple):
+    """What the curve shows: distortion, or the distance to the input, and perception."""
+
+    across: Metric
+    """PSNR, or IndRMSE where no row has PSNR."""
+    up: Metric
+    """The preferred perceptual distance that was measured."""
 
 
 SAMPLER_LOSS_DB = 10 * math.log10(2)
@@ -24,7 +37,9 @@ def sampler_psnr(rows: Iterable[Row]) -> float | None:
     With another input, whose squared error is larger, the sampler is better than this. None where
     the input has no finite PSNR.
     """
-    found = [row["psnr"] for row in rows if row["signal"] == "input" and _is_number(row["psnr"])]
+    found = [
+        row["psnr"] for row in rows if row["signal"] == "input" and _is_number(row.get("psnr"))
+    ]
     return found[0] - SAMPLER_LOSS_DB if found else None
 
 
@@ -32,42 +47,52 @@ class Point(NamedTuple):
     """A mark of the curve, with standard errors where they are known."""
 
     alpha: float | None
-    psnr: float
+    distortion: float
+    """PSNR in dB, or IndRMSE in levels."""
     value: float
-    psnr_error: float | None
+    distortion_error: float | None
     value_error: float | None
 
 
-def curve_metric(rows: Iterable[Row]) -> Metric | None:
-    """The perceptual distance to draw PSNR against, or None where nothing can be drawn."""
+def curve_axes(rows: Iterable[Row]) -> CurveAxes | None:
+    """What the curve can be drawn of, or None where nothing can be drawn."""
     known = list(rows)
-    for metric in perceptual_distances():
-        if any(curve_points(known, signal, metric) for signal in ("enhanced", "curve")):
-            return metric
+    for across in _ACROSS:
+        for metric in perceptual_distances():
+            axes = CurveAxes(across, metric)
+            if any(curve_points(known, signal, axes) for signal in ("enhanced", "curve")):
+                return axes
     return None
+
+
+def curve_metric(rows: Iterable[Row]) -> Metric | None:
+    """The perceptual distance that the curve shows, or None where nothing can be drawn."""
+    axes = curve_axes(rows)
+    return None if axes is None else axes.up
 
 
 def is_curve_measured(rows: Iterable[Row]) -> bool:
     """Whether the line goes through the curve's points, or else through written alphas only."""
     known = list(rows)
-    metric = curve_metric(known)
-    return metric is not None and len(curve_points(known, "curve", metric)) > 1
+    axes = curve_axes(known)
+    return axes is not None and len(curve_points(known, "curve", axes)) > 1
 
 
-def curve_points(rows: Iterable[Row], signal: str, metric: Metric) -> list[Point]:
-    """The rows of a signal that have both PSNR and the metric as finite numbers, by alpha."""
+def curve_points(rows: Iterable[Row], signal: str, axes: CurveAxes) -> list[Point]:
+    """The rows of a signal that have both metrics as finite numbers, by alpha."""
+    across, up = axes
     found = [
         Point(
             row.get("alpha"),
-            row["psnr"],
-            row[metric.column],
-            row.get("psnr_error"),
-            row.get(metric.error.column) if metric.error else None,
+            row[across.column],
+            row[up.column],
+            row.get(across.error.column) if across.error else None,
+            row.get(up.error.column) if up.error else None,
         )
         for row in rows
         if row["signal"] == signal
-        and _is_number(row.get("psnr"))
-        and _is_number(row.get(metric.column))
+        and _is_number(row.get(across.column))
+        and _is_number(row.get(up.column))
     ]
     return sorted(found, key=lambda point: point.alpha or 0.0)
 

@@ -19,6 +19,7 @@ from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.parquet import read_schema, read_table, write_table
 from tasks.io.networks.features.extractors import extractor_identity, extractor_names
+from tasks.io.networks.features.judges import judge_facts
 from tasks.io.networks.features.perceptual import lpips_identity, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import (
@@ -104,6 +105,8 @@ def metric_names(config: Config) -> dict[str, str]:
     if lpips is not None:
         names["lpips_name"] = lpips_name(lpips, weights)
         names |= _digest("lpips", lpips_identity(lpips, weights))
+    for judge in config.judges:
+        names |= judge_facts(judge, weights)
     if features is None:
         return names
     called = extractor_names(features, weights)._asdict()

@@ -191,11 +191,12 @@ def shrinkage_of(
     """Return how far the map of these files is taken toward the identity.
 
     Where that is to be found from moments of images that were not kept, or are too few, not at all.
+    Images are in the order of their keys, whatever shards they lie in.
     """
     if files.shrink != "auto":
         return Shrinkage.of(files.shrink)
     at("halves of the images")
-    images = list(source.images.values()), list(target.images.values())
+    images = ([each.images[key] for key in sorted(each.images)] for each in (source, target))
     return split_half_shrinkage(*images, ridge=ridge) or Shrinkage.of(0.0)
 
 

@@ -13,7 +13,7 @@ from tasks.evaluate.summarise import (
     warnings_of,
 )
 from tasks.fit.operators import fitted
-from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
+from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.measured_images import measured_on_the_fit
 from tasks.report.missing_metrics import out_of_date
@@ -184,8 +184,8 @@ def _objective(kept: Points, bounds: Sequence[Bound]) -> str | None:
 def _require_known(metric: str, points: Points) -> None:
     if not any(metric in numbers for numbers in points.values()):
         raise CorpusError(
-            f"{metric} must be in the fidelity table, but no alpha has it; the report says why, "
-            "and evaluate.lpips, evaluate.features and corpora.reference are what it needs"
+            f"{metric} must be in the fidelity table, but no alpha has it; the report says why. "
+            "Metrics need corpora.reference, or evaluate.lpips, evaluate.niqe or evaluate.features"
         )
 
 
@@ -222,10 +222,9 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
     why = f"the best {names[choice.best]}" if choice.best else nearest
     lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
     for metric, value in choice.numbers.items():
-        unit = metrics_to_choose_by()[metric].unit
-        unit = f" {unit}" if unit != "1" else ""
-        line = f"  {names[metric]}: {value:.4g}{unit}"
-        lines.append(line + _against_input(choice, metric, value, unit))
+        entry = metrics_to_choose_by()[metric]
+        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
+        lines.append(line + _against_input(choice, metric, value, entry))
     if choice.alpha == 1:
         lines.append("this is the image as it came; nothing has to be written")
     elif not choice.is_written:
@@ -233,14 +232,15 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _against_input(choice: Choice, metric: str, value: float, unit: str) -> str:
-    """What changed against the input, as far as it is known.
+def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:
+    """What changed against the input, as far as it is known; of a distance to it, only that.
 
     Better or worse is said where the error of the change is known. KID and the Gelbrich distance
     have none, so theirs may be chance: it stands without a word.
     """
-    entry = metrics_to_choose_by()[metric]
-    came = None if entry.is_change else choice.input.get(metric)
+    if entry.is_change:
+        return " from the input"
+    came, unit = choice.input.get(metric), f" {entry.units}".rstrip()
     if (change := choice.changes.get(metric)) is not None:
         word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
         return f" ({numbers}{unit} against the input: {word})"

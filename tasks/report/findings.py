@@ -33,6 +33,7 @@ from tasks.report.provenance import (
     weights_of,
 )
 from tasks.report.tables.changes import changes_legend, changes_table
+from tasks.report.tables.dials import two_dials_in_words
 from tasks.report.tables.names import footnote, results_legend, results_units
 from tasks.report.tables.results import results_table
 
@@ -92,6 +93,7 @@ class Findings(NamedTuple):
         return [
             *gaps(self.config, self.rows),
             *self.seams,
+            *two_dials_in_words(self.config.enhance),
             *shrunk_in_words(self.provenance),
         ]
 

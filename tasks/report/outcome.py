@@ -17,8 +17,9 @@ def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     """What the enhanced images gained and lost, a sentence for each of two alphas at most.
 
     The first is of the written alpha nearest to the full transport, the second of the one
-    nearest to half of it. Perceptual metrics come first, as a share of the input's value, then
-    PSNR as a difference. Where the input has no metrics, the values themselves are said.
+    nearest to half of it. Perceptual metrics of images come first, as a share of the input's
+    value, then PSNR as a difference, or the distance to the input where there is none. Where the
+    input has no metrics, the values themselves are said.
 
     Args:
         rows: of the fidelity table.
@@ -53,10 +54,10 @@ def shrunk_in_words(provenance: Mapping[str, Any]) -> list[str]:
 def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
     """One alpha against the input; empty where nothing of it is known."""
     label, names = Signal(row["signal"], row["alpha"]).label, short_names(facts)
-    if came is not None and (parts := list(_against(row, came, names))):
-        return f"{label}: {', '.join(parts)} against the input."
-    values = list(_values(row, names))
-    return f"{label}: {', '.join(values)}." if values else ""
+    parts = [] if came is None else list(_against(row, came, names))
+    said = [f"{', '.join(parts)} against the input"] if parts else list(_values(row, names))
+    said += _moved(row, names, "it" if parts else "the input")
+    return f"{label}: {', '.join(said)}." if said else ""
 
 
 def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
@@ -66,8 +67,8 @@ def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
         if value is None or before is None or not math.isfinite(value - before):
             continue
         name = metric.title.format_map(names)
-        if metric.unit != "1":
-            change = f"{name} {value - before:+.1f} {metric.unit}"
+        if metric.units:
+            change = f"{name} {value - before:+.1f} {metric.units}"
         elif before > 0:
             change = f"{name} {100 * (value / before - 1):+.0f} %"
         else:
@@ -82,15 +83,22 @@ def _values(row: Row, names: Mapping[str, str]) -> Iterator[str]:
     for metric in _ranked(row):
         value = row.get(metric.column)
         if value is not None and math.isfinite(value):
-            unit = f" {metric.unit}" if metric.unit != "1" else ""
-            yield f"{metric.title.format_map(names)} {value:.4g}{unit}"
+            yield f"{metric.title.format_map(names)} {metric.in_unit(f'{value:.4g}')}"
+
+
+def _moved(row: Row, names: Mapping[str, str], what: str) -> Iterator[str]:
+    """How far an alpha is from the input, where no PSNR says what it costs."""
+    metric = metrics_to_choose_by()["change"]
+    value = row.get(metric.column)
+    if row.get("psnr") is None and value is not None and math.isfinite(value):
+        yield f"{metric.in_unit(f'{value:.2g}')} from {what} ({metric.title.format_map(names)})"
 
 
 def _ranked(row: Row) -> list[Metric]:
-    """The metrics of a sentence: perceptual distances, then PSNR; without it, what needs none."""
+    """The metrics of a sentence: perceptual distances, PSNR or what needs no ground truth."""
     known = metrics_to_choose_by()
-    costs = ("psnr",) if row.get("psnr") is not None else ("niqe", "change")
-    return [known[name] for name in ("fid", "lpips", "gelbrich", *costs)]
+    cost = "psnr" if row.get("psnr") is not None else "niqe"
+    return [known[name] for name in ("fid", "lpips", cost, "gelbrich")]
 
 
 def _signed(text: str) -> str:

@@ -12,9 +12,11 @@ from tasks.config.corpora import Corpus
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
 from tasks.io.networks.digests import weights_in_words
+from tasks.io.networks.features.judges import digests_of, judge_title
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact, as_text, counted
+from tasks.report.tables.dials import alpha_in_words
 
 _MEANINGS = {
     "branch": "deterministic (eq. 2) or stochastic (eq. 5, singular source)",
@@ -70,12 +72,8 @@ def run_facts(
         provenance: of the operator, as it was fitted.
         facts: the fidelity table's metadata.
     """
-    return [
-        *_corpus_facts(config),
-        *_fit_facts(config, provenance),
-        *_option_facts(config),
-        *_network_facts(config, facts),
-    ]
+    of_images = [*_corpus_facts(config), *_fit_facts(config, provenance)]
+    return [*of_images, *_option_facts(config), *_network_facts(config, facts)]
 
 
 def operator_facts(
@@ -103,15 +101,14 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
         config: says which networks.
         facts: of the summary, with the digests of the weights that made its numbers.
     """
-    networks = {
-        "lpips": ("net", config.evaluate.lpips),
-        "features": ("network", config.evaluate.features),
-    }
+    lpips, features = config.evaluate.lpips, config.evaluate.features
+    asked: dict[str, tuple[str, str | None]] = {"lpips": ("net", lpips)}
+    asked |= {"features": ("network", features)} | {name: ("judge", name) for name in config.judges}
     return {
-        metric: {name: network, "sha256": digest}
-        if network is not None and (digest := facts.get(f"{metric}_sha256"))
+        metric: {name: network, **digests}
+        if network is not None and (digests := digests_of(metric, facts))
         else None
-        for metric, (name, network) in networks.items()
+        for metric, (name, network) in asked.items()
     }
 
 
@@ -141,8 +138,7 @@ def _corpus_facts(config: Config) -> list[Fact]:
         (f"natural: {config.natural_name}", corpora.natural, natural),
         (f"reference: {config.reference_name}", corpora.reference, both),
     )
-    facts = [Fact(name, _corpus_in_words(each), said) for name, each, said in given if each]
-    return [_restored_fact(config), *facts]
+    return [_restored_fact(config), *(Fact(n, _corpus_in_words(c), m) for n, c, m in given if c)]
 
 
 def _restored_fact(config: Config) -> Fact:
@@ -219,7 +215,7 @@ def _option_facts(config: Config) -> list[Fact]:
         "latent": "of the operator, toward the identity; one decoding for each alpha",
     }
     return [
-        Fact("alphas", ", ".join(f"{alpha:g}" for alpha in options.alphas), "0 is the full map"),
+        Fact("alphas", ", ".join(f"{a:g}" for a in options.alphas), alpha_in_words(options)),
         Fact("decoding", decoding[options.decoding]),
         Fact("interpolation", interpolation[options.interpolation]),
         Fact("files", f"{options.format}, {quality}"),
@@ -236,7 +232,8 @@ def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
         size = f", {facts['dimension']} features" if "dimension" in facts else ""
         value = f"{features['network']}{size}, weights with sha256 {features['sha256']}"
         found.append(Fact("features", value, f"network of {facts['frechet_name']} and its kin"))
-    return found
+    known = [(judge_title(name), weights[name]) for name in config.judges]
+    return found + [Fact(title, f"weights with sha256 {w['sha256']}") for title, w in known if w]
 
 
 def _restorer_facts(config: Config) -> list[Fact]:

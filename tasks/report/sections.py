@@ -17,8 +17,10 @@ from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
+from tasks.report.tables.dials import share_in_words
 from tasks.report.tables.names import footnote, heading, results_legend
 from tasks.report.tables.results import (
+    curve_heading,
     curve_in_words,
     curve_table,
     has_more_columns,
@@ -26,6 +28,7 @@ from tasks.report.tables.results import (
     results_table,
     theory_in_words,
 )
+from tasks.report.tables.rows import meanings_of_rows
 
 
 def page_facts(
@@ -72,6 +75,7 @@ def _results_section(findings: Findings) -> dict[str, Any]:
         "all_results": results_table(rows, facts) if has_more_columns(rows, facts) else None,
         "footnote": footnote(rows, facts),
         "legend": results_legend(rows, facts),
+        "meanings": meanings_of_rows(rows, facts),
         "gelbrich": gelbrich_in_words(facts),
         "changes": changes_table(rows, facts),
         "changes_legend": changes_legend(),
@@ -80,7 +84,10 @@ def _results_section(findings: Findings) -> dict[str, Any]:
 
 
 def _curve_section(findings: Findings, curve: bytes | None) -> dict[str, Any]:
+    title, trade = curve_heading(findings.rows)
     return {
+        "curve_title": title,
+        "curve_trade": trade,
         "points": curve_table(findings.rows, findings.facts),
         "curve": data_address(curve, "image/png") if curve else None,
         "curve_size": size_of(curve) if curve else None,
@@ -136,7 +143,7 @@ def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
 def _tiles(findings: Findings) -> list[Fact]:
     """The few facts at the head of the page."""
     config, provenance = findings.config, findings.provenance
-    codec = config.codec
+    codec, band = config.codec, config.enhance.low_band
     size = f"factor {codec.factor}" if codec.kind == "pixel" else ""
     return [
         Fact("enhanced", counted(findings.counts[-1].images, "image")),
@@ -144,6 +151,7 @@ def _tiles(findings: Findings) -> list[Fact]:
         Fact("codec", f"{codec.kind} {size}".rstrip()),
         Fact("fit", f"{provenance['pairing']}, {counted(provenance['images'], 'image')}"),
         Fact("decoding", config.enhance.decoding),
+        *([Fact("low frequencies", share_in_words(band))] if band else []),
         *([Fact("levels", " ".join(findings.levels))] if findings.levels else []),
     ]
 

@@ -12,7 +12,7 @@ from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, locate_codec
 from tasks.io.networks.ddrm import Ddrm, locate_model, pulled_model
 from tasks.io.networks.digests import digest
 from tasks.io.networks.features.extractors import fetch_extractor
-from tasks.io.networks.features.judges import fetch_judge
+from tasks.io.networks.features.judges import fetch_judge_file, judge_files
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_file
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, pulled_checkpoint
@@ -84,8 +84,9 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
         fetch = partial(fetch_extractor, metrics.features, source)
         wanted.append(_PublishedWeights(PUBLISHED[metrics.features], fetch))
     for name in config.judges:
-        fetch = partial(fetch_judge, name, source)
-        wanted.append(_PublishedWeights(PUBLISHED[name], fetch))
+        for file in judge_files(name):
+            fetch = partial(fetch_judge_file, name, file, source)
+            wanted.append(_PublishedWeights(file, fetch))
     return list({each.names: each for each in wanted}.values())
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.io.artifacts.metric_registry import metrics_of
+from tasks.io.artifacts.metric_registry import Metric, metrics_of
 
 CHANGE = "_change"
 """How the names of columns end that say by how much a metric differs from another version's."""
@@ -27,6 +27,9 @@ class Column(NamedTuple):
     """``more``, ``less``, or empty where no value is."""
     meaning: str
     digits: int | None
+    is_metric: bool
+    has_change: bool
+    """Whether its difference to another version's is a column too."""
 
 
 def columns_of(table: pa.Table) -> Iterator[Column]:
@@ -40,18 +43,31 @@ def columns_of(table: pa.Table) -> Iterator[Column]:
         facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
         yield Column(
             field.name,
-            field.name if metric is None or not metric.title else field.name.upper(),
+            _title(field.name, metric),
             "text" if is_text else "number",
-            facts.get("unit", "").removeprefix("1"),
+            metric.units if metric else facts.get("unit", "").removeprefix("1"),
             (metric.better or "") if metric else "",
             facts.get("meaning", ""),
             metric.digits if metric else 0,
+            metric is not None,
+            metric is not None and not metric.is_change,
         )
 
 
+def _title(name: str, metric: Metric | None) -> str:
+    """What a column is called: a metric as in the report, where that names no network."""
+    if metric is None or not metric.title:
+        return name
+    return name.upper() if "{" in metric.title else metric.title
+
+
 def changing(table: pa.Table) -> list[str]:
-    """Return the columns of a metric table that are metrics."""
-    return [m.column for m in metrics_of("image") if m.column in table.column_names]
+    """Return the columns of a metric table that differ from version to version.
+
+    A metric that is a difference to the input itself is left out.
+    """
+    metrics = (metric.column for metric in metrics_of("image") if not metric.is_change)
+    return [name for name in metrics if name in table.column_names]
 
 
 def with_changes(table: pa.Table, base: pa.Table, columns: Sequence[str]) -> pa.Table:

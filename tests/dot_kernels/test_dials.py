@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
+from scipy import ndimage
 
 from dot_kernels import PixelCodec, Transported
 from dot_kernels.degradations import blur
-from dot_kernels.dials import LowBand, with_low_band
+from dot_kernels.dials import WIDEST, LowBand, with_low_band
 
 SIGMA = 1.5
 
@@ -54,6 +57,46 @@ def test_images_smaller_than_the_low_pass_reaches_are_mirrored_as_often_as_neede
     found = LowBand(share=0.0, sigma=4.0).of(direction)
     assert found.shape == direction.shape
     assert found.abs().max() < direction.abs().max()
+
+
+@pytest.mark.parametrize("sigma", [0.6, 2.0, 5.0])
+@pytest.mark.parametrize("size", [(24, 31), (9, 5)])
+def test_the_low_band_is_that_of_scipys_gaussian_filter(rng, sigma, size):
+    direction = torch.randn(2, 3, *size, generator=rng, dtype=torch.float64)
+    found = LowBand(share=0.25, sigma=sigma).of(direction)
+    radius = math.ceil(3 * sigma)
+    low = ndimage.gaussian_filter(
+        direction.numpy(), sigma, mode="mirror", radius=radius, axes=(2, 3)
+    )
+    torch.testing.assert_close(found, direction - 0.75 * torch.from_numpy(low))
+
+
+def test_without_a_share_coarse_structure_stays_as_it_was(transported):
+    def moved(images):
+        change = (images - transported.images).numpy()
+        coarse = ndimage.gaussian_filter(change, 8 * SIGMA, mode="mirror", axes=(2, 3))
+        return coarse.std() + abs(coarse.mean())
+
+    both = with_low_band(transported, LowBand(share=0.0, sigma=SIGMA))
+    # of frequencies that pass both filters, 1 - exp(-(1/8)^2 / 2) < 0.01 is left, and of higher
+    # ones what the wider filter lets through
+    assert moved(both.at(0.0)) < 0.1 * moved(transported.at(0.0))
+
+
+@pytest.mark.parametrize("height", [1, 3, 20, 33])
+@pytest.mark.parametrize("cut", [1, 4, 15])
+def test_the_low_band_of_bands_is_that_of_the_whole_to_the_last_bit(rng, height, cut):
+    direction, beside = torch.randn(2, 1, 3, height, 17, generator=rng)
+    band = LowBand(share=0.5, sigma=1.5)
+    bands = zip(direction.split(cut, dim=2), beside.split(cut, dim=2), strict=True)
+    parts = zip(*band.low_in_bands(bands, height), strict=True)
+    found = [torch.cat(each, dim=2) for each in parts]
+    for ours, whole in zip(found, (band.low(direction), direction, beside), strict=True):
+        assert torch.equal(ours, whole)
+
+
+def test_the_widest_low_pass_can_be_had():
+    assert LowBand(share=0.0, sigma=WIDEST).low_pass().size <= 255
 
 
 def test_latent_interpolation_has_no_direction_to_split(transported):

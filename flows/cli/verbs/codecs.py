@@ -1,7 +1,9 @@
 """The command `dotpipe codecs`: codecs tried on a few of the user's own images."""
 
+import errno
+import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tasks.direct.codec_trials import Trial
     from tasks.direct.judges import Judges
     from tasks.io.networks.codecs import CodecSpec
+
+_WRITABLE = "--sheet must name a file that can be written"
 
 
 def codecs(
@@ -49,6 +53,7 @@ def codecs(
     specs = {name: codec_named(name) for name in dict.fromkeys(names)}
     specs = {shorter: specs[name] for name, shorter in _shortened(list(specs)).items()}
     path = sheet or Path(f"{config.stem}-codecs.png")
+    _require_room_for(path)
     with TemporaryDirectory(prefix="dotpipe-codecs-") as folder:
         found = _few_images(settings, folder, images)
     with working("loading the networks of metrics"):
@@ -58,6 +63,19 @@ def codecs(
     trials, failed = _tried(specs, found, settings, judges)
     _tell(trials, failed, found, judges)
     _write(trials, found, path)
+
+
+def _require_room_for(path: Path) -> None:
+    """Check that the sheet can be written, before minutes of work.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    with usable(path, _WRITABLE):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with TemporaryFile(dir=path.parent):
+            pass
 
 
 def _shortened(names: list[str]) -> dict[str, str]:
@@ -147,6 +165,6 @@ def _write(trials: "list[Trial]", images: "TrialImages", path: Path) -> None:
     """Write the sheet of pictures, and print where it is."""
     from tasks.direct.codec_sheet import sheet
 
-    with usable(path, "--sheet must name a file that can be written"):
+    with usable(path, _WRITABLE):
         sheet(trials, images.truths).save(path, "PNG")
     say(f"pictures: {path}")

@@ -128,6 +128,15 @@ _Operator = Annotated[
 ]
 
 
+_LowShare = Annotated[
+    float,
+    typer.Option(help="Share of the change that low frequencies take; 0 keeps them as they came."),
+]
+_LowSigma = Annotated[
+    float, typer.Option(help="Standard deviation of the blur that keeps them, in pixels.")
+]
+
+
 def apply(
     operator: _Operator,
     paths: Annotated[
@@ -138,13 +147,14 @@ def apply(
     ],
     *,
     alpha: Alpha = DEFAULT_ALPHA,
+    low_share: _LowShare = 1.0,
+    low_sigma: _LowSigma = 2.0,
     codec: Codec = None,
     weights: WeightsFolder = None,
 ) -> None:
     """Apply a fitted operator to images, without a configuration or a workspace."""
-    from tasks.config.sections import Shards
-    from tasks.direct.apply import apply as apply_to
-    from tasks.direct.apply import images_to_enhance
+    from tasks.config.sections import Enhance, Shards
+    from tasks.direct import apply as direct
     from tasks.direct.known_codecs import codec_named
     from tasks.direct.operator_file import OperatorFile
     from tasks.io.errors import ConfigurationError
@@ -155,10 +165,11 @@ def apply(
         raise ConfigurationError(f"what to enhance and OUT must be given, got {out!r} alone")
     wanted = DEFAULT_ALPHA if alpha is None else alpha
     spec, written = None if codec is None else codec_named(codec), 0
+    dials = validated(Enhance, {"low_share": low_share, "low_sigma": low_sigma})
     with console(stderr=True).status("enhancing") as status:
-        images = images_to_enhance(inputs, out)
+        images = direct.images_to_enhance(inputs, out)
         file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
-        done = apply_to(file, images, wanted, Shards().limits())
+        done = direct.apply(file, images, wanted, Shards().limits(), low_band=dials.low_band)
         for image in _counted(done, status):
             written += image.reason is None
             if image.reason is not None:
@@ -173,6 +184,13 @@ _Table = Annotated[
     typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
 ]
 _Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, or none.")]
+_Judges = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="More metrics of the images of A: niqe, dists, clip_iqa with commas, or none.",
+    ),
+]
 
 
 def metrics(
@@ -188,6 +206,7 @@ def metrics(
     *,
     lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
     features: _Features = "inception-v3-compat",
+    judges: _Judges = "none",
     out: _Table = None,
     weights: WeightsFolder = None,
     strip: Strip = None,
@@ -197,13 +216,14 @@ def metrics(
     from tasks.config.sections import Shards
     from tasks.direct.compare import Scorer, require_pairs
     from tasks.direct.scores import shown, write_scores
+    from tasks.io.networks.features.judges import judges_named
     from tasks.io.networks.weights import Weights
 
-    known = _networks(lpips=lpips, features=features)
+    known, asked = _networks(lpips=lpips, features=features), judges_named(judges)
     folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
     place, limits = Weights.of(weights), Shards().limits()
     with console(stderr=True).status("scoring") as status:
-        scorer = Scorer(known.lpips, known.features, limits, weights=place)
+        scorer = Scorer(known.lpips, known.features, limits, judges=asked, weights=place)
         scores = list(_counted(scorer.scores(*folders, strip), status))
     require_pairs(scores, *folders)
     if out is not None:

@@ -31,7 +31,7 @@ def view(
     if viewed.unfinished:
         say(f"{viewed.unfinished} shards are not finished, and are not shown")
 
-    def tell(address: str) -> None:
+    def tell(address: str, once: str) -> None:
         say(f"view: {address}")
         remote = any(name in os.environ for name in REMOTE)
         if remote:
@@ -39,7 +39,7 @@ def view(
             say(f"from your own machine: `ssh -L {number}:127.0.0.1:{number} …`, then this address")
         say("it is for this machine alone; Ctrl-C ends it")
         if browser and not remote:
-            typer.launch(address)
+            typer.launch(once)  # other users see what programs are started with
 
     with suppress(KeyboardInterrupt):
         serve(viewed, port, tell)

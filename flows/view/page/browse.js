@@ -1,6 +1,6 @@
 // All images as a table or as pictures, sorted and filtered by any column.
 import {
-  describeFilter, formatHash, formatValue, parseFilters, questionOf, sortable, verdict,
+  describeFilter, formatHash, formatValue, parseFilters, questionOf, readNumber, sortable, verdict,
 } from "./logic.js";
 import { ask, make, onKeys, option, pathOf } from "./parts.js";
 
@@ -21,6 +21,11 @@ export const browse = async ({ main, facts, state, signal, whenLeft }) => {
   const status = make("p", { className: "quiet", role: "status", textContent: "reading …" });
   main.replaceChildren(controls(facts, state, question, go), filters(facts, state, question, go), status);
   const page = await ask("rows", { ask: JSON.stringify({ question, start, count: COUNT }) }, signal);
+  if (start >= page.total && start > 0) {
+    const final = Math.floor(Math.max(0, page.total - 1) / COUNT) * COUNT;
+    window.location.replace(formatHash("browse", { ...state, start: final || "" }));
+    return;
+  }
   const last = Math.min(page.total, start + COUNT);
   status.textContent = page.total
     ? `${(start + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${page.total.toLocaleString("en")} images`
@@ -78,15 +83,18 @@ const filters = (facts, state, question, go) => {
   column.addEventListener("change", fit);
   fit();
   const number = (input) => {
-    const value = Number(input.value.trim().replace(",", ".").replace("−", "-"));
-    return input.value.trim() === "" || !Number.isFinite(value) ? undefined : value;
+    const value = readNumber(input.value);
+    input.setCustomValidity(Number.isNaN(value) ? "a number, such as 27.5" : "");
+    return value;
   };
+  for (const each of [least, most]) each.addEventListener("input", () => each.setCustomValidity(""));
   const form = make("form", {
-    className: "filter",
+    className: "filter", noValidate: true,
     onsubmit: (event) => {
       event.preventDefault();
       const added = isText() ? { column: column.value, text: text.value }
         : { column: column.value, least: number(least), most: number(most) };
+      if (!isText() && !form.reportValidity()) return;
       set([...all, added]);
     },
   }, column, least, most, text, make("button", { type: "submit", textContent: "filter" }));
@@ -130,7 +138,7 @@ const table = ({ facts, question, rows, open, go }) => {
       onclick: () => go({ sort: name, order: isSorted && !question.descending ? "down" : "" }),
     }));
   };
-  const columns = shown.flatMap((column) => (column.changes && question.against
+  const columns = shown.flatMap((column) => (column.has_change && question.against
     ? [[column, false], [column, true]] : [[column, false]]));
   const nameOf = ([column, isChange]) => `${column.name}${isChange ? facts.change : ""}`;
   const body = rows.map((row, index) => make("tr", {},

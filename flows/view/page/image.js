@@ -125,7 +125,7 @@ export const image = async ({ main, facts, state, signal, whenLeft }) => {
 };
 
 const numbers = (facts, versions, found) => {
-  const columns = facts.columns.filter((column) => column.kind === "number" && column.changes);
+  const columns = facts.columns.filter((column) => column.kind === "number" && column.is_metric);
   const valuesOf = (name) => found.versions.find((version) => version.name === name).values;
   const rows = versions.filter((version) => Object.keys(valuesOf(version.name)).length);
   if (!rows.length || !columns.length) return null;

@@ -24,6 +24,13 @@ export const formatValue = (value, digits, signed = false) => {
   return `${isNegative ? "−" : signed ? "+" : ""}${text}`;
 };
 
+// A number as people type it, with a point or a comma; undefined for nothing, NaN for no number.
+export const readNumber = (text) => {
+  const plain = text.trim().replace(",", ".").replace("−", "-");
+  if (plain === "") return undefined;
+  return Number.isFinite(Number(plain)) ? Number(plain) : NaN;
+};
+
 // Whether a change is for the better: 1, 0 or -1.
 export const verdict = (change, better) => {
   const number = { inf: Infinity, "-inf": -Infinity }[change] ?? change;
@@ -52,6 +59,13 @@ export const zoomed = (place, factor, x, y) => {
   return { scale, x: x - (x - place.x) * ratio, y: y - (y - place.y) * ratio };
 };
 
+// How much larger a picture gets by one event of a wheel: by a sixth for a notch, of which a mouse
+// sends one, and by less for the many small ones of a trackpad.
+export const wheelFactor = (delta, mode) => {
+  const pixels = mode === 0 ? delta : 40 * delta;
+  return Math.exp(-Math.max(-100, Math.min(100, pixels)) * 0.0015);
+};
+
 // The versions that have a place on the slider, in its order.
 export const knotsOf = (versions) => versions
   .filter((version) => version.alpha !== null).sort((a, b) => a.alpha - b.alpha);
@@ -75,12 +89,12 @@ export const firstShown = (facts) => facts.versions
   .reduce((best, version) => (Math.abs(version.alpha) < Math.abs(best.alpha) ? version : best)).name;
 
 export const sortable = (facts, against) => facts.columns.flatMap((column) => (
-  column.changes && against ? [column.name, `${column.name}${facts.change}`] : [column.name]));
+  column.has_change && against ? [column.name, `${column.name}${facts.change}`] : [column.name]));
 
 export const parseFilters = (text) => {
   try {
     const found = JSON.parse(text || "[]");
-    return Array.isArray(found) ? found : [];
+    return Array.isArray(found) ? found.filter((each) => typeof each?.column === "string") : [];
   } catch { return []; }
 };
 
@@ -92,7 +106,7 @@ export const describeFilter = (filter, title) => {
   return most !== undefined ? `${title} at most ${most}` : `${title} is known`;
 };
 
-export const percent = (share) => `${(100 * share).toFixed(0)} %`;
+export const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
 
 // What the interval of a pair says in words; it decides only where it leaves out one half.
 export const sentence = (pair, label) => {

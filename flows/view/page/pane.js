@@ -1,6 +1,6 @@
 // A pane: one picture or several over each other, that can be enlarged and moved; panes that are
 // given one `Place` move together.
-import { fitted, trueSize, zoomed } from "./logic.js";
+import { fitted, trueSize, wheelFactor, zoomed } from "./logic.js";
 import { make } from "./parts.js";
 
 export class Place {
@@ -98,7 +98,7 @@ export class Pane {
     element.addEventListener("wheel", (event) => {
       event.preventDefault();
       const box = element.getBoundingClientRect();
-      place.zoom(Math.exp(-Math.sign(event.deltaY) * 0.14), event.clientX - box.left, event.clientY - box.top);
+      place.zoom(wheelFactor(event.deltaY, event.deltaMode), event.clientX - box.left, event.clientY - box.top);
     }, { passive: false });
     element.addEventListener("pointerdown", (event) => {
       if (event.target.closest(".divider")) return;

@@ -12,13 +12,16 @@ const bar = (share, low, high) => {
 
 const interval = (each) => `${percent(each.share)} (${percent(each.low)} to ${percent(each.high)})`;
 
+const WORDS = "what it says";
+
 const table = (label, titles, rows) => make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: label },
   make("table", { className: "numbers" },
     make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col", textContent: title })))),
     make("tbody", {}, ...rows.map(([first, ...others]) => make("tr", {}, make("th", { scope: "row", textContent: first }),
       ...others.map((value, index) => {
-        const cell = make("td", { className: "number" }, value);
-        cell.dataset.title = titles[index + 1];
+        const title = titles[index + 1];
+        const cell = make("td", { className: title === WORDS ? "text" : "number" }, value);
+        cell.dataset.title = title;
         return cell;
       }))))));
 
@@ -39,7 +42,7 @@ export const result = async ({ main, facts, signal }) => {
     found.strengths.length > 2 ? table("Versions on one scale", ["version", "preferred to the mean one", "", "votes"],
       found.strengths.map((each) => [label(each.name), interval(each), bar(each.share, each.low, each.high), String(each.votes)])) : null,
     make("h2", { textContent: "Pair by pair" }),
-    table("Pairs", ["pair", "for the first", "", "for first, neither, second", "images", "people", "what it says"],
+    table("Pairs", ["pair", "for the first", "", "for first, neither, second", "images", "people", WORDS],
       found.pairs.map((pair) => [
         `${label(pair.first)} : ${label(pair.second)}`, interval(pair), bar(pair.share, pair.low, pair.high),
         `${pair.first_wins}, ${pair.same}, ${pair.second_wins}`, String(pair.images), String(pair.voters), sentence(pair, label),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dot_kernels import Transported
 from dot_kernels.bands import abreast, band_rows, decode_in_bands, encode_in_bands
+from dot_kernels.dials import with_low_band
 from dot_kernels.enhancement import within_range
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.levels import Operator, latent_part, with_levels
@@ -100,9 +101,9 @@ class LargePass:
         """
         signals = [s for s in (*self.signals, *self._points) if s not in (CODEC, INPUT)]
         distortions = DistortionsInBands(self.curve)
-        for rows, decoded in self._decoded(image, latents, mapped):
+        for rows, decoded in self._banded(image, self._decoded(image, latents, mapped)):
             image.require_finite(*decoded.values())
-            transported = Transported(
+            one_dial = Transported(
                 images=image.images(rows),
                 latents=latents,
                 mapped_latents=mapped,
@@ -110,6 +111,7 @@ class LargePass:
                 mapped_images=decoded.get(_MAPPED),
                 codec=self.codec,
             )
+            transported = with_low_band(one_dial, self.options.low_band, decoded.get(_LOW))
             for signal in signals:
                 image.write(signal, rows, _image_of(signal, transported, decoded))
             with self.watch.lap("metrics"):
@@ -149,6 +151,29 @@ class LargePass:
             top = rows.stop
             yield rows, dict(zip(sources, bands, strict=True))
 
+    def _banded(
+        self, image: LargeImage, decoded: Iterator[tuple[slice, dict[Signal, Tensor]]]
+    ) -> Iterator[tuple[slice, dict[Signal, Tensor]]]:
+        """Yield what is decoded with the low band of the image's direction as ``_LOW``.
+
+        Without two dials it is handed on as it comes; with them, later by some rows.
+        """
+        if (band := self.options.low_band) is None:
+            yield from decoded
+            return
+        names, top = list[Signal](), 0
+
+        def directions() -> Iterator[tuple[Tensor, ...]]:
+            for rows, found in decoded:
+                base = found[CODEC_INPUT] if self._is_residual else image.images(rows)
+                names[:] = found
+                yield found[_MAPPED] - base, *found.values()
+
+        for low, _, *others in band.low_in_bands(directions(), image.size[0]):
+            rows = slice(top, top + low.shape[2])
+            top = rows.stop
+            yield rows, {_LOW: low, **dict(zip(names, others, strict=True))}
+
     def _codec_at(self, alpha: float) -> TimedCodec:
         """Return the codec that moves activations as far as alpha says, where they are moved."""
         return with_levels(self.codec, self.operator, alpha=alpha, fold=self.fold)
@@ -177,6 +202,9 @@ class LargePass:
 
 _MAPPED = Signal("mapped")
 """Name of D(T(E x)) among what is decoded."""
+
+_LOW = Signal("low")
+"""Name of the low band of the direction from D(E x), or from x, to that."""
 
 
 def _image_of(signal: Signal, transported: Transported, decoded: dict[Signal, Tensor]) -> Tensor:

@@ -89,6 +89,16 @@ class Metric:
     scarce: str = ""
     """What the report calls it where there are too few images for it; empty to say nothing."""
 
+    @property
+    def units(self) -> str:
+        """Its unit as it stands behind any number but one; empty where it has none."""
+        return {"1": "", "level": "levels"}.get(self.unit, self.unit)
+
+    def in_unit(self, number: str) -> str:
+        """A number with its unit: "27.0 dB", "4.5 levels", "1 level"."""
+        unit = self.unit if self.units and number == "1" else self.units
+        return f"{number} {unit}".rstrip()
+
 
 NAMES = {
     "frechet_name": "FD",
@@ -96,5 +106,6 @@ NAMES = {
     "cmmd_name": "CMMD",
     "mind_name": "MIND",
     "lpips_name": "LPIPS",
+    "dists_name": "DISTS",
 }
 """What metrics are called where the summary does not name the networks that they are by."""

@@ -122,7 +122,7 @@ _METRICS = (
         meaning="squared W2 of latent patches to the natural ones",
         error=Error(column="gelbrich_error", meaning="its standard error, from groups of images"),
         title="Gelbrich",
-        axis=Axis(rank=3, label="Gelbrich distance of latent patches"),
+        axis=Axis(rank=4, label="Gelbrich distance of latent patches"),
         option="gelbrich",
     ),
     Metric(

@@ -97,6 +97,13 @@ _NIQE = PublishedFile(
 )
 """The pristine model of NIQE's authors, as BasicSR has it (Apache-2.0); 12 KB."""
 
+_DISTS = PublishedFile(
+    name="dists-weights-f5e65c96.pt",
+    address="https://github.com/dingkeyan93/DISTS/raw/1267d8cb626c98706db3697422701c56a85ebf2e/DISTS_pytorch/weights.pt",
+    sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+)
+"""How much each channel counts in DISTS, from its authors' repository (MIT); 12 KB."""
+
 PUBLISHED: dict[str, PublishedFile] = {
     "alexnet": _torchvision("alexnet-owt-7be5be79.pth"),
     "vgg16": _torchvision("vgg16-397923af.pth"),
@@ -105,5 +112,6 @@ PUBLISHED: dict[str, PublishedFile] = {
     **{network: _clip(network, sha256) for network, sha256 in _CLIP.items()},
     **{network: _dinov2(network, sha256) for network, sha256 in _DINOV2.items()},
     "niqe": _NIQE,
+    "dists": _DISTS,
 }
 """Every file of weights that LPIPS, a feature network or a judge needs, by its name."""

@@ -24,7 +24,12 @@ from tasks.io.workspace.layout import (
     unfinished_operator,
     votes_folder,
 )
-from tasks.io.workspace.published_images import Outputs, PublishedImages, key_of_file
+from tasks.io.workspace.published_images import (
+    Outputs,
+    PublishedImages,
+    key_of_file,
+    require_own_files,
+)
 from tasks.io.workspace.signals import (
     CODEC,
     CODEC_INPUT,
@@ -69,6 +74,7 @@ __all__ = [
     "operator_folders",
     "points_of",
     "reports_folder",
+    "require_own_files",
     "signals_folder",
     "unfinished_operator",
     "votes_folder",

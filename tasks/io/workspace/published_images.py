@@ -1,9 +1,12 @@
 """Images of a shard on their way into the workspace: in a tar, or as files under their keys."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
-from tasks.io.errors import ArtifactDamaged
+from tasks.io.errors import ArtifactDamaged, CorpusError
+from tasks.io.images.writers.form import HOLDS
 from tasks.io.ledger import Publication
 from tasks.io.shards import (
     IMAGES,
@@ -16,11 +19,20 @@ from tasks.io.shards import (
     members_of,
     read_index,
 )
+from tasks.io.shards.sides import SIDE_KINDS
 from tasks.io.store import stem
 from tasks.io.workspace.workspace import Workspace
 
 Outputs = Literal["tars", "files"]
 """How images are laid down: a tar a shard, or a file for each image."""
+
+
+_LONGEST_NAME = 255
+"""Bytes of a name in a folder, at most, on the disks of all systems."""
+
+_ENDINGS = frozenset({*(holds.extension for holds in HOLDS.values()), *SIDE_KINDS})
+_LONGEST_ENDING = 1 + max(map(len, _ENDINGS))
+_OTHERWISE = "rename it, or set enhance.outputs: tars"
 
 
 def key_of_file(path: str) -> str | None:
@@ -32,6 +44,49 @@ def key_of_file(path: str) -> str | None:
     parts = path.split("/", 5)  # enhanced, data set, operator, alpha, images, key
     is_own = len(parts) == 6 and (parts[0], parts[4]) == ("enhanced", IMAGES)
     return stem(parts[5]) if is_own else None
+
+
+def require_own_files(workspace: Workspace, dataset: str, shard: str) -> None:
+    """Check that the images of a shard can be files of their own on the disk of the workspace.
+
+    A bucket takes every key. A disk takes no name that is too long, and not both an image ``a`` as
+    ``a.webp`` and another one below a folder ``a.webp``.
+
+    Args:
+        workspace: with the shard.
+        dataset: of restored images.
+        shard: its name.
+
+    Raises:
+        CorpusError: one of them cannot.
+    """
+    if workspace.store.local() is None:
+        return
+    keys = [member.key for member in workspace.members(dataset, shard)]
+    for key in keys:
+        size = len(key.rpartition("/")[2].encode())
+        if size + _LONGEST_ENDING > _LONGEST_NAME:
+            raise CorpusError(
+                f"{key} must have a name of at most {_LONGEST_NAME - _LONGEST_ENDING} bytes to be "
+                f"a file of its own, got one of {size}; {_OTHERWISE}"
+            )
+    suspects = {folder: key for key in keys for folder in _folders_like_files(key)}
+    if not suspects:
+        return
+    holding = workspace.catalogue(dataset).holding
+    for folder, key in suspects.items():
+        if holding(stem(folder)):
+            raise CorpusError(
+                f"{key} must not lie in a folder that is called as the file of an image, got "
+                f"{folder}, where {stem(folder)} goes; {_OTHERWISE}"
+            )
+
+
+def _folders_like_files(key: str) -> Iterator[str]:
+    """Yield the folders of a key whose names end as files that are written."""
+    *folders, _ = key.split("/")
+    paths = accumulate(folders, lambda path, name: f"{path}/{name}")
+    yield from (path for path in paths if path.rpartition(".")[2] in _ENDINGS)
 
 
 class PublishedImages(NamedTuple):

@@ -15,8 +15,8 @@ from tasks.io.artifacts.metric_registry import Metric, ranked_metrics
 from tasks.io.workspace import Signal
 from tasks.report.comparison.runs import Side
 from tasks.report.pages import Cell, Fact, Table, counted, render_comparison
-from tasks.report.tables.names import heading, main_columns
-from tasks.report.tables.results import results_table
+from tasks.report.tables.names import heading
+from tasks.report.tables.results import main_results
 
 
 def compare(first: Side, second: Side) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _cell(difference: Difference | None, metric: Metric) -> Cell:
 
 def _both_table(first: Side, second: Side) -> Table:
     """The main columns of both, the rows of one signal next to each other."""
-    tables = [results_table(side.rows, side.facts, main_columns()) for side in (first, second)]
+    tables = [main_results(side.rows, side.facts) for side in (first, second)]
     titles = list(dict.fromkeys(title for table in tables for title in table.titles))
     labels = dict.fromkeys(line[0].text for table in tables for line in table.lines)
     lines = []

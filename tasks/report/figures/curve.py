@@ -1,4 +1,7 @@
-"""The perception-distortion curve: PSNR against a perceptual distance, alpha by alpha."""
+"""The perception-distortion curve: PSNR against a perceptual distance, alpha by alpha.
+
+Without ground truth it is the distance to the input (IndRMSE) against the perceptual distance.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,7 +11,7 @@ from matplotlib.figure import Figure
 from tasks.evaluate.curve import (
     Point,
     Row,
-    curve_metric,
+    curve_axes,
     curve_points,
     is_curve_measured,
     sampler_psnr,
@@ -18,11 +21,17 @@ from tasks.report.figures.labels import write_labels
 
 _CONTROLS = {"input": ("input x*", "s", VERMILION), "codec_input": ("D(E(x*))", "^", GREEN)}
 
+_ACROSS = {
+    "psnr": "PSNR in dB (more is better)",
+    "indrmse": "distance to the input, IndRMSE in levels of 255",
+}
+"""What the horizontal axis is called, by the column that it shows."""
+
 
 def perception_distortion_curve(
     rows: Sequence[Row], names: Mapping[str, str], *, input_is_alpha_1: bool = False
 ) -> bytes | None:
-    """A PNG of PSNR against a perceptual distance, a mark for each written alpha.
+    """A PNG of PSNR, or else IndRMSE, against a perceptual distance, a mark for each written alpha.
 
     Args:
         rows: of the summary, the curve's included.
@@ -30,7 +39,7 @@ def perception_distortion_curve(
         input_is_alpha_1: whether the line through written alphas goes on to the input.
 
     Returns:
-        The picture, or None where there is no PSNR, or no distance to show it against.
+        The picture, or None where there is neither of them, or no distance to show it against.
     """
     figure = draw_curve(rows, names, input_is_alpha_1=input_is_alpha_1)
     return None if figure is None else as_png(figure)
@@ -40,16 +49,16 @@ def draw_curve(
     rows: Sequence[Row], names: Mapping[str, str], *, input_is_alpha_1: bool = False
 ) -> Figure | None:
     """The figure of ``perception_distortion_curve``, before it is encoded as PNG."""
-    metric = curve_metric(rows)
-    if metric is None:
+    shown = curve_axes(rows)
+    if shown is None:
         return None
-    written, grid = curve_points(rows, "enhanced", metric), curve_points(rows, "curve", metric)
-    came = curve_points(rows, "input", metric) if input_is_alpha_1 else []
+    written, grid = curve_points(rows, "enhanced", shown), curve_points(rows, "curve", shown)
+    came = curve_points(rows, "input", shown) if input_is_alpha_1 else []
     line = grid if is_curve_measured(rows) else _to_alpha_1(written, came)
     figure, axes = single_axes(4.4)
     _shade_theory(axes, [*line, *written])
     _draw_line(axes, line)
-    controls = {signal: curve_points(rows, signal, metric) for signal in _CONTROLS}
+    controls = {signal: curve_points(rows, signal, shown) for signal in _CONTROLS}
     for signal, points in controls.items():
         label, shape, colour = _CONTROLS[signal]
         _draw_marks(axes, points, shape, colour, label, size=9)
@@ -58,8 +67,8 @@ def draw_curve(
         label = "perfect posterior sampler: input − 3.01 dB"
         axes.axvline(psnr, color=GREY, linewidth=1.2, linestyle=":", label=label)
     axes.margins(0.1)
-    axes.set_xlabel("PSNR in dB (more is better)")
-    name = names.get(metric.column, metric.column).replace(
+    axes.set_xlabel(_ACROSS[shown.across.column])
+    name = names.get(shown.up.column, shown.up.column).replace(
         " (", "\n("
     )  # of weights, which make it long
     axes.set_ylabel(f"{name}\n(less is better)")
@@ -81,8 +90,8 @@ def _in_theory(point: Point) -> bool:
 
 
 def _shade_theory(axes: Axes, points: Sequence[Point]) -> None:
-    """Shade the PSNRs of alphas from 0 to 1, where the theory's bound is."""
-    inside = [point.psnr for point in points if _in_theory(point)]
+    """Shade what alphas from 0 to 1 reach, where the theory's bound is."""
+    inside = [point.distortion for point in points if _in_theory(point)]
     if len(inside) > 1:
         axes.axvspan(min(inside), max(inside), color=BLUE, alpha=0.08, linewidth=0, label="_")
 
@@ -91,9 +100,9 @@ def _draw_line(axes: Axes, points: Sequence[Point]) -> None:
     """Draw the curve: solid within the theory's range of alpha, dashed outside."""
     inside = [point for point in points if _in_theory(point)]
     if len(inside) < len(points):
-        outer = [p.psnr for p in points], [p.value for p in points]
+        outer = [p.distortion for p in points], [p.value for p in points]
         axes.plot(*outer, "--", color=BLUE, linewidth=1.2, label="α outside [0, 1]")
-    inner = [p.psnr for p in inside], [p.value for p in inside]
+    inner = [p.distortion for p in inside], [p.value for p in inside]
     axes.plot(*inner, "-", color=BLUE, linewidth=2, label="α in [0, 1] (theory)")
 
 
@@ -104,9 +113,9 @@ def _draw_marks(
     if not points:
         return
     axes.errorbar(
-        [point.psnr for point in points],
+        [point.distortion for point in points],
         [point.value for point in points],
-        xerr=_bars([point.psnr_error for point in points]),
+        xerr=_bars([point.distortion_error for point in points]),
         yerr=_bars([point.value_error for point in points]),
         fmt=shape,
         color=colour,
@@ -131,14 +140,17 @@ def _label_marks(
     """Write each alpha beside its mark, off the line, error bars and other marks."""
     write_labels(
         axes,
-        [(f"α = {point.alpha:g}", point.psnr, point.value) for point in points],
-        marks=[(mark.psnr, mark.value) for mark in marks],
+        [(f"α = {point.alpha:g}", point.distortion, point.value) for point in points],
+        marks=[(mark.distortion, mark.value) for mark in marks],
         lines=[
-            [(point.psnr, point.value) for point in line],
+            [(point.distortion, point.value) for point in line],
             *(
-                [(m.psnr - m.psnr_error, m.value), (m.psnr + m.psnr_error, m.value)]
+                [
+                    (m.distortion - m.distortion_error, m.value),
+                    (m.distortion + m.distortion_error, m.value),
+                ]
                 for m in marks
-                if m.psnr_error
+                if m.distortion_error
             ),
         ],
     )

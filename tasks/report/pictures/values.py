@@ -37,8 +37,7 @@ def values_in_words(
                 if row["key"] in keys and row["psnr"] is not None:
                     found[signal, row["key"]] = ", ".join(
                         f"{metric.title.format_map(names)} "
-                        f"{number(row[metric.column], metric.digits or 0)}"
-                        + (f" {metric.unit}" if metric.unit != "1" else "")
+                        + metric.in_unit(number(row[metric.column], metric.digits or 0))
                         for metric in metrics
                         if row[metric.column] is not None
                     )

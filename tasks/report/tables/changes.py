@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from tasks.evaluate.changes import CONFIDENCE, Difference
 from tasks.io.artifacts.metric_registry import Metric, shown_metrics
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import Signal
 from tasks.report.pages import Cell, Table, number
 from tasks.report.tables.names import Row, heading
+from tasks.report.tables.rows import told_rows
 
 
 def changes_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
@@ -24,8 +25,7 @@ def changes_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
             for metric in shown_metrics()
             if (change := Difference.of(row, metric)) is not None
         }
-        for row in rows
-        if row["signal"] != CURVE.name
+        for row in told_rows(rows)
     }
     metrics = [m for m in shown_metrics() if any(m in changes for changes in lines.values())]
     digits = {

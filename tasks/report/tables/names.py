@@ -22,6 +22,12 @@ _IMAGES = Metric(
 """The first column is no metric, but how many images the means of the others are over. Without a
 reference there are none of either, and it is how many were enhanced, or left out if not known."""
 
+MOVED = (
+    "IndRMSE is how far pixels are from those of the input, root mean squared, in levels of 255: a "
+    "distance, neither good nor bad in itself."
+)
+"""What is said of the distance to the input where it is shown."""
+
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
 
 _MARK = "*"
@@ -33,28 +39,20 @@ def columns_of(rows: Sequence[Row]) -> list[Metric]:
     return [metric for metric in _columns() if has_values(rows, metric.column)]
 
 
-def main_columns() -> list[str]:
-    """The columns that every table has room for: the count, and what alpha can be chosen by."""
-    return [_IMAGES.column, *(metric.column for metric in metrics_to_choose_by().values())]
+def main_columns(rows: Sequence[Row]) -> list[str]:
+    """The columns that every table has room for: the count, and what alpha can be chosen by.
+
+    The distance to the input is only among them where no PSNR says what an alpha costs.
+    """
+    known = metrics_to_choose_by().values()
+    hidden = [m.column for m in known if m.is_change and has_values(rows, "psnr")]
+    return [_IMAGES.column, *(m.column for m in known if m.column not in hidden)]
 
 
 def short_names(facts: Mapping[str, str]) -> dict[str, str]:
     """The facts with short names of metrics; those of altered weights end with a mark."""
     names = {name: value for name, value in facts.items() if name.endswith("_name")}
     return {**facts, **{name: _short(value) for name, value in names.items()}}
-
-
-def rows_legend(rows: Sequence[Row]) -> str:
-    """A sentence on the rows of the results table that are not enhanced images."""
-    meanings = {
-        "input": "input is the image as it came",
-        "codec": "codec is what the codec alone makes of the ground truth",
-        "codec_input": "codec_input is what it makes of the input",
-    }
-    signals = {row["signal"] for row in rows}
-    told = ", ".join(text for signal, text in meanings.items() if signal in signals)
-    distance = "Gelbrich is the squared distance of latent patches to those of natural images"
-    return f"{told}; {distance}." if told else f"{distance}."
 
 
 def footnote(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
@@ -85,7 +83,7 @@ def _short(name: str) -> str:
 
 def heading(metric: Metric, facts: Mapping[str, str]) -> str:
     """The title of a metric's column, with an arrow to the better values, and its unit."""
-    unit = f" ({metric.unit})" if metric.unit != "1" else ""
+    unit = f" ({metric.units})" if metric.units else ""
     return f"{_title(metric, short_names(facts))} {_ARROWS[metric.better]}".rstrip() + unit
 
 
@@ -114,6 +112,8 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         )
     if "frechet_extrapolated" in present:
         sentences.append("A name with ∞ is extrapolated to infinitely many images.")
+    if "indrmse" in present:
+        sentences.append(MOVED)
     return " ".join(sentences)
 
 

@@ -3,36 +3,13 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from tasks.evaluate.curve import curve_metric, sampler_psnr
-from tasks.evaluate.overlap import overlap_of
+from tasks.evaluate.curve import curve_axes, curve_metric, sampler_psnr
 from tasks.evaluate.summarise import SUBJECTS, warnings_of
-from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names, metrics_to_choose_by
+from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names
 from tasks.io.workspace import CURVE, Signal
 from tasks.report.pages import Cell, Table, digits_of, number
-from tasks.report.tables.names import Row, columns_of, has_values, heading, main_columns
-
-
-def shown_rows(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
-    """The rows of written alphas, and of the controls that have a value.
-
-    Where no image has a reference, ``images`` is how many were enhanced.
-    """
-    shown = [
-        row
-        for row in rows
-        if row["signal"] == "enhanced"
-        or (row["signal"] != CURVE.name and any(m.column != "images" for m in columns_of([row])))
-    ]
-    return _with_counts(shown, facts)
-
-
-def _with_counts(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
-    """The rows; where none has images with a reference, with how many were enhanced, if known."""
-    if any(row.get("images") for row in rows):
-        return list(rows)
-    overlap = overlap_of(facts)
-    enhanced = None if overlap is None else overlap.featured.measured + overlap.featured.left_out
-    return [{**row, "images": enhanced} for row in rows]
+from tasks.report.tables.names import MOVED, Row, columns_of, has_values, heading, main_columns
+from tasks.report.tables.rows import meanings_of_rows, shown_rows, with_counts
 
 
 def results_table(
@@ -54,19 +31,19 @@ def results_table(
 
 def main_results(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the few columns that there is always room for."""
-    return results_table(rows, facts, main_columns())
+    return results_table(rows, facts, main_columns(rows))
 
 
 def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
     """Whether the table of all columns has more than that of the main ones."""
     columns = {metric.column for metric in columns_of(shown_rows(rows, facts))}
-    return not columns <= set(main_columns())
+    return not columns <= set(main_columns(rows))
 
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the curve's points, no value of which is marked."""
     points = [row for row in rows if row["signal"] == CURVE.name]
-    return _table(_with_counts(points, facts), facts, [])
+    return _table(with_counts(points, facts), facts, [])
 
 
 def results_text(
@@ -77,21 +54,37 @@ def results_text(
     There is no room for errors. If there are many columns, only those that alpha can be chosen
     by are shown.
     """
-    titles, lines = results_table(rows, facts, _columns_of_text(rows, facts))
+    titles, lines = results_table(rows, facts, columns_of_text(rows, facts))
     return titles, [[cell.text for cell in line] for line in lines]
 
 
 def text_warnings(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     """The warnings without those on metrics that ``results_text`` does not show."""
-    shown = _columns_of_text(rows, facts)
-    hidden = () if shown is None else [s for name, s in SUBJECTS.items() if name not in shown]
+    shown = columns_of_text(rows, facts)
+    hidden = [subject for name, subject in SUBJECTS.items() if name not in shown]
     return [text for text in warnings_of(facts) if not text.startswith(tuple(hidden))]
 
 
-def _columns_of_text(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str] | None:
-    """The columns that a terminal shows; None for all, where they are few."""
-    main = [metric.column for metric in metrics_to_choose_by().values()]
-    return main if len(columns_of(shown_rows(rows, facts))) > len(main) else None
+def text_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
+    """A sentence on each row and column of ``results_text`` that does not explain itself."""
+    meanings = meanings_of_rows(rows, facts).items()
+    told = "; ".join(["alpha 0 is the full transport", *(f"{row} is {m}" for row, m in meanings)])
+    shown = columns_of_text(rows, facts)
+    sentences = [f"{told}."]
+    if "gelbrich" in shown:
+        distance = "the squared distance of latent patches to those of natural images"
+        sentences.append(f"Gelbrich is {distance}.")
+    if "indrmse" in shown:
+        sentences.append(MOVED)
+    return " ".join(sentences)
+
+
+def columns_of_text(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
+    """The columns that a terminal shows: all that tell something where they are few."""
+    _, *main = main_columns(rows)
+    known = columns_of(shown_rows(rows, facts))
+    told = [metric.column for metric in known if metric.column in main or not metric.is_change]
+    return [name for name in told if name in main] if len(told) > len(main) else told
 
 
 def _is_best(metric: Metric, value: float | None, values: Iterable[float | None]) -> bool:
@@ -118,18 +111,40 @@ def _is_ranked(metric: Metric, rivals: Sequence[Row], facts: Mapping[str, str]) 
 
 def curve_in_words(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """The curve's figure in words, for those who do not see it; empty if there is no figure."""
-    drawn = curve_metric(rows)
+    drawn = curve_axes(rows)
     if drawn is None:
         return ""
-    digits = digits_of(drawn, (row.get(drawn.column) for row in rows))
+    across, up = drawn
+    digits = digits_of(up, (row.get(up.column) for row in rows))
+    unit = across.unit if across.unit == "dB" else f"{across.unit}s"
     points = [
-        f"{Signal(row['signal'], row['alpha']).label}: {number(row['psnr'], 2)} dB, "
-        f"{number(row[drawn.column], digits)}"
+        f"{Signal(row['signal'], row['alpha']).label}: {number(row.get(across.column), 2)} {unit}, "
+        f"{number(row[up.column], digits)}"
         for row in rows
-        if row["signal"] in ("enhanced", "input") and row.get(drawn.column) is not None
+        if row["signal"] in ("enhanced", "input") and row.get(up.column) is not None
     ]
-    name = curve_names(facts)[drawn.column]
+    name = curve_names(facts)[up.column]
+    if across.column != "psnr":
+        return f"Distance to the input (IndRMSE) and {name}. {'; '.join(points)}."
     return f"Perception-distortion curve, PSNR and {name}. {'; '.join(points)}."
+
+
+def curve_heading(rows: Sequence[Row]) -> tuple[str, str]:
+    """What the curve's figure is called, and a sentence on its directions.
+
+    Args:
+        rows: of the fidelity table.
+    """
+    drawn = curve_axes(rows)
+    if drawn is None or drawn.across.column == "psnr":
+        trade = "trades distortion (to the right is better) for perception (down is better)"
+        return "Perception and distortion", f"Each alpha {trade}."
+    return (
+        "Perception and distance to the input",
+        "Without ground truth no distortion is known. In its place is how far the images of each "
+        "alpha are from the input, root mean squared, by which their error can have grown at most. "
+        "To the left is nearer to the input, down is nearer to natural images.",
+    )
 
 
 def theory_in_words(rows: Sequence[Row]) -> str:

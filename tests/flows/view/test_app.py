@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
@@ -10,6 +11,7 @@ from flows.view.answers import Answers
 from flows.view.app import application
 from tasks.io.errors import StoreRefused
 from tasks.view.sheet import Page, Sheet
+from tasks.view.viewed import Viewed
 from tasks.view.votes import Votes
 
 TOKEN = "right"
@@ -29,6 +31,10 @@ def ask(**question):
 def first_image(client):
     row = client.get("rows", params=ask()).json()["rows"][0]
     return {"shard": row["shard"], "key": row["key"]}
+
+
+def first_key_in(tar):
+    return pq.read_table(tar.with_suffix(".parquet"), columns=["key"])["key"][0].as_py()
 
 
 def files_of(viewed):
@@ -51,6 +57,18 @@ def test_nobody_gets_anything_without_the_token(client, path, token):
 )
 def test_a_name_that_leads_here_from_elsewhere_is_refused(client, host):
     assert client.get("facts", headers={"Host": host}).status_code == 421
+
+
+def test_a_ticket_leads_to_the_page_once_and_from_this_machine_alone(viewed):
+    app = application(viewed, TOKEN, "ticket")
+    browser = TestClient(app, base_url="http://127.0.0.1:8000", follow_redirects=False)
+    assert browser.get("/ticket", headers={"Host": "evil.example"}).status_code == 421
+    answer = browser.get("/ticket")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/{TOKEN}/")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert browser.get("/ticket").status_code == 404
+    assert browser.get("/").status_code == 404
+    assert browser.get(f"/{TOKEN}/").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost:9000", "localhost"])
@@ -134,6 +152,19 @@ def test_what_is_not_there_is_a_sentence(client, path, params, said):
     answer = client.get(path, params=params)
     assert answer.status_code == 400
     assert said in answer.json()["error"]
+
+
+def test_what_has_been_removed_meanwhile_is_told_with_what_helps(own_config):
+    served = TestClient(application(Viewed.of(own_config), TOKEN))
+    ours = Path(own_config.workspace) / "datasets/run/shard-000000.tar"
+    aside = ours.rename(ours.with_name("aside"))
+    try:
+        place = {"shard": "shard-000000", "version": "input", "key": first_key_in(ours)}
+        answer = served.get(f"http://127.0.0.1:8000/{TOKEN}/picture", params=place)
+    finally:
+        aside.rename(ours)
+    assert answer.status_code == 409
+    assert answer.json()["error"].endswith("start `dotpipe view` again")
 
 
 @pytest.mark.parametrize(

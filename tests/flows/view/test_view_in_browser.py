@@ -142,6 +142,38 @@ def test_filters_by_number_and_by_letters_come_and_go(page):
     until(browser, "document.querySelectorAll('tbody tr').length == 3")
 
 
+def test_a_bound_that_is_no_number_is_told_and_filters_nothing(page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = page()
+    field = one(browser, "#filter-least")
+    field.send_keys("27 dB", Keys.ENTER)
+    assert "a number" in field.get_property("validationMessage")
+    assert all_of(browser, ".chip") == []
+    field.send_keys(Keys.BACKSPACE * 3, Keys.ENTER)
+    until(browser, "document.querySelector('.chip')")
+    assert one(browser, ".chip").text.startswith("PSNR at least 27")
+
+
+@pytest.mark.parametrize("place", ["#browse?start=1000", '#browse?where=[null,7,{"most":2}]'])
+def test_an_address_that_is_out_of_date_shows_what_there_is(page, place):
+    browser = page(place)
+    until(browser, "document.querySelectorAll('tbody tr').length == 6")
+    assert one(browser, "[role=status]").text == "1 to 6 of 6 images"
+    assert not one(browser, "#error").is_displayed()
+
+
+def test_a_difference_to_the_input_has_no_change_of_its_own(page):
+    browser = page()
+    assert len(column(browser, "IndRMSE")) == 6
+    assert all_of(browser, 'td[data-title="change of IndRMSE"]') == []
+    heading(browser, "IndRMSE").click()
+    until(browser, "document.querySelector('thead [aria-sort=ascending]')")
+    one(browser, "tbody a").click()
+    until(browser, "document.querySelector('.pane')")
+    assert "IndRMSE" in one(browser, "table").text
+
+
 def test_names_are_text_and_nothing_else(page):
     browser = page()
     assert {LONG, MARKUP.replace("/", "_"), "é 日本"} <= set(keys_shown(browser))
@@ -240,6 +272,13 @@ def test_pictures_are_enlarged_and_moved_together(page):
     assert transform(browser) == [scale, x + 48, y]
     ActionChains(browser).drag_and_drop_by_offset(one(browser, ".tag.at-left"), 30, -20).perform()
     assert transform(browser) == [scale, x + 78, y - 20]
+    wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: arguments[1]}))"
+    for part in (-5, -20, -75):  # of a trackpad, which sends many small parts
+        browser.execute_script(wheel, pane, part)
+    whole = transform(browser)[0]
+    browser.execute_script(wheel, pane, 100)
+    assert transform(browser)[0] == pytest.approx(scale)
+    assert 1.1 * scale < whole < 1.2 * scale
     pane.send_keys("0")
     size = pane.size
     assert transform(browser)[0] == pytest.approx(

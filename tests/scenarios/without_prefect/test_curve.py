@@ -10,13 +10,16 @@ import pytest
 import skimage.metrics
 import torch
 from PIL import Image
+from scipy import ndimage
 from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
 import tasks.enhance.enhance
 import tasks.fit.measure
-from dot_kernels import PixelCodec
+from dot_kernels import PixelCodec, transport_images
 from tasks.enhance.signals import signals_to_score
+from tasks.fit.operators import read_operator
+from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.features import extractors, perceptual
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, enhanced_folder, points_of
@@ -203,6 +206,23 @@ def test_direct_decoding_has_a_curve_as_well(curved):
         np.testing.assert_allclose(*at_one, atol=1e-6)  # float32
 
 
+def test_two_dials_have_the_images_of_their_formula_and_a_curve_as_well(curved, photographs):
+    run = curved(enhance={"alphas": [0.5, 1], "low_share": 0.25, "low_sigma": 1.5})
+    pipeline.run(run.config)
+    operator, _, _ = read_operator(run.workspace, "run", run.operator)
+    for key, image in images_of(run, 0.5).items():
+        came = to_tensor([np.asarray(Image.open(photographs["restored"] / f"{key}.png"))])
+        r = transport_images(came, PixelCodec(2), operator).direction().numpy()
+        low = ndimage.gaussian_filter(r, 1.5, mode="mirror", radius=5, axes=(2, 3))
+        expected = (came.numpy() + 0.5 * (r - 0.75 * low)).clip(0, 1)[0] * 255
+        # half a level of rounding, and float32
+        assert np.abs(255 * image - np.moveaxis(expected, 0, -1)).max() < 0.5 + 1e-3
+    table = scores_of(run).filter(polars.col("alpha").is_in([0.5, 1])).sort("key", "alpha")
+    for name in ("mse", "ssim", "indrmse"):
+        found = [table.filter(signal=signal)[name].to_numpy() for signal in ("curve", "enhanced")]
+        np.testing.assert_allclose(*found, atol=1e-5)  # float32, and levels at their border
+
+
 # Where there is none
 
 
@@ -307,6 +327,15 @@ def test_another_written_alpha_redoes_no_curve(clipping, curved, tmp_path):
     shutil.copytree(clipping[0].config.workspace, tmp_path / "workspace")
     run = curved(enhance={"alphas": [*ALPHAS, 0.25]})
     assert made_again(run) == {Signal("enhanced", 0.25)}
+
+
+def test_two_dials_redo_images_and_curve_and_a_band_without_effect_nothing(
+    clipping, curved, tmp_path
+):
+    shutil.copytree(clipping[0].config.workspace, tmp_path / "workspace")
+    run = curved(enhance={"alphas": ALPHAS, "low_share": 0.5})
+    assert made_again(run) == {CURVE, *(Signal("enhanced", alpha) for alpha in ALPHAS)}
+    assert made_again(curved(enhance={"alphas": ALPHAS, "low_share": 1, "low_sigma": 5})) == set()
 
 
 def test_another_decoding_redoes_the_curve(clipping, curved, tmp_path):

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 import infra
+from dot_kernels.dials import LowBand
 from tasks.config import Config, load_config
 from tasks.config.compute import Ray, Threads
-from tasks.config.sections import Curve
+from tasks.config.sections import Curve, Enhance
 from tasks.io.errors import ConfigurationError, CorpusError
 from tasks.shard.corpus import require_sources
 
@@ -84,7 +85,7 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             {"evaluate": {"lpip": None}},
             "evaluate.lpip",
-            "against, controls, curve, features, leave_out_fitted, lpips, niqe, sample",
+            "against, clip_iqa, controls, curve, dists, features, leave_out_fitted, lpips, niqe",
         ),
         ({"shards": {"image": 3}}, "shards.image", "images, max_bad_fraction"),
         ({"compute": {"devce": "cpu"}}, "compute.devce", "batch, device"),
@@ -351,6 +352,25 @@ def test_a_curve_that_is_no_grid_is_told(complaint, curve, sentence):
 
 def test_a_curve_can_be_as_fine_as_two_decimals_and_as_long_as_a_thousand_steps():
     assert len(Curve(start=0, stop=10, step=0.01).alphas) == 1001
+
+
+@pytest.mark.parametrize(
+    ("enhance", "sentence"),
+    [
+        ({"low_share": 0.5, "interpolation": "latent"}, "low_share must be 1 with interpolation: "),
+        ({"low_share": -0.1}, "greater than or equal to 0"),
+        ({"low_share": 1.1}, "less than or equal to 1"),
+        ({"low_sigma": 0}, "greater than 0"),
+        ({"low_sigma": 43}, "less than or equal to 42"),
+    ],
+)
+def test_dials_that_cannot_be_are_told(complaint, enhance, sentence):
+    assert sentence in complaint(enhance=enhance)
+
+
+def test_there_is_one_dial_unless_low_frequencies_take_less():
+    assert Enhance(low_sigma=5).low_band is None
+    assert Enhance(low_share=0, low_sigma=5).low_band == LowBand(share=0.0, sigma=5.0)
 
 
 REFERENCE = {"restored": {"path": "r"}, "reference": {"path": "t"}}

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dot_kernels import PixelCodec
+from dot_kernels.dials import LowBand
 from tasks.direct.apply import apply, images_to_enhance
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.artifacts.moments import load_operator, save_operator
@@ -141,10 +142,15 @@ def test_what_is_not_there_and_two_of_one_name_are_told(photographs, tmp_path):
         )
 
 
+@pytest.mark.parametrize("band", [None, LowBand(share=0.25, sigma=2.0)])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-def test_a_large_image_is_enhanced_in_bands_as_in_one_piece(operator, alpha, rng):
+def test_a_large_image_is_enhanced_in_bands_as_in_one_piece(operator, alpha, band, rng):
     pixels = (torch.rand(61, 75, 3, generator=rng) * 255).byte().numpy()
     large, small = OperatorFile.load(operator, tile=8), OperatorFile.load(operator)
-    found = large.enhance_pixels(pixels, alpha, [], "cpu")
+    found, whole = (
+        file.enhance_pixels(pixels, alpha, [], "cpu", low_band=band) for file in (large, small)
+    )
     assert isinstance(found, np.memmap)
-    np.testing.assert_array_equal(found, small.enhance_pixels(pixels, alpha, [], "cpu"))
+    np.testing.assert_array_equal(found, whole)
+    if band is not None and alpha < 1:
+        assert (found != small.enhance_pixels(pixels, alpha, [], "cpu")).any()

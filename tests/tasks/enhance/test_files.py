@@ -7,7 +7,7 @@ from tasks.config import Config
 from tasks.enhance.enhance import write_enhanced
 from tasks.export.export import write_exported
 from tasks.export.plan import Export
-from tasks.io.errors import ShardDamaged
+from tasks.io.errors import CorpusError, ShardDamaged
 from tasks.io.shards import members_of, read_index, read_members, read_sides
 from tasks.pipeline import is_finished
 from tasks.upkeep.cleaning.waste import clean
@@ -189,3 +189,29 @@ def test_they_can_be_exported(run_of, tmp_path):
     assert made["b/2.x.PNG"] == files_of(run)["b/2.x.png"].read_bytes()
     assert made["a/0.txt"] == b"a caption\n"
     assert len(made) == len(NAMES) + 1
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["w.jpg", "w.png/x.jpg"], "w.png/x must not lie in .* got w.png, where w goes; rename it"),
+        ([f"a/{'é' * 125}n.png"], "must have a name of at most 250 bytes .*, got one of 251;"),
+    ],
+)
+def test_images_that_cannot_be_files_are_refused_before_any_network_is_loaded(
+    run_of, corpora, pixels, write_images, monkeypatch, names, said
+):
+    for folder in (corpora["natural"], corpora["natural"].parent / "restored"):
+        write_images(folder, {name: pixels(9) for name in names})
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.enhance.enhance.load_networks", None)
+        with pytest.raises(CorpusError, match=said):
+            run_of(images=9)
+    run_of("tars", images=9, outputs="tars")
+
+
+def test_a_name_may_be_as_long_as_a_disk_takes_it(run_of, corpora, pixels, write_images):
+    name = "n" * 250
+    for folder in (corpora["natural"], corpora["natural"].parent / "restored"):
+        write_images(folder, {f"{name}.png": pixels(9), "w.txt/x.jpg": pixels(8)})
+    assert {f"{name}.png", "w.txt/x.png"} <= set(files_of(run_of(images=9)))

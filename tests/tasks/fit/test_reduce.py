@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from dot_kernels import GaussianMoments
+from dot_kernels.moments import merge
 from tasks.fit import statistics
 from tasks.fit.measure import WHOLE
 from tasks.fit.operators import find_operator, read_operator
-from tasks.fit.reduce import plan_reduction
-from tasks.fit.statistics import MomentFiles
+from tasks.fit.reduce import plan_reduction, shrinkage_of
+from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.machine.threads import SIDE_BY_SIDE
@@ -68,6 +69,24 @@ def test_an_unpaired_map_of_few_images_is_shrunk_as_its_record_says(fitted):
     torch.testing.assert_close(shrunk.matrix, expected)
     mean = torch.lerp(whole.target_mean, whole.source_mean, facts["shrunk_mean"])
     torch.testing.assert_close(shrunk.target_mean, mean)
+
+
+def test_how_far_a_map_is_shrunk_does_not_depend_on_shards(rng):
+    files = MomentFiles(source={}, target={}, pairing="unpaired", shrink="auto")
+    shifts = torch.randn(6, 3, generator=rng)
+    images = {
+        key: GaussianMoments.of(shift + torch.randn(30, 3, generator=rng))
+        for key, shift in zip("abcdef", shifts, strict=True)
+    }
+    natural = {"n": GaussianMoments.of(3 * torch.randn(90, 3, generator=rng))}
+    natural |= {"o": GaussianMoments.of(2 * torch.randn(90, 3, generator=rng))}
+    orders = images, dict(reversed(images.items()))  # as of shards in another order
+    first, second = (
+        shrinkage_of(files, *(Statistics(merge(s.values()), s) for s in (some, natural)), 1e-5)
+        for some in orders
+    )
+    assert first == second
+    assert 0 < first.matrix < 1
 
 
 def test_a_map_is_shrunk_by_the_number_that_is_asked_for(fitted):

@@ -120,7 +120,7 @@ def test_a_bound_on_the_distance_to_the_input_gives_the_nearest_to_nature_within
 def test_the_distance_to_the_input_is_told_without_comparing_it_with_that_of_the_input():
     rows = [*BLIND, {"signal": "input", "alpha": None, "psnr": None, "indrmse": 0.0}]
     lines = describe(choose_alpha(rows, [Bound("change", 5)]), {"change": "IndRMSE"})
-    assert lines[1] == "  IndRMSE: 4 level"
+    assert lines[1] == "  IndRMSE: 4 levels from the input"
 
 
 def test_without_a_reference_a_bound_on_perception_leaves_images_as_near_as_it_can():
@@ -222,6 +222,8 @@ def test_a_name_that_is_no_metric_is_told_with_those_that_are():
 def test_a_metric_that_no_alpha_has_is_told_with_what_it_needs(bounds, best):
     with pytest.raises(CorpusError, match=r"fid must be in the fidelity table.*evaluate\.features"):
         choose_alpha(CURVE, bounds, best)
+    with pytest.raises(CorpusError, match=r"niqe must be in the fidelity table.*evaluate\.niqe"):
+        choose_alpha(CURVE, [], "niqe")
 
 
 def test_bounds_that_nothing_keeps_are_told_with_what_can_be_had():

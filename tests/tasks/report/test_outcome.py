@@ -52,8 +52,9 @@ def test_without_the_input_the_values_themselves_are_said():
 def test_without_a_reference_the_distance_to_the_input_is_the_cost():
     came = row("input", None, niqe=5.0, indrmse=0.0, frechet=50.0)
     assert outcome([row(niqe=4.0, indrmse=6.25, frechet=25.0), came], FACTS) == [
-        "alpha 0: FID −50 %, NIQE −20 %, IndRMSE +6.2 level against the input."
+        "alpha 0: FID −50 %, NIQE −20 % against the input, 6.2 levels from it (IndRMSE)."
     ]
+    assert outcome([row(indrmse=1.0)], FACTS) == ["alpha 0: 1 level from the input (IndRMSE)."]
 
 
 @pytest.mark.parametrize("unknown", [None, float("inf"), float("nan")])

@@ -14,6 +14,7 @@ from tasks.report.provenance import (
     run_facts,
     weights_of,
 )
+from tasks.report.tables.dials import two_dials_in_words
 
 REVISION, DIGEST = "1" * 40, "a" * 64
 PROVENANCE = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
@@ -97,6 +98,20 @@ def test_every_option_of_degradations_and_of_resizing_is_told(steps):
     assert lines["reference: reference"] == "/t, shorter side 64 pixels by area"
 
 
+def test_two_dials_are_told_and_one_is_not(steps):
+    def told(**enhance):
+        config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, enhance=enhance).config
+        facts = {fact.name: fact.meaning for fact in run_facts(config, PROVENANCE, {})}
+        return facts["alphas"], two_dials_in_words(config.enhance)
+
+    assert told(low_sigma=3) == ("0 is the full map", [])
+    alphas, (sentence,) = told(low_share=0.25, low_sigma=3)
+    words = "low ones, which a Gaussian blur of 3 pixels keeps, take 0.25 of the change"
+    assert alphas == f"0 is the full map, of high frequencies; {words}"
+    assert sentence.startswith(f"Alpha is that of high frequencies; {words}.")
+    assert "stay as they came" in told(low_share=0)[0]
+
+
 @pytest.mark.parametrize(
     ("decided", "sentence"),
     [
@@ -123,17 +138,21 @@ def test_whether_the_operator_stayed_is_told_where_there_is_a_threshold(steps, d
 
 
 def test_digests_are_those_of_the_summary_and_not_of_the_disk(steps):
-    wanted = {"lpips": "alex", "features": "squeezenet"}
+    wanted = {"lpips": "alex", "features": "squeezenet", "niqe": True, "dists": True}
     config = steps("/nowhere", {"restored": "/r", "reference": "/t"}, evaluate=wanted).config
     facts = {"lpips_sha256": DIGEST, "features_sha256": "b" * 64, "frechet_name": "FD-squeezenet"}
+    facts |= {"niqe_sha256": "c" * 64, "dists_sha256": "d" * 64, "dists_vgg16_sha256": "e" * 64}
     assert weights_of(config, facts) == {
         "lpips": {"net": "alex", "sha256": DIGEST},
         "features": {"network": "squeezenet", "sha256": "b" * 64},
+        "niqe": {"judge": "niqe", "sha256": "c" * 64},
+        "dists": {"judge": "dists", "sha256": "d" * 64, "vgg16_sha256": "e" * 64},
     }
-    assert weights_of(config, {}) == {"lpips": None, "features": None}
+    assert set(weights_of(config, {}).values()) == {None}
     provenance = {"pairing": "paired", "images": 1, "codec": {"kind": "pixel", "factor": 2}}
     lines = {fact.name: fact.value for fact in run_facts(config, provenance, facts)}
     assert lines["LPIPS"] == f"alex, weights with sha256 {DIGEST}"
+    assert lines["NIQE"] == f"weights with sha256 {'c' * 64}"
 
 
 def test_the_checkpoint_of_the_restorer_is_told_while_it_is_there(steps, tmp_path):

@@ -11,7 +11,7 @@ from tasks.enhance.enhance import write_enhanced
 from tasks.io.errors import ArtifactDamaged, ConfigurationError, StepMissing
 from tasks.view.query import PageAsked
 from tasks.view.sheet import Sheet
-from tasks.view.viewed import Viewed
+from tasks.view.viewed import Viewed, score_table
 
 
 @pytest.fixture
@@ -142,6 +142,19 @@ def test_columns_that_no_image_has_are_not_shown(sheet):
     assert (columns["psnr"].better, columns["psnr"].unit, columns["psnr"].kind) == (
         ("more", "dB", "number")
     )
+
+
+def test_a_column_counts_that_has_values_in_a_later_shard_only(sheet, viewed, monkeypatch):
+    whole = {shard: score_table(viewed, viewed.version("+0.00"), shard) for shard in viewed.shards}
+    first = next(iter(whole))
+    place = whole[first].column_names.index("psnr")
+    nothing = pa.nulls(whole[first].num_rows, pa.float64())
+    whole[first] = whole[first].set_column(place, whole[first].schema.field("psnr"), nothing)
+    monkeypatch.setattr("tasks.view.sheet.score_table", lambda _viewed, _at, shard: whole[shard])
+    assert len(whole) > 1
+    assert "psnr" in {column.name for column in sheet.columns()}
+    monkeypatch.setattr("tasks.view.sheet.LOOKED_AT", 1)
+    assert "psnr" not in {column.name for column in sheet.columns()}
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 """Judges: metrics of single images beside LPIPS, each by its name, with what it is loaded from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from dot_kernels.local_activations import Reader
+from tasks.io.errors import ConfigurationError
 from tasks.io.networks.digests import digest
+from tasks.io.networks.features.clip_quality import load_clip_quality
+from tasks.io.networks.features.dists import load_dists
 from tasks.io.networks.features.natural_quality import load_natural_quality
 from tasks.io.networks.model_cache import LOADING, cached_per_device
-from tasks.io.networks.published_weights import PUBLISHED
+from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 
@@ -46,14 +49,33 @@ class Judge(Protocol):
 
 
 class _Kind(NamedTuple):
-    """How a judge is called in words, and made from its file of weights for a device."""
+    """How a judge is called in words, and made from its files of weights for a device."""
 
     title: str
-    option: str
-    load: Callable[[Path, str], Judge]
+    files: tuple[str, ...]
+    """Keys of ``PUBLISHED``, the judge's own before those of networks that it shares."""
+    load: Callable[[Sequence[Path], str], Judge]
 
 
-_KINDS = {"niqe": _Kind("NIQE", "evaluate.niqe: false", load_natural_quality)}
+_KINDS = {
+    "niqe": _Kind("NIQE", ("niqe",), load_natural_quality),
+    "dists": _Kind("DISTS", ("dists", "vgg16"), load_dists),
+    "clip_iqa": _Kind("CLIP-IQA", ("clip-rn50",), load_clip_quality),
+}
+
+
+def judges_named(words: str) -> tuple[str, ...]:
+    """Return the judges that words with commas between them name; none for ``none``.
+
+    Raises:
+        ConfigurationError: one is not known.
+    """
+    names = () if words == "none" else tuple(word.strip() for word in words.split(","))
+    for name in names:
+        if name not in _KINDS:
+            known = ", ".join(_KINDS)
+            raise ConfigurationError(f"judges must be none or of {known}, got {name!r}")
+    return tuple(dict.fromkeys(names))
 
 
 def judge_title(name: str) -> str:
@@ -61,20 +83,60 @@ def judge_title(name: str) -> str:
     return _KINDS[name].title
 
 
+def judge_files(name: str) -> tuple[PublishedFile, ...]:
+    """Return the files of weights that a judge needs."""
+    return tuple(PUBLISHED[file] for file in _KINDS[name].files)
+
+
 def judge_identity(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str, str] | None:
-    """Return the judge and the digest of its weights, or None where they are not on disk."""
-    path = weights.find(PUBLISHED[name])
-    return None if path is None else {"judge": name, "sha256": digest(path)}
+    """Return the judge and the digests of its weights, or None where they are not on disk."""
+    found = {file: weights.find(PUBLISHED[file]) for file in _KINDS[name].files}
+    digests = {file: digest(path) for file, path in found.items() if path is not None}
+    if len(digests) < len(found):
+        return None
+    own, *shared = digests
+    return {"judge": name, "sha256": digests[own]} | {f"{f}_sha256": digests[f] for f in shared}
 
 
-def fetch_judge(name: str, weights: Weights = FROM_THIS_MACHINE) -> Path:
-    """Return the path of a judge's weights, which are downloaded if they are not on disk.
+def judge_facts(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str, str]:
+    """Return what tables call a judge, and the digests of its weights where they are on disk.
+
+    Weights other than the published ones make the name end with the beginning of their digest.
+    """
+    identity = judge_identity(name, weights) or {}
+    digests = {f"{name}_{key}": value for key, value in identity.items() if key != "judge"}
+    known = zip(judge_files(name), digests.values(), strict=False)
+    altered = [suffix for file, found in known if (suffix := file.altered_suffix(found))]
+    return {f"{name}_name": f"{judge_title(name)}{altered[0] if altered else ''}", **digests}
+
+
+def digests_of(metric: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of a metric's weights from the metadata of a table; none if unknown."""
+    start = f"{metric}_"
+    return {
+        name.removeprefix(start): value
+        for name, value in facts.items()
+        if name.startswith(start) and name.endswith("sha256")
+    }
+
+
+def fetch_judge_file(name: str, file: PublishedFile, weights: Weights = FROM_THIS_MACHINE) -> Path:
+    """Return the path of one of a judge's files, which is downloaded if it is not on disk.
+
+    Raises:
+        WeightsMissing: it is not on disk and cannot be downloaded.
+    """
+    otherwise = f"set evaluate.{name}: false"
+    return weights.fetch(file, need=judge_title(name), otherwise=otherwise)
+
+
+def fetch_judge(name: str, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, ...]:
+    """Return the paths of a judge's weights, which are downloaded if they are not on disk.
 
     Raises:
         WeightsMissing: they are not on disk and cannot be downloaded.
     """
-    kind = _KINDS[name]
-    return weights.fetch(PUBLISHED[name], need=kind.title, otherwise=f"set {kind.option}")
+    return tuple(fetch_judge_file(name, file, weights) for file in judge_files(name))
 
 
 def load_judge(name: str, device: str, weights: Weights = FROM_THIS_MACHINE) -> Judge:
@@ -83,12 +145,14 @@ def load_judge(name: str, device: str, weights: Weights = FROM_THIS_MACHINE) -> 
     Raises:
         WeightsMissing: its weights cannot be had.
     """
-    path = fetch_judge(name, weights)
+    paths = fetch_judge(name, weights)
     with LOADING:
-        return _load_judge(device, name, path, digest(path))
+        return _load_judge(device, name, paths, tuple(digest(path) for path in paths))
 
 
 @cached_per_device(4)
-def _load_judge(device: str, name: str, path: Path, _digest: str) -> Judge:
-    """Build the judge; the weights' digest is an argument so that a changed file is read."""
-    return _KINDS[name].load(path, device)
+def _load_judge(
+    device: str, name: str, paths: tuple[Path, ...], _digests: tuple[str, ...]
+) -> Judge:
+    """Build the judge; the weights' digests are an argument so that a changed file is read."""
+    return _KINDS[name].load(paths, device)

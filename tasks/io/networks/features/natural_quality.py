@@ -72,12 +72,13 @@ def _shown(opacity: Tensor | None) -> Tensor | None:
     return torch.cat(list(rows)) if rows else torch.zeros(0, dtype=torch.bool)
 
 
-def load_natural_quality(path: Path, device: str) -> NaturalQuality:
+def load_natural_quality(paths: Sequence[Path], device: str) -> NaturalQuality:
     """Return NIQE with the model of pristine photographs that is in a file of BasicSR.
 
     Raises:
         WeightsMissing: the file holds something else.
     """
+    (path,) = paths
     try:
         with np.load(path, allow_pickle=False) as arrays:
             mean, covariance = arrays["mu_pris_param"], arrays["cov_pris_param"]

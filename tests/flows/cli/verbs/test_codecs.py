@@ -1,5 +1,6 @@
 """`dotpipe codecs CONFIG NAME…`: codecs tried on a few of the user's own images."""
 
+import pytest
 from PIL import Image
 
 from tests.support.networks.small_autoencoders import small
@@ -22,7 +23,7 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
     assert "│ mine" in out
     assert "mine + levels" in out
     assert "Levels of mine: the fit takes" in " ".join(out.split())
-    assert "pixel was tried without levels alone: its decoder has no levels" in out
+    assert "pixel was not tried: no transport can be fitted with pixel" in " ".join(out.split())
     assert "Fitted on 4 pairs, measured on 4 others" in out
     assert f"pictures: {path}" in out
     assert "broken was not tried: " in out
@@ -34,7 +35,17 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
 def test_a_codec_that_is_not_known_is_told_before_any_image_is_read(dotpipe, project):
     code, _, err = dotpipe("codecs", project.file, "pixel", "nonsense")
     assert code == 1
-    assert "--codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "a codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "dashboard" not in err
+
+
+@pytest.mark.parametrize("name", ["nowhere/sheet.png", "."])
+def test_a_sheet_that_cannot_be_written_is_told_before_any_image_is_read(
+    dotpipe, project, tmp_path, name
+):
+    code, _, err = dotpipe("codecs", project.file, "pixel", "--sheet", tmp_path / name)
+    assert code == 1
+    assert "--sheet must name a file that can be written" in err
     assert "dashboard" not in err
 
 

@@ -1,6 +1,10 @@
 """`dotpipe export CONFIG DEST`: files of a finished run."""
 
+import inspect
+
 from flows.cli.one_line import DEFAULT_ALPHA
+from flows.cli.verbs.files import apply
+from tasks.config.sections import Enhance
 
 
 def test_files_are_written_once_and_named_by_the_input(dotpipe, complete, tmp_path):
@@ -48,6 +52,14 @@ def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_
     code, _, err = dotpipe("apply", operator, out)
     assert code == 1
     assert "what to enhance and OUT must be given" in err
+    code, _, err = dotpipe("apply", operator, photographs["restored"], out, "--low-share", "2")
+    assert (code, "low_share: Input should be less than or equal to 1" in err) == (1, True)
+
+
+def test_dials_of_one_line_are_by_default_those_of_a_configuration():
+    words, options = inspect.signature(apply).parameters, Enhance.model_fields
+    for name in ("low_share", "low_sigma"):
+        assert words[name].default == options[name].default
 
 
 def test_files_are_written_in_the_format_that_is_asked_for(dotpipe, complete, tmp_path):

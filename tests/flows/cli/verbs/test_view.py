@@ -53,8 +53,10 @@ def shown(monkeypatch, finished):
     launched = []
     monkeypatch.setattr(typer, "launch", launched.append)
     monkeypatch.setattr(module, "parsed", lambda _: finished.config)
+    root = "http://127.0.0.1"
     monkeypatch.setattr(
-        "flows.view.server.serve", lambda _viewed, port, tell: tell(f"http://127.0.0.1:{port}/t/")
+        "flows.view.server.serve",
+        lambda _viewed, port, tell: tell(f"{root}:{port}/t/", f"{root}:{port}/once"),
     )
     for name in REMOTE:
         monkeypatch.delenv(name, raising=False)
@@ -63,7 +65,7 @@ def shown(monkeypatch, finished):
 
 def test_a_browser_is_opened_unless_it_is_not_wanted(shown, dotpipe):
     assert dotpipe("view", "run.yaml", "--port", "8000")[0] == 0
-    assert shown == ["http://127.0.0.1:8000/t/"]
+    assert shown == ["http://127.0.0.1:8000/once"]  # others see it in the list of processes
     assert dotpipe("view", "run.yaml", "--no-browser")[0] == 0
     assert len(shown) == 1
 

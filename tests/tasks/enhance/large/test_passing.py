@@ -148,6 +148,8 @@ OPTIONS = [
     for decoding in ("residual", "direct")
     for interpolation in ("image", "latent")
 ]
+DIALS = {"low_share": 0.25, "low_sigma": 1.5}
+OPTIONS += [{"decoding": decoding} | DIALS for decoding in ("residual", "direct")]
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
-from tasks.evaluate.curve import curve_metric
+from tasks.evaluate.curve import curve_axes, curve_metric
 from tasks.report.figures.curve import (
     draw_curve,
     perception_distortion_curve,
@@ -51,6 +51,18 @@ def test_the_curve_shows_the_best_distance_that_was_measured():
     assert curve_metric([row(lpips=0.1), row("curve", frechet=3.0)]).column == "frechet"
     (axes,) = draw_curve([row(frechet=3.0), row(alpha=1.0, frechet=4.0)], NAMES).axes
     assert axes.get_ylabel().startswith("FID")
+
+
+def test_without_psnr_the_curve_is_of_the_distance_to_the_input():
+    rows = [row(alpha=a, psnr=None, indrmse=8 * (1 - a), frechet=40 + 50 * a) for a in (0, 0.5, 1)]
+    rows.append(row("input", None, psnr=None, indrmse=0.0, frechet=90.0, indrmse_error=0.0))
+    (axes,) = draw_curve(rows, NAMES).axes
+    (line,) = (line for line in axes.lines if "theory" in str(line.get_label()))
+    assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == {8: 40, 4: 65, 0: 90}
+    assert axes.get_xlabel().startswith("distance to the input, IndRMSE")
+    assert axes.get_ylabel().startswith("FID")
+    assert not [line for line in axes.lines if "sampler" in str(line.get_label())]
+    assert curve_axes([*rows, row(frechet=41.0)]).across.column == "psnr"
 
 
 def labels_and_axes(rows):

@@ -8,15 +8,19 @@ from tasks.evaluate.summarise import NAMES, warnings_of
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.report.missing_metrics import gaps
 from tasks.report.tables.changes import changes_table, changes_text
-from tasks.report.tables.names import footnote, results_units
+from tasks.report.tables.names import footnote, results_legend, results_units
 from tasks.report.tables.results import (
+    curve_heading,
     curve_in_words,
     curve_table,
+    has_more_columns,
     main_results,
     results_table,
     results_text,
+    text_legend,
     theory_in_words,
 )
+from tasks.report.tables.rows import meanings_of_rows
 
 FID = NAMES | {"frechet_name": "FID", "kernel_name": "KID", "lpips_name": "LPIPS-alex"}
 
@@ -90,8 +94,39 @@ def test_a_terminal_gets_the_main_columns_if_there_are_many():
     whole = dict.fromkeys(fidelity_schema().names, 0.5) | {"signal": "enhanced"}
     titles, _ = results_text([whole], FID)
     main = ["PSNR ↑ (dB)", "SSIM ↑", "LPIPS-alex ↓"]
-    main += ["IndRMSE ↓ (level)", "NIQE ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
+    main += ["NIQE ↓", "FID ↓", "KID ↓", "Gelbrich ↓"]
     assert titles == ["", *main]
+
+
+def test_the_distance_to_the_input_is_shown_without_a_psnr_or_among_all_metrics_and_never_best():
+    rows = [row(indrmse=2.0, gelbrich=1.0), row("input", None, indrmse=0.0, gelbrich=2.0)]
+    moved = ["IndRMSE (levels)", "Gelbrich ↓"]
+    assert results_text(rows, NAMES)[0][2:] == main_results(rows, NAMES).titles[2:] == moved
+    assert marks(rows, NAMES) == {"IndRMSE (levels)": [False, False], "Gelbrich ↓": [True, False]}
+    assert "IndRMSE is how far" in text_legend(rows, NAMES)
+    rows[0]["psnr"] = 20.0
+    plain = ["PSNR ↑ (dB)", "Gelbrich ↓"]
+    assert results_text(rows, NAMES)[0][2:] == main_results(rows, NAMES).titles[2:] == plain
+    assert results_table(rows, NAMES).titles[2:] == ["PSNR ↑ (dB)", *moved]
+    assert has_more_columns(rows, NAMES)
+    assert "IndRMSE" not in text_legend(rows, NAMES)
+    assert "IndRMSE is how far" in results_legend(rows, NAMES)
+
+
+@pytest.mark.parametrize("mse", [0.0, 1e-6])
+def test_controls_of_a_codec_that_loses_nothing_are_neither_shown_nor_explained(mse):
+    rows = [
+        row(psnr=20.0, psnr_change=1.0),
+        row("input", None, psnr=19.0),
+        row("codec", None, mse=mse, psnr=60.0, psnr_change=41.0),
+        row("codec_input", None, psnr=19.0, psnr_change=0.0),
+    ]
+    controls = ["codec", "codec_input"] if mse else []
+    results, changes = results_table(rows, NAMES), changes_table(rows, NAMES)
+    assert [line[0].text for line in results.lines] == ["alpha 0", "input", *controls]
+    assert [line[0].text for line in changes.lines] == ["alpha 0", *controls]
+    assert list(meanings_of_rows(rows, NAMES)) == ["input", *controls]
+    assert ("codec" in text_legend(rows, NAMES)) == bool(controls)
 
 
 def test_the_gap_to_a_perfect_posterior_sampler_is_told():
@@ -118,6 +153,18 @@ def test_the_curve_in_words_names_what_is_drawn():
         "12.00."
     )
     assert curve_in_words([], FID) == ""
+    assert curve_heading(rows)[0] == "Perception and distortion"
+
+
+def test_the_curve_without_a_reference_is_told_as_what_it_is():
+    rows = [row(indrmse=8.0, frechet=9.0), row("input", None, indrmse=0.0, frechet=12.0)]
+    assert curve_in_words(rows, FID) == (
+        "Distance to the input (IndRMSE) and FID. alpha 0: 8.00 levels, 9.00; "
+        "input: 0.00 levels, 12.00."
+    )
+    title, directions = curve_heading(rows)
+    assert title == "Perception and distance to the input"
+    assert "Without ground truth no distortion is known" in directions
 
 
 def test_every_column_says_its_unit_and_its_better_side():
@@ -182,7 +229,6 @@ def test_the_main_table_has_the_columns_that_there_is_room_for():
         "PSNR ↑ (dB)",
         "SSIM ↑",
         "LPIPS-alex ↓",
-        "IndRMSE ↓ (level)",
         "NIQE ↓",
         "FID ↓",
         "KID ↓",

@@ -1,9 +1,11 @@
 """Judges of single images: found by their weights, and the kernels' numbers of what is seen."""
 
+import json
 from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from tasks.io.networks.features.judges import (
     load_judge,
 )
 from tasks.io.networks.published_weights import PUBLISHED
+from tasks.report.report import report_artifact
 
 NAME = PUBLISHED["niqe"].name
 
@@ -107,7 +110,7 @@ def test_images_of_less_than_two_blocks_have_none(made_up):
 
 
 def test_a_run_without_a_reference_has_the_quality_of_what_it_writes(
-    made_up, steps, write_images, pixels, softened, tmp_path
+    hub, made_up, steps, write_images, pixels, softened, tmp_path
 ):
     natural = {f"{i}.png": pixels(i, 96, 208) for i in range(3)}
     corpora = {
@@ -117,6 +120,8 @@ def test_a_run_without_a_reference_has_the_quality_of_what_it_writes(
         ),
     }
     run = steps(tmp_path / "workspace", corpora, evaluate={"niqe": None})
+    (model,) = hub.glob("*.npz")
+    digest = sha256(model.read_bytes()).hexdigest()
     rows = {(row["signal"], row["alpha"]): row for row in run.run()}
     came = [softened(each) for each in natural.values()]
     for key in (("input", None), ("enhanced", 1.0)):
@@ -126,3 +131,32 @@ def test_a_run_without_a_reference_has_the_quality_of_what_it_writes(
     assert rows["enhanced", 0.0]["niqe"] != pytest.approx(rows["enhanced", 1.0]["niqe"], rel=1e-3)
     assert rows["enhanced", 0.0]["niqe_change"] is not None
     assert run.enhancement_jobs(with_images=False) == []
+    record = json.loads(run.workspace.store.read(f"{report_artifact(run.fitted)[:-6]}run.json"))
+    assert record["weights"]["niqe"] == {"judge": "niqe", "sha256": digest}
+
+
+def test_two_folders_are_scored_by_judges_that_are_asked_for(
+    hub, made_up, dotpipe, write_images, pixels, softened, tmp_path
+):
+    theirs = {f"{i}.png": pixels(i, 96, 208) for i in range(2)} | {"s.png": pixels(3)}
+    ours = {name: softened(image) for name, image in theirs.items()}
+    folders = write_images(tmp_path / "a", ours), write_images(tmp_path / "b", theirs)
+    words = ("metrics", *folders, "--lpips", "none", "--features", "none")
+    table = tmp_path / "scores.parquet"
+    code, told, _ = dotpipe(*words, "--judges", "niqe", "--out", table)
+    seen = [torch.from_numpy(ours[f"{i}.png"]).movedim(-1, 0) / 255 for i in range(2)]
+    expected = [quality(image, made_up) for image in seen]
+    assert code == 0
+    assert f"{np.mean(expected):.2f}" in told
+    rows = pq.read_table(table).to_pylist()
+    assert [row["niqe"] for row in rows[:2]] == pytest.approx(expected, rel=1e-9)
+    assert rows[2]["niqe"] is None
+    assert rows[2]["ssim"] is not None
+    code, _, error = dotpipe(*words, "--judges", "niqe,brisque")
+    assert code == 1
+    assert "judges must be none or of niqe" in error
+    assert "got 'brisque'" in error
+    (hub / NAME).unlink()
+    code, told, _ = dotpipe(*words, "--judges", "niqe")
+    assert code == 0
+    assert "NIQE needs" in " ".join(told.split())
