@@ -26,8 +26,9 @@ from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.alarms import alarms
 from flows.cli.verbs.codecs import codecs
 from flows.cli.verbs.enhance import enhance
-from flows.cli.verbs.files import apply, export, metrics
+from flows.cli.verbs.files import apply, export
 from flows.cli.verbs.init import init
+from flows.cli.verbs.metrics import metrics
 from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version

@@ -1,13 +1,15 @@
-"""The sections on where the work is done: device, runner, and how many workers share it.
+"""The sections on where the work is done and in which parts: device, runner, workers, shards.
 
-None of these options has an effect on the results, except for rounding, and except for ``tile``
-with an ``AutoencoderKL``.
+None of these options has an effect on the results, except for rounding, for ``tile`` with an
+``AutoencoderKL``, and for the limits of ``shards``, which refuse images.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from tasks.io.images import Limits
+from tasks.io.images.opening import MOST_PIXELS
 from tasks.io.networks.codecs import Precision
 from tasks.io.section import Section
 
@@ -91,3 +93,23 @@ class Blocks(Section):
     patience_s: Annotated[float, Field(gt=0)] = 1800
     """Seconds without a block's end after which the event ``dotpipe.run.stalled`` is sent, and
     after which a block that a worker has taken but not begun is given to another."""
+
+
+class Shards(Section):
+    """How corpora are cut into shards, and which images are refused."""
+
+    images: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Images in a new shard, which one task processes: some minutes of work are good. Images
+    that are in a shard stay there. Has no effect on tars, which become one shard each."""
+    max_pixels: Annotated[int, Field(ge=64, le=MOST_PIXELS)] = 1 << 29
+    """Pixels above which an image is refused: a guard against files that claim to be enormous.
+    The memory that an image takes follows from ``compute.batch`` and ``compute.tile``; its
+    pixels wait on disk, 3 bytes for each of every image that is made of it."""
+    max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
+    """Bytes above which a file is refused."""
+    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of a corpus, in [0, 1], above which refused images fail the run."""
+
+    def limits(self) -> Limits:
+        """The size above which an image is refused."""
+        return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)

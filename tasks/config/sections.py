@@ -20,8 +20,7 @@ from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
-from tasks.io.images import Form, Format, Limits, Subsampling
-from tasks.io.images.opening import MOST_PIXELS
+from tasks.io.images import Form, Format, Subsampling
 from tasks.io.networks.features.extractors import Network
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.section import Section
@@ -237,23 +236,3 @@ class Evaluate(Section):
             "clip_iqa": self.clip_iqa,
         }
         return tuple(name for name, is_wanted in asked.items() if is_wanted)
-
-
-class Shards(Section):
-    """How corpora are cut into shards, and which images are refused."""
-
-    images: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Images in a new shard, which one task processes: some minutes of work are good. Images
-    that are in a shard stay there. Has no effect on tars, which become one shard each."""
-    max_pixels: Annotated[int, Field(ge=64, le=MOST_PIXELS)] = 1 << 29
-    """Pixels above which an image is refused: a guard against files that claim to be enormous.
-    The memory that an image takes follows from ``compute.batch`` and ``compute.tile``; its
-    pixels wait on disk, 3 bytes for each of every image that is made of it."""
-    max_bytes: Annotated[int, Field(ge=64)] = 1 << 28
-    """Bytes above which a file is refused."""
-    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Share of a corpus, in [0, 1], above which refused images fail the run."""
-
-    def limits(self) -> Limits:
-        """The size above which an image is refused."""
-        return Limits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)

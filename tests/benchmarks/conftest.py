@@ -9,9 +9,9 @@ from PIL import Image
 
 from dot_kernels.degradations import Noise
 from tasks.config import Config
-from tasks.config.compute import Compute
+from tasks.config.compute import Compute, Shards
 from tasks.config.corpora import Corpora, Corpus
-from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Shards
+from tasks.config.sections import Enhance, Evaluate, Fit, Patches
 from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.io.networks.restorers import Bicubic
 

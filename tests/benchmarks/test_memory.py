@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.config.sections import Shards
+from tasks.config.compute import Shards
 
 MEASURE = """
 import resource, sys

@@ -4,7 +4,7 @@ import pytest
 from servers.s3_server import fresh_bucket, moto_process, using
 from workspaces import plain_pipeline as pipeline
 
-from tasks.config.sections import Shards
+from tasks.config.compute import Shards
 from tasks.io.shards import read_members
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace

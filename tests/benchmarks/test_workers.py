@@ -16,7 +16,8 @@ from servers.prefect_service import prefect_service
 from workspaces import plain_pipeline as pipeline
 
 from tasks.config import Run
-from tasks.config.sections import Enhance, Shards
+from tasks.config.compute import Shards
+from tasks.config.sections import Enhance
 from tasks.enhance.match import plan_matches, write_matches
 from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished

@@ -1,4 +1,4 @@
-"""Commands on plain files: export; and apply and metrics, which need no workspace."""
+"""Commands on plain files: export; and apply, which needs no workspace."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from flows.cli.one_line import DEFAULT_ALPHA
-from flows.cli.paths import ConfigPath, given_path, given_place, usable
+from flows.cli.paths import ConfigPath, given_path, given_place
 from flows.cli.session import parsed, validated
-from flows.cli.terminal import complain, console, say, show_table
+from flows.cli.terminal import complain, console, say
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import watched
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from tasks.config import Config
-    from tasks.config.sections import Evaluate
     from tasks.io.images import Format
 
 T = TypeVar("T")
@@ -153,7 +152,8 @@ def apply(
     weights: WeightsFolder = None,
 ) -> None:
     """Apply a fitted operator to images, without a configuration or a workspace."""
-    from tasks.config.sections import Enhance, Shards
+    from tasks.config.compute import Shards
+    from tasks.config.sections import Enhance
     from tasks.direct import apply as direct
     from tasks.direct.known_codecs import codec_named
     from tasks.direct.operator_file import OperatorFile
@@ -170,7 +170,7 @@ def apply(
         images = direct.images_to_enhance(inputs, out)
         file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
         done = direct.apply(file, images, wanted, Shards().limits(), low_band=dials.low_band)
-        for image in _counted(done, status):
+        for image in counted(done, status):
             written += image.reason is None
             if image.reason is not None:
                 complain(f"refused: {image.address}: {image.reason}")
@@ -179,77 +179,8 @@ def apply(
         raise typer.Exit(1)
 
 
-_Table = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", parser=given_path, help="Parquet file of all images' rows."),
-]
-_Features = Annotated[str, typer.Option(help="Network of the Fréchet distance, or none.")]
-_Judges = Annotated[
-    str,
-    typer.Option(
-        metavar="NAMES",
-        help="More metrics of the images of A: niqe, dists, clip_iqa with commas, or none.",
-    ),
-]
-
-
-def metrics(
-    images: Annotated[
-        str, typer.Argument(metavar="A", parser=given_place, help="Folder or bucket of images.")
-    ],
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="B", parser=given_place, help="What they are compared with, by the same names."
-        ),
-    ],
-    *,
-    lpips: Annotated[str, typer.Option(help="alex, vgg, squeeze or none.")] = "alex",
-    features: _Features = "inception-v3-compat",
-    judges: _Judges = "none",
-    out: _Table = None,
-    weights: WeightsFolder = None,
-    strip: Strip = None,
-) -> None:
-    """Score the images of one folder against those of another, without any transport."""
-    from tasks.config.places import anchored
-    from tasks.config.sections import Shards
-    from tasks.direct.compare import Scorer, require_pairs
-    from tasks.direct.scores import shown, write_scores
-    from tasks.io.networks.features.judges import judges_named
-    from tasks.io.networks.weights import Weights
-
-    known, asked = _networks(lpips=lpips, features=features), judges_named(judges)
-    folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
-    place, limits = Weights.of(weights), Shards().limits()
-    with console(stderr=True).status("scoring") as status:
-        scorer = Scorer(known.lpips, known.features, limits, judges=asked, weights=place)
-        scores = list(_counted(scorer.scores(*folders, strip), status))
-    require_pairs(scores, *folders)
-    if out is not None:
-        with usable(out, "--out must name a file that can be written"):
-            write_scores(scores, out)
-    titles, row, notes = shown(scores, scorer.names, scorer.frechet())
-    show_table(titles, [row])
-    for note in (*notes, *scorer.missing):
-        say(note)
-
-
-def _counted(items: Iterable[T], status: "Status") -> Iterator[T]:
+def counted(items: Iterable[T], status: "Status") -> Iterator[T]:
     """The items, one for each image; a terminal shows how many have come."""
     for number, item in enumerate(items, start=1):
         status.update(f"{number} images")
         yield item
-
-
-def _networks(**names: str) -> "Evaluate":
-    """The networks of metrics by their names, as the section of a configuration has them.
-
-    Raises:
-        ConfigurationError: one is not known.
-    """
-    from tasks.config.sections import Evaluate
-
-    return validated(
-        Evaluate, {name: None if value == "none" else value for name, value in names.items()}
-    )
