@@ -127,6 +127,14 @@ _Operator = Annotated[
 ]
 
 
+_Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN... OUT", parser=given_place, help="Images or folders; last, where to."
+    ),
+]
+
+
 _LowShare = Annotated[
     float,
     typer.Option(help="Share of the change that low frequencies take; 0 keeps them as they came."),
@@ -138,12 +146,7 @@ _LowSigma = Annotated[
 
 def apply(
     operator: _Operator,
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN... OUT", parser=given_place, help="Images or folders; last, where to."
-        ),
-    ],
+    paths: _Paths,
     *,
     alpha: Alpha = DEFAULT_ALPHA,
     low_share: _LowShare = 1.0,
