@@ -17,7 +17,7 @@ from tasks.enhance.outputs import Finished, Output
 from tasks.enhance.pairs import Rendered
 from tasks.io.images import Form, Pixels, Raster, encode, extension_of
 from tasks.io.images.pixels import as_levels
-from tasks.io.machine.scratch import let_go
+from tasks.io.machine.scratch import let_go, return_freed_memory
 from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
 from tasks.io.workspace import CODEC, CURVE, INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch
@@ -159,6 +159,7 @@ class _Files(Mapping[Signal, bytes]):
 
     def __getitem__(self, signal: Signal) -> bytes:
         pixels = self.item.images[signal]
+        return_freed_memory()
         data = encode(self.raster.showing(pixels), self.form)
         let_go(pixels)
         return data

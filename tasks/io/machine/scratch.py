@@ -1,5 +1,6 @@
 """Large arrays that lie on this machine's disk instead of in its memory."""
 
+import ctypes
 import math
 import mmap
 import os
@@ -41,3 +42,14 @@ def on_disk(array: NDArray[Any]) -> NDArray[Any]:
     copy[...] = array
     let_go(copy)
     return copy
+
+
+def return_freed_memory() -> None:
+    """Return to the system what this process has freed; does nothing where none keeps it.
+
+    The GNU C library keeps freed memory for later, which an encoder of a large image, being the
+    next, would ask for beside it.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -246,7 +246,7 @@ def test_results_are_printed_with_the_change_against_the_input(finished, monkeyp
     out = capsys.readouterr().out
     assert "change against the input" in out
     lines = out[out.index("change against") :].splitlines()
-    (line,) = (line for line in lines if "alpha 0 " in line)
+    (line,) = (line for line in lines if "│ alpha 0 " in line)
     (row, *_) = read_summary(finished.workspace, summary_artifact(finished.fitted))
     change = f"{row['psnr_change']:+.2f}"
     assert row["alpha"] == 0
