@@ -73,7 +73,7 @@ def test_alphas_of_the_curve_are_offered_with_the_way_to_have_them(choose, file)
         ((), "choose must know what you want, got no option; give --min-psnr"),
         (
             ("--best", "speed"),
-            "best must be one of psnr, ssim, lpips, change, niqe, fid, ",
+            "best must be one of psnr, ssim, lpips, dists, change, niqe, clip_iqa, fid, ",
         ),
         (("--max-fid", 10), "fid must be in the fidelity table, but no alpha has it"),
         (("--max-lpips", 0.2), "lpips must be in the fidelity table, but no alpha has it"),
