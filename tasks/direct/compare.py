@@ -167,6 +167,8 @@ class Scorer:
     def _seen(self, ours: Pixels, theirs: Pixels) -> dict[str, float | None]:
         """Return what networks and judges say of an image, by column."""
         found = dict[str, float | None]()
+        if self._lpips is None and not self._judges:
+            return found
         first, second = (to_tensor([each], self._device) for each in (ours, theirs))
         if self._lpips is not None and min(ours.shape[:2]) >= LPIPS_SHORTEST_SIDE:
             found["lpips"] = float(self._lpips(second)(first)[0])

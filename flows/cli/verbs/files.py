@@ -178,7 +178,8 @@ def apply(
             if image.reason is not None:
                 complain(f"refused: {image.address}: {image.reason}")
     say(f"wrote {written} of {len(images)} images at alpha {wanted:g} to {out}")
-    raise typer.Exit(int(written < len(images)))
+    if written < len(images):
+        raise typer.Exit(1)
 
 
 def counted(items: Iterable[T], status: "Status") -> Iterator[T]:
