@@ -68,20 +68,36 @@ def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
         body.close()
 
 
+_TAIL = 4096
+"""Bytes compared where a store holds another number of them than was sent."""
+
+
 def upload(system: Any, aside: Path, full: str, address: str, **options: Any) -> None:
     """Copy a local file to a remote store, and check its size there.
 
+    Another run may have put a file of its own in the place of this one meanwhile: that is no
+    error, as it would be none a moment later. What was cut short ends as the sent file goes on.
+
     Raises:
-        OSError: the store has another number of bytes than were sent. They are left there:
-            no record names the file yet, and it may be another run's.
+        OSError: the store has fewer bytes than were sent. They are left there: no record names
+            the file yet, and it may be another run's.
     """
     size = aside.stat().st_size
     with translated(address):
         system.put_file(str(aside), full, **options)
         system.invalidate_cache()
         taken = int(system.info(full)["size"])
-        if taken != size:
+        if taken < size and _is_cut_short(system, full, aside, taken):
             raise OSError(f"the upload must take {size} bytes, got {taken}; try again")
+
+
+def _is_cut_short(system: Any, full: str, aside: Path, taken: int) -> bool:
+    """Whether the last of the bytes that a store took are those at the same place of a file."""
+    start = max(0, taken - _TAIL)
+    with aside.open("rb") as sent:
+        sent.seek(start)
+        expected = sent.read(taken - start)
+    return not expected or bytes(system.cat_file(full, start=start, end=taken)) == expected
 
 
 def create(system: Any, full: str, data: bytes, address: str) -> bool | None:

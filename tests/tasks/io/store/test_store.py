@@ -344,6 +344,29 @@ def test_an_upload_that_lost_bytes_is_reported_and_left_for_it_may_be_anothers(m
     assert store.entry("a.bin").size == 6
 
 
+class ContestedFileSystem(MemoryFileSystem):
+    """A bucket in which another run replaces each file as soon as it is there."""
+
+    protocol = "contested"
+    store = {}  # noqa: RUF012  # MemoryFileSystem's own way to keep files
+    pseudo_dirs = [""]  # noqa: RUF012
+    theirs = b""
+
+    def put_file(self, lpath, rpath, **options):
+        super().put_file(lpath, rpath, **options)
+        self.pipe_file(rpath, self.theirs)
+
+
+@pytest.mark.parametrize("theirs", [b"their", b"theirs, and longer"])
+def test_an_upload_that_another_run_replaced_is_no_error(monkeypatch, theirs):
+    monkeypatch.setattr(access, "SCHEMES", {*access.SCHEMES, "contested"})
+    fsspec.register_implementation("contested", ContestedFileSystem, clobber=True)
+    monkeypatch.setattr(ContestedFileSystem, "theirs", theirs)
+    store = Store("contested://bucket")
+    put(store, "a.bin", b"1234567")
+    assert store.read("a.bin") == theirs
+
+
 @pytest.fixture(scope="module")
 def ended():
     """The number of a process that has ended."""
