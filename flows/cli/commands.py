@@ -170,7 +170,8 @@ def choose(
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     settings = parsed(config)
     from tasks.io.errors import ConfigurationError
-    from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
+    from tasks.report.choose import Bound, choose_alpha, choose_pair, metric_named, read_results
+    from tasks.report.outcome import describe
 
     metrics = bounded_metrics()
     bounds = [
@@ -185,7 +186,9 @@ def choose(
     wanted = None if best is None else metric_named(best)
     results = read_results(settings)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
-    for line in (*describe(choice, results.titles), *results.notes):
+    pair = choose_pair(results.rows, bounds, choice, beyond=beyond)
+    better = [] if pair is None else ["", "better with two dials:", *describe(pair, results.titles)]
+    for line in (*describe(choice, results.titles), *better, *results.notes):
         say(line)
 
 

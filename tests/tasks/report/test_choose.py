@@ -9,10 +9,11 @@ from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
     Bound,
     choose_alpha,
-    describe,
+    choose_pair,
     metric_named,
     read_results,
 )
+from tasks.report.outcome import describe
 
 METRICS = metrics_to_choose_by()
 COLUMNS = [metric.column for metric in METRICS.values()]
@@ -374,3 +375,44 @@ def test_metrics_are_called_what_the_report_calls_them(finished):
         "kid": "KD",
         "gelbrich": "Gelbrich",
     }
+
+
+# Two dials
+
+
+def pair(share, alpha, **numbers):
+    return row("map", alpha, low_share=share, **numbers)
+
+
+MAP = [
+    pair(share, alpha, psnr=psnr, frechet=frechet)
+    for share, psnrs, distances in (
+        (0.0, (26.5, 28.0, 30.0), (9.0, 12.0, 20.0)),
+        (1.0, (25.1, 27.6, 30.0), (10.0, 14.0, 20.0)),
+    )
+    for alpha, psnr, frechet in zip((0.0, 0.5, 1.0), psnrs, distances, strict=True)
+]
+
+
+def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
+    bounds = [Bound("psnr", 26)]
+    choice = choose_alpha(WRITTEN + MAP, bounds, "fid")
+    assert (choice.alpha, choice.numbers["fid"]) == (0.5, 14.0)
+    found = choose_pair(WRITTEN + MAP, bounds, choice)
+    assert (found.alpha, found.low_share) == (0.0, 0.0)
+    assert (found.numbers["psnr"], found.numbers["fid"]) == (26.5, 9.0)
+    first, *_, last = describe(found, NAMES)
+    assert first == "alpha 0 with low_share 0: the best FID within the bounds"
+    assert last == (
+        "it is not written yet: set enhance.low_share: 0, add 0 to enhance.alphas and run again"
+    )
+
+
+def test_no_pair_is_named_that_is_not_better_or_keeps_no_bound():
+    choice = choose_alpha(WRITTEN + MAP, [Bound("psnr", 26)], "fid")
+    assert choose_pair(WRITTEN, [], choice) is None
+    assert choose_pair(WRITTEN + MAP[3:], [Bound("psnr", 26)], choice) is None  # one dial
+    worse = [pair(0.0, 0.0, psnr=20.0, frechet=1.0)]
+    assert choose_pair(WRITTEN + worse, [Bound("psnr", 26)], choice) is None
+    nearest = choose_alpha(CURVE, [])._replace(best=None)
+    assert choose_pair(CURVE + MAP, [], nearest) is None
