@@ -58,7 +58,9 @@ class Choice(NamedTuple):
     best: str | None
     is_written: bool
     low_share: float | None = None
-    """Where it is not that of the configuration."""
+    """Of a pair of dials; None for that of the configuration."""
+    pair: "Choice | None" = None
+    """A pair of alpha and share of the map that is better, if there is one."""
 
 
 class Results(NamedTuple):
@@ -134,29 +136,25 @@ def choose_alpha(
             "enhance.alphas"
         )
     alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
+    choice = _choice(rows, alpha, known[alpha], best)
+    return choice._replace(pair=_better_pair(rows, bounds, choice, beyond=beyond))
+
+
+def _choice(
+    rows: Sequence[Mapping[str, Any]], alpha: float, numbers: Mapping[str, float], best: str | None
+) -> Choice:
     written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
     came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
     changes = changes_at(alpha, rows, metrics_to_choose_by())
-    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
+    return Choice(alpha, numbers, came, changes, best, alpha in written)
 
 
-def choose_pair(
-    rows: Sequence[Mapping[str, Any]],
-    bounds: Sequence[Bound],
-    choice: Choice,
-    *,
-    beyond: bool = False,
+def _better_pair(
+    rows: Sequence[Mapping[str, Any]], bounds: Sequence[Bound], choice: Choice, *, beyond: bool
 ) -> Choice | None:
-    """A pair of alpha and low_share of the map that keeps all bounds and is better than a choice.
+    """The pair of dials of the map that keeps all bounds and is better than alpha alone.
 
-    Args:
-        rows: of the fidelity table.
-        bounds: limits to keep.
-        choice: of alpha alone, by the same bounds.
-        beyond: also alphas outside [0, 1].
-
-    Returns:
-        None without a map, and where no pair is better in the metric that the choice is best in.
+    None without a map, and where no pair is better in the metric that the choice is best in.
     """
     if (best := choice.best) is None:
         return None
@@ -164,10 +162,9 @@ def choose_pair(
     pairs = []
     for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
         ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
+        curve = [{**row, "signal": "curve"} for row in ours]
         try:
-            one = choose_alpha(
-                [*came, *({**row, "signal": "curve"} for row in ours)], bounds, best, beyond=beyond
-            )
+            one = choose_alpha([*came, *curve], bounds, best, beyond=beyond)
         except CorpusError:  # another share may keep them
             continue
         pairs.append(one._replace(low_share=share))

@@ -9,7 +9,6 @@ from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
     Bound,
     choose_alpha,
-    choose_pair,
     metric_named,
     read_results,
 )
@@ -395,24 +394,21 @@ MAP = [
 
 
 def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
-    bounds = [Bound("psnr", 26)]
-    choice = choose_alpha(WRITTEN + MAP, bounds, "fid")
-    assert (choice.alpha, choice.numbers["fid"]) == (0.5, 14.0)
-    found = choose_pair(WRITTEN + MAP, bounds, choice)
-    assert (found.alpha, found.low_share) == (0.0, 0.0)
-    assert (found.numbers["psnr"], found.numbers["fid"]) == (26.5, 9.0)
-    first, *_, last = describe(found, NAMES)
-    assert first == "alpha 0 with low_share 0: the best FID within the bounds"
-    assert last == (
+    choice = choose_alpha(WRITTEN + MAP, [Bound("psnr", 26)], "fid")
+    assert (choice.alpha, choice.low_share, choice.numbers["fid"]) == (0.5, None, 14.0)
+    assert (choice.pair.alpha, choice.pair.low_share) == (0.0, 0.0)
+    assert (choice.pair.numbers["psnr"], choice.pair.numbers["fid"]) == (26.5, 9.0)
+    lines = describe(choice, NAMES)
+    start = lines.index("better within the same bounds, by two dials:")
+    assert lines[start + 1] == "alpha 0 with low_share 0: the best FID within the bounds"
+    assert lines[-1] == (
         "it is not written yet: set enhance.low_share: 0, add 0 to enhance.alphas and run again"
     )
 
 
-def test_no_pair_is_named_that_is_not_better_or_keeps_no_bound():
-    choice = choose_alpha(WRITTEN + MAP, [Bound("psnr", 26)], "fid")
-    assert choose_pair(WRITTEN, [], choice) is None
-    assert choose_pair(WRITTEN + MAP[3:], [Bound("psnr", 26)], choice) is None  # one dial
-    worse = [pair(0.0, 0.0, psnr=20.0, frechet=1.0)]
-    assert choose_pair(WRITTEN + worse, [Bound("psnr", 26)], choice) is None
-    nearest = choose_alpha(CURVE, [])._replace(best=None)
-    assert choose_pair(CURVE + MAP, [], nearest) is None
+@pytest.mark.parametrize(
+    "pairs", [[], MAP[3:], [pair(0.0, 0.0, psnr=20.0, frechet=1.0)]], ids=["none", "one", "worse"]
+)
+def test_no_pair_is_named_that_is_not_better_or_does_not_keep_the_bounds(pairs):
+    choice = choose_alpha(WRITTEN + pairs, [Bound("psnr", 26)], "fid")
+    assert (choice.alpha, choice.pair) == (0.5, None)
