@@ -146,27 +146,32 @@ def unbeaten(points: Iterable[MapPoint], axes: CurveAxes) -> list[MapPoint]:
     return found
 
 
+def between(a: MapPoint, b: MapPoint, way: float) -> MapPoint:
+    """What lies between two neighbours on the curve of a share, from 0 at a to 1 at b.
+
+    Alpha and distortion are interpolated linearly, the distance by equal factors: it is convex.
+    """
+    alpha = a.alpha + way * (b.alpha - a.alpha)
+    distortion = a.distortion + way * (b.distortion - a.distortion)
+    if min(a.value, b.value) > 0:
+        return MapPoint(a.low_share, alpha, distortion, a.value * (b.value / a.value) ** way)
+    return MapPoint(a.low_share, alpha, distortion, a.value + way * (b.value - a.value))
+
+
 def at_distortion(curve: Sequence[MapPoint], level: float) -> MapPoint | None:
     """Where the curve of a share has a PSNR or IndRMSE, alpha at most 1; None where it has not.
 
-    Between two neighbours everything is interpolated linearly. Of several places the one with the
-    largest alpha is meant.
+    Of several places the one with the largest alpha is meant.
 
     Args:
-        curve: by ascending alpha.
+        curve: by ascending alpha; see ``between`` for what is between its points.
         level: PSNR in dB, or IndRMSE in levels.
     """
     known = [point for point in curve if point.alpha <= 1]
-    for below, above in reversed(list(pairwise(known))):
-        low, high = sorted((below.distortion, above.distortion))
-        if low <= level <= high:
-            way = 0.0 if low == high else level - below.distortion
-            way /= (above.distortion - below.distortion) or 1.0
-            alpha, value = (
-                a + way * (b - a)
-                for a, b in ((below.alpha, above.alpha), (below.value, above.value))
-            )
-            return MapPoint(below.low_share, alpha, level, value)
+    for a, b in reversed(list(pairwise(known))):
+        if min(a.distortion, b.distortion) <= level <= max(a.distortion, b.distortion):
+            rise = b.distortion - a.distortion
+            return between(a, b, (level - a.distortion) / rise if rise else 1.0)
     return None
 
 

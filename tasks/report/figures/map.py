@@ -4,13 +4,21 @@ It is the net of alpha and share, laid over the plane of distortion and percepti
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tasks.evaluate.curve import MapPoint, Row, curve_points, map_axes, map_curves, unbeaten
+from tasks.evaluate.curve import (
+    MapPoint,
+    Row,
+    between,
+    curve_points,
+    map_axes,
+    map_curves,
+    unbeaten,
+)
 from tasks.report.figures.curve import ACROSS
 from tasks.report.figures.drawing import GREY, VERMILION, as_png, single_axes
 from tasks.report.figures.labels import write_labels
@@ -19,7 +27,7 @@ _STEPS = (0.2, 0.25, 0.5, 1.0)
 """From one marked alpha to the next: the first of these whose multiples were measured."""
 
 _FINE = 20
-"""Parts into which the way between two measured alphas is cut to find where no other is better."""
+"""Parts into which the way between two measured alphas is cut: curves cross there."""
 
 _FRAME = 0.08
 """Of the width and height of what alphas from 0 to 1 reach, how much is shown beside it."""
@@ -56,7 +64,7 @@ def draw_map(rows: Sequence[Row], names: Mapping[str, str]) -> Figure | None:
         _draw_curve(axes, curve, marks, f"low_share {share:g}", _colour(number, len(curves)))
     for alpha in marked:
         _draw_across(axes, [p for curve in curves.values() for p in curve if p.alpha == alpha])
-    _draw_best(axes, unbeaten(_between(curves.values()), shown))
+    _draw_best(axes, unbeaten(chain.from_iterable(map(_between, curves.values())), shown))
     for came in curve_points(rows, "input", shown):
         axes.plot(
             [came.distortion],
@@ -92,20 +100,18 @@ def _marked(alphas: Collection[float]) -> list[float]:
     return sorted(alphas)
 
 
-def _between(curves: Iterable[Sequence[MapPoint]]) -> Iterator[MapPoint]:
-    """The points of all curves, and between any two neighbours more on a straight line."""
-    for curve in curves:
-        yield from curve
-        for a, b in pairwise(curve):
-            for part in range(1, _FINE):
-                mixed = (x + part / _FINE * (y - x) for x, y in zip(a[1:], b[1:], strict=True))
-                yield MapPoint(a.low_share, *mixed)
+def _between(curve: Sequence[MapPoint]) -> Iterator[MapPoint]:
+    """The points of a curve in their order, with more of them between any two neighbours."""
+    for a, b in pairwise(curve):
+        yield a
+        yield from (between(a, b, part / _FINE) for part in range(1, _FINE))
+    yield from curve[-1:]
 
 
 def _draw_best(axes: Axes, best: Sequence[MapPoint]) -> None:
     """A broad band through the points that no other beats in both directions."""
-    line = [p.distortion for p in best], [p.value for p in best]
     label = "no other pair is better in both"
+    line = _across_and_up(best)
     axes.plot(*line, "-", color="#F0E442", linewidth=9, alpha=0.55, label=label, zorder=1)
 
 
@@ -117,14 +123,12 @@ def _draw_curve(
     colour: tuple[float, float, float],
 ) -> None:
     """The curve of one share: solid within the theory's range of alpha, dashed outside."""
-    whole = [p.distortion for p in curve], [p.value for p in curve]
-    axes.plot(*whole, "--", color=colour, linewidth=1.1, zorder=2)
-    inner = [p for p in curve if -1e-9 <= p.alpha <= 1 + 1e-9]
-    line = [p.distortion for p in inner], [p.value for p in inner]
-    axes.plot(*line, "-", color=colour, linewidth=2, label=label, zorder=2)
+    fine = list(_between(curve))
+    axes.plot(*_across_and_up(fine), "--", color=colour, linewidth=1.1, zorder=2)
+    inner = [p for p in fine if -1e-9 <= p.alpha <= 1 + 1e-9]
+    axes.plot(*_across_and_up(inner), "-", color=colour, linewidth=2, label=label, zorder=2)
     axes.plot(
-        [p.distortion for p in marks],
-        [p.value for p in marks],
+        *_across_and_up(marks),
         "o",
         color=colour,
         markersize=5,
@@ -136,8 +140,11 @@ def _draw_curve(
 
 def _draw_across(axes: Axes, points: Sequence[MapPoint]) -> None:
     """The line of one alpha across the shares."""
-    line = [p.distortion for p in points], [p.value for p in points]
-    axes.plot(*line, ":", color=GREY, linewidth=1, zorder=1.5)
+    axes.plot(*_across_and_up(points), ":", color=GREY, linewidth=1, zorder=1.5)
+
+
+def _across_and_up(points: Sequence[MapPoint]) -> tuple[list[float], list[float]]:
+    return [p.distortion for p in points], [p.value for p in points]
 
 
 def _frame(axes: Axes, curves: Iterable[Sequence[MapPoint]]) -> None:

@@ -50,7 +50,9 @@ def test_every_share_has_a_line_in_order_and_every_marked_alpha_one_across():
     (axes,) = draw_map(rows_of([0.0, 0.5, 1.0]), NAMES).axes
     shares = [line for line in axes.lines if str(line.get_label()).startswith("low_share")]
     assert [line.get_label() for line in shares] == ["low_share 0", "low_share 0.5", "low_share 1"]
-    assert [len(line.get_xdata()) for line in shares] == [11, 11, 11]  # alpha from 0 to 1
+    for line, share in zip(shares, (0.0, 0.5, 1.0), strict=True):  # alpha from 0 to 1
+        ends = [line.get_xdata()[0], line.get_xdata()[-1]]
+        assert ends == pytest.approx([26.0 - share, 27.0])
     across = [line for line in axes.lines if line.get_linestyle() == ":"]
     assert [len(line.get_xdata()) for line in across] == [3] * 10  # by 0.2, from -0.4 to 1.4
     assert {text.get_text() for text in labels_of(draw_map(rows_of([0.0, 1.0]), NAMES))} >= {
