@@ -137,7 +137,7 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
             f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
         )
     if choice.pair is not None:
-        lines += ["better within the same bounds, by two dials:", *describe(choice.pair, names)]
+        lines += ["of all pairs of dials of the map:", *describe(choice.pair, names)]
     return lines
 
 
