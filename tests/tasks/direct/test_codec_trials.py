@@ -180,10 +180,19 @@ def test_levels_are_those_of_the_kernels(found, tiny):
         torch.testing.assert_close(own.matrix, expected.levels[level].matrix)
     trial = tried(way, images, Judges(config), show=1)
     (key,) = trial.shown
-    made = enhance(to_tensor([images.held[key]]), plain.codec, expected, [0.25])
-    np.testing.assert_array_equal(trial.shown[key][0.25], to_pixels(made[0, 0]))
+    moved = transport_images(to_tensor([images.held[key]]), plain.codec, expected)
+    (made,) = at_each(with_low_band(moved, LOW_KEPT), (0.25,))
+    np.testing.assert_array_equal(trial.shown[key][0.25], to_pixels(made[0]))
     assert (trial.name, trial.plain) == ("mine + levels", "mine")
     assert trial.fit > plain.seconds
+
+
+def test_unless_told_otherwise_all_levels_but_the_first_are_tried(found, tiny):
+    config, images = found(restored="restored", reference="natural")
+    way = Way.fitted("mine", tiny, images, with_levels(config, "auto"))
+    assert way.levels == (1, 2)
+    assert Way.fitted("mine", PIXEL, images, with_levels(config, "auto")).levels == ()
+    assert Way.fitted("mine", tiny, images, with_levels(config, "none")).levels == ()
 
 
 def test_levels_that_a_codec_lacks_are_told(found, tiny):
