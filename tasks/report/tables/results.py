@@ -44,7 +44,12 @@ def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the curve's points, no value of which is marked."""
-    points = [row for row in rows if row["signal"] == CURVE.name]
+    return points_table(rows, facts, CURVE.name)
+
+
+def points_table(rows: Sequence[Row], facts: Mapping[str, str], signal: str) -> Table:
+    """The table of all rows of a signal, no value of which is marked."""
+    points = [row for row in rows if row["signal"] == signal]
     return _table(with_counts(points, facts), facts, [])
 
 
@@ -175,7 +180,9 @@ def _table(
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
     metrics = [m for m in columns_of(rows) if columns is None or m.column in columns]
     titles = ["", *(heading(metric, facts) for metric in metrics)]
-    lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
+    lines = [
+        [Cell(Signal(row["signal"], row["alpha"], row.get("low_share")).label)] for row in rows
+    ]
     for metric in metrics:
         digits = digits_of(metric, (row.get(metric.column) for row in rows))
         values = [row.get(metric.column) for row in rivals]

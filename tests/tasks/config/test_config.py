@@ -341,9 +341,12 @@ def test_a_curve_does_not_go_beyond_its_stop():
         ({"step": float("nan")}, "finite number"),
         ({"stop": float("inf")}, "finite number"),
         ({"start": float("nan")}, "finite number"),
-        ({"stepp": 0.1}, "known here: networks, start, step, stop"),
+        ({"stepp": 0.1}, "known here: low_shares, networks, start, step, stop"),
         ({"step": float("inf")}, "finite number"),
         ({"start": 0, "stop": 1, "step": 0.125}, "two decimals"),
+        ({"low_shares": [0, 1.1]}, "less than or equal to 1"),
+        ({"low_shares": [0.5, 0.5]}, "low_shares name folders by two decimals and must differ"),
+        ({"low_shares": [0.125]}, "low_shares name folders by two decimals and must differ"),
     ],
 )
 def test_a_curve_that_is_no_grid_is_told(complaint, curve, sentence):
