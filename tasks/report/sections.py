@@ -114,7 +114,7 @@ def _map_section(findings: Findings, picture: bytes | None) -> dict[str, Any]:
         "map_alt": map_in_words(rows, facts),
         "map_gain": gain_in_words(rows, facts),
         "map_sigma": f"{findings.config.enhance.low_sigma:g}",
-        "map_share": f"{findings.config.enhance.low_share:g}",
+        "map_share": f"{findings.config.enhance.share_of_low_frequencies:g}",
         "map_levels_title": levels_title(rows, facts),
         "map_levels": levels_table(rows, facts),
         "map_points": map_table(rows, facts),

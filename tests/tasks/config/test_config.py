@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import infra
-from dot_kernels.dials import LowBand
+from dot_kernels.dials import LOW_KEPT, LowBand
 from tasks.config import Config, load_config
 from tasks.config.compute import Ray, Threads
 from tasks.config.sections import Curve, Enhance
@@ -371,9 +371,11 @@ def test_dials_that_cannot_be_are_told(complaint, enhance, sentence):
     assert sentence in complaint(enhance=enhance)
 
 
-def test_there_is_one_dial_unless_low_frequencies_take_less():
-    assert Enhance(low_sigma=5).low_band is None
-    assert Enhance(low_share=0, low_sigma=5).low_band == LowBand(share=0.0, sigma=5.0)
+def test_low_frequencies_are_kept_unless_they_take_more_or_there_is_one_dial():
+    assert Enhance().low_band == LOW_KEPT
+    assert Enhance(low_share=0.5, low_sigma=5).low_band == LowBand(share=0.5, sigma=5.0)
+    assert Enhance(low_share=1, low_sigma=5).low_band is None
+    assert Enhance(interpolation="latent").low_band is None
 
 
 REFERENCE = {"restored": {"path": "r"}, "reference": {"path": "t"}}
