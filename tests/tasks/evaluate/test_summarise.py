@@ -63,7 +63,7 @@ def test_a_change_is_known_better_than_the_two_means_that_it_is_between(
     steps, photographs, tmp_path
 ):
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
-    dials = {"alphas": [0.5], "low_share": 1}  # of all frequencies: images of 8 × 8 have few others
+    dials = {"alphas": [0.5], "low_share": 1}  # they lack contrast, at low frequencies too
     rows = {row["signal"]: row for row in steps(tmp_path, corpora, enhance=dials).run()}
     enhanced, before = rows["enhanced"], rows["input"]
     apart = np.hypot(enhanced["psnr_error"], before["psnr_error"])
