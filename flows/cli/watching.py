@@ -33,6 +33,7 @@ def stopping() -> Iterator[None]:
         complain(f"stopped; {_STOPPED}")
         leave(128 + signal.SIGTERM)
 
+    _stopped.clear()
     try:
         former = signal.signal(signal.SIGTERM, at_once)
     except ValueError:  # not in the main thread, where no signal comes
@@ -55,7 +56,7 @@ def _others_are_at_work() -> bool:
 
 
 _stopped: list[BaseException] = []
-"""By what the work of this process was stopped, if it was."""
+"""By what the work of a command was stopped, if it was."""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from flows.cli import watching
 from flows.cli.terminal import is_watched, working
 from flows.cli.watching import watched
 from flows.steps.screen import Silence, screen
@@ -103,3 +104,12 @@ def test_an_error_within_both_ends_everything_once(begun, log, capsys):
 def test_a_sign_of_life_has_no_place_beside_bars(begun):
     with watched(None, "run"), working("looking at what is done") as shown:
         assert shown is None
+
+
+def test_a_command_that_ends_well_ends_as_any_other_after_one_that_was_stopped(begun, monkeypatch):
+    monkeypatch.setattr(watching, "leave", lambda code: pytest.fail(f"left with {code}"))
+    monkeypatch.setattr(watching, "_others_are_at_work", lambda: True)
+    with pytest.raises(KeyboardInterrupt), watched(None, "run"):
+        raise KeyboardInterrupt
+    with pytest.raises(SystemExit), watching.stopping():
+        raise SystemExit(0)
