@@ -26,7 +26,7 @@ from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
-from tasks.io.networks.features.extractors import Network
+from tasks.io.networks.features.extractors import FIRST, Network
 from tasks.io.networks.features.perceptual import LpipsNet, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
@@ -59,7 +59,7 @@ class EnhanceJob(Job):
     options: Enhance
     fold: Fold
     lpips: LpipsNet | None
-    network: Network | None
+    networks: dict[str, Network]
     judges: tuple[str, ...]
     weights: str | None
     identities: dict[str, dict[str, str] | None]
@@ -216,7 +216,7 @@ def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
     if not job.tables:
         return Networks()
     lpips = job.lpips if job.reference else None
-    return load_networks(lpips, job.network, job.judges, job.identities, weights, device)
+    return load_networks(lpips, job.networks, job.judges, job.identities, weights, device)
 
 
 def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
@@ -227,10 +227,10 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
         points |= {CURVE: ()}
     networks = {
         "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
-        "features": job.network or NO_NETWORK,
+        FIRST: NO_NETWORK,
+        **job.networks,
         **{name: name for name in job.judges},
     }
-    extractor = used.extractor
     return Features(
         signals=points,
         folders={
@@ -238,7 +238,7 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
             for signals in points.values()
             for signal in signals
         },
-        dimension=None if extractor is None else extractor.dimension,
+        dimensions={name: each.dimension for name, each in used.extractors.items()},
         networks=networks,
     )
 

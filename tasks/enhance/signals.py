@@ -41,16 +41,12 @@ def networks_in_use(run: FittedRun) -> dict[str, str]:
 
 def absent_weights(config: Config) -> str:
     """Return a sentence on weights of metrics that are not on this machine; empty if all are."""
-    lpips, features, weights = (
-        config.evaluate.lpips,
-        config.evaluate.features,
-        Weights.of(config.weights),
-    )
-    absent = []
+    lpips, weights = config.evaluate.lpips, Weights.of(config.weights)
+    absent = list[str]()
     if lpips is not None and config.reference_name is not None:
         absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
-    if features is not None:
-        absent += [] if extractor_identity(features, weights) else [features]
+    networks = config.evaluate.networks.values()
+    absent += [each for each in networks if not extractor_identity(each, weights)]
     absent += [judge_title(name) for name in config.judges if not judge_identity(name, weights)]
     if not absent:
         return ""
@@ -69,11 +65,11 @@ def fetch_metric_weights(run: FittedRun) -> None:
             would be lost if they were written again.
     """
     wanted: dict[str, Callable[[], object]] = {}
-    lpips, features = run.config.evaluate.lpips, run.config.evaluate.features
+    lpips, networks = run.config.evaluate.lpips, run.config.evaluate.networks
     if lpips is not None and run.config.reference_name is not None:
         wanted["lpips"] = partial(fetch_lpips, lpips, run.weights)
-    if features is not None:
-        wanted["features"] = partial(fetch_extractor, features, run.weights)
+    for name, network in networks.items():
+        wanted[name] = partial(fetch_extractor, network, run.weights)
     wanted |= {name: partial(fetch_judge, name, run.weights) for name in run.config.judges}
     for metric, fetch in wanted.items():
         try:

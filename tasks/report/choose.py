@@ -1,6 +1,5 @@
 """Choose an alpha from the tables that are there: bounds to keep, and what to be best in."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from tasks.evaluate.summarise import (
 )
 from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.measured_images import measured_on_the_fit
 from tasks.report.missing_metrics import out_of_date
@@ -61,23 +61,30 @@ class Choice(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Rows of the fidelity table, what it calls the metrics, and what to know of it."""
+    """Rows of the fidelity table, its metadata, what it calls the metrics, and what to know."""
 
     rows: list[dict[str, Any]]
+    facts: dict[str, str]
     titles: dict[str, str]
     notes: list[str]
 
 
-def metric_named(name: str) -> str:
+def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
     """The metric of this name, in letters of either case; FD and KD are FID and KID.
+
+    Args:
+        name: of the metric, as the options have it.
+        facts: the fidelity table's metadata, which say what metrics it has beside the others.
 
     Raises:
         ConfigurationError: alpha cannot be chosen by a metric of this name.
     """
-    metrics, known = metrics_to_choose_by(), _ALSO.get(name.lower(), name.lower())
+    metrics = {option.lower(): option for option in metrics_to_choose_by(facts)}
+    known = _ALSO.get(name.lower(), name.lower())
     if known not in metrics:
-        raise ConfigurationError(f"best must be one of {', '.join(metrics)}, got {name!r}")
-    return known
+        listed = ", ".join(metrics.values())
+        raise ConfigurationError(f"best must be one of {listed}, got {name!r}")
+    return metrics[known]
 
 
 def read_results(config: Config) -> Results:
@@ -92,9 +99,9 @@ def read_results(config: Config) -> Results:
         raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
     facts = summary_facts(workspace, artifact)
     units = results_units(facts)
-    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by().items()}
-    stands_on = [*measured_on_the_fit(facts), *warnings_of(facts)]
-    return Results(read_summary(workspace, artifact), titles, [*stands_on, *out_of_date(run)])
+    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by(facts).items()}
+    notes = [*measured_on_the_fit(facts), *warnings_of(facts), *out_of_date(run)]
+    return Results(read_summary(workspace, artifact), facts, titles, notes)
 
 
 def choose_alpha(
@@ -103,6 +110,7 @@ def choose_alpha(
     best: str | None = None,
     *,
     beyond: bool = False,
+    facts: Facts = NO_FACTS,
 ) -> Choice:
     """The alpha that is best in one metric among those that keep all bounds.
 
@@ -116,27 +124,41 @@ def choose_alpha(
             is bounded; else the first of FID, LPIPS, Gelbrich and NIQE that all have that keep
             the bounds, or nearness to the full transport, where perception is best in theory.
         beyond: also alphas outside [0, 1], the range of the theory.
+        facts: the table's metadata, which say what metrics it has beside the others.
 
     Raises:
         CorpusError: a metric is not in the table, or no alpha keeps the bounds.
     """
-    points = _points(rows, beyond=beyond)
+    metrics = metrics_to_choose_by(facts)
+    points = _points(rows, metrics, beyond=beyond)
     for metric in (*(bound.metric for bound in bounds), *([best] if best else [])):
         _require_known(metric, points)
     kept = _within(bounds, points)
     best = best or _objective(kept, bounds)
-    known = kept if best is None else {a: n for a, n in kept.items() if best in n}
+    known = kept if best is None else _with_known(best, kept, bounds)
+    alpha = min(
+        known, key=lambda a: abs(a) if best is None else _cost(metrics[best], known[a][best])
+    )
+    written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
+    came = next((_numbers(row, metrics) for row in rows if row["signal"] == "input"), {})
+    changes = changes_at(alpha, rows, metrics)
+    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
+
+
+def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:
+    """The alphas whose value of a metric is known.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    known = {alpha: numbers for alpha, numbers in kept.items() if best in numbers}
     if not known:
         raise CorpusError(
             f"no alpha with a known {best} has {' and '.join(map(str, bounds))}, but alpha "
             f"{min(kept):g} of the curve has; set evaluate.curve.networks, or add it to "
             "enhance.alphas"
         )
-    alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
-    written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
-    came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
-    changes = changes_at(alpha, rows, metrics_to_choose_by())
-    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
+    return known
 
 
 def _within(bounds: Sequence[Bound], points: Points) -> Points:
@@ -155,7 +177,9 @@ def _within(bounds: Sequence[Bound], points: Points) -> Points:
     return kept
 
 
-def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> Points:
+def _points(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], *, beyond: bool
+) -> Points:
     """The numbers of every alpha: those of its written images before those of the curve."""
     points: dict[float, dict[str, float]] = {}
     for signal in ("curve", "input", "enhanced"):
@@ -164,12 +188,11 @@ def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> Points:
             if row["signal"] != signal or (signal == "input" and alpha not in points):
                 continue
             if beyond or 0 <= alpha <= 1:
-                points[alpha] = points.get(alpha, {}) | _numbers(row)
+                points[alpha] = points.get(alpha, {}) | _numbers(row, metrics)
     return dict(sorted(points.items()))
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    metrics = metrics_to_choose_by()
+def _numbers(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str, float]:
     return {n: row[m.column] for n, m in metrics.items() if row.get(m.column) is not None}
 
 
@@ -198,8 +221,8 @@ def _is_more_better(metric: str) -> bool:
     return metrics_to_choose_by()[metric].better == "more"
 
 
-def _cost(metric: str, value: float) -> float:  # less is better
-    return -value if _is_more_better(metric) else value
+def _cost(metric: Metric, value: float) -> float:  # less is better
+    return -value if metric.better == "more" else value
 
 
 def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
@@ -207,44 +230,8 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     reach = []
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
-        _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
+        metric = metrics_to_choose_by()[bound.metric]
+        _, alpha = min((_cost(metric, value), alpha) for alpha, value in known.items())
         reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"
-
-
-def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
-    """The choice in words, with what it costs and gains against the input.
-
-    ``names`` are what the report calls the metrics.
-    """
-    nearest = "the nearest to the full transport, where perception is best in theory,"
-    why = f"the best {names[choice.best]}" if choice.best else nearest
-    lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
-    for metric, value in choice.numbers.items():
-        entry = metrics_to_choose_by()[metric]
-        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
-        lines.append(line + _against_input(choice, metric, value, entry))
-    if choice.alpha == 1:
-        lines.append("this is the image as it came; nothing has to be written")
-    elif not choice.is_written:
-        lines.append(f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again")
-    return lines
-
-
-def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:
-    """What changed against the input, as far as it is known; of a distance to it, only that.
-
-    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
-    have none, so theirs may be chance: it stands without a word.
-    """
-    if entry.is_change:
-        return " from the input"
-    came, unit = choice.input.get(metric), f" {entry.units}".rstrip()
-    if (change := choice.changes.get(metric)) is not None:
-        word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
-        return f" ({numbers}{unit} against the input: {word})"
-    if came is None or not (math.isfinite(came) and math.isfinite(value)):
-        return ""
-    same = ": the same" if value == came else ""
-    return f" ({value - came:+.4g}{unit} against the input{same})"

@@ -1,4 +1,4 @@
-"""The outcome of a run in a sentence for each of the alphas that matter most."""
+"""The outcome of a run in words: of the alphas that matter most, and of one that was chosen."""
 
 import math
 import re
@@ -8,7 +8,9 @@ from typing import Any
 from tasks.evaluate.changes import Difference
 from tasks.evaluate.overlap import overlap_of
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
 from tasks.io.workspace import Signal
+from tasks.report.choose import Choice
 from tasks.report.pages import counted
 from tasks.report.tables.names import Row, short_names
 
@@ -49,6 +51,26 @@ def shrunk_in_words(provenance: Mapping[str, Any]) -> list[str]:
         "of the fit disagree about it. More images, or natural versions of the same ones under "
         "the same names, let it do more; `fit.shrink: 0` leaves it as it was fitted."
     ]
+
+
+def describe(choice: Choice, names: Mapping[str, str], facts: Facts = NO_FACTS) -> list[str]:
+    """The choice in words, with what it costs and gains against the input.
+
+    ``names`` are what the report calls the metrics, ``facts`` the table's metadata.
+    """
+    nearest = "the nearest to the full transport, where perception is best in theory,"
+    why = f"the best {names[choice.best]}" if choice.best else nearest
+    lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
+    metrics = metrics_to_choose_by(facts)
+    for metric, value in choice.numbers.items():
+        entry = metrics[metric]
+        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
+        lines.append(line + _against_input(choice, metric, value, entry))
+    if choice.alpha == 1:
+        lines.append("this is the image as it came; nothing has to be written")
+    elif not choice.is_written:
+        lines.append(f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again")
+    return lines
 
 
 def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
@@ -113,3 +135,21 @@ def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
         return f"Enhanced at {alphas}; nothing was measured."
     images = overlap.featured.measured + overlap.featured.left_out
     return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."
+
+
+def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:
+    """What changed against the input, as far as it is known; of a distance to it, only that.
+
+    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
+    have none, so theirs may be chance: it stands without a word.
+    """
+    if entry.is_change:
+        return " from the input"
+    came, unit = choice.input.get(metric), f" {entry.units}".rstrip()
+    if (change := choice.changes.get(metric)) is not None:
+        word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
+        return f" ({numbers}{unit} against the input: {word})"
+    if came is None or not (math.isfinite(came) and math.isfinite(value)):
+        return ""
+    same = ": the same" if value == came else ""
+    return f" ({value - came:+.4g}{unit} against the input{same})"

@@ -57,7 +57,7 @@ def metrics(
     folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
     place, limits = Weights.of(weights), Shards().limits()
     with console(stderr=True).status("scoring") as status:
-        scorer = Scorer(known.lpips, known.features, limits, judges=asked, weights=place)
+        scorer = Scorer(known.lpips, known.network, limits, judges=asked, weights=place)
         scores = list(counted(scorer.scores(*folders, strip), status))
     require_pairs(scores, *folders)
     if out is not None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.io.artifacts.metric_registry import SECOND, Error, Metric, metrics_of
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
 from tasks.io.artifacts.parquet import read_schema, write_table
 from tasks.io.store import Store
 
@@ -18,10 +19,6 @@ NO_REFERENCE_GIVEN = "no reference corpus"
 
 NO_NETWORK = "none"
 """What stands in the metadata of a metric table in place of a network that it had not."""
-
-
-FEATURED = "featured"
-"""The column of the fidelity table that says how many images have features."""
 
 
 class Change(NamedTuple):
@@ -47,7 +44,7 @@ def change_of(metric: Metric) -> Change | None:
         return Change(column, told, f"{column}_images")
     if metric.change:
         told = Error(column=error, meaning="standard error of that difference")
-        return Change(column, told, FEATURED, metric.change)
+        return Change(column, told, metric.featured, metric.change)
     return None
 
 
@@ -69,9 +66,10 @@ def score_schema() -> pa.Schema:
     )
 
 
-def fidelity_schema() -> pa.Schema:
-    """The columns of the fidelity table, with unit and meaning as metadata."""
-    images = metrics_of("image")
+def fidelity_schema(facts: Facts = NO_FACTS) -> pa.Schema:
+    """The columns of the fidelity table with these facts; unit and meaning are their metadata."""
+    images, features = metrics_of("image"), metrics_of("features", facts=facts)
+    counts = dict.fromkeys(metric.featured for metric in features)
     return pa.schema(
         [
             _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
@@ -81,8 +79,8 @@ def fidelity_schema() -> pa.Schema:
             *_errors(images),
             *_changes(images),
             *_values_and_errors(metrics_of("patches")),
-            _column(FEATURED, pa.int64(), "", "images with features"),
-            *_values_and_errors(metrics_of("features")),
+            *(_column(count, pa.int64(), "", "images with features") for count in counts),
+            *_values_and_errors(features),
         ]
     )
 
@@ -132,7 +130,7 @@ def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
             continue
         fields.append(_number(change.column, metric.unit, change.meaning))
         fields.append(_number(change.error.column, metric.unit, change.error.meaning))
-        if change.images != FEATURED:
+        if metric.basis == "image":
             meaning = "images that this mean is over"
             fields.append(_column(change.images, pa.int64(), "", meaning))
     return fields

@@ -462,6 +462,9 @@ def test_features_are_compared_with_the_reference_unless_told_otherwise(write, s
     ("evaluate", "sentence"),
     [
         ({"features": "inception"}, "'inception-v3-compat', 'clip-rn50'"),
+        ({"features": ["squeezenet", "dino"]}, "'dinov2-vit-s-14', 'dinov2-vit-b-14'"),
+        ({"features": ["squeezenet", "squeezenet"]}, "must differ, got squeezenet, squeezenet"),
+        ({"features": []}, "'squeezenet', got an empty list"),
         ({"lpips": "resnet"}, "'alex', 'vgg' or 'squeeze'"),
         ({"against": "restored"}, "'reference' or 'natural'"),
         ({"against": ["reference", "restored"]}, "'reference' or 'natural'"),

@@ -9,10 +9,10 @@ from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
     Bound,
     choose_alpha,
-    describe,
     metric_named,
     read_results,
 )
+from tasks.report.outcome import describe
 
 METRICS = metrics_to_choose_by()
 COLUMNS = [metric.column for metric in METRICS.values()]
