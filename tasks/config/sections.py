@@ -19,6 +19,7 @@ from pydantic import (
 from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.transport import DEFAULT_RIDGE
+from tasks.io.artifacts.more_metrics import pyiqa_column
 from tasks.io.images import Form, Format, Subsampling
 from tasks.io.networks.features.extractors import (
     FIRST,
@@ -27,6 +28,7 @@ from tasks.io.networks.features.extractors import (
     networks_by_name,
 )
 from tasks.io.networks.features.perceptual import LpipsNet
+from tasks.io.networks.features.pyiqa_metrics import PyiqaNames
 from tasks.io.section import Section
 from tasks.io.workspace import Outputs
 
@@ -178,6 +180,9 @@ class Evaluate(Section):
     clip_iqa: bool = False
     """Whether CLIP-IQA, which needs no reference, is computed: it runs CLIP's ResNet-50 on images
     in their own size."""
+    pyiqa: PyiqaNames = ()
+    """Metrics of single images by the package pyiqa, if you have installed it, by the names that it
+    has for them, as [musiq, maniqa]. Its licence rules out commercial use."""
     features: FeatureNetworks | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none. Of a list of
@@ -218,4 +223,5 @@ class Evaluate(Section):
             "dists": self.dists and has_reference,
             "clip_iqa": self.clip_iqa,
         }
-        return tuple(name for name, is_wanted in asked.items() if is_wanted)
+        named = (name for name, is_wanted in asked.items() if is_wanted)
+        return (*named, *map(pyiqa_column, self.pyiqa))

@@ -27,6 +27,7 @@ from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
 from tasks.io.networks.features.extractors import FIRST, Network
+from tasks.io.networks.features.judges import facts_on_judges
 from tasks.io.networks.features.perceptual import LpipsNet, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
@@ -225,12 +226,9 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     points = {table: points_of(table, job.curve) for table in tables}
     if not job.curve_networks:
         points |= {CURVE: ()}
-    networks = {
-        "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
-        FIRST: NO_NETWORK,
-        **job.networks,
-        **{name: name for name in job.judges},
-    }
+    lpips = lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK
+    networks = {"lpips": lpips, FIRST: NO_NETWORK, **job.networks}
+    networks |= {name: name for name in job.judges}
     return Features(
         signals=points,
         folders={
@@ -240,6 +238,7 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
         },
         dimensions={name: each.dimension for name, each in used.extractors.items()},
         networks=networks,
+        facts=facts_on_judges(used.judges),
     )
 
 

@@ -52,6 +52,8 @@ class Features:
     in the folder of the signal, those of others in one of theirs below it."""
     networks: dict[str, str]
     """Names of the networks by metric, for the metadata of the tables."""
+    facts: dict[str, str]
+    """What these metadata say of metrics that are not in the registry."""
 
     def files(
         self,

@@ -161,7 +161,8 @@ class OutputsOfShard:
             images.close(self._workspace)
         for signal, table in self._tables.items():
             path = table.file(f"{table.artifact}.parquet")
-            write_scores(self._rows[signal], path, self._features.networks)
+            features = self._features
+            write_scores(self._rows[signal], path, features.networks, features.facts)
         for feature_tables in self._feature_tables.values():
             for feature_table in feature_tables.values():
                 feature_table.close()

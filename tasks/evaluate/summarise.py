@@ -19,7 +19,7 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.io.artifacts.more_metrics import MORE_NETWORKS, distance_of
-from tasks.io.artifacts.parquet import read_schema, read_table, write_table
+from tasks.io.artifacts.parquet import facts_of, read_schema, read_table, write_table
 from tasks.io.networks.features.extractors import FIRST, extractor_identity, extractor_names
 from tasks.io.networks.features.judges import judge_facts
 from tasks.io.networks.features.perceptual import lpips_identity, lpips_name
@@ -38,7 +38,8 @@ from tasks.shard.bad_images import require_few_bad
 class SummaryJob(Job):
     """Gather the fidelity of all signals.
 
-    ``names`` are those of the metrics, as ``metric_names`` gives them.
+    ``names`` are those of the metrics, as ``metric_names`` gives them, and what metric tables say
+    of others.
     """
 
     target: Target
@@ -68,13 +69,16 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
     shards = tuple(run.workspace.shards(dataset))
     signals = signals_to_score(run.config)
     folder = signals_folder(dataset, run.operator.name)
+    digests = [finished_digest(reports, f"{folder}/{each.folder}", "evaluate") for each in signals]
+    names = metric_names(run.config)
+    if run.config.evaluate.pyiqa:
+        tables = ScoreTables(run.workspace, dataset, run.operator.name, signals[0], shards)
+        names |= tables.facts()
     inputs: dict[str, Any] = {
-        "signals": [
-            finished_digest(reports, f"{folder}/{signal.folder}", "evaluate") for signal in signals
-        ],
+        "signals": digests,
         "shards": shards,
         "max_bad_fraction": run.config.shards.max_bad_fraction,
-        "names": metric_names(run.config),
+        "names": names,
     }
     artifact = summary_artifact(run)
     target = aim(reports, artifact, "summarise", inputs)
@@ -88,7 +92,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         signals=signals,
         shards=shards,
         max_bad_fraction=run.config.shards.max_bad_fraction,
-        names=metric_names(run.config),
+        names=names,
     )
     return artifact, job
 
@@ -220,8 +224,7 @@ def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
         ArtifactDamaged: the table is not there, or not whole.
     """
     schema = read_schema(workspace.store, f"{artifact}.parquet")
-    found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    return NAMES | found
+    return NAMES | facts_of(schema)
 
 
 def warnings_of(facts: Mapping[str, str]) -> list[str]:

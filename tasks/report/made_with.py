@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Config
-from tasks.io.artifacts.more_metrics import distance_of
+from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
 from tasks.io.errors import WeightsMissing
 from tasks.io.ledger import VERSIONS
 from tasks.io.networks.digests import weights_in_words
@@ -121,6 +121,8 @@ def seams_in_words(records: Iterable[Mapping[str, Any]]) -> list[str]:
 def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
     """The networks of the metrics and the digests of their weights; None where there are none.
 
+    Of metrics by pyiqa, which fetches weights itself, there is its version in place of digests.
+
     Args:
         config: says which networks.
         facts: of the summary, with the digests of the weights that made its numbers.
@@ -129,9 +131,10 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
     asked: dict[str, tuple[str, str | None]] = {"lpips": ("net", config.evaluate.lpips)}
     asked |= {name: ("network", network) for name, network in networks.items()}
     asked |= {name: ("judge", name) for name in config.judges}
+    made = {each.column: {"pyiqa": each.version} for each in metrics_of_pyiqa(facts)}
     return {
-        metric: {name: network, **digests}
-        if network is not None and (digests := digests_of(metric, facts))
+        metric: {name: network, **known}
+        if network is not None and (known := digests_of(metric, facts) or made.get(metric))
         else None
         for metric, (name, network) in asked.items()
     }
@@ -151,7 +154,13 @@ def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
             kin = facts[f"frechet{end}_name"] + ("" if end else " and its kin")
             found.append(Fact("features", value, f"network of {kin}"))
     known = [(judge_title(name), weights[name]) for name in config.judges]
-    return found + [Fact(title, f"weights with sha256 {w['sha256']}") for title, w in known if w]
+    return found + [
+        Fact(
+            title, f"weights with sha256 {w['sha256']}" if "sha256" in w else f"pyiqa {w['pyiqa']}"
+        )
+        for title, w in known
+        if w
+    ]
 
 
 def _restorer_facts(config: Config) -> list[Fact]:

@@ -9,7 +9,7 @@ from tasks.evaluate.curve import curve_metric, is_curve_measured
 from tasks.evaluate.summarise import plan_summary
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
-from tasks.io.artifacts.more_metrics import distance_of
+from tasks.io.artifacts.more_metrics import distance_of, pyiqa_name
 from tasks.io.errors import DotpipeError
 from tasks.io.networks.features.extractors import FIRST, Network, extractor_identity
 from tasks.io.networks.features.judges import judge_identity, judge_title
@@ -89,6 +89,9 @@ def _gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
 def _judge_gap(config: Config, name: str) -> _Gap:
     """Why no image has a metric beside LPIPS that was asked for."""
     title = judge_title(name)
+    if pyiqa_name(name) is not None:
+        what = f"{title} is missing: pyiqa is not installed, or no image is large enough for it."
+        return _Gap(what, unmet=True)
     if judge_identity(name, Weights.of(config.weights)) is None:
         what = f"{title} is missing: what it is computed with could not be had. {_PULL}"
         return _Gap(what, unmet=True)

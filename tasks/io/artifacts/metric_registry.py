@@ -198,10 +198,14 @@ def _known(facts: Facts) -> tuple[Metric, ...]:
     """All metrics; those of one table alone stand beside the registry's of their kind."""
     if not (more := more_metrics(facts)):
         return METRICS
-    columns = [metric.column for metric in METRICS]
-    place = columns.index("frechet") + 1
-    seconds = map(_to_second, more if "second_dataset" in facts else ())
-    return (*METRICS[:place], *more, *METRICS[place:], *seconds)
+    images = [metric for metric in more if metric.basis == "image"]
+    distances = [metric for metric in more if metric.basis == "features"]
+    known = list[Metric]()
+    for metric in METRICS:
+        known += [metric, *(distances if metric.column == "frechet" else ())]
+    seconds = map(_to_second, distances if "second_dataset" in facts else ())
+    place = max(i for i, metric in enumerate(known) if metric in METRICS_OF_IMAGES) + 1
+    return (*known[:place], *images, *known[place:], *seconds)
 
 
 def perceptual_distances() -> tuple[Metric, ...]:

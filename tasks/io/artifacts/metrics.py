@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.io.artifacts.metric_registry import SECOND, Error, Metric, metrics_of
-from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
-from tasks.io.artifacts.parquet import read_schema, write_table
+from tasks.io.artifacts.more_metrics import NO_FACTS, PYIQA, Facts
+from tasks.io.artifacts.parquet import facts_of, read_schema, write_table
 from tasks.io.store import Store
 
 NO_SUCH_KEY = "no reference: its key is not among the accepted images of the reference"
@@ -48,15 +48,15 @@ def change_of(metric: Metric) -> Change | None:
     return None
 
 
-def score_schema() -> pa.Schema:
-    """The columns of the metric table, with unit and meaning as metadata."""
+def score_schema(facts: Facts = NO_FACTS) -> pa.Schema:
+    """The columns of the metric table with these facts; unit and meaning are their metadata."""
     return pa.schema(
         [
             _column("key", pa.string(), "", "path in the corpus, without extension"),
             _column("shard", pa.string(), "", "name of the shard"),
             _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
             _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
-            *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image")),
+            *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image", facts=facts)),
             _column("width", pa.int32(), "pixel", "width of the image"),
             _column("height", pa.int32(), "pixel", "height of the image"),
             _column("status", pa.string(), "", "ok, unscored (no reference) or refused (no image)"),
@@ -68,7 +68,7 @@ def score_schema() -> pa.Schema:
 
 def fidelity_schema(facts: Facts = NO_FACTS) -> pa.Schema:
     """The columns of the fidelity table with these facts; unit and meaning are their metadata."""
-    images, features = metrics_of("image"), metrics_of("features", facts=facts)
+    images, features = metrics_of("image", facts=facts), metrics_of("features", facts=facts)
     counts = dict.fromkeys(metric.featured for metric in features)
     return pa.schema(
         [
@@ -85,7 +85,12 @@ def fidelity_schema(facts: Facts = NO_FACTS) -> pa.Schema:
     )
 
 
-def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[str, str]) -> None:
+def write_scores(
+    rows: Sequence[dict[str, Any]],
+    path: Path,
+    networks: Mapping[str, str],
+    facts: Facts = NO_FACTS,
+) -> None:
     """Write the rows of a shard's metric table to a local file.
 
     Args:
@@ -94,8 +99,9 @@ def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[s
         path: the file to write.
         networks: what the columns ``lpips`` and the features were computed with, for the
             table's metadata.
+        facts: on metrics that are not in the registry, for these metadata too.
     """
-    schema = score_schema().with_metadata(dict(networks))
+    schema = score_schema(facts).with_metadata({**networks, **facts})
     write_table(pa.Table.from_pylist(list(rows), schema), path)
 
 
@@ -105,9 +111,8 @@ def networks_of(store: Store, path: str) -> dict[str, str]:
     Raises:
         ArtifactDamaged: the table is not there, or not whole.
     """
-    metadata = read_schema(store, path).metadata or {}
-    networks = {name.decode(): value.decode() for name, value in metadata.items()}
-    return {name: network for name, network in networks.items() if network != NO_NETWORK}
+    networks = facts_of(read_schema(store, path))
+    return {n: each for n, each in networks.items() if each != NO_NETWORK and n != PYIQA}
 
 
 def _column(name: str, kind: pa.DataType, unit: str, meaning: str) -> pa.Field:
