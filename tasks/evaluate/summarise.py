@@ -79,6 +79,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         "shards": shards,
         "max_bad_fraction": run.config.shards.max_bad_fraction,
         "names": names,
+        **({"pyiqa": run.config.evaluate.pyiqa} if run.config.evaluate.pyiqa else {}),
     }
     artifact = summary_artifact(run)
     target = aim(reports, artifact, "summarise", inputs)
