@@ -23,7 +23,7 @@ from tasks.upkeep.check import require_ready
 from tasks.view.query import PageAsked
 from tasks.view.sheet import Sheet
 from tasks.view.viewed import Viewed
-from tests.support.pyiqa_standin import not_installed, standing_in
+from tests.support.standins.pyiqa_on_path import not_installed, standing_in
 
 NAMES = ["brightness", "darkness+", "absolute"]
 COLUMNS = [f"pyiqa_{name}" for name in NAMES]

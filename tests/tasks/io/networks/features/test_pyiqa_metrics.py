@@ -17,7 +17,7 @@ from tasks.io.networks.features.judges import (
     load_judge,
 )
 from tasks.io.networks.features.pyiqa_metrics import load_pyiqa, require_pyiqa
-from tests.support.pyiqa_standin import not_installed, standing_in
+from tests.support.standins.pyiqa_on_path import not_installed, standing_in
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.io.networks.features import judges
 
-_FOLDER = Path(__file__).parent / "standins"
+_FOLDER = Path(__file__).parent
 
 
 @contextmanager
