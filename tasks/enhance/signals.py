@@ -8,7 +8,12 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.features.extractors import extractor_identity, fetch_extractor
-from tasks.io.networks.features.judges import fetch_judge, judge_identity, judge_title
+from tasks.io.networks.features.judges import (
+    fetch_judge,
+    judge_files,
+    judge_identity,
+    judge_title,
+)
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.features.pyiqa_metrics import require_pyiqa
 from tasks.io.networks.weights import Weights, hub_folder
@@ -48,7 +53,8 @@ def absent_weights(config: Config) -> str:
         absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
     networks = config.evaluate.networks.values()
     absent += [each for each in networks if not extractor_identity(each, weights)]
-    absent += [judge_title(name) for name in config.judges if not judge_identity(name, weights)]
+    judges = (name for name in config.judges if judge_files(name))
+    absent += [judge_title(name) for name in judges if not judge_identity(name, weights)]
     if not absent:
         return ""
     return (

@@ -3,7 +3,7 @@
 Several networks see the images in one pass, in which each of them is decoded once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import NamedTuple
@@ -113,28 +113,20 @@ def _plan_dataset(
     for shard, images in run.workspace.shards(dataset).items():
         digest = finished_digest(shards, f"{dataset_folder(dataset)}/{shard}")
         artifacts = {network: f"{folder}/{shard}" for network, folder in folders.items()}
-        missing = tuple(
-            Extraction(network, identity, target)
-            for network, identity in identities.items()
-            if (
-                target := aim(
-                    surveys[network],
-                    artifacts[network],
-                    "extract",
-                    {"shard": digest, "features": identity},
-                )
-            )
-            is not None
-        )
+        missing = list[Extraction]()
+        for network, identity in identities.items():
+            inputs = {"shard": digest, "features": identity}
+            target = aim(surveys[network], artifacts[network], "extract", inputs)
+            missing += [] if target is None else [Extraction(network, identity, target)]
         job = _job(run, dataset, shard, missing) if missing else None
         unit = f"{dataset} {shard}" if several else shard
         yield Planned(unit, images, job, tuple(artifacts.values()))
 
 
-def _job(run: Run, dataset: str, shard: str, missing: tuple[Extraction, ...]) -> ExtractJob:
+def _job(run: Run, dataset: str, shard: str, missing: Sequence[Extraction]) -> ExtractJob:
     return ExtractJob(
         workspace=run.workspace.url,
-        extractions=missing,
+        extractions=tuple(missing),
         dataset=dataset,
         shard=shard,
         weights=run.config.weights,

@@ -221,3 +221,10 @@ def test_two_folders_are_compared_by_them(pyiqa, photographs, tmp_path):
     write_scores(scores, tmp_path / "scores.parquet", scorer.names)
     written = polars.read_parquet(tmp_path / "scores.parquet")["pyiqa_absolute"]
     assert written.drop_nulls().to_list() == values
+
+
+def test_a_metric_that_no_image_is_large_enough_for_is_a_gap(make):
+    run = make(["large"], curve=None)
+    rows = run.run()
+    assert {row["pyiqa_large"] for row in rows} == {None}
+    assert "pyiqa large is missing" in read(run, "report.md")

@@ -30,6 +30,10 @@ def _broken(target):
     raise RuntimeError("a layer is missing")
 
 
+def _crowded(target):
+    raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+
 def _unknown(target):
     return torch.full((len(target),), torch.nan)
 
@@ -41,6 +45,7 @@ _METRICS = {
     "chance": ("NR", False, _chance),
     "large": ("NR", False, _large),
     "broken": ("NR", False, _broken),
+    "crowded": ("NR", False, _crowded),
     "unknown": ("NR", False, _unknown),
     "far": ("NR", False, None),
     "fid": ("NR", True, _broken),

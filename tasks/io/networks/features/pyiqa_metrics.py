@@ -26,6 +26,7 @@ from torch import Tensor
 from dot_kernels.local_activations import Reader
 from tasks.io.artifacts.more_metrics import OfPyiqa, pyiqa_column
 from tasks.io.errors import ConfigurationError, WeightsMissing
+from tasks.io.networks.batches import is_for_want_of_memory
 
 LICENCE = "PolyForm Noncommercial 1.0.0, in parts NTU S-Lab 1.0: no commercial use"
 """That of pyiqa, as its version 0.1.16 states it."""
@@ -161,9 +162,9 @@ class PyiqaMetric:
             with _ALONE, torch.inference_mode(), torch.random.fork_rng(devices):
                 torch.manual_seed(0)
                 value = float(self.metric(*(image.to(self.device) for image in images)))
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+            if is_for_want_of_memory(error):
+                raise  # the batch is cut in two
             height, width = images[0].shape[2:]
             if min(height, width) < _SMALL:
                 return None

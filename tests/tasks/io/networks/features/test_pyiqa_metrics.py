@@ -80,6 +80,8 @@ def test_an_image_that_is_too_small_has_none_and_a_large_one_that_fails_is_told(
     with pytest.raises(WeightsMissing, match=r"broken must .* 600 × 400 pixels, got RuntimeError"):
         load_judge("pyiqa_broken", "cpu")(wide, None, None)
     assert load_judge("pyiqa_unknown", "cpu")(images, None, None) == [None] * 3
+    with pytest.raises(RuntimeError, match="not enough memory"):  # whoever cut the batch asks again
+        load_judge("pyiqa_crowded", "cpu")(images, None, None)
 
 
 def test_better_and_reference_are_what_pyiqa_says(pyiqa):
