@@ -19,6 +19,7 @@ from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.artifacts.more_metrics import NO_FACTS
 from tasks.io.ledger import Survey
 from tasks.io.networks.features.extractors import FIRST
 from tasks.io.workspace import (
@@ -42,7 +43,8 @@ class FidelityJob(Job):
     how many images' features are kept for the metrics that need single ones, ``of_clip`` whether
     they are CLIP's. ``paired`` says whether the input has metrics too, which differences are to.
     ``fit`` and ``leave_out`` say which images were fitted on, and whether they are left out where
-    enough others remain; the images of ``counted`` stand for all signals'.
+    enough others remain; the images of ``counted`` stand for all signals'. ``of_pyiqa`` says
+    whether the tables have metrics of pyiqa.
     """
 
     target: Target
@@ -60,6 +62,7 @@ class FidelityJob(Job):
     counted: Signal
     fit: Fit
     leave_out: bool
+    of_pyiqa: bool = False
 
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
@@ -127,6 +130,7 @@ def _shared(run: FittedRun) -> dict[str, Any]:
         "counted": signals_to_score(run.config)[0],
         "fit": Fit.of(run),
         "leave_out": options.leave_out_fitted,
+        "of_pyiqa": bool(options.pyiqa),
     }
 
 
@@ -157,7 +161,8 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
             tables.of(job.counted), _compared(job), job.fit, leave_out=job.leave_out
         )
         inputs = tables.of(INPUT) if job.paired else None
-        means = means_of(tables, job.points, inputs, left_out)
+        facts = tables.facts() if job.of_pyiqa else NO_FACTS
+        means = means_of(tables, job.points, inputs, left_out, facts)
         files, rows = PublishedFiles.of(tables), list[dict[str, Any]]()
         came = None if inputs is None else PublishedFiles.of(inputs)
         sets = FeatureSets(workspace, job.compared, job.sample, left_out, job.of_clip)

@@ -20,6 +20,7 @@ from tasks.evaluate.overlap import LeftOut, without
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metric_registry import Metric, metrics_of
 from tasks.io.artifacts.metrics import change_of
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
 from tasks.io.workspace import CURVE, Signal
 
 NO_IMAGES = LeftOut()
@@ -34,6 +35,7 @@ def means_of(
     points: tuple[Signal, ...],
     inputs: ScoreTables | None,
     left_out: LeftOut = NO_IMAGES,
+    facts: Facts = NO_FACTS,
 ) -> dict[float | None, Row]:
     """Means and errors over images, for the alpha of each of these points.
 
@@ -44,8 +46,9 @@ def means_of(
             None to have none.
         left_out: images that do not count: those ``scored`` in metrics that need a reference,
             those ``featured`` in others.
+        facts: what the tables say of metrics that are not in the registry.
     """
-    metrics = metrics_of("image", facts=tables.facts())
+    metrics = metrics_of("image", facts=facts)
     totals = {point.alpha: _Means(metrics) for point in points}
     values = [metric.column for metric in metrics]
     before = repeat(None) if inputs is None else inputs.read(["key", *values])

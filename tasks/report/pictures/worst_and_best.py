@@ -14,6 +14,7 @@ from tasks.evaluate.means import with_changes
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import Metric, metrics_of, ranked_metrics
+from tasks.io.artifacts.more_metrics import NO_FACTS
 from tasks.io.workspace import INPUT, Signal
 from tasks.report.pages import number
 from tasks.report.pictures.gains import Gains
@@ -101,7 +102,7 @@ def find_extremes(run: FittedRun) -> list[Ends]:
         signal_to_rank(run.config),
         shards,
     )
-    facts = tables.facts()
+    facts = tables.facts() if run.config.evaluate.pyiqa else NO_FACTS
     ends = {
         metric: _Ends(more_is_better=metric.better == "more", is_gain=is_gain)
         for metric in ranked_metrics(facts)
