@@ -167,8 +167,8 @@ def choose(
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     settings = parsed(config)
     from tasks.io.errors import ConfigurationError
-    from tasks.report.choose import Bound, choose_alpha, metric_named, read_results
-    from tasks.report.outcome import describe
+    from tasks.report.choose import Bound, choose_alpha, metric_named
+    from tasks.report.outcome import describe, read_results
 
     metrics = bounded_metrics()
     bounds = [

@@ -32,10 +32,11 @@ class Patches(Section):
 class Transport(Section):
     """What is moved beside latents."""
 
-    levels: Literal["all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "none"
+    levels: Literal["auto", "all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"
     """Levels of the decoder whose activations are moved too, each by a map of its own that is
-    fitted on the output of those below: all that the codec has, none, or a list of them, counted
-    from 0 at the resolution of latents. The pixel codec has none."""
+    fitted on the output of those below: all that the codec has, none as in the paper, or a list
+    of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
+    auto-encoder, with which it measured best, and none with other codecs."""
     level_patch: Literal[1, 3] = 1
     """Height and width of a patch of activations, in pixels of their level; has no effect without
     levels."""

@@ -17,7 +17,7 @@ from tasks.io.draws import draws_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.features.extractors import FIRST, Seen
 from tasks.io.store import Store
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import Signal
 
 LATENT_PATCHES = "latent_patches"
 """Name of the moments in the files that hold those of latent patches of all images."""
@@ -43,7 +43,7 @@ class Features:
     """Which features are written beside which metric table, and where."""
 
     signals: dict[Signal, tuple[Signal, ...]]
-    """For the signal of each table those that have files of features: the points of the curve,
+    """For the signal of each table those that have files of features: the points of a curve,
     or the signal itself."""
     folders: dict[Signal, str]
     """For each signal with features, the folder of its files in the workspace."""
@@ -84,7 +84,7 @@ class FeatureTable:
     """The features of one signal, written as they come, and the sums of its class probabilities.
 
     ``sums`` is None where the network gives no classes, and where no Inception Score is shown: for
-    points of the curve, and for other networks than the first.
+    points of curves, and for other networks than the first.
     """
 
     def __init__(self, path: Path, dimension: int, network: str, *, has_score: bool) -> None:
@@ -114,7 +114,7 @@ def open_feature_tables(
         opened[name] = {}
         paths = features.files(tables, "parquet", within="" if name == FIRST else f"{name}/")
         for signal, path in paths.items():
-            has_score = name == FIRST and signal.name != CURVE.name
+            has_score = name == FIRST and not signal.is_curve
             table = FeatureTable(path, dimension, features.networks[name], has_score=has_score)
             opened[name][signal] = stack.enter_context(closing(table))
     return opened

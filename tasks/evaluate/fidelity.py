@@ -36,7 +36,7 @@ from tasks.jobs.progress import advance, at
 
 
 class FidelityJob(Job):
-    """The fidelity of one signal, or of all points of the curve.
+    """The fidelity of one signal, or of all points of a curve.
 
     ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
     with, none where there is no network, and ``more`` the same by further networks. ``sample`` is
@@ -170,7 +170,8 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
         for point in job.points:
             at(f"distances of {point.label}")
             paths, classes = files.features(point), files.classes(point)
-            row = {"signal": point.name, "alpha": point.alpha, **means[point.alpha]}
+            row = {"signal": point.name, "alpha": point.alpha, "low_share": point.low_share}
+            row |= means[point.alpha]
             row |= distance_of_patches(workspace.store, files.latents(point), natural)
             row |= feature_columns(sets, job.signal, paths, classes, before)
             rows.append(row | {"overlap": overlap.model_dump_json()})

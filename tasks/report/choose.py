@@ -3,21 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tasks.config import Config, Run
 from tasks.evaluate.changes import Difference, changes_at
-from tasks.evaluate.summarise import (
-    read_summary,
-    summary_artifact,
-    summary_facts,
-    warnings_of,
-)
-from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
 from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
-from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
-from tasks.report.measured_images import measured_on_the_fit
-from tasks.report.missing_metrics import out_of_date
-from tasks.report.tables.names import results_units
+from tasks.io.errors import ConfigurationError, CorpusError
 
 Points = Mapping[float, Mapping[str, float]]
 """The numbers of each alpha by metric; those that are not known are left out."""
@@ -58,15 +47,10 @@ class Choice(NamedTuple):
     changes: Mapping[str, Difference]
     best: str | None
     is_written: bool
-
-
-class Results(NamedTuple):
-    """Rows of the fidelity table, its metadata, what it calls the metrics, and what to know."""
-
-    rows: list[dict[str, Any]]
-    facts: dict[str, str]
-    titles: dict[str, str]
-    notes: list[str]
+    low_share: float | None = None
+    """Of a pair of dials; None for that of the configuration."""
+    pair: "Choice | None" = None
+    """A pair of alpha and share of the map that is better, if there is one."""
 
 
 def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
@@ -85,23 +69,6 @@ def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
         listed = ", ".join(metrics.values())
         raise ConfigurationError(f"best must be one of {listed}, got {name!r}")
     return metrics[known]
-
-
-def read_results(config: Config) -> Results:
-    """The fidelity table that is there, with a note if it is not that of this configuration.
-
-    Raises:
-        StepMissing: there is none.
-    """
-    run = fitted(Run.of(config))
-    workspace, artifact = run.workspace, summary_artifact(run)
-    if not workspace.store.exists(f"{artifact}.parquet"):
-        raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
-    facts = summary_facts(workspace, artifact)
-    units = results_units(facts)
-    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by(facts).items()}
-    notes = [*measured_on_the_fit(facts), *warnings_of(facts), *out_of_date(run)]
-    return Results(read_summary(workspace, artifact), facts, titles, notes)
 
 
 def choose_alpha(
@@ -139,10 +106,52 @@ def choose_alpha(
     alpha = min(
         known, key=lambda a: abs(a) if best is None else _cost(metrics[best], known[a][best])
     )
+    choice = _choice(rows, alpha, known[alpha], best, metrics)
+    pair = _better_pair(rows, bounds, choice, beyond=beyond, facts=facts)
+    return choice._replace(pair=pair)
+
+
+def _choice(
+    rows: Sequence[Mapping[str, Any]],
+    alpha: float,
+    numbers: Mapping[str, float],
+    best: str | None,
+    metrics: Mapping[str, Metric],
+) -> Choice:
     written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
     came = next((_numbers(row, metrics) for row in rows if row["signal"] == "input"), {})
     changes = changes_at(alpha, rows, metrics)
-    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
+    return Choice(alpha, numbers, came, changes, best, alpha in written)
+
+
+def _better_pair(
+    rows: Sequence[Mapping[str, Any]],
+    bounds: Sequence[Bound],
+    choice: Choice,
+    *,
+    beyond: bool,
+    facts: Facts,
+) -> Choice | None:
+    """The pair of dials of the map that keeps all bounds and is better than alpha alone.
+
+    None without a map, and where no pair is better in the metric that the choice is best in.
+    """
+    if (best := choice.best) is None:
+        return None
+    metric = metrics_to_choose_by(facts)[best]
+    came = [row for row in rows if row["signal"] == "input"]
+    pairs = []
+    for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
+        ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
+        curve = [{**row, "signal": "curve"} for row in ours]
+        try:
+            one = choose_alpha([*came, *curve], bounds, best, beyond=beyond, facts=facts)
+        except CorpusError:  # another share may keep them
+            continue
+        pairs.append(one._replace(low_share=share))
+    least = min(pairs, key=lambda one: _cost(metric, one.numbers[best]), default=None)
+    is_better = least and _cost(metric, least.numbers[best]) < _cost(metric, choice.numbers[best])
+    return least if is_better else None
 
 
 def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:

@@ -10,7 +10,7 @@ from tasks.evaluate.features.published import PublishedFiles
 from tasks.io.artifacts.metric import FEATURED
 from tasks.io.artifacts.metric_registry import SECOND
 from tasks.io.artifacts.more_metrics import distance_of
-from tasks.io.workspace import CURVE, INPUT, Signal
+from tasks.io.workspace import INPUT, Signal
 from tasks.jobs.progress import at
 
 
@@ -39,7 +39,7 @@ def add_columns(
     for row, point in zip(rows, points, strict=True):
         at(f"distances of {point.label} by {network}")
         images = sets.of(files.features(point, network))
-        row.update(_columns(network, images, sets, before, of_curve=files.tables.signal == CURVE))
+        row.update(_columns(network, images, sets, before, of_curve=files.tables.signal.is_curve))
 
 
 def _columns(

@@ -15,8 +15,8 @@ from tasks.evaluate.summarise import summary_artifact, summary_facts
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 from tasks.io.networks.features import extractors
 from tasks.io.networks.published_weights import PUBLISHED
-from tasks.report.choose import choose_alpha, metric_named, read_results
-from tasks.report.outcome import describe
+from tasks.report.choose import choose_alpha, metric_named
+from tasks.report.outcome import describe, read_results
 from tasks.report.tables.results import results_text
 from tasks.upkeep.status import status_of_steps
 from tests.support.networks.small_dinov2 import vit_tensors

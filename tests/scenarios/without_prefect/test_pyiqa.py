@@ -13,10 +13,10 @@ from tasks.evaluate.summarise import summary_artifact, summary_facts
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import Limits
 from tasks.io.networks.features import judges
-from tasks.report.choose import choose_alpha, metric_named, read_results
+from tasks.report.choose import choose_alpha, metric_named
 from tasks.report.comparison.compare import compare
 from tasks.report.comparison.runs import Side
-from tasks.report.outcome import describe
+from tasks.report.outcome import describe, read_results
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.tables.results import results_text
 from tasks.upkeep.check import require_ready
