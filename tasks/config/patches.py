@@ -38,8 +38,7 @@ class Transport(Section):
     of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
     auto-encoder, with which it measured best, and none with other codecs."""
     level_patch: Literal[1, 3] = 1
-    """Height and width of a patch of activations, in pixels of their level; has no effect without
-    levels."""
+    """Height and width of a patch of activations, in pixels of their level, if there are any."""
 
     @field_validator("levels")
     @classmethod

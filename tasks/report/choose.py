@@ -1,6 +1,8 @@
 """Choose an alpha from the tables that are there: bounds to keep, and what to be best in."""
 
+import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tasks.evaluate.changes import Difference, changes_at
@@ -50,7 +52,7 @@ class Choice(NamedTuple):
     low_share: float | None = None
     """Of a pair of dials; None for that of the configuration."""
     pair: "Choice | None" = None
-    """A pair of alpha and share of the map that is better, if there is one."""
+    """The best pair of alpha and share of the map, if it is better or alone has perception."""
 
 
 def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
@@ -132,26 +134,28 @@ def _better_pair(
     beyond: bool,
     facts: Facts,
 ) -> Choice | None:
-    """The pair of dials of the map that keeps all bounds and is better than alpha alone.
+    """The best pair of dials of the map that keeps all bounds, if it is better than alpha alone.
 
-    None without a map, and where no pair is better in the metric that the choice is best in.
+    It is where nothing perceptual is known of alpha alone. None without a map too.
     """
-    if (best := choice.best) is None:
-        return None
-    metric = metrics_to_choose_by(facts)[best]
+    metrics = metrics_to_choose_by(facts)
     came = [row for row in rows if row["signal"] == "input"]
-    pairs = []
+    found = list[tuple[float, Choice]]()
     for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
         ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
         curve = [{**row, "signal": "curve"} for row in ours]
         try:
-            one = choose_alpha([*came, *curve], bounds, best, beyond=beyond, facts=facts)
+            one = choose_alpha([*came, *curve], bounds, choice.best, beyond=beyond, facts=facts)
         except CorpusError:  # another share may keep them
             continue
-        pairs.append(one._replace(low_share=share))
-    least = min(pairs, key=lambda one: _cost(metric, one.numbers[best]), default=None)
-    is_better = least and _cost(metric, least.numbers[best]) < _cost(metric, choice.numbers[best])
-    return least if is_better else None
+        if (best := one.best) is not None:
+            cost = _cost(metrics[best], one.numbers[best])
+            found.append((cost, one._replace(low_share=share)))
+    cost, least = min(found, key=itemgetter(0), default=(math.inf, None))
+    best = choice.best
+    if best is not None and cost >= _cost(metrics[best], choice.numbers[best]):
+        return None
+    return least
 
 
 def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:

@@ -112,8 +112,7 @@ def describe(choice: Choice, names: Mapping[str, str], facts: Facts = NO_FACTS) 
             f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
         )
     if choice.pair is not None:
-        pair = describe(choice.pair, names, facts)
-        lines += ["better within the same bounds, by two dials:", *pair]
+        lines += ["of all pairs of dials of the map:", *describe(choice.pair, names, facts)]
     return lines
 
 

@@ -398,11 +398,18 @@ def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
     assert (choice.pair.alpha, choice.pair.low_share) == (0.0, 0.0)
     assert (choice.pair.numbers["psnr"], choice.pair.numbers["fid"]) == (26.5, 9.0)
     lines = describe(choice, NAMES)
-    start = lines.index("better within the same bounds, by two dials:")
+    start = lines.index("of all pairs of dials of the map:")
     assert lines[start + 1] == "alpha 0 with low_share 0: the best FID within the bounds"
     assert lines[-1] == (
         "it is not written yet: set enhance.low_share: 0, add 0 to enhance.alphas and run again"
     )
+
+
+def test_a_pair_is_named_as_well_where_no_perception_is_known_of_alpha_alone():
+    rows = [row("curve", alpha, psnr=25 + 5 * alpha) for alpha in (0.0, 0.5, 1.0)]
+    choice = choose_alpha(rows + MAP, [Bound("psnr", 26)])
+    assert (choice.alpha, choice.best) == (0.5, None)
+    assert (choice.pair.alpha, choice.pair.low_share, choice.pair.best) == (0.0, 0.0, "fid")
 
 
 @pytest.mark.parametrize(
