@@ -121,7 +121,7 @@ def steps_of(run: Run) -> Iterator[Step]:
         yield Step(f"solve level {level}", "fit", solved, solve_level_map)
     yield from _pass_over_shards(run, found, "enhance")
     yield from _pass_over_shards(run, found, "evaluate")
-    if config.evaluate.features is not None:
+    if config.evaluate.networks:
         name, features = step_names.features_step(config), partial(plan_extraction, run)
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")

@@ -50,3 +50,9 @@ def either(names: Iterable[str]) -> str:
     """Two or more names as a list in words, such as "a, b or c"."""
     *others, last = names
     return f"{', '.join(others)} or {last}"
+
+
+def best_in_words() -> str:
+    """The help of the option that names what to be best in."""
+    listed = ", ".join(metrics_to_choose_by())
+    return f"Be best in {listed}, fd-NETWORK of evaluate.features, or pyiqa_NAME."

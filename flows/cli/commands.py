@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.bounds import bounded_metrics, either, with_bounds
+from flows.cli.bounds import best_in_words, bounded_metrics, either, with_bounds
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
     notes,
@@ -33,7 +33,6 @@ from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
 from flows.cli.watching import stopping, watched
-from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -159,9 +158,7 @@ def evaluate(config: ConfigPath) -> None:
 def choose(
     config: ConfigPath,
     *,
-    best: Annotated[
-        str | None, typer.Option(help=f"Be best in {either(metrics_to_choose_by())}.")
-    ] = None,
+    best: Annotated[str | None, typer.Option(help=best_in_words())] = None,
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Also alphas outside [0, 1], the theory's range.")
     ] = False,
@@ -170,8 +167,8 @@ def choose(
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     settings = parsed(config)
     from tasks.io.errors import ConfigurationError
-    from tasks.report.choose import Bound, choose_alpha, metric_named, read_results
-    from tasks.report.outcome import describe
+    from tasks.report.choose import Bound, choose_alpha, metric_named
+    from tasks.report.outcome import describe, read_results
 
     metrics = bounded_metrics()
     bounds = [
@@ -183,9 +180,11 @@ def choose(
             f"choose must know what you want, got no option; give {options}, or --best with a "
             "metric"
         )
-    results, wanted = read_results(settings), best and metric_named(best)
-    choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
-    for line in (*describe(choice, results.titles, settings.enhance), *results.notes):
+    results = read_results(settings)
+    wanted = None if best is None else metric_named(best, results.facts)
+    choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond, facts=results.facts)
+    told = describe(choice, results.titles, results.facts, settings.enhance)
+    for line in (*told, *results.notes):
         say(line)
 
 

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from dot_kernels.degradations import Degradation, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
 from tasks.config.corpora import Corpora, Corpus, Location, Name
-from tasks.config.patch_counts import known_latents, too_few
+from tasks.config.patches import Patches, Transport, known_latents, too_few
 from tasks.config.places import anchored
-from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Transport
+from tasks.config.sections import Enhance, Evaluate, Fit
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
 from tasks.io.networks.ddrm import Ddrm
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work

@@ -14,51 +14,24 @@ from pydantic import (
     Field,
     FiniteFloat,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
-from dot_kernels.patches import Fold
 from dot_kernels.transport import DEFAULT_RIDGE
+from tasks.io.artifacts.more_metrics import pyiqa_column
 from tasks.io.images import Form, Format, Subsampling
-from tasks.io.networks.features.extractors import Network
+from tasks.io.networks.features.extractors import (
+    FIRST,
+    FeatureNetworks,
+    Network,
+    networks_by_name,
+)
 from tasks.io.networks.features.perceptual import LpipsNet
+from tasks.io.networks.features.pyiqa_metrics import PyiqaNames
 from tasks.io.section import Section
 from tasks.io.workspace import Outputs
-
-
-class Patches(Section):
-    """The patches of latent pixels that the transport maps."""
-
-    size: Annotated[int, Field(ge=1, le=15)] | None = None
-    """Side of a patch in latent pixels; null for what suits the codec: 1 for pixel, whose latent
-    pixels are patches already, and 3 for auto-encoders, as in the paper."""
-    fold: Fold = "uniform"
-    """How overlapping mapped patches are averaged: uniform, or gaussian, in which the centre of
-    a patch counts more; has no effect where ``size`` is 1."""
-
-
-class Transport(Section):
-    """What is moved beside latents."""
-
-    levels: Literal["auto", "all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"
-    """Levels of the decoder whose activations are moved too, each by a map of its own that is
-    fitted on the output of those below: all that the codec has, none as in the paper, or a list
-    of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
-    auto-encoder, with which it measured best, and none with other codecs."""
-    level_patch: Literal[1, 3] = 1
-    """Height and width of a patch of activations, in pixels of their level, if there are any."""
-
-    @field_validator("levels")
-    @classmethod
-    def _levels_differ(cls, levels: str | tuple[int, ...]) -> str | tuple[int, ...]:
-        if isinstance(levels, str):
-            return levels
-        if len(set(levels)) < len(levels):
-            raise ValueError(f"levels must differ, got {list(levels)}")
-        return tuple(sorted(levels))
 
 
 class Fit(Section):
@@ -218,9 +191,13 @@ class Evaluate(Section):
     clip_iqa: bool = False
     """Whether CLIP-IQA, which needs no reference, is computed: it runs CLIP's ResNet-50 on images
     in their own size."""
-    features: Network | None = "inception-v3-compat"
+    pyiqa: PyiqaNames = ()
+    """Metrics of single images by the package pyiqa, if you have installed it, by the names that it
+    has for them, as [musiq, maniqa]. Its licence rules out commercial use."""
+    features: FeatureNetworks | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
-    squeezenet (small; its distance is reported as FD-squeezenet), or null for none."""
+    squeezenet (small; its distance is reported as FD-squeezenet), or null for none. Of a list of
+    them the first is that one; of the others there is the Fréchet distance beside it."""
     against: (
         Annotated[tuple[Compared, ...], Field(min_length=1), BeforeValidator(_listed)] | None
     ) = None
@@ -240,6 +217,16 @@ class Evaluate(Section):
     """The perception-distortion curve, or null for none. Without ``corpora.reference`` it has
     the distance to the input; it has no effect where ``enhance.interpolation`` is latent."""
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """The networks of features by what plans and tables call them: the first by ``FIRST``."""
+        return networks_by_name(self.features)
+
+    @property
+    def network(self) -> Network | None:
+        """The first of them; None without any."""
+        return self.networks.get(FIRST)
+
     def judges(self, *, has_reference: bool) -> tuple[str, ...]:
         """The names of metrics of single images beside LPIPS."""
         asked = {
@@ -247,4 +234,5 @@ class Evaluate(Section):
             "dists": self.dists and has_reference,
             "clip_iqa": self.clip_iqa,
         }
-        return tuple(name for name, is_wanted in asked.items() if is_wanted)
+        named = (name for name, is_wanted in asked.items() if is_wanted)
+        return (*named, *map(pyiqa_column, self.pyiqa))

@@ -21,7 +21,12 @@ from tasks.io.images.pixels import as_levels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.features.extractors import Network, extractor_names, load_extractor, see
 from tasks.io.networks.features.feature_networks import Extractor
-from tasks.io.networks.features.judges import Judge, judge_facts, load_judge
+from tasks.io.networks.features.judges import (
+    Judge,
+    facts_on_judges,
+    judge_facts,
+    load_judge,
+)
 from tasks.io.networks.features.perceptual import (
     LPIPS_SHORTEST_SIDE,
     LpipsNet,
@@ -97,6 +102,7 @@ class Scorer:
             judge = self._had(partial(load_judge, name, self._device, weights))
             self._judges += [] if judge is None else [judge]
             self.names |= judge_facts(name, weights)
+        self.names |= facts_on_judges(self._judges)
         self._sets = _Features(), _Features()
 
     def scores(self, ours: str, theirs: str, strip: str | None = None) -> Iterator[Score]:

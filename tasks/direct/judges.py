@@ -29,7 +29,7 @@ class Judges:
         self._device, weights = pick_device(config.compute.device), Weights.of(config.weights)
         self._lpips: Perceptual | None = None
         self._extractor: Extractor | None = None
-        net, network = config.evaluate.lpips, config.evaluate.features
+        net, network = config.evaluate.lpips, config.evaluate.network
         try:
             if net is not None and config.reference_name is not None:
                 self._lpips = load_lpips(net, self._device, weights)

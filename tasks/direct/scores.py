@@ -23,10 +23,17 @@ _ALWAYS = ("psnr", "ssim", "lpips")
 """Columns that a table has even where no image has the metric."""
 
 
-def write_scores(scores: Sequence[Score], path: Path) -> None:
-    """Write a row for every image to a local Parquet file, all of it or nothing."""
+def write_scores(scores: Sequence[Score], path: Path, names: Mapping[str, str]) -> None:
+    """Write a row for every image to a local Parquet file, all of it or nothing.
+
+    Args:
+        scores: of all images.
+        path: of the file.
+        names: what to call metrics, as the metadata of tables have it.
+    """
     measured = {column for score in scores for column in score.metrics}
-    columns = [m.column for m in metrics_of("image") if m.column in measured | {*_ALWAYS}]
+    known = metrics_of("image", facts=names)
+    columns = [m.column for m in known if m.column in measured | {*_ALWAYS}]
     schema = pa.schema([*_BEFORE, *((c, pa.float64()) for c in columns), ("reason", pa.string())])
     rows = [{**score._asdict(), **score.metrics} for score in scores]
     table = pa.Table.from_pylist(rows, schema)
@@ -41,11 +48,11 @@ def shown(
 
     Args:
         scores: of all images.
-        names: what to call LPIPS and the Fréchet distance, as the metadata of tables have it.
+        names: what to call metrics, as the metadata of tables have it.
         frechet: this distance; None where there is none.
     """
     titles, row = ["images"], [str(sum(bool(score.metrics) for score in scores))]
-    for metric in ranked_metrics():
+    for metric in ranked_metrics(names):
         column = metric.column
         values = [v for score in scores if (v := score.metrics.get(column)) is not None]
         # Of images that are their counterparts PSNR is infinite, and their mean tells nothing.

@@ -27,7 +27,8 @@ from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
 from tasks.io.networks.codecs import CodecSpec, Precision, load_codec
-from tasks.io.networks.features.extractors import Network
+from tasks.io.networks.features.extractors import FIRST, Network
+from tasks.io.networks.features.judges import facts_on_judges
 from tasks.io.networks.features.perceptual import LpipsNet, lpips_name
 from tasks.io.networks.weights import Weights
 from tasks.io.shards import Member
@@ -58,7 +59,7 @@ class EnhanceJob(Job):
     options: Enhance
     fold: Fold
     lpips: LpipsNet | None
-    network: Network | None
+    networks: dict[str, Network]
     judges: tuple[str, ...]
     weights: str | None
     identities: dict[str, dict[str, str] | None]
@@ -214,7 +215,7 @@ def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
     if not job.tables:
         return Networks()
     lpips = job.lpips if job.reference else None
-    return load_networks(lpips, job.network, job.judges, job.identities, weights, device)
+    return load_networks(lpips, job.networks, job.judges, job.identities, weights, device)
 
 
 def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
@@ -222,12 +223,9 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     tables = [output.signal for output in job.tables]
     curves = Curves.of(tables, job.curve, on_curve=job.curve_networks)
     points = {table: curves.seen_of(table) for table in tables}
-    networks = {
-        "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
-        "features": job.network or NO_NETWORK,
-        **{name: name for name in job.judges},
-    }
-    extractor = used.extractor
+    lpips = lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK
+    networks = {"lpips": lpips, FIRST: NO_NETWORK, **job.networks}
+    networks |= {name: name for name in job.judges}
     return Features(
         signals=points,
         folders={
@@ -235,8 +233,9 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
             for signals in points.values()
             for signal in signals
         },
-        dimension=None if extractor is None else extractor.dimension,
+        dimensions={name: each.dimension for name, each in used.extractors.items()},
         networks=networks,
+        facts=facts_on_judges(used.judges),
     )
 
 

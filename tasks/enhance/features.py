@@ -15,7 +15,7 @@ from tasks.io.artifacts.features import FeatureWriter, save_class_sums
 from tasks.io.artifacts.moments import read_moments, save_moments
 from tasks.io.draws import draws_of
 from tasks.io.ledger import Publication
-from tasks.io.networks.features.extractors import Seen
+from tasks.io.networks.features.extractors import FIRST, Seen
 from tasks.io.store import Store
 from tasks.io.workspace import Signal
 
@@ -47,16 +47,20 @@ class Features:
     or the signal itself."""
     folders: dict[Signal, str]
     """For each signal with features, the folder of its files in the workspace."""
-    dimension: int | None
-    """Length of the network's features; None where there is no network."""
+    dimensions: dict[str, int]
+    """Lengths of the features of each network, by what the plan calls it. Those of the first lie
+    in the folder of the signal, those of others in one of theirs below it."""
     networks: dict[str, str]
     """Names of the networks by metric, for the metadata of the tables."""
+    facts: dict[str, str]
+    """What these metadata say of metrics that are not in the registry."""
 
     def files(
         self,
         tables: Mapping[Signal, Publication],
         extension: str,
         wanted: Collection[Signal] | None = None,
+        within: str = "",
     ) -> dict[Signal, Path]:
         """Return a new file for each signal with features, as a part of its table's publication.
 
@@ -64,27 +68,28 @@ class Features:
             tables: the publication of each metric table.
             extension: of the files, without the leading dot.
             wanted: signals that get a file; None for all.
+            within: folder below that of the signal, with a slash behind it; empty for none.
         """
         files = {}
         for table_signal, table in tables.items():
             shard = table.artifact.rpartition("/")[2]
             for signal in self.signals[table_signal]:
                 if wanted is None or signal in wanted:
-                    files[signal] = table.file(f"{self.folders[signal]}/{shard}.{extension}")
+                    path = f"{self.folders[signal]}/{within}{shard}.{extension}"
+                    files[signal] = table.file(path)
         return files
 
 
 class FeatureTable:
     """The features of one signal, written as they come, and the sums of its class probabilities.
 
-    ``sums`` is None where the network gives no classes, and for points of curves, of which no
-    Inception Score is shown.
+    ``sums`` is None where the network gives no classes, and where no Inception Score is shown: for
+    points of curves, and for other networks than the first.
     """
 
-    def __init__(self, path: Path, dimension: int, network: str, signal: Signal) -> None:
+    def __init__(self, path: Path, dimension: int, network: str, *, has_score: bool) -> None:
         self._writer = FeatureWriter(path, dimension, network)
-        # No Inception Score is computed at points of curves.
-        self._has_score = not signal.is_curve
+        self._has_score = has_score
         self.sums: ClassSums | None = None
 
     def add(self, keys: list[str], seen: list[Seen]) -> None:
@@ -102,17 +107,17 @@ class FeatureTable:
 
 def open_feature_tables(
     features: Features, tables: Mapping[Signal, Publication], stack: ExitStack
-) -> dict[Signal, FeatureTable]:
-    """Return a table of features for each signal that has some, to be closed with the stack."""
-    if features.dimension is None:
-        return {}
-    network = features.networks["features"]
-    return {
-        signal: stack.enter_context(
-            closing(FeatureTable(path, features.dimension, network, signal))
-        )
-        for signal, path in features.files(tables, "parquet").items()
-    }
+) -> dict[str, dict[Signal, FeatureTable]]:
+    """Return a table of features for each network and signal, to be closed with the stack."""
+    opened = dict[str, dict[Signal, FeatureTable]]()
+    for name, dimension in features.dimensions.items():
+        opened[name] = {}
+        paths = features.files(tables, "parquet", within="" if name == FIRST else f"{name}/")
+        for signal, path in paths.items():
+            has_score = name == FIRST and not signal.is_curve
+            table = FeatureTable(path, dimension, features.networks[name], has_score=has_score)
+            opened[name][signal] = stack.enter_context(closing(table))
+    return opened
 
 
 def save_sums(

@@ -9,7 +9,7 @@ from dot_kernels import GaussianMoments, SeamError
 from tasks.enhance.features import Features, FeatureTable, open_feature_tables, save_sums
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.ledger import Publication
-from tasks.io.networks.features.extractors import Seen
+from tasks.io.networks.features.extractors import FIRST, SeenBy
 from tasks.io.shards import Accepted, Member, Refused, read_sides
 from tasks.io.shards.sides import NONE, SideKind
 from tasks.io.workspace import Outputs, PublishedImages, Signal, Workspace
@@ -47,7 +47,7 @@ class Finished(NamedTuple):
     """The encoded image of each enhanced data set; empty where there is a ``reason``."""
     extension: str
     """Of the names of these files, without the dot; empty where there are none."""
-    features: dict[Signal, Seen]
+    features: dict[Signal, SeenBy]
     reason: str | None
     """Why the picture has no images; None if it has."""
 
@@ -110,7 +110,7 @@ class OutputsOfShard:
         enhanced: Mapping[Signal, PublishedImages],
         tables: Mapping[Signal, Publication],
         features: Features,
-        feature_tables: Mapping[Signal, FeatureTable],
+        feature_tables: Mapping[str, Mapping[Signal, FeatureTable]],
     ) -> None:
         self._workspace, self._enhanced, self._tables = workspace, enhanced, tables
         self._features, self._feature_tables = features, feature_tables
@@ -131,9 +131,11 @@ class OutputsOfShard:
             for signal, images in self._enhanced.items():
                 own = sides.get(item.member.key, NONE)
                 images.add(_image(item, item.files.get(signal), own))
-        for signal, table in self._feature_tables.items():
-            rows = [(i.member.key, i.features[signal]) for i in items if signal in i.features]
-            table.add([key for key, _ in rows], [row for _, row in rows])
+        for network, tables in self._feature_tables.items():
+            for signal, table in tables.items():
+                seen = ((i.member.key, i.features.get(signal, {}).get(network)) for i in items)
+                rows = [(key, one) for key, one in seen if one is not None]
+                table.add([key for key, _ in rows], [one for _, one in rows])
 
     def close(
         self,
@@ -159,10 +161,13 @@ class OutputsOfShard:
             images.close(self._workspace)
         for signal, table in self._tables.items():
             path = table.file(f"{table.artifact}.parquet")
-            write_scores(self._rows[signal], path, self._features.networks)
-        for feature_table in self._feature_tables.values():
-            feature_table.close()
-        save_sums(self._features, self._tables, self._feature_tables, moments)
+            features = self._features
+            write_scores(self._rows[signal], path, features.networks, features.facts)
+        for feature_tables in self._feature_tables.values():
+            for feature_table in feature_tables.values():
+                feature_table.close()
+        first = self._feature_tables.get(FIRST, {})
+        save_sums(self._features, self._tables, first, moments)
         publications = [images.publication for images in self._enhanced.values()]
         for publication in (*publications, *self._tables.values()):
             publication.facts |= {**outcome.facts(), **watch.facts()}

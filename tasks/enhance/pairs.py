@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dot_kernels import GaussianMoments, SeamError
 from tasks.io.images import Form, Pixels, Raster, complaint
-from tasks.io.networks.features.extractors import Seen
+from tasks.io.networks.features.extractors import SeenBy
 from tasks.io.shards.loader import Picture, equal_sizes
 from tasks.io.workspace import Signal
 
@@ -59,7 +59,7 @@ class Rendered:
     reference: Pixels | None = None
     """The ground truth."""
     marks: dict[Signal, Marks] = field(default_factory=dict)
-    features: dict[Signal, Seen] = field(default_factory=dict)
+    features: dict[Signal, SeenBy] = field(default_factory=dict)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict)
     """Metrics by column, for each point of the curve."""
     reason: str | None = None

@@ -5,7 +5,7 @@ Axes: b images, h and w their height and width.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ from tasks.io.images.pixels import to_bytes
 from tasks.io.networks.digests import require_identity
 from tasks.io.networks.features.extractors import (
     Network,
-    Seen,
+    SeenBy,
     extractor_identity,
     load_extractor,
     see,
@@ -44,10 +44,11 @@ from tasks.io.workspace import Signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The networks of the metrics; None for one that is not wanted or has no weights."""
+    """The networks of the metrics, without those that are not wanted or have no weights."""
 
     lpips: Perceptual | None = None
-    extractor: Extractor | None = None
+    extractors: Mapping[str, Extractor] = field(default_factory=dict)
+    """Feature networks, by what the plan calls them."""
     judges: Sequence[Judge] = ()
 
     def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
@@ -65,21 +66,25 @@ class Networks:
             return None
         return self.lpips(references)
 
-    def features(self, images: Tensor) -> list[Seen] | None:
+    def features(self, images: Tensor) -> list[SeenBy]:
         """Return the features of each image, rounded to 8 bits as it will be written.
 
         Args:
             images: (b, 3, h, w) in [0, 1].
-
-        Returns:
-            None without a network, or where the images are too small for it.
         """
-        return None if self.extractor is None else see(self.extractor, to_bytes(images))
+        if not self.extractors:
+            return [{} for _ in images]
+        levels = to_bytes(images)
+        found = {name: see(extractor, levels) for name, extractor in self.extractors.items()}
+        return [
+            {name: seen[index] for name, seen in found.items() if seen is not None}
+            for index in range(len(images))
+        ]
 
 
 def load_networks(
     lpips: LpipsNet | None,
-    network: Network | None,
+    networks: Mapping[str, Network],
     judges: Iterable[str],
     identities: Mapping[str, dict[str, str] | None],
     weights: Weights,
@@ -89,9 +94,9 @@ def load_networks(
 
     Args:
         lpips: network of LPIPS; None for none.
-        network: whose features are wanted; None for none.
+        networks: whose features are wanted, by what the plan calls them.
         judges: names of judges.
-        identities: by ``lpips``, ``features`` and the names of judges, those that the plan names.
+        identities: by ``lpips`` and the names of networks and judges, those that the plan names.
         weights: where they are looked for.
         device: that they are put on.
 
@@ -101,14 +106,15 @@ def load_networks(
     metric = None if lpips is None else load_lpips(lpips, device, weights)
     if lpips is not None:
         require_identity(lpips_identity(lpips, weights), identities["lpips"])
-    extractor = None if network is None else load_extractor(network, device, weights)
-    if network is not None:
-        require_identity(extractor_identity(network, weights), identities["features"])
+    extractors = dict[str, Extractor]()
+    for name, network in networks.items():
+        extractors[name] = load_extractor(network, device, weights)
+        require_identity(extractor_identity(network, weights), identities[name])
     loaded = []
     for name in judges:
         loaded.append(load_judge(name, device, weights))
         require_identity(judge_identity(name, weights), identities[name])
-    return Networks(lpips=metric, extractor=extractor, judges=tuple(loaded))
+    return Networks(lpips=metric, extractors=extractors, judges=tuple(loaded))
 
 
 def perceive(
@@ -116,7 +122,7 @@ def perceive(
     images: Iterable[tuple[Signal, Tensor]],
     references: Tensor | None,
     opacity: Tensor | None,
-) -> tuple[dict[Signal, list[Marks]], dict[Signal, list[Seen]]]:
+) -> tuple[dict[Signal, list[Marks]], dict[Signal, list[SeenBy]]]:
     """Return what networks say of each image, and its features, by signal.
 
     Args:
@@ -126,7 +132,7 @@ def perceive(
         references: (b, 3, h, w) in [0, 1]; None without any.
         opacity: of the pictures (b, h, w); None where they are opaque.
     """
-    marks, features = dict[Signal, list[Marks]](), dict[Signal, list[Seen]]()
+    marks, features = dict[Signal, list[Marks]](), dict[Signal, list[SeenBy]]()
     compare = networks.against(references)
     for signal, shown in images:
         columns = {} if compare is None else {"lpips": compare(shown).tolist()}
@@ -135,8 +141,7 @@ def perceive(
             {column: values[index] for column, values in columns.items()}
             for index in range(len(shown))
         ]
-        if (seen := networks.features(shown)) is not None:
-            features[signal] = seen
+        features[signal] = networks.features(shown)
     return marks, features
 
 

@@ -12,7 +12,7 @@ from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.networks.codecs import tile_that_matters
-from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.extractors import FIRST, extractor_identity
 from tasks.io.networks.features.judges import judge_identity
 from tasks.io.networks.features.perceptual import lpips_identity
 from tasks.io.workspace import (
@@ -77,17 +77,18 @@ class _Plan:
         self._config, self._operator, self._workspace = config, run.operator, run.workspace.url
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
-        net, network = config.evaluate.lpips, config.evaluate.features
+        net, networks = config.evaluate.lpips, config.evaluate.networks
         net = net if reference is not None else None
         self._identities = {
             "lpips": None if net is None else lpips_identity(net, run.weights),
-            "features": None if network is None else extractor_identity(network, run.weights),
+            FIRST: None,
+            **{name: extractor_identity(each, run.weights) for name, each in networks.items()},
         }
         judges = {name: judge_identity(name, run.weights) for name in config.judges}
         self._identities |= judges
         self._judges = tuple(name for name, identity in judges.items() if identity)
         self._lpips = net if self._identities["lpips"] else None
-        self._network = network if self._identities["features"] else None
+        self._networks = {n: each for n, each in networks.items() if self._identities[n]}
         self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
         alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas]
         self._images = {signal: self._enhanced_at(signal) for signal in alphas}
@@ -176,7 +177,7 @@ class _Plan:
             options=config.enhance,
             fold=config.patches.fold,
             lpips=self._lpips,
-            network=self._network,
+            networks=self._networks,
             judges=self._judges,
             weights=config.weights,
             identities=self._identities,

@@ -8,8 +8,14 @@ from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metrics import networks_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.features.extractors import extractor_identity, fetch_extractor
-from tasks.io.networks.features.judges import fetch_judge, judge_identity, judge_title
+from tasks.io.networks.features.judges import (
+    fetch_judge,
+    judge_files,
+    judge_identity,
+    judge_title,
+)
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
+from tasks.io.networks.features.pyiqa_metrics import require_pyiqa
 from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, map_of, metrics_folder
 from tasks.jobs.policy import logger
@@ -43,17 +49,14 @@ def networks_in_use(run: FittedRun) -> dict[str, str]:
 
 def absent_weights(config: Config) -> str:
     """Return a sentence on weights of metrics that are not on this machine; empty if all are."""
-    lpips, features, weights = (
-        config.evaluate.lpips,
-        config.evaluate.features,
-        Weights.of(config.weights),
-    )
-    absent = []
+    lpips, weights = config.evaluate.lpips, Weights.of(config.weights)
+    absent = list[str]()
     if lpips is not None and config.reference_name is not None:
         absent += [] if lpips_identity(lpips, weights) else [f"LPIPS ({lpips})"]
-    if features is not None:
-        absent += [] if extractor_identity(features, weights) else [features]
-    absent += [judge_title(name) for name in config.judges if not judge_identity(name, weights)]
+    networks = config.evaluate.networks.values()
+    absent += [each for each in networks if not extractor_identity(each, weights)]
+    judges = (name for name in config.judges if judge_files(name))
+    absent += [judge_title(name) for name in judges if not judge_identity(name, weights)]
     if not absent:
         return ""
     return (
@@ -69,13 +72,16 @@ def fetch_metric_weights(run: FittedRun) -> None:
     Raises:
         WeightsMissing: a network cannot be had, though finished tables have its metric, which
             would be lost if they were written again.
+        ConfigurationError: metrics of pyiqa cannot be computed.
     """
+    has_reference = run.config.reference_name is not None
+    require_pyiqa(run.config.evaluate.pyiqa, has_reference=has_reference)
     wanted: dict[str, Callable[[], object]] = {}
-    lpips, features = run.config.evaluate.lpips, run.config.evaluate.features
+    lpips, networks = run.config.evaluate.lpips, run.config.evaluate.networks
     if lpips is not None and run.config.reference_name is not None:
         wanted["lpips"] = partial(fetch_lpips, lpips, run.weights)
-    if features is not None:
-        wanted["features"] = partial(fetch_extractor, features, run.weights)
+    for name, network in networks.items():
+        wanted[name] = partial(fetch_extractor, network, run.weights)
     wanted |= {name: partial(fetch_judge, name, run.weights) for name in run.config.judges}
     for metric, fetch in wanted.items():
         try:

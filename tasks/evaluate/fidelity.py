@@ -1,15 +1,17 @@
 """The fidelity of each signal: means with errors, and distances of features to a reference."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import task
 
 from tasks.enhance.signals import signals_to_score
-from tasks.evaluate.feature_columns import FeatureSets, distances_before, feature_columns
-from tasks.evaluate.feature_tables import FeatureTables, feature_tables
+from tasks.evaluate.features.columns import FeatureSets, distances_before, feature_columns
+from tasks.evaluate.features.more_networks import add_columns
+from tasks.evaluate.features.published import PublishedFiles
+from tasks.evaluate.features.tables import FeatureTables, MoreTables, feature_tables
 from tasks.evaluate.means import means_of
 from tasks.evaluate.overlap import find_overlap
 from tasks.evaluate.patch_distance import distance_of_patches
@@ -17,12 +19,13 @@ from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.artifacts.more_metrics import NO_FACTS
 from tasks.io.ledger import Survey
+from tasks.io.networks.features.extractors import FIRST
 from tasks.io.workspace import (
     INPUT,
     Signal,
     Workspace,
-    features_folder,
     metrics_folder,
     points_of,
     signals_folder,
@@ -36,11 +39,12 @@ class FidelityJob(Job):
     """The fidelity of one signal, or of all points of a curve.
 
     ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
-    with, none where there is no network. ``sample`` is how many images' features are kept for the
-    metrics that need single ones, ``of_clip`` whether they are CLIP's. ``paired`` says whether the
-    input has metrics too, which differences are to. ``fit`` and ``leave_out`` say which images were
-    fitted on, and whether they are left out where enough others remain; the images of ``counted``
-    stand for all signals'.
+    with, none where there is no network, and ``more`` the same by further networks. ``sample`` is
+    how many images' features are kept for the metrics that need single ones, ``of_clip`` whether
+    they are CLIP's. ``paired`` says whether the input has metrics too, which differences are to.
+    ``fit`` and ``leave_out`` say which images were fitted on, and whether they are left out where
+    enough others remain; the images of ``counted`` stand for all signals'. ``of_pyiqa`` says
+    whether the tables have metrics of pyiqa.
     """
 
     target: Target
@@ -50,6 +54,7 @@ class FidelityJob(Job):
     points: tuple[Signal, ...]
     shards: tuple[str, ...]
     compared: tuple[FeatureTables, ...]
+    more: tuple[MoreTables, ...]
     sample: int
     of_clip: bool
     images: int
@@ -57,6 +62,7 @@ class FidelityJob(Job):
     counted: Signal
     fit: Fit
     leave_out: bool
+    of_pyiqa: bool = False
 
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
@@ -82,6 +88,7 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
             "operator": run.operator.digest,
             "scores": _scores(run, tables, signal, shared["shards"]),
             "reference": [digest for each in shared["compared"] for digest in each.digests],
+            **_more_digests(shared["more"]),
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
             "fitted images": "left out" if run.config.evaluate.leave_out_fitted else "measured",
@@ -101,20 +108,36 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
 
 def _shared(run: FittedRun) -> dict[str, Any]:
     """What the jobs of all signals have in common."""
-    shards = run.workspace.shards(run.config.restored_name)
+    shards, options = run.workspace.shards(run.config.restored_name), run.config.evaluate
+    tables = {
+        name: tuple(feature_tables(run, each, network) for each in run.config.against_names)
+        for name, network in {FIRST: None, **options.networks}.items()
+    }
     return {
         "workspace": run.workspace.url,
         "dataset": run.config.restored_name,
         "operator": run.operator.name,
         "shards": tuple(shards),
-        "compared": tuple(feature_tables(run, name) for name in run.config.against_names),
-        "sample": run.config.evaluate.sample,
-        "of_clip": (run.config.evaluate.features or "").startswith("clip-"),
+        "compared": tables[FIRST],
+        "more": tuple(
+            MoreTables(network=network, compared=tables[name])
+            for name, network in options.networks.items()
+            if name != FIRST
+        ),
+        "sample": options.sample,
+        "of_clip": (options.network or "").startswith("clip-"),
         "images": sum(shards.values()),
         "counted": signals_to_score(run.config)[0],
         "fit": Fit.of(run),
-        "leave_out": run.config.evaluate.leave_out_fitted,
+        "leave_out": options.leave_out_fitted,
+        "of_pyiqa": bool(options.pyiqa),
     }
+
+
+def _more_digests(more: Iterable[MoreTables]) -> dict[str, Any]:
+    """The digests of features by further networks as an input; none where there are none."""
+    found = {each.network: [d for one in each.compared for d in one.digests] for each in more}
+    return {"more networks": found} if found else {}
 
 
 def read_fidelity(workspace: Workspace, artifact: str) -> list[dict[str, Any]]:
@@ -135,28 +158,36 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
         tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
         at(f"means of {job.signal.label}")
         overlap, left_out = find_overlap(
-            tables.of(job.counted),
-            [each.dataset for each in job.compared if each.paths],
-            job.fit,
-            leave_out=job.leave_out,
+            tables.of(job.counted), _compared(job), job.fit, leave_out=job.leave_out
         )
         inputs = tables.of(INPUT) if job.paired else None
-        means = means_of(tables, job.points, inputs, left_out)
+        facts = tables.facts() if job.of_pyiqa else NO_FACTS
+        means = means_of(tables, job.points, inputs, left_out, facts)
+        files, rows = PublishedFiles.of(tables), list[dict[str, Any]]()
+        came = None if inputs is None else PublishedFiles.of(inputs)
         sets = FeatureSets(workspace, job.compared, job.sample, left_out, job.of_clip)
-        came = () if inputs is None else _paths(job, INPUT, _published(inputs)).features
-        before, files, rows = distances_before(sets, came), _published(tables), []
+        before = distances_before(sets, came.features(INPUT) if came else ())
         for point in job.points:
             at(f"distances of {point.label}")
-            paths = _paths(job, point, files)
+            paths, classes = files.features(point), files.classes(point)
             row = {"signal": point.name, "alpha": point.alpha, "low_share": point.low_share}
             row |= means[point.alpha]
-            row |= distance_of_patches(workspace.store, paths.latents, natural)
-            row |= feature_columns(sets, job.signal, paths.features, paths.classes, before)
+            row |= distance_of_patches(workspace.store, files.latents(point), natural)
+            row |= feature_columns(sets, job.signal, paths, classes, before)
             rows.append(row | {"overlap": overlap.model_dump_json()})
+        for more in job.more:
+            theirs = sets._replace(compared=more.compared, of_clip=False)
+            add_columns(rows, job.points, more.network, theirs, files, came)
         text = json.dumps(rows, indent=1)
         publication.file(f"{job.target.artifact}.json").write_text(text, "utf-8")
     advance(job.images)
     return rows
+
+
+def _compared(job: FidelityJob) -> list[str]:
+    """The data sets that some network's features are compared with."""
+    tables = (*job.compared, *(one for each in job.more for one in each.compared))
+    return list(dict.fromkeys(each.dataset for each in tables if each.paths))
 
 
 def _measure(job: FidelityJob) -> Outcome:
@@ -180,30 +211,3 @@ def _scores(run: FittedRun, tables: Survey, signal: Signal, shards: Iterable[str
 def _is_paired(run: FittedRun, signal: Signal) -> bool:
     """Whether each image of a signal is compared with itself before, at the input."""
     return signal != INPUT and INPUT in signals_to_score(run.config)
-
-
-class _Paths(NamedTuple):
-    """The paths of features, class probabilities and moments of one signal, shard by shard."""
-
-    features: list[str]
-    classes: list[str]
-    latents: list[str]
-
-
-def _published(tables: ScoreTables) -> frozenset[str]:
-    """The files that were published with the metric tables of a signal."""
-    return frozenset(path for facts in tables.records() for path in facts["files"])
-
-
-def _paths(job: FidelityJob, point: Signal, files: Collection[str]) -> _Paths:
-    """The files of a signal that were published with its metric tables.
-
-    Earlier runs with other options may have left more files in the folder.
-    """
-    folder = features_folder(job.dataset, job.operator, point)
-    return _Paths(
-        *(
-            [path for shard in job.shards if (path := f"{folder}/{shard}.{ending}") in files]
-            for ending in ("parquet", "classes.safetensors", "safetensors")
-        )
-    )

@@ -6,6 +6,7 @@ than that of either mean.
 """
 
 import math
+from collections.abc import Iterable
 from itertools import repeat
 from typing import Any
 
@@ -17,8 +18,9 @@ import torch
 from dot_kernels import GaussianMoments
 from tasks.evaluate.overlap import LeftOut, without
 from tasks.evaluate.score_tables import ScoreTables
-from tasks.io.artifacts.metric_registry import metrics_of
+from tasks.io.artifacts.metric_registry import Metric, metrics_of
 from tasks.io.artifacts.metrics import change_of
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
 from tasks.io.workspace import Signal
 
 NO_IMAGES = LeftOut()
@@ -33,6 +35,7 @@ def means_of(
     points: tuple[Signal, ...],
     inputs: ScoreTables | None,
     left_out: LeftOut = NO_IMAGES,
+    facts: Facts = NO_FACTS,
 ) -> dict[float | None, Row]:
     """Means and errors over images, for the alpha of each of these points.
 
@@ -43,26 +46,29 @@ def means_of(
             None to have none.
         left_out: images that do not count: those ``scored`` in metrics that need a reference,
             those ``featured`` in others.
+        facts: what the tables say of metrics that are not in the registry.
     """
-    totals = {point.alpha: _Means() for point in points}
-    values = [metric.column for metric in metrics_of("image")]
+    metrics = metrics_of("image", facts=facts)
+    totals = {point.alpha: _Means(metrics) for point in points}
+    values = [metric.column for metric in metrics]
     before = repeat(None) if inputs is None else inputs.read(["key", *values])
     for whole, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
-        paired = whole if base is None else with_changes(whole, base)
+        paired = whole if base is None else with_changes(whole, base, metrics)
         for alpha, total in totals.items():
             own = pc.equal(paired["alpha"], alpha) if tables.signal.has_points else None
             total.add(paired if own is None else paired.filter(own), left_out)
     return {alpha: total.row() for alpha, total in totals.items()}
 
 
-def with_changes(table: pa.Table, base: pa.Table) -> pa.Table:
-    """The table with a column more for each metric: its value less that of the same key.
+def with_changes(table: pa.Table, base: pa.Table, metrics: Iterable[Metric]) -> pa.Table:
+    """The table with a column more for each of these metrics: its value less that of the same key.
 
     Null where one of them is, or where the key is not in ``base``.
     """
     places = pc.index_in(table["key"], value_set=base["key"].combine_chunks())
-    for metric in metrics_of("image"):
-        if (change := change_of(metric)) is not None:
+    for metric in metrics:
+        is_there = metric.column in table.column_names and metric.column in base.column_names
+        if is_there and (change := change_of(metric)) is not None:
             difference = pc.subtract(table[metric.column], base[metric.column].take(places))
             table = table.append_column(change.column, difference)
     return table
@@ -71,12 +77,12 @@ def with_changes(table: pa.Table, base: pa.Table) -> pa.Table:
 class _Means:
     """Means of the metrics over images, and of their changes, with standard errors."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Iterable[Metric]) -> None:
         self._images = 0
         self._means = dict[str, _Mean]()
         self._errors, self._counts = dict[str, str](), dict[str, str]()
         self._of_all = set[str]()
-        for metric in metrics_of("image"):
+        for metric in metrics:
             change = change_of(metric)
             for value in (metric, change):
                 if value is not None and value.error is not None:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.io.artifacts.metrics import NO_REFERENCE_GIVEN, NO_SUCH_KEY
-from tasks.io.artifacts.parquet import read_table
+from tasks.io.artifacts.more_metrics import facts_on_pyiqa, metrics_of_pyiqa
+from tasks.io.artifacts.parquet import facts_of, read_schema, read_table
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Signal, Workspace, metrics_folder
 
@@ -45,6 +46,17 @@ class ScoreTables(NamedTuple):
         """
         read = partial(read_table, self.workspace.store, columns=columns)
         return side_by_side(read, (f"{self.folder}/{shard}.parquet" for shard in self.shards))
+
+    def facts(self) -> dict[str, str]:
+        """What the tables say of metrics that are not in the registry, by the first of them.
+
+        Raises:
+            ArtifactDamaged: that table is not there, or not whole.
+        """
+        for shard in self.shards:
+            schema = read_schema(self.workspace.store, f"{self.folder}/{shard}.parquet")
+            return facts_on_pyiqa(metrics_of_pyiqa(facts_of(schema)))
+        return {}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The bodies of the tables' records, in the order of the shards; several are read at once.

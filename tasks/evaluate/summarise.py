@@ -10,15 +10,17 @@ from prefect import task
 
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
-from tasks.evaluate.feature_distances import compared_with
+from tasks.evaluate.features.distances import compared_with
+from tasks.evaluate.features.sizes import size_warnings, sizes_of
 from tasks.evaluate.fidelity import read_fidelity
 from tasks.evaluate.overlap import overlap_facts
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metrics import fidelity_schema
-from tasks.io.artifacts.parquet import read_schema, read_table, write_table
-from tasks.io.networks.features.extractors import extractor_identity, extractor_names
+from tasks.io.artifacts.more_metrics import MORE_NETWORKS, distance_of
+from tasks.io.artifacts.parquet import facts_of, read_schema, read_table, write_table
+from tasks.io.networks.features.extractors import FIRST, extractor_identity, extractor_names
 from tasks.io.networks.features.judges import judge_facts
 from tasks.io.networks.features.perceptual import lpips_identity, lpips_name
 from tasks.io.networks.weights import Weights
@@ -36,7 +38,8 @@ from tasks.shard.bad_images import require_few_bad
 class SummaryJob(Job):
     """Gather the fidelity of all signals.
 
-    ``names`` are those of the metrics, as ``metric_names`` gives them.
+    ``names`` are those of the metrics, as ``metric_names`` gives them, and what metric tables say
+    of others.
     """
 
     target: Target
@@ -66,13 +69,17 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
     shards = tuple(run.workspace.shards(dataset))
     signals = signals_to_score(run.config)
     folder = signals_folder(dataset, run.operator.name)
+    digests = [finished_digest(reports, f"{folder}/{each.folder}", "evaluate") for each in signals]
+    names = metric_names(run.config)
+    if run.config.evaluate.pyiqa:
+        tables = ScoreTables(run.workspace, dataset, run.operator.name, signals[0], shards)
+        names |= tables.facts()
     inputs: dict[str, Any] = {
-        "signals": [
-            finished_digest(reports, f"{folder}/{signal.folder}", "evaluate") for signal in signals
-        ],
+        "signals": digests,
         "shards": shards,
         "max_bad_fraction": run.config.shards.max_bad_fraction,
-        "names": metric_names(run.config),
+        "names": names,
+        **({"pyiqa": run.config.evaluate.pyiqa} if run.config.evaluate.pyiqa else {}),
     }
     artifact = summary_artifact(run)
     target = aim(reports, artifact, "summarise", inputs)
@@ -86,7 +93,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         signals=signals,
         shards=shards,
         max_bad_fraction=run.config.shards.max_bad_fraction,
-        names=metric_names(run.config),
+        names=names,
     )
     return artifact, job
 
@@ -98,20 +105,25 @@ def summary_artifact(run: FittedRun) -> str:
 
 def metric_names(config: Config) -> dict[str, str]:
     """What the metrics are called, and the digests of the weights that this depends on."""
-    lpips, features = config.evaluate.lpips, config.evaluate.features
+    lpips, networks = config.evaluate.lpips, config.evaluate.networks
     names, weights = dict[str, str](), Weights.of(config.weights)
-    if features is not None:
+    if networks:
         names |= compared_with(config)
     if lpips is not None:
         names["lpips_name"] = lpips_name(lpips, weights)
         names |= _digest("lpips", lpips_identity(lpips, weights))
     for judge in config.judges:
         names |= judge_facts(judge, weights)
-    if features is None:
-        return names
-    called = extractor_names(features, weights)._asdict()
-    names |= {"network": features, **{f"{kind}_name": name for kind, name in called.items()}}
-    return names | _digest("features", extractor_identity(features, weights))
+    for name, network in networks.items():
+        called = extractor_names(network, weights)
+        if name == FIRST:
+            names |= {"network": network}
+            names |= {f"{kind}_name": each for kind, each in called._asdict().items()}
+        else:
+            names[f"{distance_of(network).column}_name"] = called.frechet
+        names |= _digest(name, extractor_identity(network, weights))
+    others = [name for name in networks if name != FIRST]
+    return names | ({MORE_NETWORKS: ", ".join(others)} if others else {})
 
 
 def _digest(metric: str, identity: Mapping[str, str] | None) -> dict[str, str]:
@@ -145,43 +157,19 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     ]
     warnings = [_scores(job, workspace).unscored(), *_warnings(rows, job.names)]
     told = json.dumps([warning for warning in warnings if warning])
-    metadata = job.names | _sizes(rows) | overlap_facts(rows) | {"warnings": told}
+    metadata = job.names | sizes_of(rows, job.names) | overlap_facts(rows) | {"warnings": told}
     with publishing(workspace, job.target) as publication:
-        table = pa.Table.from_pylist(rows, fidelity_schema().with_metadata(metadata))
+        schema = fidelity_schema(job.names).with_metadata(metadata)
+        table = pa.Table.from_pylist(rows, schema)
         write_table(table, publication.file(f"{job.target.artifact}.parquet"))
     return read_summary(workspace, job.target.artifact)
 
 
-def _sizes(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The dimension of the features, and KID's subsets, where there are features."""
-    sizes = {name: [row[name] for row in rows if row.get(name)] for name in _SIZES}
-    return {name: str(min(values)) for name, values in sizes.items() if values}
-
-
-_SIZES = ("dimension", "reference_images", "subset_size")
-
-
 def _warnings(rows: Sequence[dict[str, Any]], names: dict[str, str]) -> list[str]:
     """Sentences about what makes the numbers less reliable than they seem."""
-    sizes = {name: int(value) for name, value in _sizes(rows).items()}
-    if "dimension" not in sizes:
-        return []
-    dimension, reference = sizes["dimension"], sizes["reference_images"]
-    images = min(row["featured"] for row in rows if row.get("featured"))
-    found = []
-    if min(images, reference) < dimension:
-        found.append(
-            f"{names['frechet_name']} compares covariances of {dimension} features, but there are "
-            f"{images} images and {reference} to compare with: below {dimension} of each it is "
-            "far too large and compares only runs over the same images; the extrapolation does "
-            "not mend this."
-        )
-    if sizes.get("subset_size", 1000) < 1000:
-        found.append(
-            f"{names['kernel_name']} is averaged over subsets of {sizes['subset_size']} images "
-            "instead of 1000, as there are so few; its spread is that of such subsets."
-        )
-    return found + _few(rows, reference)
+    references = [row["reference_images"] for row in rows if row.get("reference_images")]
+    few = _few(rows, min(references)) if references else []
+    return size_warnings(rows, names) + few
 
 
 SUBJECTS = {"inception_score": "The Inception Score", "precision": "Precision and recall"}
@@ -237,8 +225,7 @@ def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:
         ArtifactDamaged: the table is not there, or not whole.
     """
     schema = read_schema(workspace.store, f"{artifact}.parquet")
-    found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    return NAMES | found
+    return NAMES | facts_of(schema)
 
 
 def warnings_of(facts: Mapping[str, str]) -> list[str]:

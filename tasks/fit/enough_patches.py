@@ -3,7 +3,7 @@
 import heapq
 
 from tasks.config import Run
-from tasks.config.patch_counts import too_few
+from tasks.config.patches import too_few
 from tasks.fit.latent_size import FittedPatches, patches_of_fit
 from tasks.io.errors import CorpusError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.config import Config
-from tasks.config.patch_counts import LatentSize, known_latents, too_many
+from tasks.config.patches import LatentSize, known_latents, too_many
 from tasks.io.errors import ConfigurationError, DotpipeError
 from tasks.io.networks.autoencoders.of_diffusers import (
     factor_in,

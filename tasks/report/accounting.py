@@ -15,8 +15,9 @@ from tasks.fit.levels.plan import plan_level_measurement
 from tasks.fit.measurement_plan import measure_name
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
+from tasks.io.artifacts.more_metrics import more_networks
 from tasks.io.ledger import Record, Survey
-from tasks.io.networks.features.extractors import feature_folder
+from tasks.io.networks.features.extractors import FIRST, feature_folder
 from tasks.io.workspace import (
     Signal,
     Workspace,
@@ -106,10 +107,7 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
     ]
     timings += _fit_timings(run)
     timings.append(_time(enhancement_step(run.config), enhancement_records(run)))
-    folders = _feature_folders(run.config, facts)
-    records = [each for against in folders for each in _shard_facts(run.workspace, against)]
-    timings.append(_time(features_step(run.config), records))
-    timings.append(_evaluation(run))
+    timings += [_features_timing(run, facts), _evaluation(run)]
     return [timing for timing in timings if timing.seconds > 0]
 
 
@@ -181,13 +179,25 @@ def _evaluation(run: FittedRun) -> Timing:
     )
 
 
-def _feature_folders(config: Config, facts: Mapping[str, str]) -> list[str]:
-    """The folders of the features that this run was compared with; none without a network."""
-    network, sha256 = facts.get("network"), facts.get("features_sha256")
-    if network is None or sha256 is None:
-        return []
-    folder = feature_folder({"network": network, "sha256": sha256})
-    return [dataset_features_folder(name, folder) for name in config.against_names]
+def _features_timing(run: FittedRun, facts: Mapping[str, str]) -> Timing:
+    """The time of the features that this run was compared with, by all networks together."""
+    by_network = [
+        [each for folder in folders for each in _shard_facts(run.workspace, folder)]
+        for folders in _feature_folders(run.config, facts)
+    ]
+    whole = _time(features_step(run.config), [each for records in by_network for each in records])
+    images = (sum(each.get("images", 0) for each in records) for records in by_network)
+    return whole._replace(images=max(images, default=0))
+
+
+def _feature_folders(config: Config, facts: Mapping[str, str]) -> list[list[str]]:
+    """The folders of the features that this run was compared with, for each network."""
+    found, networks = [], {name: name for name in more_networks(facts)}
+    for name, network in {FIRST: facts.get("network", ""), **networks}.items():
+        if (sha256 := facts.get(f"{name}_sha256")) is not None:
+            folder = feature_folder({"network": network, "sha256": sha256})
+            found.append([dataset_features_folder(each, folder) for each in config.against_names])
+    return found
 
 
 def _shard_facts(workspace: Workspace, folder: str) -> list[dict[str, Any]]:

@@ -5,20 +5,10 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from tasks.config import Config, Run
 from tasks.evaluate.changes import Difference, changes_at
-from tasks.evaluate.summarise import (
-    read_summary,
-    summary_artifact,
-    summary_facts,
-    warnings_of,
-)
-from tasks.fit.operators import fitted
-from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
-from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
-from tasks.report.measured_images import measured_on_the_fit
-from tasks.report.missing_metrics import out_of_date
-from tasks.report.tables.names import results_units
+from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
+from tasks.io.errors import ConfigurationError, CorpusError
 
 Points = Mapping[float, Mapping[str, float]]
 """The numbers of each alpha by metric; those that are not known are left out."""
@@ -65,41 +55,22 @@ class Choice(NamedTuple):
     """The best pair of alpha and share of the map, if it is better or alone has perception."""
 
 
-class Results(NamedTuple):
-    """Rows of the fidelity table, what it calls the metrics, and what to know of it."""
-
-    rows: list[dict[str, Any]]
-    titles: dict[str, str]
-    notes: list[str]
-
-
-def metric_named(name: str) -> str:
+def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
     """The metric of this name, in letters of either case; FD and KD are FID and KID.
+
+    Args:
+        name: of the metric, as the options have it.
+        facts: the fidelity table's metadata, which say what metrics it has beside the others.
 
     Raises:
         ConfigurationError: alpha cannot be chosen by a metric of this name.
     """
-    metrics, known = metrics_to_choose_by(), _ALSO.get(name.lower(), name.lower())
+    metrics = {option.lower(): option for option in metrics_to_choose_by(facts)}
+    known = _ALSO.get(name.lower(), name.lower())
     if known not in metrics:
-        raise ConfigurationError(f"best must be one of {', '.join(metrics)}, got {name!r}")
-    return known
-
-
-def read_results(config: Config) -> Results:
-    """The fidelity table that is there, with a note if it is not that of this configuration.
-
-    Raises:
-        StepMissing: there is none.
-    """
-    run = fitted(Run.of(config))
-    workspace, artifact = run.workspace, summary_artifact(run)
-    if not workspace.store.exists(f"{artifact}.parquet"):
-        raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
-    facts = summary_facts(workspace, artifact)
-    units = results_units(facts)
-    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by().items()}
-    stands_on = [*measured_on_the_fit(facts), *warnings_of(facts)]
-    return Results(read_summary(workspace, artifact), titles, [*stands_on, *out_of_date(run)])
+        listed = ", ".join(metrics.values())
+        raise ConfigurationError(f"best must be one of {listed}, got {name!r}")
+    return metrics[known]
 
 
 def choose_alpha(
@@ -108,6 +79,7 @@ def choose_alpha(
     best: str | None = None,
     *,
     beyond: bool = False,
+    facts: Facts = NO_FACTS,
 ) -> Choice:
     """The alpha that is best in one metric among those that keep all bounds.
 
@@ -121,58 +93,85 @@ def choose_alpha(
             is bounded; else the first of FID, LPIPS, Gelbrich and NIQE that all have that keep
             the bounds, or nearness to the full transport, where perception is best in theory.
         beyond: also alphas outside [0, 1], the range of the theory.
+        facts: the table's metadata, which say what metrics it has beside the others.
 
     Raises:
         CorpusError: a metric is not in the table, or no alpha keeps the bounds.
     """
-    points = _points(rows, beyond=beyond)
+    metrics = metrics_to_choose_by(facts)
+    points = _points(rows, metrics, beyond=beyond)
     for metric in (*(bound.metric for bound in bounds), *([best] if best else [])):
         _require_known(metric, points)
     kept = _within(bounds, points)
     best = best or _objective(kept, bounds)
-    known = kept if best is None else {a: n for a, n in kept.items() if best in n}
-    if not known:
-        raise CorpusError(
-            f"no alpha with a known {best} has {' and '.join(map(str, bounds))}, but alpha "
-            f"{min(kept):g} of the curve has; set evaluate.curve.networks, or add it to "
-            "enhance.alphas"
-        )
-    alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
-    choice = _choice(rows, alpha, known[alpha], best)
-    return choice._replace(pair=_better_pair(rows, bounds, choice, beyond=beyond))
+    known = kept if best is None else _with_known(best, kept, bounds)
+    alpha = min(
+        known, key=lambda a: abs(a) if best is None else _cost(metrics[best], known[a][best])
+    )
+    choice = _choice(rows, alpha, known[alpha], best, metrics)
+    pair = _better_pair(rows, bounds, choice, beyond=beyond, facts=facts)
+    return choice._replace(pair=pair)
 
 
 def _choice(
-    rows: Sequence[Mapping[str, Any]], alpha: float, numbers: Mapping[str, float], best: str | None
+    rows: Sequence[Mapping[str, Any]],
+    alpha: float,
+    numbers: Mapping[str, float],
+    best: str | None,
+    metrics: Mapping[str, Metric],
 ) -> Choice:
     written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
-    came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
-    changes = changes_at(alpha, rows, metrics_to_choose_by())
+    came = next((_numbers(row, metrics) for row in rows if row["signal"] == "input"), {})
+    changes = changes_at(alpha, rows, metrics)
     return Choice(alpha, numbers, came, changes, best, alpha in written)
 
 
 def _better_pair(
-    rows: Sequence[Mapping[str, Any]], bounds: Sequence[Bound], choice: Choice, *, beyond: bool
+    rows: Sequence[Mapping[str, Any]],
+    bounds: Sequence[Bound],
+    choice: Choice,
+    *,
+    beyond: bool,
+    facts: Facts,
 ) -> Choice | None:
     """The best pair of dials of the map that keeps all bounds, if it is better than alpha alone.
 
     It is where nothing perceptual is known of alpha alone. None without a map too.
     """
+    metrics = metrics_to_choose_by(facts)
     came = [row for row in rows if row["signal"] == "input"]
     found = list[tuple[float, Choice]]()
     for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
         ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
         curve = [{**row, "signal": "curve"} for row in ours]
         try:
-            one = choose_alpha([*came, *curve], bounds, choice.best, beyond=beyond)
+            one = choose_alpha([*came, *curve], bounds, choice.best, beyond=beyond, facts=facts)
         except CorpusError:  # another share may keep them
             continue
         if (best := one.best) is not None:
-            found.append((_cost(best, one.numbers[best]), one._replace(low_share=share)))
+            cost = _cost(metrics[best], one.numbers[best])
+            found.append((cost, one._replace(low_share=share)))
     cost, least = min(found, key=itemgetter(0), default=(math.inf, None))
-    if choice.best is not None and cost >= _cost(choice.best, choice.numbers[choice.best]):
+    best = choice.best
+    if best is not None and cost >= _cost(metrics[best], choice.numbers[best]):
         return None
     return least
+
+
+def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:
+    """The alphas whose value of a metric is known.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    known = {alpha: numbers for alpha, numbers in kept.items() if best in numbers}
+    if not known:
+        raise CorpusError(
+            f"no alpha with a known {best} has {' and '.join(map(str, bounds))}, but alpha "
+            f"{min(kept):g} of the curve has; set evaluate.curve.networks, or add it to "
+            "enhance.alphas"
+        )
+    return known
 
 
 def _within(bounds: Sequence[Bound], points: Points) -> Points:
@@ -191,7 +190,9 @@ def _within(bounds: Sequence[Bound], points: Points) -> Points:
     return kept
 
 
-def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> Points:
+def _points(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], *, beyond: bool
+) -> Points:
     """The numbers of every alpha: those of its written images before those of the curve."""
     points: dict[float, dict[str, float]] = {}
     for signal in ("curve", "input", "enhanced"):
@@ -200,12 +201,11 @@ def _points(rows: Sequence[Mapping[str, Any]], *, beyond: bool) -> Points:
             if row["signal"] != signal or (signal == "input" and alpha not in points):
                 continue
             if beyond or 0 <= alpha <= 1:
-                points[alpha] = points.get(alpha, {}) | _numbers(row)
+                points[alpha] = points.get(alpha, {}) | _numbers(row, metrics)
     return dict(sorted(points.items()))
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    metrics = metrics_to_choose_by()
+def _numbers(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str, float]:
     return {n: row[m.column] for n, m in metrics.items() if row.get(m.column) is not None}
 
 
@@ -234,8 +234,8 @@ def _is_more_better(metric: str) -> bool:
     return metrics_to_choose_by()[metric].better == "more"
 
 
-def _cost(metric: str, value: float) -> float:  # less is better
-    return -value if _is_more_better(metric) else value
+def _cost(metric: Metric, value: float) -> float:  # less is better
+    return -value if metric.better == "more" else value
 
 
 def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
@@ -243,7 +243,8 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     reach = []
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
-        _, alpha = min((_cost(bound.metric, value), alpha) for alpha, value in known.items())
+        metric = metrics_to_choose_by()[bound.metric]
+        _, alpha = min((_cost(metric, value), alpha) for alpha, value in known.items())
         reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"

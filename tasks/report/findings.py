@@ -20,7 +20,7 @@ from tasks.report.accounting import (
     enhancement_records,
     time_steps,
 )
-from tasks.report.made_with import made_with, seams_in_words
+from tasks.report.made_with import made_with, seams_in_words, weights_of
 from tasks.report.measured_images import measured_in_words
 from tasks.report.missing_metrics import gaps
 from tasks.report.outcome import outcome, shrunk_in_words
@@ -30,7 +30,6 @@ from tasks.report.provenance import (
     Spectra,
     operator_facts,
     operator_lines,
-    weights_of,
 )
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import two_dials_in_words

@@ -1,4 +1,4 @@
-"""What a report was made with: versions, when, on which devices, and in which tiles."""
+"""What a report was made with: versions, when, on which devices, in which tiles, which weights."""
 
 import math
 import platform
@@ -10,7 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tasks.config import Config
+from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
+from tasks.io.errors import WeightsMissing
 from tasks.io.ledger import VERSIONS
+from tasks.io.networks.digests import weights_in_words
+from tasks.io.networks.features.extractors import FIRST
+from tasks.io.networks.features.judges import digests_of, judge_title
+from tasks.io.networks.restorers import WithWeights, restorer_identity
+from tasks.io.networks.weights import Weights
 from tasks.report.pages import Fact
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "pillow", "prefect", "diffusers")
@@ -108,3 +116,59 @@ def seams_in_words(records: Iterable[Mapping[str, Any]]) -> list[str]:
         f"differed by {rms:.1f} of 255 levels (root mean square), and by {largest:.0f} at most. "
         "A larger compute.tile makes fewer seams."
     ]
+
+
+def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
+    """The networks of the metrics and the digests of their weights; None where there are none.
+
+    Of metrics by pyiqa, which fetches weights itself, there is its version in place of digests.
+
+    Args:
+        config: says which networks.
+        facts: of the summary, with the digests of the weights that made its numbers.
+    """
+    networks: dict[str, str | None] = {FIRST: None, **config.evaluate.networks}
+    asked: dict[str, tuple[str, str | None]] = {"lpips": ("net", config.evaluate.lpips)}
+    asked |= {name: ("network", network) for name, network in networks.items()}
+    asked |= {name: ("judge", name) for name in config.judges}
+    made = {each.column: {"pyiqa": each.version} for each in metrics_of_pyiqa(facts)}
+    return {
+        metric: {name: network, **known}
+        if network is not None and (known := digests_of(metric, facts) or made.get(metric))
+        else None
+        for metric, (name, network) in asked.items()
+    }
+
+
+def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
+    """The networks of restored images and metrics as lines of the page, with their weights."""
+    weights, found = weights_of(config, facts), _restorer_facts(config)
+    if lpips := weights["lpips"]:
+        value = f"{lpips['net']}, weights with sha256 {lpips['sha256']}"
+        found.append(Fact("LPIPS", value, "network of the perceptual distance"))
+    for name, network in config.evaluate.networks.items():
+        if features := weights[name]:
+            end = "" if name == FIRST else distance_of(network).column.removeprefix("frechet")
+            size = f", {facts[n]} features" if (n := f"dimension{end}") in facts else ""
+            value = f"{network}{size}, weights with sha256 {features['sha256']}"
+            kin = facts[f"frechet{end}_name"] + ("" if end else " and its kin")
+            found.append(Fact("features", value, f"network of {kin}"))
+    known = [(judge_title(name), weights[name]) for name in config.judges]
+    return found + [
+        Fact(
+            title, f"weights with sha256 {w['sha256']}" if "sha256" in w else f"pyiqa {w['pyiqa']}"
+        )
+        for title, w in known
+        if w
+    ]
+
+
+def _restorer_facts(config: Config) -> list[Fact]:
+    """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
+    if not isinstance(config.restore, WithWeights):
+        return []
+    try:
+        known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
+    except (WeightsMissing, OSError):
+        known = "checkpoint no longer there"
+    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]

@@ -9,8 +9,9 @@ from tasks.evaluate.curve import curve_metric, is_curve_measured, map_axes
 from tasks.evaluate.summarise import plan_summary
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
+from tasks.io.artifacts.more_metrics import distance_of, pyiqa_name
 from tasks.io.errors import DotpipeError
-from tasks.io.networks.features.extractors import extractor_identity
+from tasks.io.networks.features.extractors import FIRST, Network, extractor_identity
 from tasks.io.networks.features.judges import judge_identity, judge_title
 from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
@@ -93,6 +94,9 @@ def _gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
 def _judge_gap(config: Config, name: str) -> _Gap:
     """Why no image has a metric beside LPIPS that was asked for."""
     title = judge_title(name)
+    if pyiqa_name(name) is not None:
+        what = f"{title} is missing: pyiqa is not installed, or no image is large enough for it."
+        return _Gap(what, unmet=True)
     if judge_identity(name, Weights.of(config.weights)) is None:
         what = f"{title} is missing: what it is computed with could not be had. {_PULL}"
         return _Gap(what, unmet=True)
@@ -145,20 +149,13 @@ def _lpips_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
 
 
 def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
-    network = config.evaluate.features
+    network, weights = config.evaluate.network, Weights.of(config.weights)
     if network is None:
         return [_Gap(f"{METRICS_OF_FEATURES} were not asked for (evaluate.features is null).")]
+    others = _more_gaps(config, rows)
     if not has_values(rows, "frechet"):
-        if extractor_identity(network, Weights.of(config.weights)) is None:
-            sentence = (
-                f"{METRICS_OF_FEATURES} are missing: the weights of their network ({network}) "
-                f"could not be had. {_PULL}"
-            )
-        else:
-            sentence = (
-                f"{METRICS_OF_FEATURES} are missing: too few images are large enough for {network}."
-            )
-        return [_Gap(sentence, unmet=True)]
+        why = _without_features(network, weights)
+        return [_Gap(f"{METRICS_OF_FEATURES} are missing: {why}", unmet=True), *others]
     features = metrics_of("features")
     few = [m.scarce for m in features if m.scarce and not has_values(rows, m.column)]
     found = [_Gap(f"There are too few images for {' and '.join(few)}.")] if few else []
@@ -166,4 +163,20 @@ def _feature_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
         found.append(
             _Gap(f"There is no Inception Score: {network} has no classes, or images are few.")
         )
-    return found
+    return found + others
+
+
+def _more_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
+    """Why there is no distance by networks of features other than the first."""
+    others = [network for name, network in config.evaluate.networks.items() if name != FIRST]
+    missing = [each for each in others if not has_values(rows, distance_of(each).column)]
+    weights = Weights.of(config.weights)
+    told = ((each, _without_features(each, weights)) for each in missing)
+    return [_Gap(f"The distance by {each} is missing: {why}", unmet=True) for each, why in told]
+
+
+def _without_features(network: Network, weights: Weights) -> str:
+    """Why a network has given no distance."""
+    if extractor_identity(network, weights) is None:
+        return f"the weights of the network ({network}) could not be had. {_PULL}"
+    return f"too few images are large enough for {network}."

@@ -1,18 +1,56 @@
-"""The outcome of a run in a sentence for each of the alphas that matter most, or of a choice."""
+"""The outcome of a run: its results, the alphas that matter most and a chosen one in words."""
 
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from tasks.config import Config, Run
 from tasks.config.sections import Enhance
 from tasks.evaluate.changes import Difference
 from tasks.evaluate.overlap import overlap_of
+from tasks.evaluate.summarise import (
+    read_summary,
+    summary_artifact,
+    summary_facts,
+    warnings_of,
+)
+from tasks.fit.operators import fitted
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
+from tasks.io.errors import StepMissing
 from tasks.io.workspace import Signal
 from tasks.report.choose import Choice
+from tasks.report.measured_images import measured_on_the_fit
+from tasks.report.missing_metrics import out_of_date
 from tasks.report.pages import counted
-from tasks.report.tables.names import Row, short_names
+from tasks.report.tables.names import Row, results_units, short_names
+
+
+class Results(NamedTuple):
+    """Rows of the fidelity table, its metadata, what it calls the metrics, and what to know."""
+
+    rows: list[dict[str, Any]]
+    facts: dict[str, str]
+    titles: dict[str, str]
+    notes: list[str]
+
+
+def read_results(config: Config) -> Results:
+    """The fidelity table that is there, with a note if it is not that of this configuration.
+
+    Raises:
+        StepMissing: there is none.
+    """
+    run = fitted(Run.of(config))
+    workspace, artifact = run.workspace, summary_artifact(run)
+    if not workspace.store.exists(f"{artifact}.parquet"):
+        raise StepMissing("there is no fidelity table yet; run `dotpipe evaluate CONFIG` first")
+    facts = summary_facts(workspace, artifact)
+    units = results_units(facts)
+    titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by(facts).items()}
+    notes = [*measured_on_the_fit(facts), *warnings_of(facts), *out_of_date(run)]
+    return Results(read_summary(workspace, artifact), facts, titles, notes)
 
 
 def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
@@ -51,6 +89,39 @@ def shrunk_in_words(provenance: Mapping[str, Any]) -> list[str]:
         "of the fit disagree about it. More images, or natural versions of the same ones under "
         "the same names, let it do more; `fit.shrink: 0` leaves it as it was fitted."
     ]
+
+
+def describe(
+    choice: Choice,
+    names: Mapping[str, str],
+    facts: Facts = NO_FACTS,
+    now: Enhance | None = None,
+) -> list[str]:
+    """The choice in words, with what it costs and gains against the input.
+
+    ``names`` are what the report calls the metrics, ``facts`` the table's metadata, ``now`` what
+    a pair of dials may have already.
+    """
+    nearest = "the nearest to the full transport, where perception is best in theory,"
+    why = f"the best {names[choice.best]}" if choice.best else nearest
+    share = "" if choice.low_share is None else f" with low_share {choice.low_share:g}"
+    lines = [f"alpha {choice.alpha:g}{share}: {why} within the bounds"]
+    metrics = metrics_to_choose_by(facts)
+    for metric, value in choice.numbers.items():
+        entry = metrics[metric]
+        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
+        lines.append(line + _against_input(choice, metric, value, entry))
+    if choice.alpha == 1:
+        lines.append("this is the image as it came; nothing has to be written")
+    elif not (choice.is_written or _is_made(choice, now)):
+        same = choice.low_share is None or _has_share(choice, now)
+        dial = "" if same else f"set enhance.low_share: {choice.low_share:g}, "
+        lines.append(
+            f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
+        )
+    if choice.pair is not None:
+        lines += ["of all pairs of dials of the map:", *describe(choice.pair, names, facts, now)]
+    return lines
 
 
 def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
@@ -115,32 +186,6 @@ def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
         return f"Enhanced at {alphas}; nothing was measured."
     images = overlap.featured.measured + overlap.featured.left_out
     return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."
-
-
-def describe(choice: Choice, names: Mapping[str, str], now: Enhance | None = None) -> list[str]:
-    """The choice in words, with what it costs and gains against the input.
-
-    ``names`` are what the report calls the metrics, ``now`` what a pair of dials may have already.
-    """
-    nearest = "the nearest to the full transport, where perception is best in theory,"
-    why = f"the best {names[choice.best]}" if choice.best else nearest
-    share = "" if choice.low_share is None else f" with low_share {choice.low_share:g}"
-    lines = [f"alpha {choice.alpha:g}{share}: {why} within the bounds"]
-    for metric, value in choice.numbers.items():
-        entry = metrics_to_choose_by()[metric]
-        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
-        lines.append(line + _against_input(choice, metric, value, entry))
-    if choice.alpha == 1:
-        lines.append("this is the image as it came; nothing has to be written")
-    elif not (choice.is_written or _is_made(choice, now)):
-        same = choice.low_share is None or _has_share(choice, now)
-        dial = "" if same else f"set enhance.low_share: {choice.low_share:g}, "
-        lines.append(
-            f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
-        )
-    if choice.pair is not None:
-        lines += ["of all pairs of dials of the map:", *describe(choice.pair, names, now)]
-    return lines
 
 
 def _has_share(choice: Choice, now: Enhance | None) -> bool:

@@ -9,12 +9,8 @@ import torch
 from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.config.corpora import Corpus
-from tasks.io.errors import WeightsMissing
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
-from tasks.io.networks.digests import weights_in_words
-from tasks.io.networks.features.judges import digests_of, judge_title
-from tasks.io.networks.restorers import WithWeights, restorer_identity
-from tasks.io.networks.weights import Weights
+from tasks.report.made_with import network_facts
 from tasks.report.pages import Fact, as_text, counted
 from tasks.report.tables.dials import alpha_in_words
 
@@ -73,7 +69,7 @@ def run_facts(
         facts: the fidelity table's metadata.
     """
     of_images = [*_corpus_facts(config), *_fit_facts(config, provenance)]
-    return [*of_images, *_option_facts(config), *_network_facts(config, facts)]
+    return [*of_images, *_option_facts(config), *network_facts(config, facts)]
 
 
 def operator_facts(
@@ -92,24 +88,6 @@ def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
         for name, value in known.items()
         if value is not None
     ]
-
-
-def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
-    """The networks of the metrics and the digests of their weights; None where there are none.
-
-    Args:
-        config: says which networks.
-        facts: of the summary, with the digests of the weights that made its numbers.
-    """
-    lpips, features = config.evaluate.lpips, config.evaluate.features
-    asked: dict[str, tuple[str, str | None]] = {"lpips": ("net", lpips)}
-    asked |= {"features": ("network", features)} | {name: ("judge", name) for name in config.judges}
-    return {
-        metric: {name: network, **digests}
-        if network is not None and (digests := digests_of(metric, facts))
-        else None
-        for metric, (name, network) in asked.items()
-    }
 
 
 def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
@@ -221,27 +199,3 @@ def _option_facts(config: Config) -> list[Fact]:
         Fact("files", f"{options.format}, {quality}"),
         Fact("arithmetic", f"{config.compute.precision} on {config.compute.device}"),
     ]
-
-
-def _network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
-    weights, found = weights_of(config, facts), _restorer_facts(config)
-    if lpips := weights["lpips"]:
-        value = f"{lpips['net']}, weights with sha256 {lpips['sha256']}"
-        found.append(Fact("LPIPS", value, "network of the perceptual distance"))
-    if features := weights["features"]:
-        size = f", {facts['dimension']} features" if "dimension" in facts else ""
-        value = f"{features['network']}{size}, weights with sha256 {features['sha256']}"
-        found.append(Fact("features", value, f"network of {facts['frechet_name']} and its kin"))
-    known = [(judge_title(name), weights[name]) for name in config.judges]
-    return found + [Fact(title, f"weights with sha256 {w['sha256']}") for title, w in known if w]
-
-
-def _restorer_facts(config: Config) -> list[Fact]:
-    """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
-    if not isinstance(config.restore, WithWeights):
-        return []
-    try:
-        known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
-    except (WeightsMissing, OSError):
-        known = "checkpoint no longer there"
-    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]

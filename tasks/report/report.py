@@ -64,7 +64,7 @@ def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
         "summary": survey.records(f"{folder}/fidelity")[-1].fingerprint,
         "images": [_index_digest(dataset, run.workspace) for dataset in run.config.datasets()],
         "pictures": _picture_digests(run),
-        "config": run.config.model_dump(mode="json", exclude=_WHERE),
+        "config": _told(run.config),
         "page": _template_digests(),
     }
     artifact = report_artifact(run)
@@ -78,6 +78,14 @@ def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
         operator=run.operator,
     )
     return (artifact, newest), job if job.targets() else None
+
+
+def _told(config: Config) -> dict[str, Any]:
+    """The options that the report depends on, without a later one where it is not used."""
+    told = config.model_dump(mode="json", exclude=_WHERE)
+    if not told["evaluate"]["pyiqa"]:
+        del told["evaluate"]["pyiqa"]
+    return told
 
 
 def report_artifact(run: FittedRun) -> str:

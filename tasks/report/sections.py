@@ -14,7 +14,7 @@ from tasks.report.outcome import outcome
 from tasks.report.pages import Fact, counted, data_address, size_of
 from tasks.report.pictures.gains import gains_in_words
 from tasks.report.pictures.gallery import Comparison
-from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
+from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import share_in_words
@@ -143,9 +143,7 @@ def _gains_figure(findings: Findings, ends: Sequence[Ends]) -> dict[str, Any]:
     """The histograms of the images' gains; without them where the input has no metrics."""
     from tasks.report.figures.histogram import gains_histogram
 
-    gains = {
-        heading(metric_of(end), findings.facts): end.gains for end in ends if end.gains is not None
-    }
+    gains = {heading(end.entry, findings.facts): end.gains for end in ends if end.gains is not None}
     picture = gains_histogram(gains)
     return {
         "are_gains": bool(gains),

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from tasks.config import Config
 from tasks.config.corpora import Corpus
-from tasks.config.patch_counts import too_few
+from tasks.config.patches import too_few
 from tasks.config.places import apart_from
 from tasks.fit.latent_size import FittedPatches, patches_of_fit
 from tasks.io.errors import ConfigurationError

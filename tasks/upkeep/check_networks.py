@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Literal, NamedTuple
 
 from tasks.config import Config
+from tasks.io.artifacts.more_metrics import pyiqa_column
 from tasks.io.errors import DotpipeError, WeightsMissing
+from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import Pixel, load_codec, locate_codec, precision_warning
 from tasks.io.networks.codecs import WithWeights as CodecWithWeights
-from tasks.io.networks.features.extractors import fetch_extractor
+from tasks.io.networks.features.extractors import Network, fetch_extractor
+from tasks.io.networks.features.judges import load_judge
 from tasks.io.networks.features.perceptual import fetch_lpips
+from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
 from tasks.io.networks.restorers import (
     SpandrelCheckpoint,
     WithWeights,
@@ -52,13 +57,30 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         yield _tried(
             "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
         )
-    lpips, features = metrics.lpips, metrics.features
+    lpips = metrics.lpips
     if lpips is not None and config.reference_name is not None:
         yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
-    if features is not None:
-        yield _tried(
-            f"weights of {features}", "poor", lambda: str(fetch_extractor(features, weights))
-        )
+    for network in metrics.networks.values():
+        yield _tried(f"weights of {network}", "poor", partial(_features, network, weights))
+    if metrics.pyiqa:
+        yield _tried("metrics of pyiqa", "bad", partial(_pyiqa, config, loads))
+
+
+def _pyiqa(config: Config, loads: bool) -> str:
+    """Load the metrics of pyiqa, or look for them.
+
+    Raises:
+        DotpipeError: they cannot be computed.
+    """
+    names = config.evaluate.pyiqa
+    require_pyiqa(names, has_reference=config.reference_name is not None)
+    for name in names if loads else ():
+        load_judge(pyiqa_column(name), pick_device(config.compute.device))
+    return f"pyiqa {pyiqa_version()}"
+
+
+def _features(network: Network, weights: Weights) -> str:
+    return str(fetch_extractor(network, weights))
 
 
 def _codec(codec: CodecWithWeights, config: Config, weights: Weights, loads: bool) -> str:

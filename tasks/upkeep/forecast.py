@@ -146,6 +146,9 @@ class _Pace(NamedTuple):
         spent = sum(sum(facts.get("laps", {}).values()) for facts in known) / images
         if step == enhancement_step(config):  # a record is of one alpha, its laps are of all
             size *= len(config.enhance.alphas)
+        if step == features_step(config):  # a record is of one network, its laps are its share
+            size *= len(config.evaluate.networks)
+            spent *= len(config.evaluate.networks)
         return cls(size, spent / _lanes(config, step) if spent else None)
 
     def bytes_of(self, images: int) -> float | None:

@@ -61,7 +61,7 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
     """Return what the configuration's networks need; files that two networks need come once.
 
     Args:
-        config: whose codec, restorer, LPIPS and feature network are looked at.
+        config: whose codec, restorer, LPIPS and feature networks are looked at.
         folder: URL of the folder to be filled. If the configuration names another pulled folder,
             weights are taken from there.
     """
@@ -80,9 +80,9 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
     if metrics.lpips is not None and config.reference_name is not None:
         fetch = partial(fetch_lpips, metrics.lpips, source)
         wanted.append(_PublishedWeights(lpips_file(metrics.lpips), fetch))
-    if metrics.features is not None:
-        fetch = partial(fetch_extractor, metrics.features, source)
-        wanted.append(_PublishedWeights(PUBLISHED[metrics.features], fetch))
+    for network in metrics.networks.values():
+        fetch = partial(fetch_extractor, network, source)
+        wanted.append(_PublishedWeights(PUBLISHED[network], fetch))
     for name in config.judges:
         for file in judge_files(name):
             fetch = partial(fetch_judge_file, name, file, source)

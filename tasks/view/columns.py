@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.io.artifacts.metric_registry import Metric, metrics_of
+from tasks.io.artifacts.parquet import facts_of
 
 CHANGE = "_change"
 """How the names of columns end that say by how much a metric differs from another version's."""
@@ -34,7 +35,8 @@ class Column(NamedTuple):
 
 def columns_of(table: pa.Table) -> Iterator[Column]:
     """Yield the columns of a metric table that have values; texts always."""
-    metrics = {metric.column: metric for metric in metrics_of("image")}
+    known = metrics_of("image", facts=facts_of(table.schema))
+    metrics = {metric.column: metric for metric in known}
     for field in table.schema:
         is_text = pa.types.is_string(field.type)
         if field.name in LEFT_OUT or not (is_text or table[field.name].null_count < len(table)):
@@ -66,7 +68,8 @@ def changing(table: pa.Table) -> list[str]:
 
     A metric that is a difference to the input itself is left out.
     """
-    metrics = (metric.column for metric in metrics_of("image") if not metric.is_change)
+    known = metrics_of("image", facts=facts_of(table.schema))
+    metrics = (metric.column for metric in known if not metric.is_change)
     return [name for name in metrics if name in table.column_names]
 
 

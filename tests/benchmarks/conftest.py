@@ -11,7 +11,8 @@ from dot_kernels.degradations import Noise
 from tasks.config import Config
 from tasks.config.compute import Compute, Shards
 from tasks.config.corpora import Corpora, Corpus
-from tasks.config.sections import Enhance, Evaluate, Fit, Patches
+from tasks.config.patches import Patches
+from tasks.config.sections import Enhance, Evaluate, Fit
 from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.io.networks.restorers import Bicubic
 

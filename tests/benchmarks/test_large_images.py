@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from workspaces import plain_pipeline as pipeline
 
-from tasks.config.sections import Curve, Evaluate, Fit, Patches
+from tasks.config.patches import Patches
+from tasks.config.sections import Curve, Evaluate, Fit
 from tasks.io.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

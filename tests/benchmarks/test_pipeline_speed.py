@@ -13,7 +13,8 @@ from workspaces import plain_pipeline as pipeline
 from dot_kernels import transport_latents
 from tasks.config import Run
 from tasks.config.compute import Shards
-from tasks.config.sections import Curve, Enhance, Patches
+from tasks.config.patches import Patches
+from tasks.config.sections import Curve, Enhance
 from tasks.fit.operators import find_operator, read_operator
 from tasks.io.images import decoder_pool
 from tasks.io.images.pixels import to_pixels, to_tensor

@@ -51,7 +51,8 @@ def networks() -> Networks:
     """SqueezeNet's, if its weights are there."""
     try:
         return Networks(
-            lpips=load_lpips("squeeze", "cpu"), extractor=load_extractor("squeezenet", "cpu")
+            lpips=load_lpips("squeeze", "cpu"),
+            extractors={"features": load_extractor("squeezenet", "cpu")},
         )
     except WeightsMissing:
         return Networks()

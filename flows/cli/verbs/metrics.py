@@ -22,7 +22,8 @@ _Judges = Annotated[
     str,
     typer.Option(
         metavar="NAMES",
-        help="More metrics of the images of A: niqe, dists, clip_iqa with commas, or none.",
+        help="More metrics of the images of A: niqe, dists, clip_iqa, and pyiqa_NAME for those of "
+        "an installed pyiqa, with commas, or none.",
     ),
 ]
 
@@ -57,12 +58,12 @@ def metrics(
     folders = anchored(images, Path(), "A"), anchored(reference, Path(), "B")
     place, limits = Weights.of(weights), Shards().limits()
     with console(stderr=True).status("scoring") as status:
-        scorer = Scorer(known.lpips, known.features, limits, judges=asked, weights=place)
+        scorer = Scorer(known.lpips, known.network, limits, judges=asked, weights=place)
         scores = list(counted(scorer.scores(*folders, strip), status))
     require_pairs(scores, *folders)
     if out is not None:
         with usable(out, "--out must name a file that can be written"):
-            write_scores(scores, out)
+            write_scores(scores, out, scorer.names)
     titles, row, notes = shown(scores, scorer.names, scorer.frechet())
     show_table(titles, [row])
     for note in (*notes, *scorer.missing):

@@ -11,7 +11,7 @@ from tasks.enhance.perception import Networks
 from tasks.io.images import Pixels, Raster
 from tasks.io.images.pixels import as_levels
 from tasks.io.machine.scratch import let_go
-from tasks.io.networks.features.extractors import Seen, see
+from tasks.io.networks.features.extractors import SeenBy, see
 from tasks.io.networks.features.large_images import in_bytes, reader
 from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE
 from tasks.io.workspace import Signal
@@ -31,7 +31,7 @@ def seen_in_tiles(
     reference: Pixels | None,
     raster: Raster,
     device: str,
-) -> tuple[dict[Signal, Marks], dict[Signal, Seen]]:
+) -> tuple[dict[Signal, Marks], dict[Signal, SeenBy]]:
     """Return what networks say of one large picture's images, and their features, by signal.
 
     Args:
@@ -41,15 +41,16 @@ def seen_in_tiles(
         raster: the picture, whose alpha the images have.
         device: that the networks are on.
     """
-    features = dict[Signal, Seen]()
+    features: dict[Signal, SeenBy] = {signal: {} for signal in images}
     readers = {signal: reader(pixels, raster, device) for signal, pixels in images.items()}
     truth = None if reference is None else reader(reference, raster, device)
     marks = _marks(networks, readers, truth, raster)
-    if networks.extractor is not None:
-        for signal, pixels in images.items():
-            found = see(networks.extractor, in_bytes(pixels, raster))
-            features |= {} if found is None else {signal: found[0]}
-            let_go(pixels)
+    for signal, pixels in images.items() if networks.extractors else ():
+        levels = in_bytes(pixels, raster)
+        for name, extractor in networks.extractors.items():
+            found = see(extractor, levels)
+            features[signal] |= {} if found is None else {name: found[0]}
+        let_go(pixels)
     return marks, features
 
 

@@ -15,7 +15,7 @@ from tasks.io.images import Form, Pixels, depth_written
 from tasks.io.images.pixels import bands_of, finite
 from tasks.io.images.transparency import opacity, without_hidden
 from tasks.io.machine.scratch import let_go, scratch_array
-from tasks.io.networks.features.extractors import Seen
+from tasks.io.networks.features.extractors import SeenBy
 from tasks.io.workspace import INPUT, Signal
 
 
@@ -34,7 +34,7 @@ class LargeImage:
     is_finite: bool = field(default=True, init=False)
     """Whether all that the networks made of it is."""
     marks: dict[Signal, Marks] = field(default_factory=dict, init=False)
-    features: dict[Signal, Seen] = field(default_factory=dict, init=False)
+    features: dict[Signal, SeenBy] = field(default_factory=dict, init=False)
     curve: dict[Signal, dict[str, float | None]] = field(default_factory=dict, init=False)
 
     @property

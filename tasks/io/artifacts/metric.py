@@ -15,8 +15,12 @@ Basis = Literal["image", "patches", "features"]
   and along the curve in `tasks/enhance/perception.py`. The metric table has its value of each
   image, the fidelity table its mean over images and the error of that mean.
 - ``patches``: the latent patches of all images, in `tasks/evaluate/fidelity.py`.
-- ``features``: the features of all images, in `tasks/evaluate/feature_distances.py`.
+- ``features``: the features of all images, in `tasks/evaluate/features/distances.py`.
 """
+
+
+FEATURED = "featured"
+"""The column of the fidelity table that says how many images have features of the first network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,8 @@ class Metric:
     change: str = ""
     """Of a metric with basis ``features``, what the metadata say of its difference to the input;
     empty if none is computed. Every other metric with basis ``image`` has one."""
+    featured: str = FEATURED
+    """Of a metric with basis ``features``, the column that says how many images it is of."""
     version: int = 0
     """An input of the fingerprint of the tables that have the metric, unless it is 0.
 

@@ -3,14 +3,15 @@
 The columns of the metric table and of the fidelity table, the results table with its arrows,
 digits and errors, the best and worst images, the axis of the curve's figure, and the options of
 `dotpipe choose` are read from here. A metric is added by its entry here and by the code that
-computes it.
+computes it. Functions that take facts, the metadata of a fidelity table, know the metrics as well
+that only this table has.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from tasks.io.artifacts.image_metrics import METRICS_OF_IMAGES
 from tasks.io.artifacts.metric import NAMES, Axis, Basis, Error, Metric
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts, more_metrics
 
 __all__ = [
     "METRICS",
@@ -172,25 +173,39 @@ METRICS_OF_FEATURES = (
 """What the report calls those with basis ``features`` where none of them is there."""
 
 
-def metrics_of(*bases: Basis) -> tuple[Metric, ...]:
+def metrics_of(*bases: Basis, facts: Facts = NO_FACTS) -> tuple[Metric, ...]:
     """The metrics that are computed from any of these, in the order of ``METRICS``."""
-    return tuple(metric for metric in METRICS if metric.basis in bases)
+    return tuple(metric for metric in _known(facts) if metric.basis in bases)
 
 
-def shown_metrics() -> tuple[Metric, ...]:
+def shown_metrics(facts: Facts = NO_FACTS) -> tuple[Metric, ...]:
     """The metrics of the results table, in the order of its columns."""
-    return tuple(metric for metric in METRICS if metric.title)
+    return tuple(metric for metric in _known(facts) if metric.title)
 
 
-def ranked_metrics() -> tuple[Metric, ...]:
+def ranked_metrics(facts: Facts = NO_FACTS) -> tuple[Metric, ...]:
     """The metrics that the report names the best and the worst images by."""
-    shown = shown_metrics()
+    shown = shown_metrics(facts)
     return tuple(m for m in shown if m.basis == "image" and not m.is_change)
 
 
-def metrics_to_choose_by() -> dict[str, Metric]:
+def metrics_to_choose_by(facts: Facts = NO_FACTS) -> dict[str, Metric]:
     """The metrics that `dotpipe choose` knows, by what its options call them."""
-    return {metric.option: metric for metric in METRICS if metric.option}
+    return {metric.option: metric for metric in _known(facts) if metric.option}
+
+
+def _known(facts: Facts) -> tuple[Metric, ...]:
+    """All metrics; those of one table alone stand beside the registry's of their kind."""
+    if not (more := more_metrics(facts)):
+        return METRICS
+    images = [metric for metric in more if metric.basis == "image"]
+    distances = [metric for metric in more if metric.basis == "features"]
+    known = list[Metric]()
+    for metric in METRICS:
+        known += [metric, *(distances if metric.column == "frechet" else ())]
+    seconds = map(_to_second, distances if "second_dataset" in facts else ())
+    place = max(i for i, metric in enumerate(known) if metric in METRICS_OF_IMAGES) + 1
+    return (*known[:place], *images, *known[place:], *seconds)
 
 
 def perceptual_distances() -> tuple[Metric, ...]:
@@ -205,7 +220,7 @@ def versions_of(*bases: Basis) -> dict[str, dict[str, int]]:
     return {"metrics": versions} if versions else {}
 
 
-def curve_names(facts: Mapping[str, str]) -> dict[str, str]:
+def curve_names(facts: Facts) -> dict[str, str]:
     """What the curve's figure calls the distances that it can show, by their columns."""
     return {
         metric.column: metric.axis.label.format_map({**NAMES, **facts})

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.io.artifacts.metric_registry import SECOND, Error, Metric, metrics_of
-from tasks.io.artifacts.parquet import read_schema, write_table
+from tasks.io.artifacts.more_metrics import NO_FACTS, PYIQA, Facts
+from tasks.io.artifacts.parquet import facts_of, read_schema, write_table
 from tasks.io.store import Store
 
 NO_SUCH_KEY = "no reference: its key is not among the accepted images of the reference"
@@ -18,10 +19,6 @@ NO_REFERENCE_GIVEN = "no reference corpus"
 
 NO_NETWORK = "none"
 """What stands in the metadata of a metric table in place of a network that it had not."""
-
-
-FEATURED = "featured"
-"""The column of the fidelity table that says how many images have features."""
 
 
 class Change(NamedTuple):
@@ -47,18 +44,18 @@ def change_of(metric: Metric) -> Change | None:
         return Change(column, told, f"{column}_images")
     if metric.change:
         told = Error(column=error, meaning="standard error of that difference")
-        return Change(column, told, FEATURED, metric.change)
+        return Change(column, told, metric.featured, metric.change)
     return None
 
 
-def score_schema() -> pa.Schema:
-    """The columns of the metric table, with unit and meaning as metadata."""
+def score_schema(facts: Facts = NO_FACTS) -> pa.Schema:
+    """The columns of the metric table with these facts; unit and meaning are their metadata."""
     return pa.schema(
         [
             _column("key", pa.string(), "", "path in the corpus, without extension"),
             _column("shard", pa.string(), "", "name of the shard"),
             *_signal(),
-            *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image")),
+            *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image", facts=facts)),
             _column("width", pa.int32(), "pixel", "width of the image"),
             _column("height", pa.int32(), "pixel", "height of the image"),
             _column("status", pa.string(), "", "ok, unscored (no reference) or refused (no image)"),
@@ -68,9 +65,10 @@ def score_schema() -> pa.Schema:
     )
 
 
-def fidelity_schema() -> pa.Schema:
-    """The columns of the fidelity table, with unit and meaning as metadata."""
-    images = metrics_of("image")
+def fidelity_schema(facts: Facts = NO_FACTS) -> pa.Schema:
+    """The columns of the fidelity table with these facts; unit and meaning are their metadata."""
+    images, features = metrics_of("image", facts=facts), metrics_of("features", facts=facts)
+    counts = dict.fromkeys(metric.featured for metric in features)
     return pa.schema(
         [
             *_signal(),
@@ -79,13 +77,18 @@ def fidelity_schema() -> pa.Schema:
             *_errors(images),
             *_changes(images),
             *_values_and_errors(metrics_of("patches")),
-            _column(FEATURED, pa.int64(), "", "images with features"),
-            *_values_and_errors(metrics_of("features")),
+            *(_column(count, pa.int64(), "", "images with features") for count in counts),
+            *_values_and_errors(features),
         ]
     )
 
 
-def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[str, str]) -> None:
+def write_scores(
+    rows: Sequence[dict[str, Any]],
+    path: Path,
+    networks: Mapping[str, str],
+    facts: Facts = NO_FACTS,
+) -> None:
     """Write the rows of a shard's metric table to a local file.
 
     Args:
@@ -94,8 +97,9 @@ def write_scores(rows: Sequence[dict[str, Any]], path: Path, networks: Mapping[s
         path: the file to write.
         networks: what the columns ``lpips`` and the features were computed with, for the
             table's metadata.
+        facts: on metrics that are not in the registry, for these metadata too.
     """
-    schema = score_schema().with_metadata(dict(networks))
+    schema = score_schema(facts).with_metadata({**networks, **facts})
     write_table(pa.Table.from_pylist(list(rows), schema), path)
 
 
@@ -105,9 +109,8 @@ def networks_of(store: Store, path: str) -> dict[str, str]:
     Raises:
         ArtifactDamaged: the table is not there, or not whole.
     """
-    metadata = read_schema(store, path).metadata or {}
-    networks = {name.decode(): value.decode() for name, value in metadata.items()}
-    return {name: network for name, network in networks.items() if network != NO_NETWORK}
+    networks = facts_of(read_schema(store, path))
+    return {n: each for n, each in networks.items() if each != NO_NETWORK and n != PYIQA}
 
 
 def _column(name: str, kind: pa.DataType, unit: str, meaning: str) -> pa.Field:
@@ -139,7 +142,7 @@ def _changes(metrics: Iterable[Metric]) -> list[pa.Field]:
             continue
         fields.append(_number(change.column, metric.unit, change.meaning))
         fields.append(_number(change.error.column, metric.unit, change.error.meaning))
-        if change.images != FEATURED:
+        if metric.basis == "image":
             meaning = "images that this mean is over"
             fields.append(_column(change.images, pa.int64(), "", meaning))
     return fields

@@ -108,3 +108,8 @@ def read_table(store: Store, path: str, columns: Sequence[str] | None = None) ->
         data = store.read(path)
     with whole(path), opened(io.BytesIO(data)) as table:
         return table.read(columns=columns, use_threads=False)
+
+
+def facts_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the metadata of a table as text."""
+    return {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}

@@ -9,6 +9,7 @@
     enhanced/<name>/<operator>/alpha=+0.00/images/<key>.webp   in place of tars
     metrics/<name>/<operator>/<signal>/shard-000000.parquet
     features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
+    features/<name>/<operator>/<signal>/<network>/shard-000000.parquet   of further networks
     features/<name>/<network>/shard-000000.parquet
     reports/<name>/<operator>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
@@ -93,9 +94,16 @@ def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> st
     return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
 
 
-def features_folder(name: str, operator: str, signal: Signal) -> str:
-    """Return the folder of one signal's features and moments of latent patches."""
-    return f"features/{name}/{operator}/{signal.folder}"
+def features_folder(name: str, operator: str, signal: Signal, network: str = "") -> str:
+    """Return the folder of one signal's features and moments of latent patches.
+
+    Args:
+        name: of the data set.
+        operator: that made the signal.
+        signal: whose features they are.
+        network: that the features are by; empty for the first, which the moments lie beside.
+    """
+    return f"features/{name}/{operator}/{signal.folder}" + (f"/{network}" if network else "")
 
 
 def dataset_features_folder(name: str, network: str) -> str:

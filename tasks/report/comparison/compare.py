@@ -1,7 +1,7 @@
 """Compare two runs: their results in one table, and differences over the images that both have."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ def compare(first: Side, second: Side) -> dict[str, Any]:
         "first": first.name,
         "second": second.name,
         "sentences": list(_sentences(differences, first, second)),
-        "paired": _paired_table(differences, first.facts),
+        "paired": _paired_table(differences, _metrics(first, second), first.facts),
         "both": _both_table(first, second),
         "options": _options(first.run.config, second.run.config),
     }
@@ -48,7 +48,7 @@ def paired_differences(first: Side, second: Side, signal: Signal) -> dict[Metric
     ours, theirs = first.scores(signal), second.scores(signal)
     places = pc.index_in(ours["key"], value_set=theirs["key"].combine_chunks())
     found = {}
-    for metric in ranked_metrics():
+    for metric in _metrics(first, second):
         change = pc.subtract(theirs[metric.column].take(places), ours[metric.column])
         values = _finite(change)
         if len(values):
@@ -94,10 +94,18 @@ def _leaves_out(side: Side) -> bool:
     return overlap is not None and overlap.scored.left_out > 0
 
 
+def _metrics(first: Side, second: Side) -> list[Metric]:
+    """The metrics of single images that both runs can have, from one version of pyiqa too."""
+    theirs = ranked_metrics(second.facts)
+    return [metric for metric in ranked_metrics(first.facts) if metric in theirs]
+
+
 def _paired_table(
-    differences: Mapping[Signal, Mapping[Metric, Difference]], facts: Mapping[str, str]
+    differences: Mapping[Signal, Mapping[Metric, Difference]],
+    both: Sequence[Metric],
+    facts: Mapping[str, str],
 ) -> Table:
-    metrics = [m for m in ranked_metrics() if any(m in found for found in differences.values())]
+    metrics = [m for m in both if any(m in found for found in differences.values())]
     lines = [
         [Cell(signal.label), *(_cell(found.get(metric), metric) for metric in metrics)]
         for signal, found in differences.items()

@@ -51,5 +51,5 @@ class Side(NamedTuple):
         dataset = self.run.config.restored_name
         shards = self.run.workspace.shards(dataset)
         tables = ScoreTables(self.run.workspace, dataset, self.run.operator.name, signal, shards)
-        columns = ["key", *(metric.column for metric in metrics_of("image"))]
+        columns = ["key", *(metric.column for metric in metrics_of("image", facts=self.facts))]
         return pa.concat_tables(tables.read(columns)).filter(pc.field("psnr").is_valid())

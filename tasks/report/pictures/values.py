@@ -25,7 +25,7 @@ def values_in_words(
     Returns:
         a phrase for each signal and key; none where an image has no metrics.
     """
-    metrics, names = ranked_metrics(), short_names(facts)
+    metrics, names = ranked_metrics(facts), short_names(facts)
     signals = [s for s in signals_to_score(run.config) if s.name == "enhanced" or s == INPUT]
     found = dict[tuple[Signal | None, str], str]()
     for signal in signals:
@@ -39,6 +39,6 @@ def values_in_words(
                         f"{metric.title.format_map(names)} "
                         + metric.in_unit(number(row[metric.column], metric.digits or 0))
                         for metric in metrics
-                        if row[metric.column] is not None
+                        if row.get(metric.column) is not None
                     )
     return found

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from tasks.evaluate.means import with_changes
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import Metric, metrics_of, ranked_metrics
+from tasks.io.artifacts.more_metrics import NO_FACTS
 from tasks.io.workspace import INPUT, Signal
 from tasks.report.pages import number
 from tasks.report.pictures.gains import Gains
@@ -38,10 +39,15 @@ class Ends(NamedTuple):
     those of all images then.
     """
 
-    metric: str
+    entry: Metric
     worst: list[Extreme]
     best: list[Extreme]
     gains: Gains | None = None
+
+    @property
+    def metric(self) -> str:
+        """The metric by its column."""
+        return self.entry.column
 
     def in_words(self, facts: Mapping[str, str], anchors: Mapping[str, str]) -> dict[str, Any]:
         """A line of the page's table of best and worst images.
@@ -57,11 +63,11 @@ class Ends(NamedTuple):
             ]
             for end, extremes in (("worst", self.worst), ("best", self.best))
         }
-        return {"title": heading(metric_of(self), facts), **images}
+        return {"title": heading(self.entry, facts), **images}
 
     def value_of(self, extreme: Extreme) -> str:
         """The value of an image as it is shown, with its sign if it is a difference."""
-        text = number(extreme.value, metric_of(self).digits or 0)
+        text = number(extreme.value, self.entry.digits or 0)
         return f"+{text}" if self.gains is not None and extreme.value >= 0 else text
 
     def in_numbers(self) -> dict[str, Any]:
@@ -88,19 +94,6 @@ def find_extremes(run: FittedRun) -> list[Ends]:
         ArtifactDamaged: a metric table is not there, or not whole.
     """
     is_gain = INPUT in signals_to_score(run.config)
-    ends = {
-        m.column: _Ends(more_is_better=m.better == "more", is_gain=is_gain)
-        for m in ranked_metrics()
-    }
-    for shard, table in _tables(run, is_gain=is_gain):
-        rows = [row for row in table.to_pylist() if row["status"] != "refused"]
-        for metric, kept in ends.items():
-            kept.add(_values(rows, metric, f"{metric}_change" if is_gain else metric, shard))
-    return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
-
-
-def _tables(run: FittedRun, *, is_gain: bool) -> Iterator[tuple[str, pa.Table]]:
-    """The metric table of each shard, with the changes against the input if they are asked for."""
     shards = list(run.workspace.shards(run.config.restored_name))
     tables = ScoreTables(
         run.workspace,
@@ -109,23 +102,36 @@ def _tables(run: FittedRun, *, is_gain: bool) -> Iterator[tuple[str, pa.Table]]:
         signal_to_rank(run.config),
         shards,
     )
-    values = [metric.column for metric in metrics_of("image")]
+    facts = tables.facts() if run.config.evaluate.pyiqa else NO_FACTS
+    ends = {
+        metric: _Ends(more_is_better=metric.better == "more", is_gain=is_gain)
+        for metric in ranked_metrics(facts)
+    }
+    for shard, table in _tables(tables, shards, metrics_of("image", facts=facts), is_gain=is_gain):
+        rows = [row for row in table.to_pylist() if row["status"] != "refused"]
+        for metric, kept in ends.items():
+            name = metric.column
+            kept.add(_values(rows, name, f"{name}_change" if is_gain else name, shard))
+    return [kept.ends(metric) for metric, kept in ends.items() if kept.count]
+
+
+def _tables(
+    tables: ScoreTables, shards: Iterable[str], metrics: Sequence[Metric], *, is_gain: bool
+) -> Iterator[tuple[str, pa.Table]]:
+    """The metric table of each shard, with the changes against the input if they are asked for."""
+    values = [metric.column for metric in metrics]
     before = tables.of(INPUT).read(["key", *values]) if is_gain else repeat(None)
     read = tables.read(["key", "status", *values])
     for shard, table, base in zip(shards, read, before, strict=False):
-        yield shard, table if base is None else with_changes(table, base)
-
-
-def metric_of(end: Ends) -> Metric:
-    """The metric whose ends these are."""
-    return next(metric for metric in ranked_metrics() if metric.column == end.metric)
+        yield shard, table if base is None else with_changes(table, base, metrics)
 
 
 def _values(
     rows: Iterable[Mapping[str, Any]], metric: str, column: str, shard: str
 ) -> Iterator[Extreme]:
     for row in rows:
-        if row[metric] is not None and (value := row[column]) is not None and not math.isnan(value):
+        value = row.get(column) if row.get(metric) is not None else None
+        if value is not None and not math.isnan(value):
             yield Extreme(row["key"], shard, value)
 
 
@@ -152,7 +158,7 @@ class _Ends:
             SHOWN, [*self._best, *shard], key=lambda e: (-self._sign * e.value, e.key)
         )
 
-    def ends(self, metric: str) -> Ends:
+    def ends(self, metric: Metric) -> Ends:
         """Both ends; if there are few images, the better half is best and the rest is worst."""
         best = self._best[: (self.count + 1) // 2]
         named = {extreme.key for extreme in best}

@@ -22,12 +22,12 @@ def changes_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     lines = {
         Signal(row["signal"], row["alpha"]).label: {
             metric: change
-            for metric in shown_metrics()
+            for metric in shown_metrics(facts)
             if (change := Difference.of(row, metric)) is not None
         }
         for row in told_rows(rows)
     }
-    metrics = [m for m in shown_metrics() if any(m in changes for changes in lines.values())]
+    metrics = [m for m in shown_metrics(facts) if any(m in changes for changes in lines.values())]
     digits = {
         m: max(changes[m].digits(m.digits or 0) for changes in lines.values() if m in changes)
         for m in metrics

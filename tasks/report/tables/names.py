@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tasks.evaluate.feature_distances import compared_in_words
+from tasks.evaluate.features.distances import compared_in_words
 from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, shown_metrics
 from tasks.io.artifacts.metrics import change_of
+from tasks.io.artifacts.more_metrics import NO_FACTS, Facts, distance_of, more_networks
 
 Row = Mapping[str, Any]
 """A row of the fidelity table."""
@@ -34,17 +35,17 @@ _MARK = "*"
 """Stands behind the name of a metric whose network has other weights than the published ones."""
 
 
-def columns_of(rows: Sequence[Row]) -> list[Metric]:
+def columns_of(rows: Sequence[Row], facts: Facts = NO_FACTS) -> list[Metric]:
     """The metrics that have values in these rows, in the order of the columns."""
-    return [metric for metric in _columns() if has_values(rows, metric.column)]
+    return [metric for metric in _columns(facts) if has_values(rows, metric.column)]
 
 
-def main_columns(rows: Sequence[Row]) -> list[str]:
+def main_columns(rows: Sequence[Row], facts: Facts = NO_FACTS) -> list[str]:
     """The columns that every table has room for: the count, and what alpha can be chosen by.
 
     The distance to the input is only among them where no PSNR says what an alpha costs.
     """
-    known = metrics_to_choose_by().values()
+    known = metrics_to_choose_by(facts).values()
     hidden = [m.column for m in known if m.is_change and has_values(rows, "psnr")]
     return [_IMAGES.column, *(m.column for m in known if m.column not in hidden)]
 
@@ -57,7 +58,7 @@ def short_names(facts: Mapping[str, str]) -> dict[str, str]:
 
 def footnote(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """A sentence on the marked names in the titles of these rows; empty if there is none."""
-    short, columns = short_names(facts), columns_of(rows)
+    short, columns = short_names(facts), columns_of(rows, facts)
     titles = " ".join(metric.title for metric in columns)
     marked = [
         value
@@ -99,7 +100,8 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         "Means over the images that have the metric; ± is the standard error of one row. All rows "
         "share the same images, so differences between rows are known better than ± suggests."
     ]
-    if "frechet" in present and "compared_with" in facts:
+    distances = {"frechet", *(distance_of(network).column for network in more_networks(facts))}
+    if present & distances and "compared_with" in facts:
         sentences.append(compared_in_words(facts))
     if present & {"kernel_spread", "inception_score_spread"}:
         sentences.append(
@@ -129,12 +131,12 @@ def results_units(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
             "change_error": change.error.column if change else "",
             "change_images": change.images if change else "",
         }
-        for metric in _columns()
+        for metric in _columns(facts)
     }
 
 
-def _columns() -> tuple[Metric, ...]:
-    return (_IMAGES, *shown_metrics())
+def _columns(facts: Facts) -> tuple[Metric, ...]:
+    return (_IMAGES, *shown_metrics(facts))
 
 
 def _title(metric: Metric, facts: Mapping[str, str]) -> str:

@@ -33,13 +33,13 @@ def results_table(
 
 def main_results(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the few columns that there is always room for."""
-    return results_table(rows, facts, main_columns(rows))
+    return results_table(rows, facts, main_columns(rows, facts))
 
 
 def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
     """Whether the table of all columns has more than that of the main ones."""
-    columns = {metric.column for metric in columns_of(shown_rows(rows, facts))}
-    return not columns <= set(main_columns(rows))
+    columns = {metric.column for metric in columns_of(shown_rows(rows, facts), facts)}
+    return not columns <= set(main_columns(rows, facts))
 
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
@@ -90,8 +90,8 @@ def text_legend(rows: Sequence[Row], facts: Mapping[str, str], options: Enhance)
 
 def columns_of_text(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     """The columns that a terminal shows: all that tell something where they are few."""
-    _, *main = main_columns(rows)
-    known = columns_of(shown_rows(rows, facts))
+    _, *main = main_columns(rows, facts)
+    known = columns_of(shown_rows(rows, facts), facts)
     told = [metric.column for metric in known if metric.column in main or not metric.is_change]
     return [name for name in told if name in main] if len(told) > len(main) else told
 
@@ -178,7 +178,7 @@ def _table(
     columns: Collection[str] | None = None,
 ) -> Table:
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
-    metrics = [m for m in columns_of(rows) if columns is None or m.column in columns]
+    metrics = [m for m in columns_of(rows, facts) if columns is None or m.column in columns]
     titles = ["", *(heading(metric, facts) for metric in metrics)]
     lines = [
         [Cell(Signal(row["signal"], row["alpha"], row.get("low_share")).label)] for row in rows

@@ -37,7 +37,8 @@ def shown_rows(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Row]:
     shown = [
         row
         for row in told_rows(rows)
-        if row["signal"] == "enhanced" or any(m.column != "images" for m in columns_of([row]))
+        if row["signal"] == "enhanced"
+        or any(m.column != "images" for m in columns_of([row], facts))
     ]
     return with_counts(shown, facts)
 

@@ -75,8 +75,8 @@ def operators_in_use(run: Run) -> set[str]:
 
 def _with_features(config: Config, named: set[str]) -> Needs:
     """Return named artifacts as needs; features of data sets that cannot be named stay whole."""
-    network = config.evaluate.features
-    if network is None or extractor_identity(network, Weights.of(config.weights)) is not None:
+    networks, weights = config.evaluate.networks.values(), Weights.of(config.weights)
+    if all(extractor_identity(network, weights) is not None for network in networks):
         return Needs(frozenset(named))
     doubt = (
         f"which features {config.name!r} needs cannot be known, so all of them are kept: "

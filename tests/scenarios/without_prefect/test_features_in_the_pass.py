@@ -28,7 +28,7 @@ from tasks.io.networks.features import extractors
 from tasks.io.networks.features.extractors import load_extractor
 from tasks.io.networks.features.feature_networks import Extracted
 from tasks.io.networks.published_weights import PUBLISHED
-from tasks.report.choose import read_results
+from tasks.report.outcome import read_results
 from tasks.report.report import make_report, plan_report
 from tasks.upkeep.status import status_of_steps
 from tests.support.pictures import decode, encode

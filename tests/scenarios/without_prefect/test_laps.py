@@ -7,6 +7,7 @@ import pytest
 import tasks.enhance.enhance
 import tasks.enhance.scoring
 import tasks.evaluate.extract
+import tasks.evaluate.features.pictures
 import tasks.fit.measure
 import tasks.restore.degraded
 import tasks.restore.restore
@@ -120,11 +121,15 @@ def test_the_time_of_a_measured_shard_is_told_by_what_took_it(project, slow, own
 
 
 @pytest.mark.parametrize(
-    ("name", "lap"),
-    [("load_pictures", "read"), ("see", "metrics"), ("FeatureWriter", "write")],
+    ("owner", "name", "lap"),
+    [
+        (tasks.evaluate.features.pictures, "load_pictures", "read"),
+        (tasks.evaluate.features.pictures, "see", "metrics"),
+        (tasks.evaluate.extract, "FeatureWriter", "write"),
+    ],
 )
 def test_the_time_of_extracted_features_is_told_by_what_took_it(
-    project, slow, monkeypatch, name, lap
+    project, slow, monkeypatch, owner, name, lap
 ):
     def look(images):
         return Extracted(images.float().mean(dim=(2, 3)), None)
@@ -137,7 +142,7 @@ def test_the_time_of_extracted_features_is_told_by_what_took_it(
     run = project(evaluate={"features": "squeezenet"})
     run.shard()
     (unit,) = plan_extraction(run.opened)
-    slow(tasks.evaluate.extract, name)
+    slow(owner, name)
     require_blamed(lap, write_features, unit.job)
 
 

@@ -19,7 +19,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
-import tasks.evaluate.feature_distances
+import tasks.evaluate.features.distances
 from dot_kernels import gelbrich_distance
 from dot_kernels.metrics import Estimate
 from dot_kernels.metrics.feature_statistics import GROUPS
@@ -156,10 +156,10 @@ def by_inception(tmp_path_factory, steps, corpora, inception_file):
     with pytest.MonkeyPatch.context() as patch:
         # Both sides: the network costs a seventh of what it does at 299 pixels.
         patch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 107)
-        patch.setattr(tasks.evaluate.feature_distances, "frechet_distance", alone)
+        patch.setattr(tasks.evaluate.features.distances, "frechet_distance", alone)
         # It takes fourteen more distances.
         patch.setattr(
-            tasks.evaluate.feature_distances, "extrapolated_frechet_distance", lambda *_: None
+            tasks.evaluate.features.distances, "extrapolated_frechet_distance", lambda *_: None
         )
         (row,) = pipeline.run(run.config)
         theirs = by_torch_fidelity(

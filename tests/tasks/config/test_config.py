@@ -463,10 +463,22 @@ def test_features_are_compared_with_the_reference_unless_told_otherwise(write, s
     assert name in config.given_datasets()
 
 
+def test_one_network_and_one_metric_may_stand_without_a_list(write):
+    evaluate = load_config(write(evaluate={"features": ["squeezenet"], "pyiqa": "musiq"})).evaluate
+    assert (evaluate.features, evaluate.pyiqa) == ("squeezenet", ("musiq",))
+    assert evaluate.judges(has_reference=True) == ("pyiqa_musiq",)
+    assert evaluate.networks == {"features": "squeezenet"}
+
+
 @pytest.mark.parametrize(
     ("evaluate", "sentence"),
     [
         ({"features": "inception"}, "'inception-v3-compat', 'clip-rn50'"),
+        ({"features": ["squeezenet", "dino"]}, "'dinov2-vit-s-14', 'dinov2-vit-b-14'"),
+        ({"features": ["squeezenet", "squeezenet"]}, "must differ, got squeezenet, squeezenet"),
+        ({"features": []}, "'squeezenet', got an empty list"),
+        ({"pyiqa": ["musiq", "musiq"]}, "must differ, got musiq, musiq"),
+        ({"pyiqa": ["musiq {}"]}, "evaluate.pyiqa.0"),
         ({"lpips": "resnet"}, "'alex', 'vgg' or 'squeeze'"),
         ({"against": "restored"}, "'reference' or 'natural'"),
         ({"against": ["reference", "restored"]}, "'reference' or 'natural'"),

@@ -77,20 +77,23 @@ def test_a_network_without_classes_gives_no_logits(images):
 def test_images_below_the_shortest_side_have_no_features(extractor, height, width, known):
     images = torch.zeros(2, 3, height, width)
     assert (see(extractor, to_bytes(images)) is not None) == known
-    assert (Networks(extractor=extractor).features(images) is not None) == known
+    other = Extractor(3, None, 1, lambda x: Extracted(means_of(x).features, None))
+    networks = Networks(extractors={"features": extractor, "other": other})
+    names = ["features", "other"] if known else ["other"]
+    assert [list(seen) for seen in networks.features(images)] == [names, names]
 
 
 def test_features_are_those_of_the_bytes_that_will_be_written(extractor, images):
     beyond = images * 3 - 1  # some of it below 0 and above 1
     written = torch.tensor([round(255 * min(max(x, 0), 1)) for x in beyond.flatten().tolist()])
     expected = written.reshape(beyond.shape).float().mean(dim=(2, 3))
-    seen = Networks(extractor=extractor).features(beyond)
-    assert_close(torch.stack([one.features for one in seen]), expected)
+    seen = Networks(extractors={"features": extractor}).features(beyond)
+    assert_close(torch.stack([one["features"].features for one in seen]), expected)
 
 
 def test_looking_does_not_change_the_images(extractor, images):
     before = images.clone()
-    Networks(extractor=extractor).features(images)
+    Networks(extractors={"features": extractor}).features(images)
     assert torch.equal(images, before)
 
 
@@ -118,7 +121,7 @@ def test_perceptual_distances_of_small_images_are_unknown(height, width, known):
 
 
 def test_without_networks_or_references_nothing_is_known(images):
-    assert Networks().features(images) is None
+    assert Networks().features(images) == [{}, {}]
     assert Networks().against(torch.zeros(2, 3, 64, 64)) is None
     assert Networks(lpips=squared).against(None) is None
 

@@ -144,7 +144,7 @@ def test_a_changed_image_redoes_its_shard_alone(sharded, photographs, tmp_path, 
     Image.fromarray(pixels(99, 21, 17)).save(reference / "b/7.png")
     jobs = jobs_of(sharded(corpora))
     assert list(jobs) == ["shard-000002"]
-    assert jobs["shard-000002"].target.replaces
+    assert jobs["shard-000002"].targets()[0].replaces
 
 
 def test_a_damaged_image_is_counted_and_has_no_features(sharded, photographs, tmp_path, pixels):

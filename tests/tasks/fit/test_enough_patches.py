@@ -8,7 +8,7 @@ import torch
 from workspaces.plain_pipeline import do
 
 from dot_kernels import GaussianMoments, solve_transport
-from tasks.config.patch_counts import known_latents
+from tasks.config.patches import known_latents
 from tasks.fit.enough_patches import require_patches
 from tasks.fit.latent_size import latent_size
 from tasks.io.errors import CorpusError

@@ -11,9 +11,8 @@ from tasks.report.choose import (
     Bound,
     choose_alpha,
     metric_named,
-    read_results,
 )
-from tasks.report.outcome import describe
+from tasks.report.outcome import describe, read_results
 
 METRICS = metrics_to_choose_by()
 COLUMNS = [metric.column for metric in METRICS.values()]
@@ -409,11 +408,11 @@ def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
 
 def test_of_a_pair_only_what_the_run_lacks_is_asked_for():
     pair = choose_alpha(ROWS, [], "fid")._replace(low_share=0.0, is_written=False)
-    missing = [line for line in describe(pair, NAMES, Enhance()) if "not written" in line]
+    missing = [line for line in describe(pair, NAMES, now=Enhance()) if "not written" in line]
     assert missing == []
-    (line,) = describe(pair, NAMES, Enhance(alphas=[0.5]))[-1:]
+    (line,) = describe(pair, NAMES, now=Enhance(alphas=[0.5]))[-1:]
     assert line == "it is not written yet: add 0 to enhance.alphas and run again"
-    (line,) = describe(pair, NAMES, Enhance(low_share=1))[-1:]
+    (line,) = describe(pair, NAMES, now=Enhance(low_share=1))[-1:]
     assert "set enhance.low_share: 0, add 0" in line
 
 

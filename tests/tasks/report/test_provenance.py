@@ -7,12 +7,12 @@ import torch
 
 from dot_kernels import GaussianMoments, solve_transport
 from tasks.io.networks.codecs import Autoencoder, Pixel
+from tasks.report.made_with import weights_of
 from tasks.report.provenance import (
     Spectra,
     codec_in_words,
     operator_lines,
     run_facts,
-    weights_of,
 )
 from tasks.report.tables.dials import two_dials_in_words
 

@@ -348,8 +348,11 @@ def test_page_and_short_report_say_what_an_error_is(finished):
 
 def test_features_are_timed_for_the_network_of_this_run_only(finished):
     facts = {"network": "squeezenet", "features_sha256": "a" * 64}
-    expected = f"features/reference/squeezenet-{'a' * 12}"
+    expected = [f"features/reference/squeezenet-{'a' * 12}"]
     assert _feature_folders(finished.config, facts) == [expected]
+    facts |= {"more_networks": "clip-rn50", "clip-rn50_sha256": "b" * 64}
+    more = [f"features/reference/clip-rn50-{'b' * 12}"]
+    assert _feature_folders(finished.config, facts) == [expected, more]
     assert _feature_folders(finished.config, {}) == []
 
 

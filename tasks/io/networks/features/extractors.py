@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from textwrap import shorten
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from tasks.io.errors import WeightsMissing
@@ -39,12 +40,46 @@ Network = Literal[
 ]
 """Names of feature networks: those of torch-fidelity 0.4, and squeezenet, which it lacks."""
 
+FIRST = "features"
+"""What plans and tables call the first of several networks; others go by their own names."""
+
+
+def _named(given: object) -> object:
+    """One network as its name, several as a tuple; anything else is pydantic's to refuse."""
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple):
+        return given
+    known = get_args(Network)
+    if not names or (strangers := [name for name in names if name not in known]):
+        found = repr(strangers[0]) if names else "an empty list"
+        raise ValueError(
+            f"a feature network must be one of {', '.join(map(repr, known))}, got {found}"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"feature networks must differ, got {', '.join(names)}")
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+FeatureNetworks = Annotated[Network | tuple[Network, ...], BeforeValidator(_named)]
+"""One feature network, or several, the first of which has most to say."""
+
+
+def networks_by_name(networks: FeatureNetworks | None) -> dict[str, Network]:
+    """Return feature networks by what plans and tables call them: the first by ``FIRST``."""
+    listed = (networks,) if isinstance(networks, str) else networks or ()
+    return {name if place else FIRST: name for place, name in enumerate(listed)}
+
 
 class Seen(NamedTuple):
     """What a feature network says of one image: features (d,), and logits (c,) if it has any."""
 
     features: Tensor
     logits: Tensor | None
+
+
+SeenBy = dict[str, Seen]
+"""What feature networks say of one image, by what plans call them; without those that the image is
+too small for."""
 
 
 class Names(NamedTuple):
@@ -117,7 +152,7 @@ def load_extractor(
         return _load_extractor(device, network, path, digest(path))
 
 
-@cached_per_device(2)
+@cached_per_device(4)
 def _load_extractor(device: str, network: Network, path: Path, _digest: str) -> Extractor:
     """Build the network; its digest is an argument so that a changed file is read."""
     try:

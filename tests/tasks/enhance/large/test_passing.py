@@ -107,7 +107,9 @@ def rendered(operator, restored, reference, tile, codec=None, **options):
         scored=frozenset(SIGNALS),
         batch=8,
         batches=Batches("enhance", "cpu"),
-        networks=Networks(lpips=SquareDistance(), extractor=Extractor(3, None, 8, means_of)),
+        networks=Networks(
+            lpips=SquareDistance(), extractors={"features": Extractor(3, None, 8, means_of)}
+        ),
         watch=watch,
         gathered=Gathered(moments=moments),
         curves=Curves(() if latent else LINES, (-0.5, 0.0, 0.7, 1.5), on_curve=True),
@@ -134,7 +136,8 @@ def assert_same(ours, theirs):
         assert large.marks[signal] == pytest.approx(marks, rel=1e-4), signal
     assert large.features.keys() == small.features.keys()
     for signal, seen in small.features.items():
-        torch.testing.assert_close(large.features[signal].features, seen.features)
+        both = large.features[signal]["features"], seen["features"]
+        torch.testing.assert_close(*(each.features for each in both))
     assert large.curve.keys() == small.curve.keys()
     for point, metrics in small.curve.items():
         assert large.curve[point] == pytest.approx(metrics, rel=1e-6), point

@@ -14,7 +14,7 @@ from dot_kernels.enhancement import encode_padded, whole_cells
 from dot_kernels.level_fitting import fit_levels, level_activations
 from dot_kernels.levels import latent_part
 from tasks.config import Config, Run
-from tasks.config.patch_counts import LatentSize
+from tasks.config.patches import LatentSize
 from tasks.enhance.enhance import write_enhanced
 from tasks.fit import measure
 from tasks.fit.decision import recipe_digest

@@ -24,6 +24,7 @@ from tasks.io.networks.features.extractors import (
     load_extractor,
 )
 from tasks.io.networks.published_weights import PUBLISHED
+from tests.support.networks.small_dinov2 import vit_tensors
 
 INCEPTION = PUBLISHED["inception-v3-compat"].name
 SQUEEZENET = PUBLISHED["squeezenet"].name
@@ -284,30 +285,6 @@ def test_a_clip_file_with_another_digest_is_not_opened(clip_file, monkeypatch):
     assert extractor_identity("clip-vit-b-32") is None
     with pytest.raises(WeightsMissing, match=r"must have the sha256 40d3657.*can hold code"):
         load_extractor("clip-vit-b-32", "cpu")
-
-
-def vit_tensors(rng, *, gated, width=128, depth=2):
-    """Random weights with the names and shapes of DINOv2's."""
-    hidden = 40 if gated else 4 * width
-    inner = {"w12": (2 * hidden, width), "w3": (width, hidden)}
-    shapes = {
-        "cls_token": (1, 1, width),
-        "mask_token": (1, width),
-        "pos_embed": (1, 1 + 37**2, width),
-        "patch_embed.proj.weight": (width, 3, 14, 14),
-        "patch_embed.proj.bias": (width,),
-    }
-    layers = {"attn.qkv": (3 * width, width), "attn.proj": (width, width)}
-    layers |= inner if gated else {"fc1": (hidden, width), "fc2": (width, hidden)}
-    for i in range(depth):
-        for name, shape in layers.items():
-            full = f"blocks.{i}.{name}" if "attn" in name else f"blocks.{i}.mlp.{name}"
-            shapes |= {f"{full}.weight": shape, f"{full}.bias": shape[:1]}
-        for name in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
-            shapes[f"blocks.{i}.{name}"] = (width,)
-        shapes |= {f"blocks.{i}.ls{k}.gamma": (width,) for k in (1, 2)}
-    shapes |= {"norm.weight": (width,), "norm.bias": (width,)}
-    return {name: torch.randn(shape, generator=rng) / 10 for name, shape in shapes.items()}
 
 
 @pytest.mark.parametrize(

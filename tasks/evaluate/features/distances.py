@@ -21,6 +21,7 @@ from dot_kernels.metrics import (
 )
 from tasks.config import Config
 from tasks.io.artifacts.metric_registry import SECOND
+from tasks.io.artifacts.more_metrics import distance_of, more_networks
 
 
 def distances_between(
@@ -107,7 +108,9 @@ def compared_in_words(facts: Mapping[str, str]) -> str:
     first = f"the images' {facts['compared_with']} (data set {facts['compared_dataset']})"
     if facts["compared_with"] != "own references":
         first = f"{facts['compared_with']} (data set {facts['compared_dataset']})"
-    names = f"{facts['frechet_name']}, {facts['kernel_name']}, precision and recall"
+    more = [facts[f"{distance_of(network).column}_name"] for network in more_networks(facts)]
+    distances = [facts["frechet_name"], *more, facts["kernel_name"]]
+    names = f"{', '.join(distances)}, precision and recall"
     second = ""
     if "second_dataset" in facts:
         second = (

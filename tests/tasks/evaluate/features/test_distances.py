@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dot_kernels.metrics import FeatureStatistics, gaussian_discrepancy, monge_distance
-from tasks.evaluate.feature_distances import distances_between, distances_to_second
+from tasks.evaluate.features.distances import distances_between, distances_to_second
 
 
 @pytest.fixture

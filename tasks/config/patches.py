@@ -1,14 +1,53 @@
-"""How many latent patches images have, as far as it is known before a codec's network is loaded."""
+"""The sections of the configuration on patches, and how many of them images have.
+
+That is known, as far as it is, before a codec's network is loaded.
+"""
 
 from math import isqrt
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from pydantic import Field, field_validator
+
+from dot_kernels.patches import Fold
 from tasks.io.networks.autoencoders.taef2 import TinyFlux2
 from tasks.io.networks.codecs import CodecSpec, Pixel
+from tasks.io.section import Section
 
 MANY_DIMENSIONS = 1024
 """Dimensions of a patch above which a user is warned: the moments of every image are then
 matrices of more than 8 MB, and minutes pass before the map is there."""
+
+
+class Patches(Section):
+    """The patches of latent pixels that the transport maps."""
+
+    size: Annotated[int, Field(ge=1, le=15)] | None = None
+    """Side of a patch in latent pixels; null for what suits the codec: 1 for pixel, whose latent
+    pixels are patches already, and 3 for auto-encoders, as in the paper."""
+    fold: Fold = "uniform"
+    """How overlapping mapped patches are averaged: uniform, or gaussian, in which the centre of
+    a patch counts more; has no effect where ``size`` is 1."""
+
+
+class Transport(Section):
+    """What is moved beside latents."""
+
+    levels: Literal["auto", "all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"
+    """Levels of the decoder whose activations are moved too, each by a map of its own that is
+    fitted on the output of those below: all that the codec has, none as in the paper, or a list
+    of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
+    auto-encoder, with which it measured best, and none with other codecs."""
+    level_patch: Literal[1, 3] = 1
+    """Height and width of a patch of activations, in pixels of their level, if there are any."""
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_differ(cls, levels: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if isinstance(levels, str):
+            return levels
+        if len(set(levels)) < len(levels):
+            raise ValueError(f"levels must differ, got {list(levels)}")
+        return tuple(sorted(levels))
 
 
 class LatentSize(NamedTuple):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
 from tasks.io.artifacts.features import read_statistics
-from tasks.io.networks.features.extractors import extractor_identity, feature_folder
+from tasks.io.networks.features.extractors import Network, extractor_identity, feature_folder
 from tasks.io.workspace import Workspace, dataset_features_folder
 from tasks.jobs import finished_digest
 
@@ -22,9 +22,17 @@ class FeatureTables(BaseModel):
     digests: tuple[str, ...]
 
 
-def feature_tables(run: Run, dataset: str) -> FeatureTables:
-    """The feature tables of a data set to compare with; none without a network."""
-    network = run.config.evaluate.features
+class MoreTables(BaseModel):
+    """The feature tables of the data sets to compare with, by a network that is not the first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: Network
+    compared: tuple[FeatureTables, ...]
+
+
+def feature_tables(run: Run, dataset: str, network: Network | None) -> FeatureTables:
+    """The feature tables of a data set to compare with; none without a network or its weights."""
     identity = None if network is None else extractor_identity(network, run.weights)
     if identity is None:
         return FeatureTables(dataset=dataset, paths=(), digests=())

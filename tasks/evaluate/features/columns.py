@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dot_kernels.metrics import FeatureStatistics, FrechetDistance, frechet_distance
-from tasks.evaluate.feature_distances import (
+from tasks.evaluate.features.distances import (
     distances_between,
     distances_to_second,
     frechet_between,
     inception_scores,
 )
-from tasks.evaluate.feature_tables import FeatureTables, statistics_to_compare_with
+from tasks.evaluate.features.tables import FeatureTables, statistics_to_compare_with
 from tasks.evaluate.overlap import NOTHING, LeftOut
 from tasks.io.artifacts.features import read_class_sums, read_statistics
 from tasks.io.workspace import Signal, Workspace

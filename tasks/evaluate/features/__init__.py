@@ -1,0 +1,1 @@
+"""Features of a signal and of what it is compared with: their tables, distances, and columns."""
