@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patch_counts import known_latents, too_few
@@ -217,11 +218,16 @@ class Config(Section):
         }
 
     def enlargement(self, dataset: str) -> int | None:
-        """How often a given data set's images are enlarged for the fit; None: a network knows."""
+        """How often a given data set's images are enlarged for the fit.
+
+        None where a network knows it, or where borders that a blur has left out are restored too.
+        """
         if dataset != self.degraded_name:
             return 1
-        is_unknown = isinstance(self.restore, SpandrelCheckpoint) and not self.undone
-        return None if is_unknown else total_downscaling(self.undone)
+        if isinstance(self.restore, SpandrelCheckpoint) and not self.undone:
+            return None
+        factor = total_downscaling(self.undone)
+        return factor if sides_before(self.undone, (1, 1)) == (factor, factor) else None
 
     def locations(self) -> dict[str, str]:
         """The paths and URLs of all that is read or written, by their fields."""

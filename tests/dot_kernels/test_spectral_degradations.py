@@ -18,6 +18,7 @@ CHAINS = {
     "blur": [GaussianBlur(size=9, sigma=1.6)],
     "wide blur": [GaussianBlur(size=31, sigma=9.0)],
     "stride": [GaussianBlur(size=13, sigma=1.6, stride=4)],
+    "borders left out": [GaussianBlur(size=4, sigma=1.0, stride=4)],
     "two": [GaussianBlur(size=5, sigma=0.8), Downscale(factor=2, kernel="area")],
 }
 EACH = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)

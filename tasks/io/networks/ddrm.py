@@ -13,9 +13,10 @@ from torch import Tensor
 
 from dot_kernels import SeamError
 from dot_kernels.ddrm import DdrmOptions
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
 from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import draw_by_ddrm
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
 from tasks.io.machine.devices import pick_device
@@ -146,7 +147,7 @@ class DdrmRestorer:
     ) -> Tensor:
         """Return drawn images, which are never made in tiles; see ``LoadedRestorer``."""
         factor = total_downscaling(degradations)
-        height, width = (side * factor for side in degraded.shape[2:])
+        height, width = sides_before(degradations, (degraded.shape[2], degraded.shape[3]))
         _require_size(self.model.module.config, height, width, factor)
         generators = [generator_of("restore", self.seed, key) for key in keys]
         with self.model.alone, torch.inference_mode():

@@ -12,9 +12,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from dot_kernels.degradations import Degradation, GaussianBlur, total_downscaling
+from dot_kernels.degradations import Degradation, GaussianBlur
 from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import Restorer, bicubic, noise_level, smooth
+from dot_kernels.sampling import total_downscaling
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import Precision
 from tasks.io.networks.ddrm import Ddrm, identity_of_ddrm, load_ddrm, locate_model
@@ -51,7 +52,8 @@ class GaussianSmoother(Undoing):
 
     @model_validator(mode="after")
     def _the_blur_is_one(self) -> "GaussianSmoother":
-        GaussianBlur(size=self.size, sigma=self.sigma)  # has the rules
+        if not GaussianBlur(size=self.size, sigma=self.sigma).has_borders:  # has the other rules
+            raise ValueError(f"size of the Gaussian that smooths must be odd, got {self.size}")
         return self
 
 

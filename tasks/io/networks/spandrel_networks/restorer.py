@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from dot_kernels import SeamError
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
 from dot_kernels.image_networks import AllowedSizes, ImageNetwork
 from dot_kernels.local_layers import LocalLayer, layers_of
 from dot_kernels.local_networks import LocalNetwork
 from dot_kernels.restorers import noise_level
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.errors import ConfigurationError, ImageRefused
 
 _SPANDRELS_LEVEL = 15 / 255
@@ -57,6 +58,11 @@ class SpandrelRestorer:
             raise ConfigurationError(
                 f"restore.checkpoint must enlarge by {factor}, which the degradations reduce by, "
                 f"got a network for {self.scale}"
+            )
+        if sides_before(degradations, (1, 1)) != (factor, factor):
+            raise ConfigurationError(
+                "a network of spandrel does not restore borders: a gaussian-blur among the "
+                "degradations must have an odd size, got an even one"
             )
         if asks_for_the_level(self.descriptor) and not noise_level(degradations) > 0:
             raise ConfigurationError(
