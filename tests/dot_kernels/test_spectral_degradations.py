@@ -33,6 +33,15 @@ def test_a_degradation_is_exactly_the_one_that_makes_images(rng, chain, size):
 
 
 @EACH
+def test_the_adjoint_has_the_same_inner_products(rng, chain):
+    degradation = spectral_degradation(chain, 12, 24)
+    images = torch.rand(2, 3, 12, 24, generator=rng, dtype=torch.float64)
+    degraded = degradation.degrade(images)
+    others = torch.rand(degraded.shape, generator=rng, dtype=torch.float64)
+    assert_close((degradation.adjoint(others) * images).sum(), (others * degraded).sum())
+
+
+@EACH
 def test_a_spectrum_is_an_orthogonal_transform(rng, chain):
     degradation = spectral_degradation(chain, 12, 24)
     images = torch.rand(2, 3, 12, 24, generator=rng, dtype=torch.float64)
