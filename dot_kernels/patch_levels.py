@@ -8,16 +8,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dot_kernels.patch_pyramids import patches_adjoint, patches_of
 from dot_kernels.semi_dual import nearest_transport
-from dot_kernels.sinkhorn import Marginal, patch_transport
+from dot_kernels.sinkhorn import patch_transport
 
-PriorMarginal = Marginal | Literal["wpp"]
-"""Those of ``patch_transport``, or the balanced transport without entropy."""
+PriorMarginal = Literal["balanced", "semi", "unbalanced", "wpp"]
+"""The marginals of ``patch_transport``, or the balanced transport without entropy."""
 
 _FIRST = 20
 """Alternations, or ascents, of a level that has no potential yet."""
@@ -39,15 +38,15 @@ class PatchCost:
     """
 
     marginal: PriorMarginal = "semi"
-    eps: float = 0.002
+    eps: float = 0.005
     rho: float = 0.1
     patch_size: int = 6
-    stride: int = 1
-    samples: int = 10_000
+    stride: int = 2
+    samples: int = 2000
     alternations: int = 3
 
     def __post_init__(self) -> None:
-        known = (*get_args(Marginal), "wpp")
+        known = get_args(PriorMarginal)
         if self.marginal not in known:
             raise ValueError(f"marginal must be one of {', '.join(known)}, got {self.marginal!r}")
         for name in ("eps", "rho"):
@@ -73,19 +72,17 @@ def moved_level(
     reference: Float[Tensor, "m d"],
     potential: Float[Tensor, "_"] | None,
     cost: PatchCost,
-    generator: torch.Generator,
 ) -> MovedLevel:
-    """The transport of an image's patches to some of the reference's.
+    """The transport of an image's patches to some of a reference.
 
     By the envelope theorem its gradient in patch xᵢ is 2 aᵢ massᵢ (xᵢ − barycentreᵢ), which the
     adjoint of cutting patches takes to the pixels.
 
     Args:
         image: one level of a pyramid.
-        reference: patches; ``samples`` of them are drawn, those of wpp must be drawn already.
+        reference: patches, others in every step; of wpp always the same ones.
         potential: of the level as it was a step ago; None at first.
         cost: which transport.
-        generator: draws the patches; on the CPU.
     """
     patches = patches_of(image, cost.patch_size, cost.stride)
     count = _FIRST if potential is None else cost.alternations
@@ -95,7 +92,7 @@ def moved_level(
     else:
         found = patch_transport(
             patches,
-            drawn_patches(reference, cost.samples, generator),
+            reference,
             eps=cost.eps,
             rho=cost.rho,
             marginal=cost.marginal,
@@ -106,13 +103,3 @@ def moved_level(
         value, kept = found.value, found.source_potential
     spread = patches_adjoint(moves, image.shape, cost.patch_size, cost.stride)
     return MovedLevel(value / patches.shape[1], 2 / patches.numel() * spread, kept)
-
-
-def drawn_patches(
-    patches: Float[Tensor, "m d"], count: int, generator: torch.Generator
-) -> Float[Tensor, "k d"]:
-    """At most so many of some patches, each once; all of them, in their order, if they are few."""
-    if len(patches) <= count:
-        return patches
-    chosen = torch.randperm(len(patches), generator=generator)[:count]
-    return patches[chosen.to(patches.device)]

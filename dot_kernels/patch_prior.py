@@ -15,7 +15,6 @@ h3 and w3 of the reference. Images are on the [0, 1] scale.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,8 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dot_kernels.patch_levels import PatchCost, drawn_patches, moved_level
-from dot_kernels.patch_pyramids import patches_of, pyramid, pyramid_adjoint
+from dot_kernels.patch_levels import PatchCost, moved_level
+from dot_kernels.patch_pyramids import drawn_patches, pyramid, pyramid_adjoint
 from dot_kernels.spectral_degradations import SpectralDegradation
 
 _LEAST_NOISE = 1 / (255 * math.sqrt(12))
@@ -118,7 +117,7 @@ def restore_by_patches(
         ValueError: image or reference are smaller than a patch, or differ in channels.
     """
     require_patches(start, reference, options.cost.patch_size)
-    prior = _Prior(options, _reference_patches(start, reference, options, generator), generator)
+    prior = _Prior(options, _levels(start, reference, options), generator)
     image, weight, target = start, options.weight or 1.0, max(noise, _LEAST_NOISE)
     descent = _Descent(options.rate)
     for step in range(1, options.steps + 1):
@@ -154,17 +153,15 @@ def require_patches(image: Tensor, reference: Tensor, size: int) -> None:
             )
 
 
-def _reference_patches(
+def _levels(
     image: Float[Tensor, "c h w"],
     reference: Float[Tensor, "c h3 w3"],
     options: PatchPriorOptions,
-    generator: torch.Generator,
-) -> list[Float[Tensor, "_ d"]]:
-    """The patches of each level that both images have; of wpp, those that are drawn for good."""
-    size, draws = options.cost.patch_size, options.cost.marginal == "wpp"
-    both = zip(*(pyramid(one, options.levels, size) for one in (image, reference)), strict=False)
-    found = [patches_of(level, size, 1) for _, level in both]
-    return [drawn_patches(p, options.cost.samples, generator) if draws else p for p in found]
+) -> list[Tensor]:
+    """The levels of the reference that the image has too."""
+    size = options.cost.patch_size
+    ours, theirs = (pyramid(one, options.levels, size) for one in (image, reference))
+    return theirs[: len(ours)]
 
 
 @dataclass
@@ -172,19 +169,25 @@ class _Prior:
     """The sum of all levels' transports, with the potentials that it goes on from."""
 
     options: PatchPriorOptions
-    references: Sequence[Float[Tensor, "_ d"]]
+    references: list[Tensor]
+    """The levels of the reference."""
     generator: torch.Generator
     potentials: list[Tensor | None] = field(init=False)
+    drawn: list[Tensor] = field(default_factory=list)
+    """Patches of each of them."""
 
     def __post_init__(self) -> None:
         self.potentials = [None] * len(self.references)
 
     def at(self, image: Float[Tensor, "c h w"]) -> tuple[float, Float[Tensor, "c h w"]]:
         """The value for an image, and its gradient."""
-        cost, generator = self.options.cost, self.generator
+        cost = self.options.cost
+        if cost.marginal != "wpp" or not self.drawn:
+            size, count = cost.patch_size, cost.samples
+            self.drawn = [drawn_patches(r, size, count, self.generator) for r in self.references]
         images = pyramid(image, len(self.references), cost.patch_size)
-        levels = zip(images, self.references, self.potentials, strict=True)
-        moved = [moved_level(*level, cost, generator) for level in levels]
+        levels = zip(images, self.drawn, self.potentials, strict=True)
+        moved = [moved_level(*level, cost) for level in levels]
         self.potentials = [level.potential for level in moved]
         gradient = pyramid_adjoint([level.gradient for level in moved])
         return sum(level.value for level in moved), gradient

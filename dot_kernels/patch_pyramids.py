@@ -1,7 +1,7 @@
 """Pyramids of an image, the patches of their levels, and the adjoints of both.
 
-Axes: c channels, h and w height and width, n patches, p patch size, d = c * p * p values of a
-patch in the order (c, p, p).
+Axes: c channels, h and w height and width, n patches, or k of them, p patch size, d = c * p * p
+values of a patch in the order (c, p, p).
 """
 
 import torch
@@ -55,8 +55,20 @@ def patches_of(image: Float[Tensor, "c h w"], size: int, stride: int) -> Float[T
 
     So every pixel is in a patch, also where ``stride`` does not divide what is left.
     """
-    positions = _positions(image.shape, size, stride).to(image.device)
-    return functional.unfold(image[None], size)[0, :, positions].mT
+    return _patches_at(image, size, _positions(image.shape, size, stride))
+
+
+def drawn_patches(
+    image: Float[Tensor, "c h w"], size: int, count: int, generator: torch.Generator
+) -> Float[Tensor, "k d"]:
+    """At most ``count`` of all size × size patches, each once; in their order if that is all.
+
+    What is held is these patches and not all of the image's. The generator is on the CPU.
+    """
+    total = (image.shape[1] - size + 1) * (image.shape[2] - size + 1)
+    if total <= count:
+        return _patches_at(image, size, torch.arange(total))
+    return _patches_at(image, size, torch.randperm(total, generator=generator)[:count])
 
 
 def patches_adjoint(
@@ -68,6 +80,16 @@ def patches_adjoint(
     columns = patches.new_zeros(patches.shape[1], count)
     columns[:, positions] = patches.mT
     return functional.fold(columns[None], shape[1:], size)[0]
+
+
+def _patches_at(
+    image: Float[Tensor, "c h w"], size: int, positions: Int[Tensor, "k"]
+) -> Float[Tensor, "k d"]:
+    """Patches by their numbers, row by row, among those of stride 1."""
+    windows = image.unfold(1, size, 1).unfold(2, size, 1)  # (c, rows, columns, p, p), a view
+    positions = positions.to(image.device)
+    rows, columns = positions // windows.shape[2], positions % windows.shape[2]
+    return windows[:, rows, columns].movedim(1, 0).flatten(1)
 
 
 def _positions(shape: torch.Size, size: int, stride: int) -> Int[Tensor, "n"]:

@@ -20,6 +20,7 @@ from dot_kernels.degradations import (
     blur,
 )
 from dot_kernels.linear_degradations import measurement_noise, spectral_degradation
+from dot_kernels.patch_prior import PatchPriorOptions, restore_by_patches
 from dot_kernels.sampling import SamplingGrid, sampling_grid, sides_before
 
 
@@ -114,6 +115,41 @@ def draw_by_ddrm(
         generators=generators,
     )
     return ((drawn + 1) / 2).clamp(0, 1)
+
+
+def restore_by_patch_prior(
+    degraded: Float[Tensor, "3 h w"],
+    degradations: Sequence[Degradation],
+    *,
+    reference: Float[Tensor, "3 _ _"],
+    options: PatchPriorOptions,
+    generator: torch.Generator,
+) -> Float[Tensor, "3 H W"]:
+    """The image in [0, 1] that fits a degraded one and has the patches of a reference.
+
+    The descent begins at what ``bicubic`` makes.
+
+    Args:
+        degraded: the degraded image; noise may leave [0, 1].
+        degradations: what the image went through, in order.
+        reference: an image in [0, 1] of any size, on the device of ``degraded``.
+        options: how it is restored.
+        generator: draws patches of the reference; on the CPU.
+
+    Raises:
+        ValueError: the degradations are not linear, or noise is not their end; or as
+            ``restore_by_patches`` says.
+    """
+    start = bicubic(degraded, degradations)
+    return restore_by_patches(
+        degraded,
+        spectral_degradation(degradations, *start.shape[1:]),
+        measurement_noise(degradations),
+        reference=reference,
+        start=start,
+        options=options,
+        generator=generator,
+    ).image
 
 
 def noise_level(degradations: Sequence[Degradation]) -> float:

@@ -18,8 +18,7 @@ from tasks.config.patch_counts import known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit, Patches, Transport
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
-from tasks.io.networks.ddrm import Ddrm
-from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
+from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, places_of, require_work
 from tasks.io.networks.undoing import OneDegradation
 from tasks.io.section import Section
 
@@ -218,10 +217,7 @@ class Config(Section):
         }
 
     def enlargement(self, dataset: str) -> int | None:
-        """How often a given data set's images are enlarged for the fit.
-
-        None where a network knows it, or where borders that a blur has left out are restored too.
-        """
+        """How often given images are enlarged; None: a network knows, or borders are added."""
         if dataset != self.degraded_name:
             return 1
         if isinstance(self.restore, SpandrelCheckpoint) and not self.undone:
@@ -234,10 +230,8 @@ class Config(Section):
         corpora = ((role, getattr(self.corpora, role)) for role in type(self.corpora).model_fields)
         found = {"workspace": self.workspace, "weights": self.weights}
         found |= {f"corpora.{role}.path": corpus.path for role, corpus in corpora if corpus}
-        if isinstance(self.restore, SpandrelCheckpoint):
-            found["restore.checkpoint"] = self.restore.checkpoint
-        if isinstance(self.restore, Ddrm) and self.restore.revision is None:
-            found["restore.model"] = self.restore.model
+        if self.restore is not None:
+            found |= places_of(self.restore)
         if getattr(self.codec, "revision", None) is None:
             found["codec.weights"] = getattr(self.codec, "weights", None)
         return {field: place for field, place in found.items() if place is not None}

@@ -122,7 +122,8 @@ class Restoration:
         """
         stacked = torch.stack([one.image for one in images if one.image is not None])
         keys, seams = [one.member.key for one in images], list[SeamError]()
-        restored = self.restorer.restore(stacked, self.degradations, keys, seams.append)
+        sides = [one.sides for one in images]
+        restored = self.restorer.restore(stacked, self.degradations, keys, seams.append, sides)
         height, width = self.enlarged((stacked.shape[2], stacked.shape[3]))
         if tuple(restored.shape) != (len(images), 3, height, width):
             shape = "×".join(map(str, restored.shape))

@@ -11,13 +11,13 @@ from torch.testing import assert_close
 from dot_kernels import patch_prior
 from dot_kernels.degradations import Degradation, GaussianBlur, Noise, degrade
 from dot_kernels.linear_degradations import spectral_degradation
-from dot_kernels.patch_levels import PatchCost, drawn_patches, moved_level
+from dot_kernels.patch_levels import PatchCost, moved_level
 from dot_kernels.patch_prior import PatchPriorOptions, restore_by_patches
 from dot_kernels.patch_pyramids import patches_of
 from dot_kernels.restorers import bicubic
 
 BLUR = GaussianBlur(size=8, sigma=1.5, stride=2)
-SMALL = {"samples": 200, "stride": 2, "patch_size": 5}
+SMALL = {"samples": 200, "stride": 2, "patch_size": 5, "eps": 0.002}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_the_gradient_of_a_level_is_that_of_its_value(brick):
     cost = PatchCost(patch_size=5, stride=2, eps=0.05, rho=0.1, alternations=3000)
 
     def level(image, start):
-        return moved_level(image, reference, start, cost, torch.Generator())
+        return moved_level(image, reference, start, cost)
 
     potential = level(image, torch.zeros(25).double()).potential
     found = level(image, potential)
@@ -120,14 +120,6 @@ def test_the_gradient_of_a_level_is_that_of_its_value(brick):
     above, below = (level(image + sign * step, potential).value for sign in (1, -1))
     # potentials are as good as the tolerance of their marginal, 1e-4
     assert (above - below) / 2e-4 == pytest.approx(float(found.gradient[0, 5, 7]), rel=0.01)
-
-
-def test_samples_are_drawn_once_each_and_all_of_them_if_they_are_few(rng):
-    patches = torch.arange(20.0)[:, None]
-    assert torch.equal(drawn_patches(patches, 20, rng), patches)
-    drawn = [drawn_patches(patches, 8, rng).flatten().tolist() for _ in range(2)]
-    assert [len(set(each)) for each in drawn] == [8, 8]
-    assert drawn[0] != drawn[1]
 
 
 def test_an_image_of_one_level_may_be_as_small_as_a_patch(brick):

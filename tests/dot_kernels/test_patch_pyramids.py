@@ -6,6 +6,7 @@ from scipy.ndimage import correlate1d
 from torch.testing import assert_close
 
 from dot_kernels.patch_pyramids import (
+    drawn_patches,
     halved,
     patches_adjoint,
     patches_of,
@@ -66,3 +67,13 @@ def test_the_adjoint_of_patches_has_the_same_inner_products(rng, stride):
     assert_close((image * found).sum(), (patches * other).sum())
     covered = patches_adjoint(torch.ones_like(patches), image.shape, 4, stride)
     assert covered.min() >= 1
+
+
+def test_patches_are_drawn_once_each_and_all_of_them_if_they_are_few(rng):
+    image = torch.rand(2, 7, 9, generator=rng)
+    whole = patches_of(image, 3, 1)
+    assert torch.equal(drawn_patches(image, 3, 35, rng), whole)
+    drawn = [drawn_patches(image, 3, 12, rng) for _ in range(2)]
+    places = [(whole[:, None] == each).all(dim=2).nonzero() for each in drawn]
+    assert [len(set(found[:, 0].tolist())) for found in places] == [12, 12]
+    assert not torch.equal(*drawn)

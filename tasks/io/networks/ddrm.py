@@ -1,7 +1,7 @@
 """DDRM: restored images drawn by a diffusion model of diffusers, which is loaded here."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -26,6 +26,7 @@ from tasks.io.networks.model_folders import ModelFolder, placed, read_model, sil
 from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Sha256
+from tasks.io.shards.sides import SideKind
 
 
 class Ddrm(Undoing):
@@ -144,6 +145,7 @@ class DdrmRestorer:
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None] = lambda _: None,
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return drawn images, which are never made in tiles; see ``LoadedRestorer``."""
         factor = total_downscaling(degradations)

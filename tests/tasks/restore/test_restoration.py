@@ -28,7 +28,7 @@ class Doubling:
     def require_fitting(self, degradations):
         pass
 
-    def restore(self, degraded, degradations, keys, hear):
+    def restore(self, degraded, degradations, keys, hear, sides):
         self.batches.append(list(keys))
         if len(keys) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory")

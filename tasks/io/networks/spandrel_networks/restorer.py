@@ -1,6 +1,6 @@
 """A network of spandrel as a restorer of images: batches, noise levels, sizes and tiles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from dot_kernels.local_networks import LocalNetwork
 from dot_kernels.restorers import noise_level
 from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.errors import ConfigurationError, ImageRefused
+from tasks.io.shards.sides import SideKind
 
 _SPANDRELS_LEVEL = 15 / 255
 """The noise level that spandrel tells every network that asks for one."""
@@ -78,6 +79,7 @@ class SpandrelRestorer:
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None],
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return images (b, 3, H, W) in [0, 1], on the device; see ``LoadedRestorer``.
 
