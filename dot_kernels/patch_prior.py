@@ -100,9 +100,7 @@ def restore_by_patches(
 ) -> PatchRestoration:
     """The image that fits a degraded one and has patches as the reference has.
 
-    Each level keeps its potential from step to step of Adam, and draws other patches of the
-    reference in each. Where the value stands still, and the residual is as it should be, the
-    rate falls to a third; the third time, the descent ends.
+    Levels keep their potentials from step to step of Adam, and draw other patches in each.
 
     Args:
         degraded: y = Hx + noise.
@@ -116,10 +114,9 @@ def restore_by_patches(
     Raises:
         ValueError: image or reference are smaller than a patch, or differ in channels.
     """
-    require_patches(start, reference, options.cost.patch_size)
     prior = _Prior(options, _levels(start, reference, options), generator)
     image, weight, target = start, options.weight or 1.0, max(noise, _LEAST_NOISE)
-    descent = _Descent(options.rate)
+    descent = _Descent(options.rate, options.tolerance)
     for step in range(1, options.steps + 1):
         difference = degradation.degrade(image[None]) - degraded
         square = float(difference.square().mean())
@@ -127,8 +124,7 @@ def restore_by_patches(
         pull = degradation.adjoint(2 * weight / difference.numel() * difference)[0]
         image = image - descent.step(gradient + pull)
         excess = 0.0 if options.weight else math.log(max(square, 1e-12) / target**2)
-        done = descent.ends(value + weight * square, excess, options.tolerance)
-        if done or step == options.steps:
+        if descent.ends(value + weight * square, excess) or step == options.steps:
             break
         weight *= math.exp(_GAIN * min(max(excess, -2), 2))
     return PatchRestoration(image.clamp(0, 1), step, math.sqrt(square), weight, value)
@@ -160,6 +156,7 @@ def _levels(
 ) -> list[Tensor]:
     """The levels of the reference that the image has too."""
     size = options.cost.patch_size
+    require_patches(image, reference, size)
     ours, theirs = (pyramid(one, options.levels, size) for one in (image, reference))
     return theirs[: len(ours)]
 
@@ -198,6 +195,7 @@ class _Descent:
     """Adam's averages, and the values by which it is told that they stand still."""
 
     rate: float
+    tolerance: float
     falls: int = 0
     steps: int = 0
     mean: Tensor | float = 0.0
@@ -213,20 +211,22 @@ class _Descent:
         scale = (self.square / (1 - second**self.steps)).sqrt() + 1e-12
         return self.rate / (1 - first**self.steps) * self.mean / scale
 
-    def ends(self, value: float, excess: float, tolerance: float) -> bool:
-        """Whether the descent is over; else the rate falls where the value stands still.
+    def ends(self, value: float, excess: float) -> bool:
+        """Whether the descent is over.
+
+        Where the value stands still and the residual is right, the rate falls to a third; the
+        third time is the end.
 
         Args:
             value: of what descends.
             excess: logarithm of the squared residual, above its target.
-            tolerance: as in the options.
         """
         self.values.append(value)
         former, latter = self.values[-2 * _WINDOW : -_WINDOW], self.values[-_WINDOW:]
         if len(former) < _WINDOW or abs(excess) > _CLOSE:
             return False
         change = abs(sum(latter) - sum(former))
-        if change > tolerance * max(abs(sum(latter)), abs(sum(former))):
+        if change > self.tolerance * max(abs(sum(latter)), abs(sum(former))):
             return False
         self.rate, self.falls, self.values = self.rate / 3, self.falls + 1, []
         return self.falls == _RATES

@@ -63,11 +63,11 @@ def test_an_image_whose_patches_the_reference_has_comes_back(brick, marginal):
 
 
 def test_the_residual_is_as_strong_as_the_noise(brick):
-    assert restored(brick, sigma=0.05, steps=120).residual == pytest.approx(0.05, rel=0.1)
+    assert restored(brick, sigma=0.05, steps=90).residual == pytest.approx(0.05, rel=0.1)
 
 
 def test_without_noise_the_residual_is_what_rounding_leaves(brick):
-    found = restored(brick, sigma=0.0, steps=120)
+    found = restored(brick, sigma=0.0, steps=90)
     assert found.residual == pytest.approx(1 / (255 * math.sqrt(12)), rel=0.1)
 
 
@@ -129,16 +129,16 @@ def test_an_image_of_one_level_may_be_as_small_as_a_patch(brick):
 
 
 def test_the_rate_falls_only_once_the_residual_is_right():
-    descent = patch_prior._Descent(0.9)
-    assert not any(descent.ends(1.0, 1.0, 0.01) for _ in range(50))
+    descent = patch_prior._Descent(0.9, 0.01)
+    assert not any(descent.ends(1.0, 1.0) for _ in range(50))
     assert descent.rate == 0.9
-    assert [descent.ends(1.0, 0.0, 0.01) for _ in range(81)][-1]
+    assert [descent.ends(1.0, 0.0) for _ in range(81)][-1]
     assert descent.rate == pytest.approx(0.9 / 27)
 
 
 def test_steps_are_as_long_as_the_rate_while_the_gradient_stays(rng):
     """Adam's bias is taken out of both averages, so it is so from the first step on."""
-    descent, gradient = patch_prior._Descent(0.02), torch.randn(1, 4, 4, generator=rng)
+    descent, gradient = patch_prior._Descent(0.02, 0.01), torch.randn(1, 4, 4, generator=rng)
     for _ in range(3):
         assert_close(descent.step(gradient), 0.02 * gradient.sign())
     turned = descent.step(-gradient)

@@ -152,13 +152,10 @@ class DdrmRestorer:
         height, width = sides_before(degradations, (degraded.shape[2], degraded.shape[3]))
         _require_size(self.model.module.config, height, width, factor)
         generators = [generator_of("restore", self.seed, key) for key in keys]
+        images = degraded.to(self.device)
         with self.model.alone, torch.inference_mode():
             return draw_by_ddrm(
-                degraded.to(self.device),
-                degradations,
-                model=self.model,
-                options=self.options,
-                generators=generators,
+                images, degradations, model=self.model, options=self.options, generators=generators
             )
 
 
