@@ -94,6 +94,10 @@ class LowBand:
         return across.reshape(*direction.shape[:2], *across.shape[1:])
 
 
+LOW_KEPT = LowBand(share=0.0, sigma=1.5)
+"""Low frequencies as they came: what measured best, and what the pipeline does by default."""
+
+
 def with_low_band(
     transported: Transported,
     band: LowBand | None,

@@ -170,7 +170,8 @@ def choose(
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     settings = parsed(config)
     from tasks.io.errors import ConfigurationError
-    from tasks.report.choose import Bound, choose_alpha, describe, metric_named, read_results
+    from tasks.report.choose import Bound, choose_alpha, metric_named, read_results
+    from tasks.report.outcome import describe
 
     metrics = bounded_metrics()
     bounds = [
@@ -182,8 +183,7 @@ def choose(
             f"choose must know what you want, got no option; give {options}, or --best with a "
             "metric"
         )
-    wanted = None if best is None else metric_named(best)
-    results = read_results(settings)
+    results, wanted = read_results(settings), best and metric_named(best)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
     for line in (*describe(choice, results.titles), *results.notes):
         say(line)

@@ -229,10 +229,10 @@ def show_results(config: "Config") -> None:
     for sentence in (*outcome(rows, facts), *taken_back, *measured_in_words(facts)):
         say(sentence)
     show_table(*results_text(rows, facts), config.name)
-    titles, lines = changes_text(rows, facts)
-    if lines:
-        show_table(titles, lines, "change against the input")
-    told = text_legend(rows, facts), footnote(rows, facts), *text_warnings(rows, facts)
+    if (changes := changes_text(rows, facts))[1]:
+        show_table(*changes, "change against the input")
+    legend = text_legend(rows, facts, config.enhance)
+    told = legend, footnote(rows, facts), *text_warnings(rows, facts)
     for note in filter(None, (*told, *unmet_wishes(config, rows))):
         say(note)
 

@@ -41,10 +41,11 @@ class Patches(Section):
 class Transport(Section):
     """What is moved beside latents."""
 
-    levels: Literal["all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "none"
+    levels: Literal["auto", "all", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"
     """Levels of the decoder whose activations are moved too, each by a map of its own that is
-    fitted on the output of those below: all that the codec has, none, or a list of them, counted
-    from 0 at the resolution of latents. The pixel codec has none."""
+    fitted on the output of those below: all that the codec has, none as in the paper, or a list
+    of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
+    auto-encoder, with which it measured best, and none with other codecs."""
     level_patch: Literal[1, 3] = 1
     """Height and width of a patch of activations, in pixels of their level; has no effect without
     levels."""
@@ -99,9 +100,10 @@ class Enhance(Section):
     interpolation: Interpolation = "image"
     """What alpha mixes: decoded images (image), or latents (latent), which costs a decoding for
     every alpha and rules out ``evaluate.curve``."""
-    low_share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 1.0
-    """How much of the change low frequencies take: 1 all of it, as high ones do; 0 none, so that
-    coarse structure stays as it came. Less than 1 needs ``interpolation: image``."""
+    low_share: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
+    """How much of the change low frequencies take: 0 none, so that colours and coarse structure
+    stay as they came; 1 all of it, as high ones do and as in the paper. null for 0, which measured
+    best, or for 1 with ``interpolation: latent``, which has one dial."""
     low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 1.5
     """Which frequencies are low: those that a Gaussian blur of this standard deviation keeps, in
     pixels; has no effect where ``low_share`` is 1."""
@@ -129,12 +131,18 @@ class Enhance(Section):
     @property
     def low_band(self) -> LowBand | None:
         """What low frequencies do; None where they move as high ones do."""
-        alike = self.low_share == 1
-        return None if alike else LowBand(share=self.low_share, sigma=self.low_sigma)
+        share = self.share_of_low_frequencies
+        return None if share == 1 else LowBand(share=share, sigma=self.low_sigma)
+
+    @property
+    def share_of_low_frequencies(self) -> float:
+        """``low_share``, or what null stands for."""
+        usual = 0.0 if self.interpolation == "image" else 1.0
+        return usual if self.low_share is None else self.low_share
 
     @model_validator(mode="after")
     def _two_dials_are_of_images(self) -> "Enhance":
-        if self.low_share != 1 and self.interpolation != "image":
+        if self.low_share not in {None, 1} and self.interpolation != "image":
             raise ValueError(
                 f"low_share must be 1 with interpolation: latent, got {self.low_share:g}; "
                 "interpolation: image has two dials"
@@ -144,12 +152,16 @@ class Enhance(Section):
     @field_validator("alphas")
     @classmethod
     def _alphas_name_folders(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        rounded = tuple(round(alpha, 2) + 0.0 for alpha in alphas)  # -0.0 + 0.0 is 0.0
-        if rounded != alphas or len(set(rounded)) < len(alphas):
-            raise ValueError(
-                f"alphas name folders by two decimals and must differ in them, got {alphas}"
-            )
-        return rounded
+        return _naming_folders("alphas", alphas)
+
+
+def _naming_folders(what: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
+    rounded = tuple(round(number, 2) + 0.0 for number in numbers)  # -0.0 + 0.0 is 0.0
+    if rounded != numbers or len(set(rounded)) < len(numbers):
+        raise ValueError(
+            f"{what} name folders by two decimals and must differ in them, got {numbers}"
+        )
+    return rounded
 
 
 class Curve(Section):
@@ -164,12 +176,20 @@ class Curve(Section):
     networks: bool = False
     """Whether LPIPS and features are computed at each of these alphas too, at the cost of a pass
     of both networks for each; mean squared error, PSNR, SSIM and IndRMSE are measured anyway."""
+    low_shares: tuple[Annotated[FiniteFloat, Field(ge=0, le=1)], ...] = ()
+    """Values of ``enhance.low_share``, for each of which there is a curve more, seen by networks:
+    a map of two dials. ``low_sigma`` is that of ``enhance``, whose own share has no effect here."""
 
     @property
     def alphas(self) -> tuple[float, ...]:
         """The alphas from ``start`` to ``stop``, rounded to two decimals."""
         steps = math.floor((self.stop - self.start) / self.step + 1e-6)
         return tuple(round(self.start + i * self.step, 2) + 0.0 for i in range(steps + 1))
+
+    @field_validator("low_shares")
+    @classmethod
+    def _shares_name_folders(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        return _naming_folders("low_shares", shares)
 
     @model_validator(mode="after")
     def _the_grid_is_one(self) -> "Curve":

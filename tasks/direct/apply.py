@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dot_kernels.dials import LowBand
+from dot_kernels.dials import LOW_KEPT, LowBand
 from tasks.config.places import Place, anchored
 from tasks.direct.operator_file import OperatorFile
 from tasks.export.names import exported_name
@@ -99,7 +99,7 @@ def apply(
     alpha: float,
     limits: Limits,
     device: str = "auto",
-    low_band: LowBand | None = None,
+    low_band: LowBand | None = LOW_KEPT,
 ) -> Iterator[Applied]:
     """Write the enhanced images one after the other; yield what became of each.
 

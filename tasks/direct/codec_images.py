@@ -43,7 +43,7 @@ def limited(config: Config, workspace: str, images: int) -> Config:
     """
     tree = config.model_dump()
     tree["workspace"] = workspace
-    tree["transport"] = {}  # levels are for the codecs that are tried; the user's own may lack them
+    tree["transport"] = {"levels": "none"}  # the codecs that are tried may have others
     if tree["corpora"].get("reference"):
         tree["corpora"]["natural"] = None
     for role, corpus in tree["corpora"].items():

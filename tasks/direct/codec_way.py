@@ -73,15 +73,22 @@ class Way:
             raise CorpusError(f"no transport can be fitted with {name}: {error}") from error
         return cls(name, codec, operator, config, device, latents, time.perf_counter() - start)
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels to try: those of the configuration; of ``auto`` all but 0 that there are."""
+        wanted, count = self.config.transport.levels, len(level_channels(self.codec))
+        if wanted == "none" or not isinstance(wanted, str):
+            return () if wanted == "none" else wanted
+        return tuple(range(1 if wanted == "auto" else 0, count))
+
     def with_levels(self) -> "Way":
         """Return the way whose decoder's activations are moved too, as the configuration says.
 
         Raises:
             CorpusError: the decoder has no such levels, or no map can be fitted at one.
         """
-        config, wanted = self.config, self.config.transport.levels
+        config, levels = self.config, self.levels
         count = len(level_channels(self.codec))
-        levels = range(count) if isinstance(wanted, str) else wanted
         if not count or max(levels, default=0) >= count:
             told = f"levels 0 to {count - 1}" if count else "no levels"
             raise CorpusError(f"its decoder has {told}")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dot_kernels import TiledCodec, transport_images
 from dot_kernels.bands import band_rows, enhance_in_bands, is_large
-from dot_kernels.dials import LowBand, with_low_band
+from dot_kernels.dials import LOW_KEPT, LowBand, with_low_band
 from dot_kernels.enhancement import at_each
 from dot_kernels.levels import Operator
 from tasks.config.compute import Compute
@@ -87,7 +87,7 @@ class OperatorFile:
         images: Tensor,
         alphas: Sequence[float],
         generators: Sequence[torch.Generator] = (),
-        low_band: LowBand | None = None,
+        low_band: LowBand | None = LOW_KEPT,
     ) -> Tensor:
         """Return enhanced images (a, b, 3, h, w) in [0, 1], as the pipeline does by default.
 
@@ -108,7 +108,7 @@ class OperatorFile:
         generators: Sequence[torch.Generator],
         device: str,
         depth: Depth = EIGHT_BITS,
-        low_band: LowBand | None = None,
+        low_band: LowBand | None = LOW_KEPT,
     ) -> Pixels:
         """Return an enhanced image (h, w, 3); a large one is made in bands, and lies on disk.
 

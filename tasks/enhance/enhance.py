@@ -10,6 +10,7 @@ from dot_kernels import TiledCodec
 from dot_kernels.patches import Fold
 from tasks.config.compute import Compute
 from tasks.config.sections import Enhance
+from tasks.enhance.curves.points import Curves
 from tasks.enhance.features import Features, no_moments
 from tasks.enhance.match import read_matches
 from tasks.enhance.outputs import Output, open_outputs
@@ -33,10 +34,8 @@ from tasks.io.shards import Member
 from tasks.io.shards.loader import load_pictures, windows
 from tasks.io.workspace import (
     CODEC_INPUT,
-    CURVE,
     Workspace,
     features_folder,
-    points_of,
     require_own_files,
 )
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
@@ -190,7 +189,7 @@ def _renderer(
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = dict.fromkeys(output.signal for output in (*job.enhanced, *job.tables))
-    scored = frozenset(output.signal for output in job.tables) - {CURVE}
+    scored = frozenset(o.signal for o in job.tables if not o.signal.has_points)
     none = no_moments(operator.dimension)
     gathered = Gathered(moments=dict.fromkeys(scored - {CODEC_INPUT}, none))
     return Renderer(
@@ -198,15 +197,14 @@ def _renderer(
         operator=operator,
         options=job.options,
         fold=job.fold,
-        signals=tuple(signal for signal in signals if signal != CURVE),
+        signals=tuple(signal for signal in signals if not signal.has_points),
         scored=scored,
         batch=job.compute.batch,
         batches=Batches("enhance", device),
         watch=watch,
         networks=networks,
         precise=None if job.compute.precision == "float32" else partial(load, "float32"),
-        curve=points_of(CURVE, job.curve) if CURVE in signals else (),
-        on_curve=job.curve_networks,
+        curves=Curves.of(signals, job.curve, on_curve=job.curve_networks),
         gathered=gathered,
     )
 
@@ -222,9 +220,8 @@ def _networks(job: EnhanceJob, weights: Weights, device: str) -> Networks:
 def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     """Return which features the pass writes, and in which folders."""
     tables = [output.signal for output in job.tables]
-    points = {table: points_of(table, job.curve) for table in tables}
-    if not job.curve_networks:
-        points |= {CURVE: ()}
+    curves = Curves.of(tables, job.curve, on_curve=job.curve_networks)
+    points = {table: curves.seen_of(table) for table in tables}
     networks = {
         "lpips": lpips_name(job.lpips, weights) if job.lpips else NO_NETWORK,
         "features": job.network or NO_NETWORK,

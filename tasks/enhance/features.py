@@ -17,7 +17,7 @@ from tasks.io.draws import draws_of
 from tasks.io.ledger import Publication
 from tasks.io.networks.features.extractors import Seen
 from tasks.io.store import Store
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import Signal
 
 LATENT_PATCHES = "latent_patches"
 """Name of the moments in the files that hold those of latent patches of all images."""
@@ -43,7 +43,7 @@ class Features:
     """Which features are written beside which metric table, and where."""
 
     signals: dict[Signal, tuple[Signal, ...]]
-    """For the signal of each table those that have files of features: the points of the curve,
+    """For the signal of each table those that have files of features: the points of a curve,
     or the signal itself."""
     folders: dict[Signal, str]
     """For each signal with features, the folder of its files in the workspace."""
@@ -77,14 +77,14 @@ class Features:
 class FeatureTable:
     """The features of one signal, written as they come, and the sums of its class probabilities.
 
-    ``sums`` is None where the network gives no classes, and for points of the curve, of which
-    no Inception Score is shown.
+    ``sums`` is None where the network gives no classes, and for points of curves, of which no
+    Inception Score is shown.
     """
 
     def __init__(self, path: Path, dimension: int, network: str, signal: Signal) -> None:
         self._writer = FeatureWriter(path, dimension, network)
-        # No Inception Score is computed at points of the curve.
-        self._has_score = signal.name != CURVE.name
+        # No Inception Score is computed at points of curves.
+        self._has_score = not signal.is_curve
         self.sums: ClassSums | None = None
 
     def add(self, keys: list[str], seen: list[Seen]) -> None:

@@ -5,6 +5,7 @@ from functools import cache, partial
 from os.path import commonprefix
 from typing import Any, NamedTuple
 
+from tasks.enhance.curves.dials import band_of
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
@@ -206,18 +207,18 @@ class _Plan:
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""
-        alphas = {"alphas": self._config.curve_alphas} if signal == CURVE else {}
+        alphas = {"alphas": self._config.curve_alphas} if signal.has_points else {}
         networks = self._identities if signal != CURVE or self._on_curve else {}
         return alphas | networks | versions_of("image")
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:
         """Return what the images of a signal are made from, in every shard alike."""
         tile = tile_that_matters(self._config.codec, self._config.compute.tile)
-        inputs = {"operator": self._operator.digest, "signal": list(signal), **tile}
+        inputs = {"operator": self._operator.digest, "signal": [signal.name, signal.alpha], **tile}
         if signal in CONTROLS:
             return inputs
         options = self._config.enhance
-        band = options.low_band
+        band = band_of(options, signal)
         inputs |= {} if band is None else {"low_share": band.share, "low_sigma": band.sigma}
         return inputs | {
             "decoding": options.decoding,

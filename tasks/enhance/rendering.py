@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dot_kernels import GaussianMoments, SeamError, Transported, patch_moments, transport_images
+from dot_kernels import GaussianMoments, SeamError, patch_moments, transport_images
 from dot_kernels.bands import is_large
-from dot_kernels.dials import with_low_band
 from dot_kernels.enhancement import whole_cells
 from dot_kernels.levels import Operator, latent_part
 from dot_kernels.patches import Fold, patch_size_of
 from tasks.config.sections import Enhance
+from tasks.enhance.curves.dials import TwoDials
+from tasks.enhance.curves.distortions import distortions_on
+from tasks.enhance.curves.points import Curves
 from tasks.enhance.large.passing import LargePass
 from tasks.enhance.pairs import (
     NOT_FINITE,
@@ -27,7 +29,7 @@ from tasks.enhance.pairs import (
     paired_groups,
     without_unwritable,
 )
-from tasks.enhance.perception import Networks, distortions_along, perceive
+from tasks.enhance.perception import Networks, perceive
 from tasks.enhance.signal_images import Appearance, Made, all_finite, images_of, latents_of
 from tasks.io.draws import draws_of, generator_of
 from tasks.io.images.pixels import finite, to_tensor
@@ -58,10 +60,8 @@ class Renderer:
     precise: Callable[[], TimedCodec] | None = None
     """Loads the codec in float32, with which pictures are rendered again whose output is not
     finite; None where such pictures are refused at once."""
-    curve: tuple[Signal, ...] = ()
-    """The points of the curve whose distortions are wanted."""
-    on_curve: bool = False
-    """Whether the networks of the metrics see the images at these points too."""
+    curves: Curves
+    """Those whose points are measured."""
 
     @property
     def remarks(self) -> dict[str, int]:
@@ -122,13 +122,14 @@ class Renderer:
         """
         look = Appearance.of(pairs, self.options.form, self.batches.device)
         with self.watch.lap("transport"):
-            transported, references = self._transport(pairs, look)
+            dials, references = self._transport(pairs, look)
+            transported = dials.of(CURVE)
         with self.watch.lap("metrics"):
             made = Made(look, all_finite(transported))
-            shown = self._shown(made, transported, references)
+            shown = self._shown(made, dials, references)
             truths = look.on_white(references)
             marks, features = perceive(self.networks, shown, truths, look.alpha)
-            curve = distortions_along(transported, references, self.curve, look.written(CURVE))
+            curve = distortions_on(self.curves, dials, references, look.written(CURVE))
             moments = self._measure(made, transported.images.shape[2:], pairs)
         rendered = [
             Rendered(
@@ -137,7 +138,7 @@ class Renderer:
                 reference=None if pair.reference is None else pair.reference.pixels,
                 marks={signal: values[index] for signal, values in marks.items()},
                 features={signal: seen[index] for signal, seen in features.items()},
-                curve=curve[index],
+                curve=curve[index] if curve else {},
                 unscored=pair.unscored,
             )
             if bool(made.usable[index])
@@ -158,8 +159,7 @@ class Renderer:
             fold=self.fold,
             signals=self.signals,
             scored=self.scored,
-            curve=self.curve,
-            on_curve=self.on_curve,
+            curves=self.curves,
             networks=self.networks,
             device=self.batches.device,
             watch=self.watch,
@@ -172,9 +172,7 @@ class Renderer:
                 self.gathered.moments.update(self._measure(made, image.size, pairs))
         return [image.rendered()]
 
-    def _transport(
-        self, pairs: Sequence[Pair], look: Appearance
-    ) -> tuple[Transported, Tensor | None]:
+    def _transport(self, pairs: Sequence[Pair], look: Appearance) -> tuple[TwoDials, Tensor | None]:
         """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
 
         The references are None where the pictures have none.
@@ -192,19 +190,21 @@ class Renderer:
             fold=self.fold,
             generators=self._generators(pairs),
         )
-        transported = with_low_band(one_dial, self.options.low_band)
         with self.watch.lap("read"):
-            return transported, to_tensor(truths, look.device) if truths else None
+            return TwoDials(one_dial, self.options), to_tensor(
+                truths, look.device
+            ) if truths else None
 
     def _shown(
-        self, made: Made, transported: Transported, references: Tensor | None
+        self, made: Made, dials: TwoDials, references: Tensor | None
     ) -> Iterator[tuple[Signal, Tensor]]:
         """Make the images of every signal; yield what the networks of the metrics are to see.
 
-        These are the scored signals and the points of the curve. Images are dropped before the
+        These are the scored signals and points of curves. Images are dropped before the
         next are made, so that memory does not grow with the number of signals: what is kept of
         them, their pixels as they are written and their latents, is added to ``made``.
         """
+        transported = dials.of(CURVE)
         for signal in self.signals:
             with self.watch.lap("transport"):
                 images = images_of(signal, transported, references)
@@ -216,8 +216,8 @@ class Renderer:
                 if signal != CODEC_INPUT:
                     made.latents[signal] = latents_of(signal, images, transported)
                 yield signal, made.look.seen(signal, images)
-        for point in self.curve if self.on_curve else ():
-            yield point, made.look.seen(point, transported.at(point.alpha or 0.0))
+        for point in self.curves.seen:
+            yield point, made.look.seen(point, dials.of(point).at(point.alpha or 0.0))
 
     def _generators(self, pairs: Sequence[Pair]) -> list[torch.Generator]:
         """Return a generator for each picture, seeded by its key; none where none is used."""

@@ -19,28 +19,29 @@ from tasks.io.images import Form, Pixels, Raster, encode, extension_of
 from tasks.io.images.pixels import as_levels
 from tasks.io.machine.scratch import let_go, return_freed_memory
 from tasks.io.shards.loader import LARGEST_IN_MEMORY, Picture
-from tasks.io.workspace import CODEC, CURVE, INPUT, Signal
+from tasks.io.workspace import CODEC, INPUT, Signal
 from tasks.jobs.stopwatch import Stopwatch
 
 
 def score(rendered: Rendered, signal: Signal, fingerprint: str) -> list[dict[str, Any]]:
     """Return the rows of one signal of one picture: its metrics, or why there are none.
 
-    The curve has a row for each of its points; any other signal has one row. Where there is no
+    A curve has a row for each of its points; any other signal has one row. Where there is no
     reference, rows have the metrics that need none.
 
     Args:
         rendered: the picture.
-        signal: a control, the enhanced images at an alpha, or the curve.
+        signal: a control, the enhanced images at an alpha, or a curve.
         fingerprint: of the table that the rows belong to.
     """
     row = _identity(rendered, signal, fingerprint)
     if rendered.reference is None:
         row |= {"status": "unscored", "reason": rendered.unscored}
-    if signal == CURVE:
+    if signal.has_points:
         return [
             {**row, "alpha": point.alpha, **metrics, **rendered.marks.get(point, {})}
             for point, metrics in rendered.curve.items()
+            if point._replace(alpha=None) == signal
         ]
     if rendered.reason is not None:
         return [row | {"status": "refused", "reason": rendered.reason}]
@@ -93,6 +94,7 @@ def _identity(rendered: Rendered, signal: Signal, fingerprint: str) -> dict[str,
         "shard": member.file.rpartition("/")[2].removesuffix(".tar"),
         "signal": signal.name,
         "alpha": signal.alpha,
+        "low_share": signal.low_share,
         "width": member.width,
         "height": member.height,
         "status": "ok",

@@ -11,15 +11,17 @@ from tasks.io.networks.features.extractors import extractor_identity, fetch_extr
 from tasks.io.networks.features.judges import fetch_judge, judge_identity, judge_title
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.weights import Weights, hub_folder
-from tasks.io.workspace import CONTROLS, CURVE, Signal, metrics_folder
+from tasks.io.workspace import CONTROLS, CURVE, Signal, map_of, metrics_folder
 from tasks.jobs.policy import logger
 
 
 def signals_to_score(config: Config) -> tuple[Signal, ...]:
-    """Return the signals that have a metric table: every alpha, the controls, and the curve."""
+    """Return the signals that have a metric table: every alpha, the controls, curve and map."""
     alphas = tuple(Signal("enhanced", alpha) for alpha in config.enhance.alphas)
     controls = CONTROLS if config.evaluate.controls else ()
-    return (*alphas, *controls, *((CURVE,) if config.curve_alphas else ()))
+    curve = config.evaluate.curve if config.curve_alphas else None
+    curves = () if curve is None else (CURVE, *map_of(curve.low_shares))
+    return (*alphas, *controls, *curves)
 
 
 def input_is_alpha_1(config: Config) -> bool:

@@ -1,11 +1,12 @@
-"""Points of the perception-distortion curve, from the rows of the fidelity table.
+"""Points of the perception-distortion curve and of the map, from the rows of the fidelity table.
 
 Without ground truth there is no distortion; the distance to the input (IndRMSE) stands for it.
 Nothing is drawn here: who only asks what can be drawn need not load the library that draws.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tasks.io.artifacts.metric_registry import Metric, metrics_of, perceptual_distances
@@ -95,6 +96,83 @@ def curve_points(rows: Iterable[Row], signal: str, axes: CurveAxes) -> list[Poin
         and _is_number(row.get(up.column))
     ]
     return sorted(found, key=lambda point: point.alpha or 0.0)
+
+
+class MapPoint(NamedTuple):
+    """What a pair of dials has, or what lies between two neighbours on the curve of a share."""
+
+    low_share: float
+    alpha: float
+    distortion: float
+    """PSNR in dB, or IndRMSE in levels."""
+    value: float
+
+
+def map_axes(rows: Iterable[Row]) -> CurveAxes | None:
+    """What the map can be drawn of, or None where there is none: as the curve, if that can be."""
+    known = [row for row in rows if row["signal"] == "map"]
+    for across in _ACROSS:
+        for metric in perceptual_distances():
+            axes = CurveAxes(across, metric)
+            if len(curve_points(known, "map", axes)) > 1:
+                return axes
+    return None
+
+
+def map_curves(rows: Iterable[Row], axes: CurveAxes) -> dict[float, list[MapPoint]]:
+    """The points of the map by share, both ascending, as far as both metrics are finite."""
+    known = [row for row in rows if row["signal"] == "map"]
+    shares = sorted({row["low_share"] for row in known})
+    return {
+        share: [
+            MapPoint(share, point.alpha or 0.0, point.distortion, point.value)
+            for point in curve_points((r for r in known if r["low_share"] == share), "map", axes)
+        ]
+        for share in shares
+    }
+
+
+def unbeaten(points: Iterable[MapPoint], axes: CurveAxes) -> list[MapPoint]:
+    """The points than which no other is better in both, from the most faithful on.
+
+    Points beyond alpha 1, where the change is undone, are left out.
+    """
+    sign = -1 if axes.across.better == "more" else 1
+    known = [point for point in points if point.alpha <= 1]
+    found = list[MapPoint]()
+    for point in sorted(known, key=lambda p: (sign * p.distortion, p.value)):
+        if not found or point.value < found[-1].value:
+            found.append(point)
+    return found
+
+
+def between(a: MapPoint, b: MapPoint, way: float) -> MapPoint:
+    """What lies between two neighbours on the curve of a share, from 0 at a to 1 at b.
+
+    Alpha and distortion are interpolated linearly, the distance by equal factors: it is convex.
+    """
+    alpha = a.alpha + way * (b.alpha - a.alpha)
+    distortion = a.distortion + way * (b.distortion - a.distortion)
+    if min(a.value, b.value) > 0:
+        return MapPoint(a.low_share, alpha, distortion, a.value * (b.value / a.value) ** way)
+    return MapPoint(a.low_share, alpha, distortion, a.value + way * (b.value - a.value))
+
+
+def at_distortion(curve: Sequence[MapPoint], level: float) -> MapPoint | None:
+    """Where the curve of a share has a PSNR or IndRMSE, alpha at most 1; None where it has not.
+
+    Of several places the one with the largest alpha is meant.
+
+    Args:
+        curve: by ascending alpha; see ``between`` for what is between its points.
+        level: PSNR in dB, or IndRMSE in levels.
+    """
+    known = [point for point in curve if point.alpha <= 1]
+    for a, b in reversed(list(pairwise(known))):
+        if min(a.distortion, b.distortion) <= level <= max(a.distortion, b.distortion):
+            rise = b.distortion - a.distortion
+            return between(a, b, (level - a.distortion) / rise if rise else 1.0)
+    return None
 
 
 def _is_number(value: float | None) -> bool:

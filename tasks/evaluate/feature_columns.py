@@ -13,7 +13,7 @@ from tasks.evaluate.feature_distances import (
 from tasks.evaluate.feature_tables import FeatureTables, statistics_to_compare_with
 from tasks.evaluate.overlap import NOTHING, LeftOut
 from tasks.io.artifacts.features import read_class_sums, read_statistics
-from tasks.io.workspace import CURVE, Signal, Workspace
+from tasks.io.workspace import Signal, Workspace
 
 
 class FeatureSets(NamedTuple):
@@ -77,7 +77,7 @@ def feature_columns(
 
     Args:
         sets: what it is compared with.
-        signal: that signal, or the curve.
+        signal: that signal, or a curve.
         paths: its feature tables.
         classes: its sums of class probabilities.
         before: the distances of the input, from ``distances_before``.
@@ -93,7 +93,7 @@ def feature_columns(
         "reference_images": min(one.count for one in (first, *others) if one is not None),
         "dimension": first.groups[0].dimension,
     }
-    if signal == CURVE:  # the other metrics would cost minutes for each of its points
+    if signal.is_curve:  # the other metrics would cost minutes for each of its points
         return facts | frechet_between(images, first, before[0])
     sums = read_class_sums(sets.workspace.store, classes)
     row = facts | distances_between(images, first, before[0], of_clip=sets.of_clip)

@@ -33,7 +33,7 @@ from tasks.jobs.progress import advance, at
 
 
 class FidelityJob(Job):
-    """The fidelity of one signal, or of all points of the curve.
+    """The fidelity of one signal, or of all points of a curve.
 
     ``shards`` are those of the restored data set, ``compared`` the one or two data sets to compare
     with, none where there is no network. ``sample`` is how many images' features are kept for the
@@ -148,7 +148,8 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
         for point in job.points:
             at(f"distances of {point.label}")
             paths = _paths(job, point, files)
-            row = {"signal": point.name, "alpha": point.alpha, **means[point.alpha]}
+            row = {"signal": point.name, "alpha": point.alpha, "low_share": point.low_share}
+            row |= means[point.alpha]
             row |= distance_of_patches(workspace.store, paths.latents, natural)
             row |= feature_columns(sets, job.signal, paths.features, paths.classes, before)
             rows.append(row | {"overlap": overlap.model_dump_json()})

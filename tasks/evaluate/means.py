@@ -19,7 +19,7 @@ from tasks.evaluate.overlap import LeftOut, without
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.io.artifacts.metric_registry import metrics_of
 from tasks.io.artifacts.metrics import change_of
-from tasks.io.workspace import CURVE, Signal
+from tasks.io.workspace import Signal
 
 NO_IMAGES = LeftOut()
 
@@ -38,7 +38,7 @@ def means_of(
 
     Args:
         tables: the metric tables of one signal.
-        points: that signal itself, or the points of the curve if it is the curve.
+        points: that signal itself, or the points of the curve if it is a curve.
         inputs: the metric tables of the input over the same shards, which differences are to;
             None to have none.
         left_out: images that do not count: those ``scored`` in metrics that need a reference,
@@ -50,7 +50,7 @@ def means_of(
     for whole, base in zip(tables.read(["key", "alpha", "status", *values]), before, strict=False):
         paired = whole if base is None else with_changes(whole, base)
         for alpha, total in totals.items():
-            own = pc.equal(paired["alpha"], alpha) if tables.signal == CURVE else None
+            own = pc.equal(paired["alpha"], alpha) if tables.signal.has_points else None
             total.add(paired if own is None else paired.filter(own), left_out)
     return {alpha: total.row() for alpha, total in totals.items()}
 

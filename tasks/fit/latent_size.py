@@ -119,11 +119,9 @@ def levels_of(config: Config) -> tuple[int, ...]:
         ConfigurationError: the codec does not have them.
     """
     wanted = config.transport.levels
-    if wanted == "none":
-        return ()
     count = level_count(config)
-    if wanted == "all":
-        return tuple(range(count))
+    if isinstance(wanted, str):
+        return _levels_by_name(config, count)
     if wanted and not count:
         raise ConfigurationError(
             f"transport.levels must be none with a codec whose decoder has none, got {list(wanted)}"
@@ -141,8 +139,16 @@ def possible_levels(config: Config) -> tuple[int, ...]:
     """Return the levels that may be moved, as far as that is known before weights are fetched."""
     wanted = config.transport.levels
     if isinstance(wanted, str):
-        return tuple(range(level_count(config))) if wanted == "all" else ()
+        return _levels_by_name(config, level_count(config))
     return wanted
+
+
+def _levels_by_name(config: Config, count: int) -> tuple[int, ...]:
+    """Return the levels of ``auto``, ``all`` or ``none``, of a decoder that has so many."""
+    wanted = config.transport.levels
+    if wanted == "auto":
+        return tuple(range(1, count)) if config.codec.kind == "autoencoder-tiny" else ()
+    return tuple(range(count)) if wanted == "all" else ()
 
 
 def level_count(config: Config) -> int:

@@ -1,6 +1,5 @@
 """Choose an alpha from the tables that are there: bounds to keep, and what to be best in."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from tasks.evaluate.summarise import (
     warnings_of,
 )
 from tasks.fit.operators import fitted
-from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
+from tasks.io.artifacts.metric_registry import metrics_to_choose_by, perceptual_distances
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.measured_images import measured_on_the_fit
 from tasks.report.missing_metrics import out_of_date
@@ -58,6 +57,10 @@ class Choice(NamedTuple):
     changes: Mapping[str, Difference]
     best: str | None
     is_written: bool
+    low_share: float | None = None
+    """Of a pair of dials; None for that of the configuration."""
+    pair: "Choice | None" = None
+    """A pair of alpha and share of the map that is better, if there is one."""
 
 
 class Results(NamedTuple):
@@ -133,10 +136,41 @@ def choose_alpha(
             "enhance.alphas"
         )
     alpha = min(known, key=lambda a: abs(a) if best is None else _cost(best, known[a][best]))
+    choice = _choice(rows, alpha, known[alpha], best)
+    return choice._replace(pair=_better_pair(rows, bounds, choice, beyond=beyond))
+
+
+def _choice(
+    rows: Sequence[Mapping[str, Any]], alpha: float, numbers: Mapping[str, float], best: str | None
+) -> Choice:
     written = {row["alpha"] for row in rows if row["signal"] == "enhanced"}
     came = next((_numbers(row) for row in rows if row["signal"] == "input"), {})
     changes = changes_at(alpha, rows, metrics_to_choose_by())
-    return Choice(alpha, known[alpha], came, changes, best, alpha in written)
+    return Choice(alpha, numbers, came, changes, best, alpha in written)
+
+
+def _better_pair(
+    rows: Sequence[Mapping[str, Any]], bounds: Sequence[Bound], choice: Choice, *, beyond: bool
+) -> Choice | None:
+    """The pair of dials of the map that keeps all bounds and is better than alpha alone.
+
+    None without a map, and where no pair is better in the metric that the choice is best in.
+    """
+    if (best := choice.best) is None:
+        return None
+    came = [row for row in rows if row["signal"] == "input"]
+    pairs = []
+    for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
+        ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
+        curve = [{**row, "signal": "curve"} for row in ours]
+        try:
+            one = choose_alpha([*came, *curve], bounds, best, beyond=beyond)
+        except CorpusError:  # another share may keep them
+            continue
+        pairs.append(one._replace(low_share=share))
+    least = min(pairs, key=lambda one: _cost(best, one.numbers[best]), default=None)
+    is_better = least and _cost(best, least.numbers[best]) < _cost(best, choice.numbers[best])
+    return least if is_better else None
 
 
 def _within(bounds: Sequence[Bound], points: Points) -> Points:
@@ -211,40 +245,3 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
         reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"
-
-
-def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
-    """The choice in words, with what it costs and gains against the input.
-
-    ``names`` are what the report calls the metrics.
-    """
-    nearest = "the nearest to the full transport, where perception is best in theory,"
-    why = f"the best {names[choice.best]}" if choice.best else nearest
-    lines = [f"alpha {choice.alpha:g}: {why} within the bounds"]
-    for metric, value in choice.numbers.items():
-        entry = metrics_to_choose_by()[metric]
-        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
-        lines.append(line + _against_input(choice, metric, value, entry))
-    if choice.alpha == 1:
-        lines.append("this is the image as it came; nothing has to be written")
-    elif not choice.is_written:
-        lines.append(f"it is not written yet: add {choice.alpha:g} to enhance.alphas and run again")
-    return lines
-
-
-def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:
-    """What changed against the input, as far as it is known; of a distance to it, only that.
-
-    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
-    have none, so theirs may be chance: it stands without a word.
-    """
-    if entry.is_change:
-        return " from the input"
-    came, unit = choice.input.get(metric), f" {entry.units}".rstrip()
-    if (change := choice.changes.get(metric)) is not None:
-        word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
-        return f" ({numbers}{unit} against the input: {word})"
-    if came is None or not (math.isfinite(came) and math.isfinite(value)):
-        return ""
-    same = ": the same" if value == came else ""
-    return f" ({value - came:+.4g}{unit} against the input{same})"

@@ -34,6 +34,7 @@ from tasks.report.provenance import (
 )
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import two_dials_in_words
+from tasks.report.tables.map import gain_in_words, levels_table, levels_title
 from tasks.report.tables.names import footnote, results_legend, results_units
 from tasks.report.tables.results import results_table
 
@@ -116,6 +117,10 @@ def report_text(findings: Findings) -> str:
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
     changes = changes_table(findings.rows, findings.facts)
     paired = ["## Change against the input", changes.markdown(), changes_legend()]
+    levels = levels_table(findings.rows, findings.facts)
+    title = levels_title(findings.rows, findings.facts)
+    gain = gain_in_words(findings.rows, findings.facts)
+    dials = [f"## Two dials: {title}", levels.markdown(), gain] if levels.lines else []
     counts = [[c.step, str(c.images), c.refused_in_words()] for c in findings.counts]
     parts = [
         f"# {findings.config.name}: deep optimal transport",
@@ -126,6 +131,7 @@ def report_text(findings: Findings) -> str:
         *([mark] if (mark := footnote(findings.rows, findings.facts)) else []),
         *(["\n".join(notes) + "\n"] if notes else []),
         *(paired if changes.lines else []),
+        *(part for part in dials if part),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
         "## Images",

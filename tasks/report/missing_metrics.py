@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tasks.config import Config
 from tasks.enhance.signals import absent_weights
-from tasks.evaluate.curve import curve_metric, is_curve_measured
+from tasks.evaluate.curve import curve_metric, is_curve_measured, map_axes
 from tasks.evaluate.summarise import plan_summary
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
@@ -14,7 +14,6 @@ from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.features.judges import judge_identity, judge_title
 from tasks.io.networks.features.perceptual import LPIPS_SHORTEST_SIDE, lpips_identity
 from tasks.io.networks.weights import Weights
-from tasks.io.workspace import CURVE
 from tasks.report.tables.names import Row, has_values
 
 _PULL = (
@@ -27,6 +26,12 @@ _NO_REFERENCE = (
     "No reference corpus is given, so there are no distortion metrics. IndRMSE says how far images "
     "moved from the input, on average: `dotpipe choose CONFIG --max-change X` names the alpha that "
     "is nearest to natural images at most X levels away, `--best fd` the one whose features are."
+)
+
+
+_NO_MAP = (
+    "There is no map of two dials (evaluate.curve.low_shares), as its points have no perceptual "
+    "distance: it needs evaluate.features, evaluate.lpips or evaluate.niqe, and their weights."
 )
 
 
@@ -76,7 +81,7 @@ def line_in_words(rows: Sequence[Row]) -> str:
 
 
 def _gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
-    shown = [row for row in rows if row["signal"] != CURVE.name]
+    shown = [row for row in rows if row["signal"] not in ("curve", "map")]
     if config.reference_name is None:
         found = [_Gap(_NO_REFERENCE)]
     else:
@@ -95,14 +100,18 @@ def _judge_gap(config: Config, name: str) -> _Gap:
 
 
 def _curve_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:
-    """A sentence if points of the curve have no perceptual distance, and how they get one."""
+    """Sentences if points of the curve or map have no perceptual distance, and how they get one."""
     curve, note = config.evaluate.curve, line_in_words(rows)
-    if not note or curve is None or not config.curve_alphas:
+    if curve is None or not config.curve_alphas:
         return []
+    found = [_Gap(_NO_MAP, unmet=True)] if curve.low_shares and map_axes(rows) is None else []
     metric = curve_metric(rows)
-    if curve.networks or (metric is not None and metric.basis == "patches"):
-        return [_Gap(note)]
-    return [_Gap(f"{note} evaluate.curve.networks: true measures all points of the curve.")]
+    if note and (curve.networks or (metric is not None and metric.basis == "patches")):
+        found.append(_Gap(note))
+    elif note:
+        sentence = f"{note} evaluate.curve.networks: true measures all points of the curve."
+        found.append(_Gap(sentence))
+    return found
 
 
 def _distortion_gaps(config: Config, rows: Sequence[Row]) -> list[_Gap]:

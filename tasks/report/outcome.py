@@ -1,4 +1,4 @@
-"""The outcome of a run in a sentence for each of the alphas that matter most."""
+"""The outcome of a run in a sentence for each of the alphas that matter most, or of a choice."""
 
 import math
 import re
@@ -9,6 +9,7 @@ from tasks.evaluate.changes import Difference
 from tasks.evaluate.overlap import overlap_of
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by
 from tasks.io.workspace import Signal
+from tasks.report.choose import Choice
 from tasks.report.pages import counted
 from tasks.report.tables.names import Row, short_names
 
@@ -113,3 +114,46 @@ def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
         return f"Enhanced at {alphas}; nothing was measured."
     images = overlap.featured.measured + overlap.featured.left_out
     return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."
+
+
+def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
+    """The choice in words, with what it costs and gains against the input.
+
+    ``names`` are what the report calls the metrics.
+    """
+    nearest = "the nearest to the full transport, where perception is best in theory,"
+    why = f"the best {names[choice.best]}" if choice.best else nearest
+    share = "" if choice.low_share is None else f" with low_share {choice.low_share:g}"
+    lines = [f"alpha {choice.alpha:g}{share}: {why} within the bounds"]
+    for metric, value in choice.numbers.items():
+        entry = metrics_to_choose_by()[metric]
+        line = f"  {names[metric]}: {entry.in_unit(f'{value:.4g}')}"
+        lines.append(line + _against_input(choice, metric, value, entry))
+    if choice.alpha == 1:
+        lines.append("this is the image as it came; nothing has to be written")
+    elif not choice.is_written:
+        dial = "" if choice.low_share is None else f"set enhance.low_share: {choice.low_share:g}, "
+        lines.append(
+            f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
+        )
+    if choice.pair is not None:
+        lines += ["better within the same bounds, by two dials:", *describe(choice.pair, names)]
+    return lines
+
+
+def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:
+    """What changed against the input, as far as it is known; of a distance to it, only that.
+
+    Better or worse is said where the error of the change is known. KID and the Gelbrich distance
+    have none, so theirs may be chance: it stands without a word.
+    """
+    if entry.is_change:
+        return " from the input"
+    came, unit = choice.input.get(metric), f" {entry.units}".rstrip()
+    if (change := choice.changes.get(metric)) is not None:
+        word, numbers = change.verdict(entry) or "may be chance", change.in_words(entry.digits or 0)
+        return f" ({numbers}{unit} against the input: {word})"
+    if came is None or not (math.isfinite(came) and math.isfinite(value)):
+        return ""
+    same = ": the same" if value == came else ""
+    return f" ({value - came:+.4g}{unit} against the input{same})"

@@ -115,29 +115,32 @@ def make_report(job: ReportJob) -> None:
 def _write_pages(run: FittedRun, target: Target) -> None:
     """Gather what is known of a run, and write it as HTML, Markdown, PNG and JSON."""
     from tasks.report.figures.curve import perception_distortion_curve
+    from tasks.report.figures.map import map_of_two_dials
     from tasks.report.figures.spectrum import operator_spectrum
 
     folder = reports_folder(run.config.restored_name, run.operator.name)
     findings = Findings.of(run)
+    names = curve_names(findings.facts)
     curve = perception_distortion_curve(
-        findings.rows,
-        curve_names(findings.facts),
-        input_is_alpha_1=input_is_a_knot(run.config),
+        findings.rows, names, input_is_alpha_1=input_is_a_knot(run.config)
     )
+    dials = map_of_two_dials(findings.rows, names)
     ends = find_extremes(run)
     facts: Mapping[str, Any] = page_facts(
         findings,
         ends=ends,
         comparisons=gallery(run, findings.facts, ends),
         curve=curve,
+        dials=dials,
         spectrum=operator_spectrum(*findings.spectra),
     )
     with publishing(run.workspace, target) as publication:
         publication.file(f"{folder}/report.html").write_text(render_report(facts), "utf-8")
         publication.file(f"{folder}/report.md").write_text(report_text(findings), "utf-8")
         publication.file(f"{folder}/run.json").write_text(run_record(findings, ends), "utf-8")
-        if curve is not None:
-            publication.file(f"{folder}/curve.png").write_bytes(curve)
+        for name, picture in (("curve", curve), ("map", dials)):
+            if picture is not None:
+                publication.file(f"{folder}/{name}.png").write_bytes(picture)
 
 
 def _template_digests() -> dict[str, str]:

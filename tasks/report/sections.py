@@ -18,6 +18,13 @@ from tasks.report.pictures.worst_and_best import Ends, metric_of, signal_to_rank
 from tasks.report.provenance import operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import share_in_words
+from tasks.report.tables.map import (
+    gain_in_words,
+    levels_table,
+    levels_title,
+    map_in_words,
+    map_table,
+)
 from tasks.report.tables.names import footnote, heading, results_legend
 from tasks.report.tables.results import (
     curve_heading,
@@ -37,6 +44,7 @@ def page_facts(
     ends: Sequence[Ends],
     comparisons: tuple[list[Comparison], list[Comparison]],
     curve: bytes | None,
+    dials: bytes | None,
     spectrum: bytes,
 ) -> dict[str, Any]:
     """What the page's template asks for.
@@ -46,6 +54,7 @@ def page_facts(
         ends: the worst and the best images.
         comparisons: a few images, and those at the ends, in all their versions.
         curve: the figure of the curve as PNG, if there is one.
+        dials: that of the map of two dials.
         spectrum: the figure of the operator as PNG.
     """
     config, facts = findings.config, findings.facts
@@ -55,6 +64,7 @@ def page_facts(
         "tiles": _tiles(findings),
         **_results_section(findings),
         **_curve_section(findings, curve),
+        **_map_section(findings, dials),
         **_image_sections(findings, ends, comparisons),
         "run": run_facts(config, findings.provenance, facts),
         "made_with": made_with_lines(findings.made_with),
@@ -93,6 +103,21 @@ def _curve_section(findings: Findings, curve: bytes | None) -> dict[str, Any]:
         "curve_size": size_of(curve) if curve else None,
         "curve_alt": curve_in_words(findings.rows, findings.facts),
         "curve_note": f"{theory_in_words(findings.rows)} {line_in_words(findings.rows)}".strip(),
+    }
+
+
+def _map_section(findings: Findings, picture: bytes | None) -> dict[str, Any]:
+    rows, facts = findings.rows, findings.facts
+    return {
+        "map": data_address(picture, "image/png") if picture else None,
+        "map_size": size_of(picture) if picture else None,
+        "map_alt": map_in_words(rows, facts),
+        "map_gain": gain_in_words(rows, facts),
+        "map_sigma": f"{findings.config.enhance.low_sigma:g}",
+        "map_share": f"{findings.config.enhance.share_of_low_frequencies:g}",
+        "map_levels_title": levels_title(rows, facts),
+        "map_levels": levels_table(rows, facts),
+        "map_points": map_table(rows, facts),
     }
 
 

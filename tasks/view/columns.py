@@ -11,7 +11,7 @@ from tasks.io.artifacts.metric_registry import Metric, metrics_of
 CHANGE = "_change"
 """How the names of columns end that say by how much a metric differs from another version's."""
 
-LEFT_OUT = ("signal", "alpha", "fingerprint")
+LEFT_OUT = ("signal", "alpha", "low_share", "fingerprint")
 """Columns that are the same in all rows of a version, or mean nothing to people."""
 
 

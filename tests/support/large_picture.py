@@ -16,6 +16,7 @@ from diffusers import AutoencoderTiny
 
 from dot_kernels import AutoencoderCodec, TiledCodec, patch_moments, solve_transport
 from tasks.config.sections import Enhance
+from tasks.enhance.curves.points import Curves
 from tasks.enhance.features import no_moments
 from tasks.enhance.outputs import Output
 from tasks.enhance.pairs import Gathered, Window
@@ -30,7 +31,7 @@ from tasks.io.networks.features.extractors import load_extractor
 from tasks.io.networks.features.perceptual import load_lpips
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import CODEC_INPUT, CONTROLS, CURVE, Signal, points_of
+from tasks.io.workspace import CODEC_INPUT, CONTROLS, CURVE, Signal
 from tasks.jobs import Target
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
@@ -78,7 +79,7 @@ def renderer(tile: int) -> Renderer:
         networks=networks(),
         watch=watch,
         gathered=Gathered(moments=moments),
-        curve=points_of(CURVE, (0.0, 0.5, 1.0)),
+        curves=Curves((CURVE,), (0.0, 0.5, 1.0)),
     )
 
 

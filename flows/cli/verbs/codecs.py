@@ -43,7 +43,7 @@ def codecs(
 ) -> None:
     """Try codecs on a few of your images: which is best for them, and what it costs.
 
-    With `transport.levels` set, each codec that has levels is tried with them too.
+    Each codec that has `transport.levels` is tried with them too.
 
     Nothing is written but the sheet of pictures; the workspace is not touched.
     """
@@ -122,7 +122,7 @@ def _tried(
             except (WeightsMissing, CorpusError) as error:
                 failed.append(f"{name} was not tried: {error}")
                 continue
-        if settings.transport.levels not in ("none", ()):
+        if way.levels or settings.transport.levels == "all":
             with working(f"trying {name} with levels"):
                 try:
                     trials.append(tried(way.with_levels(), images, judges, PICTURES))

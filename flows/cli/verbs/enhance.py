@@ -180,7 +180,8 @@ def _chosen(config: "Config", line: Line) -> float:
     Raises:
         CorpusError: no alpha keeps them.
     """
-    from tasks.report.choose import choose_alpha, describe, read_results
+    from tasks.report.choose import choose_alpha, read_results
+    from tasks.report.outcome import describe
 
     results = read_results(config)
     choice = choose_alpha(results.rows, line.bounds(), None, beyond=False)

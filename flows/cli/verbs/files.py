@@ -137,7 +137,9 @@ _Paths = Annotated[
 
 _LowShare = Annotated[
     float,
-    typer.Option(help="Share of the change that low frequencies take; 0 keeps them as they came."),
+    typer.Option(
+        help="Share of the change that low frequencies take: 0 keeps them, 1 is as in the paper."
+    ),
 ]
 _LowSigma = Annotated[
     float, typer.Option(help="Standard deviation of the blur that keeps them, in pixels.")
@@ -149,7 +151,7 @@ def apply(
     paths: _Paths,
     *,
     alpha: Alpha = DEFAULT_ALPHA,
-    low_share: _LowShare = 1.0,
+    low_share: _LowShare = 0.0,
     low_sigma: _LowSigma = 1.5,
     codec: Codec = None,
     weights: WeightsFolder = None,

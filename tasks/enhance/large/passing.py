@@ -13,12 +13,14 @@ from torch import Tensor
 
 from dot_kernels import Transported
 from dot_kernels.bands import abreast, band_rows, decode_in_bands, encode_in_bands
-from dot_kernels.dials import with_low_band
+from dot_kernels.dials import LowBand
 from dot_kernels.enhancement import within_range
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.levels import Operator, latent_part, with_levels
 from dot_kernels.patches import Fold
 from tasks.config.sections import Enhance
+from tasks.enhance.curves.dials import TwoDials, band_of
+from tasks.enhance.curves.points import Curves
 from tasks.enhance.large.distortions import DistortionsInBands
 from tasks.enhance.large.perception import perceive_large
 from tasks.enhance.large.subject import LargeImage, in_rows
@@ -43,10 +45,8 @@ class LargePass:
     """Whose images are made."""
     scored: frozenset[Signal]
     """Those of them whose metrics and moments are wanted."""
-    curve: Sequence[Signal]
-    """Points of the curve whose distortions are wanted."""
-    on_curve: bool
-    """Whether the networks of the metrics see the images at these points too."""
+    curves: Curves
+    """Those whose points are measured."""
     networks: Networks
     device: str
     watch: Stopwatch
@@ -70,14 +70,9 @@ class LargePass:
             self._code(image, image.truth_looked_at)
         image.let_go()
         with self.watch.lap("metrics"):
-            perceive_large(self.networks, image, {*self.scored, *self._points})
+            perceive_large(self.networks, image, {*self.scored, *self.curves.seen})
         image.pixels = {s: image.pixels[s] for s in self.signals if s in image.pixels}
         return image
-
-    @property
-    def _points(self) -> Sequence[Signal]:
-        """Points of the curve that the networks of the metrics see."""
-        return self.curve if self.on_curve else ()
 
     @property
     def _is_residual(self) -> bool:
@@ -92,15 +87,17 @@ class LargePass:
         return latents
 
     def _render(self, image: LargeImage, latents: Tensor, mapped: Tensor) -> None:
-        """Add the images of all signals but the coded reference, and distortions of the curve.
+        """Add the images of all signals but the coded reference, and distortions of the curves.
 
         Args:
             image: the picture.
             latents: of it, before the transport.
             mapped: and after it.
         """
-        signals = [s for s in (*self.signals, *self._points) if s not in (CODEC, INPUT)]
-        distortions = DistortionsInBands(self.curve)
+        signals = [s for s in (*self.signals, *self.curves.seen) if s not in (CODEC, INPUT)]
+        curves = [
+            (line, DistortionsInBands(self.curves.points(line))) for line in self.curves.lines
+        ]
         for rows, decoded in self._banded(image, self._decoded(image, latents, mapped)):
             image.require_finite(*decoded.values())
             one_dial = Transported(
@@ -111,16 +108,15 @@ class LargePass:
                 mapped_images=decoded.get(_MAPPED),
                 codec=self.codec,
             )
-            transported = with_low_band(one_dial, self.options.low_band, decoded.get(_LOW))
+            dials = TwoDials(one_dial, self.options, decoded.get(_LOW))
             for signal in signals:
-                image.write(signal, rows, _image_of(signal, transported, decoded))
+                image.write(signal, rows, _image_of(signal, dials.of(signal), decoded))
             with self.watch.lap("metrics"):
-                direction, truth = transported.direction(), image.truth(rows)
-                if self.curve and direction is not None:
-                    written = image.look(rows).written(CURVE)
-                    distortions.add(transported.images, direction, truth, written)
+                for line, distortions in curves:
+                    _measure(distortions, dials.of(line), image, rows)
             image.let_go()
-        image.curve = distortions.metrics()
+        for _, distortions in curves:
+            image.curve |= distortions.metrics()
         if INPUT in self.signals:
             image.pixels[INPUT] = image.pair.raster.pixels
         wanted = [s for s in self.signals if s in self.scored and s not in (CODEC, CODEC_INPUT)]
@@ -158,7 +154,7 @@ class LargePass:
 
         Without two dials it is handed on as it comes; with them, later by some rows.
         """
-        if (band := self.options.low_band) is None:
+        if (band := self._low_band) is None:
             yield from decoded
             return
         names, top = list[Signal](), 0
@@ -173,6 +169,12 @@ class LargePass:
             rows = slice(top, top + low.shape[2])
             top = rows.stop
             yield rows, {_LOW: low, **dict(zip(names, others, strict=True))}
+
+    @property
+    def _low_band(self) -> LowBand | None:
+        """Which frequencies are low, whatever their share; None where nobody asks."""
+        bands = (band_of(self.options, s) for s in (CURVE, *self.curves.lines))
+        return next((band for band in bands if band is not None), None)
 
     def _codec_at(self, alpha: float) -> TimedCodec:
         """Return the codec that moves activations as far as alpha says, where they are moved."""
@@ -205,6 +207,15 @@ _MAPPED = Signal("mapped")
 
 _LOW = Signal("low")
 """Name of the low band of the direction from D(E x), or from x, to that."""
+
+
+def _measure(
+    distortions: DistortionsInBands, transported: Transported, image: LargeImage, rows: slice
+) -> None:
+    """Add a band to the distortions along its direction; nothing where it has none."""
+    if (direction := transported.direction()) is not None:
+        written = image.look(rows).written(CURVE)
+        distortions.add(transported.images, direction, image.truth(rows), written)
 
 
 def _image_of(signal: Signal, transported: Transported, decoded: dict[Signal, Tensor]) -> Tensor:

@@ -57,8 +57,7 @@ def score_schema() -> pa.Schema:
         [
             _column("key", pa.string(), "", "path in the corpus, without extension"),
             _column("shard", pa.string(), "", "name of the shard"),
-            _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
-            _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
+            *_signal(),
             *(_number(m.column, m.unit, m.meaning) for m in metrics_of("image")),
             _column("width", pa.int32(), "pixel", "width of the image"),
             _column("height", pa.int32(), "pixel", "height of the image"),
@@ -74,8 +73,7 @@ def fidelity_schema() -> pa.Schema:
     images = metrics_of("image")
     return pa.schema(
         [
-            _column("signal", pa.string(), "", "enhanced, curve, input, codec or codec_input"),
-            _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
+            *_signal(),
             _column("images", pa.int64(), "", "images with distortion metrics"),
             *(_number(metric.column, metric.unit, metric.mean) for metric in images),
             *_errors(images),
@@ -114,6 +112,15 @@ def networks_of(store: Store, path: str) -> dict[str, str]:
 
 def _column(name: str, kind: pa.DataType, unit: str, meaning: str) -> pa.Field:
     return pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})
+
+
+def _signal() -> list[pa.Field]:
+    """The columns that say which images a row is about."""
+    return [
+        _column("signal", pa.string(), "", "enhanced, curve, map, input, codec or codec_input"),
+        _column("alpha", pa.float64(), "1", "0 full transport, 1 input; null for controls"),
+        _column("low_share", pa.float64(), "1", "enhance.low_share of a row of map; else null"),
+    ]
 
 
 def _number(name: str, unit: str, meaning: str) -> pa.Field:

@@ -37,6 +37,7 @@ from tasks.io.workspace.signals import (
     CURVE,
     INPUT,
     Signal,
+    map_of,
     points_of,
 )
 from tasks.io.workspace.workspace import Workspace
@@ -67,6 +68,7 @@ __all__ = [
     "key_digest",
     "key_of_file",
     "latest_artifact",
+    "map_of",
     "matches_folder",
     "metrics_folder",
     "moments_folder",

@@ -10,7 +10,7 @@
     metrics/<name>/<operator>/<signal>/shard-000000.parquet
     features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<network>/shard-000000.parquet
-    reports/<name>/<operator>/report.html, curve.png, fidelity.parquet, run.json
+    reports/<name>/<operator>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
     ledger/…    a record for each of them; failures/…, claims/… while there are any
@@ -20,8 +20,9 @@
     .dotpipe         the mark of a workspace
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
-(``curve/alpha+0.10``; one table of metrics for all of them), or a control. Metrics carry
-alpha as a column; their folders have no ``=``, because readers of Hive-style folders
+(``curve/alpha+0.10``; one table of metrics for all of them) or of the map
+(``map/low_share+0.50/alpha+0.10``; one table for each share), or a control. Metrics carry
+alpha and share as columns; their folders have no ``=``, because readers of Hive-style folders
 would take the folder's text for a second, conflicting column.
 """
 

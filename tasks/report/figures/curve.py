@@ -21,7 +21,7 @@ from tasks.report.figures.labels import write_labels
 
 _CONTROLS = {"input": ("input x*", "s", VERMILION), "codec_input": ("D(E(x*))", "^", GREEN)}
 
-_ACROSS = {
+ACROSS = {
     "psnr": "PSNR in dB (more is better)",
     "indrmse": "distance to the input, IndRMSE in levels of 255",
 }
@@ -67,7 +67,7 @@ def draw_curve(
         label = "perfect posterior sampler: input − 3.01 dB"
         axes.axvline(psnr, color=GREY, linewidth=1.2, linestyle=":", label=label)
     axes.margins(0.1)
-    axes.set_xlabel(_ACROSS[shown.across.column])
+    axes.set_xlabel(ACROSS[shown.across.column])
     name = names.get(shown.up.column, shown.up.column).replace(
         " (", "\n("
     )  # of weights, which make it long

@@ -7,8 +7,8 @@ from tasks.config.sections import Enhance
 def alpha_in_words(options: Enhance) -> str:
     """What alpha 0 is, and of which frequencies."""
     if (band := options.low_band) is None:
-        return "0 is the full map"
-    return f"0 is the full map, of high frequencies; {_low_in_words(band)}"
+        return "0 is the full transport"
+    return f"0 is the full transport, of high frequencies; {_low_in_words(band)}"
 
 
 def two_dials_in_words(options: Enhance) -> list[str]:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from tasks.config.sections import Enhance
 from tasks.evaluate.curve import curve_axes, curve_metric, sampler_psnr
 from tasks.evaluate.summarise import SUBJECTS, warnings_of
 from tasks.io.artifacts.metric_registry import SECOND, Metric, curve_names
 from tasks.io.workspace import CURVE, Signal
 from tasks.report.pages import Cell, Table, digits_of, number
+from tasks.report.tables.dials import alpha_in_words
 from tasks.report.tables.names import MOVED, Row, columns_of, has_values, heading, main_columns
 from tasks.report.tables.rows import meanings_of_rows, shown_rows, with_counts
 
@@ -42,7 +44,12 @@ def has_more_columns(rows: Sequence[Row], facts: Mapping[str, str]) -> bool:
 
 def curve_table(rows: Sequence[Row], facts: Mapping[str, str]) -> Table:
     """The table of the curve's points, no value of which is marked."""
-    points = [row for row in rows if row["signal"] == CURVE.name]
+    return points_table(rows, facts, CURVE.name)
+
+
+def points_table(rows: Sequence[Row], facts: Mapping[str, str], signal: str) -> Table:
+    """The table of all rows of a signal, no value of which is marked."""
+    points = [row for row in rows if row["signal"] == signal]
     return _table(with_counts(points, facts), facts, [])
 
 
@@ -65,14 +72,16 @@ def text_warnings(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
     return [text for text in warnings_of(facts) if not text.startswith(tuple(hidden))]
 
 
-def text_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
+def text_legend(rows: Sequence[Row], facts: Mapping[str, str], options: Enhance) -> str:
     """A sentence on each row and column of ``results_text`` that does not explain itself."""
     meanings = meanings_of_rows(rows, facts).items()
-    told = "; ".join(["alpha 0 is the full transport", *(f"{row} is {m}" for row, m in meanings)])
+    alpha = f"alpha {alpha_in_words(options)}"
+    told = "; ".join([alpha, *(f"{row} is {meaning}" for row, meaning in meanings)])
     shown = columns_of_text(rows, facts)
     sentences = [f"{told}."]
     if "gelbrich" in shown:
-        distance = "the squared distance of latent patches to those of natural images"
+        before = ", before decoding" if options.low_band else ""
+        distance = f"the squared distance of latent patches to those of natural images{before}"
         sentences.append(f"Gelbrich is {distance}.")
     if "indrmse" in shown:
         sentences.append(MOVED)
@@ -171,7 +180,9 @@ def _table(
     """The table of these rows; the best values among the rivals, which are some of them, marked."""
     metrics = [m for m in columns_of(rows) if columns is None or m.column in columns]
     titles = ["", *(heading(metric, facts) for metric in metrics)]
-    lines = [[Cell(Signal(row["signal"], row["alpha"]).label)] for row in rows]
+    lines = [
+        [Cell(Signal(row["signal"], row["alpha"], row.get("low_share")).label)] for row in rows
+    ]
     for metric in metrics:
         digits = digits_of(metric, (row.get(metric.column) for row in rows))
         values = [row.get(metric.column) for row in rivals]

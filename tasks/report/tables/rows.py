@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from tasks.evaluate.overlap import overlap_of
-from tasks.io.workspace import CURVE
 from tasks.report.tables.names import Row, columns_of
 
 _CONTROLS = ("codec", "codec_input")
@@ -16,7 +15,7 @@ _MEANINGS = {
 
 
 def told_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows that tell something, without the curve's.
+    """The rows that tell something, without those of curve and map.
 
     Where the codec loses nothing, its reconstruction of the ground truth is the ground truth and
     that of the input the input, and neither row tells anything.
@@ -26,7 +25,7 @@ def told_rows(rows: Sequence[Row]) -> list[Row]:
         or (row["signal"] == "codec_input" and row.get("indrmse") == 0)
         for row in rows
     )
-    hidden = {CURVE.name, *(_CONTROLS if is_exact else ())}
+    hidden = {"curve", "map", *(_CONTROLS if is_exact else ())}
     return [row for row in rows if row["signal"] not in hidden]
 
 

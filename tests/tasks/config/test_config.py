@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import infra
-from dot_kernels.dials import LowBand
+from dot_kernels.dials import LOW_KEPT, LowBand
 from tasks.config import Config, load_config
 from tasks.config.compute import Ray, Threads
 from tasks.config.sections import Curve, Enhance
@@ -341,9 +341,12 @@ def test_a_curve_does_not_go_beyond_its_stop():
         ({"step": float("nan")}, "finite number"),
         ({"stop": float("inf")}, "finite number"),
         ({"start": float("nan")}, "finite number"),
-        ({"stepp": 0.1}, "known here: networks, start, step, stop"),
+        ({"stepp": 0.1}, "known here: low_shares, networks, start, step, stop"),
         ({"step": float("inf")}, "finite number"),
         ({"start": 0, "stop": 1, "step": 0.125}, "two decimals"),
+        ({"low_shares": [0, 1.1]}, "less than or equal to 1"),
+        ({"low_shares": [0.5, 0.5]}, "low_shares name folders by two decimals and must differ"),
+        ({"low_shares": [0.125]}, "low_shares name folders by two decimals and must differ"),
     ],
 )
 def test_a_curve_that_is_no_grid_is_told(complaint, curve, sentence):
@@ -368,9 +371,11 @@ def test_dials_that_cannot_be_are_told(complaint, enhance, sentence):
     assert sentence in complaint(enhance=enhance)
 
 
-def test_there_is_one_dial_unless_low_frequencies_take_less():
-    assert Enhance(low_sigma=5).low_band is None
-    assert Enhance(low_share=0, low_sigma=5).low_band == LowBand(share=0.0, sigma=5.0)
+def test_low_frequencies_are_kept_unless_they_take_more_or_there_is_one_dial():
+    assert Enhance().low_band == LOW_KEPT
+    assert Enhance(low_share=0.5, low_sigma=5).low_band == LowBand(share=0.5, sigma=5.0)
+    assert Enhance(low_share=1, low_sigma=5).low_band is None
+    assert Enhance(interpolation="latent").low_band is None
 
 
 REFERENCE = {"restored": {"path": "r"}, "reference": {"path": "t"}}

@@ -5,7 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dot_kernels import PixelCodec, enhance, fit_levels, patch_moments, solve_transport
+from dot_kernels import PixelCodec, fit_levels, patch_moments, solve_transport, transport_images
+from dot_kernels.dials import LOW_KEPT, with_low_band
+from dot_kernels.enhancement import at_each
 from dot_kernels.metrics import peak_signal_to_noise_ratio
 from dot_kernels.moments import merge
 from dot_kernels.taef2 import Taef2
@@ -108,7 +110,8 @@ def test_images_are_those_of_the_transport_that_was_fitted_to_the_others(found):
     )
     errors = []
     for key, pixels in images.held.items():
-        expected = enhance(to_tensor([pixels]), codec, operator, [0.0, 0.5])
+        moved = transport_images(to_tensor([pixels]), codec, operator)
+        expected = at_each(with_low_band(moved, LOW_KEPT), (0.0, 0.5))
         for alpha, made in zip((0.0, 0.5), expected, strict=True):
             np.testing.assert_array_equal(trial.shown[key][alpha], to_pixels(made[0]))
         np.testing.assert_array_equal(trial.shown[key][1.0], pixels)
@@ -177,10 +180,19 @@ def test_levels_are_those_of_the_kernels(found, tiny):
         torch.testing.assert_close(own.matrix, expected.levels[level].matrix)
     trial = tried(way, images, Judges(config), show=1)
     (key,) = trial.shown
-    made = enhance(to_tensor([images.held[key]]), plain.codec, expected, [0.25])
-    np.testing.assert_array_equal(trial.shown[key][0.25], to_pixels(made[0, 0]))
+    moved = transport_images(to_tensor([images.held[key]]), plain.codec, expected)
+    (made,) = at_each(with_low_band(moved, LOW_KEPT), (0.25,))
+    np.testing.assert_array_equal(trial.shown[key][0.25], to_pixels(made[0]))
     assert (trial.name, trial.plain) == ("mine + levels", "mine")
     assert trial.fit > plain.seconds
+
+
+def test_unless_told_otherwise_all_levels_but_the_first_are_tried(found, tiny):
+    config, images = found(restored="restored", reference="natural")
+    way = Way.fitted("mine", tiny, images, with_levels(config, "auto"))
+    assert way.levels == (1, 2)
+    assert Way.fitted("mine", PIXEL, images, with_levels(config, "auto")).levels == ()
+    assert Way.fitted("mine", tiny, images, with_levels(config, "none")).levels == ()
 
 
 def test_levels_that_a_codec_lacks_are_told(found, tiny):

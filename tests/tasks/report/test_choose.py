@@ -9,10 +9,10 @@ from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
     Bound,
     choose_alpha,
-    describe,
     metric_named,
     read_results,
 )
+from tasks.report.outcome import describe
 
 METRICS = metrics_to_choose_by()
 COLUMNS = [metric.column for metric in METRICS.values()]
@@ -374,3 +374,41 @@ def test_metrics_are_called_what_the_report_calls_them(finished):
         "kid": "KD",
         "gelbrich": "Gelbrich",
     }
+
+
+# Two dials
+
+
+def pair(share, alpha, **numbers):
+    return row("map", alpha, low_share=share, **numbers)
+
+
+MAP = [
+    pair(share, alpha, psnr=psnr, frechet=frechet)
+    for share, psnrs, distances in (
+        (0.0, (26.5, 28.0, 30.0), (9.0, 12.0, 20.0)),
+        (1.0, (25.1, 27.6, 30.0), (10.0, 14.0, 20.0)),
+    )
+    for alpha, psnr, frechet in zip((0.0, 0.5, 1.0), psnrs, distances, strict=True)
+]
+
+
+def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
+    choice = choose_alpha(WRITTEN + MAP, [Bound("psnr", 26)], "fid")
+    assert (choice.alpha, choice.low_share, choice.numbers["fid"]) == (0.5, None, 14.0)
+    assert (choice.pair.alpha, choice.pair.low_share) == (0.0, 0.0)
+    assert (choice.pair.numbers["psnr"], choice.pair.numbers["fid"]) == (26.5, 9.0)
+    lines = describe(choice, NAMES)
+    start = lines.index("better within the same bounds, by two dials:")
+    assert lines[start + 1] == "alpha 0 with low_share 0: the best FID within the bounds"
+    assert lines[-1] == (
+        "it is not written yet: set enhance.low_share: 0, add 0 to enhance.alphas and run again"
+    )
+
+
+@pytest.mark.parametrize(
+    "pairs", [[], MAP[3:], [pair(0.0, 0.0, psnr=20.0, frechet=1.0)]], ids=["none", "one", "worse"]
+)
+def test_no_pair_is_named_that_is_not_better_or_does_not_keep_the_bounds(pairs):
+    choice = choose_alpha(WRITTEN + pairs, [Bound("psnr", 26)], "fid")
+    assert (choice.alpha, choice.pair) == (0.5, None)

@@ -104,10 +104,10 @@ def test_two_dials_are_told_and_one_is_not(steps):
         facts = {fact.name: fact.meaning for fact in run_facts(config, PROVENANCE, {})}
         return facts["alphas"], two_dials_in_words(config.enhance)
 
-    assert told(low_sigma=3) == ("0 is the full map", [])
+    assert told(low_share=1, low_sigma=3) == ("0 is the full transport", [])
     alphas, (sentence,) = told(low_share=0.25, low_sigma=3)
     words = "low ones, which a Gaussian blur of 3 pixels keeps, take 0.25 of the change"
-    assert alphas == f"0 is the full map, of high frequencies; {words}"
+    assert alphas == f"0 is the full transport, of high frequencies; {words}"
     assert sentence.startswith(f"Alpha is that of high frequencies; {words}.")
     assert "stay as they came" in told(low_share=0)[0]
 

@@ -18,6 +18,7 @@ from dot_kernels import (
     solve_transport,
 )
 from tasks.config.sections import Enhance
+from tasks.enhance.curves.points import Curves
 from tasks.enhance.features import no_moments
 from tasks.enhance.pairs import NOT_FINITE, Gathered, Window
 from tasks.enhance.perception import Networks
@@ -27,12 +28,13 @@ from tasks.io.networks.batches import Batches
 from tasks.io.networks.features.feature_networks import Extracted, Extractor
 from tasks.io.shards import Member
 from tasks.io.shards.loader import Picture
-from tasks.io.workspace import CODEC, CODEC_INPUT, CURVE, INPUT, Signal, points_of
+from tasks.io.workspace import CODEC, CODEC_INPUT, CURVE, INPUT, Signal, map_of
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 HEIGHT, WIDTH = 61, 75
 ALPHAS = (0.0, 0.5, 1.0)
 SIGNALS = (*(Signal("enhanced", alpha) for alpha in ALPHAS), INPUT, CODEC, CODEC_INPUT)
+LINES = (CURVE, *map_of([0.0, 0.5, 1.0]))
 WHOLE, BANDS = 64, 8
 """Tiles by which the pictures are small, and large: in bands of 12 rows."""
 
@@ -108,8 +110,7 @@ def rendered(operator, restored, reference, tile, codec=None, **options):
         networks=Networks(lpips=SquareDistance(), extractor=Extractor(3, None, 8, means_of)),
         watch=watch,
         gathered=Gathered(moments=moments),
-        curve=() if latent else points_of(CURVE, (-0.5, 0.0, 0.7, 1.5)),
-        on_curve=True,
+        curves=Curves(() if latent else LINES, (-0.5, 0.0, 0.7, 1.5), on_curve=True),
     )
     member = Member(**dict.fromkeys(Member.__annotations__, 0))
     member = member._replace(key="a", file="t/s.tar", width=WIDTH, height=HEIGHT)

@@ -106,14 +106,17 @@ def test_the_fit_is_that_of_the_kernels_over_all_images_at_once(run_of, codec):
 
 
 def test_without_levels_the_operator_has_the_name_that_it_had(run_of):
-    plain, none = run_of(transport={}), run_of(transport={"levels": "none", "level_patch": 3})
+    plain, none = (
+        run_of(transport={"levels": "none"}),
+        run_of(transport={"levels": "none", "level_patch": 3}),
+    )
     plain.fit()
     assert none.fit() == []
     assert find_operator(none.opened) == find_operator(plain.opened)
 
 
 def test_levels_make_images_another_thing(run_of):
-    plain, levelled = run_of("plain", transport={}), run_of()
+    plain, levelled = run_of("plain", transport={"levels": "none"}), run_of()
     images = []
     for run in (plain, levelled):
         run.fit()
@@ -160,8 +163,9 @@ def test_the_targets_moments_serve_every_operator(run_of):
     assert len(folders) == 3  # latents, and two levels
 
 
-def test_a_list_takes_just_these_levels(run_of):
-    run = run_of(transport={"levels": [1]})
+@pytest.mark.parametrize("transport", [{"levels": [1]}, {}])
+def test_a_list_takes_just_these_levels_and_no_word_all_but_the_first(run_of, transport):
+    run = run_of(transport=transport)
     run.fit()
     assert list(operator_of(run)[0].levels) == [1]
 
@@ -308,8 +312,9 @@ def test_of_a_new_image_alone_latents_are_made(run_of, encoded, photographs):
             path.unlink()
 
 
-def test_the_pixel_codec_has_none(run_of):
-    run = run_of(codec={"kind": "pixel", "factor": 4})
+@pytest.mark.parametrize("transport", [{"levels": "all"}, {}])
+def test_the_pixel_codec_has_none(run_of, transport):
+    run = run_of(codec={"kind": "pixel", "factor": 4}, transport=transport)
     run.fit()
     assert not isinstance(operator_of(run)[0], LevelledOperator)
 

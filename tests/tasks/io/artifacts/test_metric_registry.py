@@ -20,7 +20,8 @@ from tasks.io.artifacts.metric_registry import (
     versions_of,
 )
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
-from tasks.report.choose import Bound, choose_alpha, describe, metric_named
+from tasks.report.choose import Bound, choose_alpha, metric_named
+from tasks.report.outcome import describe
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.tables.names import results_units
 from tasks.report.tables.results import results_table

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tasks.config.sections import Enhance
 from tasks.evaluate.summarise import NAMES, warnings_of
 from tasks.io.artifacts.metrics import fidelity_schema
 from tasks.report.missing_metrics import gaps
@@ -103,13 +104,13 @@ def test_the_distance_to_the_input_is_shown_without_a_psnr_or_among_all_metrics_
     moved = ["IndRMSE (levels)", "Gelbrich ↓"]
     assert results_text(rows, NAMES)[0][2:] == main_results(rows, NAMES).titles[2:] == moved
     assert marks(rows, NAMES) == {"IndRMSE (levels)": [False, False], "Gelbrich ↓": [True, False]}
-    assert "IndRMSE is how far" in text_legend(rows, NAMES)
+    assert "IndRMSE is how far" in text_legend(rows, NAMES, Enhance())
     rows[0]["psnr"] = 20.0
     plain = ["PSNR ↑ (dB)", "Gelbrich ↓"]
     assert results_text(rows, NAMES)[0][2:] == main_results(rows, NAMES).titles[2:] == plain
     assert results_table(rows, NAMES).titles[2:] == ["PSNR ↑ (dB)", *moved]
     assert has_more_columns(rows, NAMES)
-    assert "IndRMSE" not in text_legend(rows, NAMES)
+    assert "IndRMSE" not in text_legend(rows, NAMES, Enhance())
     assert "IndRMSE is how far" in results_legend(rows, NAMES)
 
 
@@ -126,7 +127,7 @@ def test_controls_of_a_codec_that_loses_nothing_are_neither_shown_nor_explained(
     assert [line[0].text for line in results.lines] == ["alpha 0", "input", *controls]
     assert [line[0].text for line in changes.lines] == ["alpha 0", *controls]
     assert list(meanings_of_rows(rows, NAMES)) == ["input", *controls]
-    assert ("codec" in text_legend(rows, NAMES)) == bool(controls)
+    assert ("codec" in text_legend(rows, NAMES, Enhance())) == bool(controls)
 
 
 def test_the_gap_to_a_perfect_posterior_sampler_is_told():
