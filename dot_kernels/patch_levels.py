@@ -34,12 +34,13 @@ class PatchCost:
     the reference must be used. It has no effect if balanced or wpp. ``patch_size``: pixels a
     side. ``stride``: pixels between patches of the image; those of the reference are one apart.
     ``samples``: patches of the reference in a step, at most. ``alternations``: of the potentials
-    in a step, or steps along the gradient of wpp's.
+    in a step, or steps along the gradient of wpp's. The defaults of eps and rho are for patches
+    of 6 × 6 pixels in three channels; both are sums over a patch.
     """
 
     marginal: PriorMarginal = "semi"
-    eps: float = 0.005
-    rho: float = 0.1
+    eps: float = 0.006
+    rho: float = 0.015
     patch_size: int = 6
     stride: int = 2
     samples: int = 2000

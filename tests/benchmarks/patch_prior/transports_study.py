@@ -6,11 +6,11 @@ of a crop to restore and another one, from the opposite corner, as its reference
 spoilt by a square of a fifth of its area, cut from the next texture. Crops are blurred by a
 Gaussian of 16 × 16 with sigma 2, every fourth pixel of which is kept, with noise of sigma 0.01.
 
-    python tests/benchmarks/patch_prior/study.py ../shared/data rows-0.json 0/3
+    python tests/benchmarks/patch_prior/transports_study.py ../shared/data rows-0.json 0/3
 
 measures the first of three parts of the pairs: a row for each pair, reference and transport.
 
-    python tests/benchmarks/patch_prior/study.py rows-*.json
+    python tests/benchmarks/patch_prior/transports_study.py rows-*.json
 
 prints means, and in how many pairs one transport is above another. All takes about seven
 minutes of processor time.
