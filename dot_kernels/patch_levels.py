@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -62,6 +63,9 @@ class MovedLevel(NamedTuple):
     """The transport of a level's patches, divided by d."""
 
     value: float
+    """At these potentials; after few alternations it may be far below that of the best ones."""
+    distance: float
+    """Mean squared distance of patches from what they are moved to: what stands still first."""
     gradient: Float[Tensor, "c h w"]
     """Of the value, in the pixels of the level."""
     potential: Float[Tensor, "_"]
@@ -89,7 +93,8 @@ def moved_level(
     count = _FIRST if potential is None else cost.alternations
     if cost.marginal == "wpp":
         near = nearest_transport(patches, reference, start=potential, ascents=count)
-        moves, value, kept = patches - near.nearest, near.value, near.reference_potential
+        aims, mass = near.nearest, torch.ones_like(patches[:, :1])
+        value, kept = near.value, near.reference_potential
     else:
         found = patch_transport(
             patches,
@@ -100,7 +105,9 @@ def moved_level(
             start=potential,
             alternations=count,
         )
-        moves = found.mass[:, None] * (patches - found.barycentres)
+        aims, mass = found.barycentres, found.mass[:, None]
         value, kept = found.value, found.source_potential
-    spread = patches_adjoint(moves, image.shape, cost.patch_size, cost.stride)
-    return MovedLevel(value / patches.shape[1], 2 / patches.numel() * spread, kept)
+    spread = patches_adjoint(mass * (patches - aims), image.shape, cost.patch_size, cost.stride)
+    distance = float(((patches - aims).square() * mass).mean())
+    gradient = 2 / patches.numel() * spread
+    return MovedLevel(value / patches.shape[1], distance, gradient, kept)

@@ -52,8 +52,9 @@ class PatchPriorOptions:
     ``cost``: which transport is to be cheap. ``levels``: of the pyramid, as far as they are not
     smaller than a patch. ``steps``: of the descent, at most. ``rate``: Adam's at the beginning,
     on the [0, 1] scale. ``weight``: λ, or None for the one that leaves a residual as strong as
-    the noise (the discrepancy principle). ``tolerance``: relative change of the value over
-    twenty steps that counts as none.
+    the noise (the discrepancy principle). ``tolerance``: relative change over twenty steps that
+    counts as none, of λ times the squared residual plus the squared distance of patches from
+    what they are moved to.
     """
 
     cost: PatchCost = field(default_factory=PatchCost)
@@ -84,8 +85,8 @@ class PatchRestoration(NamedTuple):
     """Root mean square of Hx − y before the last of them."""
     weight: float
     """λ in it."""
-    value: float
-    """The sum of the levels' transports in it, each divided by d."""
+    distance: float
+    """Mean squared distance of its patches from what they are moved to, summed over levels."""
 
 
 def restore_by_patches(
@@ -120,14 +121,14 @@ def restore_by_patches(
     for step in range(1, options.steps + 1):
         difference = degradation.degrade(image[None]) - degraded
         square = float(difference.square().mean())
-        value, gradient = prior.at(image)
+        distance, gradient = prior.at(image)
         pull = degradation.adjoint(2 * weight / difference.numel() * difference)[0]
         image = image - descent.step(gradient + pull)
         excess = 0.0 if options.weight else math.log(max(square, 1e-12) / target**2)
-        if descent.ends(value + weight * square, excess) or step == options.steps:
+        if descent.ends(distance + weight * square, excess) or step == options.steps:
             break
         weight *= math.exp(_GAIN * min(max(excess, -2), 2))
-    return PatchRestoration(image.clamp(0, 1), step, math.sqrt(square), weight, value)
+    return PatchRestoration(image.clamp(0, 1), step, math.sqrt(square), weight, distance)
 
 
 def require_patches(image: Tensor, reference: Tensor, size: int) -> None:
@@ -177,7 +178,7 @@ class _Prior:
         self.potentials = [None] * len(self.references)
 
     def at(self, image: Float[Tensor, "c h w"]) -> tuple[float, Float[Tensor, "c h w"]]:
-        """The value for an image, and its gradient."""
+        """How far an image's patches are to be moved, and the gradient of the transports."""
         cost = self.options.cost
         if cost.marginal != "wpp" or not self.drawn:
             size, count = cost.patch_size, cost.samples
@@ -187,7 +188,7 @@ class _Prior:
         moved = [moved_level(*level, cost) for level in levels]
         self.potentials = [level.potential for level in moved]
         gradient = pyramid_adjoint([level.gradient for level in moved])
-        return sum(level.value for level in moved), gradient
+        return sum(level.distance for level in moved), gradient
 
 
 @dataclass

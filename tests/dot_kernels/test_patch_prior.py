@@ -75,7 +75,7 @@ def test_a_weight_that_is_given_stays_and_a_larger_one_fits_better(brick):
     light, heavy = (restored(brick, weight=weight, steps=60) for weight in (0.5, 50.0))
     assert (light.weight, heavy.weight) == (0.5, 50.0)
     assert heavy.residual < light.residual / 2
-    assert heavy.value > light.value
+    assert heavy.distance > light.distance
 
 
 def test_the_same_generator_draws_the_same_image(brick):

@@ -50,14 +50,14 @@ class PatchPrior(Undoing):
     alternations: _Count = _COST.alternations
     """Alternations of the transport in a step."""
     steps: _Count = _OPTIONS.steps
-    """Steps of the descent, at most: it ends where its value stands still."""
+    """Steps of the descent, at most: it ends where nothing but noise is left of its progress."""
     rate: _Positive = _OPTIONS.rate
     """How far a pixel goes in a step at first, on the [0, 1] scale."""
     weight: _Positive | None = None
     """Weight of the degraded image against the prior; null for the one that leaves a residual as
     strong as the noise."""
     tolerance: _Positive = _OPTIONS.tolerance
-    """Relative change of the value over twenty steps that counts as standing still."""
+    """Relative change of the misfit over twenty steps that counts as none."""
     seed: int = 0
     """Another seed draws other patches; they are drawn by the image's key, too."""
 
