@@ -44,6 +44,7 @@ from dot_kernels.metrics import (
 from dot_kernels.patch_levels import PatchCost
 from dot_kernels.patch_prior import PatchPriorOptions, restore_by_patches
 from dot_kernels.restorers import bicubic
+from tasks.io.networks.features.perceptual import Perceptual, load_lpips
 
 STEPS = (GaussianBlur(size=16, sigma=2.0, stride=4), Noise(sigma=0.01))
 
@@ -117,12 +118,12 @@ def rows(folder: Path, part: int, parts: int) -> Iterator[dict[str, Any]]:
 
 
 def _row(
-    pair: Pair, reference: str, transport: str, image: Tensor, distance: Any, seconds: float
+    pair: Pair, reference: str, transport: str, image: Tensor, distance: Perceptual, seconds: float
 ) -> dict[str, Any]:
     image = image.expand(3, -1, -1)
     error = mean_squared_error(image, pair.image)
     with torch.inference_mode():
-        lpips = float(distance(2 * image[None] - 1, 2 * pair.image[None] - 1))
+        lpips = float(distance(pair.image[None])(image[None]))
     return {
         "pair": pair.name,
         "reference": reference,
@@ -188,11 +189,9 @@ def _grey(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.copy()).float().expand(3, -1, -1) / 255
 
 
-def _lpips(folder: Path) -> Any:
-    import lpips
-
+def _lpips(folder: Path) -> Perceptual:
     os.environ.setdefault("TORCH_HOME", str(folder / "weights" / "torch_home"))
-    return lpips.LPIPS(net="squeeze", verbose=False).eval()
+    return load_lpips("squeeze", "cpu")
 
 
 def main() -> None:
