@@ -185,7 +185,7 @@ def choose(
         )
     results, wanted = read_results(settings), best and metric_named(best)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond)
-    for line in (*describe(choice, results.titles), *results.notes):
+    for line in (*describe(choice, results.titles, settings.enhance), *results.notes):
         say(line)
 
 

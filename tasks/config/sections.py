@@ -9,9 +9,11 @@ import math
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     FiniteFloat,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -47,8 +49,7 @@ class Transport(Section):
     of them, counted from 0 at the resolution of latents. auto: all but 0 with a tiny
     auto-encoder, with which it measured best, and none with other codecs."""
     level_patch: Literal[1, 3] = 1
-    """Height and width of a patch of activations, in pixels of their level; has no effect without
-    levels."""
+    """Height and width of a patch of activations, in pixels of their level, if there are any."""
 
     @field_validator("levels")
     @classmethod
@@ -88,10 +89,22 @@ class Fit(Section):
     """Seeds the hash that chooses the images; has no effect where all of them are used."""
 
 
+def _naming_folders(numbers: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+    rounded = tuple(round(number, 2) + 0.0 for number in numbers)  # -0.0 + 0.0 is 0.0
+    if rounded == numbers and len(set(rounded)) == len(numbers):
+        return rounded
+    rule = "name folders by two decimals and must differ in them"
+    raise ValueError(f"{info.field_name} {rule}, got {numbers}")
+
+
+_Alphas = Annotated[tuple[FiniteFloat, ...], Field(min_length=1), AfterValidator(_naming_folders)]
+_Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
 class Enhance(Section):
     """The enhanced images that are written for every restored one."""
 
-    alphas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)] = (0.0, 0.25, 0.5, 0.75)
+    alphas: _Alphas = (0.0, 0.25, 0.5, 0.75)
     """One enhanced data set is written for each: 0 is the full transport, 1 the restored image
     unchanged. They must differ by 0.01 at least, and have two decimals at most."""
     decoding: Decoding = "residual"
@@ -100,7 +113,7 @@ class Enhance(Section):
     interpolation: Interpolation = "image"
     """What alpha mixes: decoded images (image), or latents (latent), which costs a decoding for
     every alpha and rules out ``evaluate.curve``."""
-    low_share: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
+    low_share: _Share | None = None
     """How much of the change low frequencies take: 0 none, so that colours and coarse structure
     stay as they came; 1 all of it, as high ones do and as in the paper. null for 0, which measured
     best, or for 1 with ``interpolation: latent``, which has one dial."""
@@ -120,8 +133,7 @@ class Enhance(Section):
     """How enhanced images are laid down: in tars, the shards of a data set that is read as one
     stream, or as files under their keys, in the folders that these name."""
     seed: int = 0
-    """Seeds, with each image's key, the noise of a stochastic operator; has no effect with any
-    other operator."""
+    """Seeds, with each image's key, the noise of the operator if it is a stochastic one."""
 
     @property
     def form(self) -> Form:
@@ -137,8 +149,7 @@ class Enhance(Section):
     @property
     def share_of_low_frequencies(self) -> float:
         """``low_share``, or what null stands for."""
-        usual = 0.0 if self.interpolation == "image" else 1.0
-        return usual if self.low_share is None else self.low_share
+        return float(self.interpolation != "image") if self.low_share is None else self.low_share
 
     @model_validator(mode="after")
     def _two_dials_are_of_images(self) -> "Enhance":
@@ -148,20 +159,6 @@ class Enhance(Section):
                 "interpolation: image has two dials"
             )
         return self
-
-    @field_validator("alphas")
-    @classmethod
-    def _alphas_name_folders(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        return _naming_folders("alphas", alphas)
-
-
-def _naming_folders(what: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
-    rounded = tuple(round(number, 2) + 0.0 for number in numbers)  # -0.0 + 0.0 is 0.0
-    if rounded != numbers or len(set(rounded)) < len(numbers):
-        raise ValueError(
-            f"{what} name folders by two decimals and must differ in them, got {numbers}"
-        )
-    return rounded
 
 
 class Curve(Section):
@@ -176,7 +173,7 @@ class Curve(Section):
     networks: bool = False
     """Whether LPIPS and features are computed at each of these alphas too, at the cost of a pass
     of both networks for each; mean squared error, PSNR, SSIM and IndRMSE are measured anyway."""
-    low_shares: tuple[Annotated[FiniteFloat, Field(ge=0, le=1)], ...] = ()
+    low_shares: Annotated[tuple[_Share, ...], AfterValidator(_naming_folders)] = ()
     """Values of ``enhance.low_share``, for each of which there is a curve more, seen by networks:
     a map of two dials. ``low_sigma`` is that of ``enhance``, whose own share has no effect here."""
 
@@ -185,11 +182,6 @@ class Curve(Section):
         """The alphas from ``start`` to ``stop``, rounded to two decimals."""
         steps = math.floor((self.stop - self.start) / self.step + 1e-6)
         return tuple(round(self.start + i * self.step, 2) + 0.0 for i in range(steps + 1))
-
-    @field_validator("low_shares")
-    @classmethod
-    def _shares_name_folders(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
-        return _naming_folders("low_shares", shares)
 
     @model_validator(mode="after")
     def _the_grid_is_one(self) -> "Curve":

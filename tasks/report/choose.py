@@ -1,6 +1,8 @@
 """Choose an alpha from the tables that are there: bounds to keep, and what to be best in."""
 
+import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tasks.config import Config, Run
@@ -60,7 +62,7 @@ class Choice(NamedTuple):
     low_share: float | None = None
     """Of a pair of dials; None for that of the configuration."""
     pair: "Choice | None" = None
-    """A pair of alpha and share of the map that is better, if there is one."""
+    """The best pair of alpha and share of the map, if it is better or alone has perception."""
 
 
 class Results(NamedTuple):
@@ -152,25 +154,25 @@ def _choice(
 def _better_pair(
     rows: Sequence[Mapping[str, Any]], bounds: Sequence[Bound], choice: Choice, *, beyond: bool
 ) -> Choice | None:
-    """The pair of dials of the map that keeps all bounds and is better than alpha alone.
+    """The best pair of dials of the map that keeps all bounds, if it is better than alpha alone.
 
-    None without a map, and where no pair is better in the metric that the choice is best in.
+    It is where nothing perceptual is known of alpha alone. None without a map too.
     """
-    if (best := choice.best) is None:
-        return None
     came = [row for row in rows if row["signal"] == "input"]
-    pairs = []
+    found = list[tuple[float, Choice]]()
     for share in sorted({row["low_share"] for row in rows if row["signal"] == "map"}):
         ours = [row for row in rows if row["signal"] == "map" and row["low_share"] == share]
         curve = [{**row, "signal": "curve"} for row in ours]
         try:
-            one = choose_alpha([*came, *curve], bounds, best, beyond=beyond)
+            one = choose_alpha([*came, *curve], bounds, choice.best, beyond=beyond)
         except CorpusError:  # another share may keep them
             continue
-        pairs.append(one._replace(low_share=share))
-    least = min(pairs, key=lambda one: _cost(best, one.numbers[best]), default=None)
-    is_better = least and _cost(best, least.numbers[best]) < _cost(best, choice.numbers[best])
-    return least if is_better else None
+        if (best := one.best) is not None:
+            found.append((_cost(best, one.numbers[best]), one._replace(low_share=share)))
+    cost, least = min(found, key=itemgetter(0), default=(math.inf, None))
+    if choice.best is not None and cost >= _cost(choice.best, choice.numbers[choice.best]):
+        return None
+    return least
 
 
 def _within(bounds: Sequence[Bound], points: Points) -> Points:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tasks.config.sections import Enhance
 from tasks.evaluate.changes import Difference
 from tasks.evaluate.overlap import overlap_of
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by
@@ -116,10 +117,10 @@ def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
     return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."
 
 
-def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
+def describe(choice: Choice, names: Mapping[str, str], now: Enhance | None = None) -> list[str]:
     """The choice in words, with what it costs and gains against the input.
 
-    ``names`` are what the report calls the metrics.
+    ``names`` are what the report calls the metrics, ``now`` what a pair of dials may have already.
     """
     nearest = "the nearest to the full transport, where perception is best in theory,"
     why = f"the best {names[choice.best]}" if choice.best else nearest
@@ -131,14 +132,23 @@ def describe(choice: Choice, names: Mapping[str, str]) -> list[str]:
         lines.append(line + _against_input(choice, metric, value, entry))
     if choice.alpha == 1:
         lines.append("this is the image as it came; nothing has to be written")
-    elif not choice.is_written:
-        dial = "" if choice.low_share is None else f"set enhance.low_share: {choice.low_share:g}, "
+    elif not (choice.is_written or _is_made(choice, now)):
+        same = choice.low_share is None or _has_share(choice, now)
+        dial = "" if same else f"set enhance.low_share: {choice.low_share:g}, "
         lines.append(
             f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
         )
     if choice.pair is not None:
-        lines += ["better within the same bounds, by two dials:", *describe(choice.pair, names)]
+        lines += ["of all pairs of dials of the map:", *describe(choice.pair, names, now)]
     return lines
+
+
+def _has_share(choice: Choice, now: Enhance | None) -> bool:
+    return now is not None and choice.low_share == now.share_of_low_frequencies
+
+
+def _is_made(choice: Choice, now: Enhance | None) -> bool:
+    return now is not None and _has_share(choice, now) and choice.alpha in now.alphas
 
 
 def _against_input(choice: Choice, metric: str, value: float, entry: Metric) -> str:

@@ -17,7 +17,9 @@ import tasks.enhance.enhance
 import tasks.enhance.scoring
 import tasks.fit.measure
 import tasks.io.images
-from dot_kernels import GaussianMoments, PixelCodec, enhance, patch_moments
+from dot_kernels import GaussianMoments, PixelCodec, patch_moments, transport_images
+from dot_kernels.dials import LOW_KEPT, with_low_band
+from dot_kernels.enhancement import at_each
 from tasks.enhance.rendering import Renderer
 from tasks.enhance.signals import fetch_metric_weights, networks_in_use
 from tasks.fit.operators import read_operator
@@ -113,12 +115,19 @@ def test_enhanced_tars_have_the_shards_and_keys_of_the_input_in_order(finished, 
         assert [name for name, _ in files] == [member_name(key, "webp") for key in keys]
 
 
+def of_the_kernels(image, operator, alpha, low_band=LOW_KEPT, **options):
+    """An enhanced image (3, h, w), without the pipeline."""
+    moved = transport_images(image, PixelCodec(2), operator, **options)
+    (made,) = at_each(with_low_band(moved, low_band), [alpha])
+    return made[0]
+
+
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_enhanced_images_are_the_kernels_rounded_to_eight_bits(finished, photographs, alpha):
     operator, _, _ = read_operator(finished.workspace, "run", finished.operator)
     for name, found in images_of(finished, alpha).items():
         image = to_tensor([pixels_of(photographs["restored"], name.removesuffix(".webp"))])
-        expected = enhance(image, PixelCodec(2), operator, [alpha])[0, 0]
+        expected = of_the_kernels(image, operator, alpha)
         rounded = (expected * 255).round().byte().movedim(0, -1).numpy()
         np.testing.assert_array_equal(found, rounded)
 
@@ -216,15 +225,15 @@ def test_options_reach_the_kernels(enhanced, photographs, decoding, interpolatio
     )
     operator, _, _ = read_operator(run.workspace, "run", run.operator)
     for name, found in images_of(run, 0.25).items():
-        expected = enhance(
+        expected = of_the_kernels(
             to_tensor([pixels_of(photographs["restored"], name.removesuffix(".webp"))]),
-            PixelCodec(2),
             operator,
-            [0.25],
+            0.25,
+            LOW_KEPT if interpolation == "image" else None,
             decoding=decoding,
             interpolation=interpolation,
             fold=fold,
-        )[0, 0]
+        )
         difference = found - (expected * 255).movedim(0, -1).numpy()
         # half a level of rounding, and float32 in another order of summation
         assert np.abs(difference).max() < 0.5 + 1e-3
@@ -583,13 +592,8 @@ def test_a_stochastic_operator_draws_noise_by_key_not_by_place(
     for name, image in first.items():
         np.testing.assert_array_equal(second[name], image)
     operator, _, _ = read_operator(run.workspace, "run", run.operator)
-    expected = enhance(
-        to_tensor([blocks["2.png"]]),
-        PixelCodec(2),
-        operator,
-        [0.0],
-        generators=[generator_of("transport", 0, "2")],
-    )[0, 0]
+    draws = [generator_of("transport", 0, "2")]
+    expected = of_the_kernels(to_tensor([blocks["2.png"]]), operator, 0.0, generators=draws)
     np.testing.assert_array_equal(
         first["2.webp"], (expected * 255).round().byte().movedim(0, -1).numpy()
     )

@@ -59,8 +59,13 @@ def test_changes_are_means_of_differences_to_the_same_image_before(finished, sum
         assert row["lpips_change"] is None
 
 
-def test_a_change_is_known_better_than_the_two_means_that_it_is_between(summary):
-    enhanced, before = summary["enhanced", 0.5], summary["input", None]
+def test_a_change_is_known_better_than_the_two_means_that_it_is_between(
+    steps, photographs, tmp_path
+):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    dials = {"alphas": [0.5], "low_share": 1}  # they lack contrast, at low frequencies too
+    rows = {row["signal"]: row for row in steps(tmp_path, corpora, enhance=dials).run()}
+    enhanced, before = rows["enhanced"], rows["input"]
     apart = np.hypot(enhanced["psnr_error"], before["psnr_error"])
     assert enhanced["psnr_change_error"] < apart / 2
 

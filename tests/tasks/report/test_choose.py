@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from tasks.config.sections import Enhance
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.report.choose import (
@@ -399,11 +400,28 @@ def test_a_pair_of_dials_is_named_where_it_is_better_within_the_same_bounds():
     assert (choice.pair.alpha, choice.pair.low_share) == (0.0, 0.0)
     assert (choice.pair.numbers["psnr"], choice.pair.numbers["fid"]) == (26.5, 9.0)
     lines = describe(choice, NAMES)
-    start = lines.index("better within the same bounds, by two dials:")
+    start = lines.index("of all pairs of dials of the map:")
     assert lines[start + 1] == "alpha 0 with low_share 0: the best FID within the bounds"
     assert lines[-1] == (
         "it is not written yet: set enhance.low_share: 0, add 0 to enhance.alphas and run again"
     )
+
+
+def test_of_a_pair_only_what_the_run_lacks_is_asked_for():
+    pair = choose_alpha(ROWS, [], "fid")._replace(low_share=0.0, is_written=False)
+    missing = [line for line in describe(pair, NAMES, Enhance()) if "not written" in line]
+    assert missing == []
+    (line,) = describe(pair, NAMES, Enhance(alphas=[0.5]))[-1:]
+    assert line == "it is not written yet: add 0 to enhance.alphas and run again"
+    (line,) = describe(pair, NAMES, Enhance(low_share=1))[-1:]
+    assert "set enhance.low_share: 0, add 0" in line
+
+
+def test_a_pair_is_named_as_well_where_no_perception_is_known_of_alpha_alone():
+    rows = [row("curve", alpha, psnr=25 + 5 * alpha) for alpha in (0.0, 0.5, 1.0)]
+    choice = choose_alpha(rows + MAP, [Bound("psnr", 26)])
+    assert (choice.alpha, choice.best) == (0.5, None)
+    assert (choice.pair.alpha, choice.pair.low_share, choice.pair.best) == (0.0, 0.0, "fid")
 
 
 @pytest.mark.parametrize(
