@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -63,8 +63,10 @@ class GaussianBlur:
     """Convolution with a Gaussian of ``size`` × ``size`` weights whose sum is 1.
 
     ``sigma`` is its standard deviation in pixels. Borders are continued by reflection
-    about the outermost pixels. ``stride``: every stride-th row and column is kept, the
-    first of each included, so that both sides are divided by it.
+    about the outermost pixels where ``size`` is odd. An even one has no middle pixel: borders
+    are left out, and those averages remain that have all of their pixels in the image.
+    ``stride``: every stride-th row and column is kept, the first of each included. A side of
+    n pixels becomes one of n / stride, or, of even size, of (n - size) / stride + 1.
     """
 
     kind: Literal["gaussian-blur"] = "gaussian-blur"
@@ -73,14 +75,17 @@ class GaussianBlur:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= 255 or self.size % 2 == 0:
-            raise ValueError(
-                f"size of a Gaussian blur must be odd and in 1..255 pixels, got {self.size}"
-            )
+        if not 1 <= self.size <= 256:
+            raise ValueError(f"size of a Gaussian blur must be in 1..256 pixels, got {self.size}")
         if not 0 < self.sigma < math.inf:
             raise ValueError(f"sigma of a Gaussian blur must be above 0 pixels, got {self.sigma}")
         if not 1 <= self.stride <= 16:
             raise ValueError(f"stride of a Gaussian blur must be in 1..16, got {self.stride}")
+
+    @property
+    def has_borders(self) -> bool:
+        """Whether borders are continued, so that without a stride an image keeps its size."""
+        return self.size % 2 == 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +101,6 @@ class Jpeg:
 
 
 Degradation = Noise | Downscale | GaussianBlur | Jpeg
-
-
-class SamplingGrid(NamedTuple):
-    """Where a degraded image's pixels lie on a side of the clean one, both in clean pixels.
-
-    The centre of pixel i is that of clean pixel ``first`` + i · ``spacing``.
-    """
-
-    spacing: int
-    first: float
 
 
 def degrade(
@@ -142,34 +137,14 @@ def degrade(
     return image
 
 
-def sampling_grid(degradations: Sequence[Degradation]) -> SamplingGrid:
-    """Where the pixels of an image lie after the degradations, along either side.
-
-    A downscaled pixel lies in the middle of those it stands for; a stride keeps the first.
-    """
-    spacing, first = 1, 0.0
-    for degradation in degradations:
-        match degradation:
-            case Downscale(factor=factor):
-                first += spacing * (factor - 1) / 2
-                spacing *= factor
-            case GaussianBlur(stride=stride):
-                spacing *= stride
-    return SamplingGrid(spacing, first)
-
-
-def total_downscaling(degradations: Sequence[Degradation]) -> int:
-    """A side of a clean image, divided by that side of its degraded version."""
-    return sampling_grid(degradations).spacing
-
-
 def blur(image: Float[Tensor, "3 h w"], gaussian_blur: GaussianBlur) -> Float[Tensor, "3 h2 w2"]:
     """The image after a Gaussian blur; borders are reflected as often as the size asks for.
 
     Raises:
-        ValueError: a side is no multiple of the stride.
+        ValueError: a side is no multiple of the stride or, of even size, not such a multiple
+            longer than the size.
     """
-    _require_multiples(image, gaussian_blur.stride)
+    _require_strides(image, gaussian_blur)
     return blur_rows(blur_rows(image, gaussian_blur).mT, gaussian_blur).mT
 
 
@@ -177,8 +152,9 @@ def blur_rows(
     image: Float[Tensor, "c h w"], gaussian_blur: GaussianBlur
 ) -> Float[Tensor, "c h2 w"]:
     """Weighted averages of neighbouring rows, for every stride-th row: half of a blur."""
-    rows = reflected(image.shape[1], gaussian_blur.size // 2)
-    return blur_inner_rows(image[:, rows], gaussian_blur)
+    if gaussian_blur.has_borders:
+        image = image[:, reflected(image.shape[1], gaussian_blur.size // 2)]
+    return blur_inner_rows(image, gaussian_blur)
 
 
 def blur_inner_rows(
@@ -189,7 +165,7 @@ def blur_inner_rows(
     Row by row, which takes a third of the time of a convolution of so few channels.
     """
     size, sigma, stride = gaussian_blur.size, gaussian_blur.sigma, gaussian_blur.stride
-    distances = torch.arange(size, dtype=torch.float64) - size // 2
+    distances = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     weights = torch.exp(-0.5 * (distances / sigma) ** 2)
     weights = weights / weights.sum()
     height = image.shape[1] - size + 1
@@ -248,3 +224,14 @@ def _require_multiples(image: Float[Tensor, "3 h w"], divisor: int) -> None:
     height, width = image.shape[1:]
     if height % divisor or width % divisor:
         raise ValueError(f"sides must be multiples of {divisor}, got {height}×{width}")
+
+
+def _require_strides(image: Float[Tensor, "3 h w"], step: GaussianBlur) -> None:
+    if step.has_borders:
+        _require_multiples(image, step.stride)
+    elif any(n < step.size or (n - step.size) % step.stride for n in image.shape[1:]):
+        height, width = image.shape[1:]
+        raise ValueError(
+            f"sides must be {step.size} or longer by multiples of {step.stride}, got "
+            f"{height}×{width}"
+        )

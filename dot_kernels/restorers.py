@@ -17,12 +17,11 @@ from dot_kernels.degradations import (
     Degradation,
     GaussianBlur,
     Noise,
-    SamplingGrid,
     blur,
-    sampling_grid,
-    total_downscaling,
 )
 from dot_kernels.linear_degradations import measurement_noise, spectral_degradation
+from dot_kernels.patch_prior import PatchPriorOptions, restore_by_patches
+from dot_kernels.sampling import SamplingGrid, sampling_grid, sides_before
 
 
 @runtime_checkable
@@ -46,13 +45,15 @@ def bicubic(
     """The image in [0, 1], interpolated to its size before the degradations.
 
     Only downscaling and strides are undone; noise, blur and artefacts of compression stay.
+    Borders that a blur has left out are continued from the outermost pixels.
     """
     grid = sampling_grid(degradations)
+    height, width = sides_before(degradations, (degraded.shape[1], degraded.shape[2]))
     if grid.first == (grid.spacing - 1) / 2:  # pixels in the middle of those they stand for
-        size = (degraded.shape[1] * grid.spacing, degraded.shape[2] * grid.spacing)
+        size = (height, width)
         upscaled = functional.interpolate(degraded[None], size, mode="bicubic", antialias=True)[0]
     else:
-        upscaled = _interpolate(_interpolate(degraded, grid).mT, grid).mT
+        upscaled = _interpolate(_interpolate(degraded, grid, width).mT, grid, height).mT
     return upscaled.clamp(0, 1)
 
 
@@ -74,9 +75,12 @@ def smooth(
         sigma: its standard deviation in pixels of the degraded image.
 
     Raises:
-        ValueError: ``size`` or ``sigma`` is out of range.
+        ValueError: ``size`` or ``sigma`` is out of range, or ``size`` even.
     """
-    return bicubic(blur(degraded, GaussianBlur(size=size, sigma=sigma)), degradations)
+    gaussian_blur = GaussianBlur(size=size, sigma=sigma)
+    if not gaussian_blur.has_borders:
+        raise ValueError(f"size of the Gaussian that smooths must be odd, got {size}")
+    return bicubic(blur(degraded, gaussian_blur), degradations)
 
 
 def draw_by_ddrm(
@@ -101,8 +105,7 @@ def draw_by_ddrm(
         ValueError: the degradations are not linear, or noise is not their end; or as
             ``draw_restored`` says.
     """
-    factor = total_downscaling(degradations)
-    height, width = (side * factor for side in degraded.shape[2:])
+    height, width = sides_before(degradations, (degraded.shape[2], degraded.shape[3]))
     drawn = draw_restored(
         2 * degraded - 1,  # all linear degradations leave a constant as it is
         spectral_degradation(degradations, height, width),
@@ -114,19 +117,58 @@ def draw_by_ddrm(
     return ((drawn + 1) / 2).clamp(0, 1)
 
 
+def restore_by_patch_prior(
+    degraded: Float[Tensor, "3 h w"],
+    degradations: Sequence[Degradation],
+    *,
+    reference: Float[Tensor, "3 _ _"],
+    options: PatchPriorOptions,
+    generator: torch.Generator,
+) -> Float[Tensor, "3 H W"]:
+    """The image in [0, 1] that fits a degraded one and has the patches of a reference.
+
+    The descent begins at what ``bicubic`` makes.
+
+    Args:
+        degraded: the degraded image; noise may leave [0, 1].
+        degradations: what the image went through, in order.
+        reference: an image in [0, 1] of any size, on the device of ``degraded``.
+        options: how it is restored.
+        generator: draws patches of the reference; on the CPU.
+
+    Raises:
+        ValueError: the degradations are not linear, or noise is not their end; or as
+            ``restore_by_patches`` says.
+    """
+    start = bicubic(degraded, degradations)
+    return restore_by_patches(
+        degraded,
+        spectral_degradation(degradations, *start.shape[1:]),
+        measurement_noise(degradations),
+        reference=reference,
+        start=start,
+        options=options,
+        generator=generator,
+    ).image
+
+
 def noise_level(degradations: Sequence[Degradation]) -> float:
     """The standard deviation of all noise that was added, together, on the [0, 1] scale."""
     return math.hypot(*(step.sigma for step in degradations if isinstance(step, Noise)))
 
 
-def _interpolate(image: Float[Tensor, "3 h w"], grid: SamplingGrid) -> Float[Tensor, "3 h W"]:
+def _interpolate(
+    image: Float[Tensor, "3 h w"], grid: SamplingGrid, wanted: int
+) -> Float[Tensor, "3 h W"]:
     """Bicubic interpolation along the width of an image whose pixels lie on a grid.
 
-    At the borders, what lies outside has no weight, as in torch's and Pillow's.
+    At the borders, what lies outside has no weight, as in torch's and Pillow's. Further out
+    than 15/16 of a pixel, everything is as it is there.
     """
     width = image.shape[2]
-    wanted = torch.arange(width * grid.spacing, dtype=torch.float64)
-    positions = (wanted - grid.first) / grid.spacing  # in pixels of the image
+    clean = torch.arange(wanted, dtype=torch.float64)
+    positions = (clean - grid.first) / grid.spacing  # in pixels of the image
+    positions = positions.clamp(-15 / 16, width - 1 / 16)
     neighbours = positions.floor()[:, None] + torch.arange(-1, 3)  # (W, 4)
     weights = _cubic(positions[:, None] - neighbours)
     weights = weights * ((neighbours >= 0) & (neighbours < width))

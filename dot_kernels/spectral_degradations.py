@@ -34,6 +34,9 @@ class SpectralDegradation(Protocol):
     def degrade(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The degraded images Hx."""
 
+    def adjoint(self, degraded: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b c h w"]:
+        """Hᵀy of degraded images, or of residuals."""
+
     def to_spectrum(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The spectra Vᵀx; an orthogonal map."""
 
@@ -62,6 +65,10 @@ class Identity:
     def degrade(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The images."""
         return images
+
+    def adjoint(self, degraded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The degraded images."""
+        return degraded
 
     def to_spectrum(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The images, which are their own spectra."""
@@ -105,6 +112,11 @@ class BlockMean:
         """The means of the blocks."""
         means: Tensor = functional.avg_pool2d(images, self.factor)
         return means
+
+    def adjoint(self, degraded: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b c h w"]:
+        """Each pixel of a block has its share of the block's."""
+        rows = degraded.repeat_interleave(self.factor, dim=2)
+        return rows.repeat_interleave(self.factor, dim=3) / self.factor**2
 
     def to_spectrum(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """The cosine transform of each block."""
@@ -160,6 +172,10 @@ class Separable:
     def degrade(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Both matrices applied."""
         return self.down.to(images) @ images @ self.across.mT.to(images)
+
+    def adjoint(self, degraded: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b c h w"]:
+        """Both transposed matrices applied."""
+        return self.down.mT.to(degraded) @ degraded @ self.across.to(degraded)
 
     def to_spectrum(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Coefficients of the products of right singular vectors."""

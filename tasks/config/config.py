@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
 from tasks.config.corpora import Corpora, Corpus, Location, Name
 from tasks.config.patches import Patches, Transport, known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
-from tasks.io.networks.ddrm import Ddrm
-from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, require_work
+from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, places_of, require_work
 from tasks.io.networks.undoing import OneDegradation
 from tasks.io.section import Section
 
@@ -217,21 +217,21 @@ class Config(Section):
         }
 
     def enlargement(self, dataset: str) -> int | None:
-        """How often a given data set's images are enlarged for the fit; None: a network knows."""
+        """How often given images are enlarged; None: a network knows, or borders are added."""
         if dataset != self.degraded_name:
             return 1
-        is_unknown = isinstance(self.restore, SpandrelCheckpoint) and not self.undone
-        return None if is_unknown else total_downscaling(self.undone)
+        if isinstance(self.restore, SpandrelCheckpoint) and not self.undone:
+            return None
+        factor = total_downscaling(self.undone)
+        return factor if sides_before(self.undone, (1, 1)) == (factor, factor) else None
 
     def locations(self) -> dict[str, str]:
         """The paths and URLs of all that is read or written, by their fields."""
         corpora = ((role, getattr(self.corpora, role)) for role in type(self.corpora).model_fields)
         found = {"workspace": self.workspace, "weights": self.weights}
         found |= {f"corpora.{role}.path": corpus.path for role, corpus in corpora if corpus}
-        if isinstance(self.restore, SpandrelCheckpoint):
-            found["restore.checkpoint"] = self.restore.checkpoint
-        if isinstance(self.restore, Ddrm) and self.restore.revision is None:
-            found["restore.model"] = self.restore.model
+        if self.restore is not None:
+            found |= places_of(self.restore)
         if getattr(self.codec, "revision", None) is None:
             found["codec.weights"] = getattr(self.codec, "weights", None)
         return {field: place for field, place in found.items() if place is not None}

@@ -3,15 +3,16 @@
 The noise of an image is seeded by its key, so it does not depend on the shard.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
-from dot_kernels.degradations import Degradation, degrade, total_downscaling
+from dot_kernels.degradations import Degradation, degrade
 from dot_kernels.padding import pad_by_reflection
+from dot_kernels.sampling import Sides, degradable_sides
 from tasks.io.draws import generator_of
 from tasks.io.images import Limits, Raster
 from tasks.io.images.pixels import to_tensor
@@ -45,8 +46,8 @@ class Source:
     limits: Limits
     degradations: tuple[Degradation, ...]
     """What clean images go through; none for images that are degraded already."""
-    factor: int
-    """How many times as large as a degraded image its restored one is."""
+    enlarged: Callable[[Sides], Sides]
+    """Height and width of what becomes of an image of a height and width."""
 
     def load(self, window: Sequence[Member], pool: Executor) -> list[Degraded]:
         """Read images in this thread, decode and degrade them by way of the threads of a pool."""
@@ -70,8 +71,7 @@ class Source:
         if picture.pixels is None:
             return 0, 0
         height, width = picture.pixels.shape[:2]
-        enlarged = 1 if self.degradations else self.factor
-        return height * enlarged, width * enlarged
+        return (height, width) if self.degradations else self.enlarged((height, width))
 
     def _degraded(self, picture: Picture) -> Tensor | None:
         if picture.raster is None:
@@ -83,8 +83,8 @@ class Source:
 def degraded_from(image: Tensor, degradations: Sequence[Degradation], key: str) -> Tensor:
     """Return an image after degradations, in noise that its key draws.
 
-    If their factor of downscaling does not divide height or width, the image is continued by
-    reflection before.
+    If an image of its height and width cannot be degraded, as where a factor of downscaling does
+    not divide them, it is continued by reflection before.
 
     Args:
         image: clean image (3, h, w), float in [0, 1].
@@ -93,7 +93,6 @@ def degraded_from(image: Tensor, degradations: Sequence[Degradation], key: str) 
     """
     if not degradations:
         return image
-    factor = total_downscaling(degradations)
-    multiples = (-(-length // factor) * factor for length in image.shape[1:])
-    padded = pad_by_reflection(image[None], *multiples)[0]
+    sides = degradable_sides(degradations, (image.shape[1], image.shape[2]))
+    padded = pad_by_reflection(image[None], *sides)[0]
     return degrade(padded, degradations, generator_of("degrade", 0, key))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dot_kernels import SeamError
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
+from dot_kernels.sampling import Sides, sides_before
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import finite, to_pixels
@@ -43,10 +44,11 @@ class Restoration:
     seams: SeamError = field(default_factory=SeamError, init=False)
     """The error at the seams of tiles, over all images that were blended of such."""
 
-    @property
-    def factor(self) -> int:
-        """How many times as large the sides of images become."""
-        return self.restorer.scale or total_downscaling(self.degradations)
+    def enlarged(self, sides: Sides) -> Sides:
+        """Return height and width of what becomes of an image of a height and width."""
+        if (scale := self.restorer.scale) is not None:
+            return sides[0] * scale, sides[1] * scale
+        return sides_before(self.degradations, sides)
 
     def restore(self, window: Sequence[Degraded]) -> list[Pixels | str]:
         """Return for each image its pixels when it is restored, or the reason why it is not."""
@@ -120,8 +122,9 @@ class Restoration:
         """
         stacked = torch.stack([one.image for one in images if one.image is not None])
         keys, seams = [one.member.key for one in images], list[SeamError]()
-        restored = self.restorer.restore(stacked, self.degradations, keys, seams.append)
-        height, width = (side * self.factor for side in stacked.shape[2:])
+        sides = [one.sides for one in images]
+        restored = self.restorer.restore(stacked, self.degradations, keys, seams.append, sides)
+        height, width = self.enlarged((stacked.shape[2], stacked.shape[3]))
         if tuple(restored.shape) != (len(images), 3, height, width):
             shape = "×".join(map(str, restored.shape))
             raise ValueError(

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
+import numpy as np
 from prefect import task
 
 from tasks.config.compute import Compute
@@ -92,7 +93,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
             store=workspace.store,
             limits=job.limits,
             degradations=job.degrade,
-            factor=restoration.factor,
+            enlarged=restoration.enlarged,
         )
         load = partial(source.load, pool=pools[1])
         loaded = watch.each("read", read_ahead(load, windows(members, job.compute.batch)))
@@ -172,6 +173,8 @@ def _as_file(raster: Raster, made: Pixels) -> Raster:
     """Return a restored image with what its file said; alpha is enlarged as the image was."""
     if raster.alpha is None or raster.alpha.shape == made.shape[:2]:
         return raster.showing(with_hidden(made, raster))
-    factor = len(made) // len(raster.alpha)
-    alpha = raster.alpha.repeat(factor, axis=0).repeat(factor, axis=1)
-    return dataclasses.replace(raster, pixels=made, alpha=alpha)
+    rows, columns = (
+        np.arange(side) * before // side
+        for side, before in zip(made.shape, raster.alpha.shape, strict=False)
+    )
+    return dataclasses.replace(raster, pixels=made, alpha=raster.alpha[np.ix_(rows, columns)])

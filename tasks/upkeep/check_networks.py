@@ -15,11 +15,13 @@ from tasks.io.networks.features.extractors import Network, fetch_extractor
 from tasks.io.networks.features.judges import load_judge
 from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
+from tasks.io.networks.patch_prior.section import PatchPrior
 from tasks.io.networks.restorers import (
     SpandrelCheckpoint,
     WithWeights,
     load_restorer,
     locate_checkpoint,
+    restorer_identity,
 )
 from tasks.io.networks.weights import Weights
 from tasks.jobs.progress import at
@@ -57,6 +59,8 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         yield _tried(
             "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
         )
+    if isinstance(restorer, PatchPrior):
+        yield _tried("reference of the restorer", "bad", lambda: _reference(restorer))
     lpips = metrics.lpips
     if lpips is not None and config.reference_name is not None:
         yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
@@ -107,6 +111,17 @@ def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bo
     loaded = load_restorer(restorer, config.compute.device, weights, config.compute.precision)
     loaded.require_fitting(config.undone)
     return "loaded, and tried out" if isinstance(restorer, SpandrelCheckpoint) else "loaded"
+
+
+def _reference(restorer: PatchPrior) -> str:
+    """Look for the references of a patch prior; one for all is read.
+
+    Raises:
+        DotpipeError: there is none, or one that cannot be used.
+    """
+    restorer_identity(restorer)
+    load_restorer(restorer, "cpu")
+    return restorer.reference
 
 
 def enlargement(config: Config, dataset: str, loads: bool) -> int | None:

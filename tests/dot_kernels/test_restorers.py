@@ -10,11 +10,11 @@ from dot_kernels.degradations import (
     GaussianBlur,
     Jpeg,
     Noise,
-    SamplingGrid,
     blur,
     degrade,
 )
 from dot_kernels.restorers import _interpolate, bicubic, smooth
+from dot_kernels.sampling import SamplingGrid
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -85,7 +85,9 @@ def test_interpolation_in_the_middle_of_pixels_is_that_of_torch(rng, spacing, wi
     image = torch.rand(3, 2, width, generator=rng)
     size = (2, width * spacing)
     expected = functional.interpolate(image[None], size, mode="bicubic", antialias=True)[0]
-    assert_close(_interpolate(image, SamplingGrid(spacing, (spacing - 1) / 2)), expected)
+    assert_close(
+        _interpolate(image, SamplingGrid(spacing, (spacing - 1) / 2), width * spacing), expected
+    )
 
 
 @pytest.mark.parametrize("stride", [2, 16])
@@ -121,3 +123,17 @@ def test_smoothing_brings_back_the_size(rng):
 def test_a_smoother_out_of_range_is_refused():
     with pytest.raises(ValueError, match="must be odd"):
         smooth(torch.zeros(3, 8, 8), [], size=4, sigma=1.0)
+
+
+def test_borders_that_a_blur_left_out_are_continued(rng):
+    steps = [GaussianBlur(size=16, sigma=2.0, stride=4)]
+    ramp = torch.linspace(0.1, 0.9, 48).expand(3, 32, 48)
+    restored = bicubic(degrade(ramp, steps, rng), steps)
+    assert restored.shape == ramp.shape
+    assert_close(restored[:, :, 12:-12], ramp[:, :, 12:-12])
+    assert float((restored - ramp).abs().max()) < 0.15
+
+
+def test_a_smoother_of_even_size_is_refused():
+    with pytest.raises(ValueError, match="must be odd, got 4"):
+        smooth(torch.rand(3, 8, 8), [], size=4, sigma=1.0)

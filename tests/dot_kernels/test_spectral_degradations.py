@@ -18,6 +18,7 @@ CHAINS = {
     "blur": [GaussianBlur(size=9, sigma=1.6)],
     "wide blur": [GaussianBlur(size=31, sigma=9.0)],
     "stride": [GaussianBlur(size=13, sigma=1.6, stride=4)],
+    "borders left out": [GaussianBlur(size=4, sigma=1.0, stride=4)],
     "two": [GaussianBlur(size=5, sigma=0.8), Downscale(factor=2, kernel="area")],
 }
 EACH = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
@@ -29,6 +30,15 @@ def test_a_degradation_is_exactly_the_one_that_makes_images(rng, chain, size):
     image = torch.rand(3, *size, generator=rng)
     found = spectral_degradation(chain, *size).degrade(image[None])[0]
     assert_close(found, degrade(image, chain, rng))
+
+
+@EACH
+def test_the_adjoint_has_the_same_inner_products(rng, chain):
+    degradation = spectral_degradation(chain, 12, 24)
+    images = torch.rand(2, 3, 12, 24, generator=rng, dtype=torch.float64)
+    degraded = degradation.degrade(images)
+    others = torch.rand(degraded.shape, generator=rng, dtype=torch.float64)
+    assert_close((degradation.adjoint(others) * images).sum(), (others * degraded).sum())
 
 
 @EACH

@@ -1,7 +1,7 @@
 """DDRM: restored images drawn by a diffusion model of diffusers, which is loaded here."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from dot_kernels import SeamError
 from dot_kernels.ddrm import DdrmOptions
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
 from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import draw_by_ddrm
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
 from tasks.io.machine.devices import pick_device
@@ -25,6 +26,7 @@ from tasks.io.networks.model_folders import ModelFolder, placed, read_model, sil
 from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Sha256
+from tasks.io.shards.sides import SideKind
 
 
 class Ddrm(Undoing):
@@ -143,19 +145,17 @@ class DdrmRestorer:
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None] = lambda _: None,
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return drawn images, which are never made in tiles; see ``LoadedRestorer``."""
         factor = total_downscaling(degradations)
-        height, width = (side * factor for side in degraded.shape[2:])
+        height, width = sides_before(degradations, (degraded.shape[2], degraded.shape[3]))
         _require_size(self.model.module.config, height, width, factor)
         generators = [generator_of("restore", self.seed, key) for key in keys]
+        images = degraded.to(self.device)
         with self.model.alone, torch.inference_mode():
             return draw_by_ddrm(
-                degraded.to(self.device),
-                degradations,
-                model=self.model,
-                options=self.options,
-                generators=generators,
+                images, degradations, model=self.model, options=self.options, generators=generators
             )
 
 

@@ -1,6 +1,6 @@
 """What a restorer is when it is loaded: it takes images of one size, and gives them restored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation
 from dot_kernels.restorers import Restorer
+from tasks.io.shards.sides import SideKind
 
 
 class LoadedRestorer(Protocol):
@@ -36,6 +37,7 @@ class LoadedRestorer(Protocol):
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None],
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return images (b, 3, H, W) in [0, 1], of the size before the degradations.
 
@@ -44,9 +46,10 @@ class LoadedRestorer(Protocol):
             degradations: what the images went through, in order.
             keys: of the images; they seed what is drawn.
             hear: is told the error at the seams of every image that was restored in tiles.
+            sides: what stands beside each image; none where nothing is known of it.
 
         Raises:
-            ImageRefused: it does not take images of this size.
+            ImageRefused: it does not take images of this size, or not the one image.
         """
 
 
@@ -67,6 +70,7 @@ class ImageByImage:
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None],
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return the restored images; see ``LoadedRestorer``."""
         return torch.stack([self.function(image, degradations) for image in degraded])

@@ -12,15 +12,18 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from dot_kernels.degradations import Degradation, GaussianBlur, total_downscaling
+from dot_kernels.degradations import Degradation, GaussianBlur
 from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import Restorer, bicubic, noise_level, smooth
+from dot_kernels.sampling import total_downscaling
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import Precision
 from tasks.io.networks.ddrm import Ddrm, identity_of_ddrm, load_ddrm, locate_model
 from tasks.io.networks.digests import digest, require_digest, require_file
 from tasks.io.networks.loaded_restorers import ImageByImage, LoadedRestorer
 from tasks.io.networks.model_cache import LOADING
+from tasks.io.networks.patch_prior.restorer import load_patch_prior
+from tasks.io.networks.patch_prior.section import PatchPrior, identity_of_patch_prior
 from tasks.io.networks.spandrel_networks.loading import load_checkpoint
 from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
@@ -51,7 +54,8 @@ class GaussianSmoother(Undoing):
 
     @model_validator(mode="after")
     def _the_blur_is_one(self) -> "GaussianSmoother":
-        GaussianBlur(size=self.size, sigma=self.sigma)  # has the rules
+        if not GaussianBlur(size=self.size, sigma=self.sigma).has_borders:  # has the other rules
+            raise ValueError(f"size of the Gaussian that smooths must be odd, got {self.size}")
         return self
 
 
@@ -84,7 +88,7 @@ class SpandrelCheckpoint(Undoing):
 
 
 RestorerSpec = Annotated[
-    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm,
+    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm | PatchPrior,
     Field(discriminator="kind"),
 ]
 """The section ``restore`` of a configuration."""
@@ -111,12 +115,24 @@ def require_work(spec: RestorerSpec, degrade: Sequence[Degradation]) -> None:
         )
     if isinstance(spec, NonLocalMeans) and not noise_level(degrade or spec.undoes) > 0:
         raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
-    if isinstance(spec, Ddrm):
+    if isinstance(spec, Ddrm | PatchPrior):
         try:
             measurement_noise(degrade or spec.undoes)  # has the rules
         except ValueError as error:
             said = "degrade" if degrade else "undoes"
-            raise ValueError(f"restore by ddrm cannot undo {said}: {error}") from error
+            raise ValueError(f"restore by {spec.kind} cannot undo {said}: {error}") from error
+
+
+def places_of(spec: RestorerSpec) -> dict[str, str]:
+    """Return the paths and URLs that a section names, by their fields in the configuration."""
+    match spec:
+        case SpandrelCheckpoint(checkpoint=place):
+            return {"restore.checkpoint": place}
+        case Ddrm(model=place, revision=None):
+            return {"restore.model": place}
+        case PatchPrior(reference=place):
+            return {"restore.reference": place}
+    return {}
 
 
 def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
@@ -130,9 +146,12 @@ def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) 
 
     Raises:
         WeightsMissing: the checkpoint is not there, or not the one that was named.
+        ConfigurationError: a reference is not there.
     """
     if isinstance(spec, Ddrm):
         return identity_of_ddrm(spec, weights)
+    if isinstance(spec, PatchPrior):
+        return identity_of_patch_prior(spec)
     if not isinstance(spec, SpandrelCheckpoint):
         return spec.model_dump(exclude={"undoes"})
     return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
@@ -179,7 +198,7 @@ def load_restorer(
     Raises:
         WeightsMissing: the checkpoint is not there, not understood, or not of a network from
             one image to another.
-        ConfigurationError: an option does not fit the network.
+        ConfigurationError: an option does not fit the network, or a reference cannot be used.
     """
     match spec:
         case Bicubic():
@@ -195,6 +214,8 @@ def load_restorer(
                 return load_checkpoint(pick_device(device), *known, precision, tile)
         case Ddrm():
             return load_ddrm(spec, device, weights)
+        case PatchPrior():
+            return load_patch_prior(spec, device)
 
 
 def _non_local_means(spec: NonLocalMeans) -> Restorer:

@@ -207,8 +207,8 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
             "'bicubic', 'bilinear' or 'area', got 'lanczos'",
         ),
         (
-            MADE | {"degrade": [{"kind": "gaussian-blur", "size": 4, "sigma": 1.0}]},
-            "size of a Gaussian blur must be odd and in 1..255 pixels, got 4",
+            MADE | {"restore": {"kind": "gaussian-blur", "size": 4, "sigma": 1.0}},
+            "size of the Gaussian that smooths must be odd, got 4",
         ),
         (
             MADE | {"restore": {"kind": "gaussian-blur", "size": 3, "sigma": 0.0}},

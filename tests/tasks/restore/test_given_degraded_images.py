@@ -62,6 +62,21 @@ def test_without_a_reference_natural_images_are_aimed_at(steps, tmp_path, corpor
     assert {image.shape for image in images_of(run).values()} == {(12, 16, 3)}
 
 
+def test_borders_that_a_blur_left_out_come_back_with_alpha_and_all(
+    steps, tmp_path, photographs, pixels, write_images
+):
+    small = np.dstack([pixels(3)[:8, :12], np.full((8, 12), 200, np.uint8)])
+    corpora = {
+        "degraded": write_images(tmp_path / "small", {"a.png": small}),
+        "natural": photographs["natural"],
+    }
+    undoes = [{"kind": "gaussian-blur", "size": 6, "sigma": 1.0, "stride": 2}]
+    run = steps(tmp_path / "w", corpora, restore={"kind": "bicubic", "undoes": undoes})
+    run.shard()
+    assert {image.shape for image in images_of(run).values()} == {(20, 28, 3)}
+    assert run.config.enlargement("degraded") is None
+
+
 @pytest.mark.parametrize(
     ("corpora", "sections", "sentence"),
     [

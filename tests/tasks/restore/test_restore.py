@@ -88,6 +88,12 @@ def test_sizes_that_no_factor_divides_are_kept(restored):
     assert all(found[key].shape == image.shape for key, image in clean.items())
 
 
+def test_borders_that_a_blur_left_out_are_restored_too(restored):
+    run = restored(degrade=[{"kind": "gaussian-blur", "size": 8, "sigma": 1.0, "stride": 2}])
+    clean, found = images_of(run, "reference"), images_of(run)
+    assert all(found[key].shape == image.shape for key, image in clean.items())
+
+
 def test_a_downscaled_image_comes_back_by_bicubic_interpolation(pixels):
     clean = to_tensor([pixels(0)])[0]
     found = degrade_and_restore(clean, (Downscale(factor=2),), ImageByImage(bicubic), "any key")

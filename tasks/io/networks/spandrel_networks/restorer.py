@@ -1,6 +1,6 @@
 """A network of spandrel as a restorer of images: batches, noise levels, sizes and tiles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from dot_kernels import SeamError
-from dot_kernels.degradations import Degradation, total_downscaling
+from dot_kernels.degradations import Degradation
 from dot_kernels.image_networks import AllowedSizes, ImageNetwork
 from dot_kernels.local_layers import LocalLayer, layers_of
 from dot_kernels.local_networks import LocalNetwork
 from dot_kernels.restorers import noise_level
+from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.errors import ConfigurationError, ImageRefused
+from tasks.io.shards.sides import SideKind
 
 _SPANDRELS_LEVEL = 15 / 255
 """The noise level that spandrel tells every network that asks for one."""
@@ -58,6 +60,11 @@ class SpandrelRestorer:
                 f"restore.checkpoint must enlarge by {factor}, which the degradations reduce by, "
                 f"got a network for {self.scale}"
             )
+        if sides_before(degradations, (1, 1)) != (factor, factor):
+            raise ConfigurationError(
+                "a network of spandrel does not restore borders: a gaussian-blur among the "
+                "degradations must have an odd size, got an even one"
+            )
         if asks_for_the_level(self.descriptor) and not noise_level(degradations) > 0:
             raise ConfigurationError(
                 f"{self.checkpoint} holds a network that must be told the noise level "
@@ -72,6 +79,7 @@ class SpandrelRestorer:
         degradations: Sequence[Degradation],
         keys: Sequence[str],
         hear: Callable[[SeamError], None],
+        sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return images (b, 3, H, W) in [0, 1], on the device; see ``LoadedRestorer``.
 

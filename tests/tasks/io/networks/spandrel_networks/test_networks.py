@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from dot_kernels import SeamError
-from dot_kernels.degradations import Downscale, Noise
+from dot_kernels.degradations import Downscale, GaussianBlur, Noise
 from tasks.io.errors import ConfigurationError, ImageRefused, WeightsMissing
 from tasks.io.networks.restorers import SpandrelCheckpoint, load_restorer
 from tasks.io.networks.spandrel_networks import loading
@@ -136,6 +136,8 @@ def test_without_a_word_on_degradations_a_network_takes_its_own_scale(denoiser):
     assert restorer.scale == 1
     with pytest.raises(ConfigurationError, match=r"must enlarge by 2, .* got a network for 1"):
         restorer.require_fitting((Downscale(factor=2),))
+    with pytest.raises(ConfigurationError, match="must have an odd size, got an even one"):
+        restorer.require_fitting((GaussianBlur(size=4, sigma=1.0),))
 
 
 def test_bfloat16_is_taken_where_spandrel_knows_that_the_network_can(denoiser, rng, monkeypatch):
