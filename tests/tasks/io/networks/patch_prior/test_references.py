@@ -8,6 +8,7 @@ import torch
 from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.images.pixels import to_tensor
 from tasks.io.networks.patch_prior.references import References
+from tasks.io.store import Store
 
 
 @pytest.fixture
@@ -102,3 +103,16 @@ def test_a_reference_that_changes_is_read_again(folder, pixels, write_images):
 def test_braces_that_stand_for_nothing_are_told(place):
     with pytest.raises(ConfigurationError, match="braces must hold key, or the name of a field"):
         References(place).require_pattern()
+
+
+@pytest.mark.parametrize("pattern", ["brick.png", "{key}.png"])
+def test_references_may_lie_in_a_bucket(folder, bucket, pixels, pattern):
+    store = Store(f"{bucket.url}/references")
+    for name in ("brick.png", "a/0.png"):
+        store.write(name, (folder / name).read_bytes())
+    references = References(f"{bucket.url}/references/{pattern}")
+    expected = pixels(2 if references.is_one else 0)
+    assert torch.equal(references.of("a/0", {}), to_tensor([expected])[0])
+    before = references.digest()
+    store.write("brick.png" if references.is_one else "a/0.png", (folder / "a/1.png").read_bytes())
+    assert References(references.place).digest() != before
