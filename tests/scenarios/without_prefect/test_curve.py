@@ -25,6 +25,7 @@ from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, enhanced_folder, points_of
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
+ONE_DIAL = {"low_share": 1}
 ALPHAS = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
 KEYS = ["a/0", "a/2", "a/4", "a/6", "b/1", "b/3", "b/5", "b/7"]
 
@@ -47,11 +48,11 @@ def curved(tmp_path, steps, corpora):
 
 @pytest.fixture(scope="module")
 def clipping(tmp_path_factory, steps, photographs):
-    """A run over photographs, whose brightest and darkest pixels clip."""
+    """A run over photographs, whose brightest and darkest pixels clip, at low frequencies too."""
     run = steps(
         tmp_path_factory.mktemp("clipping"),
         {"restored": photographs["restored"], "reference": photographs["natural"]},
-        enhance={"alphas": ALPHAS},
+        enhance=ONE_DIAL | {"alphas": ALPHAS},
         evaluate=CURVED,
     )
     return run, pipeline.run(run.config)
@@ -312,7 +313,7 @@ def test_nan_from_the_network_makes_no_point_on_the_curve(
 @pytest.mark.parametrize("grid", [{"step": 0.25}, {"step": 0.5, "stop": 1}])
 def test_another_grid_redoes_the_curve_alone(clipping, curved, tmp_path, grid):
     shutil.copytree(clipping[0].config.workspace, tmp_path / "workspace")
-    run = curved(enhance={"alphas": ALPHAS}, evaluate={"curve": grid})
+    run = curved(enhance=ONE_DIAL | {"alphas": ALPHAS}, evaluate={"curve": grid})
     assert made_again(run) == {CURVE}
     rows = [row for row in pipeline.run(run.config) if row["signal"] == "curve"]
     assert [row["alpha"] for row in rows] == list(run.config.evaluate.curve.alphas)
@@ -325,7 +326,7 @@ def test_another_grid_redoes_the_curve_alone(clipping, curved, tmp_path, grid):
 
 def test_another_written_alpha_redoes_no_curve(clipping, curved, tmp_path):
     shutil.copytree(clipping[0].config.workspace, tmp_path / "workspace")
-    run = curved(enhance={"alphas": [*ALPHAS, 0.25]})
+    run = curved(enhance=ONE_DIAL | {"alphas": [*ALPHAS, 0.25]})
     assert made_again(run) == {Signal("enhanced", 0.25)}
 
 
@@ -340,7 +341,7 @@ def test_two_dials_redo_images_and_curve_and_a_band_without_effect_nothing(
 
 def test_another_decoding_redoes_the_curve(clipping, curved, tmp_path):
     shutil.copytree(clipping[0].config.workspace, tmp_path / "workspace")
-    run = curved(enhance={"alphas": ALPHAS, "decoding": "direct"})
+    run = curved(enhance=ONE_DIAL | {"alphas": ALPHAS, "decoding": "direct"})
     assert CURVE in made_again(run)
 
 
@@ -382,7 +383,7 @@ def seen(tmp_path_factory, steps, larger, weights):
     run = steps(
         tmp_path_factory.mktemp("seen"),
         larger,
-        enhance={"alphas": [0, 1]},
+        enhance=ONE_DIAL | {"alphas": [0, 1]},
         evaluate=SEEN | {"curve": {"step": 1, "networks": True}},
     )
     return run, pipeline.run(run.config)
@@ -445,7 +446,7 @@ def seen_again(seen, larger, steps, tmp_path):
         return steps(
             tmp_path / "workspace",
             larger,
-            enhance={"alphas": [0, 1], **(enhance or {})},
+            enhance=ONE_DIAL | {"alphas": [0, 1], **(enhance or {})},
             evaluate=SEEN | evaluate | {"curve": curve},
         )
 

@@ -57,9 +57,9 @@ def test_an_operator_is_applied_by_one_line(dotpipe, finished, photographs, tmp_
 
 
 def test_dials_of_one_line_are_by_default_those_of_a_configuration():
-    words, options = inspect.signature(apply).parameters, Enhance.model_fields
-    for name in ("low_share", "low_sigma"):
-        assert words[name].default == options[name].default
+    words, options = inspect.signature(apply).parameters, Enhance()
+    assert words["low_share"].default == options.share_of_low_frequencies
+    assert words["low_sigma"].default == options.low_sigma
 
 
 def test_files_are_written_in_the_format_that_is_asked_for(dotpipe, complete, tmp_path):
