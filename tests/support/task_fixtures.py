@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import squeezenet1_1
 from workspaces.plain_pipeline import do
 
 from tasks.config import Config, Run
@@ -16,6 +18,8 @@ from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.fit.operators import FittedRun
 from tasks.fit.operators import fitted as find_fitted
 from tasks.fit.select import plan_selection, read_selection
+from tasks.io.networks.features import extractors, perceptual
+from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Outcome
 from tasks.shard.index import plan_index, write_index
@@ -195,3 +199,29 @@ def finished(tmp_path_factory, steps, photographs):
     whole = steps(tmp_path_factory.mktemp("finished"), corpora)
     whole.run()
     return whole
+
+
+@pytest.fixture(scope="module")
+def squeezenet_weights(tmp_path_factory):
+    """The file of random weights of SqueezeNet, the network of LPIPS and of features."""
+    home = tmp_path_factory.mktemp("torch")
+    path = home / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
+    path.parent.mkdir(parents=True)
+    torch.manual_seed(0)  # torchvision initialises from the global state
+    torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        yield path
+    for cache in (extractors._load_extractor, perceptual._load_lpips):
+        cache.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory, pixels, softened, write_images):
+    """Four images that LPIPS can see."""
+    folder = tmp_path_factory.mktemp("larger")
+    natural = {f"{i}.png": pixels(i, 32, 40) for i in range(4)}
+    return {
+        "restored": write_images(folder / "x", {n: softened(p) for n, p in natural.items()}),
+        "reference": write_images(folder / "y", natural),
+    }

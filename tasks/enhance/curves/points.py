@@ -22,11 +22,6 @@ class Curves:
         return cls(tuple(each for each in tables if each.has_points), alphas, on_curve)
 
     @property
-    def has_map(self) -> bool:
-        """Whether low frequencies have other shares than that of the configuration."""
-        return any(line.low_share is not None for line in self.lines)
-
-    @property
     def seen(self) -> tuple[Signal, ...]:
         """The points that the networks of the metrics see."""
         return tuple(point for line in self.lines for point in self.seen_of(line))

@@ -14,7 +14,6 @@ from torch import Tensor
 from dot_kernels import SeamError
 from dot_kernels.ddrm import DdrmOptions
 from dot_kernels.degradations import Degradation
-from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.restorers import draw_by_ddrm
 from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.io.draws import generator_of
@@ -23,7 +22,7 @@ from tasks.io.machine.devices import pick_device
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.model_folders import ModelFolder, placed, read_model, silent_diffusers
-from tasks.io.networks.undoing import Undoing
+from tasks.io.networks.undoing import Undoing, require_linear
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Sha256
 from tasks.io.shards.sides import SideKind
@@ -134,10 +133,7 @@ class DdrmRestorer:
 
     def require_fitting(self, degradations: Sequence[Degradation]) -> None:
         """Check that the degradations are linear, with noise at their end."""
-        try:
-            measurement_noise(degradations)
-        except ValueError as error:
-            raise ConfigurationError(f"restore by ddrm cannot undo this: {error}") from error
+        require_linear("ddrm", degradations)
 
     def restore(
         self,

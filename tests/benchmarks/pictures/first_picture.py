@@ -4,7 +4,7 @@
 
 The map is fitted on parts of photographs of ImageNet, whose licence keeps them out of the picture;
 what is shown are photographs that scikit-image brings. From left to right the network's output x*,
-alpha 0.5, alpha 0 and the ground truth. It takes a minute and a half on two cores.
+alpha 0.5, alpha 0 and the ground truth. It takes a minute on one core.
 """
 
 import sys

@@ -11,7 +11,6 @@ import skimage.metrics
 import torch
 from PIL import Image
 from scipy import ndimage
-from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
 import tasks.enhance.enhance
@@ -20,8 +19,6 @@ from dot_kernels import PixelCodec, transport_images
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import read_operator
 from tasks.io.images.pixels import to_tensor
-from tasks.io.networks.features import extractors, perceptual
-from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, enhanced_folder, points_of
 
 CURVED = {"curve": {"step": 0.5}, "controls": False}
@@ -348,37 +345,11 @@ def test_another_decoding_redoes_the_curve(clipping, curved, tmp_path):
 # Networks on the curve
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """Random weights of SqueezeNet, the network of LPIPS and of features."""
-    home = tmp_path_factory.mktemp("torch")
-    path = home / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
-    path.parent.mkdir(parents=True)
-    torch.manual_seed(0)  # torchvision initialises from the global state
-    torch.save(squeezenet1_1(weights=None).state_dict(), path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(home))
-        yield path
-    for cache in (extractors._load_extractor, perceptual._load_lpips):
-        cache.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def larger(tmp_path_factory, pixels, softened, write_images):
-    """Four images that LPIPS can see."""
-    folder = tmp_path_factory.mktemp("larger")
-    natural = {f"{i}.png": pixels(i, 32, 40) for i in range(4)}
-    return {
-        "restored": write_images(folder / "x", {n: softened(p) for n, p in natural.items()}),
-        "reference": write_images(folder / "y", natural),
-    }
-
-
 SEEN = {"lpips": "squeeze", "features": "squeezenet", "controls": False}
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory, steps, larger, weights):
+def seen(tmp_path_factory, steps, larger, squeezenet_weights):
     """A run with networks on the curve, and its rows."""
     run = steps(
         tmp_path_factory.mktemp("seen"),
@@ -430,7 +401,7 @@ def test_the_curve_has_no_distances_that_would_cost_minutes(seen):
         assert (row["precision"] is None) == expected
 
 
-def test_without_networks_the_curve_has_no_perception(larger, weights, steps, tmp_path):
+def test_without_networks_the_curve_has_no_perception(larger, squeezenet_weights, steps, tmp_path):
     run = steps(tmp_path, larger, evaluate=SEEN | {"curve": {"step": 1}})
     rows = [row for row in pipeline.run(run.config) if row["signal"] == "curve"]
     assert {(row["lpips"], row["frechet"], row["featured"]) for row in rows} == {(None, None, 0)}

@@ -5,13 +5,9 @@ import shutil
 import numpy as np
 import polars
 import pytest
-import torch
-from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
 from tasks.enhance.signals import signals_to_score
-from tasks.io.networks.features import extractors, perceptual
-from tasks.io.networks.published_weights import PUBLISHED
 from tasks.io.workspace import CURVE, Signal, map_of, metrics_folder
 
 ALPHAS = [-0.5, 0.0, 0.5, 1.0]
@@ -21,33 +17,7 @@ SEEN = {"lpips": "squeeze", "features": "squeezenet", "controls": False}
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """Random weights of SqueezeNet, the network of LPIPS and of features."""
-    home = tmp_path_factory.mktemp("torch")
-    path = home / "hub" / "checkpoints" / PUBLISHED["squeezenet"].name
-    path.parent.mkdir(parents=True)
-    torch.manual_seed(0)  # torchvision initialises from the global state
-    torch.save(squeezenet1_1(weights=None).state_dict(), path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(home))
-        yield path
-    for cache in (extractors._load_extractor, perceptual._load_lpips):
-        cache.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory, pixels, softened, write_images):
-    """Four images, in two shards, that LPIPS can see."""
-    folder = tmp_path_factory.mktemp("larger")
-    natural = {f"{i}.png": pixels(i, 32, 40) for i in range(4)}
-    return {
-        "restored": write_images(folder / "x", {n: softened(p) for n, p in natural.items()}),
-        "reference": write_images(folder / "y", natural),
-    }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, steps, corpora, weights):
+def made(tmp_path_factory, steps, larger, squeezenet_weights):
     """Makes the steps of a configuration, by default with a map."""
     folder = tmp_path_factory.mktemp("map")
 
@@ -55,7 +25,7 @@ def made(tmp_path_factory, steps, corpora, weights):
         curve = GRID | {"low_shares": shares, "networks": networks}
         return steps(
             workspace,
-            corpora,
+            larger,
             enhance={"alphas": [0.5], "low_sigma": 2} | enhance,
             evaluate=SEEN | {"curve": curve},
         )

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation
-from dot_kernels.linear_degradations import measurement_noise
 from dot_kernels.patch_prior import PatchPriorOptions, require_patches
 from dot_kernels.restorers import restore_by_patch_prior
 from dot_kernels.sampling import Sides, sides_before
@@ -17,6 +16,7 @@ from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.patch_prior.references import References
 from tasks.io.networks.patch_prior.section import PatchPrior
+from tasks.io.networks.undoing import require_linear
 from tasks.io.shards.sides import SideKind
 
 
@@ -33,10 +33,7 @@ class PatchPriorRestorer:
 
     def require_fitting(self, degradations: Sequence[Degradation]) -> None:
         """Check that the degradations are linear, with noise at their end."""
-        try:
-            measurement_noise(degradations)
-        except ValueError as error:
-            raise ConfigurationError(f"restore by patch-prior cannot undo this: {error}") from error
+        require_linear("patch-prior", degradations)
 
     @torch.inference_mode()
     def restore(
