@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from prefect import task
@@ -76,8 +77,10 @@ class MeasureJob(Job):
     """Whether to keep the moments of each image too."""
     keeps_latents: bool = False
     """Whether to keep latents for the measurement of levels."""
-    latents: str | None = None
-    """Artifact beside which latents may be kept that need not be encoded again."""
+    earlier: tuple[str, ...] = ()
+    """Artifacts with moments of this measure of images of the shard, perhaps the same ones."""
+    latents: tuple[str, ...] = ()
+    """Artifacts beside which latents may be kept that need not be encoded again."""
     weights: str | None
     """Folder or bucket of pulled weights; None for this machine's own."""
     compute: Compute
@@ -169,16 +172,17 @@ def _known(
 
     Its file was made with this codec, precision and patch size, and holds each image's digest.
     """
-    if not job.target.replaces:
-        return {}
-    try:
-        path = f"{job.target.artifact}.safetensors"
-        with workspace.store.fetched(path) as file:
-            parts, facts = load_moments(file, path)
-        images: dict[str, str] = facts.get("images", {})
-        return {m.key: parts[image_name(m.key)] for m in members if images.get(m.key) == m.sha256}
-    except (OSError, ArtifactDamaged, KeyError):
-        return {}  # absent or damaged: everything is measured
+    known = dict[str, GaussianMoments]()
+    for artifact in job.earlier:
+        if len(known) == len(members):
+            break
+        with suppress(OSError, ArtifactDamaged):  # absent or damaged: they are measured
+            path = f"{artifact}.safetensors"
+            with workspace.store.fetched(path) as file:
+                parts, facts = load_moments(file, path)
+            same = (m.key for m in members if facts.get("images", {}).get(m.key) == m.sha256)
+            known |= {key: parts[name] for key in same if (name := image_name(key)) in parts}
+    return known
 
 
 def _measured(
@@ -197,10 +201,7 @@ def _measured(
         encoder: of images.
         kept: where latents are kept; None if they are not wanted.
     """
-    beside = job.latents
-    if kept is not None and job.target.replaces:
-        beside = job.target.artifact
-    earlier = KeptLatents() if beside is None else KeptLatents.read(job.opened().store, beside)
+    earlier = KeptLatents.read(job.opened().store, job.latents)
     missing = [m for m in members if m.key not in known and earlier.of(m) is None]
     fresh = _encoded(job, missing, encoder)
     for member in members:

@@ -1,16 +1,17 @@
 """The plan of a measurement: which shards' moments are missing, of latents or of activations."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tasks.config import Config, Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
-from tasks.fit.select import chosen_images
-from tasks.io.ledger import fingerprint
+from tasks.fit.select import Selection, choice_of, chosen_images
+from tasks.io.ledger import Survey, fingerprint
 from tasks.io.networks.codecs import codec_identity, precision_and_tile
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import dataset_folder, moments_folder
-from tasks.jobs import Planned, Target, aim, finished_digest
+from tasks.jobs import Planned, Recipe, Target, finished_digest
 
 
 class Measure(NamedTuple):
@@ -23,6 +24,24 @@ class Measure(NamedTuple):
     met: Met | None = None
     """Where activations are met; None for latents."""
 
+    @property
+    def step(self) -> str:
+        """The step that measures it, as fingerprints have it."""
+        return "measure" if self.met is None else "measure level"
+
+
+class Measured(NamedTuple):
+    """Where the moments of the chosen images of a shard are, or are to be."""
+
+    shard: str
+    artifact: str
+    digest: str | None
+    """Of the moments; None if they are not there, or of other inputs."""
+    target: Target
+    """What makes them."""
+    others: tuple[str, ...]
+    """Artifacts with moments of this measure of other images of the shard, or of the same."""
+
 
 def measure_name(config: Config) -> str:
     """Return 16 hex digits that name codec, tile, patch size and precision: a folder's name."""
@@ -34,6 +53,16 @@ def measure_name(config: Config) -> str:
     return fingerprint("measure", inputs)[:16]
 
 
+def measure_of(config: Config) -> Measure:
+    """Return what is measured of latents."""
+    return Measure(measure_name(config), config.patch_size)
+
+
+def chosen_by_dataset(config: Config, selection: Selection) -> dict[str, dict[str, list[str]]]:
+    """Return the keys of chosen images by shard, of the source's and the target's data set."""
+    return {config.source_name: selection.source, config.natural_name: selection.target}
+
+
 def plan_both_measurements(run: Run) -> list[Planned]:
     """Return the units of the latents of source and target; see ``plan_measurement``.
 
@@ -41,20 +70,16 @@ def plan_both_measurements(run: Run) -> list[Planned]:
         StepMissing: images are not chosen, or a shard is not finished.
         WeightsMissing: those of the codec are not at hand.
     """
-    selection, measure = (
-        chosen_images(run),
-        Measure(measure_name(run.config), run.config.patch_size),
-    )
-    both = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
+    selection, measure = chosen_images(run), measure_of(run.config)
     return [
         unit
-        for dataset, chosen in both.items()
+        for dataset, chosen in chosen_by_dataset(run.config, selection).items()
         for unit in plan_measurement(run, dataset, chosen, measure)
     ]
 
 
 def plan_measurement(
-    run: Run, dataset: str, chosen: dict[str, list[str]], measure: Measure
+    run: Run, dataset: str, chosen: Mapping[str, Sequence[str]], measure: Measure
 ) -> list[Planned]:
     """Return a unit for every shard with selected images; done ones have no job.
 
@@ -67,40 +92,76 @@ def plan_measurement(
     Raises:
         StepMissing: a shard is not finished.
     """
-    by_image = run.config.fit.images <= KEPT_IMAGES
-    folder, images_folder = moments_folder(dataset, measure.name), dataset_folder(dataset)
-    step = "measure" if measure.met is None else "measure level"
-    survey, shards = map(run.workspace.ledger.survey, (folder, images_folder))
     planned = []
-    for shard, keys in chosen.items():
-        artifact = f"{folder}/{shard}"
-        digest = finished_digest(shards, f"{images_folder}/{shard}")
-        inputs = {"shard": digest, "keys": keys, "by_image": by_image, "measure": measure.name}
-        target = aim(survey, artifact, step, inputs)
-        job = None if target is None else _job_of(run, target, dataset, measure, keys)
-        planned.append(Planned(shard, len(keys), job, (artifact,)))
+    for each in measured_shards(run, dataset, chosen, measure):
+        keys = chosen[each.shard]
+        job = _job_of(run, each, measure, keys) if each.digest is None else None
+        planned.append(Planned(each.shard, len(keys), job, (each.artifact,)))
     return planned
 
 
-def _job_of(
-    run: Run, target: Target, dataset: str, measure: Measure, keys: list[str]
-) -> MeasureJob:
-    config, shard = run.config, target.artifact.rpartition("/")[2]
+def measured_shards(
+    run: Run, dataset: str, chosen: Mapping[str, Sequence[str]], measure: Measure
+) -> Iterator[Measured]:
+    """Yield where the moments of every shard with selected images are, or are to be.
+
+    They lie below the name of the choice (``choice_of``), so that fits on other numbers of the same
+    images keep theirs; those of earlier versions, which had no such folder, are taken as they are.
+    The arguments and errors are those of ``plan_measurement``.
+    """
+    folder, images_folder = moments_folder(dataset, measure.name), dataset_folder(dataset)
+    survey, shards = map(run.workspace.ledger.survey, (folder, images_folder))
+    by_image, choice = run.config.fit.images <= KEPT_IMAGES, choice_of(run.config)
+    for shard, keys in chosen.items():
+        images = finished_digest(shards, f"{images_folder}/{shard}")
+        inputs = {"shard": images, "keys": keys, "by_image": by_image, "measure": measure.name}
+        recipe = Recipe(measure.step, inputs)
+        artifact, former = f"{folder}/{choice}/{shard}", f"{folder}/{shard}"
+        if survey.digest(former, recipe.mark()) is not None:
+            artifact = former
+        digest, target = survey.digest(artifact, recipe.mark()), recipe.aim_again(survey, artifact)
+        yield Measured(shard, artifact, digest, target, _others(survey, shard))
+
+
+def named_without_choice(artifact: str) -> str:
+    """Return the name of moments without that of the choice, by which fingerprints know them.
+
+    Which other images were chosen beside those of a shard makes no other moments of these, and
+    fingerprints of earlier versions had no such name.
+    """
+    kind, dataset, measure, *_, shard = artifact.split("/")
+    return f"{kind}/{dataset}/{measure}/{shard}"
+
+
+def _others(survey: Survey, shard: str) -> tuple[str, ...]:
+    """Return all artifacts with moments of images of a shard, each of another choice."""
+    return tuple(dict.fromkeys(record.artifact for record in survey.of_shards({shard})))
+
+
+def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str]) -> MeasureJob:
+    config, dataset = run.config, measured.artifact.split("/")[1]
     has_levels = config.compute.precision == "float32" and bool(levels_of(config))
-    latents = f"{moments_folder(dataset, measure_name(config))}/{shard}"
+    latents = measured.others if measure.met is None else _measured_before(run, dataset, measured)
     return MeasureJob(
         workspace=run.workspace.url,
-        target=target,
+        target=measured.target,
         dataset=dataset,
-        shard=shard,
+        shard=measured.shard,
         chosen=tuple(keys),
-        codec=run.config.codec,
+        codec=config.codec,
         patch_size=measure.patch_size,
         met=measure.met,
-        by_image=run.config.fit.images <= KEPT_IMAGES,
+        by_image=config.fit.images <= KEPT_IMAGES,
         keeps_latents=has_levels and measure.met is None,
-        latents=latents if has_levels and measure.met is not None else None,
-        weights=run.config.weights,
-        compute=run.config.compute,
-        limits=run.config.shards.limits(),
+        earlier=measured.others,
+        latents=latents if has_levels else (),
+        weights=config.weights,
+        compute=config.compute,
+        limits=config.shards.limits(),
     )
+
+
+def _measured_before(run: Run, dataset: str, measured: Measured) -> tuple[str, ...]:
+    """Return the artifacts of moments of latents, beside which these may be kept."""
+    folder = moments_folder(dataset, measure_name(run.config))
+    return _others(run.workspace.ledger.survey(folder), measured.shard)

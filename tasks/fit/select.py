@@ -11,10 +11,11 @@ from typing import Any, Literal
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Run
+from tasks.config import Config, Run
 from tasks.io.catalogue import Place, by_shard, disjoint_samples
 from tasks.io.catalogue.sampling import hash_of
 from tasks.io.errors import CorpusError, StepMissing
+from tasks.io.ledger import digest_of
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
 from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
@@ -65,6 +66,26 @@ def select_images(job: SelectJob) -> None:
     settle(job, write_selection)
 
 
+SELECTION = "selection"
+"""What names of selections begin with."""
+
+
+def choice_of(config: Config) -> str:
+    """Return 8 hex digits that name how images are chosen: how many, of what, and in which way.
+
+    What is chosen and what is measured of it lies under this name, so that fits on other numbers
+    of the same images keep theirs. Images that come or go later leave it as it is.
+    """
+    inputs = {
+        "images": config.fit.images,
+        "pairing": config.pairing,
+        "seed": config.fit.seed,
+        "source": config.source_name,
+        "target": config.natural_name,
+    }
+    return digest_of(inputs)[:8]
+
+
 def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
     """Return the selection's artifact, and the job that makes it; None if it is there.
 
@@ -80,7 +101,8 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
     for role, dataset in datasets.items():
         survey = run.workspace.ledger.survey(dataset_folder(dataset))
         inputs[role] = finished_digest(survey, f"{dataset_folder(dataset)}/index")
-    artifact = moments_folder(run.config.restored_name, "selection")
+    name = f"{SELECTION}-{choice_of(run.config)}"
+    artifact = moments_folder(run.config.restored_name, name)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "select", inputs)
     if target is None:

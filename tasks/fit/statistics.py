@@ -3,7 +3,7 @@
 The source is the distribution of restored images, the target that of natural ones.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -14,13 +14,19 @@ from dot_kernels.moments import merge
 from tasks.config import Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import WHOLE
-from tasks.fit.measurement_plan import measure_name
+from tasks.fit.measurement_plan import (
+    Measure,
+    chosen_by_dataset,
+    measure_of,
+    measured_shards,
+    named_without_choice,
+)
 from tasks.fit.select import Selection
 from tasks.io.artifacts.moments import read_moments
+from tasks.io.errors import StepMissing
 from tasks.io.ledger import fingerprint
 from tasks.io.machine.threads import side_by_side
-from tasks.io.workspace import Workspace, moments_folder
-from tasks.jobs import finished_digest
+from tasks.io.workspace import Workspace
 from tasks.jobs.progress import counted
 
 FEW_IMAGES = 10
@@ -66,10 +72,11 @@ class MomentFiles(BaseModel):
             StepMissing: they have not been measured.
             WeightsMissing: those of the codec are not at hand.
         """
-        name = measure_name(run.config)
+        measure = measure_of(run.config)
+        source, target = _digests(run, selection, (measure, measure))
         return cls(
-            source=_digests(run, run.config.source_name, selection.source, name),
-            target=_digests(run, run.config.natural_name, selection.target, name),
+            source=source,
+            target=target,
             pairing=selection.pairing,
             shrink=_shrink(run, selection),
             levels=levels_of(run.config),
@@ -77,21 +84,23 @@ class MomentFiles(BaseModel):
         )
 
     @classmethod
-    def of_level(cls, run: Run, selection: Selection, names: Sequence[str]) -> "MomentFiles":
+    def of_level(
+        cls, run: Run, selection: Selection, measures: tuple[Measure, Measure]
+    ) -> "MomentFiles":
         """Return the files with the moments of activations at one level.
 
         Args:
             run: the configuration and its workspace.
             selection: the images.
-            names: of the measurements of source and target.
+            measures: what is measured of source and target.
 
         Raises:
             StepMissing: they have not been measured.
         """
-        source, target = names
+        source, target = _digests(run, selection, measures)
         return cls(
-            source=_digests(run, run.config.source_name, selection.source, source),
-            target=_digests(run, run.config.natural_name, selection.target, target),
+            source=source,
+            target=target,
             pairing=selection.pairing,
             shrink=_shrink(run, selection),
         )
@@ -102,7 +111,10 @@ class MomentFiles(BaseModel):
         Moments of activations follow from the same images, so they need no place here.
         """
         levels = {"levels": self.levels, "level_patch": self.level_patch} if self.levels else {}
-        sides = {"source": self.source, "target": self.target}
+        sides = {
+            side: {named_without_choice(artifact): digest for artifact, digest in files.items()}
+            for side, files in (("source", self.source), ("target", self.target))
+        }
         return {**sides, "ridge": ridge, **levels, **self.shrinking()}
 
     def shrinking(self) -> dict[str, Shrink]:
@@ -132,17 +144,23 @@ def _shrink(run: Run, selection: Selection) -> Shrink:
 
 
 def _digests(
-    run: Run, dataset: str, selected: Mapping[str, list[str]], measure: str
-) -> dict[str, str]:
-    """Return the digests of the moments of a data set's shards, by artifact.
+    run: Run, selection: Selection, measures: tuple[Measure, Measure]
+) -> Iterator[dict[str, str]]:
+    """Yield the digests of the moments of source and target, by artifact, in the order of shards.
 
     Raises:
         StepMissing: those of a shard have not been measured.
     """
-    folder = moments_folder(dataset, measure)
-    survey = run.workspace.ledger.survey(folder)
-    artifacts = [f"{folder}/{shard}" for shard in selected]
-    return {artifact: finished_digest(survey, artifact, "fit") for artifact in artifacts}
+    sides = chosen_by_dataset(run.config, selection).items()
+    for (dataset, chosen), measure in zip(sides, measures, strict=True):
+        digests = dict[str, str]()
+        for shard in measured_shards(run, dataset, chosen, measure):
+            if shard.digest is None:
+                raise StepMissing(
+                    f"{shard.artifact} must be finished, but is not; run `dotpipe fit CONFIG` first"
+                )
+            digests[shard.artifact] = shard.digest
+        yield digests
 
 
 def _added_up(artifacts: Mapping[str, str], workspace: Workspace) -> Statistics:

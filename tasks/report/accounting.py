@@ -12,7 +12,7 @@ from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.plan import plan_level_measurement
-from tasks.fit.measurement_plan import measure_name
+from tasks.fit.measurement_plan import chosen_by_dataset, measure_of, measured_shards
 from tasks.fit.operators import FittedRun
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.more_metrics import more_networks
@@ -24,7 +24,6 @@ from tasks.io.workspace import (
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
-    moments_folder,
     operator_artifact,
     reports_folder,
 )
@@ -133,17 +132,10 @@ def _fit_counts(run: Run) -> list[Count]:
 def _fit_facts(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The source's and the target's data set, each with the records of its moments."""
     selection = read_selection(run.workspace, plan_selection(run)[0])
-    chosen = {run.config.source_name: selection.source, run.config.natural_name: selection.target}
-    for dataset, shards in chosen.items():
-        folder = moments_folder(dataset, measure_name(run.config))
-        survey = run.workspace.ledger.survey(folder)
-        yield (
-            dataset,
-            [
-                run.workspace.ledger.facts(survey.records(f"{folder}/{shard}")[-1])
-                for shard in shards
-            ],
-        )
+    ledger, measure = run.workspace.ledger, measure_of(run.config)
+    for dataset, chosen in chosen_by_dataset(run.config, selection).items():
+        shards = measured_shards(run, dataset, chosen, measure)
+        yield dataset, [ledger.facts(ledger.records(each.artifact)[-1]) for each in shards]
 
 
 def _level_facts(run: FittedRun, level: int) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tasks.config import Config
 from tasks.config.registry import registered
 from tasks.fit.reduce import may_be_fitted_on
+from tasks.fit.select import SELECTION
 from tasks.io.catalogue import Catalogue, write_catalogue
 from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import fingerprint
@@ -84,7 +85,7 @@ class _Reach(NamedTuple):
             return True
         if below and f"{dataset}/{_without_ending(below[0])}" in self.operators:
             return True
-        tells_of_images = kind == "reports" or (kind == "moments" and name == "selection")
+        tells_of_images = kind == "reports" or (kind == "moments" and name.startswith(SELECTION))
         return tells_of_images and dataset in self.enhanced
 
 

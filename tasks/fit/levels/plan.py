@@ -7,7 +7,7 @@ from tasks.fit.decision import recipe_digest
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.solve import SolveLevelJob
 from tasks.fit.measure import Met
-from tasks.fit.measurement_plan import Measure, plan_measurement
+from tasks.fit.measurement_plan import Measure, chosen_by_dataset, plan_measurement
 from tasks.fit.reduce import fitted_on, plan_reduction
 from tasks.fit.select import Selection, chosen_images
 from tasks.fit.statistics import MomentFiles
@@ -33,10 +33,11 @@ def plan_level_measurement(run: Run, level: int) -> list[Planned]:
     place = _Place.of(run, selection, level)
     if place is None:
         return []
-    config, (source, target) = run.config, place.measures(run)
+    sides = chosen_by_dataset(run.config, selection).items()
     return [
-        *plan_measurement(run, config.source_name, selection.source, source),
-        *plan_measurement(run, config.natural_name, selection.target, target),
+        unit
+        for (dataset, chosen), measure in zip(sides, place.measures(run), strict=True)
+        for unit in plan_measurement(run, dataset, chosen, measure)
     ]
 
 
@@ -54,8 +55,7 @@ def plan_level_map(run: Run, level: int) -> list[Planned]:
     if place is None:
         return []
     ridge = run.config.fit.ridge
-    names = [measure.name for measure in place.measures(run)]
-    files = MomentFiles.of_level(run, selection, names)
+    files = MomentFiles.of_level(run, selection, place.measures(run))
     inputs = {"below": place.digest, "level": level, **files.inputs(ridge)}
     survey = run.workspace.ledger.survey(place.artifact.rpartition("/")[0])
     target = aim(survey, place.artifact, "reduce level", inputs)

@@ -1,5 +1,8 @@
 """Latents of the images of a fit, kept beside their moments so that levels need no encoder."""
 
+from collections.abc import Iterable
+from contextlib import suppress
+
 from torch import Tensor
 
 from tasks.io.artifacts.tensors import load_tensors, save_tensors
@@ -22,15 +25,14 @@ class KeptLatents:
         self._room = MOST_BYTES
 
     @classmethod
-    def read(cls, store: Store, artifact: str) -> "KeptLatents":
+    def read(cls, store: Store, artifacts: Iterable[str]) -> "KeptLatents":
         """Return those that lie beside moments; none where there are none, or they are damaged."""
-        kept, path = cls(), _path(artifact)
-        try:
-            with store.fetched(path) as file:
-                kept._latents, facts = load_tensors(file, "latents", path)
-        except (OSError, ArtifactDamaged):
-            return kept
-        kept._digests = facts["images"]
+        kept = cls()
+        for path in map(_path, artifacts):
+            with suppress(OSError, ArtifactDamaged), store.fetched(path) as file:
+                latents, facts = load_tensors(file, "latents", path)
+                kept._latents |= latents
+                kept._digests |= facts["images"]
         return kept
 
     def of(self, member: Member) -> Tensor | None:

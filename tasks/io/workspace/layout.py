@@ -2,8 +2,8 @@
 
     datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
-    moments/<name>/selection.json, in-use/<configuration>.json
-    moments/<name>/<measure>/shard-000000.safetensors
+    moments/<name>/selection-<choice>.json, in-use/<configuration>.json
+    moments/<name>/<measure>/<choice>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
     enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
     enhanced/<name>/<operator>/alpha=+0.00/images/<key>.webp   in place of tars

@@ -71,7 +71,7 @@ def moments_now(run):
     found = {}
     for side, dataset in sides.items():
         folder = run.workspace.store.local(f"moments/{dataset}")
-        files = sorted(folder.glob("*/shard-*.safetensors"))
+        files = sorted(folder.glob("*/*/shard-*.safetensors"))
         found[side] = merge([load_moments(path)[0][WHOLE] for path in files])
     return found
 

@@ -11,6 +11,7 @@ from dot_kernels import GaussianMoments, PixelCodec, patch_moments
 from tasks.config import Config, Run
 from tasks.fit.measure import WHOLE, image_name
 from tasks.fit.measurement_plan import measure_name, plan_both_measurements
+from tasks.fit.select import choice_of
 from tasks.io.artifacts.moments import load_moments
 from tasks.io.errors import WeightsMissing
 from tasks.io.images.pixels import to_tensor
@@ -31,8 +32,14 @@ def measured(tmp_path, steps, photographs):
     return measure
 
 
+def moments_of(run, dataset):
+    """The folder of moments of a run's choice of images."""
+    measure, choice = measure_name(run.config), choice_of(run.config)
+    return run.workspace.store.local(f"moments/{dataset}/{measure}/{choice}")
+
+
 def moments(run, dataset):
-    folder = run.workspace.store.local(f"moments/{dataset}/{measure_name(run.config)}")
+    folder = moments_of(run, dataset)
     return {path.stem: load_moments(path)[0] for path in sorted(folder.iterdir())}
 
 
@@ -174,8 +181,10 @@ def encoded(monkeypatch):
 
 
 def files(run):
+    """The files of moments of a run's choice of images."""
     folder = run.workspace.store.local("moments")
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("shard-*"))}
+    paths = sorted(folder.glob(f"*/*/{choice_of(run.config)}/shard-*"))
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def facts(run):
@@ -194,7 +203,6 @@ def test_an_image_taken_out_of_the_choice_costs_no_encoding(measured, monkeypatc
     assert encoded() == 16
     monkeypatch.setattr(tasks.fit.measure, "load_codec", None)
     fewer = measured(fit={"images": 7})
-    assert sum(outcome.images for outcome in fewer.outcomes) in (2, 4)  # of the two shards with it
     monkeypatch.setattr(tasks.fit.measure, "load_codec", lambda *_: Counting(2))
     assert files(fewer) == files(measured("fresh", fit={"images": 7}))
 
@@ -238,7 +246,7 @@ def test_without_the_old_moments_all_images_of_a_shard_are_encoded(
 ):
     run = measured(corpora=changing)
     encoded()
-    folder = run.workspace.store.local(f"moments/natural/{measure_name(run.config)}")
+    folder = moments_of(run, "natural")
     damage(folder / "shard-000000.safetensors")
     write_images(changing["natural"], {"a/0.png": pixels(99)})
     run = measured(corpora=changing)
@@ -252,6 +260,38 @@ def test_moments_that_no_record_vouches_for_are_measured_again(measured, encoded
     shutil.rmtree(run.workspace.store.local("ledger/moments"))
     measured()
     assert encoded() == 16
+
+
+def test_fits_on_more_and_fewer_of_the_same_images_keep_their_moments(measured, encoded):
+    few, more = ({"fit": {"images": images}} for images in (3, 6))
+    first = measured(**few).operator
+    assert encoded() == 6
+    second = measured(**more).operator
+    assert encoded() == 6  # those of the first fit are known
+    assert measured(**few).outcomes == measured(**more).outcomes == []
+    assert first != second
+    assert encoded() == 0
+
+
+def test_moments_of_an_earlier_version_are_taken_as_they_are(measured, encoded):
+    run = measured()
+    encoded()
+    without_folder_of_choice(run)
+    assert (again := measured()).outcomes == []
+    assert again.operator == run.operator
+    assert encoded() == 0
+
+
+def without_folder_of_choice(run):
+    """Lays moments, and their records, where versions before folders of choices had them."""
+    root, choice = run.workspace.store.local(""), choice_of(run.config)
+    for folder in sorted(root.glob(f"**/{choice}")):
+        for path in sorted(folder.iterdir()):
+            text = path.read_bytes()
+            if path.suffix == ".json":
+                text = text.replace(f"/{choice}/".encode(), b"/")
+            (folder.parent / path.name).write_bytes(text)
+        shutil.rmtree(folder)
 
 
 class Cramped(PixelCodec):
