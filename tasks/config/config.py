@@ -13,22 +13,22 @@ from pydantic import Field, model_validator
 from dot_kernels.degradations import Degradation
 from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
-from tasks.config.corpora import Corpora, Corpus, Location, Name
+from tasks.config.corpora import Corpora, Corpus, Location
 from tasks.config.patches import Patches, Transport, known_latents, too_few
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, places_of, require_work
 from tasks.io.networks.undoing import OneDegradation
-from tasks.io.section import Section
+from tasks.io.section import Name, Section
 
 
 class Config(Section):
     """One data set to enhance, with everything that decides how, from its images to its report."""
 
     name: Name
-    """Name of the run, and of the enhanced data set unless ``corpora.restored.name`` is given; by
-    default the file's name without ``.yaml``."""
+    """Name of the run, and of the enhanced data set unless ``corpora.restored`` or ``restore`` has
+    a name; by default the file's name without ``.yaml``."""
     workspace: Location
     """Folder or s3://bucket/prefix to which everything is written; a relative path counts from
     the configuration file."""
@@ -130,8 +130,8 @@ class Config(Section):
     @property
     def restored_name(self) -> str:
         """The name of the data set to enhance, which the results bear too."""
-        corpus = self.corpora.restored
-        return (corpus.name if corpus else None) or self.name
+        made_or_given = self.restore or self.corpora.restored
+        return (made_or_given.name if made_or_given else None) or self.name
 
     @property
     def _compared(self) -> tuple[str, ...]:
@@ -174,11 +174,15 @@ class Config(Section):
         It is the data set to enhance, except where clean images are degraded and the natural
         images are not the reference: then the natural images that the fit chooses are degraded
         and restored too. So nothing that is evaluated is fitted on, and both sides of a paired
-        fit show the same images.
+        fit show the same images. Under a name that several runs share, its own name says which
+        images they are.
         """
-        if self.degrade and self.natural_name != self.reference_name:
+        if not self.degrade or self.natural_name == self.reference_name:
+            return self.restored_name
+        if self.restore is None or self.restore.name is None:
             return f"{self.name}.source"
-        return self.restored_name
+        fit = self.fit
+        return f"{self.restored_name}.source-{fit.images}-{fit.seed}-{self.pairing}"
 
     def given_datasets(self) -> dict[str, Corpus]:
         """The corpora that are given as files, by the name of their data set."""

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import ResizeFilter
-from tasks.io.section import Section
+from tasks.io.section import Name, Section
 from tasks.io.shards.keys import replaced, stripped
 from tasks.io.shards.sides import SIDE_KINDS, SideKind
 from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
@@ -30,9 +30,6 @@ Location = Annotated[str, AfterValidator(_location)]
 
 ColourPolicy = Literal["keep", "srgb"]
 FramePolicy = Literal["refuse", "first"]
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""At most 64 letters, digits, dots, dashes and underscores; the first a letter or a digit."""
 
 
 class Match(Section):

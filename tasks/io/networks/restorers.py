@@ -153,7 +153,7 @@ def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) 
     if isinstance(spec, PatchPrior):
         return identity_of_patch_prior(spec)
     if not isinstance(spec, SpandrelCheckpoint):
-        return spec.model_dump(exclude={"undoes"})
+        return spec.making()
     return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
 
 

@@ -113,17 +113,17 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
         (
             MADE | {"restore": {"kind": "gaussian-blur", "size": 3, "sigma": 1.0, "stride": 2}},
             "restore.gaussian-blur.stride",
-            "kind, sigma, size",
+            "kind, name, sigma, size",
         ),
         (
             MADE | {"restore": {"kind": "non-local-means", "strenth": 1}},
             "restore.non-local-means.strenth",
-            "kind, patch_distance, patch_size, strength",
+            "kind, name, patch_distance, patch_size, strength",
         ),
         (
             MADE | {"restore": {"kind": "spandrel", "chekpoint": "c"}},
             "restore.spandrel.chekpoint",
-            "checkpoint, kind, sha256",
+            "checkpoint, kind, name, sha256",
         ),
     ],
 )

@@ -473,3 +473,18 @@ def test_a_restorer_that_fails_on_every_image_leaves_nothing_to_fit_and_that_is_
     assert images_of(run) == {}
     with pytest.raises(CorpusError):
         run.fit()
+
+
+def test_runs_that_share_a_name_restore_once_and_keep_what_they_made(restored, photographs):
+    corpora = {"reference": photographs["natural"], "natural": photographs["restored"]}
+    shared = {"corpora": corpora, "restore": BICUBIC | {"name": "shared"}}
+    first = restored(name="one", fit={"images": 4}, **shared)
+    first.fit()
+    second = restored(name="one", fit={"images": 6}, patches={"size": 2}, **shared)
+    assert second.outcomes["shared"] is None  # was there
+    assert "shared.source-6-0-paired" in second.outcomes
+    second.fit()
+    assert first.operator != second.operator
+    again = restored(name="one", fit={"images": 4}, **shared)
+    assert set(again.outcomes.values()) == {None}
+    assert again.fit() == []

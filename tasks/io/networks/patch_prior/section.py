@@ -102,7 +102,7 @@ def identity_of_patch_prior(spec: PatchPrior) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is no reference.
     """
-    options = spec.model_dump(exclude={"undoes", "reference"})
+    options = spec.making("reference")
     references = References(spec.reference)
     told = {} if references.is_one else {"reference": references.pattern_name}
     return options | told | {"sha256": references.digest()}
