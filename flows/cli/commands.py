@@ -29,6 +29,7 @@ from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export
 from flows.cli.verbs.init import init
 from flows.cli.verbs.metrics import metrics
+from flows.cli.verbs.study import study
 from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
@@ -219,7 +220,7 @@ _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "im
 
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run),
+    "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run, study),
     "The result": (reports.open_report, view, choose, export, apply, metrics, reports.compare),
     "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (

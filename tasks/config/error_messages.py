@@ -7,11 +7,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 
-def explain(path: Path, error: ValidationError, schema: dict[str, Any]) -> str:
+def explain(path: Path | str, error: ValidationError, schema: dict[str, Any]) -> str:
     """Return a text that says what is wrong, one line for each field.
 
     Args:
-        path: the configuration file.
+        path: the configuration file, or what else to call it.
         error: what pydantic found.
         schema: JSON schema of the configuration, from which the names that would be allowed
             in place of an unknown one are taken.

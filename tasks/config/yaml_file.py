@@ -6,6 +6,7 @@ that are switches understand them, and yes, no, on and off; others do not take t
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,26 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
     """
-    tree = read_sections(path)
+    return config_of(read_sections(path), path)
+
+
+def config_of(sections: Mapping[str, Any], path: Path, told: str = "") -> Config:
+    """Return the configuration of these sections, as if they stood in a file.
+
+    Args:
+        sections: by their names.
+        path: of the file, from whose folder relative paths count.
+        told: what errors say of the sections beside the path.
+
+    Raises:
+        ConfigurationError: they break a rule.
+    """
+    tree = {"name": path.stem, **sections}
     try:
-        config = Config.model_validate({"name": path.stem, **tree}).anchored(path.parent.resolve())
+        config = Config.model_validate(tree).anchored(path.parent.resolve())
     except ValidationError as error:
-        raise ConfigurationError(explain(path, error, Config.model_json_schema())) from error
+        named = f"{path}{told}"
+        raise ConfigurationError(explain(named, error, Config.model_json_schema())) from error
     _require_utf8(config)
     require_apart(config.workspace, config.corpora)
     return config

@@ -14,8 +14,8 @@ from PIL import Image
 
 from tasks.io.artifacts.metric_registry import Metric
 
-_PARTS = {"style": "report.css", "script": "report.js"}
-"""Written into the page; a browser runs no other script than the one with this digest."""
+_PARTS = {"style": "report.css", "script": "report.js", "sorting": "study.js"}
+"""Written into the pages that name them; a browser runs no other script than those of the page."""
 
 
 class Fact(NamedTuple):
@@ -64,6 +64,11 @@ def render_report(facts: Mapping[str, Any]) -> str:
 def render_comparison(facts: Mapping[str, Any]) -> str:
     """The comparison of two runs as one HTML file; every text is escaped."""
     return _render("compare.html", facts)
+
+
+def render_study(facts: Mapping[str, Any]) -> str:
+    """The results of a study as one HTML file; every text is escaped."""
+    return _render("study.html", facts)
 
 
 def _render(template: str, facts: Mapping[str, Any]) -> str:

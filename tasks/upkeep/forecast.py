@@ -88,6 +88,10 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
         features_step(config): sum(map(of, config.against_names)),
         **{data_set_step(config, dataset): of(dataset) for dataset in config.datasets()},
     }
+    if config.source_name != config.restored_name:  # of which the fit chooses some
+        by_name[data_set_step(config, config.source_name)] = min(
+            config.fit.images, of(config.source_name)
+        )
     return max(status.images, by_name.get(status.name, 0)) if status.name in by_name else 0
 
 

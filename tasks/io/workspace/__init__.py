@@ -21,6 +21,7 @@ from tasks.io.workspace.layout import (
     operator_folders,
     reports_folder,
     signals_folder,
+    study_folder,
     unfinished_operator,
     votes_folder,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "reports_folder",
     "require_own_files",
     "signals_folder",
+    "study_folder",
     "unfinished_operator",
     "votes_folder",
 ]

@@ -14,6 +14,7 @@
     reports/<name>/<operator>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<operator>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
+    reports/studies/<study>/study.html, table.parquet, table.md, figure.png
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
     votes/<name>/<operator>/….parquet        what people preferred in `dotpipe view`
@@ -126,6 +127,16 @@ def signals_folder(name: str, operator: str) -> str:
 def reports_folder(name: str, operator: str) -> str:
     """Return the folder of the report and its tables."""
     return f"reports/{name}/{operator}"
+
+
+STUDIES = "reports/studies"
+"""Folder of the results of studies, which are made anew from those of their points, so that no
+record tells of them and no clean-up removes them."""
+
+
+def study_folder(study: str) -> str:
+    """Return the folder of a study's table, figure and page."""
+    return f"{STUDIES}/{study}"
 
 
 def votes_folder(name: str, operator: str) -> str:

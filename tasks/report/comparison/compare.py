@@ -34,7 +34,7 @@ def compare(first: Side, second: Side) -> dict[str, Any]:
         "sentences": list(_sentences(differences, first, second)),
         "paired": _paired_table(differences, _metrics(first, second), first.facts),
         "both": _both_table(first, second),
-        "options": _options(first.run.config, second.run.config),
+        "options": options_that_differ(first.run.config, second.run.config),
     }
 
 
@@ -142,7 +142,7 @@ def _plain(cell: Cell | None) -> Cell:
     return Cell("–") if cell is None else cell._replace(best=False)
 
 
-def _options(first: Config, second: Config) -> list[Fact]:
+def options_that_differ(first: Config, second: Config) -> list[Fact]:
     """The options that differ, each with both values."""
     ours, theirs = (dict(_flat(each.model_dump(mode="json"))) for each in (first, second))
     return [

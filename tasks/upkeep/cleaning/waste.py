@@ -13,6 +13,7 @@ from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
 from tasks.io.workspace import KINDS, Workspace, alone
+from tasks.io.workspace.layout import STUDIES
 from tasks.upkeep.cleaning.former import kept_former
 from tasks.upkeep.cleaning.needs import needs_of
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
@@ -144,6 +145,8 @@ def _files_in(store: Store) -> Iterator[str]:
     root = store.local()
     for kind in KINDS:
         for path in store.names(kind):
+            if path.startswith(f"{STUDIES}/"):
+                continue
             local = store.local(path)
             if root is None or local is None or local.resolve().is_relative_to(root.resolve()):
                 yield path

@@ -1,0 +1,103 @@
+"""The command `dotpipe study`: a grid over a configuration, run point by point."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.paths import given_path
+from flows.cli.terminal import say, show_table, working
+from flows.cli.watching import watched
+
+if TYPE_CHECKING:
+    from tasks.study.points import Point
+
+StudyPath = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", parser=given_path, help="YAML file with a section `study`."),
+]
+
+
+def study(
+    file: StudyPath,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would make, and how long it takes.")
+    ] = False,
+) -> None:
+    """Run a grid over a configuration: a table, a figure and a page of what each value gains."""
+    with working(f"reading {file}"):
+        from tasks.report.study.page import sentences_of, study_address, write_study
+        from tasks.study.points import points_of
+        from tasks.study.study_file import load_study
+        from tasks.upkeep.pull import require_pulled
+
+        wanted = load_study(file)
+        points = points_of(wanted)
+        for point in points:
+            require_pulled(point.config)
+    if dry:
+        tell_plan(points)
+        return
+    with working("looking at what is done"):
+        from tasks.pipeline import is_finished
+
+        finished = all(is_finished(point.config) for point in points)
+    if not finished:
+        with watched(points[0].config, "study"):
+            from flows.run_study import run_study
+
+            run_study(wanted)
+    with working("writing the results"):
+        found = write_study(wanted)
+        from tasks.report.study.tables import results_of_study
+
+        titles, lines = results_of_study(found)
+    show_table(titles, [[cell.text for cell in line] for line in lines])
+    for sentence in sentences_of(found):
+        say(sentence)
+    say(f"study: {study_address(wanted)}")
+
+
+def tell_plan(points: "Sequence[Point]") -> None:
+    """Print what a study would make, step by step, and about how long that takes."""
+    with working("looking at what is done"):
+        from flows.steps.pace import span
+        from tasks.upkeep.forecast import in_bytes
+        from tasks.upkeep.studies.forecast import forecast_study
+
+        steps = forecast_study(points)
+    if not steps:
+        say("nothing to do: every point is done")
+        return
+    lines = [
+        [
+            step.step,
+            str(step.times),
+            "" if step.images is None else f"{'up to ' if step.is_most else ''}{step.images}",
+            "" if step.size_bytes is None else in_bytes(step.size_bytes),
+            "" if step.seconds is None else span(step.seconds),
+        ]
+        for step in steps
+    ]
+    show_table(["step", "times", "images", "writes about", "takes about"], lines)
+    say(
+        f"{len(points)} points; what they share is counted once. Steps whose images are not known "
+        "yet, or of which nothing was made before, have no numbers"
+    )
+
+
+def tell_status(points: "Sequence[Point]") -> None:
+    """Print how far each point is."""
+    with working("looking at what is done"):
+        from tasks.upkeep.studies.status import status_of_points
+
+        statuses = list(status_of_points(points))
+    lines = [
+        [each.point, str(each.done), str(each.missing), each.first or "all done"]
+        for each in statuses
+    ]
+    show_table(["point", "done", "missing", "next"], lines)
+    for each in statuses:
+        for sentence in each.failures:
+            say(f"{each.point}: {sentence}")

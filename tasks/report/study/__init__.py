@@ -1,0 +1,1 @@
+"""A study's results: one table, one figure and one page over all of its points."""

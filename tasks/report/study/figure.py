@@ -1,0 +1,138 @@
+"""The figure of a study: metrics against its first option, a line for each value of the second."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tasks.io.artifacts.metric_registry import Metric
+from tasks.report.figures.drawing import BLUE, DPI, GREEN, GREY, VERMILION, as_png, tidy
+from tasks.report.study.rows import StudyRow, StudyRows
+from tasks.report.tables.names import heading
+
+_MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
+_INKS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#000000")
+
+_METRICS = ("psnr", "lpips", "frechet", "niqe", "gelbrich")
+"""What is drawn, one above the other, as far as it was measured; three at most. Without ground truth
+the distance to the input is in the place of PSNR."""
+
+_MOST = 3
+
+_OF_LATENTS = ("gelbrich", "codec", "patches.size")
+"""A metric of latent patches, and the options that change what it is measured in."""
+
+_ASIDE = 0.06
+"""How far lines stand beside each other, so that none hides another's bars."""
+
+
+class _Axis(NamedTuple):
+    """An option and the words of its values, in their order."""
+
+    option: str
+    words: list[str]
+
+
+def study_figure(found: StudyRows) -> bytes | None:
+    """A PNG of metrics against the first option, with error bars.
+
+    The second option has lines, and all values of further ones have panels side by side. None
+    where no metric was measured.
+    """
+    rows = shown_in_figure(found)
+    if not rows:
+        return None
+    of_latents, *incomparable = _OF_LATENTS
+    known = {metric.column: metric for metric in found.metrics}
+    if any(option.startswith(tuple(incomparable)) for option in rows[0].words):
+        known.pop(of_latents, None)
+    columns = _METRICS if "psnr" in known else ("indrmse", *_METRICS)
+    metrics = [known[column] for column in columns if column in known][:_MOST]
+    if not metrics:
+        return None
+    axes = [
+        _Axis(option, list(dict.fromkeys(row.words[option] for row in rows)))
+        for option in rows[0].words
+    ]
+    return as_png(_drawn(rows, axes, metrics, found.facts))
+
+
+def shown_in_figure(found: StudyRows) -> list[StudyRow]:
+    """The rows that the figure shows: those of the written alpha that is nearest to 0."""
+    rows = [row for row in found.rows if row.signal.name == "enhanced"]
+    alphas = {row.signal.alpha or 0.0 for row in rows}
+    return [row for row in rows if row.signal.alpha == min(alphas, key=lambda a: (abs(a), a))]
+
+
+def _drawn(
+    rows: Sequence[StudyRow],
+    options: Sequence[_Axis],
+    metrics: Sequence[Metric],
+    facts: Mapping[str, str],
+) -> Figure:
+    across, *others = options
+    lines, further = others[0] if others else None, others[1:]
+    panels = [
+        dict(zip((each.option for each in further), words, strict=True))
+        for words in product(*(each.words for each in further))
+    ]
+    size = 1.8 + 3.2 * len(panels), 1.0 + 2.2 * len(metrics)
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(metrics), len(panels), squeeze=False, sharex=True, sharey="row")
+    for row_of_axes, metric in zip(grid, metrics, strict=True):
+        for axes, panel in zip(row_of_axes, panels, strict=True):
+            _draw(
+                axes, [r for r in rows if r.words.items() >= panel.items()], across, lines, metric
+            )
+        row_of_axes[0].set_ylabel(heading(metric, facts).replace(" (", "\n("))
+    for axes, panel in zip(grid[0], panels, strict=True):
+        axes.set_title(", ".join(f"{option} {word}" for option, word in panel.items()), fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel(across.option)
+    if lines is not None:
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+        legend.set_title(lines.option)
+        legend.set_frame_on(False)
+    return figure
+
+
+def _draw(
+    axes: Axes, rows: Sequence[StudyRow], across: _Axis, lines: _Axis | None, metric: Metric
+) -> None:
+    """Draw a metric against the first option, a line for each value of the second.
+
+    Thin bars are the standard error of a value, thick ones that of its difference to the first
+    point, which the images that both share do not blur.
+    """
+    tidy(axes)
+    words = lines.words if lines else [""]
+    for number, word in enumerate(words):
+        own = [row for row in rows if lines is None or row.words[lines.option] == word]
+        own = [row for row in own if row.values.get(metric.column) is not None]
+        aside = _ASIDE * (number - (len(words) - 1) / 2)
+        x = [across.words.index(row.words[across.option]) + aside for row in own]
+        y = [row.values[metric.column] for row in own]
+        ink = _INKS[number % len(_INKS)]
+        thin, thick = [_error(row, metric) for row in own], [_paired(row, metric) for row in own]
+        axes.errorbar(x, y, yerr=thin, fmt="none", ecolor=ink, elinewidth=0.7, alpha=0.45)
+        axes.errorbar(x, y, yerr=thick, fmt="none", ecolor=ink, elinewidth=3.5)
+        mark = _MARKS[number % len(_MARKS)]
+        axes.plot(x, y, f"-{mark}", color=ink, label=word, linewidth=1.3, markeredgecolor="white")
+    axes.set_xticks(range(len(across.words)), across.words)
+    axes.margins(x=0.15 if len(across.words) > 1 else 0.5)
+
+
+def _error(row: StudyRow, metric: Metric) -> float:
+    """Half the length of a thin bar; 0 where no error is known."""
+    return 0.0 if metric.error is None else row.values.get(metric.error.column) or 0.0
+
+
+def _paired(row: StudyRow, metric: Metric) -> float:
+    """Half the length of a thick bar; 0 for the first point, and where no error is known."""
+    change = row.changes.get(metric.column)
+    return 0.0 if change is None else change.error or 0.0

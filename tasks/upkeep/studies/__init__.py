@@ -1,0 +1,1 @@
+"""What a study would make, and how far each of its points is."""
