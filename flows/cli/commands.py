@@ -1,6 +1,5 @@
 """The command `dotpipe`: its verbs, nearly all of which take one configuration."""
 
-import json
 import os
 import sys
 import warnings
@@ -13,7 +12,6 @@ import typer
 from flows.cli.bounds import best_in_words, bounded_metrics, either, with_bounds
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
-    notes,
     parsed,
     run_all,
     show_results,
@@ -21,15 +19,16 @@ from flows.cli.session import (
     tell_taken_over,
     told,
 )
-from flows.cli.terminal import complain, say, show_table, use_any_encoding, working
+from flows.cli.terminal import complain, say, use_any_encoding, working
+from flows.cli.trials.codecs import codecs
+from flows.cli.trials.study import study
 from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.alarms import alarms
-from flows.cli.verbs.codecs import codecs
 from flows.cli.verbs.enhance import enhance
 from flows.cli.verbs.files import apply, export
 from flows.cli.verbs.init import init
 from flows.cli.verbs.metrics import metrics
-from flows.cli.verbs.study import study
+from flows.cli.verbs.status import status
 from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
@@ -187,36 +186,6 @@ def choose(
     told = describe(choice, results.titles, results.facts, settings.enhance)
     for line in (*told, *results.notes):
         say(line)
-
-
-def status(
-    config: ConfigPath,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
-) -> None:
-    """Show for every step what is done, missing, out of date and why, failed, or may change."""
-    settings = parsed(config)
-    with working("looking at what is done"):
-        from tasks.upkeep.status import status_of_steps
-
-        steps = list(status_of_steps(settings))
-    if as_json:
-        say(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
-        return
-    lines, told = list[list[str]](), dict[str, list[str]]()
-    for step in steps:
-        counts = (step.done, step.missing, step.stale, step.failed, step.doubtful)
-        made = step.images - step.images_to_do
-        images = f"{made} of {step.images}" if step.images else ""
-        lines.append([step.name, *map(str, counts), images])
-        for note in notes(step):
-            told.setdefault(note, []).append(step.name)
-    show_table(_STATUS, lines)
-    for note, names in told.items():
-        say(f"{', '.join(names)}: {note}")
-
-
-_STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "images made"]
-"""The columns of the table that ``status`` shows."""
 
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {

@@ -7,7 +7,11 @@ from tasks.config import Config, Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.store import Store, temporary_room
+from tasks.io.workspace import study_folder
 from tasks.report.report import report_artifact
+from tasks.report.study.page import PAGE
+from tasks.study.points import points_of
+from tasks.study.study_file import load_study
 
 NAMES = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
 """The files of a report; without a reference there is no curve."""
@@ -34,13 +38,32 @@ def page_to_open(config: Config) -> Path:
     Raises:
         StepMissing: it has not been written.
     """
-    store, path = find_report(config)
+    return _on_disk(*find_report(config), config.name)
+
+
+def study_to_open(file: Path) -> Path:
+    """The page of the study in a file, as ``page_to_open`` returns it.
+
+    Raises:
+        ConfigurationError: the file holds no study that can be run.
+        StepMissing: the page has not been written.
+    """
+    study = load_study(file)
+    (first, *_) = points_of(study)
+    store, path = Store(first.config.workspace), f"{study_folder(study.name)}/{PAGE}"
+    if not store.exists(path):
+        raise StepMissing("there is no page yet; run `dotpipe study FILE` first")
+    return _on_disk(store, path, study.name)
+
+
+def _on_disk(store: Store, path: str, name: str) -> Path:
+    """The file in a store, or a copy of it under a name if it lies in a bucket."""
     local = store.local(path)
     if local is not None:
         return local
     content = store.read(path)
     with temporary_room():
-        page = Path(tempfile.mkdtemp(prefix="dotpipe-report-")) / f"{config.name}.html"
+        page = Path(tempfile.mkdtemp(prefix="dotpipe-report-")) / f"{name}.html"
         page.write_bytes(content)
     return page
 

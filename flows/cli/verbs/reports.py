@@ -9,6 +9,7 @@ import typer
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import parsed
 from flows.cli.terminal import say, show_table, working
+from flows.cli.trials.study import is_study
 from flows.cli.watching import watched
 
 REMOTE = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT")
@@ -38,12 +39,11 @@ def report(
 
 
 def open_report(config: ConfigPath) -> None:
-    """Open the report in a browser; over ssh, say where it is."""
-    settings = parsed(config)
+    """Open the report of a run or the page of a study in a browser; over ssh, say where it is."""
     with working("looking for the report"):
-        from tasks.report.copies import page_to_open
+        from tasks.report.copies import page_to_open, study_to_open
 
-        page = page_to_open(settings)
+        page = study_to_open(config) if is_study(config) else page_to_open(parsed(config))
     say(f"report: {page}")
     if not any(name in os.environ for name in REMOTE) and typer.launch(page.as_uri()) != 0:
         say("there is no browser to open it in")

@@ -17,8 +17,8 @@ _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _INKS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#000000")
 
 _METRICS = ("psnr", "lpips", "frechet", "niqe", "gelbrich")
-"""What is drawn, one above the other, as far as it was measured; three at most. Without ground truth
-the distance to the input is in the place of PSNR."""
+"""What is drawn, one above the other, as far as it was measured; three at most. Without ground
+truth the distance to the input is in the place of PSNR."""
 
 _MOST = 3
 

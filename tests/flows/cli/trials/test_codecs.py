@@ -50,7 +50,7 @@ def test_a_sheet_that_cannot_be_written_is_told_before_any_image_is_read(
 
 
 def test_two_folders_of_one_name_keep_their_paths():
-    from flows.cli.verbs.codecs import _shortened
+    from flows.cli.trials.codecs import _shortened
 
     assert _shortened(["taesd", "a/vae", "b/vae/", "c/kl"]) == {
         "taesd": "taesd",

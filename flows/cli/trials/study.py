@@ -37,7 +37,7 @@ def study(
         for point in points:
             require_pulled(point.config)
     if dry:
-        tell_plan(points)
+        _tell_plan(points)
         return
     with working("looking at what is done"):
         from tasks.pipeline import is_finished
@@ -59,7 +59,7 @@ def study(
     say(f"study: {study_address(wanted)}")
 
 
-def tell_plan(points: "Sequence[Point]") -> None:
+def _tell_plan(points: "Sequence[Point]") -> None:
     """Print what a study would make, step by step, and about how long that takes."""
     with working("looking at what is done"):
         from flows.steps.pace import span
@@ -87,17 +87,12 @@ def tell_plan(points: "Sequence[Point]") -> None:
     )
 
 
-def tell_status(points: "Sequence[Point]") -> None:
-    """Print how far each point is."""
-    with working("looking at what is done"):
-        from tasks.upkeep.studies.status import status_of_points
+def is_study(file: Path) -> bool:
+    """Whether a file holds a study, not a configuration; of one that cannot be read, no."""
+    from tasks.config.yaml_file import read_sections
+    from tasks.io.errors import ConfigurationError
 
-        statuses = list(status_of_points(points))
-    lines = [
-        [each.point, str(each.done), str(each.missing), each.first or "all done"]
-        for each in statuses
-    ]
-    show_table(["point", "done", "missing", "next"], lines)
-    for each in statuses:
-        for sentence in each.failures:
-            say(f"{each.point}: {sentence}")
+    try:
+        return "study" in read_sections(file)
+    except ConfigurationError:
+        return False

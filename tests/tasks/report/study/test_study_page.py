@@ -1,0 +1,121 @@
+"""The results of a study: equal to those of its runs, differences image by image, and a page."""
+
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from workspaces.plain_pipeline import do
+
+from tasks.config import Run
+from tasks.evaluate.summarise import read_summary, summary_artifact
+from tasks.fit.operators import fitted
+from tasks.io.workspace import Workspace
+from tasks.report.study.page import write_study
+from tasks.study.points import points_of
+from tasks.study.study_file import Study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, photographs):
+    """A study of four points over tiny photographs, of which the last was not run."""
+    folder = tmp_path_factory.mktemp("study")
+    base = {
+        "workspace": "workspace",
+        "corpora": {
+            "natural": {"path": str(photographs["restored"])},
+            "reference": {"path": str(photographs["natural"])},
+        },
+        "degrade": [{"kind": "noise", "sigma": 0.1}],
+        "restore": {"kind": "non-local-means"},
+        "codec": {"kind": "pixel", "factor": 2},
+        "enhance": {"alphas": [0, 0.5]},
+        "evaluate": {"lpips": None, "niqe": False, "features": None, "curve": None},
+        "shards": {"images": 3},
+    }
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    grid = {"patches.size": (1, 2), "fit.images": (4, 6)}
+    found = Study(name="s", base=str(folder / "base.yaml"), grid=grid)
+    for point in points_of(found)[:3]:
+        do(Run.of(point.config), lambda step: step.verb != "report")
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(study):
+    return write_study(study)
+
+
+def folder_of(study):
+    return Workspace(points_of(study)[0].config.workspace).store.local("reports/studies/s")
+
+
+def test_rows_are_those_of_the_runs_alone(study, written):
+    rows = pq.read_table(folder_of(study) / "table.parquet").to_pylist()
+    for point in points_of(study)[:3]:
+        run = fitted(Run.of(point.config))
+        for expected in read_summary(run.workspace, summary_artifact(run)):
+            if expected["signal"] not in ("enhanced", "input"):
+                continue
+            (row,) = (
+                row
+                for row in rows
+                if row["run"] == point.config.name
+                and (row["signal"], row["alpha"]) == (expected["signal"], expected["alpha"])
+            )
+            assert {row[option] == word for option, word in point.words.items()} == {True}
+            assert (row["psnr"], row["ssim"]) == (expected["psnr"], expected["ssim"])
+    assert len(rows) == 9
+
+
+def psnrs(config):
+    """PSNR of every image at alpha 0, by key, read without the code of the tables."""
+    run = fitted(Run.of(config))
+    folder = f"metrics/{config.restored_name}/{run.operator.name}/alpha+0.00"
+    paths = run.workspace.store.local(folder).glob("*.parquet")
+    return {row["key"]: row["psnr"] for path in paths for row in pq.read_table(path).to_pylist()}
+
+
+def test_differences_are_image_by_image(study, written):
+    first, _, third, _ = (point.config for point in points_of(study))
+    before, after = psnrs(first), psnrs(third)
+    changes = np.array([after[key] - before[key] for key in before])
+    rows = pq.read_table(folder_of(study) / "table.parquet").to_pylist()
+    (row,) = (r for r in rows if r["run"] == third.name and r["alpha"] == 0)
+    assert row["psnr_less_first"] == pytest.approx(changes.mean())
+    assert row["psnr_less_first_error"] == pytest.approx(changes.std() / math.sqrt(len(changes)))
+    assert row["psnr_less_first_images"] == 8
+    assert all(r["psnr_less_first"] is None for r in rows if r["run"] == first.name)
+
+
+def test_all_points_share_what_they_can(study):
+    workspace = Workspace(points_of(study)[0].config.workspace)
+    names = {artifact.split("/")[1] for artifact in workspace.ledger.survey("datasets").artifacts()}
+    assert names == {
+        "natural",
+        "reference",
+        "s",
+        "s.source-4-0-paired",
+        "s.source-6-0-paired",
+    }
+
+
+def test_a_point_without_results_is_told_and_the_others_are_shown(study, written):
+    (sentence,) = written.lacking
+    assert sentence.startswith("patches.size 2, fit.images 6 has no results: ")
+    page = (folder_of(study) / "study.html").read_text("utf-8")
+    assert sentence.partition(":")[0] in page
+    assert "Less the first point, image by image" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_table_for_people_has_the_input_once(study, written):
+    text = (folder_of(study) / "table.md").read_text("utf-8")
+    assert text.count("| input |") == 1
+    assert "Less the first point:" in text
+
+
+def test_the_figure_is_a_picture(study, written):
+    assert (folder_of(study) / "figure.png").read_bytes().startswith(b"\x89PNG")

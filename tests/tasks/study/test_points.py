@@ -1,0 +1,98 @@
+"""The points of a study: what is put where, what they share, and what each has of its own."""
+
+import pytest
+import yaml
+
+from tasks.io.errors import ConfigurationError
+from tasks.study.points import points_of
+from tasks.study.study_file import Study
+
+BASE = {
+    "workspace": "workspace",
+    "corpora": {"natural": {"path": "natural"}, "reference": {"path": "reference"}},
+    "degrade": [{"kind": "noise", "sigma": 0.1}],
+    "restore": {"kind": "non-local-means"},
+    "codec": {"kind": "pixel", "factor": 2},
+}
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """The configurations of a grid over a base."""
+
+    def made(grid, base=BASE):
+        path = tmp_path / "base.yaml"
+        path.write_text(yaml.safe_dump(base))
+        study = Study(name="s", base=str(path), grid=grid)
+        return [point.config for point in points_of(study)]
+
+    return made
+
+
+def test_values_are_put_in_their_places(configs, tmp_path):
+    small = {"kind": "pixel", "factor": 4}
+    grid = {"degrade.0.sigma": [0.2], "fit.images": [7], "codec": {"small": small}}
+    (config,) = configs(grid)
+    assert config.degrade[0].sigma == 0.2
+    assert config.fit.images == 7
+    assert config.codec.factor == 4
+    assert config.workspace == str(tmp_path / "workspace")
+
+
+def test_points_that_restore_alike_share_what_is_restored(configs):
+    first, second = configs({"patches.size": [1, 3]})
+    assert first.restored_name == second.restored_name == "s"
+    assert first.source_name == second.source_name
+    assert first.name != second.name
+    assert {first.natural_name, second.natural_name} == {"natural"}
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"degrade.0.sigma": [0.1, 0.2]},
+        {"restore.strength": [0.5, 0.8]},
+        {"enhance.low_share": [0, 1]},  # of one operator, and so it would lie in one place
+        {"patches.fold": ["uniform", "gaussian"]},
+        {"corpora.reference.limit": [10, 20]},
+    ],
+)
+def test_points_whose_results_would_lie_in_one_place_have_sets_of_their_own(configs, grid):
+    first, second = configs(grid)
+    assert first.restored_name != second.restored_name
+
+
+def test_images_that_are_varied_have_data_sets_of_their_own(configs):
+    first, second = configs({"corpora.natural.limit": [10, 20]})
+    assert first.natural_name != second.natural_name
+    assert first.natural_name.startswith("natural-")
+    assert first.reference_name == second.reference_name == "reference"
+
+
+def test_a_value_more_changes_no_other_point(configs):
+    few = configs({"patches.size": [1, 3]})
+    more = configs({"patches.size": [1, 3, 5]})
+    assert more[:2] == few
+
+
+def test_images_that_are_given_restored_are_shared_too(configs):
+    given = BASE | {"corpora": BASE["corpora"] | {"restored": {"path": "restored"}}}
+    del given["degrade"], given["restore"]
+    first, second = configs({"patches.size": [1, 3]}, given)
+    assert first.restored_name == second.restored_name == "s"
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ({"name.x": [1]}, "got 'b' at 'name', which has no options"),
+        ({"degrade.1.sigma": [1]}, "must name one of the 1 that the base lists, counted from 0"),
+        ({"degrade.first.sigma": [1]}, "got 'first'"),
+        ({"patches.sizes": [1]}, "patches.sizes: no such field; known here: fold, size"),
+        ({"patches.size": [0]}, "base.yaml at patches.size: 0 breaks 1 rule"),
+    ],
+)
+def test_an_option_that_is_none_is_told_with_its_point(configs, grid, told):
+    with pytest.raises(ConfigurationError) as refused:
+        configs(grid, {"name": "b"} | BASE)
+    assert told in str(refused.value)
