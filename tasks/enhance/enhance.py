@@ -41,6 +41,7 @@ from tasks.io.workspace import (
 )
 from tasks.jobs import Job, Outcome, Subject, Target, carry_out
 from tasks.jobs.events import told
+from tasks.jobs.memory import remembered
 from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import as_done, reporting_to
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec, timed
@@ -186,7 +187,8 @@ def _renderer(
     def load(precision: Precision) -> TimedCodec:
         with watch.lap("load networks"):
             codec = load_codec(job.codec, device, precision, weights)
-            return TimedCodec(TiledCodec(codec, job.compute.tile, gathered.hear), watch)
+            tiled = TiledCodec(codec, job.compute.tile, gathered.hear)
+            return remembered(TimedCodec(tiled, watch), precision)
 
     operator, _, _ = read_operator(job.opened(), job.dataset, job.operator)
     signals = dict.fromkeys(output.signal for output in (*job.enhanced, *job.tables))

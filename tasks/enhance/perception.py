@@ -6,6 +6,7 @@ Axes: b images, h and w their height and width.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
@@ -39,7 +40,8 @@ from tasks.io.networks.features.perceptual import (
     lpips_identity,
 )
 from tasks.io.networks.weights import Weights
-from tasks.io.workspace import Signal
+from tasks.io.workspace import CONTROLS, Signal
+from tasks.jobs.memory import shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,12 @@ class Networks:
     extractors: Mapping[str, Extractor] = field(default_factory=dict)
     """Feature networks, by what the plan calls them."""
     judges: Sequence[Judge] = ()
+
+    @property
+    def names(self) -> str:
+        """What tells these networks from others of the same job."""
+        lpips = "" if self.lpips is None else "lpips"
+        return repr((lpips, sorted(self.extractors), [each.column for each in self.judges]))
 
     def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
         """Return a function that gives the LPIPS (b,) of images against these references.
@@ -134,14 +142,21 @@ def perceive(
     """
     marks, features = dict[Signal, list[Marks]](), dict[Signal, list[SeenBy]]()
     compare = networks.against(references)
-    for signal, shown in images:
+
+    def perceived(shown: Tensor) -> tuple[list[Marks], list[SeenBy]]:
         columns = {} if compare is None else {"lpips": compare(shown).tolist()}
         columns |= {each.column: each(shown, references, opacity) for each in networks.judges}
-        marks[signal] = [
-            {column: values[index] for column, values in columns.items()}
-            for index in range(len(shown))
-        ]
-        features[signal] = networks.features(shown)
+        rows = [{name: values[i] for name, values in columns.items()} for i in range(len(shown))]
+        return rows, networks.features(shown)
+
+    for signal, shown in images:
+        if signal in CONTROLS:  # which are the same for every operator
+            seen = partial(perceived, shown)
+            marks[signal], features[signal] = shared(
+                networks.names, (shown, references, opacity), seen
+            )
+        else:
+            marks[signal], features[signal] = perceived(shown)
     return marks, features
 
 

@@ -6,8 +6,7 @@ choose. What a point makes of its own has a name of its own.
 """
 
 import copy
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +48,19 @@ def points_of(study: Study) -> list[Point]:
     base = Path(study.base)
     sections = read_sections(base)
     return [_point(study, words, sections, base) for words in study.points()]
+
+
+def enhanced_together(points: Iterable[Point]) -> list[list[Point]]:
+    """Return points in groups that enhance the same images with the same codec, in their order.
+
+    What one of a group encodes and decodes of an image is what the others would.
+    """
+    groups = dict[str, list[Point]]()
+    for point in points:
+        config = point.config
+        same = config.restored_name, config.codec, config.compute, config.weights
+        groups.setdefault(repr(same), []).append(point)
+    return list(groups.values())
 
 
 def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: Path) -> Point:
@@ -120,4 +132,4 @@ def _lies_beside(option: str) -> bool:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    return digest_of(json.loads(json.dumps(values, sort_keys=True, default=str)))[:_DIGITS]
+    return digest_of(values)[:_DIGITS]
