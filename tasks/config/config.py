@@ -174,15 +174,13 @@ class Config(Section):
         It is the data set to enhance, except where clean images are degraded and the natural
         images are not the reference: then the natural images that the fit chooses are degraded
         and restored too. So nothing that is evaluated is fitted on, and both sides of a paired
-        fit show the same images. Under a name that several runs share, its own name says which
-        images they are.
+        fit show the same images. Beside a name that runs share, it says which images they are.
         """
         if not self.degrade or self.natural_name == self.reference_name:
             return self.restored_name
-        if self.restore is None or self.restore.name is None:
-            return f"{self.name}.source"
-        fit = self.fit
-        return f"{self.restored_name}.source-{fit.images}-{fit.seed}-{self.pairing}"
+        shared = self.restore is not None and self.restore.name is not None
+        chosen = f"-{self.fit.images}-{self.fit.seed}-{self.pairing}" if shared else ""
+        return f"{self.restored_name}.source{chosen}"
 
     def given_datasets(self) -> dict[str, Corpus]:
         """The corpora that are given as files, by the name of their data set."""

@@ -64,7 +64,8 @@ def enhanced_together(points: Iterable[Point]) -> list[list[Point]]:
 
 
 def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: Path) -> Point:
-    values = {option: study.words(option)[word] for option, word in words.items()}
+    own = {option: study.words(option)[word] for option, word in words.items()}
+    values = {**study.fixed, **own}
     tree = copy.deepcopy(dict(base))
     for option, value in values.items():
         _put(tree, option, value)
@@ -97,7 +98,7 @@ def _entered(place: Any, name: str, option: str) -> Any:
         inner = place[name] = {}
     if not isinstance(inner, dict | list):
         raise ConfigurationError(
-            f"grid.{option} must name an option of the base, got {inner!r} at {name!r}, which has "
+            f"{option} must name an option of the base, got {inner!r} at {name!r}, which has "
             "no options"
         )
     return inner
@@ -106,7 +107,7 @@ def _entered(place: Any, name: str, option: str) -> Any:
 def _number(name: str, place: list[Any], option: str) -> int:
     if not name.isdecimal() or int(name) >= len(place):
         raise ConfigurationError(
-            f"grid.{option} must name one of the {len(place)} that the base lists, counted from 0, "
+            f"{option} must name one of the {len(place)} that the base lists, counted from 0, "
             f"got {name!r}"
         )
     return int(name)

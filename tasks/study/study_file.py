@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from tasks.config.error_messages import explain
 from tasks.config.yaml_file import read_sections
@@ -20,6 +20,8 @@ MOST_POINTS = 1000
 class Study(Section):
     """The section ``study``: a grid over the options of a configuration."""
 
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
     name: StudyName
     """Of the study, its page and its table."""
     base: str
@@ -28,6 +30,8 @@ class Study(Section):
     """Values of each option that is varied, by its place in the configuration, as
     ``patches.size: [1, 3, 5]``, or by words that stand for them, as ``codec: {taesd: {kind: …}}``.
     The first of every option make up the point that others are compared with."""
+    fixed: Annotated[dict[str, Any], Field(alias="set", default_factory=dict)]
+    """Options that all points have in place of the base's, by their places."""
     skip: tuple[dict[str, Any], ...] = ()
     """Points that are left out: those with all the values, or words for them, that one says."""
 
@@ -42,6 +46,12 @@ class Study(Section):
                     f"grid.{option} must have values of different words, got {', '.join(words)}; "
                     "give words of your own, as {word: value}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_set_or_skipped_fits_the_grid(self) -> "Study":
+        if both := self.grid.keys() & self.fixed.keys():
+            raise ValueError(f"an option must be in grid or in set, got {min(both)!r} in both")
         for point in self.skip:
             for option, value in point.items():
                 if option not in self.grid:

@@ -20,10 +20,10 @@ BASE = {
 def configs(tmp_path):
     """The configurations of a grid over a base."""
 
-    def made(grid, base=BASE):
+    def made(grid, base=BASE, **others):
         path = tmp_path / "base.yaml"
         path.write_text(yaml.safe_dump(base))
-        study = Study(name="s", base=str(path), grid=grid)
+        study = Study(name="s", base=str(path), grid=grid, **others)
         return [point.config for point in points_of(study)]
 
     return made
@@ -67,6 +67,15 @@ def test_images_that_are_varied_have_data_sets_of_their_own(configs):
     assert first.natural_name != second.natural_name
     assert first.natural_name.startswith("natural-")
     assert first.reference_name == second.reference_name == "reference"
+
+
+def test_what_is_set_holds_for_all_points_and_has_data_sets_of_its_own(configs):
+    fixed = {"corpora.natural.limit": 7, "enhance.alphas": [0.5]}
+    first, second = configs({"patches.size": [1, 3]}, fixed=fixed)
+    assert first.enhance.alphas == second.enhance.alphas == (0.5,)
+    assert first.natural_name == second.natural_name != "natural"
+    (plain, _) = configs({"patches.size": [1, 3]})
+    assert plain.name != first.name
 
 
 def test_a_value_more_changes_no_other_point(configs):

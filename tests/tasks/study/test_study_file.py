@@ -69,11 +69,12 @@ def test_values_in_words(value, words):
         ({"codec": [{"kind": "pixel"}, {"kind": "pixel", "factor": 2}]}, {}, "as {word: value}"),
         ({"a": [1]}, {"skip": [{"b": 1}]}, "skip must name options of the grid, a, got 'b'"),
         ({"a": [1]}, {"skip": [{"a": 2}]}, "skip must name values of grid.a, 1, got 2"),
+        ({"a": [1]}, {"set": {"a": 2}}, "an option must be in grid or in set, got 'a' in both"),
         ({"a": [1]}, {"name": "a b"}, "study.name: "),
         (
             {"a": [1]},
             {"grids": 1},
-            "study.grids: no such field; known here: base, grid, name, skip",
+            "study.grids: no such field; known here: base, grid, name, set, skip",
         ),
     ],
 )
