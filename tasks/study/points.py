@@ -65,7 +65,7 @@ def enhanced_together(points: Iterable[Point]) -> list[list[Point]]:
 
 def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: Path) -> Point:
     own = {option: study.words(option)[word] for option, word in words.items()}
-    values = {**study.fixed, **own}
+    values = _options({**study.fixed, **own})
     tree = copy.deepcopy(dict(base))
     for option, value in values.items():
         _put(tree, option, value)
@@ -73,6 +73,26 @@ def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: P
     _name_data_sets(tree, values, study.name)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
+
+
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by the options that they are of; a name that is no option stands for several.
+
+    Raises:
+        ConfigurationError: such a name has a value that names no options.
+    """
+    found = dict[str, Any]()
+    for name, value in values.items():
+        if name.partition(".")[0] in Config.model_fields:
+            found[name] = value
+        elif isinstance(value, dict):
+            found |= value
+        else:
+            raise ConfigurationError(
+                f"grid.{name} must be an option of a configuration, or have values that name "
+                f"some, as {{word: {{patches.size: 1}}}}, got {value!r}"
+            )
+    return found
 
 
 def _put(tree: dict[str, Any], option: str, value: Any) -> None:

@@ -29,7 +29,9 @@ class Study(Section):
     grid: Annotated[dict[str, tuple[Any, ...] | dict[str, Any]], Field(min_length=1)]
     """Values of each option that is varied, by its place in the configuration, as
     ``patches.size: [1, 3, 5]``, or by words that stand for them, as ``codec: {taesd: {kind: …}}``.
-    The first of every option make up the point that others are compared with."""
+    Under a name that is no option, words may stand for values of several, as
+    ``task: {noise: {degrade: …, restore: …}}``. The first of each make up the point that others are
+    compared with."""
     fixed: Annotated[dict[str, Any], Field(alias="set", default_factory=dict)]
     """Options that all points have in place of the base's, by their places."""
     skip: tuple[dict[str, Any], ...] = ()

@@ -39,6 +39,15 @@ def test_values_are_put_in_their_places(configs, tmp_path):
     assert config.workspace == str(tmp_path / "workspace")
 
 
+def test_a_name_of_ones_own_stands_for_several_options(configs):
+    noise = {"degrade": [{"kind": "noise", "sigma": 0.2}], "restore.strength": 0.5}
+    small = {"degrade": [{"kind": "downscale", "factor": 2}], "restore": {"kind": "bicubic"}}
+    first, second = configs({"task": {"noise": noise, "small": small}})
+    assert (first.degrade[0].sigma, first.restore.strength) == (0.2, 0.5)
+    assert second.restore.kind == "bicubic"
+    assert first.restored_name != second.restored_name
+
+
 def test_points_that_restore_alike_share_what_is_restored(configs):
     first, second = configs({"patches.size": [1, 3]})
     assert first.restored_name == second.restored_name == "s"
@@ -94,14 +103,15 @@ def test_images_that_are_given_restored_are_shared_too(configs):
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
-        ({"name.x": [1]}, "got 'b' at 'name', which has no options"),
+        ({"workspace.x": [1]}, "got 'workspace' at 'workspace', which has no options"),
         ({"degrade.1.sigma": [1]}, "must name one of the 1 that the base lists, counted from 0"),
         ({"degrade.first.sigma": [1]}, "got 'first'"),
         ({"patches.sizes": [1]}, "patches.sizes: no such field; known here: fold, size"),
+        ({"task": [1]}, "must be an option of a configuration, or have values that name some"),
         ({"patches.size": [0]}, "base.yaml at patches.size: 0 breaks 1 rule"),
     ],
 )
 def test_an_option_that_is_none_is_told_with_its_point(configs, grid, told):
     with pytest.raises(ConfigurationError) as refused:
-        configs(grid, {"name": "b"} | BASE)
+        configs(grid)
     assert told in str(refused.value)
