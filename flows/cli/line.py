@@ -9,7 +9,7 @@ from flows.cli.bounds import bounded_metrics, either, needs_reference
 
 if TYPE_CHECKING:
     from tasks.config import Config
-    from tasks.report.choose import Bound
+    from tasks.evaluate.bounds import Bound
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Line:
         Raises:
             ConfigurationError: one is none that is known.
         """
+        from tasks.evaluate.bounds import Bound
         from tasks.io.errors import ConfigurationError
-        from tasks.report.choose import Bound
 
         known = {name.replace("_", "-"): metric for name, metric in bounded_metrics().items()}
         found = []

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dot_kernels import GaussianMoments, TransportOperator
 from dot_kernels.levels import latent_part, level_parts
 from tasks.config import Config
+from tasks.evaluate.curve import with_map
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
 from tasks.fit.operators import FittedRun, read_operator
@@ -41,7 +42,8 @@ from tasks.report.tables.results import results_table
 class Findings(NamedTuple):
     """What a finished run has left in its workspace, read once.
 
-    ``rows`` and ``facts`` are the fidelity table's and its metadata.
+    ``rows`` and ``facts`` are the fidelity table's and its metadata; the curve has in the rows
+    what the map knows of it.
     """
 
     config: Config
@@ -75,7 +77,7 @@ class Findings(NamedTuple):
         return cls(
             run.config,
             run.operator.name,
-            read_summary(run.workspace, summary),
+            with_map(read_summary(run.workspace, summary)),
             facts,
             latent_part(fitted),
             moments,
