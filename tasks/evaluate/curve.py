@@ -58,15 +58,15 @@ def with_map(rows: Sequence[Row]) -> list[dict[str, Any]]:
     def images_of(row: Row) -> tuple[Any, ...]:
         return (row["alpha"], *(row.get(name) for name in _DISTANCES))
 
+    own = ("signal", "low_share")
     known = {
-        images_of(row): {name: value for name, value in row.items() if name != "low_share"}
+        images_of(row): {n: v for n, v in row.items() if v is not None and n not in own}
         for row in rows
         if row["signal"] == "map"
     }
-    found = [known.get(images_of(row), {}) if row["signal"] == "curve" else {} for row in rows]
     return [
-        {name: more.get(name) if value is None else value for name, value in row.items()}
-        for row, more in zip(rows, found, strict=True)
+        {**row, **(known.get(images_of(row), {}) if row["signal"] == "curve" else {})}
+        for row in rows
     ]
 
 

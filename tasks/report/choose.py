@@ -115,10 +115,10 @@ def _better_pair(
             cost = _cost(metrics[best], one.numbers[best])
             found.append((cost, one._replace(low_share=share)))
     cost, least = min(found, key=itemgetter(0), default=(math.inf, None))
-    best = None if least is None else least.best
-    if best in choice.numbers and cost >= _cost(metrics[best], choice.numbers[best]):
+    if least is None or least.best is None:
         return None
-    return least
+    alone = choice.numbers.get(least.best)
+    return least if alone is None or cost < _cost(metrics[least.best], alone) else None
 
 
 def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:

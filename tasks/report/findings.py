@@ -29,6 +29,7 @@ from tasks.report.pages import render_table
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import (
     Spectra,
+    decoder_table,
     operator_facts,
     operator_lines,
 )
@@ -116,6 +117,7 @@ def report_text(findings: Findings) -> str:
     notes = [f"- {text}" for text in said]
     legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
+    decoder = decoder_table(findings.levels)
     changes = changes_table(findings.rows, findings.facts)
     paired = ["## Change against the input", changes.markdown(), changes_legend()]
     levels = levels_table(findings.rows, findings.facts)
@@ -135,6 +137,7 @@ def report_text(findings: Findings) -> str:
         *(part for part in dials if part),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
+        *([decoder.markdown()] if decoder.lines else []),
         "## Images",
         render_table(["step", "images", "refused or unscored"], counts),
     ]
