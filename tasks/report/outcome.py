@@ -134,19 +134,19 @@ def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
 
 
 def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
-    """What changed in each metric, the perceptual ones first."""
+    """What changed in each metric, the perceptual ones first; over images that had it before."""
     for metric in _ranked(row):
         value, before = row.get(metric.column), came.get(metric.column)
         if value is None or before is None or not math.isfinite(value - before):
             continue
-        name = metric.title.format_map(names)
+        name, difference = metric.title.format_map(names), Difference.of(row, metric)
+        moved = value - before if difference is None else difference.value  # of the same images
         if metric.units:
-            change = f"{name} {value - before:+.1f} {metric.units}"
+            change = f"{name} {moved:+.1f} {metric.units}"
         elif before > 0:
-            change = f"{name} {100 * (value / before - 1):+.0f} %"
+            change = f"{name} {100 * moved / before:+.0f} %"
         else:
             continue
-        difference = Difference.of(row, metric)
         by_chance = difference is not None and not difference.verdict(metric)
         yield _signed(change) + (" (may be chance)" if by_chance else "")
 
