@@ -26,11 +26,14 @@ class Line:
     weights: str | None
     strip: str | None
     format: str | None = None
+    low_share: float | None = None
 
     def options(self) -> list[str]:
         """Return the names of the options that are given."""
         return [
-            f"--{name}" for name, value in list(vars(self).items())[1:] if value not in (None, ())
+            f"--{name.replace('_', '-')}"
+            for name, value in list(vars(self).items())[1:]
+            if value not in (None, ())
         ]
 
     def require_no_options(self) -> None:
