@@ -93,7 +93,7 @@ def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
 _OF_LEVELS = {
     "source_condition": "condition",
     "largest_gain": "largest gain",
-    "variance_reached_least": "variance reached, least",
+    "variance_reached_median": "variance reached, median",
     "gelbrich_before": "Gelbrich before",
     "gelbrich_after": "after",
 }
