@@ -152,7 +152,7 @@ def apply(
     paths: _Paths,
     *,
     alpha: Alpha = DEFAULT_ALPHA,
-    low_share: LowShare = None,
+    low_share: LowShare = 0.0,
     low_sigma: _LowSigma = 1.5,
     codec: Codec = None,
     weights: WeightsFolder = None,
