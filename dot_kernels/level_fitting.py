@@ -141,7 +141,7 @@ def fit_levels(
 
     Args:
         operator: of latents, from ``solve_transport``.
-        restored: batches of latents of restored images, of any sizes.
+        restored: batches of latents of restored images, at least one patch high and wide.
         natural: batches of latents of natural images.
         codec: of these latents.
         levels: which, from 0; None for all that the codec has.

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.bounds import best_in_words, bounded_metrics, either, with_bounds
+from flows.cli.bounds import (
+    AtLeast,
+    AtMost,
+    best_in_words,
+    bounds_of,
+    require_wish,
+    with_bounds,
+)
 from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import (
     parsed,
@@ -162,25 +169,19 @@ def choose(
     beyond: Annotated[
         bool, typer.Option("--beyond", help="Also alphas outside [0, 1], the theory's range.")
     ] = False,
+    at_least: AtLeast = None,
+    at_most: AtMost = None,
     **limits: float | None,
 ) -> None:
     """Say which alpha of the curve to take, and what it costs, from the tables that are there."""
     settings = parsed(config)
-    from tasks.io.errors import ConfigurationError
-    from tasks.report.choose import Bound, choose_alpha, metric_named
+    from tasks.evaluate.bounds import metric_named
+    from tasks.report.choose import choose_alpha
     from tasks.report.outcome import describe, read_results
 
-    metrics = bounded_metrics()
-    bounds = [
-        Bound(metrics[name].option, limit) for name, limit in limits.items() if limit is not None
-    ]
-    if not bounds and best is None:
-        options = either(f"--{name.replace('_', '-')}" for name in metrics)
-        raise ConfigurationError(
-            f"choose must know what you want, got no option; give {options}, or --best with a "
-            "metric"
-        )
+    require_wish(best, limits, at_least, at_most)
     results = read_results(settings)
+    bounds = bounds_of(limits, at_least or (), at_most or (), results.facts)
     wanted = None if best is None else metric_named(best, results.facts)
     choice = choose_alpha(results.rows, bounds, wanted, beyond=beyond, facts=results.facts)
     told = describe(choice, results.titles, results.facts, settings.enhance)

@@ -9,7 +9,7 @@ from flows.cli.bounds import bounded_metrics, either, needs_reference
 
 if TYPE_CHECKING:
     from tasks.config import Config
-    from tasks.report.choose import Bound
+    from tasks.evaluate.bounds import Bound
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,14 @@ class Line:
     weights: str | None
     strip: str | None
     format: str | None = None
+    low_share: float | None = None
 
     def options(self) -> list[str]:
         """Return the names of the options that are given."""
         return [
-            f"--{name}" for name, value in list(vars(self).items())[1:] if value not in (None, ())
+            f"--{name.replace('_', '-')}"
+            for name, value in list(vars(self).items())[1:]
+            if value not in (None, ())
         ]
 
     def require_no_options(self) -> None:
@@ -78,8 +81,8 @@ class Line:
         Raises:
             ConfigurationError: one is none that is known.
         """
+        from tasks.evaluate.bounds import Bound
         from tasks.io.errors import ConfigurationError
-        from tasks.report.choose import Bound
 
         known = {name.replace("_", "-"): metric for name, metric in bounded_metrics().items()}
         found = []

@@ -97,6 +97,9 @@ def _require_same(line: Line, wanted: "Config", known: "Config", file: Path) -> 
         "--weights": (str(wanted.weights), str(known.weights)),
         "--strip": (end(ours), end(theirs)),
         "--format": (wanted.enhance.format, known.enhance.format),
+        "--low-share": tuple(
+            f"{each.enhance.share_of_low_frequencies:g}" for each in (wanted, known)
+        ),
     }
     given = {"RESTORED", *line.options()}
     for option, (asked, had) in pairs.items():
@@ -143,6 +146,7 @@ def _tree(line: Line) -> dict[str, Any]:
         "enhance": {
             "alphas": [0.0 if line.choose else alpha],
             "format": format_of(line.format or DEFAULT_FORMAT),
+            **({} if line.low_share is None else {"low_share": line.low_share}),
         },
     }
     return tree | ({"weights": absolute(line.weights, "--weights")} if line.weights else {})

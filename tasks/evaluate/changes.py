@@ -70,14 +70,15 @@ def changes_at(
 ) -> dict[str, Difference]:
     """The differences at an alpha, by the names of the metrics that have one.
 
-    Those of the written images go before those of the curve.
+    Those of the written images go before those of the curve. The curve has none at alpha 1: its
+    images are the input's there, and differ by rounding only.
     """
     at_alpha = [row for row in rows if row["alpha"] == alpha]
     found = {
         signal: {
             name: difference
             for row in at_alpha
-            if row["signal"] == signal
+            if row["signal"] == signal and (signal, alpha) != ("curve", 1)
             for name, metric in metrics.items()
             if (difference := Difference.of(row, metric)) is not None
         }

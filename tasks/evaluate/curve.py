@@ -44,6 +44,32 @@ def sampler_psnr(rows: Iterable[Row]) -> float | None:
     return found[0] - SAMPLER_LOSS_DB if found else None
 
 
+_DISTANCES = ("psnr", "ssim", "indrmse")
+"""What two points of equal images have in common, whether or not there is ground truth."""
+
+
+def with_map(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows, in which the curve has what the map knows of the same images.
+
+    One share of the map may be that of the configuration, whose images are those of the curve,
+    which the networks need not have seen. They are known by their alpha and all distances.
+    """
+
+    def images_of(row: Row) -> tuple[Any, ...]:
+        return (row["alpha"], *(row.get(name) for name in _DISTANCES))
+
+    own = ("signal", "low_share")
+    known = {
+        images_of(row): {n: v for n, v in row.items() if v is not None and n not in own}
+        for row in rows
+        if row["signal"] == "map"
+    }
+    return [
+        {**row, **(known.get(images_of(row), {}) if row["signal"] == "curve" else {})}
+        for row in rows
+    ]
+
+
 class Point(NamedTuple):
     """A mark of the curve, with standard errors where they are known."""
 

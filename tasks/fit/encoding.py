@@ -8,13 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dot_kernels import Codec, GaussianMoments, TiledCodec, patch_moments
+from dot_kernels import Codec, GaussianMoments, TiledCodec, TransportOperator, patch_moments
 from dot_kernels.bands import band_rows, encode_in_bands, is_large
 from dot_kernels.enhancement import encode_padded, whole_cells
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.level_fitting import level_moments
 from dot_kernels.levels import Operator, latent_part, scale_of, stages_with, with_levels
-from dot_kernels.patches import Fold
+from dot_kernels.padding import pad_by_reflection
+from dot_kernels.patches import Fold, patch_size_of
 from tasks.io.draws import generator_of
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, finite, to_tensor
@@ -45,6 +46,9 @@ class Decoder:
     ) -> GaussianMoments | str:
         """Return the moments of an image's activations, or why it has none.
 
+        Latents smaller than a patch are mirrored before they are moved, much as the image is when
+        it is enhanced, and cut back; of an image without a whole cell there is nothing.
+
         Args:
             latents: (1, c, y, x), of cells that lie within the image.
             key: of the image.
@@ -52,12 +56,12 @@ class Decoder:
             patch_size: height and width of a patch, in pixels of the level.
             alpha: opacity of the image, (1, h, w); None if it is opaque.
         """
+        if not latents.numel():
+            return GaussianMoments.zero(codec.stages[self.level].channels * patch_size**2)
         moved = codec
         if self.operator is not None:
-            first = latent_part(self.operator)
             moved = with_levels(codec, self.operator, fold=self.fold)
-            draws = [generator_of("transport", self.seed, key)] if first.is_stochastic else []
-            latents = transport_latents(latents, first, fold=self.fold, generators=draws)
+            latents = self._moved(latents, latent_part(self.operator), key)
         cell = max(codec.factor // scale_of(codec.stages, self.level), 1)
         shown = None
         if alpha is not None:
@@ -68,6 +72,15 @@ class Decoder:
         except ValueError:  # the level is there, as its scale was found
             return NOT_FINITE
         return found
+
+    def _moved(self, latents: Tensor, operator: TransportOperator, key: str) -> Tensor:
+        """Return the latents of an image after the map of latents, of the size that they had."""
+        height, width = latents.shape[2:]
+        least = patch_size_of(operator, latents.shape[1])
+        whole = pad_by_reflection(latents, max(height, least), max(width, least))
+        draws = [generator_of("transport", self.seed, key)] if operator.is_stochastic else []
+        mapped = transport_latents(whole, operator, fold=self.fold, generators=draws)
+        return mapped[:, :, :height, :width]
 
 
 class Measured(NamedTuple):

@@ -5,34 +5,14 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from tasks.evaluate.bounds import Bound
 from tasks.evaluate.changes import Difference, changes_at
 from tasks.io.artifacts.metric_registry import Metric, metrics_to_choose_by, perceptual_distances
 from tasks.io.artifacts.more_metrics import NO_FACTS, Facts
-from tasks.io.errors import ConfigurationError, CorpusError
+from tasks.io.errors import CorpusError
 
 Points = Mapping[float, Mapping[str, float]]
 """The numbers of each alpha by metric; those that are not known are left out."""
-
-_ALSO = {"fd": "fid", "kd": "kid", "indrmse": "change"}
-
-
-class Bound(NamedTuple):
-    """A limit that the choice must keep: at least so much where more is better, else at most.
-
-    ``metric`` is one of ``metrics_to_choose_by``.
-    """
-
-    metric: str
-    limit: float
-
-    def keeps(self, value: float | None) -> bool:
-        """Whether a value is within the limit; one that is not known is not."""
-        if value is None:
-            return False
-        return value >= self.limit if _is_more_better(self.metric) else value <= self.limit
-
-    def __str__(self) -> str:
-        return f"{self.metric} {'≥' if _is_more_better(self.metric) else '≤'} {self.limit:g}"
 
 
 class Choice(NamedTuple):
@@ -53,24 +33,6 @@ class Choice(NamedTuple):
     """Of a pair of dials; None for that of the configuration."""
     pair: "Choice | None" = None
     """The best pair of alpha and share of the map, if it is better or alone has perception."""
-
-
-def metric_named(name: str, facts: Facts = NO_FACTS) -> str:
-    """The metric of this name, in letters of either case; FD and KD are FID and KID.
-
-    Args:
-        name: of the metric, as the options have it.
-        facts: the fidelity table's metadata, which say what metrics it has beside the others.
-
-    Raises:
-        ConfigurationError: alpha cannot be chosen by a metric of this name.
-    """
-    metrics = {option.lower(): option for option in metrics_to_choose_by(facts)}
-    known = _ALSO.get(name.lower(), name.lower())
-    if known not in metrics:
-        listed = ", ".join(metrics.values())
-        raise ConfigurationError(f"best must be one of {listed}, got {name!r}")
-    return metrics[known]
 
 
 def choose_alpha(
@@ -136,7 +98,8 @@ def _better_pair(
 ) -> Choice | None:
     """The best pair of dials of the map that keeps all bounds, if it is better than alpha alone.
 
-    It is where nothing perceptual is known of alpha alone. None without a map too.
+    It is where nothing perceptual is known of alpha alone. None without a map too. They are
+    compared by what the pair is best in.
     """
     metrics = metrics_to_choose_by(facts)
     came = [row for row in rows if row["signal"] == "input"]
@@ -152,10 +115,10 @@ def _better_pair(
             cost = _cost(metrics[best], one.numbers[best])
             found.append((cost, one._replace(low_share=share)))
     cost, least = min(found, key=itemgetter(0), default=(math.inf, None))
-    best = choice.best
-    if best is not None and cost >= _cost(metrics[best], choice.numbers[best]):
+    if least is None or least.best is None:
         return None
-    return least
+    alone = choice.numbers.get(least.best)
+    return least if alone is None or cost < _cost(metrics[least.best], alone) else None
 
 
 def _with_known(best: str, kept: Points, bounds: Sequence[Bound]) -> Points:
@@ -211,7 +174,7 @@ def _numbers(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str,
 
 def _objective(kept: Points, bounds: Sequence[Bound]) -> str | None:
     """What to be best in where only bounds are given; None for the nearest to the transport."""
-    if any(_is_perception(bound.metric) for bound in bounds):
+    if any(bound.is_perception for bound in bounds):
         return "psnr" if any("psnr" in numbers for numbers in kept.values()) else "change"
     names = [metric.option for metric in perceptual_distances() if metric.option]
     return next((n for n in names if all(n in numbers for numbers in kept.values())), None)
@@ -225,15 +188,6 @@ def _require_known(metric: str, points: Points) -> None:
         )
 
 
-def _is_perception(metric: str) -> bool:
-    """Whether it says how natural images are, and not how near they are to others."""
-    return not (_is_more_better(metric) or metrics_to_choose_by()[metric].is_change)
-
-
-def _is_more_better(metric: str) -> bool:
-    return metrics_to_choose_by()[metric].better == "more"
-
-
 def _cost(metric: Metric, value: float) -> float:  # less is better
     return -value if metric.better == "more" else value
 
@@ -243,8 +197,7 @@ def _out_of_reach(points: Points, bounds: Sequence[Bound]) -> str:
     reach = []
     for bound in bounds:
         known = {a: n[bound.metric] for a, n in points.items() if bound.metric in n}
-        metric = metrics_to_choose_by()[bound.metric]
-        _, alpha = min((_cost(metric, value), alpha) for alpha, value in known.items())
+        _, alpha = min((_cost(bound.entry, value), alpha) for alpha, value in known.items())
         reach.append(f"{bound.metric} gets to {known[alpha]:.7g} at alpha {alpha:g}")
     wanted = " and ".join(map(str, bounds))
     return f"no alpha of the curve has {wanted}: {', '.join(reach)}; loosen a bound"

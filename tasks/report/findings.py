@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dot_kernels import GaussianMoments, TransportOperator
 from dot_kernels.levels import latent_part, level_parts
 from tasks.config import Config
+from tasks.evaluate.curve import with_map
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
 from tasks.fit.decision import decision_facts
 from tasks.fit.operators import FittedRun, read_operator
@@ -28,6 +29,7 @@ from tasks.report.pages import render_table
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
 from tasks.report.provenance import (
     Spectra,
+    decoder_table,
     operator_facts,
     operator_lines,
 )
@@ -41,7 +43,8 @@ from tasks.report.tables.results import results_table
 class Findings(NamedTuple):
     """What a finished run has left in its workspace, read once.
 
-    ``rows`` and ``facts`` are the fidelity table's and its metadata.
+    ``rows`` and ``facts`` are the fidelity table's and its metadata; the curve has in the rows
+    what the map knows of it.
     """
 
     config: Config
@@ -75,7 +78,7 @@ class Findings(NamedTuple):
         return cls(
             run.config,
             run.operator.name,
-            read_summary(run.workspace, summary),
+            with_map(read_summary(run.workspace, summary)),
             facts,
             latent_part(fitted),
             moments,
@@ -114,6 +117,7 @@ def report_text(findings: Findings) -> str:
     notes = [f"- {text}" for text in said]
     legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
+    decoder = decoder_table(findings.levels)
     changes = changes_table(findings.rows, findings.facts)
     paired = ["## Change against the input", changes.markdown(), changes_legend()]
     levels = levels_table(findings.rows, findings.facts)
@@ -133,6 +137,7 @@ def report_text(findings: Findings) -> str:
         *(part for part in dials if part),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
+        *([decoder.markdown()] if decoder.lines else []),
         "## Images",
         render_table(["step", "images", "refused or unscored"], counts),
     ]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tasks.config import Config, Run
 from tasks.config.sections import Enhance
 from tasks.evaluate.changes import Difference
+from tasks.evaluate.curve import with_map
 from tasks.evaluate.overlap import overlap_of
 from tasks.evaluate.summarise import (
     read_summary,
@@ -28,7 +29,10 @@ from tasks.report.tables.names import Row, results_units, short_names
 
 
 class Results(NamedTuple):
-    """Rows of the fidelity table, its metadata, what it calls the metrics, and what to know."""
+    """Rows of the fidelity table, its metadata, what it calls the metrics, and what to know.
+
+    The curve has in them what the map knows of it.
+    """
 
     rows: list[dict[str, Any]]
     facts: dict[str, str]
@@ -50,7 +54,7 @@ def read_results(config: Config) -> Results:
     units = results_units(facts)
     titles = {name: units[m.column]["title"] for name, m in metrics_to_choose_by(facts).items()}
     notes = [*measured_on_the_fit(facts), *warnings_of(facts), *out_of_date(run)]
-    return Results(read_summary(workspace, artifact), facts, titles, notes)
+    return Results(with_map(read_summary(workspace, artifact)), facts, titles, notes)
 
 
 def outcome(rows: Sequence[Row], facts: Mapping[str, str]) -> list[str]:
@@ -114,11 +118,7 @@ def describe(
     if choice.alpha == 1:
         lines.append("this is the image as it came; nothing has to be written")
     elif not (choice.is_written or _is_made(choice, now)):
-        same = choice.low_share is None or _has_share(choice, now)
-        dial = "" if same else f"set enhance.low_share: {choice.low_share:g}, "
-        lines.append(
-            f"it is not written yet: {dial}add {choice.alpha:g} to enhance.alphas and run again"
-        )
+        lines.append(f"it is not written yet: {_how_to_write(choice, now)} and run again")
     if choice.pair is not None:
         lines += ["of all pairs of dials of the map:", *describe(choice.pair, names, facts, now)]
     return lines
@@ -134,19 +134,19 @@ def _sentence(row: Row, came: Row | None, facts: Mapping[str, str]) -> str:
 
 
 def _against(row: Row, came: Row, names: Mapping[str, str]) -> Iterator[str]:
-    """What changed in each metric, the perceptual ones first."""
+    """What changed in each metric, the perceptual ones first; over images that had it before."""
     for metric in _ranked(row):
         value, before = row.get(metric.column), came.get(metric.column)
         if value is None or before is None or not math.isfinite(value - before):
             continue
-        name = metric.title.format_map(names)
+        name, difference = metric.title.format_map(names), Difference.of(row, metric)
+        moved = value - before if difference is None else difference.value  # of the same images
         if metric.units:
-            change = f"{name} {value - before:+.1f} {metric.units}"
+            change = f"{name} {moved:+.1f} {metric.units}"
         elif before > 0:
-            change = f"{name} {100 * (value / before - 1):+.0f} %"
+            change = f"{name} {100 * moved / before:+.0f} %"
         else:
             continue
-        difference = Difference.of(row, metric)
         by_chance = difference is not None and not difference.verdict(metric)
         yield _signed(change) + (" (may be chance)" if by_chance else "")
 
@@ -186,6 +186,17 @@ def _count(enhanced: Sequence[Row], facts: Mapping[str, str]) -> str:
         return f"Enhanced at {alphas}; nothing was measured."
     images = overlap.featured.measured + overlap.featured.left_out
     return f"Enhanced {counted(images, 'image')} at {alphas}; nothing was measured."
+
+
+def _how_to_write(choice: Choice, now: Enhance | None) -> str:
+    """What to change in the configuration, of what is not so already."""
+    same = choice.low_share is None or _has_share(choice, now)
+    known = now is not None and choice.alpha in now.alphas
+    parts = [
+        *([] if same else [f"set enhance.low_share: {choice.low_share:g}"]),
+        *([] if known and not same else [f"add {choice.alpha:g} to enhance.alphas"]),
+    ]
+    return ", ".join(parts)
 
 
 def _has_share(choice: Choice, now: Enhance | None) -> bool:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -80,6 +81,7 @@ def _render(template: str, facts: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _with_code
     parts = {part: _source(environment, name) for part, name in _PARTS.items()}
     digests = {f"{part}_digest": _digest(text) for part, text in parts.items()}
     trusted = {part: Markup(text) for part, text in parts.items()}  # noqa: S704
@@ -136,6 +138,11 @@ def as_text(value: Any) -> str:
 def data_address(data: bytes, kind: str) -> str:
     """Bytes of a media type as a `data:` address, so that the page needs no other file."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _with_code(sentence: str) -> Markup:
+    """A sentence of plain text for a page, in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
 
 
 def _source(environment: Environment, name: str) -> str:

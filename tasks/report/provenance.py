@@ -11,7 +11,7 @@ from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
 from tasks.report.made_with import network_facts
-from tasks.report.pages import Fact, as_text, counted
+from tasks.report.pages import Cell, Fact, Table, as_text, counted
 from tasks.report.tables.dials import alpha_in_words
 
 _MEANINGS = {
@@ -88,6 +88,28 @@ def operator_lines(known: Mapping[str, Any]) -> list[Fact]:
         for name, value in known.items()
         if value is not None
     ]
+
+
+_OF_LEVELS = {
+    "source_condition": "condition",
+    "largest_gain": "largest gain",
+    "variance_reached_median": "variance reached, median",
+    "gelbrich_before": "Gelbrich before",
+    "gelbrich_after": "after",
+}
+
+
+def decoder_table(levels: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The maps of activations, a line for each level of the decoder; no lines without levels.
+
+    Args:
+        levels: diagnostics of their maps, by level.
+    """
+    lines = [
+        [Cell(f"level {level}"), *(Cell(as_text(known[name])) for name in _OF_LEVELS)]
+        for level, known in levels.items()
+    ]
+    return Table(["", *_OF_LEVELS.values()] if lines else [], lines)
 
 
 def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:

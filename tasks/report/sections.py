@@ -15,7 +15,7 @@ from tasks.report.pages import Fact, counted, data_address, size_of
 from tasks.report.pictures.gains import gains_in_words
 from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
-from tasks.report.provenance import operator_lines, run_facts
+from tasks.report.provenance import decoder_table, operator_lines, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import share_in_words
 from tasks.report.tables.map import (
@@ -157,6 +157,7 @@ def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
     return {
         "operator_name": f"Operator {findings.operator_name} of {findings.config.restored_name}",
         "operator": operator_lines(findings.operator_numbers),
+        "decoder": decoder_table(findings.levels),
         "spectrum": data_address(spectrum, "image/png"),
         "spectrum_size": size_of(spectrum),
         "spectrum_alt": findings.spectra.in_words(),

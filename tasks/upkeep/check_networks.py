@@ -12,7 +12,12 @@ from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import Pixel, load_codec, locate_codec, precision_warning
 from tasks.io.networks.codecs import WithWeights as CodecWithWeights
 from tasks.io.networks.features.extractors import Network, fetch_extractor
-from tasks.io.networks.features.judges import load_judge
+from tasks.io.networks.features.judges import (
+    fetch_judge,
+    judge_files,
+    judge_title,
+    load_judge,
+)
 from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
 from tasks.io.networks.patch_prior.section import PatchPrior
@@ -47,12 +52,7 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         config: says which.
         loads: whether codec and restorer are loaded on the device, and not only looked for.
     """
-    weights, metrics, codec, restorer = (
-        Weights.of(config.weights),
-        config.evaluate,
-        config.codec,
-        config.restore,
-    )
+    weights, codec, restorer = Weights.of(config.weights), config.codec, config.restore
     if not isinstance(codec, Pixel):
         yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
     if isinstance(restorer, WithWeights):
@@ -61,11 +61,22 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         )
     if isinstance(restorer, PatchPrior):
         yield _tried("reference of the restorer", "bad", lambda: _reference(restorer))
+    yield from _metrics(config, weights, loads)
+
+
+def _metrics(config: Config, weights: Weights, loads: bool) -> Iterator[Checked]:
+    """Yield whether the networks of the metrics can be had."""
+    metrics = config.evaluate
     lpips = metrics.lpips
     if lpips is not None and config.reference_name is not None:
         yield _tried("weights of LPIPS", "poor", lambda: str(fetch_lpips(lpips, weights)))
     for network in metrics.networks.values():
         yield _tried(f"weights of {network}", "poor", partial(_features, network, weights))
+    for judge in config.judges:
+        if judge_files(judge):
+            yield _tried(
+                f"weights of {judge_title(judge)}", "poor", partial(_judge, judge, weights)
+            )
     if metrics.pyiqa:
         yield _tried("metrics of pyiqa", "bad", partial(_pyiqa, config, loads))
 
@@ -85,6 +96,10 @@ def _pyiqa(config: Config, loads: bool) -> str:
 
 def _features(network: Network, weights: Weights) -> str:
     return str(fetch_extractor(network, weights))
+
+
+def _judge(name: str, weights: Weights) -> str:
+    return ", ".join(map(str, fetch_judge(name, weights)))
 
 
 def _codec(codec: CodecWithWeights, config: Config, weights: Weights, loads: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
+from tasks.enhance.curves.seen import seconds_of_more_versions
 from tasks.fit.latent_size import possible_levels
 from tasks.io.images import FileFormat, Format, file_format_of
 from tasks.io.ledger import Ledger
@@ -150,6 +151,7 @@ class _Pace(NamedTuple):
         spent = sum(sum(facts.get("laps", {}).values()) for facts in known) / images
         if step == enhancement_step(config):  # a record is of one alpha, its laps are of all
             size *= len(config.enhance.alphas)
+            spent += seconds_of_more_versions(config, ledger, known) / images
         if step == features_step(config):  # a record is of one network, its laps are its share
             size *= len(config.evaluate.networks)
             spent *= len(config.evaluate.networks)

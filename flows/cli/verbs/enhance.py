@@ -12,7 +12,15 @@ from flows.cli.one_line import configuration_of
 from flows.cli.paths import given_place, usable
 from flows.cli.session import do_missing, parsed, tell_done
 from flows.cli.terminal import say
-from flows.cli.verbs.files import Alpha, FileFormat, Strip, WeightsFolder, is_exported, write_files
+from flows.cli.verbs.files import (
+    Alpha,
+    FileFormat,
+    LowShare,
+    Strip,
+    WeightsFolder,
+    is_exported,
+    write_files,
+)
 from flows.cli.verbs.init import Codec
 from flows.cli.watching import tell_ready, watched
 
@@ -69,6 +77,7 @@ def enhance(  # noqa: PLR0913 - the options of a command
     weights: WeightsFolder = None,
     strip: Strip = None,
     file_format: FileFormat = None,
+    low_share: LowShare = None,
 ) -> None:
     """Enhance a folder of images into another in one line; or do that step of CONFIG.
 
@@ -76,7 +85,8 @@ def enhance(  # noqa: PLR0913 - the options of a command
     the enhanced data set, one set of shards for every alpha.
     """
     bounds = tuple(choose or ())
-    line = Line(source, natural, reference, out, alpha, bounds, codec, weights, strip, file_format)
+    corpora, form = (source, natural, reference, out), (strip, file_format, low_share)
+    line = Line(*corpora, alpha, bounds, codec, weights, *form)
     if _is_configuration(source):
         line.require_no_options()
         _do_step(Path(source))

@@ -135,10 +135,11 @@ _Paths = Annotated[
 ]
 
 
-_LowShare = Annotated[
-    float,
+LowShare = Annotated[
+    float | None,
     typer.Option(
-        help="Share of the change that low frequencies take: 0 keeps them, 1 is as in the paper."
+        help="Share of the change that low frequencies take: 0, as by default, keeps them, 1 is "
+        "as in the paper."
     ),
 ]
 _LowSigma = Annotated[
@@ -151,7 +152,7 @@ def apply(
     paths: _Paths,
     *,
     alpha: Alpha = DEFAULT_ALPHA,
-    low_share: _LowShare = 0.0,
+    low_share: LowShare = 0.0,
     low_sigma: _LowSigma = 1.5,
     codec: Codec = None,
     weights: WeightsFolder = None,

@@ -67,7 +67,7 @@ export const vote = async ({ main, facts, signal, whenLeft }) => {
       place.one();
       trial = drawn.id;
       since = performance.now();
-      status.textContent = `which one do you prefer? You have cast ${drawn.cast} ${drawn.cast === 1 ? "vote" : "votes"}.`;
+      status.textContent = `Which one do you prefer? You have cast ${drawn.cast} ${drawn.cast === 1 ? "vote" : "votes"}.`;
       enable(true);
     } catch (error) {
       if (!signal.aborted && mine === turn) { status.textContent = ""; complain(error.message); retry.hidden = false; }

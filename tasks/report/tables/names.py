@@ -29,6 +29,11 @@ MOVED = (
 )
 """What is said of the distance to the input where it is shown."""
 
+_NATURAL = (
+    "NIQE is how far the statistics of a single image are from those of pristine photographs, "
+    "whatever it shows."
+)
+
 _ARROWS = {"more": "↑", "less": "↓", None: ""}
 
 _MARK = "*"
@@ -116,6 +121,8 @@ def results_legend(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
         sentences.append("A name with ∞ is extrapolated to infinitely many images.")
     if "indrmse" in present:
         sentences.append(MOVED)
+    if "niqe" in present:
+        sentences.append(_NATURAL)
     return " ".join(sentences)
 
 

@@ -51,6 +51,14 @@ def test_a_bound_on_distortion_gives_the_nearest_to_nature_within_it(choose, fil
     assert "not written" not in out
 
 
+def test_any_metric_can_be_bounded_by_its_name(choose, file):
+    code, out, err = choose(file, "--max", "change=0.5", "--min", "psnr=0", "--best", "gelbrich")
+    assert (code, err) == (0, "")
+    change = float(re.search(r"  IndRMSE: (\S+) levels", out)[1])
+    assert change <= 0.5
+    assert alpha_of(out) > alpha_of(choose(file, "--min", "psnr=0")[1])
+
+
 def test_the_best_in_a_metric_can_be_had_without_bounds(choose, file):
     code, out, _ = choose(file, "--best", "psnr")
     assert code == 0
@@ -75,6 +83,11 @@ def test_alphas_of_the_curve_are_offered_with_the_way_to_have_them(choose, file)
             ("--best", "speed"),
             "best must be one of psnr, ssim, lpips, dists, change, niqe, clip_iqa, fid, ",
         ),
+        (
+            ("--max", "psnr=10"),
+            "max must not bound psnr, of which more is asked for, got 'psnr=10'",
+        ),
+        (("--min", "speed=1"), "the metric of min must be one of psnr, ssim, "),
         (("--max-fid", 10), "fid must be in the fidelity table, but no alpha has it"),
         (("--max-lpips", 0.2), "lpips must be in the fidelity table, but no alpha has it"),
         (("--min-psnr", 99), "no alpha of the curve has psnr ≥ 99: psnr gets to "),

@@ -10,12 +10,13 @@ from torchvision.models import squeezenet1_1
 from workspaces import plain_pipeline as pipeline
 
 import tasks.evaluate.features.pictures
+from tasks.evaluate.bounds import metric_named
 from tasks.evaluate.extract import plan_extraction
 from tasks.evaluate.summarise import summary_artifact, summary_facts
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
 from tasks.io.networks.features import extractors
 from tasks.io.networks.published_weights import PUBLISHED
-from tasks.report.choose import choose_alpha, metric_named
+from tasks.report.choose import choose_alpha
 from tasks.report.outcome import describe, read_results
 from tasks.report.tables.results import results_text
 from tasks.upkeep.status import status_of_steps

@@ -9,11 +9,12 @@ from workspaces import plain_pipeline as pipeline
 from tasks.direct.compare import Scorer
 from tasks.direct.scores import shown, write_scores
 from tasks.enhance.signals import fetch_metric_weights
+from tasks.evaluate.bounds import metric_named
 from tasks.evaluate.summarise import summary_artifact, summary_facts
 from tasks.io.errors import ConfigurationError
 from tasks.io.images import Limits
 from tasks.io.networks.features import judges
-from tasks.report.choose import choose_alpha, metric_named
+from tasks.report.choose import choose_alpha
 from tasks.report.comparison.compare import compare
 from tasks.report.comparison.runs import Side
 from tasks.report.outcome import describe, read_results

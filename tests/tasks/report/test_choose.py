@@ -5,13 +5,10 @@ import math
 import pytest
 
 from tasks.config.sections import Enhance
+from tasks.evaluate.bounds import Bound
 from tasks.io.artifacts.metric_registry import metrics_to_choose_by
-from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
-from tasks.report.choose import (
-    Bound,
-    choose_alpha,
-    metric_named,
-)
+from tasks.io.errors import CorpusError, StepMissing
+from tasks.report.choose import choose_alpha
 from tasks.report.outcome import describe, read_results
 
 METRICS = metrics_to_choose_by()
@@ -43,35 +40,6 @@ NAMES = {
     "kid": "KID",
     "gelbrich": "Gelbrich",
 }
-
-
-# Bounds
-
-
-def test_a_bound_keeps_its_limit_and_what_is_better():
-    assert [Bound("psnr", 27).keeps(value) for value in (26.9, 27, 27.1, None)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert [Bound("lpips", 0.2).keeps(value) for value in (0.19, 0.2, 0.21, None)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_what_is_not_a_number_keeps_no_bound(metric):
-    assert not Bound(metric, 1).keeps(math.nan)
-    assert Bound(metric, 1).keeps(math.inf) == (METRICS[metric].better == "more")
-
-
-def test_a_bound_reads_as_what_it_asks_for():
-    assert str(Bound("psnr", 27)) == "psnr ≥ 27"
-    assert str(Bound("lpips", 0.25)) == "lpips ≤ 0.25"
 
 
 # The choice
@@ -129,10 +97,19 @@ def test_without_a_reference_a_bound_on_perception_leaves_images_as_near_as_it_c
     assert (choice.alpha, choice.best) == (0.5, "change")
 
 
-def test_a_distance_of_features_goes_by_the_name_of_any_network():
-    assert metric_named("FD") == metric_named("fid") == "fid"
-    assert metric_named("kd") == "kid"
-    assert metric_named("IndRMSE") == "change"
+def test_a_bound_on_perception_whose_more_is_better_leaves_images_as_near_as_it_can():
+    rows = [row("curve", a / 4, psnr=25 + a, clip_iqa=0.9 - a / 10) for a in range(5)]
+    choice = choose_alpha(rows, [Bound("clip_iqa", 0.65)])
+    assert (choice.alpha, choice.best) == (0.5, "psnr")
+
+
+def test_a_bound_may_be_of_a_metric_that_only_this_table_has():
+    facts = {"more_networks": "dinov2-vit-s-14"}
+    rows = [row("enhanced", a, psnr=20 + a, frechet_dinov2_vit_s_14=100 + a) for a in (0.0, 0.5)]
+    bounds = [Bound("fd-dinov2-vit-s-14", 100.2, facts)]
+    assert choose_alpha(rows, bounds, facts=facts).alpha == 0
+    with pytest.raises(CorpusError, match=r"fd-dinov2-vit-s-14 ≤ 9: .* gets to 100 at alpha 0"):
+        choose_alpha(rows, [bounds[0]._replace(limit=9)], facts=facts)
 
 
 def test_what_to_be_best_in_can_be_chosen_within_bounds():
@@ -205,15 +182,6 @@ def test_an_infinite_ratio_is_the_best_and_keeps_every_bound():
 
 
 # Refusals
-
-
-def test_a_name_that_is_no_metric_is_told_with_those_that_are():
-    assert metric_named("fid") == "fid"
-    with pytest.raises(
-        ConfigurationError,
-        match=r"best must be one of psnr, ssim, lpips, dists, change, niqe, .*, got 'frechet'",
-    ):
-        metric_named("frechet")
 
 
 @pytest.mark.parametrize(
@@ -311,6 +279,13 @@ def test_a_number_equal_to_the_inputs_is_called_the_same():
     assert describe(choose_alpha(rows, [], "psnr"), NAMES)[1] == (
         "  PSNR: 30 dB (+0 dB against the input: the same)"
     )
+
+
+def test_rounding_on_the_curve_does_not_make_the_input_better_than_itself():
+    noise = {"ssim_change": 5e-10, "ssim_change_error": 1e-10, "ssim_change_images": 24}
+    rows = [row("curve", 1.0, psnr=30.0, ssim=0.9 + 5e-10, **noise), WRITTEN[2]]
+    lines = describe(choose_alpha(rows, [], "ssim"), NAMES)
+    assert lines[2] == "  SSIM: 0.9 (+0 against the input: the same)"
 
 
 def test_nothing_is_subtracted_from_infinity():
@@ -413,7 +388,7 @@ def test_of_a_pair_only_what_the_run_lacks_is_asked_for():
     (line,) = describe(pair, NAMES, now=Enhance(alphas=[0.5]))[-1:]
     assert line == "it is not written yet: add 0 to enhance.alphas and run again"
     (line,) = describe(pair, NAMES, now=Enhance(low_share=1))[-1:]
-    assert "set enhance.low_share: 0, add 0" in line
+    assert line == "it is not written yet: set enhance.low_share: 0 and run again"
 
 
 def test_a_pair_is_named_as_well_where_no_perception_is_known_of_alpha_alone():
@@ -421,6 +396,14 @@ def test_a_pair_is_named_as_well_where_no_perception_is_known_of_alpha_alone():
     choice = choose_alpha(rows + MAP, [Bound("psnr", 26)])
     assert (choice.alpha, choice.best) == (0.5, None)
     assert (choice.pair.alpha, choice.pair.low_share, choice.pair.best) == (0.0, 0.0, "fid")
+
+
+def test_no_pair_is_named_that_is_worse_than_alpha_alone_in_what_the_pair_is_best_in():
+    rows = [row("curve", 0.25, psnr=26.3), row("enhanced", 0.5, psnr=27.6, frechet=8.0)]
+    choice = choose_alpha(rows + MAP, [Bound("psnr", 27)])
+    assert (choice.alpha, choice.pair) == (0.5, None)
+    choice = choose_alpha([row("curve", 0.6, psnr=27.9), *rows, *MAP], [Bound("psnr", 27)])
+    assert (choice.alpha, choice.best, choice.pair) == (0.5, None, None)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def test_nothing_has_no_sign():
     assert outcome(rows, FACTS) == ["alpha 0: LPIPS-alex* ±0 %, PSNR ±0.0 dB against the input."]
 
 
+def test_a_change_is_of_the_same_images_and_not_of_means_over_others():
+    known = {"psnr_change": -1.3, "psnr_change_error": 0.1, "psnr_change_images": 12}
+    rows = [row(psnr=31.9, **known), row("input", None, psnr=28.6)]  # others came as they should be
+    assert outcome(rows, FACTS) == ["alpha 0: PSNR −1.3 dB against the input."]
+
+
 def test_what_may_be_chance_is_said_to_be():
     rows = [row(psnr=26.9, psnr_change=-0.1, psnr_change_error=0.2), CAME]
     assert outcome(rows, FACTS) == ["alpha 0: PSNR −0.1 dB (may be chance) against the input."]

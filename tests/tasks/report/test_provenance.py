@@ -1,16 +1,19 @@
 """What a run was made of, in words."""
 
 import hashlib
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from dot_kernels import GaussianMoments, solve_transport
+from dot_kernels.level_fitting import solve_level
 from tasks.io.networks.codecs import Autoencoder, Pixel
 from tasks.report.made_with import weights_of
 from tasks.report.provenance import (
     Spectra,
     codec_in_words,
+    decoder_table,
     operator_lines,
     run_facts,
 )
@@ -63,6 +66,18 @@ def test_numbers_of_the_operator_that_are_not_known_are_left_out():
         ("largest gain", "5.304"),
         ("images", "1,000"),
     ]
+
+
+def test_every_level_of_the_decoder_has_a_line(rng):
+    moments = [GaussianMoments.of(torch.randn(50, 3, generator=rng) * k) for k in (1, 2)]
+    maps = {level: solve_level(*moments) for level in (1, 3)}
+    table = decoder_table({str(k): asdict(each.diagnostics) for k, each in maps.items()})
+    assert [line[0].text for line in table.lines] == ["level 1", "level 3"]
+    known = dict(zip(table.titles[1:], (cell.text for cell in table.lines[0][1:]), strict=True))
+    assert float(known["largest gain"]) == pytest.approx(maps[1].diagnostics.largest_gain, rel=1e-3)
+    assert float(known["after"]) < 1e-6
+    assert float(known["Gelbrich before"]) > 1
+    assert decoder_table({}).lines == []
 
 
 def test_images_that_are_made_say_from_what_and_how(steps):

@@ -150,6 +150,8 @@ def test_missing_lpips_weights_are_a_gap_with_its_remedy(reported, tmp_path, mon
     page = read(run, "report.html")
     assert "LPIPS is missing: the weights of its network (alex) could not be had" in page
     assert "TORCH_HOME" in page
+    assert "<code>dotpipe weights pull</code>" in page
+    assert "`" not in re.sub(r"(?s)<(script|style)>.*?</\1>", "", page)
 
 
 def test_lpips_that_was_not_asked_for_is_a_stated_gap(finished):

@@ -23,7 +23,7 @@ def offline(monkeypatch):
     def missing(*_):
         raise WeightsMissing("the weights cannot be fetched; put them there")
 
-    for name in ("load_codec", "fetch_lpips", "fetch_extractor"):
+    for name in ("load_codec", "fetch_lpips", "fetch_extractor", "fetch_judge"):
         monkeypatch.setattr(f"tasks.upkeep.check_networks.{name}", missing)
 
 
@@ -66,9 +66,10 @@ def test_one_failure_is_one_sentence(tmp_path, steps, corpora):
 
 def test_a_metric_whose_weights_are_missing_is_no_failure(tmp_path, steps, corpora, offline):
     evaluate = {"lpips": "alex", "features": "squeezenet", "curve": None}
-    run = steps(tmp_path / "workspace", corpora, evaluate=evaluate)
-    assert found(run)["weights of LPIPS"].state == "poor"
-    assert found(run)["weights of squeezenet"].state == "poor"
+    judges = {"niqe": True, "dists": True, "clip_iqa": True}
+    run = steps(tmp_path / "workspace", corpora, evaluate=evaluate | judges)
+    for name in ("LPIPS", "squeezenet", "NIQE", "DISTS", "CLIP-IQA"):
+        assert found(run)[f"weights of {name}"].state == "poor"
     assert require_ready(run.config) == ["the weights cannot be fetched; put them there"]
 
 

@@ -42,6 +42,29 @@ def test_an_option_makes_only_what_depends_on_it_again(finished):
     assert "measure latent patches" not in steps_
 
 
+def test_a_map_of_two_dials_takes_longer_as_its_points_are_more(
+    steps, photographs, tmp_path, squeezenet_weights
+):
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    curve = {"start": -1, "stop": 1, "step": 0.5}
+    seen = {"features": "squeezenet", "curve": {**curve, "low_shares": [0]}}
+    run = steps(tmp_path / "w", corpora, evaluate=seen)
+    run.run()
+    again = {"enhance": {"format": "png"}}
+
+    def seconds(**evaluate):
+        return of(changed(run, evaluate=evaluate, **again))["enhance run"].seconds
+
+    times = {  # versions that are seen: three alphas, three controls, five points a share
+        shares: seconds(curve={**curve, "low_shares": shares}) for shares in ((), (0,), (0, 0.5, 1))
+    }
+    assert times[()] < times[(0,)] < times[(0, 0.5, 1)]
+    a_share = times[(0, 0.5, 1)] - times[(0,)]
+    assert a_share == pytest.approx(2 * (times[(0,)] - times[()]))
+    on_curve = seconds(curve={**curve, "low_shares": [0], "networks": True})
+    assert on_curve - times[(0,)] == pytest.approx(a_share / 2)
+
+
 @pytest.mark.parametrize("beyond", [None, 0.1])
 def test_one_new_image_may_have_all_enhanced_again_unless_the_operator_is_kept(
     finished, photographs, tmp_path, pixels, softened, write_images, beyond

@@ -38,7 +38,8 @@ def line(images):
         known = {"restored": images / "restored", "natural": images / "natural"}
         known = {**known, "out": images / "out", "codec": "pixel", **options}
         texts = {name: str(known[name]) if name in known else None for name in NAMES}
-        return Line(**texts, alpha=known.get("alpha"), choose=known.get("choose", ()))
+        dials = {name: known.get(name) for name in ("alpha", "low_share")}
+        return Line(**texts, **dials, choose=known.get("choose", ()))
 
     return asked
 
@@ -97,6 +98,17 @@ def test_what_was_edited_before_anything_was_made_is_kept(line, images):
         configuration_of(line(natural=images / "restored" / "a"))
 
 
+def test_the_share_of_low_frequencies_can_be_said_and_is_kept(line):
+    assert load_config(configuration_of(line())).enhance.share_of_low_frequencies == 0
+    file = configuration_of(line(low_share=1.0))  # nothing was made yet
+    (file.parent / MARK).touch()
+    for again in (line(), line(low_share=1.0)):
+        assert load_config(configuration_of(again)).enhance.share_of_low_frequencies == 1
+    assert line(low_share=0.0).options()[-1] == "--low-share"
+    with pytest.raises(ConfigurationError, match="low_share"):
+        configuration_of(line(low_share=1.5))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -105,6 +117,7 @@ def test_what_was_edited_before_anything_was_made_is_kept(line, images):
         ({"reference": "others"}, "--reference must be as in "),
         ({"codec": "sd"}, "--codec must be as in "),
         ({"strip": "_net"}, "--strip must be as in "),
+        ({"low_share": 1.0}, "--low-share must be as in .*, got 1 against 0"),
     ],
 )
 def test_other_images_or_another_codec_do_not_go_into_the_same_folder(

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderTiny
 from PIL import Image
 
-from dot_kernels import AutoencoderCodec, LevelledOperator
+from dot_kernels import AutoencoderCodec, LevelledOperator, TiledCodec
 from dot_kernels.enhancement import encode_padded, whole_cells
 from dot_kernels.level_fitting import fit_levels, level_activations
 from dot_kernels.levels import latent_part
@@ -18,6 +18,7 @@ from tasks.config.patches import LatentSize
 from tasks.enhance.enhance import write_enhanced
 from tasks.fit import measure
 from tasks.fit.decision import recipe_digest
+from tasks.fit.encoding import Decoder
 from tasks.fit.enough_patches import require_patches
 from tasks.fit.latent_size import level_sizes
 from tasks.fit.levels.plan import plan_level_map, plan_level_measurement
@@ -31,6 +32,7 @@ from tasks.io.images.decoder_pool import decode
 from tasks.io.images.pixels import to_tensor
 from tasks.io.shards import read_members
 from tasks.io.workspace import kept_latents
+from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 from tasks.pipeline import is_finished
 from tasks.upkeep.check import check
 from tasks.upkeep.cleaning.waste import clean
@@ -103,6 +105,34 @@ def test_the_fit_is_that_of_the_kernels_over_all_images_at_once(run_of, codec):
         torch.testing.assert_close(own.matrix, expected.levels[level].matrix, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(own.target_mean, expected.levels[level].target_mean)
         assert moments[at_level("source", level)].dimension == 8
+
+
+def test_images_narrower_than_a_latent_patch_count_at_the_levels_on_both_sides(
+    tmp_path, steps, pixels, softened, write_images, codec
+):
+    natural = {f"{i}.png": pixels(i, 24, 32) for i in range(4)} | {"strip.png": pixels(9, 30, 9)}
+    restored = {name: softened(image) for name, image in natural.items()}
+    corpora = {
+        "restored": write_images(tmp_path / "restored", restored),
+        "natural": write_images(tmp_path / "natural", natural),
+    }
+    sections = {"codec": codec, "patches": {"size": 5}, "transport": {"levels": [0]}}
+    run = steps(tmp_path / "w", corpora, **sections)
+    run.shard()
+    run.fit()
+    moments = operator_of(run)[1]
+    sides = [moments[at_level(side, 0)].count for side in ("source", "target")]
+    assert sides == [4 * 12 * 16 + 15 * 4] * 2
+    assert moments["source"].count == 4 * 8 * 12
+
+
+def test_an_image_without_a_whole_cell_shows_no_activations(codec, rng):
+    module = AutoencoderCodec(AutoencoderTiny.from_pretrained(codec["weights"]))
+    decoder = Decoder(level=0, operator=None, fold="uniform", seed=0)
+    timed = TimedCodec(TiledCodec(module, 64), Stopwatch())
+    for size in ((0, 5), (3, 0)):
+        found = decoder.moments(torch.rand(1, 2, *size), "key", timed, 3, None)
+        assert (found.count, found.dimension) == (0, 8 * 9)
 
 
 def test_without_levels_the_operator_has_the_name_that_it_had(run_of):

@@ -8,6 +8,7 @@ import pytest
 
 import tasks.enhance.scoring
 from flows.cli.bounds import bounded_metrics, with_bounds
+from tasks.evaluate.bounds import Bound, metric_named
 from tasks.evaluate.curve import curve_metric
 from tasks.io.artifacts import metric_registry
 from tasks.io.artifacts.metric_registry import (
@@ -20,7 +21,7 @@ from tasks.io.artifacts.metric_registry import (
     versions_of,
 )
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
-from tasks.report.choose import Bound, choose_alpha, metric_named
+from tasks.report.choose import choose_alpha
 from tasks.report.outcome import describe
 from tasks.report.pictures.worst_and_best import find_extremes
 from tasks.report.tables.names import results_units
