@@ -4,8 +4,8 @@ Mignon et al. 2023 compare marginals of the transport on textures whose referenc
 (Table I). Here, of each of some textures, two pairs are taken of a crop to restore and another
 one, from the opposite corner, as its reference. A reference is spoilt by a square of a fifth of
 its area, cut from the next texture. Crops are blurred by a Gaussian of 16 × 16 with sigma 2,
-every fourth pixel of which is kept, with noise of sigma 0.01. There are two studies: ``grey``, of
-small crops and few steps, and ``colour``, of larger ones with the default of every option.
+every fourth pixel of which is kept, with noise of sigma 0.01. There are two studies: ``grey``, in
+which steps are few, and ``colour``, with the default of every option.
 
     python tests/benchmarks/patch_prior/transports_study.py ../shared/data rows-0.json grey 0/3
 
@@ -13,8 +13,8 @@ measures the first of three parts of the pairs: a row for each pair, reference a
 
     python tests/benchmarks/patch_prior/transports_study.py rows-*.json
 
-prints means, and in how many pairs one transport is above another. One core takes about seven
-minutes for grey, and half an hour for colour.
+prints means, and in how many pairs one transport is above another. One core takes about six
+minutes for grey, and fifteen for colour.
 """
 
 import json
