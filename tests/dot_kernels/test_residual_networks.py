@@ -9,7 +9,7 @@ from dot_kernels.residual_networks import Potential, ResidualMap, draw_weights
 
 
 def drawn(network, seed=0, *, awake=False):
-    """A network in float64 with weights of a seed; awake, its layers that begin at 0 are drawn too."""
+    """A network in float64 with weights of a seed; awake, none of its layers begins at 0."""
     generator = torch.Generator().manual_seed(seed)
     draw_weights(network, generator)
     if awake:
@@ -32,7 +32,7 @@ def test_a_fresh_map_is_the_identity(images, passes):
 
 def test_two_passes_equal_one_while_the_guide_says_nothing(images):
     two = drawn(ResidualMap(width=4), awake=True)
-    one = ResidualMap(width=4, passes=1)
+    one = ResidualMap(width=4, passes=1).double()
     one.network.load_state_dict(two.network.state_dict())
     assert (two(images) - one(images)).abs().max() > 1e-3
     with torch.no_grad():
