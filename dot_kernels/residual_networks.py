@@ -81,7 +81,8 @@ class Potential(nn.Module):
     """The potential φ: one number an image, the mean of those of its places.
 
     Each place sees a neighbourhood of 23 × 23 pixels. The activations are smooth, as what drives
-    the map is the gradient of φ.
+    the map is the gradient of φ. A fresh potential is 0, as its last layer is, so that the first
+    steps of the map do not follow what nobody has trained. Weights are drawn as in the map.
 
     Args:
         width: channels of the first layer, at least 1; the last have 4 times as many.
