@@ -49,6 +49,7 @@ VERBS: tuple[Verb, ...] = ("shard", "train", "restore", "fit", "enhance", "evalu
 """The commands that do the steps, in the order of the work."""
 
 Needs = Literal["nothing", "files", "network", "training", "memory"]
+"""``memory`` is for statistics; ``training`` for a network that job after job goes on with."""
 
 
 class Closing(NamedTuple):
@@ -72,9 +73,8 @@ class Step(NamedTuple):
     work: Task[Any, Any]
     """Does the job of one unit."""
     needs: Needs = "nothing"
-    """What its jobs need most, which limits how many are done at once: ``memory`` for statistics,
-    ``training`` for a network that one job after the other goes on with. Of a step that needs
-    ``nothing``, the flow itself does them one after the other."""
+    """What its jobs need most, which limits how many are done at once, of a ``training`` one. Of
+    a step that needs ``nothing``, the flow itself does them one after the other."""
     prepare: Callable[[], object] | None = None
     """Fetches or checks what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
@@ -134,7 +134,7 @@ def steps_of(run: Run) -> Iterator[Step]:
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
-    yield Step("report", "report", lambda: _of_all(*plan_report(found())), write_report)
+    yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)
 
 
 def whole_pipeline(run: Run) -> Iterator[Step]:
@@ -229,9 +229,9 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         fetch_metric_weights(found())
 
     if run.config.reference_name is not None:
-        units, name = (
-            lambda: _of_all(match_artifacts(run), plan_matches(run)),
+        name, units = (
             "match the reference",
+            lambda: _single(match_artifacts(run), plan_matches(run)),
         )
         yield Step(name, verb, units, match_reference, repeats=not with_images)
     yield Step(
@@ -245,9 +245,6 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
     )
 
 
-def _of_all(artifacts: Iterable[str], job: Job | None) -> list[Planned]:
-    return [Planned("", 0, job, tuple(artifacts))]
-
-
-def _single(artifact: str, job: Job | None) -> list[Planned]:
-    return _of_all([artifact], job)
+def _single(artifacts: str | Iterable[str], job: Job | None) -> list[Planned]:
+    named = (artifacts,) if isinstance(artifacts, str) else tuple(artifacts)
+    return [Planned("", 0, job, named)]

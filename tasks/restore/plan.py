@@ -1,5 +1,6 @@
 """The plan of the restoration: which shards of restored images are missing, or out of date."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,18 +35,7 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
         return []
     trained = trained_map(run) if isinstance(config.restore, ResidualTransport) else None
     survey, origins = (ledger.survey(dataset_folder(each)) for each in (dataset, origin))
-    job_of = partial(
-        RestoreJob,
-        workspace=run.workspace.url,
-        origin=origin,
-        dataset=dataset,
-        degrade=config.degrade,
-        restorer=config.restore,
-        limits=config.shards.limits(),
-        compute=config.compute,
-        weights=config.weights,
-        trained=trained,
-    )
+    job_of = _job_of(run, config.restore, origin, dataset, trained)
     recipe = Recipe("restore", _inputs(run, config.restore, trained))
     kind = "clean" if config.degrade else "degraded"
     planned = []
@@ -56,6 +46,25 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
         job = None if target is None else job_of(target=target, shard=shard, chosen=chosen)
         planned.append(Planned(shard, images, job, (artifact,), recipe.mark(**own)))
     return planned
+
+
+def _job_of(
+    run: Run, restorer: RestorerSpec, origin: str, dataset: str, trained: TrainedMap | None
+) -> Callable[..., RestoreJob]:
+    """Return what makes the job of a shard from what only that shard has."""
+    config = run.config
+    return partial(
+        RestoreJob,
+        workspace=run.workspace.url,
+        origin=origin,
+        dataset=dataset,
+        degrade=config.degrade,
+        restorer=restorer,
+        limits=config.shards.limits(),
+        compute=config.compute,
+        weights=config.weights,
+        trained=trained,
+    )
 
 
 def _inputs(run: Run, restorer: RestorerSpec, trained: TrainedMap | None) -> dict[str, Any]:
