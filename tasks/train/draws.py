@@ -38,12 +38,29 @@ class Draw(NamedTuple):
     """Draws the place of the crops, and noise; on the CPU."""
 
 
+class Share(NamedTuple):
+    """Which part of each batch is this process's, of several that share it."""
+
+    number: int
+    processes: int
+
+    def of(self, batch: int) -> range:
+        """Return the places in a batch."""
+        return range(self.number, batch, self.processes)
+
+
+WHOLE = Share(0, 1)
+"""All of each batch."""
+
+
 @dataclass
 class Draws:
     """Draws the images of a training; for one thread alone."""
 
     job: TrainJob
     workspace: Workspace
+    share: Share = WHOLE
+    """Which examples of a step are drawn."""
 
     def of_step(self, step: int) -> Iterator[Draw]:
         """Yield the examples of a step.
@@ -51,7 +68,7 @@ class Draws:
         Raises:
             CorpusError: no images are found that can be trained on.
         """
-        for place in range(self.job.train.batch):
+        for place in self.share.of(self.job.train.batch):
             yield self._drawn(generator_of("train", self.job.train.seed, f"{step} {place}"))
 
     def held_out(self) -> list[Draw]:

@@ -1,10 +1,10 @@
 """A learner: both networks, the averages of the map and the state of Adam, after some steps."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +17,23 @@ from tasks.train.batches import Batch
 
 _KIND = "training checkpoint"
 
-Shared = Callable[[nn.Module], None]
-"""Makes the gradients of a network those of the whole batch, of which each process has a part."""
+
+class Averaging(Protocol):
+    """Averages tensors over the processes that share a batch."""
+
+    def __call__(self, tensors: Sequence[Tensor]) -> None:
+        """Put the means over all processes in the place of tensors on the device."""
 
 
 class Losses(NamedTuple):
-    """The losses of a step; None for that of a potential that was not its turn."""
+    """The losses of a step, of the whole batch; None for a potential that was not its turn."""
 
     map: float
     potential: float | None
 
 
-def _alone(network: nn.Module) -> None:
-    """Leave gradients as they are: those of one process that has the whole batch."""
+def alone(tensors: Sequence[Tensor]) -> None:
+    """Leave tensors as they are: those of one process that has the whole batch."""
 
 
 class Learner:
@@ -41,13 +45,13 @@ class Learner:
         train: how.
         device: cpu, cuda or cuda:1, not auto.
         is_paired: whether the clean crops of a batch are those of its degraded ones.
-        shared: for several processes; see ``Shared``.
+        averaged: of several processes that share a batch; see ``Averaging``.
     """
 
     def __init__(
-        self, train: Training, device: str, *, is_paired: bool, shared: Shared = _alone
+        self, train: Training, device: str, *, is_paired: bool, averaged: Averaging = alone
     ) -> None:
-        self._train, self._device, self._shared = train, device, shared
+        self._train, self._device, self._averaged = train, device, averaged
         self._loss, self._is_paired = train.loss(is_paired=is_paired), is_paired
         self.map = ResidualMap(width=train.width, passes=train.passes)
         self.potential = Potential(width=train.width)
@@ -78,14 +82,13 @@ class Learner:
         twins = clean if self._is_paired else None
         with _frozen(self.potential):
             loss = self._loss.of_map(self.map, self.potential, degraded, twins)
-            self._descend("map", self.map, loss)
+            of_map = self._descend("map", self.map, loss)
         self._take_average(number)
         if (number + 1) % self._train.map_steps:
-            return Losses(loss.item(), None)
+            return Losses(of_map, None)
         generator = generator_of("potential", self._train.seed, str(number))
         other = self._loss.of_potential(self.map, self.potential, degraded, clean, generator)
-        self._descend("potential", self.potential, other)
-        return Losses(loss.item(), other.item())
+        return Losses(of_map, self._descend("potential", self.potential, other))
 
     def save(self, path: Path) -> None:
         """Write the whole state to a local file; equal states give equal bytes."""
@@ -124,13 +127,17 @@ class Learner:
                 for each, value in adam.state[owner].items():
                     yield f"adam.{name}.{parameter}:{each}", value
 
-    def _descend(self, name: str, network: nn.Module, loss: Tensor) -> None:
+    def _descend(self, name: str, network: nn.Module, loss: Tensor) -> float:
+        """Do a step of Adam; return the loss before it."""
         adam = self._adams[name]
         adam.param_groups[0]["lr"] = self.rate
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._shared(network)
+        told = loss.detach().clone()
+        gradients = (weights.grad for weights in network.parameters())
+        self._averaged([told, *(each for each in gradients if each is not None)])
         adam.step()
+        return told.item()
 
     @torch.no_grad()
     def _take_average(self, number: int) -> None:

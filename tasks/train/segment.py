@@ -7,20 +7,20 @@ from functools import partial
 from prefect import task
 
 from tasks.io.artifacts.parquet import write_table
-from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.errors import StepMissing
 from tasks.io.ledger import Record
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome, carry_out, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.jobs.progress import say
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.train.batches import Batches
 from tasks.train.draws import Draws
 from tasks.train.job import TrainJob
 from tasks.train.learner import Learner
-from tasks.train.steps import NotFinite, checkpoint_of, learner_before, steps_of
+from tasks.train.processes import trained_together
+from tasks.train.steps import checkpoint_of, trained
 from tasks.train.table import Row, table_of
 from tasks.train.validation import validated
 
@@ -73,26 +73,11 @@ def _trained(
     job: TrainJob, device: str, batches: Batches, watch: Stopwatch
 ) -> tuple[Learner, list[Row]]:
     """Return the learner after the segment, and the rows of its steps; see ``write_segment``."""
-    learner = learner_before(job, device, batches, watch)
-    try:
-        return learner, list(steps_of(job, learner, batches, watch))
-    except NotFinite as error:
-        if learner.is_halved:
-            raise _diverged(job, error) from error
-        say(f"{error}; the segment is begun again at half the rate, which stays halved")
-    learner = learner_before(job, device, batches, watch)
-    learner.is_halved = True
-    try:
-        return learner, list(steps_of(job, learner, batches, watch))
-    except NotFinite as error:
-        raise _diverged(job, error) from error
-
-
-def _diverged(job: TrainJob, error: NotFinite) -> ConfigurationError:
-    return ConfigurationError(
-        f"{error} at half the rate either, {job.train.rate / 2:g}: lower restore.train.rate, or "
-        "write restore.train.map_steps: 1 for a potential that keeps pace with the map"
-    )
+    if job.train.processes == 1:
+        return trained(job, device, batches, watch)
+    learner = Learner(job.train, device, is_paired=job.is_paired)
+    with watch.lap("train"):
+        return learner, trained_together(job, learner)
 
 
 def _require_before(job: TrainJob, workspace: Workspace) -> Record | None:

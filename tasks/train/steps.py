@@ -3,16 +3,57 @@
 import math
 from collections.abc import Iterator
 
-from tasks.jobs.progress import advance, at
+from tasks.io.errors import ConfigurationError
+from tasks.jobs.progress import advance, at, say
 from tasks.jobs.stopwatch import Stopwatch
 from tasks.train.batches import Batches
 from tasks.train.job import TrainJob
-from tasks.train.learner import Learner
+from tasks.train.learner import Averaging, Learner, alone
 from tasks.train.table import Row
 
 
 class NotFinite(ArithmeticError):
     """A loss is not finite; the text says at which step."""
+
+
+def trained(
+    job: TrainJob, device: str, batches: Batches, watch: Stopwatch, averaged: Averaging = alone
+) -> tuple[Learner, list[Row]]:
+    """Return the learner after a segment, and the rows of its steps.
+
+    Where a loss is not finite, the segment is begun again at half the rate, which stays halved.
+
+    Args:
+        job: of the segment.
+        device: cpu, cuda or cuda:1, not auto.
+        batches: of the training.
+        watch: counts the laps.
+        averaged: of several processes that share a batch.
+
+    Raises:
+        ConfigurationError: a loss is not finite at half the rate either.
+        CorpusError: there is nothing to train on.
+    """
+    learner = learner_before(job, device, batches, watch, averaged)
+    try:
+        return learner, list(steps_of(job, learner, batches, watch))
+    except NotFinite as error:
+        if learner.is_halved:
+            raise _diverged(job, error) from error
+        say(f"{error}; the segment is begun again at half the rate, which stays halved")
+    learner = learner_before(job, device, batches, watch, averaged)
+    learner.is_halved = True
+    try:
+        return learner, list(steps_of(job, learner, batches, watch))
+    except NotFinite as error:
+        raise _diverged(job, error) from error
+
+
+def _diverged(job: TrainJob, error: NotFinite) -> ConfigurationError:
+    return ConfigurationError(
+        f"{error} at half the rate either, {job.train.rate / 2:g}: lower restore.train.rate, or "
+        "write restore.train.map_steps: 1 for a potential that keeps pace with the map"
+    )
 
 
 def steps_of(job: TrainJob, learner: Learner, batches: Batches, watch: Stopwatch) -> Iterator[Row]:
@@ -32,12 +73,14 @@ def steps_of(job: TrainJob, learner: Learner, batches: Batches, watch: Stopwatch
         yield Row(step, losses.map, losses.potential, learner.rate)
 
 
-def learner_before(job: TrainJob, device: str, batches: Batches, watch: Stopwatch) -> Learner:
+def learner_before(
+    job: TrainJob, device: str, batches: Batches, watch: Stopwatch, averaged: Averaging = alone
+) -> Learner:
     """Return the learner as it was before the segment.
 
     A checkpoint that is not there any more is made again from the last that is.
     """
-    learner = Learner(job.train, device, is_paired=job.is_paired)
+    learner = Learner(job.train, device, is_paired=job.is_paired, averaged=averaged)
     store, last = job.opened().store, job.number - 1
     while last >= 0 and not store.exists(checkpoint_of(job.artifact(last))):
         last -= 1

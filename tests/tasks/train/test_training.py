@@ -6,54 +6,20 @@ import subprocess
 import sys
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from workspaces.plain_pipeline import do
 
-from tasks.io.artifacts.tensors import load_tensors
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.pipeline import steps_of, whole_pipeline
 from tasks.train import learner as learner_module
-from tasks.train.plan import plan_segments, trained_map
+from tasks.train.plan import plan_segments
 from tests.support.pictures import images_of
+from tests.support.trained import losses_of, train, weights_of
 
 NOISE = [{"kind": "noise", "sigma": 0.2}]
-QUICK = {"steps": 6, "segment": 2, "batch": 2, "crop": 16, "width": 2, "validation": 1}
-
-
-@pytest.fixture
-def run(steps, tmp_path, photographs):
-    """Makes a run whose restorer is trained; nothing is done yet."""
-
-    def make(name="w", corpora=None, train=None, **sections):
-        sections = {"degrade": NOISE} | sections
-        undoes = sections.pop("undoes", [])
-        restore = {"kind": "residual-transport", "train": QUICK | (train or {}), "undoes": undoes}
-        given = {"reference": photographs["natural"]} if corpora is None else corpora
-        return steps(tmp_path / name, given, restore=restore, **sections)
-
-    return make
-
-
-def weights_of(made):
-    trained = trained_map(made.opened)
-    path = made.workspace.store.local(f"{trained.artifact}.safetensors")
-    return load_tensors(path, "residual map")[0]
-
-
-def losses_of(made):
-    path = f"{trained_map(made.opened).artifact}.parquet"
-    return pq.read_table(made.workspace.store.local(path)).to_pylist()
 
 
 def files_of(made):
     return sorted(path.rpartition("/")[2] for path in made.workspace.store.names("restorers"))
-
-
-def train(made):
-    """Do the steps up to the trained restorer; the digest of its weights."""
-    do(made.opened, lambda step: step.verb in ("shard", "train"))
-    return trained_map(made.opened).digest
 
 
 def test_a_run_trains_restores_fits_and_enhances(run):
