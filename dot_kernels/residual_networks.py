@@ -97,7 +97,7 @@ class Potential(nn.Module):
         layers: list[nn.Module] = [_convolution(3, width), nn.SiLU()]
         for narrow, wide in pairwise(widths):
             layers += [_convolution(narrow, narrow), nn.SiLU(), _halved(narrow, wide), nn.SiLU()]
-        layers += [_convolution(widths[-1], widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], 1, 1)]
+        layers += [_convolution(widths[-1], widths[-1]), nn.SiLU(), _Silent(widths[-1], 1, 1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b"]:
