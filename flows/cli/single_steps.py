@@ -15,7 +15,9 @@ def shard(config: ConfigPath) -> None:
         from flows.shard_corpus import shard_corpus
 
         shard_corpus(settings)
-    if settings.restore is not None:
+    if settings.clean_name is not None:
+        say("next: `dotpipe train CONFIG`, which trains the restorer")
+    elif settings.restore is not None:
         say("next: `dotpipe restore CONFIG`, which makes the restored images")
 
 
