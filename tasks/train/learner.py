@@ -17,6 +17,10 @@ from tasks.train.batches import Batch
 
 _KIND = "training checkpoint"
 
+_MEMORY = (0.0, 0.9)
+"""Adam's averages of gradients, none, as those of the other network are old by then, and of their
+squares."""
+
 
 class Averaging(Protocol):
     """Averages tensors over the processes that share a batch."""
@@ -58,15 +62,15 @@ class Learner:
         generator = generator_of("train", train.seed, "weights")
         for network in (self.map, self.potential):
             draw_weights(network, generator)
-            network.to(device)
+            network.to(device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.map).requires_grad_(False)
         self.is_halved = False
         self._adams = {"map": _adam(self.map), "potential": _adam(self.potential)}
 
     @property
     def rate(self) -> float:
-        """The rate of Adam: that of the options, or half of it once a loss was not finite."""
-        return self._train.rate * (0.5 if self.is_halved else 1.0)
+        """The map's rate of Adam: that of the options, or half of it once a loss was not finite."""
+        return self._rate("map")
 
     def step(self, number: int, batch: Batch) -> Losses:
         """Do a step: one of the map and, when it is its turn, one of the potential.
@@ -78,7 +82,9 @@ class Learner:
         Returns:
             both losses, before the step.
         """
-        degraded, clean = (crops.to(self._device) for crops in batch)
+        degraded, clean = (
+            crops.to(self._device, memory_format=torch.channels_last) for crops in batch
+        )
         twins = clean if self._is_paired else None
         with _frozen(self.potential):
             loss = self._loss.of_map(self.map, self.potential, degraded, twins)
@@ -112,9 +118,13 @@ class Learner:
             for parameter, owner in self._networks()[name].named_parameters():
                 known = _below(tensors, f"adam.{name}.{parameter}:")
                 adam.state[owner] = {
-                    each: value if each == "step" else value.to(self._device)
+                    each: value if each == "step" else torch.empty_like(owner).copy_(value)
                     for each, value in known.items()
                 }
+
+    def _rate(self, name: str) -> float:
+        given = {"map": self._train.rate, "potential": self._train.rate_of_potential}
+        return given[name] * (0.5 if self.is_halved else 1.0)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"map": self.map, "potential": self.potential, "average": self.average}
@@ -130,7 +140,7 @@ class Learner:
     def _descend(self, name: str, network: nn.Module, loss: Tensor) -> float:
         """Do a step of Adam; return the loss before it."""
         adam = self._adams[name]
-        adam.param_groups[0]["lr"] = self.rate
+        adam.param_groups[0]["lr"] = self._rate(name)
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         told = loss.detach().clone()
@@ -159,7 +169,7 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 
 
 def _adam(network: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), foreach=False)
+    return torch.optim.Adam(network.parameters(), betas=_MEMORY, foreach=False)
 
 
 def _below(tensors: Mapping[str, Any], start: str) -> dict[str, Tensor]:

@@ -51,8 +51,8 @@ def trained(
 
 def _diverged(job: TrainJob, error: NotFinite) -> ConfigurationError:
     return ConfigurationError(
-        f"{error} at half the rate either, {job.train.rate / 2:g}: lower restore.train.rate, or "
-        "write restore.train.map_steps: 1 for a potential that keeps pace with the map"
+        f"{error} at half the rate either, {job.train.rate / 2:g}: lower restore.train.rate, "
+        "or restore.train.potential_rate alone"
     )
 
 

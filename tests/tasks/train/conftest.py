@@ -3,7 +3,15 @@
 import pytest
 
 NOISE = [{"kind": "noise", "sigma": 0.2}]
-QUICK = {"steps": 6, "segment": 2, "batch": 2, "crop": 16, "width": 2, "validation": 1}
+QUICK = {
+    "steps": 6,
+    "segment": 2,
+    "batch": 2,
+    "crop": 16,
+    "width": 2,
+    "validation": 1,
+    "map_steps": 5,
+}
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_loss_that_is_not_finite_halves_the_rate_once(run, monkeypatch):
 
     monkeypatch.setattr(learner_module.Learner, "step", exploding)
     train(made)
-    assert [row["rate"] for row in losses_of(made)] == [2e-4] * 2 + [1e-4] * 4
+    assert [row["rate"] for row in losses_of(made)] == [5e-4] * 2 + [2.5e-4] * 4
 
 
 def test_a_loss_that_is_never_finite_ends_the_training_in_a_sentence(run):

@@ -15,6 +15,7 @@ from tasks.io.section import Section
 _LOSS = TransportLoss()
 
 _Count = Annotated[int, Field(ge=1)]
+_Rate = Annotated[FiniteFloat, Field(gt=0)]
 _Weight = Annotated[FiniteFloat, Field(ge=0)]
 
 
@@ -35,9 +36,11 @@ class Training(Section):
     """Channels of both networks at the full resolution; memory and time follow it."""
     passes: Passes = 2
     """How often the map runs: 2, the second time under the residual of the first, or 1."""
-    rate: Annotated[FiniteFloat, Field(gt=0)] = 2e-4
-    """Rate of Adam for both networks."""
-    map_steps: _Count = 5
+    rate: _Rate = 5e-4
+    """Rate of Adam for the map."""
+    potential_rate: _Rate | None = None
+    """Rate of Adam for the potential; null for 0.3 of the map's."""
+    map_steps: _Count = 1
     """Steps of the map for each one of the potential."""
     pairing: Literal["auto", "paired", "unpaired"] = "auto"
     """paired: each degraded crop comes with its clean one. unpaired: degraded and clean crops are
@@ -46,7 +49,7 @@ class Training(Section):
     """Weight of the mean squared difference between a degraded image and its restored one."""
     gamma: _Weight = _LOSS.gamma
     """Weight of the spectrum of that difference."""
-    power: Power = 2
+    power: Power = _LOSS.power
     """Power of that spectrum: 2 for noise, 1 for what few frequencies hold, as rain or haze."""
     paired: _Weight = 100.0
     """Weight of the mean squared error to the clean image; no effect on unpaired training."""
@@ -79,6 +82,11 @@ class Training(Section):
             )
         self.loss(is_paired=True)  # has the other rules
         return self
+
+    @property
+    def rate_of_potential(self) -> float:
+        """``potential_rate``, or what null stands for."""
+        return 0.3 * self.rate if self.potential_rate is None else self.potential_rate
 
     def loss(self, *, is_paired: bool) -> TransportLoss:
         """What both networks are trained by, as the kernel takes it."""
