@@ -166,6 +166,8 @@ def _training(config: Config, looks: dict[str, Look]) -> Iterator[Checked]:
         return
     clean, degraded = (looks.get(n or "") for n in (config.clean_name, config.degraded_name))
     crop, factor = config.restore.train.crop, total_downscaling(config.undone)
+    if config.degrade and config.corpora.training is None:
+        yield Checked("images to train on", "poor", _seen_before(config))
     if clean is not None:
         yield from _small(clean, crop, 1)
     if degraded is not None:
@@ -173,6 +175,16 @@ def _training(config: Config, looks: dict[str, Look]) -> Iterator[Checked]:
     if clean is not None and degraded is not None and pairing_of(config) == "paired":
         at("the keys of degraded images and those to train on")
         yield _keys("training", degraded, clean)
+
+
+def _seen_before(config: Config) -> str:
+    """Return the sentence that a restorer is trained on what is used for something else too."""
+    measured = ", and results are measured on them" * (config.clean_name == config.reference_name)
+    return (
+        f"the restorer is trained on the images of {config.clean_name}, of which it makes better "
+        f"ones than of others: the map is fitted on them too, and learns too little{measured}; "
+        "give other clean images as corpora.training"
+    )
 
 
 def _small(look: Look, crop: int, factor: int) -> Iterator[Checked]:

@@ -103,6 +103,12 @@ def test_a_crop_that_is_larger_than_all_images_is_told_before_the_run(run, crop,
         assert "restore.train.crop must be at most the shorter side" in told.said
 
 
+def test_training_on_what_is_fitted_and_measured_is_told_before_the_run(run):
+    told = {each.what: each for each in check(run().config)}["images to train on"]
+    assert told.state == "poor"
+    assert "results are measured on them; give other clean images as corpora.training" in told.said
+
+
 def test_pairs_without_shared_keys_are_told_before_the_run(steps, tmp_path, pixels, write_images):
     corpora = {
         "degraded": write_images(tmp_path / "x", {f"x{i}.png": pixels(i) for i in range(3)}),
