@@ -7,6 +7,7 @@ from flows.runs.presence import at_work
 from flows.steps.by_verb import do_steps
 from flows.steps.reports import StepReport, leave, leave_table
 from tasks.config import Config, Run
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.train.plan import trained_map
 from tasks.train.table import course_of, read_rows
 
@@ -21,10 +22,11 @@ def train_restorer(config: Config) -> list[StepReport]:
         what each step did.
     """
     run = Run.of(config)
-    if config.clean_name is None:
+    if not isinstance(config.restore, ResidualTransport):
         return []
     reports = do_steps(run, "train")
     leave_table(reports, "trained-restorer")
     rows = read_rows(run.workspace.store, [trained_map(run).artifact])
-    leave(course_of(rows), "training", f"Mean losses of {config.name}'s restorer, and its PSNR")
+    course = course_of(rows, config.restore.train.segment)
+    leave(course, "training", f"Mean losses of {config.name}'s restorer, and its PSNR")
     return reports

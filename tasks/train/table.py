@@ -1,7 +1,6 @@
 """The table of a training: a row for each step, with its losses and, after segments, the PSNR."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -55,16 +54,16 @@ def read_rows(store: Store, artifacts: Iterable[str]) -> list[Row]:
     return [Row(**row) for table in tables for row in table.to_pylist()]
 
 
-def course_of(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the course of a training for people: a line for so many steps, which are few lines.
+def course_of(rows: Sequence[Row], segment: int) -> list[dict[str, Any]]:
+    """Return the course of a training for people: a line for a segment, or for several.
 
     Args:
-        rows: of all its steps; the lines end where a PSNR was taken, or else all together.
+        rows: of all its steps.
+        segment: steps of a segment.
     """
-    ends = [number for number, row in enumerate(rows, start=1) if row.psnr is not None]
-    ends = [*ends[:: -(-len(ends) // _MOST_LINES) or 1], len(rows)]
-    pairs = pairwise(dict.fromkeys([0, *ends]))
-    return [_line(rows[start:end]) for start, end in pairs]
+    together = segment * max(1, -(-len(rows) // segment) // _MOST_LINES)
+    starts = range(0, len(rows), together)
+    return [_line(rows[start : start + together]) for start in starts]
 
 
 def _line(rows: Sequence[Row]) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from collections import Counter
 import pytest
 import torch
 from workspaces.plain_pipeline import do
+from workspaces.trained import train
 
 from tasks.io.workspace import Workspace
 from tasks.train.batches import Batches
 from tasks.train.draws import Draws, Share
 from tasks.train.plan import Training
 from tasks.train.positions import Positions
-from tests.support.trained import train
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from workspaces.trained import losses_of, train, weights_of
 
 from tasks.io.errors import CorpusError
-from tests.support.trained import losses_of, train, weights_of
 
 
 def test_two_processes_train_what_one_does(run):

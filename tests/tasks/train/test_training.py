@@ -7,13 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from workspaces.trained import losses_of, train, weights_of
 
 from tasks.io.errors import ConfigurationError, CorpusError, StepMissing
 from tasks.pipeline import steps_of, whole_pipeline
 from tasks.train import learner as learner_module
 from tasks.train.plan import plan_segments
 from tests.support.pictures import images_of
-from tests.support.trained import losses_of, train, weights_of
 
 NOISE = [{"kind": "noise", "sigma": 0.2}]
 

@@ -1,6 +1,7 @@
 """What looks after a workspace knows the training of a restorer."""
 
 import pytest
+from workspaces.trained import train
 
 from tasks.config.registry import register
 from tasks.io.ledger import Record
@@ -10,7 +11,6 @@ from tasks.upkeep.forecast import forecast
 from tasks.upkeep.forget import forget
 from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import verify
-from tests.support.trained import train
 
 QUICK = {"steps": 4, "segment": 2, "batch": 2, "crop": 16, "width": 2, "validation": 1}
 
