@@ -32,10 +32,10 @@ from dot_kernels.residual_transport import TransportLoss
 from tasks.io.networks.features.extractors import load_extractor
 from tasks.io.networks.features.perceptual import load_lpips
 
-WIDTH, CROP, BATCH, STEPS = 12, 32, 8, 1000
+WIDTH, CROP, BATCH, STEPS = 12, 32, 8, 800
 """Channels at the first level, side of a crop in pixels, crops and turns."""
 
-RATES = (1e-3, 3e-4)
+RATES = (1e-3, 1e-4)
 """Adam's at the beginning, of the map and the potential; they fall to 0 linearly."""
 
 MEMORY = (0.0, 0.9)
