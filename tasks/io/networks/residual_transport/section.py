@@ -39,7 +39,7 @@ class Training(Section):
     rate: _Rate = 5e-4
     """Rate of Adam for the map."""
     potential_rate: _Rate | None = None
-    """Rate of Adam for the potential; null for 0.3 of the map's."""
+    """Rate of Adam for the potential; null for 0.1 of the map's."""
     map_steps: _Count = 1
     """Steps of the map for each one of the potential."""
     pairing: Literal["auto", "paired", "unpaired"] = "auto"
@@ -86,7 +86,7 @@ class Training(Section):
     @property
     def rate_of_potential(self) -> float:
         """``potential_rate``, or what null stands for."""
-        return 0.3 * self.rate if self.potential_rate is None else self.potential_rate
+        return 0.1 * self.rate if self.potential_rate is None else self.potential_rate
 
     def loss(self, *, is_paired: bool) -> TransportLoss:
         """What both networks are trained by, as the kernel takes it."""
