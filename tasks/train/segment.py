@@ -7,10 +7,11 @@ from functools import partial
 from prefect import task
 
 from tasks.io.artifacts.parquet import write_table
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.ledger import Record
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
+from tasks.io.networks.batches import is_for_want_of_memory
 from tasks.io.workspace import Workspace
 from tasks.jobs import Outcome, carry_out, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
@@ -40,11 +41,20 @@ def write_segment(job: TrainJob) -> Outcome:
 
     Raises:
         StepMissing: the segment before it is not done.
-        ConfigurationError: a loss is not finite at half the rate either.
+        ConfigurationError: a loss is not finite at half the rate either, or the device has no
+            memory for a step.
         CorpusError: there is nothing to train on.
     """
     with leased(job.compute.device) as device:
-        return timed(device, partial(_write, job, device))
+        try:
+            return timed(device, partial(_write, job, device))
+        except (RuntimeError, MemoryError) as error:
+            if not is_for_want_of_memory(error):
+                raise
+            raise ConfigurationError(
+                f"{device} must have memory for a step of the training, but has too little: lower "
+                "restore.train.batch, crop or width"
+            ) from error
 
 
 def _write(job: TrainJob, device: str, watch: Stopwatch) -> Outcome:

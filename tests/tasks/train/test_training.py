@@ -184,6 +184,17 @@ def test_a_loss_that_is_never_finite_ends_the_training_in_a_sentence(run):
         train(run(train={"rate": 1e30}))
 
 
+def test_a_device_without_memory_for_a_step_is_told_in_a_sentence(run, monkeypatch):
+    def too_large(self, number, batch):
+        raise MemoryError
+
+    monkeypatch.setattr(learner_module.Learner, "step", too_large)
+    with pytest.raises(
+        ConfigurationError, match=r"cpu must have memory .* lower restore.train.batch"
+    ):
+        train(run())
+
+
 def test_restoring_needs_a_trained_restorer(run):
     made = run()
     for step in steps_of(made.opened):
