@@ -79,7 +79,7 @@ class Batches:
             clean = crop
         else:
             other = self._image(draw.clean)
-            if self._are_pair(draw):
+            if job.is_paired:
                 _require_pair(draw, image, other, factor)
                 place = top * factor, left * factor
             else:
@@ -87,9 +87,6 @@ class Batches:
             clean = _cut(other, *place, side)
         seen = degrade(crop, job.degrade, generator) if job.degrade else crop
         return enlarged(seen[None], job.undone)[0], clean
-
-    def _are_pair(self, draw: Draw) -> bool:
-        return self.job.is_paired and draw.clean.key == draw.degraded.key
 
     def _image(self, member: Member) -> Tensor:
         """Return an image (3, h, w), float in [0, 1].

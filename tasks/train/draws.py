@@ -74,7 +74,7 @@ class Draws:
     def held_out(self) -> list[Draw]:
         """Return the examples that no step draws; none of images that are not known in pairs."""
         job, found = self.job, list[Draw]()
-        for key in sorted(self._held_out) if job.degrade or job.is_paired else ():
+        for key in sorted(self._held_out):
             generator = generator_of("validate", job.train.seed, key)
             image = self._sources.named(key)
             twin = image if job.degraded is None else self._clean.named(key)
@@ -164,8 +164,11 @@ class Draws:
 
     @cached_property
     def _held_out(self) -> frozenset[str]:
-        """The keys of the images that are held out: those with the lowest hashes."""
-        images = self._sources
-        count = min(self.job.train.validation, len(images) // _MOST_SHARE)
+        """The keys of the images that are held out: those with the lowest hashes.
+
+        None where it is not known what they look like before they are degraded.
+        """
+        images, is_known = self._sources, bool(self.job.degrade) or self.job.is_paired
+        count = min(self.job.train.validation, len(images) // _MOST_SHARE) if is_known else 0
         keys = self.workspace.keys(images.dataset) if count else iter(())
         return frozenset(place.key for place in sample(keys, count, self.job.train.seed))

@@ -17,7 +17,7 @@ _OF_NO_EFFECT = {"steps", "keep_every", "processes"}
 """Options that do not change what a step computes."""
 
 
-class Training(NamedTuple):
+class PlannedTraining(NamedTuple):
     """What a configuration trains, where its data sets are there."""
 
     run: Run
@@ -32,7 +32,7 @@ class Training(NamedTuple):
     """Of the records of its folder."""
 
     @classmethod
-    def of(cls, run: Run) -> "Training | None":
+    def of(cls, run: Run) -> "PlannedTraining | None":
         """Return what a configuration trains; None if it trains nothing.
 
         Raises:
@@ -105,7 +105,7 @@ def plan_segments(run: Run) -> list[Planned]:
     Raises:
         StepMissing: the data sets to train on are not finished.
     """
-    found = Training.of(run)
+    found = PlannedTraining.of(run)
     return [] if found is None else list(found.planned())
 
 
@@ -115,7 +115,7 @@ def plan_restorer(run: Run) -> tuple[str, FinishJob | None]:
     Raises:
         StepMissing: a segment of the training is not done.
     """
-    found = Training.of(run)
+    found = PlannedTraining.of(run)
     if found is None or any(unit.job is not None for unit in found.planned()):
         raise _missing()
     artifact = restorer_artifact(run.config.restored_name, found.recipe)

@@ -11,7 +11,7 @@ from workspaces.trained import train
 from tasks.io.workspace import Workspace
 from tasks.train.batches import Batches
 from tasks.train.draws import Draws, Share
-from tasks.train.plan import Training
+from tasks.train.plan import PlannedTraining
 from tasks.train.positions import Positions
 
 
@@ -22,7 +22,7 @@ def sharded(run):
     def make(name="w", corpora=None, train=None, **sections):
         made = run(name, corpora, train, **sections)
         do(made.opened, lambda step: step.verb == "shard")
-        found = Training.of(made.opened)
+        found = PlannedTraining.of(made.opened)
         return made, next(iter(found.planned())).job
 
     return make

@@ -189,9 +189,7 @@ def test_a_device_without_memory_for_a_step_is_told_in_a_sentence(run, monkeypat
         raise MemoryError
 
     monkeypatch.setattr(learner_module.Learner, "step", too_large)
-    with pytest.raises(
-        ConfigurationError, match=r"cpu must have memory .* lower restore.train"
-    ):
+    with pytest.raises(ConfigurationError, match=r"cpu must have memory .* lower restore.train"):
         train(run())
 
 
