@@ -3,12 +3,13 @@
     python tests/benchmarks/levels/dials_study.py ../shared/data /tmp/levels noise50:taesd3 x4:taesd
 
 measures what is missing in the folder, as ``study.py`` beside it does, and prints a table for each
-case and codec.
+case and codec. ``noise50:taesd3:100`` fits on 100 natural and 100 other restored images, unpaired.
 """
 
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,9 +30,17 @@ def words(levels: tuple[int, ...], band: LowBand | None) -> str:
     return of_levels + (f", low band kept, sigma {band.sigma:g}" if band else "")
 
 
-def measure(case: str, codec: str, data: Path, folder: Path) -> list[dict]:
-    """Rows of every way at every alpha, as far as missing made now."""
-    kept = folder / f"dials-{case}-{codec}.jsonl"
+def measure(case: str, codec: str, data: Path, folder: Path, unpaired: int = 0) -> list[dict]:
+    """Rows of every way at every alpha, as far as missing made now.
+
+    Args:
+        case: of ``study.CASES``.
+        codec: folder of its weights.
+        data: folder of photographs and weights.
+        folder: where rows are kept.
+        unpaired: images of each side of an unpaired fit; 0 for a paired one.
+    """
+    kept = folder / f"dials-{case}-{codec}{f'-unpaired-{unpaired}' if unpaired else ''}.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {row["variant"] for row in rows}
     missing = [
@@ -39,28 +48,29 @@ def measure(case: str, codec: str, data: Path, folder: Path) -> list[dict]:
     ]
     if not any(bands for _, bands in missing):
         return rows
-    bench = Bench(case, data, folder, codec, IMAGES)
+    fit = Variant(unpaired, pairing="unpaired") if unpaired else Variant(IMAGES)
+    bench = Bench(case, data, folder, codec, fit.needs)
     with kept.open("a") as lines:
         for levels, bands in missing:
-            for row in made(bench, levels, bands):
+            for row in made(bench, replace(fit, levels=levels), bands):
                 rows.append(row)
                 print(json.dumps(row), file=lines, flush=True)
     return rows
 
 
 def made(
-    bench: Bench, levels: tuple[int, ...], bands: list[LowBand | None]
+    bench: Bench, variant: Variant, bands: list[LowBand | None]
 ) -> Iterator[dict[str, str | float]]:
     """The rows of some bands at every alpha, with one fit."""
     if not bands:
         return
-    operator = bench.fit(Variant(IMAGES, levels))
+    operator = bench.fit(variant)
     parts = [transport_images(x / 255, bench.codec, operator) for x in bench.input.split(10)]
     for band in bands:
         moved = [with_low_band(part, band) for part in parts]
         for alpha in ALPHAS:
             images = to_bytes(torch.cat([part.at(alpha) for part in moved]))
-            yield {"variant": words(levels, band), "alpha": alpha, **bench.metrics(images)}
+            yield {"variant": words(variant.levels, band), "alpha": alpha, **bench.metrics(images)}
 
 
 def table(rows: list[dict]) -> str:
@@ -86,8 +96,9 @@ def main() -> None:
     data, folder, *cases = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
     for each in cases:
-        case, codec = each.split(":")
-        print(f"\n## {case}, {codec}\n\n{table(measure(case, codec, Path(data), Path(folder)))}")
+        case, codec, *unpaired = each.split(":")
+        rows = measure(case, codec, Path(data), Path(folder), *map(int, unpaired))
+        print(f"\n## {each}\n\n{table(rows)}", flush=True)
 
 
 if __name__ == "__main__":
