@@ -28,7 +28,7 @@ from tasks.io.errors import (
     ShardDamaged,
     StoreRefused,
 )
-from tasks.io.machine.devices import devices
+from tasks.io.machine.devices import devices, pick_device
 from tasks.io.machine.resources import cores
 from tasks.io.store import Store
 from tasks.jobs.progress import advance, reporting_to
@@ -171,12 +171,12 @@ class _Group:
 
 def _work(part: Part, folder: Path) -> None:
     """Train a part of a segment; the first process writes what came of it."""
-    job, share = part.job, part.share
+    job, share, device = part.job, part.share, pick_device(part.device)
     torch.set_num_threads(max(1, cores() // share.processes))
     group, workspace = _Group(part, folder), job.opened()
     with ThreadPoolExecutor(cores()) as pool, reporting_to(_tell):
         batches = Batches(job, workspace, Draws(job, workspace, share), pool)
-        learner, rows = trained(job, part.device, batches, Stopwatch(), group)
+        learner, rows = trained(job, device, batches, Stopwatch(), group)
     if share.number == 0:
         learner.save(folder / _STATE)
         write_table(table_of(rows), folder / f"{_ROWS}.parquet")
