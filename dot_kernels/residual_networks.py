@@ -81,7 +81,8 @@ class Potential(nn.Module):
     """The potential φ: one number an image, the mean of those of its places.
 
     Each place sees a neighbourhood of 23 × 23 pixels. The activations are smooth, as what drives
-    the map is the gradient of φ.
+    the map is the gradient of φ. A fresh potential is 0, as its last layer is, so that the first
+    steps of the map do not follow what nobody has trained. Weights are drawn as in the map.
 
     Args:
         width: channels of the first layer, at least 1; the last have 4 times as many.
@@ -123,15 +124,13 @@ def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            with torch.no_grad():
-                if module.bias is not None:
-                    module.bias.zero_()
-                if isinstance(module, _Silent):
-                    module.weight.zero_()
-                else:
-                    spread = math.sqrt(2 / module.weight[0].numel())
-                    drawn = torch.randn(module.weight.shape, generator=generator)
-                    module.weight.copy_(spread * drawn)
+            for values in module.parameters():
+                nn.init.zeros_(values)
+            if not isinstance(module, _Silent):
+                weight = module.weight
+                spread = math.sqrt(2 / weight[0].numel())
+                with torch.no_grad():
+                    weight.copy_(spread * torch.randn(weight.shape, generator=generator))
 
 
 class _UNet(nn.Module):
@@ -203,9 +202,8 @@ class _Silent(nn.Conv2d):
     """A convolution that gives 0 until it is trained."""
 
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        for values in self.parameters():
+            nn.init.zeros_(values)
 
 
 def _widths(width: int) -> list[int]:

@@ -37,14 +37,15 @@ _PENALTY = 10.0
 class TransportLoss:
     """What the map and the potential are trained by, in turns.
 
-    ``distance``: weight of c, the mean squared error between T(y) and y; 1 in the paper.
-    ``gamma``: weight of g. ``power``: p of g. 1 for residuals with a sparse spectrum, as rain,
-    haze and stripes leave; 2 for noise, where by Parseval's theorem g is γ c. ``paired``: weight
-    of the mean squared error between T(y) and its clean image; 0 where images are no pairs. It
-    is squared as c is, so that the weight says how much more the clean image counts than the
-    degraded one, whatever the strength of the degradation. ``penalty``: wgan adds the gradient
-    penalty that the authors' code has to the potential's loss. Potentials of this transport are
-    not bound to slopes of 1, so it moves the saddle point; None leaves it where it is.
+    ``distance``: weight of c, the mean squared error between T(y) and y. ``gamma``: weight of g.
+    ``power``: p of g. 1 for residuals with a sparse spectrum, as rain, haze and stripes leave; 2
+    for noise. By Parseval's theorem g is γ c then, which leaves the map at the saddle point as it
+    is and counts against ``paired`` only. ``paired``: weight of the mean squared error between
+    T(y) and its clean image; 0 where images are no pairs. It is squared as c is, so that the
+    weight says how much more the clean image counts than the degraded one, whatever the strength
+    of the degradation. ``penalty``: wgan adds the gradient penalty that the authors' code has to
+    the potential's loss. Potentials of this transport are not bound to slopes of 1, so it moves
+    the saddle point; None leaves it where it is.
     """
 
     distance: float = 1.0

@@ -30,6 +30,10 @@ def test_a_fresh_map_is_the_identity(images, passes):
     assert torch.equal(drawn(ResidualMap(width=4, passes=passes))(images), images)
 
 
+def test_a_fresh_potential_is_nowhere_steep(images):
+    assert torch.equal(drawn(Potential(width=4))(images), torch.zeros(2, dtype=torch.float64))
+
+
 def test_two_passes_equal_one_while_the_guide_says_nothing(images):
     two = drawn(ResidualMap(width=4), awake=True)
     one = ResidualMap(width=4, passes=1).double()
@@ -88,7 +92,7 @@ def test_odd_sizes_are_continued_by_reflection_and_multiples_are_not(images):
 
 
 def test_images_of_a_batch_do_not_know_each_other(images):
-    network, potential = drawn(ResidualMap(width=4), awake=True), drawn(Potential(width=4))
+    network, potential = (drawn(kind(width=4), awake=True) for kind in (ResidualMap, Potential))
     assert_close(network(images)[1:], network(images[1:]))
     assert_close(potential(images)[1:], potential(images[1:]))
 

@@ -4,7 +4,7 @@
 
 trains what is missing in the folder and prints the table. Finished rows are kept there, so a second
 call only prints. Further words, as ``streaks`` or ``paired``, take the rows whose names have them;
-without any, all are taken, in twenty minutes of one core. Networks of 12 channels are trained on
+without any, all are taken, in fifteen minutes of one core. Networks of 12 channels are trained on
 crops of 32² pixels from twenty photographs, and tried out on the centres of forty others. Where
 nothing is said of pairs, the crops that are degraded and those that are clean are drawn apart.
 """
