@@ -122,6 +122,7 @@ def test_the_pages_have_the_verbs():
     named = {words[0] for page in PAGES for words in commands(page)}
     assert named >= set(COMMAND.commands) - {
         "shard",
+        "train",
         "restore",
         "fit",
         "enhance",
