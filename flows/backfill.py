@@ -12,6 +12,7 @@ from flows.runs.ready import require_ready_on_worker
 from flows.shard_corpus import shard_corpus
 from flows.steps.reports import StepReport
 from flows.steps.retention import apply_retention
+from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.jobs.events import tell_run
 
@@ -20,7 +21,7 @@ from tasks.jobs.events import tell_run
 @at_work
 @connected
 def backfill(config: Config) -> tuple[list[StepReport], str]:
-    """Shard, restore, fit, enhance, evaluate and report; what is done is not done again.
+    """Shard, train, restore, fit, enhance, evaluate and report; what is done is not done again.
 
     At the end, results of former operators go that the configuration's ``keep`` does not hold.
 
@@ -33,6 +34,7 @@ def backfill(config: Config) -> tuple[list[StepReport], str]:
     require_ready_on_worker(config)
     reports = [
         *shard_corpus(config),
+        *train_restorer(config),
         *restore_dataset(config),
         *fit_transport(config),
         *enhance_dataset(config),

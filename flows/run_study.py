@@ -11,6 +11,7 @@ from flows.fit_transport import fit_transport
 from flows.restore_dataset import restore_dataset
 from flows.shard_corpus import shard_corpus
 from flows.steps.screen import screen
+from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs.policy import logger
@@ -57,6 +58,7 @@ def run_study(study: Study) -> str:
 def _fit(config: Config) -> None:
     """Do all of a point that goes before its images are enhanced."""
     shard_corpus(config)
+    train_restorer(config)
     restore_dataset(config)
     fit_transport(config)
 

@@ -39,13 +39,17 @@ from tasks.restore.restore import restore_shard
 from tasks.shard.index import index_dataset, plan_index
 from tasks.shard.retire import plan_retirement, retire_shards
 from tasks.shard.shard import count_images, plan_shards, shard_images
+from tasks.train.finish import finish_training
+from tasks.train.plan import plan_restorer, plan_segments
+from tasks.train.segment import train_segment
 
-Verb = Literal["shard", "restore", "fit", "enhance", "evaluate", "report"]
+Verb = Literal["shard", "train", "restore", "fit", "enhance", "evaluate", "report"]
 
-VERBS: tuple[Verb, ...] = ("shard", "restore", "fit", "enhance", "evaluate", "report")
+VERBS: tuple[Verb, ...] = ("shard", "train", "restore", "fit", "enhance", "evaluate", "report")
 """The commands that do the steps, in the order of the work."""
 
-Needs = Literal["nothing", "files", "network", "memory"]
+Needs = Literal["nothing", "files", "network", "training", "memory"]
+"""``memory`` is for statistics; ``training`` for a network that job after job goes on with."""
 
 
 class Closing(NamedTuple):
@@ -69,8 +73,8 @@ class Step(NamedTuple):
     work: Task[Any, Any]
     """Does the job of one unit."""
     needs: Needs = "nothing"
-    """What its jobs need most (``memory`` is for statistics), which limits how many are done at
-    once. Of a step that needs ``nothing``, the flow itself does them one after the other."""
+    """What its jobs need most, which limits how many are done at once, of a ``training`` one. Of
+    a step that needs ``nothing``, the flow itself does them one after the other."""
     prepare: Callable[[], object] | None = None
     """Fetches or checks what the plan needs; raises an error if it cannot be had."""
     closing: Closing | None = None
@@ -102,6 +106,10 @@ def steps_of(run: Run) -> Iterator[Step]:
         counting = partial(count_images, run, corpus)
         name = step_names.data_set_step(config, dataset)
         yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
+    if config.clean_name is not None:
+        segments, kept = partial(plan_segments, run), lambda: _single(*plan_restorer(run))
+        yield Step(step_names.TRAINING, "train", segments, train_segment, "training")
+        yield Step("keep the restorer", "train", kept, finish_training)
     for dataset, origin in config.made_datasets().items():
         made, closing = partial(plan_restoration, run, origin, dataset), _index_of(run, dataset)
         name, enough = step_names.data_set_step(config, dataset), partial(require_patches, run)
@@ -126,7 +134,7 @@ def steps_of(run: Run) -> Iterator[Step]:
         yield Step(name, "evaluate", features, extract_features, "network")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
-    yield Step("report", "report", lambda: _reported(found()), write_report)
+    yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)
 
 
 def whole_pipeline(run: Run) -> Iterator[Step]:
@@ -212,10 +220,6 @@ def _reduction(run: Run) -> list[Planned]:
     return _single(reduction.artifact, reduction.job)
 
 
-def _matches(run: Run) -> list[Planned]:
-    return [Planned("", 0, plan_matches(run), tuple(match_artifacts(run)))]
-
-
 def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> Iterator[Step]:
     """Yield the steps of the pass over all shards that enhances and scores, or that only scores."""
     with_images = verb == "enhance"
@@ -225,7 +229,10 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         fetch_metric_weights(found())
 
     if run.config.reference_name is not None:
-        units, name = partial(_matches, run), "match the reference"
+        name, units = (
+            "match the reference",
+            lambda: _single(match_artifacts(run), plan_matches(run)),
+        )
         yield Step(name, verb, units, match_reference, repeats=not with_images)
     yield Step(
         (step_names.enhancement_step if with_images else step_names.scoring_step)(run.config),
@@ -238,10 +245,6 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
     )
 
 
-def _reported(run: FittedRun) -> list[Planned]:
-    artifacts, job = plan_report(run)
-    return [Planned("", 0, job, artifacts)]
-
-
-def _single(artifact: str, job: Job | None) -> list[Planned]:
-    return [Planned("", 0, job, (artifact,))]
+def _single(artifacts: str | Iterable[str], job: Job | None) -> list[Planned]:
+    named = (artifacts,) if isinstance(artifacts, str) else tuple(artifacts)
+    return [Planned("", 0, job, named)]

@@ -18,14 +18,8 @@ from flows.cli.bounds import (
     with_bounds,
 )
 from flows.cli.paths import ConfigPath, given_path, usable
-from flows.cli.session import (
-    parsed,
-    run_all,
-    show_results,
-    tell_large_patches,
-    tell_taken_over,
-    told,
-)
+from flows.cli.session import parsed, run_all, told
+from flows.cli.single_steps import evaluate, fit, restore, shard, train
 from flows.cli.terminal import complain, say, use_any_encoding, working
 from flows.cli.trials.codecs import codecs
 from flows.cli.trials.study import study
@@ -39,7 +33,7 @@ from flows.cli.verbs.status import status
 from flows.cli.verbs.view import view
 from flows.cli.verbs.weights import weights
 from flows.cli.version import show_version
-from flows.cli.watching import stopping, watched
+from flows.cli.watching import stopping
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -111,56 +105,6 @@ def run(
         run_all(config)
 
 
-def shard(config: ConfigPath) -> None:
-    """Cut the corpora into WebDataset shards."""
-    settings = parsed(config)
-    tell_taken_over(settings)
-    tell_large_patches(settings)
-    with watched(settings, "shard"):
-        from flows.shard_corpus import shard_corpus
-
-        shard_corpus(settings)
-    if settings.restore is not None:
-        say("next: `dotpipe restore CONFIG`, which makes the restored images")
-
-
-def restore(config: ConfigPath) -> None:
-    """Make the restored images, from degraded ones or from clean ones that are degraded first."""
-    settings = parsed(config)
-    if settings.restore is None:
-        from tasks.io.errors import ConfigurationError
-
-        raise ConfigurationError(
-            "`dotpipe restore` needs a section restore that says how, got none: the images of "
-            "corpora.restored are restored already"
-        )
-    tell_large_patches(settings)
-    with watched(settings, "restore"):
-        from flows.restore_dataset import restore_dataset
-
-        restore_dataset(settings)
-
-
-def fit(config: ConfigPath) -> None:
-    """Fit the transport operator on shards of natural and restored images."""
-    settings = parsed(config, shards=True)
-    tell_large_patches(settings)
-    with watched(settings, "fit"):
-        from flows.fit_transport import fit_transport
-
-        fit_transport(settings)
-
-
-def evaluate(config: ConfigPath) -> None:
-    """Score what has not been scored yet, and show the table."""
-    settings = parsed(config, shards=True)
-    with watched(settings, "evaluate"):
-        from flows.evaluate_dataset import evaluate_dataset
-
-        evaluate_dataset(settings)
-    show_results(settings)
-
-
 @with_bounds
 def choose(
     config: ConfigPath,
@@ -192,7 +136,7 @@ def choose(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run, study),
     "The result": (reports.open_report, view, choose, export, apply, metrics, reports.compare),
-    "The steps of a run, one by one": (shard, restore, fit, evaluate, reports.report),
+    "The steps of a run, one by one": (shard, train, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (
         status,
         upkeep.refused,

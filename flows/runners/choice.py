@@ -35,6 +35,13 @@ def computing(compute: Compute) -> Lanes:
     return Threads(compute.shards_at_once or count_devices(compute.device))
 
 
+def training(compute: Compute) -> Lanes:
+    """Lanes for tasks that each go on where the one before has ended: one at a time."""
+    if isinstance(compute.runner, Ray):
+        return computing(compute.model_copy(update={"shards_at_once": 1}))
+    return Threads(1)
+
+
 def gathering(compute: Compute) -> Lanes:
     """Lanes for tasks that hold up to a gigabyte of statistics; one at a time in threads."""
     if isinstance(compute.runner, Ray):

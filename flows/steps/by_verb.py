@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from prefect import Task
 
-from flows.runners.choice import computing, copying, gathering
+from flows.runners.choice import computing, copying, gathering, training
 from flows.runners.lanes import Lanes
 from flows.steps.counting import counted_beside
 from flows.steps.reports import StepReport, StepRun
@@ -23,6 +23,7 @@ from tasks.upkeep.changes import change_of
 
 FLOWS: dict[Verb, str] = {
     "shard": "shard-corpus",
+    "train": "train-restorer",
     "restore": "restore-dataset",
     "fit": "fit-transport",
     "enhance": "enhance-dataset",
@@ -34,6 +35,7 @@ FLOWS: dict[Verb, str] = {
 _LANES: dict[Needs, Callable[[Compute], Lanes]] = {
     "files": copying,
     "network": computing,
+    "training": training,
     "memory": gathering,
 }
 

@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from flows.runs.prefect_api import patiently
 from flows.steps.pace import brief
 from tasks.config import Config
-from tasks.config.step_names import data_set_step
+from tasks.config.step_names import TRAINING, data_set_step
 from tasks.jobs import Outcome, Subject
 from tasks.jobs.stopwatch import LAPS
 from tasks.shard.bad_images import RefusedIn, counted_once
@@ -79,9 +79,10 @@ class StepReport:
     @property
     def note(self) -> str:
         """A short phrase on how the step went, as in '3 of 3 shards made, 6 images refused'."""
+        count = f"{len(self.units)} {'segments' if self.step == TRAINING else 'shards'}"
         if self.failures:
-            return f"{len(self.failures)} of {len(self.units)} shards failed"
-        made = f"{self.made} of {len(self.units)} shards made"
+            return f"{len(self.failures)} of {count} failed"
+        made = f"{self.made} of {count} made"
         words = made if self.made else "nothing to do"
         refused = self.refused.total()
         return f"{words}, {refused} images refused" if refused else words

@@ -19,6 +19,7 @@ from tasks.io.errors import (
     DotpipeError,
     ShardDamaged,
     ShardsFailed,
+    StepMissing,
     StoreAway,
     can_heal,
     place_of,
@@ -200,8 +201,9 @@ def _raise_failures(report: StepReport) -> None:
         return
     leave_failures(report)
     for failure in report.failures:
-        if _is_shared(failure.error):
-            raise failure.error
+        is_first = failure is report.failures[0]
+        if _is_shared(failure.error) and (is_first or not isinstance(failure.error, StepMissing)):
+            raise failure.error  # of a unit that waits for one that has failed, that one's counts
     if report.is_cut_short:
         last = report.failures[-1]
         raise ShardsFailed(

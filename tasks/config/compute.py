@@ -64,7 +64,8 @@ class Compute(Section):
     image that is larger. Tiny auto-encoders need 1.5 kB of memory for each of these pixels on the
     CPU. The pixel codec and tiny auto-encoders give the result of the whole image; the tiles of
     others are blended, which changes results, and the report says by how much tiles differ.
-    So it is with restorers of spandrel: exact for chains of convolutions, blended for others."""
+    So it is with restorers of spandrel: exact for chains of convolutions, blended for others, as
+    for one that a run has trained."""
     shards_at_once: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Tasks that run at the same time; null for one per core where files are copied, and one
     per GPU, or one without any, where networks run; on Ray, for as many as there is room for."""

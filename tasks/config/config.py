@@ -14,10 +14,11 @@ from dot_kernels.degradations import Degradation
 from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
 from tasks.config.corpora import Corpora, Corpus, Location
-from tasks.config.patches import Patches, Transport, known_latents, too_few
+from tasks.config.patches import Patches, Transport, require_patches_of_crops
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, places_of, require_work
 from tasks.io.networks.undoing import OneDegradation
 from tasks.io.section import Name, Section
@@ -57,11 +58,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _corpora_are_complete(self) -> "Config":
-        degrades, restores = bool(self.degrade), self.restore is not None
-        self.corpora.require_complete(degrades=degrades, restores=restores)
-        names = [self.restored_name, *([self.natural_name] if self.corpora.natural else [])]
-        names += [name for name in (self.reference_name, self.degraded_name) if name]
-        names += [self.source_name] if self.source_name != self.restored_name else []
+        restores, trains = self.restore is not None, isinstance(self.restore, ResidualTransport)
+        degrades = bool(self.degrade)
+        self.corpora.require_complete(degrades=degrades, restores=restores, trains=trains)
+        names = [*dict.fromkeys([self.restored_name, self.source_name]), *self.corpora.names]
         if len(set(names)) < len(names):
             raise ValueError(f"data sets must have different names, got {', '.join(names)}")
         return self
@@ -86,16 +86,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _cropped_images_have_enough_patches(self) -> "Config":
-        latents, size = known_latents(self.codec), self.patch_size
-        for name, corpus in self.given_datasets().items():
-            side = (corpus.crop or 0) * (self.enlargement(name) or 0)
-            if name not in self.fitted_datasets() or not side or latents is None:
-                continue
-            images = min(self.fit.images, corpus.limit or self.fit.images)
-            one = latents.patches_in(size, side, side)
-            dimensions = latents.patch_dimensions(size)
-            if images * one <= dimensions:
-                raise ValueError(too_few(repr(name), dimensions, images * one, images))
+        fitted, most = self.fitted_datasets(), self.fit.images
+        crops = {
+            name: (side, min(most, corpus.limit or most))
+            for name, corpus in self.given_datasets().items()
+            if name in fitted and (side := (corpus.crop or 0) * (self.enlargement(name) or 0))
+        }
+        require_patches_of_crops(self.codec, self.patch_size, crops)
         return self
 
     @property
@@ -106,14 +103,18 @@ class Config(Section):
     @property
     def reference_name(self) -> str | None:
         """The name of the data set of ground truth; None without one."""
-        corpus = self.corpora.reference
-        return None if corpus is None else corpus.name or "reference"
+        return self.corpora.name_of("reference")
 
     @property
     def degraded_name(self) -> str | None:
         """The name of the data set of images that are degraded already; None without one."""
-        corpus = self.corpora.degraded
-        return None if corpus is None else corpus.name or "degraded"
+        return self.corpora.name_of("degraded")
+
+    @property
+    def clean_name(self) -> str | None:
+        """The name of the data set of clean images that the restorer is trained on, if it is."""
+        trains = isinstance(self.restore, ResidualTransport)
+        return self.corpora.name_of("training") or self.natural_name if trains else None
 
     @property
     def undone(self) -> tuple[Degradation, ...]:
@@ -123,15 +124,12 @@ class Config(Section):
     @property
     def natural_name(self) -> str:
         """The name of the data set whose statistics the transport aims at."""
-        if (corpus := self.corpora.natural) is not None:
-            return corpus.name or "natural"
-        return self.reference_name or ""
+        return self.corpora.name_of("natural") or self.reference_name or ""
 
     @property
     def restored_name(self) -> str:
         """The name of the data set to enhance, which the results bear too."""
-        made_or_given = self.restore or self.corpora.restored
-        return (made_or_given.name if made_or_given else None) or self.name
+        return getattr(self.restore or self.corpora.restored, "name", None) or self.name
 
     @property
     def _compared(self) -> tuple[str, ...]:
@@ -172,9 +170,8 @@ class Config(Section):
         """The name of the data set of restored images that the operator is fitted on.
 
         It is the data set to enhance, except where clean images are degraded and the natural
-        images are not the reference: then the natural images that the fit chooses are degraded
-        and restored too. So nothing that is evaluated is fitted on, and both sides of a paired
-        fit show the same images. Beside a name that runs share, it says which images they are.
+        images are not the reference: then natural images that the fit chooses are restored too. So
+        nothing that is evaluated is fitted on, and both sides of a pair show the same image.
         """
         if not self.degrade or self.natural_name == self.reference_name:
             return self.restored_name
@@ -190,6 +187,7 @@ class Config(Section):
             self.natural_name: corpora.natural or corpora.reference,
             self.restored_name: corpora.restored,
             self.degraded_name: corpora.degraded,
+            corpora.name_of("training"): corpora.training,
         }
         return {name: corpus for name, corpus in given.items() if name and corpus}
 

@@ -169,13 +169,28 @@ class Corpora(Section):
     """Images whose statistics the enhanced ones should have; the reference by default."""
     reference: Corpus | None = None
     """Ground truth of the restored images, for metrics; also what ``degrade`` starts from."""
+    training: Corpus | None = None
+    """Clean images that a restorer is trained on, as residual-transport is; the natural ones by
+    default. A map that is fitted on what the restorer was trained on learns too little."""
 
-    def require_complete(self, *, degrades: bool, restores: bool) -> None:
+    def name_of(self, role: str) -> str | None:
+        """Return the name of the data set of a role; None if it is not given."""
+        corpus: Corpus | None = getattr(self, role)
+        return None if corpus is None else corpus.name or role
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the data sets that are given, but for the restored one."""
+        roles = (role for role in type(self).model_fields if role != "restored")
+        return [name for role in roles if (name := self.name_of(role)) is not None]
+
+    def require_complete(self, *, degrades: bool, restores: bool, trains: bool) -> None:
         """Check that there are images to enhance, made in one way, and others to aim at.
 
         Args:
             degrades: whether there is a section ``degrade``.
             restores: whether there is a section ``restore``.
+            trains: whether the restorer is trained.
 
         Raises:
             ValueError: there are none, or two ways.
@@ -197,6 +212,8 @@ class Corpora(Section):
             and self.reference is None,
             "corpora.restored must be given, or made by restore: from corpora.degraded, or by "
             "degrade from corpora.reference": not restores and not given,
+            "corpora.training needs a restorer that is trained, as restore: {kind: "
+            "residual-transport}; leave it out": self.training is not None and not trains,
             "corpora.natural must be given: what images should look like": self.natural is None
             and self.reference is None,
         }

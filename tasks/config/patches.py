@@ -3,6 +3,7 @@
 That is known, as far as it is, before a codec's network is loaded.
 """
 
+from collections.abc import Mapping
 from math import isqrt
 from typing import Annotated, Literal, NamedTuple
 
@@ -79,6 +80,28 @@ def known_latents(codec: CodecSpec) -> LatentSize | None:
     if isinstance(codec, Pixel):
         return LatentSize(3 * codec.factor**2, codec.factor)
     return LatentSize(32, 8) if isinstance(codec, TinyFlux2) else None
+
+
+def require_patches_of_crops(
+    codec: CodecSpec, size: int, crops: Mapping[str, tuple[int, int]]
+) -> None:
+    """Check that cropped images have more patches than a patch has dimensions.
+
+    Args:
+        codec: nothing is checked if its own files say the size of its latents.
+        size: height and width of a patch in latent pixels.
+        crops: by the name of a data set, the side of its images in pixels and how many are used.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if (latents := known_latents(codec)) is None:
+        return
+    for name, (side, images) in crops.items():
+        dimensions = latents.patch_dimensions(size)
+        patches = images * latents.patches_in(size, side, side)
+        if patches <= dimensions:
+            raise ValueError(too_few(repr(name), dimensions, patches, images))
 
 
 def too_many(latents: LatentSize, size: int, level: int | None = None) -> str | None:

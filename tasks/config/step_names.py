@@ -2,6 +2,9 @@
 
 from tasks.config.config import Config
 
+TRAINING = "train the restorer"
+"""The name of the step that trains a restorer, segment after segment."""
+
 
 def data_set_step(config: Config, dataset: str) -> str:
     """Return the name of the step that makes a data set's shards.

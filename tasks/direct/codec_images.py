@@ -39,8 +39,14 @@ def limited(config: Config, workspace: str, images: int) -> Config:
         images: how many are enhanced; as many are fitted on.
 
     Raises:
-        ConfigurationError: the images are in tars, of which none can be left out.
+        ConfigurationError: the images are in tars, of which none can be left out; or the restorer
+            is trained, which takes hours.
     """
+    if config.clean_name is not None:
+        raise ConfigurationError(
+            "codecs are tried with a restorer that needs no training, got residual-transport; "
+            "run `dotpipe restore CONFIG`, and name some restored images as corpora.restored"
+        )
     tree = config.model_dump()
     tree["workspace"] = workspace
     tree["transport"] = {"levels": "none"}  # the codecs that are tried may have others

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Lap = Literal[
     "load networks",
     "read",
+    "train",
     "restore",
     "encode network",
     "transport",

@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from tasks.config import Config, Run
-from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
+from tasks.config.step_names import (
+    TRAINING,
+    data_set_step,
+    enhancement_step,
+    features_step,
+    level_step,
+)
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
 from tasks.fit.latent_size import levels_of
@@ -27,7 +33,8 @@ from tasks.io.workspace import (
     operator_artifact,
     reports_folder,
 )
-from tasks.jobs import count_reasons
+from tasks.jobs import Planned, count_reasons
+from tasks.train.plan import plan_segments
 
 
 class Count(NamedTuple):
@@ -104,6 +111,7 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
         for dataset in run.config.datasets()
         if (records := _shard_facts(run.workspace, dataset_folder(dataset)))
     ]
+    timings.append(_time(TRAINING, _facts_of(run, plan_segments(run))))
     timings += _fit_timings(run)
     timings.append(_time(enhancement_step(run.config), enhancement_records(run)))
     timings += [_features_timing(run, facts), _evaluation(run)]
@@ -138,11 +146,11 @@ def _fit_facts(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield dataset, [ledger.facts(ledger.records(each.artifact)[-1]) for each in shards]
 
 
-def _level_facts(run: FittedRun, level: int) -> list[dict[str, Any]]:
-    """The records of the activations of a level; none where an operator in use stayed."""
+def _facts_of(run: FittedRun, units: Iterable[Planned]) -> list[dict[str, Any]]:
+    """The records of what units are made of, as far as they are made."""
     records = (
         record
-        for unit in plan_level_measurement(run, level)
+        for unit in units
         for artifact in unit.artifacts
         for record in run.workspace.ledger.records(artifact)[-1:]
     )
@@ -151,7 +159,10 @@ def _level_facts(run: FittedRun, level: int) -> list[dict[str, Any]]:
 
 def _fit_timings(run: FittedRun) -> list[Timing]:
     timings = [_time(f"measure {dataset}", records) for dataset, records in _fit_facts(run)]
-    timings += [_time(level_step(each), _level_facts(run, each)) for each in levels_of(run.config)]
+    timings += [
+        _time(level_step(each), _facts_of(run, plan_level_measurement(run, each)))
+        for each in levels_of(run.config)
+    ]
     artifact = operator_artifact(run.config.restored_name, run.operator.name)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     facts = [run.workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]

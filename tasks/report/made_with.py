@@ -10,16 +10,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Config
+from tasks.config import Config, Run
 from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import DotpipeError, WeightsMissing
 from tasks.io.ledger import VERSIONS
 from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.features.extractors import FIRST
 from tasks.io.networks.features.judges import digests_of, judge_title
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
-from tasks.report.pages import Fact
+from tasks.report.pages import Fact, counted
+from tasks.train.plan import trained_map
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "pillow", "prefect", "diffusers")
 """The packages that can change numbers or pictures, or that ran the job."""
@@ -165,6 +167,8 @@ def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
 
 def _restorer_facts(config: Config) -> list[Fact]:
     """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
+    if isinstance(config.restore, ResidualTransport):
+        return [_trained_fact(Run.of(config, still=True))]
     if not isinstance(config.restore, WithWeights):
         return []
     try:
@@ -172,3 +176,16 @@ def _restorer_facts(config: Config) -> list[Fact]:
     except (WeightsMissing, OSError):
         known = "checkpoint no longer there"
     return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]
+
+
+def _trained_fact(run: Run) -> Fact:
+    """How the restorer was trained that the run has trained itself."""
+    try:
+        trained = trained_map(run)
+        facts = run.workspace.ledger.facts(run.workspace.ledger.records(trained.artifact)[-1])
+    except (DotpipeError, OSError):
+        return Fact("restorer", "residual-transport, no longer there")
+    told = f"residual-transport, trained for {counted(facts['steps'], 'step')}"
+    if facts["psnr"] is not None:
+        told += f" to {facts['psnr']:.2f} dB of held-out crops, from {facts['degraded_psnr']:.2f}"
+    return Fact("restorer", told, f"network of the restored images, weights {trained.digest}")

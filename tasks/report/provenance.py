@@ -146,7 +146,7 @@ def _restored_fact(config: Config) -> Fact:
     if corpus is not None or config.restore is None:
         return Fact(name, _corpus_in_words(corpus) if corpus else "", "what is enhanced")
     steps = ", then ".join(_step(each.kind, dataclasses.asdict(each)) for each in config.undone)
-    restorer = _step(config.restore.kind, config.restore.making())
+    restorer = _step(config.restore.kind, config.restore.making("train"))
     way = f": {steps}, then" if config.degrade else f"{steps and ', after '}{steps}:"
     made = f"made from {config.made_datasets()[config.restored_name]}{way} {restorer}"
     return Fact(name, made, "what is enhanced")

@@ -1,14 +1,18 @@
 """The plan of the restoration: which shards of restored images are missing, or out of date."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from tasks.config import Run
 from tasks.io.catalogue import by_shard, disjoint_samples, sample
+from tasks.io.networks.residual_transport.restorer import TrainedMap
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, restorer_identity
 from tasks.io.workspace import dataset_folder
 from tasks.jobs import Planned, Recipe, finished_digest
 from tasks.restore.restore import RestoreJob
+from tasks.train.plan import trained_map
 
 
 def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
@@ -23,25 +27,16 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
         dataset: name of that of restored images.
 
     Raises:
-        StepMissing: the data set of the origin is not finished.
+        StepMissing: the data set of the origin is not finished, or the restorer not trained.
         WeightsMissing: the restorer's checkpoint is not at hand.
     """
     config, ledger = run.config, run.workspace.ledger
     if config.restore is None:
         return []
+    trained = trained_map(run) if isinstance(config.restore, ResidualTransport) else None
     survey, origins = (ledger.survey(dataset_folder(each)) for each in (dataset, origin))
-    job_of = partial(
-        RestoreJob,
-        workspace=run.workspace.url,
-        origin=origin,
-        dataset=dataset,
-        degrade=config.degrade,
-        restorer=config.restore,
-        limits=config.shards.limits(),
-        compute=config.compute,
-        weights=config.weights,
-    )
-    recipe = Recipe("restore", _inputs(run, config.restore))
+    job_of = _job_of(run, config.restore, origin, dataset, trained)
+    recipe = Recipe("restore", _inputs(run, config.restore, trained))
     kind = "clean" if config.degrade else "degraded"
     planned = []
     for shard, (images, chosen) in _wanted(run, origin, dataset).items():
@@ -53,17 +48,42 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
     return planned
 
 
-def _inputs(run: Run, restorer: RestorerSpec) -> dict[str, Any]:
+def _job_of(
+    run: Run, restorer: RestorerSpec, origin: str, dataset: str, trained: TrainedMap | None
+) -> Callable[..., RestoreJob]:
+    """Return what makes the job of a shard from what only that shard has."""
+    config = run.config
+    return partial(
+        RestoreJob,
+        workspace=run.workspace.url,
+        origin=origin,
+        dataset=dataset,
+        degrade=config.degrade,
+        restorer=restorer,
+        limits=config.shards.limits(),
+        compute=config.compute,
+        weights=config.weights,
+        trained=trained,
+    )
+
+
+def _inputs(run: Run, restorer: RestorerSpec, trained: TrainedMap | None) -> dict[str, Any]:
     """Return the inputs of the fingerprint that all shards share."""
     config = run.config
+    if isinstance(restorer, ResidualTransport):
+        identity = {"kind": restorer.kind, "weights": None if trained is None else trained.digest}
+    else:
+        identity = restorer_identity(restorer, run.weights)
     inputs: dict[str, Any] = {
         "degradations": repr(config.undone),
-        "restorer": restorer_identity(restorer, run.weights),
+        "restorer": identity,
     }
     if not config.degrade:  # of which restored images can be larger
         inputs["limits"] = config.shards.max_pixels
     if isinstance(restorer, SpandrelCheckpoint):
         inputs |= {"precision": config.compute.precision, "tile": config.compute.tile}
+    if isinstance(restorer, ResidualTransport):
+        inputs["tile"] = config.compute.tile
     return inputs
 
 

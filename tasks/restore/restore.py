@@ -11,13 +11,16 @@ import numpy as np
 from prefect import task
 
 from tasks.config.compute import Compute
-from tasks.io.errors import ImageRefused
+from tasks.io.errors import ImageRefused, StepMissing
 from tasks.io.images import Limits, Pixels, Raster, encode_lossless, extension_of
 from tasks.io.images.transparency import with_hidden
 from tasks.io.machine.devices import leased
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.networks.batches import Batches
+from tasks.io.networks.loaded_restorers import LoadedRestorer
+from tasks.io.networks.residual_transport.restorer import TrainedMap, load_trained_map
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import RestorerSpec, load_restorer
 from tasks.io.networks.undoing import OneDegradation
 from tasks.io.networks.weights import Weights
@@ -53,6 +56,8 @@ class RestoreJob(Job):
     compute: Compute
     weights: str | None
     """Folder or bucket of pulled weights; None for this machine's own."""
+    trained: TrainedMap | None = None
+    """Of a restorer that was trained in the workspace: which map."""
 
     def subject(self) -> Subject:
         """Return the shard of restored images."""
@@ -113,9 +118,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
 def _restoration(job: RestoreJob, device: str, pool: Executor) -> Restoration:
     """Return the restorer of a job, loaded and tried out, before any image is read."""
     compute, degradations = job.compute, job.degrade or job.restorer.undoes
-    restorer = load_restorer(
-        job.restorer, device, Weights.of(job.weights), compute.precision, compute.tile
-    )
+    restorer = _restorer(job, device)
     restorer.require_fitting(degradations)
     return Restoration(
         restorer=restorer,
@@ -125,6 +128,22 @@ def _restoration(job: RestoreJob, device: str, pool: Executor) -> Restoration:
         most_pixels=job.limits.max_pixels,
         pool=pool,
     )
+
+
+def _restorer(job: RestoreJob, device: str) -> LoadedRestorer:
+    """Return the restorer of a job, loaded; one that was trained is in the workspace.
+
+    Raises:
+        StepMissing: it is to be trained, and no map of it is named.
+        WeightsMissing, ArtifactDamaged: its weights are not at hand, or not whole.
+    """
+    compute = job.compute
+    if not isinstance(job.restorer, ResidualTransport):
+        weights = Weights.of(job.weights)
+        return load_restorer(job.restorer, device, weights, compute.precision, compute.tile)
+    if job.trained is None:
+        raise StepMissing("the restorer must be trained, but no map is named; run `dotpipe train`")
+    return load_trained_map(job.trained, job.opened().store, device, compute.tile)
 
 
 def _members(job: RestoreJob, workspace: Workspace) -> list[Member]:

@@ -13,9 +13,12 @@ SAMPLE = 5
 _NAMES = {
     "alphas": "the curve's alphas",
     "chosen": "the images that the fit chooses",
+    "checkpoint": "the last checkpoint of the training",
     "clean": "the clean shard",
+    "clean images": "the clean images that are trained on",
     "config": "the configuration",
     "degraded": "the degraded shard",
+    "degraded images": "the degraded images that are trained on",
     "features": "the weights or network of the features",
     "files": "the corpus's files",
     "forgotten": "the forgotten keys",

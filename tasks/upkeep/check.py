@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from shutil import disk_usage
 
+from dot_kernels.sampling import total_downscaling
 from tasks.config import Config, Run
 from tasks.fit.latent_size import large_patches
 from tasks.io.errors import ConfigurationError, DotpipeError
 from tasks.io.images import missing_library
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.workspace import LOGS, Workspace, dataset_folder
 from tasks.jobs.progress import at
 from tasks.pipeline import Verb, is_finished
 from tasks.shard.corpus import require_sources
+from tasks.train.plan import pairing_of
 from tasks.upkeep.check_corpora import (
     Look,
     complaints_of,
@@ -65,6 +68,7 @@ def check(
         if not found:
             yield Checked(f"images of {dataset}", "good", look.told())
     yield from _pairs(config, looks, loads)
+    yield from _training(config, looks)
     yield from _workspace(config, looks)
 
 
@@ -104,7 +108,7 @@ def _is_enhanced(config: Config) -> bool:
         return False
 
 
-_RUN_NETWORKS: tuple[Verb, ...] = ("shard", "restore", "fit", "enhance")
+_RUN_NETWORKS: tuple[Verb, ...] = ("shard", "train", "restore", "fit", "enhance")
 """The commands up to the last that runs a network on images which are not enhanced."""
 
 
@@ -151,6 +155,54 @@ def _pairs(config: Config, looks: dict[str, Look], loads: bool) -> Iterator[Chec
     if restored is not None and natural is not None and config.pairing == "paired":
         at(f"the keys of {words} and natural images")
         yield _keys("natural", restored, natural)
+
+
+def _training(config: Config, looks: dict[str, Look]) -> Iterator[Checked]:
+    """Yield whether images to train on are as large as crops, and pairs where these are asked for.
+
+    Images that were sharded before are not looked at.
+    """
+    if not isinstance(config.restore, ResidualTransport):
+        return
+    clean, degraded = (looks.get(n or "") for n in (config.clean_name, config.degraded_name))
+    crop, factor = config.restore.train.crop, total_downscaling(config.undone)
+    if config.degrade and config.corpora.training is None:
+        yield Checked("images to train on", "poor", _seen_before(config))
+    if clean is not None:
+        yield from _small(clean, crop, 1)
+    if degraded is not None:
+        yield from _small(degraded, crop, factor)
+    if clean is not None and degraded is not None and pairing_of(config) == "paired":
+        at("the keys of degraded images and those to train on")
+        yield _keys("training", degraded, clean)
+
+
+def _seen_before(config: Config) -> str:
+    """Return the sentence that a restorer is trained on what is used for something else too."""
+    measured = ", and results are measured on them" * (config.clean_name == config.reference_name)
+    return (
+        f"the restorer is trained on the images of {config.clean_name}, of which it makes better "
+        f"ones than of others: the map is fitted on them too, and learns too little{measured}; "
+        "give other clean images as corpora.training"
+    )
+
+
+def _small(look: Look, crop: int, factor: int) -> Iterator[Checked]:
+    """Yield that none of the images of a training that were opened is as large as a crop.
+
+    Args:
+        look: at clean images, or at degraded ones.
+        crop: side of a crop, in pixels of a clean image.
+        factor: how many times as large as those looked at the clean images are.
+    """
+    sides = [min(image.width, image.height) * factor for image in look.images]
+    if sides and max(sides) < crop:
+        said = (
+            f"restore.train.crop must be at most the shorter side of images of {look.dataset}, got "
+            f"{crop} pixels, and {max(sides)} of the largest that was looked at; lower it"
+        )
+        is_certain = look.is_all and len(sides) == len(look.files)
+        yield Checked(f"crops of {look.dataset}", "bad" if is_certain else "poor", said)
 
 
 def _keys(role: str, restored: Look, other: Look) -> Checked:

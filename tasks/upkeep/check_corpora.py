@@ -152,10 +152,9 @@ def shared_keys(role: str, restored: Look, other: Look) -> tuple[Doubt | None, s
         ours = f"{_role(restored)} images"
         return None, f"{shared} of the first {seen} {ours} have their key in {role}"
     first, second = (look.files[0].key for look in (restored, other))
-    why = "as fit.pairing is paired" if role == "natural" else "of which it is the ground truth"
     return "bad", (
         f"{role} must share keys (paths without extension) with the {_role(restored)} images, "
-        f"{why}, got none in common: {second!r} against {first!r}; "
+        f"{_WHY_PAIRED[role]}, got none in common: {second!r} against {first!r}; "
         f"{_remedy(role, restored, other)}"
     )
 
@@ -178,8 +177,20 @@ def _remedy(role: str, restored: Look, other: Look) -> str:
             f"{folder.shared} would be with another folder: write `match: {{from: {folder.ours}, "
             f"to: {folder.theirs}}}` beside the path of corpora.{_role(restored)}"
         )
-    otherwise = "fit.pairing: unpaired" if role == "natural" else "leave out corpora.reference"
-    return f"rename the files, or {otherwise}"
+    return f"rename the files, or {_UNPAIRED[role]}"
+
+
+_WHY_PAIRED = {
+    "natural": "as fit.pairing is paired",
+    "reference": "of which it is the ground truth",
+    "training": "as restore.train.pairing is paired",
+}
+_UNPAIRED = {
+    "natural": "fit.pairing: unpaired",
+    "reference": "leave out corpora.reference",
+    "training": "restore.train.pairing: unpaired",
+}
+"""What is written for images that are no pairs, by the role of the others."""
 
 
 def differing_sizes(restored: Look, reference: Look, factor: int = 1) -> str:

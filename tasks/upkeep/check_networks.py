@@ -21,6 +21,7 @@ from tasks.io.networks.features.judges import (
 from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
 from tasks.io.networks.patch_prior.section import PatchPrior
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import (
     SpandrelCheckpoint,
     WithWeights,
@@ -151,7 +152,7 @@ def enlargement(config: Config, dataset: str, loads: bool) -> int | None:
         None where it cannot be told.
     """
     known, restorer = config.enlargement(dataset), config.restore
-    if known is not None or restorer is None or not loads:
+    if known is not None or not loads or isinstance(restorer, ResidualTransport | None):
         return known
     with suppress(DotpipeError, OSError):  # which was told before
         weights, compute = Weights.of(config.weights), config.compute

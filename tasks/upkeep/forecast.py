@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from tasks.config import Config
+from tasks.config import Config, step_names
 from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
 from tasks.enhance.curves.seen import seconds_of_more_versions
 from tasks.fit.latent_size import possible_levels
@@ -83,6 +83,7 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
     sides = (config.source_name, config.natural_name)
     measured = sum(min(config.fit.images, of(each)) for each in sides)
     by_name = {
+        step_names.TRAINING: images.get(step_names.TRAINING, 0),
         "measure latent patches": measured,
         **{level_step(level): measured for level in possible_levels(config)},
         enhancement_step(config): enhanced,
@@ -139,7 +140,7 @@ class _Pace(NamedTuple):
             for survey in (ledger.survey(folder),)
             for name in survey.artifacts()
             for record in survey.records(name)
-            if "/shard-" in name and "/matches/" not in name
+            if ("/shard-" in name or "/segment-" in name) and "/matches/" not in name
         )
         known: list[dict[str, Any]] = [
             facts for record in islice(records, SAMPLE) if (facts := ledger.facts(record))
@@ -172,6 +173,7 @@ def _folders(config: Config) -> dict[str, list[str]]:
     measured = dict.fromkeys([config.source_name, config.natural_name])
     moments = [f"moments/{each}" for each in measured]
     return folders | {
+        step_names.TRAINING: [f"restorers/{config.restored_name}"],
         "measure latent patches": moments,
         **{level_step(level): moments for level in possible_levels(config)},
         enhancement_step(config): [f"enhanced/{config.restored_name}"],
@@ -182,6 +184,8 @@ def _folders(config: Config) -> dict[str, list[str]]:
 def _lanes(config: Config, step: str) -> int:
     """Return how many shards are done at once on this machine."""
     compute = config.compute
+    if step == step_names.TRAINING:
+        return 1
     if compute.shards_at_once is not None:
         return compute.shards_at_once
     copies = [data_set_step(config, dataset) for dataset in config.given_datasets()]

@@ -70,6 +70,8 @@ class _Reach(NamedTuple):
     """Operators that may have been fitted with them, as ``<data set>/<operator>``."""
     enhanced: frozenset[str]
     """Data sets that hold them, or that are enhanced with the help of one that does."""
+    restored: frozenset[str]
+    """Data sets whose restorer is trained on one that holds them."""
 
     def holds(self, path: str) -> bool:
         """Return whether an artifact, or a file of one, is made of such a shard or operator.
@@ -78,6 +80,8 @@ class _Reach(NamedTuple):
             path: below the workspace: ``<kind>/<data set>``, and mostly parts below these.
         """
         kind, dataset, *below = path.split("/")
+        if kind == "restorers":
+            return dataset in self.restored
         if (key := key_of_file(path)) is not None:
             return key in self.keys or f"{dataset}/{below[0]}" in self.operators
         name = _without_ending(path.rpartition("/")[2])
@@ -172,12 +176,15 @@ def _reach_of(
     shards: dict[str, set[str]] = {}
     for holder in chain.from_iterable(holders.values()):
         shards.setdefault(holder.dataset, set()).add(holder.shard)
-    enhanced = _enhanced(configs, shards.keys())
+    known = list(configs)
+    enhanced = _enhanced(known, shards.keys())
+    trained = (c for c in known if {c.clean_name, c.degraded_name} & shards.keys() and c.clean_name)
     return _Reach(
         frozenset(holders),
         {dataset: sorted(names) for dataset, names in shards.items()},
         frozenset(_operators(holders.keys(), enhanced, workspace)),
         enhanced,
+        frozenset(config.restored_name for config in trained),
     )
 
 

@@ -17,6 +17,7 @@ from tasks.io.ledger import Ledger
 from tasks.jobs import Planned, Target
 from tasks.pipeline import Step, uncollected, whole_pipeline
 from tasks.shard.retire import retire_shards
+from tasks.train.segment import train_segment
 from tasks.upkeep.changes import SAMPLE, change_of
 
 
@@ -96,6 +97,8 @@ def _data_sets_of(step: Step, config: Config) -> tuple[str | None, ...] | None:
     """Return the data sets that are all that a step stands on; None if it stands on others too."""
     if step.work is match_reference:
         return config.restored_name, config.reference_name
+    if step.work is train_segment:
+        return config.clean_name, config.degraded_name
     if step.work is extract_features:
         return config.against_names
     return (config.source_name, config.natural_name) if step.verb == "fit" else None

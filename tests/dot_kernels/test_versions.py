@@ -53,6 +53,9 @@ from tasks.io.images import Raster
 from tasks.io.images.pixels import to_tensor
 from tasks.io.images.transparency import opacity, over_white, shown_cells, without_hidden
 from tasks.io.ledger.versions import VERSIONS
+from tasks.io.networks.residual_transport.section import Training
+from tasks.train.batches import Batch
+from tasks.train.learner import Learner
 from tests.support.networks.small_autoencoders import small
 
 GOLDEN = {
@@ -70,6 +73,12 @@ GOLDEN = {
             "restored": [0.496327, 0.0583688, 0.628555, 0.462013],
             "drawn": [0.496504, 0.268901, 0.40708, 0.554192],
             "by patches": [0.491592, 0.0735133, 0.672261, 0.534692],
+        }
+    },
+    "training": {
+        1: {
+            "losses": [1.04557, 0.0, 2.74737, 7.71209e-06],
+            "averages": [0.122206, 0.181475, -0.100436, -0.0426244],
         }
     },
     "codec": {
@@ -399,6 +408,16 @@ def levelled():
     return LevelledOperator(parts[0], dict(enumerate(parts[1:])))
 
 
+def training():
+    options = Training(steps=2, segment=2, batch=2, crop=16, width=4, map_steps=1, rate=1e-3)
+    learner = Learner(options, "cpu", is_paired=True)
+    clean = torch.stack([waves(16, 16), waves(16, 16, 0.4)])
+    batch = Batch(clean + 0.2 * waves(16, 16, 0.7), clean)
+    losses = [loss for number in range(2) for loss in learner.step(number, batch)]
+    averages = torch.cat([weights.flatten() for weights in learner.average.parameters()])
+    return {"losses": losses, "averages": digest(averages)}
+
+
 def distortion():
     image, other = waves(24, 28), waves(24, 28, 0.1)
     mse = mean_squared_error(image.double(), other.double())
@@ -459,6 +478,7 @@ def fidelity():
 KINDS = {
     "pixels": pixels,
     "degradation": degradation,
+    "training": training,
     "codec": codec,
     "moments": of_moments,
     "operator": operator,

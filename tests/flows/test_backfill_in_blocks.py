@@ -18,6 +18,7 @@ from flows.fit_transport import fit_transport
 from flows.restore_dataset import restore_dataset
 from flows.runs.pool import FailedRequest
 from flows.shard_corpus import shard_corpus
+from flows.train_restorer import train_restorer
 from tasks.config import Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ShardsFailed
@@ -30,6 +31,7 @@ FLOWS = {
     flow.name: flow
     for flow in (
         shard_corpus,
+        train_restorer,
         restore_dataset,
         fit_transport,
         enhance_block,

@@ -53,7 +53,7 @@ class Steps:
 
     def shard(self) -> dict[str, Outcome | None]:
         """Make all data sets; returns what each index counts, None where it stands already."""
-        made = do(self.opened, lambda step: step.verb in ("shard", "restore"))
+        made = do(self.opened, lambda step: step.verb in ("shard", "train", "restore"))
         indices = {
             dataset: f"{dataset_folder(dataset)}/index" for dataset in self.config.datasets()
         }

@@ -95,8 +95,7 @@ class Ledger:
                 "inputs": summarised(inputs or {}),
                 **publication.facts,
             }
-            text = json.dumps(body, indent=1, sort_keys=True)
-            self.store.write(record.path, text.encode())
+            self.store.write(record.path, _as_json(body))
             self._make_sole(record, files)
 
     def _replace(self, record: Record, files: Mapping[str, Path], spared: Collection[str]) -> None:
@@ -137,7 +136,7 @@ class Ledger:
         """Note that an artifact could not be made; a record of it makes the note waste."""
         path = f"{FAILURES}/{artifact}@{fingerprint}.json"
         known = {**facts, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.store.write(path, json.dumps(known, indent=1, sort_keys=True).encode())
+        self.store.write(path, _as_json(known))
 
     def failures(self, prefix: str) -> dict[tuple[str, str], str]:
         """Return the paths of all notes of failures below a folder.
@@ -174,6 +173,20 @@ class Ledger:
         for path in files:
             self.store.remove(path)
 
+    def thin(self, record: Record, path: str) -> None:
+        """Remove a file of an artifact that nothing will read again; safe to repeat.
+
+        The record stays, without the file, so the artifact counts as made and as whole.
+
+        Args:
+            record: of the artifact.
+            path: of the file.
+        """
+        body = self.facts(record)
+        if body["files"].pop(path, None) is not None:
+            self.store.write(record.path, _as_json(body))
+        self.store.remove(path)
+
     def withdraw(self, records: Iterable[Record]) -> None:
         """Remove records, but no files; their artifacts count as missing from then on."""
         for _ in side_by_side(self.store.remove, (record.path for record in records)):
@@ -206,6 +219,10 @@ class Snapshot(Ledger):
             )
             self._surveys[prefix] = Survey(chain.from_iterable(found))
         return self._surveys[prefix]
+
+
+def _as_json(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, indent=1, sort_keys=True).encode()
 
 
 def _below(root: str, prefix: str) -> str:

@@ -13,6 +13,7 @@ VERSIONS: Mapping[str, int] = MappingProxyType(
     {
         "pixels": 1,
         "degradation": 3,
+        "training": 1,
         "codec": 2,
         "moments": 2,
         "operator": 2,
@@ -31,6 +32,7 @@ kinds. The golden values in ``tests/dot_kernels/test_versions.py`` tell which on
 
 - ``pixels``: what files decode to, and what networks see of it: depth, grey, transparency;
 - ``degradation``: images after a degradation, or restored, by the same weights;
+- ``training``: weights of a restorer after a step, its initial ones, and the crops of a step;
 - ``codec``: latents of images and images of latents, padding included, by the same weights;
 - ``moments``: count, mean and scatter of latent patches, and sums of them;
 - ``operator``: the transport map and its noise, its diagnostics and its standard error;
@@ -51,6 +53,8 @@ _LATENTS = ("pixels", "codec", "moments", "transport")
 NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "shard": (),
+        "train": ("pixels", "degradation", "training"),
+        "keep": (),
         "restore": ("pixels", "degradation"),
         "index": (),
         "select": (),

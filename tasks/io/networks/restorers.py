@@ -24,6 +24,7 @@ from tasks.io.networks.loaded_restorers import ImageByImage, LoadedRestorer
 from tasks.io.networks.model_cache import LOADING
 from tasks.io.networks.patch_prior.restorer import load_patch_prior
 from tasks.io.networks.patch_prior.section import PatchPrior, identity_of_patch_prior
+from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.spandrel_networks.loading import load_checkpoint
 from tasks.io.networks.undoing import Undoing
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
@@ -87,10 +88,10 @@ class SpandrelCheckpoint(Undoing):
     """Digest that the file must have; not checked when left out."""
 
 
-RestorerSpec = Annotated[
-    Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm | PatchPrior,
-    Field(discriminator="kind"),
-]
+ReadyRestorer = Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm | PatchPrior
+"""The sections of restorers that a run needs not train."""
+
+RestorerSpec = Annotated[ReadyRestorer | ResidualTransport, Field(discriminator="kind")]
 """The section ``restore`` of a configuration."""
 
 WithWeights = SpandrelCheckpoint | Ddrm
@@ -115,6 +116,8 @@ def require_work(spec: RestorerSpec, degrade: Sequence[Degradation]) -> None:
         )
     if isinstance(spec, NonLocalMeans) and not noise_level(degrade or spec.undoes) > 0:
         raise ValueError("restore by non-local-means needs noise in degrade, or does nothing")
+    if isinstance(spec, ResidualTransport):
+        spec.require_fitting(degrade or spec.undoes, makes_them=bool(degrade))
     if isinstance(spec, Ddrm | PatchPrior):
         try:
             measurement_noise(degrade or spec.undoes)  # has the rules
@@ -135,7 +138,7 @@ def places_of(spec: RestorerSpec) -> dict[str, str]:
     return {}
 
 
-def restorer_identity(spec: RestorerSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
+def restorer_identity(spec: ReadyRestorer, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
     """Return what makes two restorers the same, for fingerprints.
 
     It is the digest of the checkpoint, its options where there are some, or both.
@@ -179,7 +182,7 @@ def locate_checkpoint(spec: WithWeights, weights: Weights = FROM_THIS_MACHINE) -
 
 
 def load_restorer(
-    spec: RestorerSpec,
+    spec: ReadyRestorer,
     device: str,
     weights: Weights = FROM_THIS_MACHINE,
     precision: Precision = "float32",

@@ -2,6 +2,8 @@
 
     datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
+    restorers/<name>/<recipe>/segment-000000.safetensors, segment-000000.parquet
+    restorers/<name>/<recipe>/restorer.safetensors, restorer.parquet
     moments/<name>/selection-<choice>.json, in-use/<configuration>.json
     moments/<name>/<measure>/<choice>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
@@ -34,7 +36,16 @@ from collections.abc import Collection
 from tasks.io.letters import compose
 from tasks.io.workspace.signals import Signal
 
-KINDS = ("datasets", "moments", "operators", "enhanced", "metrics", "features", "reports")
+KINDS = (
+    "datasets",
+    "restorers",
+    "moments",
+    "operators",
+    "enhanced",
+    "metrics",
+    "features",
+    "reports",
+)
 """Folders of the workspace that hold artifacts; nothing else is ever taken for waste."""
 
 MARK = ".dotpipe"
@@ -58,6 +69,16 @@ def dataset_folder(name: str) -> str:
 def matches_folder(name: str, reference: str) -> str:
     """Return the folder of tables that tell where each image's ground truth lies."""
     return f"datasets/{name}/matches/{reference}"
+
+
+def restorer_folder(name: str, recipe: str) -> str:
+    """Return the folder of a trained restorer, its checkpoints and the tables of its training.
+
+    Args:
+        name: of the data set that it makes.
+        recipe: names what it is trained on, and how.
+    """
+    return f"restorers/{name}/{recipe}"
 
 
 def moments_folder(name: str, measure: str) -> str:

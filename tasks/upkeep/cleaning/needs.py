@@ -100,7 +100,7 @@ def _folders_of(run: Run) -> Iterator[str]:
     except DotpipeError:
         yield from (f"{kind}/{own}" for kind in KINDS)
         return
-    yield from (f"datasets/{own}", f"moments/{own}")
+    yield from (f"datasets/{own}", f"moments/{own}", f"restorers/{own}")
     for operator in operators:
         yield from (operator_artifact(own, operator), *operator_folders(own, operator))
 

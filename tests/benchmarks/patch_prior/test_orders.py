@@ -3,14 +3,14 @@
 from statistics import fmean
 
 import pytest
-from transports_study import METRICS, TRANSPORTS, rows
+from transports_study import METRICS, STUDIES, TRANSPORTS, rows
 
 
 @pytest.fixture(scope="module")
 def measured(test_data):
     """The metrics of every reference and transport, by the pair."""
     found = {}
-    for row in rows(test_data, 0, 1):
+    for row in rows(test_data, STUDIES["grey"], 0, 1):
         for metric in METRICS:
             key = metric, row["reference"], row["transport"]
             found.setdefault(key, {})[row["pair"]] = row[metric]

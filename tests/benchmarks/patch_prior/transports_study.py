@@ -1,19 +1,20 @@
 """Restores textures by the patches of clean and of spoilt references: the orders of a paper.
 
 Mignon et al. 2023 compare marginals of the transport on textures whose reference has defects
-(Table I). Here seven textures are taken, three of them from scikit-image, and of each two pairs
-of a crop to restore and another one, from the opposite corner, as its reference. A reference is
-spoilt by a square of a fifth of its area, cut from the next texture. Crops are blurred by a
-Gaussian of 16 × 16 with sigma 2, every fourth pixel of which is kept, with noise of sigma 0.01.
+(Table I). Here, of each of some textures, two pairs are taken of a crop to restore and another
+one, from the opposite corner, as its reference. A reference is spoilt by a square of a fifth of
+its area, cut from the next texture. Crops are blurred by a Gaussian of 16 × 16 with sigma 2,
+every fourth pixel of which is kept, with noise of sigma 0.01. There are two studies: ``grey``, in
+which steps are few, and ``colour``, with the default of every option.
 
-    python tests/benchmarks/patch_prior/transports_study.py ../shared/data rows-0.json 0/3
+    python tests/benchmarks/patch_prior/transports_study.py ../shared/data rows-0.json grey 0/3
 
 measures the first of three parts of the pairs: a row for each pair, reference and transport.
 
     python tests/benchmarks/patch_prior/transports_study.py rows-*.json
 
-prints means, and in how many pairs one transport is above another. All takes about seven
-minutes of processor time.
+prints means, and in how many pairs one transport is above another. One core takes about six
+minutes for grey, and fifteen for colour.
 """
 
 import json
@@ -21,7 +22,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
@@ -49,15 +51,17 @@ from tasks.io.networks.features.perceptual import Perceptual, load_lpips
 STEPS = (GaussianBlur(size=16, sigma=2.0, stride=4), Noise(sigma=0.01))
 
 METRICS = ("psnr", "ssim", "lpips")
-SIDE = 64
-"""Of crops and references, in pixels."""
+TRANSPORTS = ("balanced", "semi", "unbalanced", "wpp")
 
-TRANSPORTS = {
-    "balanced": {"marginal": "balanced"},
-    "semi": {"marginal": "semi", "rho": 0.005},
-    "unbalanced": {"marginal": "unbalanced", "rho": 0.005},
-    "wpp": {"marginal": "wpp"},
-}
+
+class Study(NamedTuple):
+    """What is restored, and how."""
+
+    textures: Callable[[Path], dict[str, tuple[Tensor, Tensor]]]
+    """Textures of 256 pixels a side or more, each with what references are cut from."""
+    side: int
+    """Of crops and references, in pixels."""
+    options: PatchPriorOptions
 
 
 class Pair(NamedTuple):
@@ -68,21 +72,35 @@ class Pair(NamedTuple):
     references: dict[str, Tensor]
 
 
-def textures(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Grey textures (3, h, w) of 256 pixels a side or more, each with what references are of."""
+def grey_textures(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Seven, (1, h, w): three of scikit-image, three of wgenpatex, and a scanned material."""
     own = {name: _halved(getattr(data, name)()) for name in ("brick", "gravel", "grass")}
-    given = {
-        f"texture {n}": _read(folder / "images" / "textures" / f"demo_texture_{n}.png")
-        for n in (1, 2, 3)
-    }
+    given = {f"texture {n}": _read(_texture(folder, n), "L") for n in (1, 2, 3)}
     material = folder / "images" / "texture_reference"
-    pair = _read(material / "img_hr.png"), _read(material / "img_learn.png")
+    pair = _read(material / "img_hr.png", "L"), _read(material / "img_learn.png", "L")
     return {name: (x, x) for name, x in (own | given).items()} | {"material": pair}
 
 
-def pairs(folder: Path, side: int) -> Iterator[Pair]:
+def colour_textures(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Four, (3, h, w): the three of wgenpatex, and stained tissue of scikit-image."""
+    given = {f"texture {n}": _read(_texture(folder, n), "RGB") for n in (1, 2, 3)}
+    found = given | {"tissue": _halved(data.immunohistochemistry())}
+    return {name: (x, x) for name, x in found.items()}
+
+
+STUDIES = {
+    "grey": Study(
+        grey_textures,
+        64,
+        PatchPriorOptions(cost=PatchCost(eps=0.002, rho=0.005, samples=1000), steps=150),
+    ),
+    "colour": Study(colour_textures, 64, PatchPriorOptions()),
+}
+
+
+def pairs(folder: Path, study: Study) -> Iterator[Pair]:
     """Two pairs of every texture."""
-    found = textures(folder)
+    found, side = study.textures(folder), study.side
     names = list(found)
     for number, (name, (image, other)) in enumerate(found.items()):
         alien = found[names[(number + 1) % len(names)]][0]
@@ -95,23 +113,24 @@ def pairs(folder: Path, side: int) -> Iterator[Pair]:
             yield Pair(f"{name} {corner}", crop, {"clean": clean, "spoilt": spoilt})
 
 
-def rows(folder: Path, part: int, parts: int) -> Iterator[dict[str, Any]]:
+def rows(folder: Path, study: Study, part: int, parts: int) -> Iterator[dict[str, Any]]:
     """Metrics of every reference and transport, and of the interpolation, for some pairs."""
     distance = _lpips(folder)
-    for pair in list(pairs(folder, SIDE))[part::parts]:
-        degraded = degrade(pair.image, STEPS, torch.Generator().manual_seed(1))
-        start, degraded = bicubic(degraded, STEPS)[:1], degraded[:1]
+    for pair in list(pairs(folder, study))[part::parts]:
+        channels = len(pair.image)
+        whole = degrade(pair.image.expand(3, -1, -1), STEPS, torch.Generator().manual_seed(1))
+        start, degraded = bicubic(whole, STEPS)[:channels], whole[:channels]
         yield _row(pair, "none", "bicubic", start, distance, 0.0)
         for (kind, reference), name in product(pair.references.items(), TRANSPORTS):
-            cost = PatchCost(eps=0.002, samples=1000, **TRANSPORTS[name])
+            cost = replace(study.options.cost, marginal=name)
             began = time.process_time()
             made = restore_by_patches(
                 degraded,
-                spectral_degradation(STEPS, SIDE, SIDE),
+                spectral_degradation(STEPS, study.side, study.side),
                 0.01,
-                reference=reference[:1],
+                reference=reference,
                 start=start,
-                options=PatchPriorOptions(cost=cost, steps=150),
+                options=replace(study.options, cost=cost),
                 generator=torch.Generator().manual_seed(0),
             ).image
             yield _row(pair, kind, name, made, distance, time.process_time() - began)
@@ -120,16 +139,16 @@ def rows(folder: Path, part: int, parts: int) -> Iterator[dict[str, Any]]:
 def _row(
     pair: Pair, reference: str, transport: str, image: Tensor, distance: Perceptual, seconds: float
 ) -> dict[str, Any]:
-    image = image.expand(3, -1, -1)
-    error = mean_squared_error(image, pair.image)
+    image, clean = (one.expand(3, -1, -1) for one in (image, pair.image))
+    error = mean_squared_error(image, clean)
     with torch.inference_mode():
-        lpips = float(distance(pair.image[None])(image[None]))
+        lpips = float(distance(clean[None])(image[None]))
     return {
         "pair": pair.name,
         "reference": reference,
         "transport": transport,
         "psnr": float(peak_signal_to_noise_ratio(error)),
-        "ssim": structural_similarity(image, pair.image),
+        "ssim": structural_similarity(image, clean),
         "lpips": lpips,
         "seconds": round(seconds, 1),
     }
@@ -176,17 +195,22 @@ def _crop(image: Tensor, side: int, corner: int) -> Tensor:
     return image[:, top : top + side, left : left + side].clone()
 
 
-def _read(path: Path) -> Tensor:
-    return _grey(np.asarray(Image.open(path).convert("L")))
+def _texture(folder: Path, number: int) -> Path:
+    return folder / "images" / "textures" / f"demo_texture_{number}.png"
+
+
+def _read(path: Path, mode: str) -> Tensor:
+    return _tensor(np.asarray(Image.open(path).convert(mode)))
 
 
 def _halved(pixels: np.ndarray) -> Tensor:
-    halves: Tensor = functional.avg_pool2d(_grey(pixels)[None], 2)[0]
+    halves: Tensor = functional.avg_pool2d(_tensor(pixels)[None], 2)[0]
     return halves
 
 
-def _grey(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels.copy()).float().expand(3, -1, -1) / 255
+def _tensor(pixels: np.ndarray) -> Tensor:
+    """Grey or coloured pixels as (1, h, w) or (3, h, w) in [0, 1]."""
+    return torch.from_numpy(np.atleast_3d(pixels).copy()).movedim(2, 0).float() / 255
 
 
 def _lpips(folder: Path) -> Perceptual:
@@ -196,15 +220,14 @@ def _lpips(folder: Path) -> Perceptual:
 
 def main() -> None:
     """Measure the pairs that the arguments name, or print what was measured."""
-    *files, last = sys.argv[1:]
-    if last.endswith(".json"):
+    if sys.argv[-1].endswith(".json"):
         print(report([row for file in sys.argv[1:] for row in json.loads(Path(file).read_text())]))
         return
-    folder, out = map(Path, files)
+    folder, out, study, part = sys.argv[1:]
     found = list[dict[str, Any]]()
-    for row in rows(folder, *map(int, last.split("/"))):
+    for row in rows(Path(folder), STUDIES[study], *map(int, part.split("/"))):
         found.append(row)
-        out.write_text(json.dumps(found, indent=1))
+        Path(out).write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

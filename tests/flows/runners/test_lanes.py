@@ -11,7 +11,7 @@ import torch
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.runners import choice, ray_cluster, ray_lanes
-from flows.runners.choice import computing, connected, copying, gathering
+from flows.runners.choice import computing, connected, copying, gathering, training
 from flows.runners.lanes import Threads
 from flows.runners.ray_cluster import Ask, Machine, fair_cpus, joined
 from flows.runners.ray_worker import run_task
@@ -76,6 +76,11 @@ def test_copying_has_a_lane_for_every_core(monkeypatch):
 
 def test_statistics_are_gathered_one_after_the_other(eight_gpus):
     assert gathering(compute(shards_at_once=5)) == Threads(1)
+
+
+def test_segments_of_a_training_come_one_after_the_other(eight_gpus):
+    assert training(compute(shards_at_once=5)) == Threads(1)
+    assert training(compute(shards_at_once=5, runner="ray")).at_once == 1
 
 
 def test_shards_at_once_is_what_the_configuration_says(eight_gpus):

@@ -26,6 +26,7 @@ FLOWS = {
     "gc": "conductors",
     "backfill": "backfill",
     "shard-corpus": "backfill",
+    "train-restorer": "backfill",
     "restore-dataset": "backfill",
     "fit-transport": "backfill",
     "enhance-block": "backfill",

@@ -36,6 +36,7 @@ from tasks.io.errors import (
     CorpusError,
     ShardDamaged,
     ShardsFailed,
+    StepMissing,
     StoreAway,
     WeightsMissing,
     can_heal,
@@ -201,6 +202,21 @@ def test_errors_of_the_disk_are_tried_again_and_mistakes_are_not():
     with pytest.raises(ShardsFailed, match=r"2 of 4 shards failed"):
         run(work, units(4), at_once=4)
     assert tries == {0: 1, 1: 4, 2: 4, 3: 1}
+
+
+def test_what_failed_is_told_and_not_that_the_next_unit_waits_for_it():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 1:
+            raise RuntimeError("the device is gone")
+        if number == 2:
+            raise StepMissing("unit 1 must be finished")
+
+    with pytest.raises(ShardsFailed, match=r"2 of 4 .* with RuntimeError at .* device is gone"):
+        run(work, units(5), at_once=1)
+    assert begun == [0, 1, 2]
 
 
 def test_images_reach_the_screen_while_their_shard_is_under_way():

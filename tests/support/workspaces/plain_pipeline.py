@@ -13,7 +13,7 @@ from tasks.pipeline import Step, steps_of
 
 def shard(config: Config, workspace: Workspace) -> None:
     """All data sets, given and made."""
-    do(Run(config, workspace), lambda step: step.verb in ("shard", "restore"))
+    do(Run(config, workspace), lambda step: step.verb in ("shard", "train", "restore"))
 
 
 def fit(config: Config, workspace: Workspace) -> None:

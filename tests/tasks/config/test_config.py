@@ -164,7 +164,7 @@ def test_a_misspelt_field_is_named_with_the_fields_that_are_known(
                     "natural": {"path": "n", "name": "x.source"},
                 },
             },
-            "data sets must have different names, got x, x.source, reference, x.source",
+            "data sets must have different names, got x, x.source, x.source, reference",
         ),
         ({"name": "two words"}, "name: String should match pattern"),
         ({"name": "../up"}, "got '../up'"),

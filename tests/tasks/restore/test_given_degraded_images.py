@@ -120,7 +120,7 @@ def test_borders_that_a_blur_left_out_come_back_with_alpha_and_all(
         (
             "degraded natural",
             {"restore": SMOOTH, "name": "degraded"},
-            "data sets must have different names, got degraded, natural, degraded",
+            "data sets must have different names, got degraded, degraded, natural",
         ),
     ],
 )

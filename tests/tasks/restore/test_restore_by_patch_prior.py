@@ -8,7 +8,7 @@ import torch
 
 from dot_kernels.degradations import Noise, degrade
 from tasks.config import load_config
-from tasks.io.errors import ConfigurationError, CorpusError
+from tasks.io.errors import ConfigurationError, CorpusError, ImageRefused
 from tasks.io.networks.patch_prior.section import PatchPrior
 from tasks.io.networks.restorers import load_restorer, restorer_identity
 from tasks.upkeep.check import check
@@ -153,6 +153,30 @@ def test_images_that_have_no_reference_are_refused(steps, tmp_path, photographs,
     run = made(steps, tmp_path / "w", photographs, references / "a" / "{key}.png")
     with pytest.raises(CorpusError, match=r"reference 'a/0.png' is not in"):
         run.shard()
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.02, 0.4])
+@pytest.mark.parametrize("reference", ["grey.png", "wall.png"])
+def test_a_grey_reference_is_refused_for_images_in_colour_only(
+    references, pixels, write_images, rng, reference, sigma
+):
+    grey = np.repeat(pixels(30).mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    write_images(references, {"grey.png": grey})
+    spec = PatchPrior(kind="patch-prior", reference=str(references / reference), **QUICK)
+    restorer, degradations = load_restorer(spec, "cpu"), (Noise(sigma=sigma or 1e-3),)
+    without = torch.rand(1, 12, 14, generator=rng).expand(3, -1, -1)
+    vivid = torch.tensor([0.0, 0.2, 1.0])[:, None, None].expand(3, 12, 14)
+
+    def restored(image):
+        degraded = degrade(image, degradations, torch.Generator().manual_seed(1))
+        return restorer.restore(degraded[None], degradations, ["a"])
+
+    assert restored(without).shape == (1, 3, 12, 14)
+    if reference == "wall.png":
+        assert restored(vivid).shape == (1, 3, 12, 14)
+    else:
+        with pytest.raises(ImageRefused, match="must be in colour as the image is, got a grey"):
+            restored(vivid)
 
 
 def test_a_relative_reference_counts_from_the_configuration(tmp_path):

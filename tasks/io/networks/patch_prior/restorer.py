@@ -1,5 +1,6 @@
 """The patch prior on its device: images restored one after the other, each by its key."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ from torch import Tensor
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation
 from dot_kernels.patch_prior import PatchPriorOptions, require_patches
-from dot_kernels.restorers import restore_by_patch_prior
-from dot_kernels.sampling import Sides, sides_before
+from dot_kernels.restorers import noise_level, restore_by_patch_prior
+from dot_kernels.sampling import sides_before
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.machine.devices import pick_device
@@ -45,10 +46,9 @@ class PatchPriorRestorer:
         sides: Sequence[Mapping[SideKind, bytes]] = (),
     ) -> Tensor:
         """Return restored images, which are never made in tiles; see ``LoadedRestorer``."""
-        size = sides_before(degradations, (degraded.shape[2], degraded.shape[3]))
         try:  # with all of them before the first is restored
-            beside = zip(keys, sides or [{}] * len(keys), strict=True)
-            references = [self._reference(size, *each) for each in beside]
+            beside = zip(degraded, keys, sides or [{}] * len(keys), strict=True)
+            references = [self._reference(degradations, *each) for each in beside]
         except ImageRefused as refusal:
             if len(keys) > 1:  # of which the others may be restored, one by one
                 raise ValueError(str(refusal)) from refusal
@@ -65,19 +65,38 @@ class PatchPriorRestorer:
         ]
         return torch.stack(made)
 
-    def _reference(self, size: Sides, key: str, sides: Mapping[SideKind, bytes]) -> Tensor:
-        """Return the reference of an image of a height and width.
+    def _reference(
+        self,
+        degradations: Sequence[Degradation],
+        degraded: Tensor,
+        key: str,
+        sides: Mapping[SideKind, bytes],
+    ) -> Tensor:
+        """Return the reference of a degraded image (3, h, w).
 
         Raises:
-            ImageRefused: there is none, or one of both is smaller than a patch.
+            ImageRefused: there is none, one of both is smaller than a patch, or only the
+                reference is grey.
         """
         reference = self.references.of(key, sides)
+        size = sides_before(degradations, (degraded.shape[1], degraded.shape[2]))
         try:
             image = torch.empty(3, *size, device="meta")
             require_patches(image, reference, self.options.cost.patch_size)
         except ValueError as error:
             raise ImageRefused(str(error)) from error
+        noise = noise_level(degradations)  # which leaves two thirds of its variance as colour
+        if _colour(reference) <= 1 / 255 and _colour(degraded) > math.hypot(4 / 255, noise):
+            raise ImageRefused(
+                "reference must be in colour as the image is, got a grey one; name one in colour, "
+                "or make the images grey"
+            )
         return reference
+
+
+def _colour(image: Tensor) -> float:
+    """How far channels of an image are from their mean: root mean square over pixels."""
+    return float((image - image.mean(dim=0)).square().mean().sqrt())
 
 
 def load_patch_prior(spec: PatchPrior, device: str) -> PatchPriorRestorer:

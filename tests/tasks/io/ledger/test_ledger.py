@@ -45,6 +45,18 @@ def test_a_records_path_parses_to_the_record(artifact):
     assert Record.parse(record.path) == record
 
 
+def test_a_thinned_artifact_counts_as_made_without_the_file_that_went(ledger):
+    with ledger.publishing("restorers/x/y/segment-000000", "f" * 32) as publication:
+        for ending in ("safetensors", "parquet"):
+            publication.file(f"{publication.artifact}.{ending}").write_text(ending)
+    (record,) = ledger.records(publication.artifact)
+    for _ in range(2):  # safe to repeat
+        ledger.thin(record, f"{publication.artifact}.safetensors")
+        assert files(ledger) == [record.path, f"{publication.artifact}.parquet"]
+        assert list(ledger.facts(record)["files"]) == [f"{publication.artifact}.parquet"]
+    assert ledger.records(publication.artifact) == [record]
+
+
 def test_a_finished_artifact_is_found_by_what_it_was_made_from(ledger):
     digest = publish(ledger)
     survey = ledger.survey("moments/x")

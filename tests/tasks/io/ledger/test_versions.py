@@ -8,8 +8,9 @@ from tasks.io.ledger.versions import NUMBERS_OF
 MEASURED, SOLVED = {"measure", "measure level"}, {"reduce", "reduce level"}
 
 STEPS = {
-    "pixels": {"restore", "enhance", "latents", "score", "extract", *MEASURED},
-    "degradation": {"restore"},
+    "pixels": {"train", "restore", "enhance", "latents", "score", "extract", *MEASURED},
+    "degradation": {"train", "restore"},
+    "training": {"train"},
     "codec": {"enhance", "latents", "score", *MEASURED},
     "moments": {"decide", "latents", "score", "fidelity", *MEASURED, *SOLVED},
     "operator": {"decide", *SOLVED},
