@@ -9,7 +9,7 @@ from tasks.io.errors import WorkspaceBusy
 from tasks.jobs.policy import logger
 from tasks.upkeep.cleaning.removal import total_of
 from tasks.upkeep.cleaning.waste import Waste, clean
-from tasks.upkeep.forecast import in_bytes
+from tasks.upkeep.forecasts.room import in_bytes
 
 
 @flow(name="gc", flow_run_name="gc {config.name}")

@@ -14,6 +14,7 @@ from flows.cli import app
 from tasks.config import Config
 from tasks.config.corpora import Corpora, Corpus
 from tasks.io.artifacts.metrics import fidelity_schema, score_schema
+from tasks.study.study_file import StudyFile
 from tasks.view.votes import vote_schema
 
 ROOT = Path(__file__).parents[1]
@@ -86,8 +87,12 @@ def test_the_code_without_prefect_enhances_in_ten_lines(capsys):
 
 
 @pytest.mark.parametrize("text", all_blocks("yaml"))
-def test_the_yaml_is_a_configuration(text):
-    Config.model_validate({"name": "page", **yaml.safe_load(text)})
+def test_the_yaml_is_a_configuration_or_a_study(text):
+    tree = yaml.safe_load(text)
+    if "study" in tree:
+        assert StudyFile.model_validate(tree).study.points()
+    else:
+        Config.model_validate({"name": "page", **tree})
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -170,7 +175,7 @@ def test_every_page_is_linked_from_the_readme_and_links_back():
     linked = {path for path, _ in links(README)}
     pages = set(DOCS.iterdir())
     assert pages <= linked
-    assert len(pages) <= 13
+    assert len(pages) <= 15
     for page in pages:
         first = read(page).split("\n\n")[1]
         assert first.startswith("For whoever "), page
@@ -232,8 +237,10 @@ def test_the_settings_of_the_paper_are_degradations():
 
 
 def rooms() -> dict[str, str]:
-    """What the map says of each room, by its folder."""
-    return dict(re.findall(r"^\| \[([\w/]+)\]\(\1\) \| (.*) \|$", read(README), re.MULTILINE))
+    """What the map says of each room, by its folder, and the page of the rooms within."""
+    found = dict(re.findall(r"^\| \[([\w/]+)\]\(\1\) \| (.*) \|$", read(README), re.MULTILINE))
+    within = r"^\| \[([\w/]+)\]\(\.\./\.\./\1\) \| (.*) \|$"
+    return found | dict(re.findall(within, read(DOCS / "rooms.md"), re.MULTILINE))
 
 
 def test_the_readme_fits_on_150_lines():

@@ -28,7 +28,7 @@ from tasks.upkeep.check_corpora import (
     shared_keys,
 )
 from tasks.upkeep.check_networks import Checked, check_networks, enlargement
-from tasks.upkeep.forecast import in_bytes, room_needed
+from tasks.upkeep.forecasts.room import in_bytes, room_needed
 
 
 def check(

@@ -89,8 +89,8 @@ class _Reach(NamedTuple):
             return True
         if below and f"{dataset}/{_without_ending(below[0])}" in self.operators:
             return True
-        tells_of_images = kind == "reports" or (kind == "moments" and name.startswith(SELECTION))
-        return tells_of_images and dataset in self.enhanced
+        chosen = kind == "moments" and name.startswith(SELECTION)
+        return (chosen or kind == "reports") and dataset in self.enhanced
 
 
 def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspace) -> Forgotten:
@@ -236,11 +236,10 @@ def _rewrite_index(
         for entry in catalogue.shards
     )
     with workspace.ledger.publishing(f"{folder}/index", mark) as publication:
-        write_catalogue(
-            tables,
-            publication.file(f"{folder}/index.parquet"),
-            publication.file(f"{folder}/shards.parquet"),
+        index, shards = (
+            publication.file(f"{folder}/{name}.parquet") for name in ("index", "shards")
         )
+        write_catalogue(tables, index, shards)
 
 
 def _without(rows: pa.Table, keys: pa.Array) -> pa.Table:

@@ -14,8 +14,10 @@ from dot_kernels import transport_latents
 from tasks.config import Run
 from tasks.config.compute import Shards
 from tasks.config.patches import Patches
-from tasks.config.sections import Curve, Enhance
+from tasks.config.sections import Curve, Enhance, Fit
+from tasks.enhance.several.enhance import enhance_several, plan_together
 from tasks.fit.operators import find_operator, read_operator
+from tasks.fit.operators import fitted as with_operator
 from tasks.io.images import decoder_pool
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.resources import cores
@@ -133,3 +135,44 @@ def test_help_answers_within_a_second():
         seconds.append(time.perf_counter() - start)
     print(f"\ndotpipe --help: {min(seconds):.2f} s")
     assert min(seconds) < 1
+
+
+OPERATORS = 4
+
+
+@pytest.fixture
+def operators(make_config, photographs, tiny_autoencoder):
+    """Configurations of 16 images of 128 × 128 whose operators differ, sharded and fitted."""
+    base = make_config(photographs(16, 128), tiny_autoencoder, patches=Patches(size=3))
+    found = []
+    for number in range(OPERATORS):
+        update = {"fit": Fit(ridge=10.0**-number), "enhance": Enhance(alphas=(0.0,))}
+        found.append(base.model_copy(update=update))
+    for config in found:
+        pipeline.shard(config, Workspace(config.workspace))
+        pipeline.fit(config, Workspace(config.workspace))
+    return found
+
+
+def forget_enhanced(config):
+    workspace = Workspace(config.workspace)
+    for folder in ("enhanced", "metrics", "features"):
+        for root in (folder, f"ledger/{folder}"):
+            shutil.rmtree(workspace.store.local(root), ignore_errors=True)
+
+
+def test_operators_together_cost_less_than_one_after_the_other(compared, operators):
+    """Of encoding, decoding and decoding again, only the last is each operator's own."""
+
+    def together():
+        forget_enhanced(operators[0])
+        for unit in plan_together([with_operator(Run.of(config)) for config in operators]):
+            enhance_several.fn(unit.job)
+
+    def one_by_one():
+        forget_enhanced(operators[0])
+        for config in operators:
+            pipeline.enhance(config, Workspace(config.workspace))
+
+    ratio = compared(together, one_by_one, 3)
+    assert ratio < (OPERATORS + 2) / (3 * OPERATORS) + 0.1

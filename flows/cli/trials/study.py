@@ -45,7 +45,7 @@ def study(
         finished = all(is_finished(point.config) for point in points)
     if not finished:
         with watched(points[0].config, "study"):
-            from flows.run_study import run_study
+            from flows.studies.run_study import run_study
 
             run_study(wanted)
     with working("writing the results"):
@@ -63,8 +63,8 @@ def _tell_plan(points: "Sequence[Point]") -> None:
     """Print what a study would make, step by step, and about how long that takes."""
     with working("looking at what is done"):
         from flows.steps.pace import span
-        from tasks.upkeep.forecast import in_bytes
-        from tasks.upkeep.studies.forecast import forecast_study
+        from tasks.upkeep.forecasts.room import in_bytes
+        from tasks.upkeep.forecasts.study import forecast_study
 
         steps = forecast_study(points)
     if not steps:

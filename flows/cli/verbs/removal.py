@@ -95,7 +95,7 @@ def served_by(
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:
     from tasks.upkeep.cleaning.removal import total_of
-    from tasks.upkeep.forecast import in_bytes
+    from tasks.upkeep.forecasts.room import in_bytes
 
     lines = [[folder, str(count), in_bytes(size)] for folder, (count, size) in folders.items()]
     show_table(["folder", "files", "size"], lines, title)

@@ -50,7 +50,7 @@ def _tell_study(file: Path, as_json: bool) -> None:
     with working("looking at what is done"):
         from tasks.study.points import points_of
         from tasks.study.study_file import load_study
-        from tasks.upkeep.studies.status import status_of_points
+        from tasks.upkeep.study_status import status_of_points
 
         statuses = list(status_of_points(points_of(load_study(file))))
     if as_json:

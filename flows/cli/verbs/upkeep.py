@@ -44,7 +44,8 @@ def plan(
 ) -> None:
     """Say what a run of CONFIG would make and why, and about how much room and time it takes."""
     from flows.steps.pace import span
-    from tasks.upkeep.forecast import forecast, in_bytes
+    from tasks.upkeep.forecasts.room import in_bytes
+    from tasks.upkeep.forecasts.steps import forecast
 
     steps = list(forecast(parsed(config)))
     if as_json:
@@ -135,7 +136,7 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
         what is damaged, and whether there are files that may not be read.
     """
     from tasks.io.workspace import Workspace
-    from tasks.upkeep.forecast import in_bytes
+    from tasks.upkeep.forecasts.room import in_bytes
     from tasks.upkeep.verify import Checked
     from tasks.upkeep.verify import verify as read_again
 

@@ -6,7 +6,7 @@ from functools import partial
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
 from tasks.io.workspace import key_of_file
-from tasks.upkeep.forecast import in_bytes
+from tasks.upkeep.forecasts.room import in_bytes
 
 
 def _size_of(store: Store, path: str) -> int | None:

@@ -17,7 +17,7 @@ from tasks.io.ledger import VERSIONS, versions
 from tasks.io.networks.features import extractors
 from tasks.io.networks.published_weights import PUBLISHED
 from tasks.pipeline import whole_pipeline
-from tasks.upkeep.forecast import forecast
+from tasks.upkeep.forecasts.steps import forecast
 from tasks.upkeep.status import status_of_steps
 
 WRITTEN = ("alpha+0.00", "alpha+0.50", "alpha+1.00", "input")

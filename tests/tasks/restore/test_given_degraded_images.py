@@ -13,7 +13,7 @@ from tasks.pipeline import require_shards, steps_of
 from tasks.report.provenance import run_facts
 from tasks.restore.plan import plan_restoration
 from tasks.upkeep.check import check
-from tasks.upkeep.forecast import forecast
+from tasks.upkeep.forecasts.steps import forecast
 from tests.support.pictures import images_of
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)

@@ -8,7 +8,7 @@ from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE
 from tasks.upkeep import check_corpora
 from tasks.upkeep.check import check, require_ready
-from tasks.upkeep.forecast import in_bytes
+from tasks.upkeep.forecasts.room import in_bytes
 
 
 @pytest.fixture

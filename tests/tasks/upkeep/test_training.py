@@ -7,7 +7,7 @@ from tasks.config.registry import register
 from tasks.io.ledger import Record
 from tasks.upkeep.check import check
 from tasks.upkeep.cleaning.waste import clean
-from tasks.upkeep.forecast import forecast
+from tasks.upkeep.forecasts.steps import forecast
 from tasks.upkeep.forget import forget
 from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import verify

@@ -4,7 +4,7 @@ What is made is known from the ledger, as the status tells it. How much room and
 taken from the records of what was made before: bytes and seconds of an image.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -12,26 +12,12 @@ from tasks.config import Config, step_names
 from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
 from tasks.enhance.curves.seen import seconds_of_more_versions
 from tasks.fit.latent_size import possible_levels
-from tasks.io.images import FileFormat, Format, file_format_of
 from tasks.io.ledger import Ledger
 from tasks.io.machine.devices import count_devices
 from tasks.io.machine.resources import cores
 from tasks.io.workspace import Workspace, dataset_folder
 from tasks.upkeep.changes import SAMPLE
-from tasks.upkeep.check_corpora import Look
 from tasks.upkeep.status import StepStatus, status_of_steps
-
-_BYTES_A_PIXEL: dict[FileFormat, float] = {
-    "webp": 1.35,
-    "png": 1.85,
-    "jpeg": 0.55,
-    "tiff": 1.85,
-    "avif": 0.5,
-    "jxl": 1.4,
-    "heic": 0.9,
-    "bmp": 3.0,
-}
-"""Of photographs of 512² pixels of 8 bits, as they are written; noise takes more, drawings less."""
 
 
 class StepForecast(NamedTuple):
@@ -91,9 +77,8 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
         **{data_set_step(config, dataset): of(dataset) for dataset in config.datasets()},
     }
     if config.source_name != config.restored_name:  # of which the fit chooses some
-        by_name[data_set_step(config, config.source_name)] = min(
-            config.fit.images, of(config.source_name)
-        )
+        name = data_set_step(config, config.source_name)
+        by_name[name] = min(config.fit.images, by_name[name])
     return max(status.images, by_name.get(status.name, 0)) if status.name in by_name else 0
 
 
@@ -190,67 +175,3 @@ def _lanes(config: Config, step: str) -> int:
         return compute.shards_at_once
     copies = [data_set_step(config, dataset) for dataset in config.given_datasets()]
     return cores() if step in copies else count_devices(compute.device)
-
-
-def room_needed(config: Config, looks: Iterable[Look]) -> int | None:
-    """Return about how many bytes a first run writes for the images that were looked at, at least.
-
-    Images beyond those, features and tables are not counted.
-
-    Args:
-        config: of the run.
-        looks: at the corpora that are given as folders.
-
-    Returns:
-        None where some of the data sets are there already.
-    """
-    ledger, by_name = Workspace(config.workspace).ledger, {look.dataset: look for look in looks}
-    if any(ledger.survey(dataset_folder(dataset)).artifacts() for dataset in config.datasets()):
-        return None
-    copied = sum(_copied(look) for look in by_name.values())
-    made = sum(
-        _pixels(by_name[origin]) * (config.enlargement(origin) or 1) ** 2 * _BYTES_A_PIXEL["webp"]
-        for origin in config.made_datasets().values()
-        if origin in by_name
-    )
-    ours = config.made_datasets().get(config.restored_name, config.restored_name)
-    shown, factor = by_name.get(ours), config.enlargement(ours) or 1
-    each = 0.0 if shown is None else _pixels(shown) * _bytes_a_pixel(shown, config.enhance.format)
-    each *= factor**2
-    return round(copied + made + each * len(config.enhance.alphas))
-
-
-def in_bytes(size: float) -> str:
-    """Return a size with a unit, in steps of 1000."""
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def _copied(look: Look) -> float:
-    """Return the bytes of the images in their shards: as they are, unless they are cut to size."""
-    if look.corpus.resize is None and look.corpus.crop is None:
-        return float(sum(file.size for file in look.files))
-    return _pixels(look) * _BYTES_A_PIXEL["webp"]
-
-
-def _bytes_a_pixel(look: Look, file_format: Format) -> float:
-    """Return the bytes of a pixel in a format, or in those of the images that were opened."""
-    if file_format != "keep":
-        return _BYTES_A_PIXEL[file_format]
-    kept = [_BYTES_A_PIXEL[file_format_of(image.extension)] for image in look.images]
-    return sum(kept) / len(kept) if kept else 0.0
-
-
-def _pixels(look: Look) -> float:
-    """Return the pixels of all images that were looked at, by the mean of those opened."""
-    return len(look.files) * _mean([image.width * image.height for image in look.images])
-
-
-def _mean(values: list[int]) -> float:
-    return sum(values) / len(values) if values else 0.0

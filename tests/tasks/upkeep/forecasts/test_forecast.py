@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tasks.upkeep.forecast import forecast
+from tasks.upkeep.forecasts.steps import forecast
 
 
 def of(config):

@@ -6,11 +6,11 @@ from concurrent.futures import CancelledError
 from prefect import flow
 
 from flows.backfill import backfill
-from flows.enhance_points import enhance_points
 from flows.fit_transport import fit_transport
 from flows.restore_dataset import restore_dataset
 from flows.shard_corpus import shard_corpus
 from flows.steps.screen import screen
+from flows.studies.enhance_points import enhance_points
 from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, ShardsFailed

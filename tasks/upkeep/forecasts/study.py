@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tasks.config import Config
 from tasks.config.step_names import data_set_step, enhancement_step, features_step
 from tasks.study.points import Point
-from tasks.upkeep.forecast import StepForecast, forecast
+from tasks.upkeep.forecasts.steps import StepForecast, forecast
 
 
 class StudyStep(NamedTuple):

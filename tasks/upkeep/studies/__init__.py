@@ -1,1 +1,0 @@
-"""What a study would make, and how far each of its points is."""
