@@ -45,8 +45,8 @@ def run_study(study: Study) -> str:
     whole = [point for point in missing if point.label not in failed]
     for group in enhanced_together(whole):
         first, *others = (point.config for point in group)
-        if others:
-            _attempt(group[0].label, failed, enhance_points, first, others)
+        if others:  # what fails here is tried again below, and told of its own point
+            _attempt(f"{len(group)} points together", {}, enhance_points, first, others)
     for point in whole:
         _say(f"results of {point.label}")
         _attempt(point.label, failed, backfill, point.config)
@@ -73,6 +73,7 @@ def _attempt(
         raise
     except (DotpipeError, OSError) as error:
         logger().error("%s: %s", label, error)
+        _say(f"{label} could not be done: {error}")
         failed[label] = error
 
 
