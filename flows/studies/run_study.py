@@ -15,9 +15,9 @@ from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs.policy import logger
-from tasks.pipeline import is_finished
 from tasks.report.study.page import study_address, write_study
 from tasks.study.points import Point, enhanced_together, points_of
+from tasks.study.progress import unfinished
 from tasks.study.study_file import Study
 
 
@@ -37,7 +37,7 @@ def run_study(study: Study) -> str:
         ShardsFailed: some points could not be done; the others are.
     """
     points = points_of(study)
-    missing = [point for point in points if not is_finished(point.config)]
+    missing = unfinished(points)
     failed = dict[str, Exception]()
     for point in missing:
         _say(f"point {points.index(point) + 1} of {len(points)}: {point.label}")

@@ -1,9 +1,10 @@
 """How far each point of a study is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tasks.study.points import Point
+from tasks.study.progress import unfinished
 from tasks.upkeep.status import status_of_steps
 
 
@@ -22,10 +23,14 @@ class PointStatus(NamedTuple):
     """What has failed, and why."""
 
 
-def status_of_points(points: Iterable[Point]) -> Iterator[PointStatus]:
+def status_of_points(points: Sequence[Point]) -> Iterator[PointStatus]:
     """Yield how far each point is, in the order of the study."""
+    missing = {point.label for point in unfinished(points)}
     for point in points:
         steps = list(status_of_steps(point.config))
+        if point.label not in missing:
+            yield PointStatus(point.label, sum(each.done for each in steps), 0, "", ())
+            continue
         opened = [
             each.name
             for each in steps

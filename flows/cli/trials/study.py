@@ -43,9 +43,9 @@ def study(
         _tell_plan(points)
         return
     with working("looking at what is done"):
-        from tasks.pipeline import is_finished
+        from tasks.study.progress import unfinished
 
-        finished = all(is_finished(point.config) for point in points)
+        finished = not unfinished(points)
     failure = None if finished else _failure_of(wanted, points[0].config)
     with working("writing the results"):
         found = write_study(wanted)

@@ -14,6 +14,7 @@ from tasks.config.step_names import (
 from tasks.fit.latent_size import possible_levels
 from tasks.fit.select import choice_of
 from tasks.study.points import Point
+from tasks.study.progress import unfinished
 from tasks.upkeep.forecasts.steps import StepForecast, forecast
 
 
@@ -40,7 +41,7 @@ def forecast_study(points: Sequence[Point]) -> list[StudyStep]:
     images are nested, so that one of a hundred holds one of ten.
     """
     found, order = dict[str, dict[Hashable, StepForecast]](), list[str]()
-    for point in points:
+    for point in unfinished(points):
         place = 0  # in the order, after the point's step before
         for step in forecast(point.config):
             name, key = _shared(step.step, point.config)
