@@ -17,8 +17,8 @@ from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs.policy import logger
 from tasks.report.study.page import study_address, write_study
 from tasks.study.points import Point, enhanced_together, points_of
-from tasks.study.progress import unfinished
 from tasks.study.study_file import Study
+from tasks.upkeep.study_status import unfinished
 
 
 @flow(name="study", flow_run_name="study {study.name}")

@@ -43,7 +43,7 @@ def study(
         _tell_plan(points)
         return
     with working("looking at what is done"):
-        from tasks.study.progress import unfinished
+        from tasks.upkeep.study_status import unfinished
 
         finished = not unfinished(points)
     failure = None if finished else _failure_of(wanted, points[0].config)

@@ -14,8 +14,8 @@ from tasks.config.step_names import (
 from tasks.fit.latent_size import possible_levels
 from tasks.fit.select import choice_of
 from tasks.study.points import Point
-from tasks.study.progress import unfinished
 from tasks.upkeep.forecasts.steps import StepForecast, forecast
+from tasks.upkeep.study_status import unfinished
 
 
 class StudyStep(NamedTuple):

@@ -5,10 +5,9 @@ from workspaces.plain_pipeline import do
 
 from tasks.config import Run
 from tasks.study.points import points_of
-from tasks.study.progress import unfinished
 from tasks.study.study_file import Study
 from tasks.upkeep.forecasts.study import forecast_study
-from tasks.upkeep.study_status import status_of_points
+from tasks.upkeep.study_status import status_of_points, unfinished
 
 
 def test_points_with_one_operator_share_its_report(tmp_path, photographs):
