@@ -93,11 +93,8 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
         StepMissing: the index of a data set is not finished.
     """
     datasets = {"source": run.config.source_name, "target": run.config.natural_name}
-    inputs: dict[str, Any] = {
-        "pairing": run.config.pairing,
-        "images": run.config.fit.images,
-        "seed": run.config.fit.seed,
-    }
+    fit = run.config.fit
+    inputs: dict[str, Any] = {"images": fit.images, "seed": fit.seed, "pairing": run.config.pairing}
     for role, dataset in datasets.items():
         survey = run.workspace.ledger.survey(dataset_folder(dataset))
         inputs[role] = finished_digest(survey, f"{dataset_folder(dataset)}/index")
@@ -107,8 +104,7 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
     survey = run.workspace.ledger.survey(former.rpartition("/")[0])
     if survey.digest(former, recipe.mark()) is not None:
         return former, None
-    target = recipe.aim(survey, artifact)
-    if target is None:
+    if (target := recipe.aim(survey, artifact)) is None:
         return artifact, None
     job = SelectJob(
         workspace=run.workspace.url,
