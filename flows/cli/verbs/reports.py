@@ -40,10 +40,11 @@ def report(
 
 def open_report(config: ConfigPath) -> None:
     """Open the report of a run or the page of a study in a browser; over ssh, say where it is."""
+    settings = None if is_study(config) else parsed(config)
     with working("looking for the report"):
         from tasks.report.copies import page_to_open, study_to_open
 
-        page = study_to_open(config) if is_study(config) else page_to_open(parsed(config))
+        page = study_to_open(config) if settings is None else page_to_open(settings)
     say(f"report: {page}")
     if not any(name in os.environ for name in REMOTE) and typer.launch(page.as_uri()) != 0:
         say("there is no browser to open it in")

@@ -99,7 +99,7 @@ def test_init_refuses_to_overwrite(dotpipe, project):
     assert project.file.read_bytes() == before
 
 
-WITHOUT_CONFIGURATION = {"init", "demo", "down", "alarms", "apply", "metrics"}
+WITHOUT_CONFIGURATION = {"init", "demo", "down", "alarms", "apply", "metrics", "study"}
 
 
 @pytest.mark.parametrize("verb", sorted({*VERBS} - WITHOUT_CONFIGURATION))

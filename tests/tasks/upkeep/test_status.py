@@ -121,7 +121,6 @@ def test_a_corpus_that_is_not_there_is_a_note(tmp_path, steps, photographs):
             "decoding (residual → direct) changed",
         ),
         ({"fit": {"ridge": 0.5}}, "solve the operator", "ridge (1e-05 → 0.5) changed"),
-        ({"fit": {"images": 4}}, "choose images", "the number of images, or the images (1000 → 4)"),
         ({"shards": {"max_bytes": 10_000_000}}, "shard run", "shards.max_pixels or shards.max_by"),
         ({"evaluate": {"sample": 100}}, "fidelity", "sample (5000 → 100) changed"),
     ],
