@@ -272,6 +272,22 @@ def test_pairs_without_a_key_in_common_are_told(run, tmp_path, pixels, write_ima
         train(run("w", corpora, {"pairing": "paired"}, degrade=[]))
 
 
+def test_pairs_of_different_sizes_are_told(run, tmp_path, pixels, write_images):
+    files = {
+        side: {f"{i}.png": pixels(i, *side) for i in range(3)} for side in [(20, 24), (40, 48)]
+    }
+    folders = [write_images(tmp_path / f"{side[0]}", them) for side, them in files.items()]
+    corpora = dict(zip(("degraded", "natural"), folders, strict=True))
+    with pytest.raises(CorpusError, match=r"as large as its degraded one .* has 40×48 pixels"):
+        train(run("w", corpora, {"pairing": "paired"}, degrade=[]))
+
+
+def test_two_images_that_fall_into_one_half_are_told(run, tmp_path, pixels, write_images):
+    images = write_images(tmp_path / "x", {f"0{i}.png": pixels(i) for i in range(2)})
+    with pytest.raises(CorpusError, match=r"both halves .* or write restore.train.pairing: paired"):
+        train(run("w", {"reference": images}, {"pairing": "unpaired"}))
+
+
 @pytest.mark.parametrize(
     ("train", "said"),
     [
