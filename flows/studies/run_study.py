@@ -15,10 +15,10 @@ from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs.policy import logger
-from tasks.pipeline import is_finished
 from tasks.report.study.page import study_address, write_study
 from tasks.study.points import Point, enhanced_together, points_of
 from tasks.study.study_file import Study
+from tasks.upkeep.study_status import unfinished
 
 
 @flow(name="study", flow_run_name="study {study.name}")
@@ -37,7 +37,7 @@ def run_study(study: Study) -> str:
         ShardsFailed: some points could not be done; the others are.
     """
     points = points_of(study)
-    missing = [point for point in points if not is_finished(point.config)]
+    missing = unfinished(points)
     failed = dict[str, Exception]()
     for point in missing:
         _say(f"point {points.index(point) + 1} of {len(points)}: {point.label}")
@@ -45,8 +45,8 @@ def run_study(study: Study) -> str:
     whole = [point for point in missing if point.label not in failed]
     for group in enhanced_together(whole):
         first, *others = (point.config for point in group)
-        if others:
-            _attempt(group[0].label, failed, enhance_points, first, others)
+        if others:  # what fails here is tried again below, and told of its own point
+            _attempt(f"{len(group)} points together", {}, enhance_points, first, others)
     for point in whole:
         _say(f"results of {point.label}")
         _attempt(point.label, failed, backfill, point.config)
@@ -73,6 +73,7 @@ def _attempt(
         raise
     except (DotpipeError, OSError) as error:
         logger().error("%s: %s", label, error)
+        _say(f"{label} could not be done: {error}")
         failed[label] = error
 
 

@@ -26,7 +26,13 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigurationError: the file cannot be read, is not YAML, or breaks a rule.
     """
-    return config_of(read_sections(path), path)
+    sections = read_sections(path)
+    if "study" in sections:
+        raise ConfigurationError(
+            f"{path} must be a configuration, got a study; `dotpipe study`, `status` and `open` "
+            "take it, all other commands its base or the configuration of a run"
+        )
+    return config_of(sections, path)
 
 
 def config_of(sections: Mapping[str, Any], path: Path, told: str = "") -> Config:

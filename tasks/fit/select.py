@@ -17,7 +17,7 @@ from tasks.io.catalogue.sampling import hash_of
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.ledger import digest_of
 from tasks.io.workspace import Workspace, dataset_folder, moments_folder
-from tasks.jobs import Job, Target, aim, finished_digest, publishing, settle
+from tasks.jobs import Job, Recipe, Target, finished_digest, publishing, settle
 from tasks.jobs.policy import SHARD_POLICY, logger
 
 Pairing = Literal["auto", "paired", "unpaired"]
@@ -93,19 +93,18 @@ def plan_selection(run: Run) -> tuple[str, SelectJob | None]:
         StepMissing: the index of a data set is not finished.
     """
     datasets = {"source": run.config.source_name, "target": run.config.natural_name}
-    inputs: dict[str, Any] = {
-        "pairing": run.config.pairing,
-        "images": run.config.fit.images,
-        "seed": run.config.fit.seed,
-    }
+    fit = run.config.fit
+    inputs: dict[str, Any] = {"images": fit.images, "seed": fit.seed, "pairing": run.config.pairing}
     for role, dataset in datasets.items():
         survey = run.workspace.ledger.survey(dataset_folder(dataset))
         inputs[role] = finished_digest(survey, f"{dataset_folder(dataset)}/index")
-    name = f"{SELECTION}-{choice_of(run.config)}"
-    artifact = moments_folder(run.config.restored_name, name)
-    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
-    target = aim(survey, artifact, "select", inputs)
-    if target is None:
+    name, recipe = run.config.restored_name, Recipe("select", inputs)
+    former = moments_folder(name, SELECTION)  # where earlier versions had it
+    artifact = f"{former}-{choice_of(run.config)}"
+    survey = run.workspace.ledger.survey(former.rpartition("/")[0])
+    if survey.digest(former, recipe.mark()) is not None:
+        return former, None
+    if (target := recipe.aim(survey, artifact)) is None:
         return artifact, None
     job = SelectJob(
         workspace=run.workspace.url,

@@ -6,7 +6,7 @@ choose. What a point makes of its own has a name of its own.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +14,20 @@ from tasks.config import Config
 from tasks.config.yaml_file import config_of, read_sections
 from tasks.io.errors import ConfigurationError
 from tasks.io.ledger import digest_of
-from tasks.study.study_file import Study
+from tasks.study.study_file import COLUMNS, Study
 
 _DIGITS = 8
 """Hex digits that tell points, or the data sets of some of them, apart."""
 
-_APART = ("codec", "fit", "transport", "patches.size", "enhance.alphas")
-"""Options whose results lie side by side below one data set: they are part of an operator's name,
-or of an alpha's."""
+_APART = ("codec", "fit", "transport", "patches.size")
+"""Options whose results lie side by side below one data set: they are part of an operator's
+name."""
 
-_ROLES = ("restored", "degraded", "natural", "reference")
+_ALPHAS = "enhance.alphas"
+"""An option whose images lie side by side, but an operator has one table of all its alphas: where
+it is varied, tables of several points would lie in one place."""
+
+_ROLES = ("restored", "degraded", "natural", "reference", "training")
 
 
 class Point(NamedTuple):
@@ -65,34 +69,55 @@ def enhanced_together(points: Iterable[Point]) -> list[list[Point]]:
 
 def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: Path) -> Point:
     own = {option: study.words(option)[word] for option, word in words.items()}
-    values = _options({**study.fixed, **own})
+    values, varied = _options([*study.fixed.items(), *own.items()]), _options(own.items())
     tree = copy.deepcopy(dict(base))
-    for option, value in values.items():
-        _put(tree, option, value)
+    for option in sorted(values, key=lambda option: option.count(".")):  # sections first
+        _put(tree, option, copy.deepcopy(values[option]))
     tree["name"] = f"{study.name}-{_digest(values)}"
-    _name_data_sets(tree, values, study.name)
+    _name_data_sets(tree, values, varied.keys(), study.name)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
 
 
-def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+def _options(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return values by the options that they are of; a name that is no option stands for several.
 
     Raises:
-        ConfigurationError: such a name has a value that names no options.
+        ConfigurationError: such a name has a value that names no options, or is one of a column of
+            the table; or an option has two values, or is the name of the run.
     """
     found = dict[str, Any]()
-    for name, value in values.items():
-        if name.partition(".")[0] in Config.model_fields:
-            found[name] = value
-        elif isinstance(value, dict):
-            found |= value
-        else:
-            raise ConfigurationError(
-                f"grid.{name} must be an option of a configuration, or have values that name "
-                f"some, as {{word: {{patches.size: 1}}}}, got {value!r}"
-            )
+    for name, value in named:
+        for option, one in _by_option(name, value).items():
+            if option in found:
+                raise ConfigurationError(
+                    f"{option} must have one value at a point, got {found[option]!r} and {one!r}; "
+                    "name it once in grid and set"
+                )
+            found[option] = one
+    if "name" in found:
+        raise ConfigurationError(
+            f"a study must leave `name` alone, got {found['name']!r}: its points are called by "
+            "the study"
+        )
     return found
+
+
+def _by_option(name: str, value: Any) -> Mapping[str, Any]:
+    """Return a value by its option, or the values of the options that a name of its own has."""
+    if name.partition(".")[0] in Config.model_fields:
+        return {name: value}
+    if name in COLUMNS:
+        raise ConfigurationError(
+            f"grid.{name} must have another name: the table of a study has columns "
+            f"{', '.join(COLUMNS)}"
+        )
+    if not isinstance(value, dict) or not all(isinstance(option, str) for option in value):
+        raise ConfigurationError(
+            f"grid.{name} must be an option of a configuration, or have values that name "
+            f"some, as {{word: {{patches.size: 1}}}}, got {value!r}"
+        )
+    return value
 
 
 def _put(tree: dict[str, Any], option: str, value: Any) -> None:
@@ -133,23 +158,41 @@ def _number(name: str, place: list[Any], option: str) -> int:
     return int(name)
 
 
-def _name_data_sets(tree: dict[str, Any], values: Mapping[str, Any], study: str) -> None:
-    """Give data sets that depend on the point names of their own, and share all others."""
+def _name_data_sets(
+    tree: dict[str, Any], values: Mapping[str, Any], varied: Collection[str], study: str
+) -> None:
+    """Give data sets that depend on the point names of their own, and share all others.
+
+    Args:
+        tree: the point's sections.
+        values: of options that it has in place of the base's.
+        varied: those of them that other points may have otherwise.
+        study: name of the study.
+    """
     corpora = tree.setdefault("corpora", {})
+    if not isinstance(corpora, dict):
+        return  # of which the configuration will complain
     for role in _ROLES:
-        own = {o: v for o, v in values.items() if o.startswith(f"corpora.{role}.")}
+        places = f"corpora.{role}", "shards"
+        own = {o: v for o, v in values.items() if any(_has_part(o, place) for place in places)}
         if own and isinstance(corpora.get(role), dict):
             named = corpora[role].get("name") or role
             corpora[role]["name"] = f"{named}-{_digest(own)}"
     made = tree.get("restore") or corpora.get("restored")
     if not isinstance(made, dict):
         return  # of which the configuration will complain
-    apart = {option: value for option, value in values.items() if not _lies_beside(option)}
+    beside = _APART if _ALPHAS in varied else (*_APART, _ALPHAS)
+    apart = {option: value for option, value in values.items() if not _is_any(option, beside)}
     made["name"] = f"{study}-{_digest(apart)}" if apart else study
 
 
-def _lies_beside(option: str) -> bool:
-    return any(option == known or option.startswith(f"{known}.") for known in _APART)
+def _has_part(option: str, place: str) -> bool:
+    """Return whether an option lies at a place of the configuration, below it or above it."""
+    return f"{option}.".startswith(f"{place}.") or f"{place}.".startswith(f"{option}.")
+
+
+def _is_any(option: str, places: Collection[str]) -> bool:
+    return any(f"{option}.".startswith(f"{place}.") for place in places)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

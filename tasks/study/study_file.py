@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.config.error_messages import explain
 from tasks.config.yaml_file import read_sections
@@ -15,6 +15,9 @@ StudyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 """At most 40 letters, digits, dots, dashes and underscores: names of its runs begin with it."""
 
 MOST_POINTS = 1000
+
+COLUMNS = ("run", "signal", "alpha", "images")
+"""Columns of a study's table beside its options and metrics."""
 
 
 class Study(Section):
@@ -36,6 +39,22 @@ class Study(Section):
     """Options that all points have in place of the base's, by their places."""
     skip: tuple[dict[str, Any], ...] = ()
     """Points that are left out: those with all the values, or words for them, that one says."""
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _values_are_listed(cls, grid: Any) -> Any:
+        for option, values in grid.items() if isinstance(grid, dict) else ():
+            if not isinstance(values, list | tuple | dict):
+                raise ValueError(
+                    f"{option} must have a list of values, or values by words of your own, as "
+                    f"{{word: value}}, got {values!r}"
+                )
+            for word in values if isinstance(values, dict) else ():
+                if not isinstance(word, str):
+                    raise ValueError(
+                        f"words of {option} must be text, so put it in quotes, got {word!r}"
+                    )
+        return grid
 
     @model_validator(mode="after")
     def _the_grid_is_one(self) -> "Study":
@@ -118,7 +137,8 @@ def load_study(path: Path) -> Study:
 def in_words(value: Any) -> str:
     """Return what tables call a value: of a section its kind, of a list its parts."""
     if isinstance(value, dict):
-        return str(value.get("kind") or ", ".join(f"{k} {in_words(v)}" for k, v in value.items()))
+        parts = ", ".join(f"{k} {in_words(v)}" for k, v in value.items())
+        return str(value.get("kind") or parts or "none")
     if isinstance(value, list | tuple):
         return ", ".join(map(in_words, value)) or "none"
     if isinstance(value, float):

@@ -11,7 +11,10 @@ from flows.cli.terminal import say, show_table, working
 from flows.cli.watching import watched
 
 if TYPE_CHECKING:
+    from tasks.config import Config
+    from tasks.io.errors import ShardsFailed
     from tasks.study.points import Point
+    from tasks.study.study_file import Study
 
 StudyPath = Annotated[
     Path,
@@ -40,23 +43,35 @@ def study(
         _tell_plan(points)
         return
     with working("looking at what is done"):
-        from tasks.pipeline import is_finished
+        from tasks.upkeep.study_status import unfinished
 
-        finished = all(is_finished(point.config) for point in points)
-    if not finished:
-        with watched(points[0].config, "study"):
-            from flows.studies.run_study import run_study
-
-            run_study(wanted)
+        finished = not unfinished(points)
+    failure = None if finished else _failure_of(wanted, points[0].config)
     with working("writing the results"):
         found = write_study(wanted)
         from tasks.report.study.tables import results_of_study
 
         titles, lines = results_of_study(found)
-    show_table(titles, [[cell.text for cell in line] for line in lines])
+    if lines:
+        show_table(titles, [[cell.text for cell in line] for line in lines])
     for sentence in sentences_of(found):
         say(sentence)
     say(f"study: {study_address(wanted)}")
+    if failure is not None:
+        raise failure
+
+
+def _failure_of(wanted: "Study", config: "Config") -> "ShardsFailed | None":
+    """Run a study, and return what is to be told of its points that could not be done."""
+    with watched(config, "study"):
+        from flows.studies.run_study import run_study
+        from tasks.io.errors import ShardsFailed
+
+        try:
+            run_study(wanted)
+        except ShardsFailed as failure:
+            return failure
+    return None
 
 
 def _tell_plan(points: "Sequence[Point]") -> None:

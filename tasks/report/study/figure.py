@@ -1,7 +1,7 @@
 """The figure of a study: metrics against its first option, a line for each value of the second."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import islice, product
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -22,11 +22,11 @@ truth the distance to the input is in the place of PSNR."""
 
 _MOST = 3
 
-_OF_LATENTS = ("gelbrich", "codec", "patches.size")
-"""A metric of latent patches, and the options that change what it is measured in."""
+_MOST_PANELS = 12
+"""Panels side by side; with more, those of the first values are drawn."""
 
-_ASIDE = 0.06
-"""How far lines stand beside each other, so that none hides another's bars."""
+_ASIDE, _MOST_ASIDE = 0.06, 0.6
+"""How far lines stand beside each other, so that none hides another's bars; and all of them."""
 
 
 class _Axis(NamedTuple):
@@ -45,10 +45,7 @@ def study_figure(found: StudyRows) -> bytes | None:
     rows = shown_in_figure(found)
     if not rows:
         return None
-    of_latents, *incomparable = _OF_LATENTS
-    known = {metric.column: metric for metric in found.metrics}
-    if any(option.startswith(tuple(incomparable)) for option in rows[0].words):
-        known.pop(of_latents, None)
+    known = {metric.column: metric for metric in found.comparable}
     columns = _METRICS if "psnr" in known else ("indrmse", *_METRICS)
     metrics = [known[column] for column in columns if column in known][:_MOST]
     if not metrics:
@@ -77,9 +74,10 @@ def _drawn(
     lines, further = others[0] if others else None, others[1:]
     panels = [
         dict(zip((each.option for each in further), words, strict=True))
-        for words in product(*(each.words for each in further))
+        for words in islice(product(*(each.words for each in further)), _MOST_PANELS)
     ]
-    size = 1.8 + 3.2 * len(panels), 1.0 + 2.2 * len(metrics)
+    width = max(3.2, 0.5 * len(across.words))
+    size = 1.8 + width * len(panels), 1.0 + 2.2 * len(metrics)
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(metrics), len(panels), squeeze=False, sharex=True, sharey="row")
@@ -90,13 +88,14 @@ def _drawn(
             )
         row_of_axes[0].set_ylabel(heading(metric, facts).replace(" (", "\n("))
     for axes, panel in zip(grid[0], panels, strict=True):
-        axes.set_title(", ".join(f"{option} {word}" for option, word in panel.items()), fontsize=9)
+        told = ", ".join(f"{option} {word}" for option, word in panel.items())
+        axes.set_title(_literal(told), fontsize=9)
     for axes in grid[-1]:
-        axes.set_xlabel(across.option)
+        axes.set_xlabel(_literal(across.option))
     if lines is not None:
         handles, labels = grid[0][0].get_legend_handles_labels()
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
-        legend.set_title(lines.option)
+        legend.set_title(_literal(lines.option))
         legend.set_frame_on(False)
     return figure
 
@@ -111,10 +110,11 @@ def _draw(
     """
     tidy(axes)
     words = lines.words if lines else [""]
+    apart = min(_ASIDE, _MOST_ASIDE / len(words))
     for number, word in enumerate(words):
         own = [row for row in rows if lines is None or row.words[lines.option] == word]
         own = [row for row in own if row.values.get(metric.column) is not None]
-        aside = _ASIDE * (number - (len(words) - 1) / 2)
+        aside = apart * (number - (len(words) - 1) / 2)
         x = [across.words.index(row.words[across.option]) + aside for row in own]
         y = [row.values[metric.column] for row in own]
         ink = _INKS[number % len(_INKS)]
@@ -122,9 +122,24 @@ def _draw(
         axes.errorbar(x, y, yerr=thin, fmt="none", ecolor=ink, elinewidth=0.7, alpha=0.45)
         axes.errorbar(x, y, yerr=thick, fmt="none", ecolor=ink, elinewidth=3.5)
         mark = _MARKS[number % len(_MARKS)]
-        axes.plot(x, y, f"-{mark}", color=ink, label=word, linewidth=1.3, markeredgecolor="white")
-    axes.set_xticks(range(len(across.words)), across.words)
+        axes.plot(
+            x,
+            y,
+            f"-{mark}",
+            color=ink,
+            label=_literal(word),
+            linewidth=1.3,
+            markeredgecolor="white",
+        )
+    shown = [_literal(word) for word in across.words]
+    axes.set_xticks(range(len(shown)), shown)
     axes.margins(x=0.15 if len(across.words) > 1 else 0.5)
+
+
+def _literal(words: str) -> str:
+    """Return words as matplotlib draws them letter by letter: no formula, and none left out."""
+    drawn = words.replace("$", r"\$")
+    return f"\u200b{drawn}" if drawn.startswith("_") else drawn
 
 
 def _error(row: StudyRow, metric: Metric) -> float:

@@ -52,7 +52,7 @@ def sentences_of(found: StudyRows) -> list[str]:
         first = ", ".join(f"{option} {word}" for option, word in found.rows[0].words.items())
         told.append(
             f"Differences are to {first}, over {counted(images, 'image')} that both have, each "
-            "against itself: ± is their standard error, and much smaller than those of the "
+            "against itself: ± is their standard error, as a rule smaller than those of the "
             "metrics, as the points share their images."
         )
     return told

@@ -51,6 +51,22 @@ class StudyRows(NamedTuple):
             if any(row.values.get(metric.column) is not None for row in self.rows)
         ]
 
+    @property
+    def comparable(self) -> list[Metric]:
+        """Those of these metrics that mean the same at all points.
+
+        The distance of latent patches does not where the points have other patches or latents.
+        """
+        options = {option for row in self.rows for option in row.words}
+        has_other_patches = any(
+            f"{option}.".startswith(f"{place}.") for option in options for place in _OF_LATENTS
+        )
+        return [m for m in self.metrics if not (m.column == "gelbrich" and has_other_patches)]
+
+
+_OF_LATENTS = ("codec", "patches.size")
+"""Options that change what a metric of latent patches is measured in."""
+
 
 def read_rows(points: Sequence[Point]) -> StudyRows:
     """Return the rows of all points that have results, in the order of the study.

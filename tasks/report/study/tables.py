@@ -15,9 +15,12 @@ def results_of_study(found: StudyRows) -> Table:
     main = main_columns([row.values for row in found.rows], found.facts)
     metrics = [metric for metric in found.metrics if metric.column in main]
     digits = {m: digits_of(m, [row.values.get(m.column) for row in found.rows]) for m in metrics}
-    best = {metric: _best(metric, found.rows) for metric in metrics}
+    best = {metric: _best(metric, found.rows) for metric in found.comparable}
     lines = [
-        [*_words(row), *(_cell(row, metric, digits[metric], best[metric]) for metric in metrics)]
+        [
+            *_words(row),
+            *(_cell(row, metric, digits[metric], best.get(metric)) for metric in metrics),
+        ]
         for row in _without_repeated_inputs(found.rows)
     ]
     return Table([*_titles(found), *(heading(metric, found.facts) for metric in metrics)], lines)

@@ -4,9 +4,18 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from tasks.config import Config
-from tasks.config.step_names import data_set_step, enhancement_step, features_step
+from tasks.config.step_names import (
+    TRAINING,
+    data_set_step,
+    enhancement_step,
+    features_step,
+    level_step,
+)
+from tasks.fit.latent_size import possible_levels
+from tasks.fit.select import choice_of
 from tasks.study.points import Point
 from tasks.upkeep.forecasts.steps import StepForecast, forecast
+from tasks.upkeep.study_status import unfinished
 
 
 class StudyStep(NamedTuple):
@@ -31,14 +40,18 @@ def forecast_study(points: Sequence[Point]) -> list[StudyStep]:
     Of steps that several points share it is that of the one that needs the most images: samples of
     images are nested, so that one of a hundred holds one of ten.
     """
-    found = dict[str, dict[Hashable, StepForecast]]()
-    for point in points:
+    found, order = dict[str, dict[Hashable, StepForecast]](), list[str]()
+    for point in unfinished(points):
+        place = 0  # in the order, after the point's step before
         for step in forecast(point.config):
             name, key = _shared(step.step, point.config)
+            if name not in found:
+                order.insert(place, name)
+            place = order.index(name) + 1
             once = found.setdefault(name, {})
             if (step.images or 0) >= (once[key].images or 0 if key in once else 0):
                 once[key] = step
-    return [_added_up(name, each.values()) for name, each in found.items()]
+    return [_added_up(name, found[name].values()) for name in order]
 
 
 def _shared(step: str, config: Config) -> tuple[str, Hashable]:
@@ -46,9 +59,15 @@ def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     sets = {data_set_step(config, dataset) for dataset in config.datasets()}
     if step in sets or step == features_step(config):
         return step, step
+    if step in (TRAINING, "match the reference"):
+        return step, config.restored_name
+    if step == "choose images":
+        return step, (config.restored_name, choice_of(config))
+    images = config.source_name.partition(".source")[0], config.natural_name
     if step == "measure latent patches":
-        images = config.source_name.partition(".source")[0], config.natural_name
         return step, repr((config.codec, config.patch_size, config.compute.precision, images))
+    if step in map(level_step, possible_levels(config)):
+        return step, repr((config.codec, config.transport.level_patch, images))
     return ("enhance" if step == enhancement_step(config) else step), config.name
 
 

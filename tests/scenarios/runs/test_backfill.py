@@ -23,16 +23,16 @@ def shards(folder, count, *endings):
     return {f"{folder}/shard-{i:06d}.{ending}" for i in range(count) for ending in endings}
 
 
-def expected_files(operator, measure):
+def expected_files(operator, measure, choice):
     """Everything a run over shards of 3, 3 and 2 images leaves, its ledger aside."""
     clean = {"reference": 3, "tiny": 3, "natural": 2, "tiny.source": 2}
     files = {f"datasets/{name}/{table}.parquet" for name in clean for table in ("index", "shards")}
     for name, count in clean.items():
         files |= shards(f"datasets/{name}", count, *SHARD_ENDINGS)
     files |= shards("datasets/tiny/matches/reference", 3, "parquet")
-    files |= {"moments/tiny/selection.json", f"operators/tiny/{operator}.safetensors"}
+    files |= {f"moments/tiny/selection-{choice}.json", f"operators/tiny/{operator}.safetensors"}
     for name in ("natural", "tiny.source"):
-        files |= shards(f"moments/{name}/{measure}", 2, "safetensors")
+        files |= shards(f"moments/{name}/{measure}/{choice}", 2, "safetensors")
     for alpha in ("+0.00", "+0.50"):
         files |= shards(f"enhanced/tiny/{operator}/alpha={alpha}", 3, *SHARD_ENDINGS)
     for signal in SIGNALS:
@@ -46,10 +46,11 @@ def expected_files(operator, measure):
 
 
 def names_made(project):
-    """The operator's name and the measure's, as they stand in the folders."""
+    """The names of the operator, the measure and the choice, as they stand in the folders."""
     (operator,) = (project.workspace / "operators/tiny").iterdir()
     (measure,) = (project.workspace / "moments/natural").iterdir()
-    return operator.stem, measure.name
+    (choice,) = measure.iterdir()
+    return operator.stem, measure.name, choice.name
 
 
 def size_of(image):
@@ -69,7 +70,7 @@ def test_every_file_is_vouched_for_by_one_record(backfilled):
 
 def test_enhanced_shards_have_the_keys_and_sizes_of_what_came_in(backfilled):
     project = backfilled.project
-    operator, _ = names_made(project)
+    operator, *_ = names_made(project)
     came_in = {
         path.relative_to(project.folder / "reference").with_suffix("").as_posix(): size_of(path)
         for path in (project.folder / "reference").rglob("*.png")
@@ -85,7 +86,7 @@ def test_enhanced_shards_have_the_keys_and_sizes_of_what_came_in(backfilled):
 
 
 def test_the_metrics_are_one_table_with_a_row_for_every_image_and_signal(backfilled):
-    operator, _ = names_made(backfilled.project)
+    operator, *_ = names_made(backfilled.project)
     folder = backfilled.project.workspace / "metrics/tiny" / operator
     rows = pyarrow.dataset.dataset(folder, partitioning="hive").to_table().to_pylist()
     assert len(rows) == len({(r["key"], r["signal"], r["alpha"]) for r in rows}) == 8 * ROWS
@@ -94,7 +95,7 @@ def test_the_metrics_are_one_table_with_a_row_for_every_image_and_signal(backfil
 
 
 def test_the_report_exists_and_needs_nothing_but_itself(backfilled):
-    operator, _ = names_made(backfilled.project)
+    operator, *_ = names_made(backfilled.project)
     folder = backfilled.project.workspace / "reports/tiny" / operator
     assert backfilled.address == str(folder / "report.html")
     page = (folder / "report.html").read_text("utf-8")

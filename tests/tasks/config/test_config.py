@@ -602,3 +602,10 @@ def test_a_path_that_leads_into_itself_is_no_path_of_a_corpus(write, tmp_path):
     config = load_config(write())
     with pytest.raises(CorpusError, match="must be a folder"):
         require_sources({"run": config.corpora.restored})
+
+
+def test_a_study_in_place_of_a_configuration_is_told(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: {name: s, base: base.yaml, grid: {fit.images: [1]}}")
+    with pytest.raises(ConfigurationError, match="must be a configuration, got a study; `dotpipe"):
+        load_config(path)

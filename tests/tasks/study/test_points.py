@@ -39,6 +39,22 @@ def test_values_are_put_in_their_places(configs, tmp_path):
     assert config.workspace == str(tmp_path / "workspace")
 
 
+def test_values_that_are_sections_are_the_same_for_whoever_asks_again(tmp_path):
+    base, degrade = tmp_path / "base.yaml", [{"kind": "noise", "sigma": 0.1}]
+    base.write_text(yaml.safe_dump(BASE))
+    restorers = [{"kind": "bicubic"}, {"kind": "non-local-means"}]
+    study = Study(name="s", base=str(base), grid={"restore": restorers}, set={"degrade": degrade})
+    assert points_of(study) == points_of(study)
+    assert study.grid["restore"] == ({"kind": "bicubic"}, {"kind": "non-local-means"})
+
+
+def test_options_of_a_section_that_is_given_too_are_put_into_it_in_either_order(configs):
+    section, strengths = {"kind": "non-local-means"}, [0.5, 0.8]
+    first = configs({"restore": [section], "restore.strength": strengths})
+    assert [config.restore.strength for config in first] == strengths
+    assert configs({"restore.strength": strengths, "restore": [section]}) == first
+
+
 def test_a_name_of_ones_own_stands_for_several_options(configs):
     noise = {"degrade": [{"kind": "noise", "sigma": 0.2}], "restore.strength": 0.5}
     small = {"degrade": [{"kind": "downscale", "factor": 2}], "restore": {"kind": "bicubic"}}
@@ -62,6 +78,7 @@ def test_points_that_restore_alike_share_what_is_restored(configs):
         {"degrade.0.sigma": [0.1, 0.2]},
         {"restore.strength": [0.5, 0.8]},
         {"enhance.low_share": [0, 1]},  # of one operator, and so it would lie in one place
+        {"enhance.alphas": {"one": [0.5], "two": [0, 0.5]}},  # with one table an operator
         {"patches.fold": ["uniform", "gaussian"]},
         {"corpora.reference.limit": [10, 20]},
     ],
@@ -76,6 +93,27 @@ def test_images_that_are_varied_have_data_sets_of_their_own(configs):
     assert first.natural_name != second.natural_name
     assert first.natural_name.startswith("natural-")
     assert first.reference_name == second.reference_name == "reference"
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"corpora.natural": [{"path": "a"}, {"path": "b"}]},
+        {"corpora": {w: {"natural": {"path": w}, "reference": {"path": "c"}} for w in "ab"}},
+        {"shards.max_pixels": [4096, 8192]},
+    ],
+)
+def test_images_that_are_others_have_data_sets_of_their_own(configs, grid):
+    first, second = configs(grid)
+    assert first.natural_name != second.natural_name
+
+
+def test_images_to_train_on_have_data_sets_of_their_own(configs):
+    corpora = BASE["corpora"] | {"training": {"path": "training"}}
+    trained = BASE | {"corpora": corpora, "restore": {"kind": "residual-transport"}}
+    first, second = configs({"corpora.training.limit": [10, 20]}, trained)
+    assert first.clean_name != second.clean_name
+    assert first.natural_name == second.natural_name == "natural"
 
 
 def test_what_is_set_holds_for_all_points_and_has_data_sets_of_its_own(configs):
@@ -108,6 +146,13 @@ def test_images_that_are_given_restored_are_shared_too(configs):
         ({"degrade.first.sigma": [1]}, "got 'first'"),
         ({"patches.sizes": [1]}, "patches.sizes: no such field; known here: fold, size"),
         ({"task": [1]}, "must be an option of a configuration, or have values that name some"),
+        ({"task": {"a": {1: 2}}}, "must be an option of a configuration, or have values that name"),
+        (
+            {"task": {"a": {"fit.images": 3}}, "fit.images": [4]},
+            "one value at a point, got 3 and 4",
+        ),
+        ({"images": {"few": {"fit.images": 3}}}, "grid.images must have another name"),
+        ({"name": ["a"]}, "a study must leave `name` alone, got 'a'"),
         ({"patches.size": [0]}, "base.yaml at patches.size: 0 breaks 1 rule"),
     ],
 )
@@ -115,3 +160,10 @@ def test_an_option_that_is_none_is_told_with_its_point(configs, grid, told):
     with pytest.raises(ConfigurationError) as refused:
         configs(grid)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("corpora", [None, [1]])
+def test_corpora_that_are_no_section_are_told(configs, corpora):
+    given = {key: value for key, value in BASE.items() if key not in ("degrade", "restore")}
+    with pytest.raises(ConfigurationError, match="corpora: "):
+        configs({"corpora": [corpora]}, given)

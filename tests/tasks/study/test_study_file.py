@@ -50,6 +50,7 @@ def test_values_may_have_words_of_their_own(study_of):
         (1e-05, "1e-05"),
         (None, "none"),
         ([], "none"),
+        ({}, "none"),
         ([1, 2], "1, 2"),
         ({"kind": "pixel", "factor": 2}, "pixel"),
         ({"size": 3, "fold": "gaussian"}, "size 3, fold gaussian"),
@@ -65,6 +66,10 @@ def test_values_in_words(value, words):
     [
         ({}, {}, "study.grid: "),
         ({"a": []}, {}, "grid.a must have a value, got none"),
+        ({"a": 1}, {}, "a must have a list of values, or values by words of your own"),
+        ({"a": "word"}, {}, "as {word: value}, got 'word'"),
+        ({"a": None}, {}, "as {word: value}, got None"),
+        ({"a": {10: 10}}, {}, "words of a must be text, so put it in quotes, got 10"),
         ({"a": [1, 1]}, {}, "grid.a must have values of different words, got 1, 1; give words of"),
         ({"codec": [{"kind": "pixel"}, {"kind": "pixel", "factor": 2}]}, {}, "as {word: value}"),
         ({"a": [1]}, {"skip": [{"b": 1}]}, "skip must name options of the grid, a, got 'b'"),

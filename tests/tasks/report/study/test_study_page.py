@@ -1,6 +1,7 @@
 """The results of a study: equal to those of its runs, differences image by image, and a page."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,10 @@ from tasks.config import Run
 from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.fit.operators import fitted
 from tasks.io.workspace import Workspace
+from tasks.report.pages import size_of
+from tasks.report.study.figure import study_figure
 from tasks.report.study.page import write_study
+from tasks.report.study.tables import results_of_study
 from tasks.study.points import points_of
 from tasks.study.study_file import Study
 
@@ -119,3 +123,37 @@ def test_the_table_for_people_has_the_input_once(study, written):
 
 def test_the_figure_is_a_picture(study, written):
     assert (folder_of(study) / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_distance_of_other_patches_is_not_compared(study, written):
+    columns = {metric.column for metric in written.comparable}
+    assert "psnr" in columns
+    assert "gelbrich" in {metric.column for metric in written.metrics} - columns
+    results = results_of_study(written)
+    (place,) = (number for number, title in enumerate(results.titles) if "Gelbrich" in title)
+    assert not any(line[place].best for line in results.lines)
+    assert any(cell.best for line in results.lines for cell in line)
+
+
+def test_the_figure_takes_words_as_they_are_and_keeps_its_size(written):
+    words = ["$x$ and $", "_left", r"$\no$"]
+    row = next(row for row in written.rows if row.signal.alpha == 0)
+    rows = [
+        row._replace(words={"a": a, "b": b, "c": c, "d": str(d)})
+        for a in words
+        for b in words
+        for c in words
+        for d in range(25)
+    ]
+    width, _ = size_of(study_figure(written._replace(rows=rows)))
+    assert width < 1 << 16
+
+
+def test_a_study_of_which_nothing_is_done_is_written(tmp_path, study):
+    path = tmp_path / "base.yaml"
+    path.write_text(Path(study.base).read_text("utf-8"), "utf-8")
+    empty = study.model_copy(update={"base": str(path)})
+    found = write_study(empty)
+    assert found.rows == []
+    assert len(found.lacking) == 4
+    assert (folder_of(empty) / "study.html").exists()
