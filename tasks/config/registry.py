@@ -54,9 +54,9 @@ def taken_over(config: Config) -> list[str]:
     mine, theirs = _datasets(config), _datasets(known)
     return [
         f"the data set {name!r} of {config.workspace} was made otherwise when a configuration of "
-        f"the name {config.name!r} last ran, from {_source(known, name)}, and is now made from "
-        f"{_source(config, name)}: its shards are replaced, and all that follows from them. If "
-        "that was another file, stop, and give this one a `name:` of its own"
+        f"the name {config.name!r} last ran, {_difference(known, config, name)}: its shards are "
+        "replaced, and all that follows from them. If that was another file, stop, and "
+        "give this one a `name:` of its own"
         for name in mine
         if theirs.get(name, mine[name]) != mine[name]
     ]
@@ -136,6 +136,14 @@ def _named_by(corpus: Corpus) -> tuple[object, ...]:
 
 def _size(corpus: Corpus) -> tuple[int | str | None, ...]:
     return corpus.resize, corpus.filter_used, corpus.crop, corpus.colour, corpus.frames
+
+
+def _difference(known: Config, config: Config, dataset: str) -> str:
+    """Return in words how a data set was made by the former configuration, and is made now."""
+    before, now = _source(known, dataset), _source(config, dataset)
+    if before == now:
+        return f"from {now} as now, but with other options"
+    return f"from {before}, and is now made from {now}"
 
 
 def _source(config: Config, dataset: str) -> str:

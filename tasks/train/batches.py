@@ -126,9 +126,10 @@ def _require_pair(draw: Draw, degraded: Tensor, clean: Tensor, factor: int) -> N
     """
     (height, width), (high, wide) = degraded.shape[1:], clean.shape[1:]
     if (height * factor, width * factor) != (high, wide):
+        size = "as large as" if factor == 1 else f"{factor} times as large as"
         raise CorpusError(
-            f"a clean image must be {factor} times as large as its degraded one for paired "
-            f"training, but {draw.clean.key} has {high}×{wide} pixels and its degraded one "
-            f"{height}×{width}; crop or resize the corpora, say it in restore.undoes, or write "
+            f"a clean image must be {size} its degraded one for paired training, but "
+            f"{draw.clean.key} has {high}×{wide} pixels and its degraded one {height}×{width}; "
+            "crop or resize the corpora, say it in restore.undoes, or write "
             "restore.train.pairing: unpaired"
         )

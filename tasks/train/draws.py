@@ -119,12 +119,13 @@ class Draws:
         asked = f"of {small} × {small} pixels or more"
         if job.is_paired and job.degraded is not None:
             asked += f" with a clean image of its key in {job.clean!r}"
+        remedy = "lower restore.train.crop, or give corpora.training more or larger images"
         if not job.is_paired and job.degraded is None:
             asked += " in both halves that unpaired training divides it into"
+            remedy += ", or write restore.train.pairing: paired"
         return (
             f"{images.dataset!r} must hold images to train on, {asked}, got none among "
-            f"{min(_MOST_TRIES, len(images))} of {len(images)} that were looked at; lower "
-            "restore.train.crop, or give corpora.training more or larger images"
+            f"{min(_MOST_TRIES, len(images))} of {len(images)} that were looked at; {remedy}"
         )
 
     def _is_known(self, member: Member) -> bool:

@@ -82,12 +82,9 @@ class Learner:
         Returns:
             both losses, before the step.
         """
-        degraded, clean = (
-            crops.to(self._device, memory_format=torch.channels_last) for crops in batch
-        )
-        twins = clean if self._is_paired else None
+        degraded, clean = self._on_device(batch)
         with _frozen(self.potential):
-            loss = self._loss.of_map(self.map, self.potential, degraded, twins)
+            loss = self._loss_of_map(degraded, clean)
             of_map = self._descend("map", self.map, loss)
         self._take_average(number)
         if (number + 1) % self._train.map_steps:
@@ -95,6 +92,17 @@ class Learner:
         generator = generator_of("potential", self._train.seed, str(number))
         other = self._loss.of_potential(self.map, self.potential, degraded, clean, generator)
         return Losses(of_map, self._descend("potential", self.potential, other))
+
+    @torch.no_grad()
+    def look(self, batch: Batch) -> Losses:
+        """Return the loss of the map on a batch, and do no step.
+
+        Args:
+            batch: its crops.
+        """
+        told = self._loss_of_map(*self._on_device(batch))
+        self._averaged([told])
+        return Losses(told.item(), None)
 
     def save(self, path: Path) -> None:
         """Write the whole state to a local file; equal states give equal bytes."""
@@ -121,6 +129,16 @@ class Learner:
                     each: value if each == "step" else torch.empty_like(owner).copy_(value)
                     for each, value in known.items()
                 }
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        degraded, clean = (
+            crops.to(self._device, memory_format=torch.channels_last) for crops in batch
+        )
+        return degraded, clean
+
+    def _loss_of_map(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        twins = clean if self._is_paired else None
+        return self._loss.of_map(self.map, self.potential, degraded, twins)
 
     def _rate(self, name: str) -> float:
         given = {"map": self._train.rate, "potential": self._train.rate_of_potential}

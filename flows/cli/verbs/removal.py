@@ -12,6 +12,7 @@ from flows.cli.terminal import say, show_table
 if TYPE_CHECKING:
     from tasks.config import Config
     from tasks.io.workspace import Workspace
+    from tasks.upkeep.cleaning.waste import Waste
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -41,7 +42,7 @@ def gc(
     if not waste.folders and not waste.notes and not dropped:
         say("nothing to remove")
         return
-    _show_folders(waste.folders, "to remove")
+    _show_waste(waste, dropped)
     if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
         remove_waste(waste, served, workspace, dropped)
         say(f"removed {total_of(waste.folders)}")
@@ -91,6 +92,16 @@ def served_by(
 
     others = list(registered(workspace.store, without=[config.name, *dropped]))
     return others if config.name in dropped else [config, *others]
+
+
+def _show_waste(waste: "Waste", dropped: Collection[str]) -> None:
+    """Show what would go: files by their folders, notes of failures, and configurations."""
+    if waste.folders:
+        _show_folders(waste.folders, "to remove")
+    if waste.notes:
+        say(f"to remove: {len(waste.notes)} note(s) of failures that count no more")
+    if dropped:
+        say(f"to drop: {', '.join(sorted(dropped))}")
 
 
 def _show_folders(folders: Mapping[str, tuple[int, int]], title: str) -> None:

@@ -58,6 +58,14 @@ def test_a_data_set_that_another_file_of_the_same_name_made_is_told(served, step
     assert sentence.endswith("stop, and give this one a `name:` of its own")
 
 
+def test_a_data_set_of_the_same_images_with_other_options_is_told(served):
+    changed = served[0].config.model_dump()
+    changed["shards"]["max_pixels"] = 10_000
+    told = taken_over(type(served[0].config).model_validate(changed))
+    assert told
+    assert all("as now, but with other options: its shards are replaced" in each for each in told)
+
+
 def test_nothing_is_told_of_the_same_data_sets_nor_of_none_before(served, steps, tmp_path):
     first = served[0]
     assert taken_over(first.config) == []

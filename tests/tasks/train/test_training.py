@@ -128,13 +128,47 @@ def test_former_checkpoints_are_thinned_and_count_as_made(run):
 
 def test_a_checkpoint_that_is_lost_is_made_again_from_the_one_before(run):
     made = run(train={"keep_every": 9})
-    digest, ledger = train(made), made.workspace.ledger
-    for name in ("segment-000002", "restorer"):
-        (record,) = [r for r in ledger.survey("restorers").all() if r.artifact.endswith(name)]
-        ledger.withdraw([record])
-        made.workspace.store.remove(f"{record.artifact}.safetensors")
+    digest = train(made)
+    lose(made, "segment-000002", "restorer")
     assert files_of(made)[:2] == ["restorer.parquet", "segment-000000.parquet"]
     assert train(made) == digest
+
+
+def lose(made, *names):
+    """Take checkpoints away, and the records of these."""
+    for record in made.workspace.ledger.survey("restorers").all():
+        if record.artifact.rpartition("/")[2] in names:
+            made.workspace.ledger.withdraw([record])
+            made.workspace.store.remove(f"{record.artifact}.safetensors")
+
+
+def test_a_segment_at_half_the_rate_is_made_again_at_half_the_rate(run, monkeypatch):
+    made, real = run(train={"keep_every": 9, "steps": 8}), learner_module.Learner.step
+
+    def exploding(self, number, batch):
+        losses = real(self, number, batch)
+        return losses._replace(map=np.nan) if number == 3 and not self.is_halved else losses
+
+    monkeypatch.setattr(learner_module.Learner, "step", exploding)
+    digest = train(made)
+    lose(made, "segment-000003", "restorer")
+    assert not any(name == "segment-000001.safetensors" for name in files_of(made))
+    assert train(made) == digest
+
+
+def test_a_state_that_no_segment_could_begin_with_is_no_checkpoint(run, monkeypatch):
+    made, real = run(train={"steps": 2}), learner_module.Learner.step
+
+    def breaking(self, number, batch):
+        losses = real(self, number, batch)
+        if number == 1 and not self.is_halved:
+            next(self.map.parameters()).data.fill_(np.inf)
+        return losses
+
+    monkeypatch.setattr(learner_module.Learner, "step", breaking)
+    train(made)
+    assert [row["rate"] for row in losses_of(made)] == [2.5e-4] * 2
+    assert all(weights.isfinite().all() for weights in weights_of(made).values())
 
 
 def test_more_steps_go_on_where_fewer_ended(run):
@@ -236,6 +270,22 @@ def test_pairs_without_a_key_in_common_are_told(run, tmp_path, pixels, write_ima
     }
     with pytest.raises(CorpusError, match="with a clean image of its key in 'natural'"):
         train(run("w", corpora, {"pairing": "paired"}, degrade=[]))
+
+
+def test_pairs_of_different_sizes_are_told(run, tmp_path, pixels, write_images):
+    files = {
+        side: {f"{i}.png": pixels(i, *side) for i in range(3)} for side in [(20, 24), (40, 48)]
+    }
+    folders = [write_images(tmp_path / f"{side[0]}", them) for side, them in files.items()]
+    corpora = dict(zip(("degraded", "natural"), folders, strict=True))
+    with pytest.raises(CorpusError, match=r"as large as its degraded one .* has 40×48 pixels"):
+        train(run("w", corpora, {"pairing": "paired"}, degrade=[]))
+
+
+def test_two_images_that_fall_into_one_half_are_told(run, tmp_path, pixels, write_images):
+    images = write_images(tmp_path / "x", {f"0{i}.png": pixels(i) for i in range(2)})
+    with pytest.raises(CorpusError, match=r"both halves .* or write restore.train.pairing: paired"):
+        train(run("w", {"reference": images}, {"pairing": "unpaired"}))
 
 
 @pytest.mark.parametrize(

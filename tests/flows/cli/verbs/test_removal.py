@@ -2,6 +2,9 @@
 
 import pytest
 
+from tasks.io.ledger import Ledger
+from tasks.io.store import Store
+
 pytestmark = pytest.mark.usefixtures("server")
 
 
@@ -17,6 +20,15 @@ def test_gc_shows_what_it_would_remove_and_asks_first(complete, dotpipe, monkeyp
     assert (code, stray.exists()) == (0, False)
     assert "to remove: 1 file, 1 B in all\n" in out
     assert out.endswith("removed 1 file, 1 B\n")
+    assert "nothing to remove" in dotpipe("gc", complete.file)[1]
+
+
+def test_gc_says_which_notes_of_failures_it_would_remove(complete, dotpipe):
+    Ledger(Store(str(complete.workspace))).note_failure("restorers/none/segment", "0" * 16, {})
+    code, out, _ = dotpipe("gc", complete.file, "--yes")
+    assert code == 0
+    assert "to remove: 1 note(s) of failures that count no more\n" in out
+    assert "folder" not in out
     assert "nothing to remove" in dotpipe("gc", complete.file)[1]
 
 
