@@ -60,8 +60,8 @@ def nothing(_project):
             {
                 "datasets/tiny.source/shard-000000",
                 "datasets/tiny.source/index",
-                SELECTION,
-                "moments/*/*/shard-000000",
+                "moments/tiny/selection-ad9b5ac6",  # the name of this choice
+                "moments/*/*/ad9b5ac6/*",
                 OPERATOR,
                 *AFTER_THE_FIT,
             },
