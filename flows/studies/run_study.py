@@ -15,22 +15,19 @@ from flows.train_restorer import train_restorer
 from tasks.config import Config
 from tasks.io.errors import DotpipeError, ShardsFailed
 from tasks.jobs.policy import logger
-from tasks.report.study.page import study_address, write_study
+from tasks.report.study.page import write_study
 from tasks.study.points import Point, enhanced_together, points_of
 from tasks.study.study_file import Study
 from tasks.upkeep.study_status import unfinished
 
 
 @flow(name="study", flow_run_name="study {study.name}")
-def run_study(study: Study) -> str:
+def run_study(study: Study) -> None:
     """Do what is missing of every point, and write the results of all of them.
 
     First all points are fitted, in their order, so that later ones find what they share with
     earlier ones. Then those that have restored images and codec in common are enhanced together.
     Then each is evaluated. A point that fails does not stop the others.
-
-    Returns:
-        the address of the study's page.
 
     Raises:
         ConfigurationError: the base cannot be read, or a point breaks a rule.
@@ -52,7 +49,6 @@ def run_study(study: Study) -> str:
         _attempt(point.label, failed, backfill, point.config)
     write_study(study)
     _require_whole(study, points, failed)
-    return study_address(study)
 
 
 def _fit(config: Config) -> None:

@@ -201,7 +201,7 @@ def _measured(
         encoder: of images.
         kept: where latents are kept; None if they are not wanted.
     """
-    earlier = KeptLatents.read(job.opened().store, job.latents)
+    earlier = KeptLatents.read(job.opened().store, job.latents, members)
     missing = [m for m in members if m.key not in known and earlier.of(m) is None]
     fresh = _encoded(job, missing, encoder)
     for member in members:

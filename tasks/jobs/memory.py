@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from dot_kernels.stages import Stage
 from tasks.jobs.stopwatch import TimedCodec
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class _RememberingCodec(TimedCodec):
         key = "decode", self.name, own
         return self.memory.tensor(key, lambda: TimedCodec.decode(self, latents))
 
-    def with_stages(self, stages: Any) -> TimedCodec:
+    def with_stages(self, stages: Sequence[Stage]) -> TimedCodec:
         """Return the same codec with these stages, which remembers nothing."""
         return TimedCodec(self.codec, self.watch).with_stages(stages)
 

@@ -7,10 +7,8 @@ from tasks.config import Config, Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.store import Store, temporary_room
-from tasks.io.workspace import study_folder
 from tasks.report.report import report_artifact
-from tasks.report.study.page import PAGE
-from tasks.study.points import points_of
+from tasks.report.study.page import study_page
 from tasks.study.study_file import load_study
 
 NAMES = ("report.html", "report.md", "run.json", "curve.png", "fidelity.parquet")
@@ -49,8 +47,7 @@ def study_to_open(file: Path) -> Path:
         StepMissing: the page has not been written.
     """
     study = load_study(file)
-    (first, *_) = points_of(study)
-    store, path = Store(first.config.workspace), f"{study_folder(study.name)}/{PAGE}"
+    store, path = study_page(study)
     if not store.exists(path):
         raise StepMissing("there is no page yet; run `dotpipe study FILE` first")
     return _on_disk(store, path, study.name)

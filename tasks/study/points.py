@@ -27,6 +27,12 @@ _ALPHAS = "enhance.alphas"
 """An option whose images lie side by side, but an operator has one table of all its alphas: where
 it is varied, tables of several points would lie in one place."""
 
+_ALONE = {
+    "name": "its points are called by the study",
+    "workspace": "its points share that of the base",
+}
+"""Options that no point may have otherwise, and why."""
+
 _ROLES = ("restored", "degraded", "natural", "reference", "training")
 
 
@@ -84,7 +90,7 @@ def _options(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: such a name has a value that names no options, or is one of a column of
-            the table; or an option has two values, or is the name of the run.
+            the table; or an option has two values, or is not to be varied.
     """
     found = dict[str, Any]()
     for name, value in named:
@@ -95,11 +101,11 @@ def _options(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
                     "name it once in grid and set"
                 )
             found[option] = one
-    if "name" in found:
-        raise ConfigurationError(
-            f"a study must leave `name` alone, got {found['name']!r}: its points are called by "
-            "the study"
-        )
+    for option, why in _ALONE.items():
+        if option in found:
+            raise ConfigurationError(
+                f"a study must leave `{option}` alone, got {found[option]!r}: {why}"
+            )
     return found
 
 

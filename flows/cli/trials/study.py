@@ -31,7 +31,8 @@ def study(
 ) -> None:
     """Run a grid over a configuration: a table, a figure and a page of what each value gains."""
     with working(f"reading {file}"):
-        from tasks.report.study.page import sentences_of, study_address, write_study
+        from tasks.report.study.page import sentences_of, study_page, write_study
+        from tasks.report.study.rows import read_rows
         from tasks.study.points import points_of
         from tasks.study.study_file import load_study
         from tasks.upkeep.pull import require_pulled
@@ -48,8 +49,8 @@ def study(
 
         finished = not unfinished(points)
     failure = None if finished else _failure_of(wanted, points[0].config)
-    with working("writing the results"):
-        found = write_study(wanted)
+    with working("gathering the results"):
+        found = write_study(wanted) if finished else read_rows(points)  # which the run has written
         from tasks.report.study.tables import results_of_study
 
         titles, lines = results_of_study(found)
@@ -57,7 +58,8 @@ def study(
         show_table(titles, [[cell.text for cell in line] for line in lines])
     for sentence in sentences_of(found):
         say(sentence)
-    say(f"study: {study_address(wanted)}")
+    store, path = study_page(wanted)
+    say(f"study: {store.address(path)}")
     if failure is not None:
         raise failure
 

@@ -25,14 +25,25 @@ class KeptLatents:
         self._room = MOST_BYTES
 
     @classmethod
-    def read(cls, store: Store, artifacts: Iterable[str]) -> "KeptLatents":
-        """Return those that lie beside moments; none where there are none, or they are damaged."""
-        kept = cls()
+    def read(
+        cls, store: Store, artifacts: Iterable[str], members: Iterable[Member]
+    ) -> "KeptLatents":
+        """Return those of some images that lie beside moments, as far as they were kept.
+
+        Args:
+            store: of the workspace.
+            artifacts: of moments; what lies beside one may be missing or damaged.
+            members: the images, of whose latents no others are held.
+        """
+        kept, wanted = cls(), {member.key: member.sha256 for member in members}
         for path in map(_path, artifacts):
+            if wanted.keys() == kept._latents.keys():
+                break
             with suppress(OSError, ArtifactDamaged), store.fetched(path) as file:
                 latents, facts = load_tensors(file, "latents", path)
-                kept._latents |= latents
-                kept._digests |= facts["images"]
+                same = {k: d for k, d in facts["images"].items() if wanted.get(k) == d}
+                kept._digests |= same
+                kept._latents |= {key: latents[key] for key in same}
         return kept
 
     def of(self, member: Member) -> Tensor | None:

@@ -14,8 +14,7 @@ from tasks.report.study.tables import differences_of_study, results_of_study
 from tasks.study.points import Point, points_of
 from tasks.study.study_file import Study
 
-PAGE = "study.html"
-_TABLE, _TEXT, _FIGURE = "table.parquet", "table.md", "figure.png"
+_PAGE, _TABLE, _TEXT, _FIGURE = "study.html", "table.parquet", "table.md", "figure.png"
 
 
 def write_study(study: Study) -> StudyRows:
@@ -32,16 +31,16 @@ def write_study(study: Study) -> StudyRows:
     results, differences = results_of_study(found), differences_of_study(found)
     files = {_TABLE: table.getvalue(), _TEXT: _markdown(results, differences).encode()}
     files |= {} if figure is None else {_FIGURE: figure}
-    files[PAGE] = _page(study, points, found, figure, results, differences).encode()
+    files[_PAGE] = _page(study, points, found, figure, results, differences).encode()
     for name, data in files.items():
         store.write(f"{folder}/{name}", data)
     return found
 
 
-def study_address(study: Study) -> str:
-    """Return the address of a study's page."""
+def study_page(study: Study) -> tuple[Store, str]:
+    """Return the store of a study's page and its path there, whether it is written or not."""
     (first, *_) = points_of(study)
-    return Store(first.config.workspace).address(f"{study_folder(study.name)}/{PAGE}")
+    return Store(first.config.workspace), f"{study_folder(study.name)}/{_PAGE}"
 
 
 def sentences_of(found: StudyRows) -> list[str]:

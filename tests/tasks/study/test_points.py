@@ -152,6 +152,7 @@ def test_images_that_are_given_restored_are_shared_too(configs):
             "one value at a point, got 3 and 4",
         ),
         ({"images": {"few": {"fit.images": 3}}}, "grid.images must have another name"),
+        ({"workspace": ["a"]}, "a study must leave `workspace` alone, got 'a': its points share"),
         ({"name": ["a"]}, "a study must leave `name` alone, got 'a'"),
         ({"patches.size": [0]}, "base.yaml at patches.size: 0 breaks 1 rule"),
     ],

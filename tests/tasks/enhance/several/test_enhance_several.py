@@ -7,7 +7,6 @@ import torch
 
 from dot_kernels import AutoencoderCodec
 from tasks.enhance.several.enhance import enhance_several, plan_together
-from tasks.jobs import memory
 from tasks.jobs.memory import Memory, digest, remembering, shared
 from tests.support.networks.small_autoencoders import small
 
@@ -142,4 +141,3 @@ def test_digests_tell_numbers_types_and_shapes_apart():
     others = [tensor + 1, tensor.double(), tensor.reshape(2, 3), tensor.flip(0)]
     assert len({digest(each) for each in (tensor, *others)}) == 5
     assert digest(tensor) == digest(tensor.clone())
-    assert memory.MOST_BYTES > 0
