@@ -98,7 +98,7 @@ def _judge_gap(config: Config, name: str) -> _Gap:
         what = f"{title} is missing: pyiqa is not installed, or no image is large enough for it."
         return _Gap(what, unmet=True)
     if judge_identity(name, Weights.of(config.weights)) is None:
-        what = f"{title} is missing: what it is computed with could not be had. {_PULL}"
+        what = f"{title} is missing: the files that it is computed with could not be had. {_PULL}"
         return _Gap(what, unmet=True)
     return _Gap(f"{title} is missing: no image is large enough for it.", unmet=True)
 
