@@ -1,11 +1,13 @@
 """The fold as a convolution, and transport of patches, against the forms they replace."""
 
 import math
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from dot_kernels import GaussianMoments, solve_transport, transport_latents
@@ -121,10 +123,8 @@ def by_logsumexp(x, y, *, eps, rho, alternations, start=None):
 
 @pytest.fixture
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -167,13 +167,14 @@ def peak_of():
         work = (
             "import resource, torch\n"
             "from dot_kernels.sinkhorn import patch_transport\n"
-            "torch.set_num_threads(1)\n"
             f"x, y = torch.rand({patches}, 16), torch.rand({reference}, 16)\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "patch_transport(x, y, eps=0.1, rho=0.1, alternations=1)\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
         )
-        done = subprocess.run([sys.executable, "-c", work], check=True, capture_output=True)
+        alone = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", work]
+        done = subprocess.run(command, check=True, capture_output=True, env=alone)
         return int(done.stdout) / 1024
 
     return measure

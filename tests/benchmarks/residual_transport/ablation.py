@@ -22,6 +22,7 @@ from time import process_time
 import numpy as np
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LinearLR
@@ -235,9 +236,9 @@ def table(rows: dict[str, dict]) -> str:
 
 def main() -> None:
     """Train, measure and print; see the head of the module."""
-    torch.set_num_threads(1)
     data, folder, *wanted = sys.argv[1:]
-    print(table(measure(Path(data), Path(folder), wanted or [""])))
+    with threadpool_limits(1):
+        print(table(measure(Path(data), Path(folder), wanted or [""])))
 
 
 if __name__ == "__main__":

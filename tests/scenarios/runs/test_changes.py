@@ -52,7 +52,13 @@ def nothing(_project):
                 "compute": {"batch": 3, "device": "cpu"},
                 "shards": {"images": 3, "max_bad_fraction": 0.5},
             },
-            {"datasets/*/index", SELECTION, SUMMARY, REPORT},
+            {
+                "datasets/*/index",
+                "moments/tiny/selection-211fea78",  # the name of this choice, of the same images
+                "moments/*/*/211fea78/*",
+                SUMMARY,
+                REPORT,
+            },
             id="options without effect on any image",
         ),
         pytest.param(

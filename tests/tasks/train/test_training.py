@@ -81,13 +81,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 
-import torch
 from workspaces.plain_pipeline import do
 
 from tasks.config import Config, Run
 from tasks.train.learner import Learner
 
-torch.set_num_threads(1)
 real, calls = Learner.step, iter(range(3))
 
 def deadly(self, number, batch):
@@ -107,7 +105,8 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not(run, tmp_path, reposit
     (tmp_path / "run.json").write_text(made.config.model_dump_json())
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run.json")]
     paths = os.pathsep.join(map(str, (repository, repository / "tests" / "support")))
-    child = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": paths})
+    alone = {"OMP_NUM_THREADS": "1"}
+    child = subprocess.run(command, check=False, env=os.environ | alone | {"PYTHONPATH": paths})
     assert child.returncode == -signal.SIGKILL
     assert [unit.job is None for unit in plan_segments(made.opened)] == [True, False, False]
     assert train(made) == undisturbed
