@@ -33,8 +33,8 @@ both."""
 _WIDE = {"balanced": (False, False), "semi": (False, True), "unbalanced": (True, True)}
 """Whether the marginal of x may give, and that of the reference."""
 
-_BLOCK = 1_000_000
-"""Numbers of the plan that are held at once, whatever n and m: 4 MB in float32, which stay in the
+_BLOCK = 500_000
+"""Numbers of the plan that are held at once, whatever n and m: 2 MB in float32, which stay in the
 caches of a processor from one operation to the next."""
 
 _KEPT = 250_000_000
@@ -114,8 +114,13 @@ class _Problem:
         """The best g for the f that goes with g; ``held`` are the columns under both."""
         return _share(self.eps, self.column_give) * (g - held / self.scale)
 
-    def rows(self, g: Float[Tensor, "m"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"]]:
-        """The best f for g, and the log of the columns under both, in units of b."""
+    def rows(
+        self, g: Float[Tensor, "m"], barycentres: Float[Tensor, "n d"] | None = None
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"]]:
+        """The best f for g, and the log of the columns under both, in units of b.
+
+        ``barycentres`` is overwritten with the mean of y under each row, whatever the row's mass.
+        """
         n, m, share = len(self.x), len(self.y), _share(self.eps, self.row_give)
         f, sums = self.x.new_empty(n), torch.zeros_like(g)
         for rows, plan in self.blocks(g):
@@ -124,6 +129,8 @@ class _Problem:
             row = most + total.log2() - math.log2(m) - self.x[rows].square().sum(1) * self.scale
             f[rows] = -share / self.scale * row
             sums += (m / n * ((1 - share) * row).exp2() / total) @ plan
+            if barycentres is not None:
+                barycentres[rows] = (plan @ self.y).div_(total.unsqueeze(1))
         held = sums.log2()
         if len(faint := (sums < _FAINT).nonzero().flatten()):
             held[faint] = replace(self, y=self.y[faint], products=()).columns(g[faint], f)
@@ -138,14 +145,6 @@ class _Problem:
             most = exponents.amax(dim=0)
             sums = exponents.sub_(most).exp2_().sum(dim=0)
             found = torch.logaddexp2(found, most + sums.log2())
-        return found
-
-    def barycentres(self, g: Float[Tensor, "m"]) -> Float[Tensor, "n d"]:
-        """The mean of y under each row of the plan, whatever the row's mass."""
-        found = torch.empty_like(self.x)
-        for rows, plan in self.blocks(g):
-            plan.sub_(plan.amax(dim=1, keepdim=True)).exp2_()
-            found[rows] = plan @ self.y / plan.sum(dim=1, keepdim=True)
         return found
 
     def value(self, f: Float[Tensor, "n"], g: Float[Tensor, "m"]) -> float:
@@ -185,11 +184,11 @@ def patch_transport(
     rows, columns = (rho if wide else math.inf for wide in _WIDE[marginal])
     problem = _Problem(x - centre, y - centre, eps, rows, columns).keeping()
     g = problem.y.new_zeros(len(y)) if start is None else problem.first(start.to(y))
-    f, g, error = _alternate(problem, g, alternations, tolerance)
+    f, g, moved, error = _alternate(problem, g, alternations, tolerance)
     return PatchTransport(
         source_potential=f,
         reference_potential=g,
-        barycentres=problem.barycentres(g) + centre,
+        barycentres=moved + centre,
         mass=torch.exp(-f / problem.row_give),
         value=problem.value(f, g),
         marginal_error=error,
@@ -198,15 +197,18 @@ def patch_transport(
 
 def _alternate(
     problem: _Problem, g: Float[Tensor, "m"], alternations: int, tolerance: float
-) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"], float]:
-    """Both potentials, f being the best for g, and the marginal error there."""
-    f, held = problem.rows(g)
-    for _ in range(alternations - 1):
-        if _error(g, held, problem.column_give) <= tolerance:
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"], Float[Tensor, "n d"], float]:
+    """Both potentials, f being the best for g, the barycentres and the marginal error there."""
+    moved = torch.empty_like(problem.x)
+    for left in reversed(range(alternations)):
+        f, held = problem.rows(g, None if left else moved)
+        error = _error(g, held, problem.column_give)
+        if left and error <= tolerance:
+            problem.rows(g, moved)
             break
-        g = problem.next(g, held)
-        f, held = problem.rows(g)
-    return f, g, _error(g, held, problem.column_give)
+        if left:
+            g = problem.next(g, held)
+    return f, g, moved, error
 
 
 def _share(eps: float, give: float) -> float:

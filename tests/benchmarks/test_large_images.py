@@ -52,6 +52,6 @@ def test_an_image_takes_memory_for_its_tiles_and_its_encoder(height, width, giga
         stdout=subprocess.PIPE,
     )
     before, most = map(int, done.stdout.split())
-    over = (most - before) * 1024 / 1e9
-    print(f"\n{height}×{width}: {over:.2f} GB over the {before * 1024 / 1e9:.2f} GB before it")
+    over = (most - before) / 1e9
+    print(f"\n{height}×{width}: {over:.2f} GB over the {before / 1e9:.2f} GB before it")
     assert over < gigabytes

@@ -8,15 +8,16 @@ from pathlib import Path
 from tasks.config.compute import Shards
 
 MEASURE = """
-import resource, sys
+import sys
+from process_memory import used
 from workspaces import plain_pipeline as pipeline
 from tasks.config.config import Config
 pipeline.run(Config.model_validate_json(sys.stdin.read()))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(used("VmHWM"))
 """
 
 
-def peak_kib(config) -> int:
+def peak_bytes(config) -> int:
     """Peak resident memory of a process that does all steps of a configuration."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE],
@@ -32,7 +33,7 @@ def peak_kib(config) -> int:
 def test_peak_memory_does_not_grow_with_the_images(make_config, photographs):
     shards = Shards(images=100)
     few, many = (
-        peak_kib(make_config(photographs(count, 128), shards=shards)) for count in (200, 2000)
+        peak_bytes(make_config(photographs(count, 128), shards=shards)) for count in (200, 2000)
     )
-    print(f"\npeak memory: {few / 1024:.0f} MiB for 200 images, {many / 1024:.0f} MiB for 2000")
+    print(f"\npeak memory: {few / 2**20:.0f} MiB for 200 images, {many / 2**20:.0f} MiB for 2000")
     assert many < 1.1 * few

@@ -20,6 +20,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
+from process_memory import used
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Wanted, read_header
@@ -144,12 +145,6 @@ def _accepted(sample):
         sides=sample.sides,
         left_out=sample.left_out,
     )
-
-
-def used(name):
-    """A figure of this process, in bytes: VmPeak (address space) or VmHWM (memory)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def main(folder, cases, provoke=""):

@@ -1,18 +1,18 @@
 """A child process that renders, scores and encodes one picture, and says what memory that took.
 
-``python tests/support/large_picture.py HEIGHT WIDTH TILE`` prints its resident memory in KiB before
-the picture, and at the most. The auto-encoder has TAESD's layers with eight channels in place of
-64, so that it is fast; LPIPS and features are computed where TORCH_HOME has SqueezeNet's weights.
+``python tests/support/large_picture.py HEIGHT WIDTH TILE`` prints its resident memory before the
+picture, and at the most, in bytes. The auto-encoder has TAESD's layers with eight channels in place
+of 64, so that it is fast; LPIPS and features are computed where TORCH_HOME has SqueezeNet's
+weights.
 """
 
-import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from process_memory import used
 
 from dot_kernels import AutoencoderCodec, TiledCodec, patch_moments, solve_transport
 from tasks.config.sections import Enhance
@@ -100,20 +100,9 @@ def done(height: int, width: int, by: Renderer) -> int:
         return sum(len(item.files[output.signal]) for output in outputs[:2])
 
 
-def peak() -> int:
-    """The most resident memory so far, in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def resident() -> int:
-    """Resident memory now, in KiB."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * resource.getpagesize() // 1024
-
-
 if __name__ == "__main__":
     size, rendering = [int(text) for text in sys.argv[1:3]], renderer(int(sys.argv[3]))
     done(64, 64, rendering)
-    before = resident()
+    before = used("VmRSS")
     done(*size, rendering)
-    sys.stdout.write(f"{before} {peak()}\n")
+    sys.stdout.write(f"{before} {used('VmHWM')}\n")

@@ -21,7 +21,7 @@ def memory_over(height, width, tile, **environment):
         stdout=subprocess.PIPE,
     )
     before, most = map(int, done.stdout.split())
-    return (most - before) / 1024
+    return (most - before) / 2**20
 
 
 def test_a_larger_image_takes_little_more_memory(tmp_path):
