@@ -123,13 +123,13 @@ def by_logsumexp(x, y, *, eps, rho, alternations, start=None):
     return f * eps, g * eps, (g - cost).softmax(dim=1) @ y
 
 
-@pytest.mark.parametrize(("threads", "times"), [(1, 2), (2, 3)])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("sizes", "alternations"),
+    ("sizes", "alternations", "times"),
     [
-        pytest.param((8000, 5000, 64), 10, id="ten alternations from nothing"),
-        pytest.param((15_876, 2000, 108), 3, id="a step of a descent at 256 × 256"),
-        pytest.param((3721, 2000, 108), 3, id="a step of a descent at 128 × 128"),
+        pytest.param((8000, 5000, 64), 10, 3, id="ten alternations from nothing"),
+        pytest.param((15_876, 2000, 108), 3, 3, id="a step of a descent at 256 × 256"),
+        pytest.param((3721, 2000, 108), 3, 1.2, id="a step of a descent at 128 × 128"),
     ],
 )
 def test_transport_of_patches_is_a_few_times_faster_than_by_logsumexp(
@@ -137,7 +137,9 @@ def test_transport_of_patches_is_a_few_times_faster_than_by_logsumexp(
 ):
     """All of it: potentials, barycentres, value and error, against the first two alone.
 
-    On a busy machine two threads wait for each other in either form: look at one thread there.
+    The whole plan of the last size takes 30 MB, which the C library may hand out again from one
+    operation to the next: then logsumexp gains most, and what both spend on products of patches
+    weighs most. On a busy machine two threads wait for each other in either form.
     """
     patches, reference, values = sizes
     x = torch.rand(patches, values, generator=rng) / 4
