@@ -16,7 +16,7 @@ DIMENSION, SHARDS = 2048, 4
 
 FIDELITY = """
 import sys
-from process_memory import used
+from costs.process_memory import used
 from dot_kernels.metrics import frechet_distance, kernel_distance, precision_recall
 from tasks.io.artifacts import features
 from tasks.io.artifacts.features import read_statistics

@@ -166,7 +166,7 @@ def peak_of():
     def measure(patches: int, reference: int) -> float:
         work = (
             "import torch\n"
-            "from process_memory import used\n"
+            "from costs.process_memory import used\n"
             "from dot_kernels.sinkhorn import patch_transport\n"
             f"x, y = torch.rand({patches}, 16), torch.rand({reference}, 16)\n"
             "before = used('VmHWM')\n"

@@ -9,7 +9,7 @@ from tasks.config.compute import Shards
 
 MEASURE = """
 import sys
-from process_memory import used
+from costs.process_memory import used
 from workspaces import plain_pipeline as pipeline
 from tasks.config.config import Config
 pipeline.run(Config.model_validate_json(sys.stdin.read()))

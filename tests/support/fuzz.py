@@ -17,10 +17,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from costs.process_memory import used
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
-from process_memory import used
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Wanted, read_header

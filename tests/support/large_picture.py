@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from costs.process_memory import used
 from diffusers import AutoencoderTiny
-from process_memory import used
 
 from dot_kernels import AutoencoderCodec, TiledCodec, patch_moments, solve_transport
 from tasks.config.sections import Enhance
