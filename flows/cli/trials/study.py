@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.paths import given_path
-from flows.cli.terminal import say, show_table, working
+from flows.cli.terminal import complain, say, show_table, working
 from flows.cli.watching import watched
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def study(
 ) -> None:
     """Run a grid over a configuration: a table, a figure and a page of what each value gains."""
     with working(f"reading {file}"):
+        from tasks.report.study.ownership import require_own_page, take_page
         from tasks.report.study.page import sentences_of, study_page, write_study
         from tasks.report.study.rows import read_rows
         from tasks.study.points import points_of
@@ -41,9 +42,12 @@ def study(
         points = points_of(wanted)
         for point in points:
             require_pulled(point.config)
+        require_own_page(wanted, file)
     if dry:
         _tell_plan(points)
         return
+    if taken := take_page(wanted, file):
+        complain(taken)
     with working("looking at what is done"):
         from tasks.upkeep.study_status import unfinished
 
