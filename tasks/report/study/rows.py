@@ -11,6 +11,7 @@ from tasks.io.errors import DotpipeError
 from tasks.io.workspace import Signal
 from tasks.report.comparison.compare import paired_differences
 from tasks.report.comparison.runs import Side
+from tasks.report.report import report_artifact
 from tasks.report.tables.rows import shown_rows
 from tasks.study.points import Point
 
@@ -41,6 +42,8 @@ class StudyRows(NamedTuple):
     """Metadata of the first point's table, which say what metrics are called."""
     lacking: list[str]
     """Sentences on the points that have no results."""
+    reports: Mapping[str, str] = {}
+    """Artifacts of the reports of the points that have results, by their words."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -74,7 +77,7 @@ def read_rows(points: Sequence[Point]) -> StudyRows:
     Differences are to the first point that has results.
     """
     first: Side | None = None
-    rows, lacking = list[StudyRow](), list[str]()
+    rows, lacking, reports = list[StudyRow](), list[str](), dict[str, str]()
     for point in points:
         try:
             side = Side.of(point.config, point.label)
@@ -82,8 +85,8 @@ def read_rows(points: Sequence[Point]) -> StudyRows:
             lacking.append(f"{point.label} has no results: {error}")
             continue
         rows += _rows_of(point, side, first)
-        first = first or side
-    return StudyRows(rows, {} if first is None else first.facts, lacking)
+        first, reports[point.label] = first or side, report_artifact(side.run)
+    return StudyRows(rows, {} if first is None else first.facts, lacking, reports)
 
 
 def _rows_of(point: Point, side: Side, first: Side | None) -> Iterator[StudyRow]:
