@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
@@ -13,7 +13,7 @@ from tasks.io.workspace import study_folder
 from tasks.report.comparison.compare import options_that_differ
 from tasks.report.pages import Fact, Table, counted, data_address, render_study, size_of
 from tasks.report.study.figure import shown_in_figure, study_figure
-from tasks.report.study.rows import StudyRow, StudyRows, as_table, read_rows
+from tasks.report.study.rows import NONE_FAILED, StudyRow, StudyRows, as_table, read_rows
 from tasks.report.study.tables import differences_of_study, results_of_study
 from tasks.report.tables.names import footnote, main_columns, results_legend
 from tasks.study.points import Point, points_of
@@ -22,14 +22,18 @@ from tasks.study.study_file import Study
 _PAGE, _TABLE, _TEXT, _FIGURE = "study.html", "table.parquet", "table.md", "figure.png"
 
 
-def write_study(study: Study) -> StudyRows:
+def write_study(study: Study, failed: Mapping[str, str] = NONE_FAILED) -> StudyRows:
     """Write the results of a study, as far as its points have some, in place of former ones.
+
+    Args:
+        study: whose points are read.
+        failed: why points could not be done, by their words.
 
     Raises:
         ConfigurationError: the base cannot be read, or a point breaks a rule.
     """
     points = points_of(study)
-    found, store = read_rows(points), Store(points[0].config.workspace)
+    found, store = read_rows(points, failed), Store(points[0].config.workspace)
     folder, figure = study_folder(study.name), study_figure(found)
     table = io.BytesIO()
     pq.write_table(as_table(found), table)
@@ -109,7 +113,7 @@ def _page(
     differences: Table,
 ) -> str:
     alphas = {row.signal.alpha for row in shown_in_figure(found)}
-    base = points[0].config
+    base = next((p for p in points if p.label in found.reports), points[0]).config
     facts = {
         "name": study.name,
         "lead": _lead(points, found),

@@ -1,13 +1,14 @@
 """The rows of a study: its points' results, and what changed in each image against the first."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tasks.evaluate.changes import Difference
 from tasks.io.artifacts.metric_registry import Metric, shown_metrics
-from tasks.io.errors import DotpipeError
+from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.workspace import Signal
 from tasks.report.comparison.compare import paired_differences
 from tasks.report.comparison.runs import Side
@@ -17,6 +18,10 @@ from tasks.study.points import Point
 
 SHOWN = ("enhanced", "input")
 """The signals of which a study shows rows: every written alpha, and the input."""
+
+
+NONE_FAILED: Mapping[str, str] = MappingProxyType({})
+"""No point that could not be done."""
 
 
 class StudyRow(NamedTuple):
@@ -71,16 +76,24 @@ _OF_LATENTS = ("codec", "patches.size")
 """Options that change what a metric of latent patches is measured in."""
 
 
-def read_rows(points: Sequence[Point]) -> StudyRows:
+def read_rows(points: Sequence[Point], failed: Mapping[str, str] = NONE_FAILED) -> StudyRows:
     """Return the rows of all points that have results, in the order of the study.
 
     Differences are to the first point that has results.
+
+    Args:
+        points: of the study.
+        failed: why points could not be done, by their words.
     """
     first: Side | None = None
     rows, lacking, reports = list[StudyRow](), list[str](), dict[str, str]()
     for point in points:
         try:
             side = Side.of(point.config, point.label)
+        except StepMissing:
+            why = failed.get(point.label)
+            lacking.append(f"{point.label} has no results{f': {why}' if why else ' yet'}")
+            continue
         except DotpipeError as error:
             lacking.append(f"{point.label} has no results: {error}")
             continue
