@@ -47,7 +47,7 @@ def run_study(study: Study) -> None:
     for point in whole:
         _say(f"results of {point.label}")
         _attempt(point.label, failed, backfill, point.config)
-    write_study(study)
+    write_study(study, {label: str(error) for label, error in failed.items()})
     _require_whole(study, points, failed)
 
 

@@ -23,8 +23,7 @@ class Answers:
 
     def __init__(self, viewed: Viewed) -> None:
         self.viewed, self.sheet = viewed, Sheet(viewed)
-        operator = viewed.run.operator.name
-        self.votes = Votes(viewed.workspace.store, viewed.dataset, operator)
+        self.votes = Votes(viewed.workspace.store, viewed.dataset, viewed.run.results)
         self.trials = Trials(viewed, self.sheet, self.votes)
 
     def facts(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tasks.io.networks.features.extractors import (
 )
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.networks.features.pyiqa_metrics import PyiqaNames
-from tasks.io.section import Section
+from tasks.io.section import Name, Section
 from tasks.io.workspace import Outputs
 
 
@@ -77,6 +77,9 @@ _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 class Enhance(Section):
     """The enhanced images that are written for every restored one."""
 
+    name: Name | None = None
+    """Of these results, so that others of the same operator lie beside them, as those of another
+    configuration with another ``low_share``; null for those that bear the operator's name alone."""
     alphas: _Alphas = (0.0, 0.25, 0.5, 0.75)
     """One enhanced data set is written for each: 0 is the full transport, 1 the restored image
     unchanged. They must differ by 0.01 at least, and have two decimals at most."""

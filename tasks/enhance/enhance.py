@@ -54,6 +54,8 @@ class EnhanceJob(Job):
     reference: str | None
     shard: str
     operator: str
+    results: str
+    transport: str
     enhanced: tuple[Output, ...]
     tables: tuple[Output, ...]
     codec: CodecSpec
@@ -78,8 +80,8 @@ class EnhanceJob(Job):
         return not self.enhanced and all(table.written for table in self.tables)
 
     def claim(self) -> str:
-        """Return the shard under its operator: runs with other alphas score the same controls."""
-        return f"enhanced/{self.dataset}/{self.operator}/{self.shard}"
+        """Return the shard among its results: runs with other alphas score the same controls."""
+        return f"enhanced/{self.dataset}/{self.results}/{self.shard}"
 
     def subject(self) -> Subject:
         """Return the restored shard, with the alphas of which something is missing."""
@@ -200,6 +202,7 @@ def _renderer(
         operator=operator,
         options=job.options,
         fold=job.fold,
+        transport=job.transport,
         signals=tuple(signal for signal in signals if not signal.has_points),
         scored=scored,
         batch=job.compute.batch,
@@ -231,7 +234,7 @@ def _features(job: EnhanceJob, weights: Weights, used: Networks) -> Features:
     return Features(
         signals=points,
         folders={
-            signal: features_folder(job.dataset, job.operator, signal)
+            signal: features_folder(job.dataset, job.results, signal)
             for signals in points.values()
             for signal in signals
         },

@@ -11,6 +11,7 @@ from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.ledger import digest_of
 from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import FIRST, extractor_identity
 from tasks.io.networks.features.judges import judge_identity
@@ -74,7 +75,8 @@ class _Plan:
         """
         config, dataset, reference = run.config, run.config.restored_name, run.config.reference_name
         self._survey = cache(partial(run.workspace.ledger.survey, start=start))
-        self._config, self._operator, self._workspace = config, run.operator, run.workspace.url
+        self._config, self._operator, self._results = config, run.operator, run.results
+        self._workspace = run.workspace.url
         self._dataset = dataset_folder(dataset)
         self._truths = matches_folder(dataset, reference) if reference else ""
         net, networks = config.evaluate.lpips, config.evaluate.networks
@@ -143,7 +145,7 @@ class _Plan:
             # lossless formats.
             if not is_made or not self._config.enhance.form.is_lossless:
                 return table
-        beside = features_folder(self._config.restored_name, self._operator.name, signal)
+        beside = features_folder(self._config.restored_name, self._results, signal)
         written = Written(f"{folder}/{shard}", mark, f"{beside}/{shard}.safetensors")
         return table._replace(written=written)
 
@@ -171,6 +173,8 @@ class _Plan:
             reference=config.reference_name,
             shard=shard,
             operator=self._operator.name,
+            results=self._results,
+            transport=digest_of({"operator": self._operator.digest, **self._moved}),
             enhanced=enhanced,
             tables=tables,
             codec=config.codec,
@@ -189,7 +193,7 @@ class _Plan:
 
     def _enhanced_at(self, signal: Signal) -> _Series:
         """Return the enhanced shards at one alpha."""
-        folder = enhanced_folder(self._config.restored_name, self._operator.name, signal)
+        folder = enhanced_folder(self._config.restored_name, self._results, signal)
         options = self._config.enhance
         inputs = self._inputs(signal) | options.form.inputs
         inputs |= {} if options.outputs == "tars" else {"outputs": options.outputs}
@@ -197,7 +201,7 @@ class _Plan:
 
     def _tables_of(self, signal: Signal) -> _Series:
         """Return the metric tables of one signal."""
-        folder = metrics_folder(self._config.restored_name, self._operator.name, signal)
+        folder = metrics_folder(self._config.restored_name, self._results, signal)
         inputs = self._inputs(signal) | self._format | self._seen(signal)
         return _Series(signal, folder, Recipe("score", inputs))
 
@@ -221,7 +225,13 @@ class _Plan:
         options = self._config.enhance
         band = band_of(options, signal)
         inputs |= {} if band is None else {"low_share": band.share, "low_sigma": band.sigma}
-        return inputs | {
+        return inputs | self._moved
+
+    @property
+    def _moved(self) -> dict[str, Any]:
+        """Return how images are moved by the operator, however far and whatever is made of it."""
+        options = self._config.enhance
+        return {
             "decoding": options.decoding,
             "interpolation": options.interpolation,
             "fold": self._config.patches.fold,

@@ -6,6 +6,7 @@ Axes: b pictures of a batch, h and w their height and width.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ from tasks.io.images.pixels import finite, to_tensor
 from tasks.io.images.transparency import without_hidden
 from tasks.io.networks.batches import Batches, no_room
 from tasks.io.workspace import CODEC_INPUT, CURVE, Signal
+from tasks.jobs.memory import transported_once
 from tasks.jobs.stopwatch import Stopwatch, TimedCodec
 
 
@@ -47,6 +49,8 @@ class Renderer:
     operator: Operator
     options: Enhance
     fold: Fold
+    transport: str = ""
+    """Names all that images are moved by, which several jobs may have in common."""
     signals: tuple[Signal, ...]
     """Whose images are made: the enhanced ones at every alpha, and the controls."""
     scored: frozenset[Signal]
@@ -86,9 +90,8 @@ class Renderer:
             missing: what to say of a picture whose key has no reference.
         """
         usable = without_unwritable(window.pictures, self.options.form)
-        for picture in usable:
-            if picture.pixels is None:
-                yield Rendered(picture=picture, reason=picture.reason)
+        refused = (picture for picture in usable if picture.pixels is None)
+        yield from (Rendered(picture=each, reason=each.reason) for each in refused)
         for pairs in paired_groups(usable, window.references, missing, self.batch):
             yield from self._render_group(pairs)
 
@@ -110,7 +113,8 @@ class Renderer:
                 yield rendered
         if to_redo and self.precise is not None:
             self.gathered.redone["again_in_float32"] += len(to_redo)
-            yield from replace(self, codec=self.precise(), precise=None)._render_group(to_redo)
+            precise = replace(self, codec=self.precise(), precise=None, transport="")
+            yield from precise._render_group(to_redo)
 
     @torch.inference_mode()
     def _render_batch(self, pairs: Sequence[Pair]) -> list[Rendered]:
@@ -181,19 +185,20 @@ class Renderer:
         truths = [without_hidden(raster) for raster in found if raster is not None]
         with self.watch.lap("read"):
             images = look.images()
-        one_dial = transport_images(
-            images,
-            look.of_codec(self.codec),
-            self.operator,
+        codec = look.of_codec(self.codec)
+        shared = self.transport if codec is self.codec else ""
+        move = partial(
+            transport_images,
+            *(images, codec, self.operator),
             decoding=self.options.decoding,
             interpolation=self.options.interpolation,
             fold=self.fold,
             generators=self._generators(pairs),
         )
+        one_dial = replace(transported_once(shared, images, move), codec=codec)
         with self.watch.lap("read"):
-            return TwoDials(one_dial, self.options), to_tensor(
-                truths, look.device
-            ) if truths else None
+            seen = to_tensor(truths, look.device) if truths else None
+        return TwoDials(one_dial, self.options), seen
 
     def _shown(
         self, made: Made, dials: TwoDials, references: Tensor | None

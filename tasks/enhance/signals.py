@@ -41,7 +41,7 @@ def networks_in_use(run: FittedRun) -> dict[str, str]:
 
     They are those of the first table; there are none where no table is finished.
     """
-    folder = metrics_folder(run.config.restored_name, run.operator.name)
+    folder = metrics_folder(run.config.restored_name, run.results)
     survey = run.workspace.ledger.survey(folder)
     first = next(iter(survey.artifacts()), None)
     return {} if first is None else networks_of(run.workspace.store, f"{first}.parquet")

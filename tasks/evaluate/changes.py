@@ -56,7 +56,8 @@ class Difference(NamedTuple):
     def parts(self, digits: int) -> tuple[str, str]:
         """The difference with its sign, and ± its error, empty where there is none."""
         error = "" if self.error is None else f"± {self.error:.{digits}f}"
-        return f"{self.value:+.{digits}f}".replace("inf", "∞"), error
+        rounded = round(self.value, digits) + 0.0  # as -0.0 + 0.0 is 0.0
+        return f"{rounded:+.{digits}f}".replace("inf", "∞"), error
 
     def digits(self, least: int) -> int:
         """So many digits after the point that its error does not vanish, two more at most."""

@@ -50,6 +50,7 @@ class FidelityJob(Job):
     target: Target
     dataset: str
     operator: str
+    results: str
     signal: Signal
     points: tuple[Signal, ...]
     shards: tuple[str, ...]
@@ -80,8 +81,8 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
         StepMissing: some metrics or features have not been computed.
     """
     dataset, ledger = run.config.restored_name, run.workspace.ledger
-    folder = signals_folder(dataset, run.operator.name)
-    survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.operator.name)))
+    folder = signals_folder(dataset, run.results)
+    survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.results)))
     shared = _shared(run)
     for signal in signals_to_score(run.config):
         inputs = {
@@ -117,6 +118,7 @@ def _shared(run: FittedRun) -> dict[str, Any]:
         "workspace": run.workspace.url,
         "dataset": run.config.restored_name,
         "operator": run.operator.name,
+        "results": run.results,
         "shards": tuple(shards),
         "compared": tables[FIRST],
         "more": tuple(
@@ -155,7 +157,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
     workspace = job.opened()
     natural = read_operator(workspace, job.dataset, job.operator)[1]["target"]
     with publishing(workspace, job.target) as publication:
-        tables = ScoreTables(workspace, job.dataset, job.operator, job.signal, job.shards)
+        tables = ScoreTables(workspace, job.dataset, job.results, job.signal, job.shards)
         at(f"means of {job.signal.label}")
         overlap, left_out = find_overlap(
             tables.of(job.counted), _compared(job), job.fit, leave_out=job.leave_out
@@ -201,9 +203,9 @@ def _scores(run: FittedRun, tables: Survey, signal: Signal, shards: Iterable[str
     Raises:
         StepMissing: some have not been computed.
     """
-    dataset, operator = run.config.restored_name, run.operator.name
+    dataset, results = run.config.restored_name, run.results
     signals = (signal, INPUT) if _is_paired(run, signal) else (signal,)
-    folders = [metrics_folder(dataset, operator, one) for one in signals]
+    folders = [metrics_folder(dataset, results, one) for one in signals]
     paths = [f"{folder}/{shard}" for folder in folders for shard in shards]
     return [finished_digest(tables, path, "evaluate") for path in paths]
 

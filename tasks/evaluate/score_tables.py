@@ -25,14 +25,15 @@ class ScoreTables(NamedTuple):
 
     workspace: Workspace
     dataset: str
-    operator: str
+    results: str
+    """Name of the folders of what is made with the operator."""
     signal: Signal
     shards: Iterable[str]
 
     @property
     def folder(self) -> str:
         """The folder that has a table of every shard."""
-        return metrics_folder(self.dataset, self.operator, self.signal)
+        return metrics_folder(self.dataset, self.results, self.signal)
 
     def of(self, signal: Signal) -> "ScoreTables":
         """The tables of another signal over the same shards."""

@@ -44,7 +44,7 @@ class SummaryJob(Job):
 
     target: Target
     dataset: str
-    operator: str
+    results: str
     signals: tuple[Signal, ...]
     shards: tuple[str, ...]
     max_bad_fraction: float
@@ -65,14 +65,14 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         StepMissing: the fidelity of some signals has not been measured.
     """
     dataset = run.config.restored_name
-    reports = run.workspace.ledger.survey(reports_folder(dataset, run.operator.name))
+    reports = run.workspace.ledger.survey(reports_folder(dataset, run.results))
     shards = tuple(run.workspace.shards(dataset))
     signals = signals_to_score(run.config)
-    folder = signals_folder(dataset, run.operator.name)
+    folder = signals_folder(dataset, run.results)
     digests = [finished_digest(reports, f"{folder}/{each.folder}", "evaluate") for each in signals]
     names = metric_names(run.config)
     if run.config.evaluate.pyiqa:
-        tables = ScoreTables(run.workspace, dataset, run.operator.name, signals[0], shards)
+        tables = ScoreTables(run.workspace, dataset, run.results, signals[0], shards)
         names |= tables.facts()
     inputs: dict[str, Any] = {
         "signals": digests,
@@ -89,7 +89,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         workspace=run.workspace.url,
         target=target,
         dataset=dataset,
-        operator=run.operator.name,
+        results=run.results,
         signals=signals,
         shards=shards,
         max_bad_fraction=run.config.shards.max_bad_fraction,
@@ -100,7 +100,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
 
 def summary_artifact(run: FittedRun) -> str:
     """The artifact that holds the fidelity table."""
-    return f"{reports_folder(run.config.restored_name, run.operator.name)}/fidelity"
+    return f"{reports_folder(run.config.restored_name, run.results)}/fidelity"
 
 
 def metric_names(config: Config) -> dict[str, str]:
@@ -149,7 +149,7 @@ def write_summary(job: SummaryJob) -> list[dict[str, Any]]:
     """
     workspace = job.opened()
     _require_good(job, workspace)
-    folder = signals_folder(job.dataset, job.operator)
+    folder = signals_folder(job.dataset, job.results)
     rows = [
         row
         for signal in job.signals
@@ -215,7 +215,7 @@ def _require_good(job: SummaryJob, workspace: Workspace) -> None:
 
 def _scores(job: SummaryJob, workspace: Workspace) -> ScoreTables:
     """The metric tables of the first signal, which has every image as the others have."""
-    return ScoreTables(workspace, job.dataset, job.operator, job.signals[0], job.shards)
+    return ScoreTables(workspace, job.dataset, job.results, job.signals[0], job.shards)
 
 
 def summary_facts(workspace: Workspace, artifact: str) -> dict[str, str]:

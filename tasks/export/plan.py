@@ -104,7 +104,7 @@ class Export:
         self._manifest = Manifest(self._store)
         self._signal = Signal("enhanced", alpha)
         dataset = run.config.restored_name
-        self._enhanced = enhanced_folder(dataset, run.operator.name, self._signal)
+        self._enhanced = enhanced_folder(dataset, run.results, self._signal)
         self._named_by = run.config.made_datasets().get(dataset, dataset)
         self._require_own()
 

@@ -16,7 +16,7 @@ from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Record
-from tasks.io.workspace import Workspace, operator_artifact
+from tasks.io.workspace import Workspace, operator_artifact, results_name
 
 
 class OperatorRef(BaseModel):
@@ -36,6 +36,11 @@ class FittedRun(Run):
     """A run whose operator is known: what every step after the fit is planned from."""
 
     operator: OperatorRef
+
+    @property
+    def results(self) -> str:
+        """The name of the folders of what is made with the operator."""
+        return results_name(self.operator.name, self.config.enhance.name)
 
 
 def fitted(run: Run) -> FittedRun:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
 from dot_kernels.moments import merge
-from tasks.config import Run
+from tasks.config import Config, Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import WHOLE
 from tasks.fit.measurement_plan import (
@@ -63,6 +63,9 @@ class MomentFiles(BaseModel):
     """Of the decoder, whose activations the operator moves too."""
     level_patch: int = 1
     """Height and width of a patch of activations; has no effect without levels."""
+    moved_by: dict[str, str | int] = {}
+    """How maps below a level move what its own is fitted to, where results have a name: so
+    operators that differ in it alone lie side by side, as their results do."""
 
     @classmethod
     def of(cls, run: Run, selection: Selection) -> "MomentFiles":
@@ -81,6 +84,7 @@ class MomentFiles(BaseModel):
             shrink=_shrink(run, selection),
             levels=levels_of(run.config),
             level_patch=run.config.transport.level_patch,
+            moved_by=_moved_by(run.config) if levels_of(run.config) else {},
         )
 
     @classmethod
@@ -115,7 +119,7 @@ class MomentFiles(BaseModel):
             side: {named_without_choice(artifact): digest for artifact, digest in files.items()}
             for side, files in (("source", self.source), ("target", self.target))
         }
-        return {**sides, "ridge": ridge, **levels, **self.shrinking()}
+        return {**sides, "ridge": ridge, **levels, **self.moved_by, **self.shrinking()}
 
     def shrinking(self) -> dict[str, Shrink]:
         """Return how far the map is shrunk, as an input by its name; none where it is not."""
@@ -141,6 +145,13 @@ def _shrink(run: Run, selection: Selection) -> Shrink:
     if asked != "auto":
         return asked
     return "auto" if selection.pairing == "unpaired" and selection.images <= FEW_IMAGES else 0.0
+
+
+def _moved_by(config: Config) -> dict[str, str | int]:
+    """Return the options by which maps of levels move images; none where results have no name."""
+    if config.enhance.name is None:
+        return {}
+    return {"fold": config.patches.fold, "seed": config.enhance.seed}
 
 
 def _digests(

@@ -1,20 +1,23 @@
 """What networks made of equal input, remembered for as long as several jobs share their images.
 
 Several operators that enhance the same shard have most of their work in common: the encoding of the
-images, the decoding of these latents, and the metrics of the controls. A job remembers these while
-a block of ``remembering`` runs, and a later one of the block finds them by the digest of what goes
-in, so that what it makes is the same to the bit.
+images, the decoding of these latents, and the metrics of the controls. Several ways to enhance with
+one operator have the decoding of what it moved in common, too. A job remembers these while a block
+of ``remembering`` runs, and a later one of the block finds them by the digest of what goes in, so
+that what it makes is the same to the bit.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
+from dot_kernels import Transported
 from dot_kernels.stages import Stage
 from tasks.jobs.stopwatch import TimedCodec
 
@@ -30,6 +33,8 @@ class Memory:
 
     room: int = MOST_BYTES
     """Bytes that are left."""
+    transports: frozenset[str] = frozenset()
+    """Those of which several jobs have the images, by their names."""
     _found: dict[tuple[str, ...], Any] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
 
@@ -45,6 +50,18 @@ class Memory:
         if made.nbytes <= self.room:
             self.room -= made.nbytes
             self._found[key] = made.cpu(), made.device
+        return made
+
+    def transported(self, key: tuple[str, ...], make: Callable[[], Transported]) -> Transported:
+        """Return the moved images of a key, on the device that they were moved on."""
+        if key in self._found:
+            kept, device = self._found[key]
+            return _moved_to(device, kept)
+        made = make()
+        size = sum(tensor.nbytes for tensor in _tensors_of(made).values())
+        if size <= self.room:
+            self.room -= size
+            self._found[key] = _moved_to(torch.device("cpu"), made), made.images.device
         return made
 
     def value(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
@@ -66,9 +83,13 @@ _MEMORY: ContextVar[Memory | None] = ContextVar("memory", default=None)
 
 
 @contextmanager
-def remembering() -> Iterator[None]:
-    """Have the jobs of the block share what networks make of equal input."""
-    token = _MEMORY.set(Memory())
+def remembering(transports: Collection[str] = ()) -> Iterator[None]:
+    """Have the jobs of the block share what networks make of equal input.
+
+    Args:
+        transports: names of those that several of the jobs have in common.
+    """
+    token = _MEMORY.set(Memory(transports=frozenset(transports)))
     try:
         yield
     finally:
@@ -87,6 +108,20 @@ def shared(what: str, of: Sequence[Tensor | None], make: Callable[[], T]) -> T:
     if memory is None:
         return make()
     return memory.value((what, *("" if each is None else digest(each) for each in of)), make)
+
+
+def transported_once(name: str, images: Tensor, make: Callable[[], Transported]) -> Transported:
+    """Return images moved; once for all jobs that remember and have this transport in common.
+
+    Args:
+        name: of the transport.
+        images: (b, 3, h, w) in [0, 1].
+        make: moves them.
+    """
+    memory = _MEMORY.get()
+    if memory is None or name not in memory.transports:
+        return make()
+    return memory.transported(("transport", name, digest(images)), make)
 
 
 def remembered(codec: TimedCodec, name: str) -> TimedCodec:
@@ -133,6 +168,17 @@ class _RememberingCodec(TimedCodec):
 
     def _is_one_tile(self, pixels: int) -> bool:
         return pixels <= self.tile**2
+
+
+def _tensors_of(batch: Transported) -> dict[str, Tensor]:
+    """Return the tensors of moved images by the names of their fields."""
+    found = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _moved_to(device: torch.device, batch: Transported) -> Transported:
+    moved: dict[str, Any] = {name: each.to(device) for name, each in _tensors_of(batch).items()}
+    return replace(batch, **moved)
 
 
 def digest(tensor: Tensor) -> str:

@@ -90,7 +90,7 @@ def count_images(run: FittedRun) -> list[Count]:
     dataset, signal = run.config.restored_name, signals_to_score(run.config)[0]
     shards = run.workspace.shards(dataset)
     images, reasons = 0, Counter[str]()
-    tables = ScoreTables(run.workspace, dataset, run.operator.name, signal, shards)
+    tables = ScoreTables(run.workspace, dataset, run.results, signal, shards)
     for table in tables.read(["status", "reason"]):  # the records do not count the unscored
         images += table.num_rows
         unscored = table.filter(pc.not_equal(table["status"], "ok"))
@@ -121,7 +121,7 @@ def time_steps(run: FittedRun, facts: Mapping[str, str]) -> list[Timing]:
 def enhancement_records(run: FittedRun) -> list[dict[str, Any]]:
     """The bodies of the records of the enhanced shards, at the first alpha."""
     signal = Signal("enhanced", run.config.enhance.alphas[0])
-    folder = enhanced_folder(run.config.restored_name, run.operator.name, signal)
+    folder = enhanced_folder(run.config.restored_name, run.results, signal)
     return _shard_facts(run.workspace, folder)
 
 
@@ -172,9 +172,7 @@ def _fit_timings(run: FittedRun) -> list[Timing]:
 
 def _evaluation(run: FittedRun) -> Timing:
     """The time of the fidelity of each signal and of the summary."""
-    survey = run.workspace.ledger.survey(
-        reports_folder(run.config.restored_name, run.operator.name)
-    )
+    survey = run.workspace.ledger.survey(reports_folder(run.config.restored_name, run.results))
     artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
     facts = [run.workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
     return Timing(

@@ -8,6 +8,7 @@ from tasks.fit.operators import fitted
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.store import Store, temporary_room
 from tasks.report.report import report_artifact
+from tasks.report.study.ownership import require_own_page
 from tasks.report.study.page import study_page
 from tasks.study.study_file import load_study
 
@@ -47,6 +48,7 @@ def study_to_open(file: Path) -> Path:
         StepMissing: the page has not been written.
     """
     study = load_study(file)
+    require_own_page(study, file)
     store, path = study_page(study)
     if not store.exists(path):
         raise StepMissing("there is no page yet; run `dotpipe study FILE` first")

@@ -69,7 +69,7 @@ class Findings(NamedTuple):
         Raises:
             ArtifactDamaged: a table or record is not there, or not whole.
         """
-        summary = f"{reports_folder(run.config.restored_name, run.operator.name)}/fidelity"
+        summary = f"{reports_folder(run.config.restored_name, run.results)}/fidelity"
         facts = summary_facts(run.workspace, summary)
         fitted, moments, provenance = read_operator(
             run.workspace, run.config.restored_name, run.operator.name

@@ -15,7 +15,12 @@ from PIL import Image
 
 from tasks.io.artifacts.metric_registry import Metric
 
-_PARTS = {"style": "report.css", "script": "report.js", "sorting": "study.js"}
+_PARTS = {
+    "style": "report.css",
+    "script": "report.js",
+    "sorting": "study.js",
+    "of_study": "study.css",
+}
 """Written into the pages that name them; a browser runs no other script than those of the page."""
 
 

@@ -57,7 +57,7 @@ def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
     Raises:
         StepMissing: the metrics have not been summarised.
     """
-    folder = reports_folder(run.config.restored_name, run.operator.name)
+    folder = reports_folder(run.config.restored_name, run.results)
     survey = run.workspace.ledger.survey(folder)
     finished_digest(survey, f"{folder}/fidelity", "evaluate")
     inputs = {
@@ -81,16 +81,17 @@ def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
 
 
 def _told(config: Config) -> dict[str, Any]:
-    """The options that the report depends on, without a later one where it is not used."""
+    """The options that the report depends on, without later ones that are not used."""
     told = config.model_dump(mode="json", exclude=_WHERE)
-    if not told["evaluate"]["pyiqa"]:
-        del told["evaluate"]["pyiqa"]
+    for section, option in (("evaluate", "pyiqa"), ("enhance", "name")):
+        if not told[section][option]:
+            del told[section][option]
     return told
 
 
 def report_artifact(run: FittedRun) -> str:
     """The artifact that is the report."""
-    return f"{reports_folder(run.config.restored_name, run.operator.name)}/report"
+    return f"{reports_folder(run.config.restored_name, run.results)}/report"
 
 
 def report_address(config: Config) -> str:
@@ -126,7 +127,7 @@ def _write_pages(run: FittedRun, target: Target) -> None:
     from tasks.report.figures.map import map_of_two_dials
     from tasks.report.figures.spectrum import operator_spectrum
 
-    folder = reports_folder(run.config.restored_name, run.operator.name)
+    folder = reports_folder(run.config.restored_name, run.results)
     findings = Findings.of(run)
     names = curve_names(findings.facts)
     curve = perception_distortion_curve(
@@ -171,9 +172,7 @@ def _picture_digests(run: FittedRun) -> list[str]:
     shards = list(run.workspace.shards(run.config.restored_name))
     digests = []
     for alpha in run.config.enhance.alphas:
-        folder = enhanced_folder(
-            run.config.restored_name, run.operator.name, Signal("enhanced", alpha)
-        )
+        folder = enhanced_folder(run.config.restored_name, run.results, Signal("enhanced", alpha))
         survey = run.workspace.ledger.survey(folder)
         parts = [finished_digest(survey, f"{folder}/{shard}", "enhance") for shard in shards]
         digests.append(digest_of(parts))

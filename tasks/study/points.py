@@ -23,13 +23,17 @@ _APART = ("codec", "fit", "transport", "patches.size")
 """Options whose results lie side by side below one data set: they are part of an operator's
 name."""
 
+_BESIDE = ("enhance", "evaluate", "patches.fold")
+"""Options of what is made with an operator: results of points that differ in them have names of
+their own, by which they lie side by side."""
+
 _ALPHAS = "enhance.alphas"
-"""An option whose images lie side by side, but an operator has one table of all its alphas: where
-it is varied, tables of several points would lie in one place."""
+"""An option that no data set depends on even where all points have it alike."""
 
 _ALONE = {
     "name": "its points are called by the study",
     "workspace": "its points share that of the base",
+    "enhance.name": "results of its points are called by the study",
 }
 """Options that no point may have otherwise, and why."""
 
@@ -81,6 +85,7 @@ def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: P
         _put(tree, option, copy.deepcopy(values[option]))
     tree["name"] = f"{study.name}-{_digest(values)}"
     _name_data_sets(tree, values, varied.keys(), study.name)
+    _name_results(tree, varied)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
 
@@ -187,9 +192,28 @@ def _name_data_sets(
     made = tree.get("restore") or corpora.get("restored")
     if not isinstance(made, dict):
         return  # of which the configuration will complain
-    beside = _APART if _ALPHAS in varied else (*_APART, _ALPHAS)
-    apart = {option: value for option, value in values.items() if not _is_any(option, beside)}
+    shared = {option for option in varied if _is_any(option, _BESIDE)}
+    apart = {
+        option: value
+        for option, value in values.items()
+        if option not in shared and not _is_any(option, (*_APART, _ALPHAS))
+    }
     made["name"] = f"{study}-{_digest(apart)}" if apart else study
+
+
+def _name_results(tree: dict[str, Any], varied: Mapping[str, Any]) -> None:
+    """Give results of the point a name of their own, where others of its operator lie beside them.
+
+    Args:
+        tree: the point's sections.
+        varied: values of the options that other points may have otherwise.
+    """
+    own = {option: value for option, value in varied.items() if _is_any(option, _BESIDE)}
+    if not own:
+        return
+    enhance = tree.get("enhance") or {}
+    if isinstance(enhance, dict):  # else the configuration will complain
+        tree["enhance"] = {**enhance, "name": _digest(own)}
 
 
 def _has_part(option: str, place: str) -> bool:

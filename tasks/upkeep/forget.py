@@ -32,6 +32,7 @@ from tasks.io.workspace import (
     dataset_folder,
     key_digest,
     key_of_file,
+    operator_of,
 )
 from tasks.shard.dataset import known_catalogue
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
@@ -83,11 +84,10 @@ class _Reach(NamedTuple):
         if kind == "restorers":
             return dataset in self.restored
         if (key := key_of_file(path)) is not None:
-            return key in self.keys or f"{dataset}/{below[0]}" in self.operators
+            return key in self.keys or f"{dataset}/{operator_of(below[0])}" in self.operators
         name = _without_ending(path.rpartition("/")[2])
-        if name in self.shards.get(dataset, ()):
-            return True
-        if below and f"{dataset}/{_without_ending(below[0])}" in self.operators:
+        made_with = operator_of(_without_ending(below[0])) if below else ""
+        if name in self.shards.get(dataset, ()) or f"{dataset}/{made_with}" in self.operators:
             return True
         chosen = kind == "moments" and name.startswith(SELECTION)
         return (chosen or kind == "reports") and dataset in self.enhanced

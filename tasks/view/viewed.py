@@ -107,8 +107,8 @@ class Viewed:
             raise ConfigurationError(
                 f"a version must be one with metrics to be asked for numbers, got {version.name!r}"
             )
-        operator = self.run.operator.name
-        return ScoreTables(self.workspace, self.dataset, operator, version.signal, self.shards)
+        results = self.run.results
+        return ScoreTables(self.workspace, self.dataset, results, version.signal, self.shards)
 
 
 @lru_cache(maxsize=256)
@@ -137,7 +137,7 @@ def members(viewed: Viewed, version: Version, shard: str) -> Mapping[str, Member
         return read_matches(workspace, viewed.dataset, reference, shard)
     else:
         signal = Signal("enhanced", version.alpha)
-        folder = enhanced_folder(viewed.dataset, run.operator.name, signal)
+        folder = enhanced_folder(viewed.dataset, run.results, signal)
         found = members_of(read_table(workspace.store, f"{folder}/{shard}.parquet"), folder)
     return {member.key: member for member in found}
 
@@ -145,7 +145,7 @@ def members(viewed: Viewed, version: Version, shard: str) -> Mapping[str, Member
 def _finished_at(alpha: float, run: FittedRun) -> set[str]:
     """The shards that have images and metrics at an alpha, as their records tell."""
     signal, dataset = Signal("enhanced", alpha), run.config.restored_name
-    folders = (f(dataset, run.operator.name, signal) for f in (enhanced_folder, metrics_folder))
+    folders = (f(dataset, run.results, signal) for f in (enhanced_folder, metrics_folder))
     return set.intersection(*(_recorded(folder, run) for folder in folders))
 
 

@@ -71,11 +71,11 @@ class Votes:
     Args:
         store: of the workspace.
         dataset: name of the data set.
-        operator: that it was enhanced with.
+        results: name of the folders of what was made of it.
     """
 
-    def __init__(self, store: Store, dataset: str, operator: str) -> None:
-        self._store, self.folder = store, votes_folder(dataset, operator)
+    def __init__(self, store: Store, dataset: str, results: str) -> None:
+        self._store, self.folder = store, votes_folder(dataset, results)
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
         self._session = f"{stamp}-{secrets.token_hex(4)}"
         self._number, self._writing = 0, threading.Lock()

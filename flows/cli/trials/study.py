@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.paths import given_path
-from flows.cli.terminal import say, show_table, working
+from flows.cli.terminal import complain, say, show_table, working
 from flows.cli.watching import watched
 
 if TYPE_CHECKING:
     from tasks.config import Config
     from tasks.io.errors import ShardsFailed
+    from tasks.report.study.rows import StudyRows
     from tasks.study.points import Point
     from tasks.study.study_file import Study
 
@@ -31,7 +32,8 @@ def study(
 ) -> None:
     """Run a grid over a configuration: a table, a figure and a page of what each value gains."""
     with working(f"reading {file}"):
-        from tasks.report.study.page import sentences_of, study_page, write_study
+        from tasks.report.study.ownership import require_own_page, take_page
+        from tasks.report.study.page import study_page, write_study
         from tasks.report.study.rows import read_rows
         from tasks.study.points import points_of
         from tasks.study.study_file import load_study
@@ -41,9 +43,12 @@ def study(
         points = points_of(wanted)
         for point in points:
             require_pulled(point.config)
+        require_own_page(wanted, file)
     if dry:
         _tell_plan(points)
         return
+    if taken := take_page(wanted, file):
+        complain(taken)
     with working("looking at what is done"):
         from tasks.upkeep.study_status import unfinished
 
@@ -51,17 +56,23 @@ def study(
     failure = None if finished else _failure_of(wanted, points[0].config)
     with working("gathering the results"):
         found = write_study(wanted) if finished else read_rows(points)  # which the run has written
-        from tasks.report.study.tables import results_of_study
-
-        titles, lines = results_of_study(found)
-    if lines:
-        show_table(titles, [[cell.text for cell in line] for line in lines])
-    for sentence in sentences_of(found):
-        say(sentence)
+    _tell_results(found)
     store, path = study_page(wanted)
     say(f"study: {store.address(path)}")
     if failure is not None:
         raise failure
+
+
+def _tell_results(found: "StudyRows") -> None:
+    """Print the table of a study, and what must be said of its numbers."""
+    from tasks.report.study.page import sentences_of
+    from tasks.report.study.tables import results_of_study
+
+    titles, lines = results_of_study(found)
+    if lines:
+        show_table(titles, [[cell.text for cell in line] for line in lines])
+    for sentence in sentences_of(found):
+        say(sentence)
 
 
 def _failure_of(wanted: "Study", config: "Config") -> "ShardsFailed | None":

@@ -1,4 +1,4 @@
-"""The task that enhances a shard with several operators, one after the other."""
+"""The task that enhances a shard in several ways or with several operators, one by one."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,9 @@ def enhance_several(job: EnhanceSeveralJob) -> Outcome:
     Each operator's are published and claimed by themselves, so that a job that is done again takes
     up those that are missing.
     """
-    with remembering():
+    transports = Counter(each.transport for each in job.jobs)
+    shared = [name for name, jobs in transports.items() if jobs > 1]
+    with remembering(shared):
         outcomes = [
             told("enhanced", each, carry_out(each, write_enhanced))
             for each in (

@@ -38,6 +38,6 @@ class PublishedFiles(NamedTuple):
         return self._named(point, "safetensors")
 
     def _named(self, point: Signal, ending: str, network: str = "") -> list[str]:
-        folder = features_folder(self.tables.dataset, self.tables.operator, point, network)
+        folder = features_folder(self.tables.dataset, self.tables.results, point, network)
         found = (f"{folder}/{shard}.{ending}" for shard in self.tables.shards)
         return [path for path in found if path in self.paths]

@@ -7,21 +7,24 @@
     moments/<name>/selection-<choice>.json, in-use/<configuration>.json
     moments/<name>/<measure>/<choice>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
-    enhanced/<name>/<operator>/alpha=+0.00/shard-000000.tar, .parquet, .idx
-    enhanced/<name>/<operator>/alpha=+0.00/images/<key>.webp   in place of tars
-    metrics/<name>/<operator>/<signal>/shard-000000.parquet
-    features/<name>/<operator>/<signal>/shard-000000.parquet, shard-000000.safetensors
-    features/<name>/<operator>/<signal>/<network>/shard-000000.parquet   of further networks
+    enhanced/<name>/<results>/alpha=+0.00/shard-000000.tar, .parquet, .idx
+    enhanced/<name>/<results>/alpha=+0.00/images/<key>.webp   in place of tars
+    metrics/<name>/<results>/<signal>/shard-000000.parquet
+    features/<name>/<results>/<signal>/shard-000000.parquet, shard-000000.safetensors
+    features/<name>/<results>/<signal>/<network>/shard-000000.parquet   of further networks
     features/<name>/<network>/shard-000000.parquet
-    reports/<name>/<operator>/report.html, curve.png, map.png, fidelity.parquet, run.json
-    reports/<name>/<operator>/signals/<signal>.json
+    reports/<name>/<results>/report.html, curve.png, map.png, fidelity.parquet, run.json
+    reports/<name>/<results>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
     reports/studies/<study>/study.html, table.parquet, table.md, figure.png
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
-    votes/<name>/<operator>/….parquet        what people preferred in `dotpipe view`
+    votes/<name>/<results>/….parquet        what people preferred in `dotpipe view`
     logs/<configuration>/…  what the last runs had to say
     .dotpipe         the mark of a workspace
+
+Results bear the name of the operator that they were made with, or that and one of their own
+(``enhance.name``), so that several of one operator lie side by side.
 
 A signal is the enhanced image at some alpha (``alpha+0.00``), at an alpha of the curve
 (``curve/alpha+0.10``; one table of metrics for all of them) or of the map
@@ -106,26 +109,45 @@ def unfinished_operator(operator: str, level: int | None) -> str:
     return f"{operator}-latent" if level is None else f"{operator}-level-{level}"
 
 
-def enhanced_folder(name: str, operator: str, signal: Signal) -> str:
+OF_RESULTS = ("enhanced", "metrics", "features", "reports")
+"""Folders of the workspace that hold what was made with an operator."""
+
+
+def results_name(operator: str, name: str | None) -> str:
+    """Return the name of the folders of what is made with an operator.
+
+    Args:
+        operator: its name, hex digits.
+        name: of these results, where others of the same operator lie beside them.
+    """
+    return operator if name is None else f"{operator}-{name}"
+
+
+def operator_of(results: str) -> str:
+    """Return the name of the operator that results were made with, by their own."""
+    return results.partition("-")[0]
+
+
+def enhanced_folder(name: str, results: str, signal: Signal) -> str:
     """Return the folder of the enhanced data set at the signal's alpha."""
-    return f"enhanced/{name}/{operator}/alpha={signal.alpha:+.2f}"
+    return f"enhanced/{name}/{results}/alpha={signal.alpha:+.2f}"
 
 
-def metrics_folder(name: str, operator: str, signal: Signal | None = None) -> str:
+def metrics_folder(name: str, results: str, signal: Signal | None = None) -> str:
     """Return the folder of the metric tables of one signal, or of those of all signals."""
-    return f"metrics/{name}/{operator}" + (f"/{signal.folder}" if signal else "")
+    return f"metrics/{name}/{results}" + (f"/{signal.folder}" if signal else "")
 
 
-def features_folder(name: str, operator: str, signal: Signal, network: str = "") -> str:
+def features_folder(name: str, results: str, signal: Signal, network: str = "") -> str:
     """Return the folder of one signal's features and moments of latent patches.
 
     Args:
         name: of the data set.
-        operator: that made the signal.
+        results: their name, see ``results_name``.
         signal: whose features they are.
         network: that the features are by; empty for the first, which the moments lie beside.
     """
-    return f"features/{name}/{operator}/{signal.folder}" + (f"/{network}" if network else "")
+    return f"features/{name}/{results}/{signal.folder}" + (f"/{network}" if network else "")
 
 
 def dataset_features_folder(name: str, network: str) -> str:
@@ -133,21 +155,19 @@ def dataset_features_folder(name: str, network: str) -> str:
     return f"features/{name}/{network}"
 
 
-def operator_folders(name: str, operator: str) -> tuple[str, ...]:
-    """Return the folders of all that was made with an operator, tables and reports too."""
-    return tuple(
-        f"{kind}/{name}/{operator}" for kind in ("enhanced", "metrics", "features", "reports")
-    )
+def results_folders(name: str, results: str) -> tuple[str, ...]:
+    """Return the folders of all that results consist of, tables and reports too."""
+    return tuple(f"{kind}/{name}/{results}" for kind in OF_RESULTS)
 
 
-def signals_folder(name: str, operator: str) -> str:
+def signals_folder(name: str, results: str) -> str:
     """Return the folder of files that hold each signal's rows of the fidelity table."""
-    return f"{reports_folder(name, operator)}/signals"
+    return f"{reports_folder(name, results)}/signals"
 
 
-def reports_folder(name: str, operator: str) -> str:
+def reports_folder(name: str, results: str) -> str:
     """Return the folder of the report and its tables."""
-    return f"reports/{name}/{operator}"
+    return f"reports/{name}/{results}"
 
 
 STUDIES = "reports/studies"
@@ -160,9 +180,9 @@ def study_folder(study: str) -> str:
     return f"{STUDIES}/{study}"
 
 
-def votes_folder(name: str, operator: str) -> str:
-    """Return the folder of the table of votes on what an operator has made."""
-    return f"{VOTES}/{name}/{operator}"
+def votes_folder(name: str, results: str) -> str:
+    """Return the folder of the table of votes on what was made with an operator."""
+    return f"{VOTES}/{name}/{results}"
 
 
 def latest_artifact(configuration: str) -> str:

@@ -50,6 +50,6 @@ class Side(NamedTuple):
         """Key and metrics of every image of a signal that has metrics."""
         dataset = self.run.config.restored_name
         shards = self.run.workspace.shards(dataset)
-        tables = ScoreTables(self.run.workspace, dataset, self.run.operator.name, signal, shards)
+        tables = ScoreTables(self.run.workspace, dataset, self.run.results, signal, shards)
         columns = ["key", *(metric.column for metric in metrics_of("image", facts=self.facts))]
         return pa.concat_tables(tables.read(columns)).filter(pc.field("psnr").is_valid())

@@ -179,7 +179,7 @@ def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterato
     yield _StoredVersions(INPUT, "input x*", "input", knot, inputs)
     for alpha in run.config.enhance.alphas:
         signal = Signal("enhanced", alpha)
-        folder = enhanced_folder(dataset, run.operator.name, signal)
+        folder = enhanced_folder(dataset, run.results, signal)
         made = members_of(read_table(run.workspace.store, f"{folder}/{shard}.parquet"), folder)
         yield _StoredVersions(
             signal, signal.label, "enhanced", alpha, [m for m in made if m.key in wanted]

@@ -29,9 +29,7 @@ def values_in_words(
     signals = [s for s in signals_to_score(run.config) if s.name == "enhanced" or s == INPUT]
     found = dict[tuple[Signal | None, str], str]()
     for signal in signals:
-        tables = ScoreTables(
-            run.workspace, run.config.restored_name, run.operator.name, signal, [shard]
-        )
+        tables = ScoreTables(run.workspace, run.config.restored_name, run.results, signal, [shard])
         for table in tables.read(["key", *(metric.column for metric in metrics)]):
             for row in table.to_pylist():
                 if row["key"] in keys and row["psnr"] is not None:

@@ -98,7 +98,7 @@ def find_extremes(run: FittedRun) -> list[Ends]:
     tables = ScoreTables(
         run.workspace,
         run.config.restored_name,
-        run.operator.name,
+        run.results,
         signal_to_rank(run.config),
         shards,
     )

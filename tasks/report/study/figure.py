@@ -1,9 +1,11 @@
 """The figure of a study: metrics against its first option, a line for each value of the second."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,6 +27,9 @@ _MOST = 3
 _MOST_PANELS = 12
 """Panels side by side; with more, those of the first values are drawn."""
 
+_LETTERS_AN_INCH = 11
+"""How many letters of a word an inch has room for."""
+
 _ASIDE, _MOST_ASIDE = 0.06, 0.6
 """How far lines stand beside each other, so that none hides another's bars; and all of them."""
 
@@ -39,8 +44,8 @@ class _Axis(NamedTuple):
 def study_figure(found: StudyRows) -> bytes | None:
     """A PNG of metrics against the first option, with error bars.
 
-    The second option has lines, and all values of further ones have panels side by side. None
-    where no metric was measured.
+    The second option has lines. Metrics are side by side, or one above the other where all values
+    of further options have panels. None where no metric was measured.
     """
     rows = shown_in_figure(found)
     if not rows:
@@ -76,28 +81,52 @@ def _drawn(
         dict(zip((each.option for each in further), words, strict=True))
         for words in islice(product(*(each.words for each in further)), _MOST_PANELS)
     ]
-    width = max(3.2, 0.5 * len(across.words))
-    size = 1.8 + width * len(panels), 1.0 + 2.2 * len(metrics)
+    width, is_flat = max(3.2, 0.5 * len(across.words)), len(panels) == 1
+    beside, down = (len(metrics), 1) if is_flat else (len(panels), len(metrics))
+    size = 0.8 + width * beside, 1.0 + 2.2 * down
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(metrics), len(panels), squeeze=False, sharex=True, sharey="row")
-    for row_of_axes, metric in zip(grid, metrics, strict=True):
+    grid = figure.subplots(
+        down, beside, squeeze=False, sharex=True, sharey="none" if is_flat else "row"
+    )
+    by_metric = grid.T if is_flat else grid
+    for row_of_axes, metric in zip(by_metric, metrics, strict=True):
         for axes, panel in zip(row_of_axes, panels, strict=True):
-            _draw(
-                axes, [r for r in rows if r.words.items() >= panel.items()], across, lines, metric
-            )
+            own = [row for row in rows if row.words.items() >= panel.items()]
+            _draw(axes, own, across, lines, metric)
+            _name_values(axes, across, width)
         row_of_axes[0].set_ylabel(heading(metric, facts).replace(" (", "\n("))
-    for axes, panel in zip(grid[0], panels, strict=True):
-        told = ", ".join(f"{option} {word}" for option, word in panel.items())
+    for axes, panel in zip(by_metric[0], panels, strict=True):
+        told = "\n".join(f"{option} {word}" for option, word in panel.items())
         axes.set_title(_literal(told), fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel(_literal(across.option))
     if lines is not None:
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
-        legend.set_title(_literal(lines.option))
-        legend.set_frame_on(False)
+        _add_legend(figure, *grid[0][0].get_legend_handles_labels())
     return figure
+
+
+def _add_legend(figure: Figure, handles: list[Artist], labels: list[str]) -> None:
+    """Say below the panels what the lines are, in as many columns as there is room for."""
+    room = int(figure.get_figwidth() * _LETTERS_AN_INCH)
+    columns = max(1, min(len(labels), room // (max(map(len, labels)) + 6)))
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+    legend.set_frame_on(False)
+
+
+def _name_values(axes: Axes, across: _Axis, width: float) -> None:
+    """Write the words of an axis, of so many inches, below it: none over another.
+
+    They are cut into lines at spaces and dashes; where that is not enough they are turned.
+    """
+    room = int(width * _LETTERS_AN_INCH / len(across.words)) - 1
+    cut = [textwrap.wrap(word, max(room, 1), break_long_words=False) for word in across.words]
+    fits = all(len(line) <= room for lines in cut for line in lines)
+    shown = ["\n".join(lines) for lines in cut] if fits else across.words
+    turned: dict[str, Any] = (
+        {} if fits else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    )
+    axes.set_xticks(range(len(shown)), [_literal(word) for word in shown], **turned)
 
 
 def _draw(
@@ -120,19 +149,18 @@ def _draw(
         ink = _INKS[number % len(_INKS)]
         thin, thick = [_error(row, metric) for row in own], [_paired(row, metric) for row in own]
         axes.errorbar(x, y, yerr=thin, fmt="none", ecolor=ink, elinewidth=0.7, alpha=0.45)
-        axes.errorbar(x, y, yerr=thick, fmt="none", ecolor=ink, elinewidth=3.5)
+        axes.errorbar(x, y, yerr=thick, fmt="none", ecolor=ink, elinewidth=3)
         mark = _MARKS[number % len(_MARKS)]
         axes.plot(
             x,
             y,
             f"-{mark}",
             color=ink,
-            label=_literal(word),
+            label=_literal(f"{lines.option} {word}" if lines else word),
+            markersize=5,
             linewidth=1.3,
             markeredgecolor="white",
         )
-    shown = [_literal(word) for word in across.words]
-    axes.set_xticks(range(len(shown)), shown)
     axes.margins(x=0.15 if len(across.words) > 1 else 0.5)
 
 

@@ -1,21 +1,27 @@
 """The rows of a study: its points' results, and what changed in each image against the first."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tasks.evaluate.changes import Difference
 from tasks.io.artifacts.metric_registry import Metric, shown_metrics
-from tasks.io.errors import DotpipeError
+from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.workspace import Signal
 from tasks.report.comparison.compare import paired_differences
 from tasks.report.comparison.runs import Side
+from tasks.report.report import report_artifact
 from tasks.report.tables.rows import shown_rows
 from tasks.study.points import Point
 
 SHOWN = ("enhanced", "input")
 """The signals of which a study shows rows: every written alpha, and the input."""
+
+
+NONE_FAILED: Mapping[str, str] = MappingProxyType({})
+"""No point that could not be done."""
 
 
 class StudyRow(NamedTuple):
@@ -41,6 +47,8 @@ class StudyRows(NamedTuple):
     """Metadata of the first point's table, which say what metrics are called."""
     lacking: list[str]
     """Sentences on the points that have no results."""
+    reports: Mapping[str, str] = {}
+    """Artifacts of the reports of the points that have results, by their words."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -68,22 +76,30 @@ _OF_LATENTS = ("codec", "patches.size")
 """Options that change what a metric of latent patches is measured in."""
 
 
-def read_rows(points: Sequence[Point]) -> StudyRows:
+def read_rows(points: Sequence[Point], failed: Mapping[str, str] = NONE_FAILED) -> StudyRows:
     """Return the rows of all points that have results, in the order of the study.
 
     Differences are to the first point that has results.
+
+    Args:
+        points: of the study.
+        failed: why points could not be done, by their words.
     """
     first: Side | None = None
-    rows, lacking = list[StudyRow](), list[str]()
+    rows, lacking, reports = list[StudyRow](), list[str](), dict[str, str]()
     for point in points:
         try:
             side = Side.of(point.config, point.label)
+        except StepMissing:
+            why = failed.get(point.label)
+            lacking.append(f"{point.label} has no results{f': {why}' if why else ' yet'}")
+            continue
         except DotpipeError as error:
             lacking.append(f"{point.label} has no results: {error}")
             continue
         rows += _rows_of(point, side, first)
-        first = first or side
-    return StudyRows(rows, {} if first is None else first.facts, lacking)
+        first, reports[point.label] = first or side, report_artifact(side.run)
+    return StudyRows(rows, {} if first is None else first.facts, lacking, reports)
 
 
 def _rows_of(point: Point, side: Side, first: Side | None) -> Iterator[StudyRow]:

@@ -14,14 +14,14 @@ def results_of_study(found: StudyRows) -> Table:
     """The main metrics of every point at every written alpha, the best enhanced ones marked."""
     main = main_columns([row.values for row in found.rows], found.facts)
     metrics = [metric for metric in found.metrics if metric.column in main]
-    digits = {m: digits_of(m, [row.values.get(m.column) for row in found.rows]) for m in metrics}
+    digits = {metric: _digits(metric, found.rows) for metric in metrics}
     best = {metric: _best(metric, found.rows) for metric in found.comparable}
     lines = [
         [
             *_words(row),
             *(_cell(row, metric, digits[metric], best.get(metric)) for metric in metrics),
         ]
-        for row in _without_repeated_inputs(found.rows)
+        for row in _inputs_first(found.rows)
     ]
     return Table([*_titles(found), *(heading(metric, found.facts) for metric in metrics)], lines)
 
@@ -39,6 +39,24 @@ def differences_of_study(found: StudyRows) -> Table:
         if row.changes and row.signal.name == "enhanced"
     ]
     return Table([*_titles(found), *(heading(metric, found.facts) for metric in metrics)], lines)
+
+
+def _digits(metric: Metric, rows: Sequence[StudyRow]) -> int:
+    """How many digits follow the point: of no error more than two that count."""
+    most = digits_of(metric, [row.values.get(metric.column) for row in rows])
+    column = "" if metric.error is None else metric.error.column
+    errors = [error for row in rows if (error := row.values.get(column)) and math.isfinite(error)]
+    return min(most, max(0, 1 - math.floor(math.log10(min(errors))))) if errors else most
+
+
+def _inputs_first(rows: Sequence[StudyRow]) -> list[StudyRow]:
+    """The rows with inputs first; of a single one, the words say that it is that of all points."""
+    found = list(_without_repeated_inputs(rows))
+    inputs = [row for row in found if row.signal.name == "input"]
+    others = [row for row in found if row.signal.name != "input"]
+    if len(inputs) == 1:
+        inputs = [inputs[0]._replace(words=dict.fromkeys(inputs[0].words, "all"))]
+    return inputs + others
 
 
 def _without_repeated_inputs(rows: Sequence[StudyRow]) -> Iterator[StudyRow]:

@@ -9,6 +9,8 @@ for (const table of document.querySelectorAll(".sortable table")) {
   const compare = ([kind, a], [other, b]) =>
     kind - other || (kind === 0 ? a - b : a.localeCompare(b));
   [...table.tHead.rows[0].cells].forEach((title, column) => {
+    const isWords = body.rows[0]?.cells[column].classList.contains("words") ?? false;
+    title.classList.toggle("words", isWords);
     const button = document.createElement("button");
     button.textContent = title.textContent;
     title.replaceChildren(button);

@@ -6,6 +6,7 @@ other images, count as former ones: what was made with other options stays until
 """
 
 from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from tasks.config import Config, Run
@@ -14,11 +15,14 @@ from tasks.fit.operators import find_operator
 from tasks.io.errors import DotpipeError
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import (
+    OF_RESULTS,
     Workspace,
     alone,
     operator_artifact,
-    operator_folders,
+    operator_of,
     reports_folder,
+    results_folders,
+    results_name,
 )
 from tasks.upkeep.cleaning.needs import Needs, operators_in_use
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of, total_of
@@ -76,7 +80,8 @@ def kept_former(config: Config, served: Iterable[Config], keep: int) -> Needs:
         operators = []
     own = config.restored_name
     artifacts = {operator_artifact(own, operator) for operator in operators}
-    folders = {folder for operator in operators for folder in operator_folders(own, operator)}
+    results = (results_name(operator, config.enhance.name) for operator in operators)
+    folders = {folder for each in results for folder in results_folders(own, each)}
     return Needs(frozenset(artifacts), frozenset(folders))
 
 
@@ -139,7 +144,8 @@ def _gone(config: Config, keep: int, workspace: Workspace) -> list[str]:
 
 def _last_used(operator: str, solved: str, run: Run) -> str:
     """Return when the last report on an operator was written, or else when it was solved."""
-    report = f"{reports_folder(run.config.restored_name, operator)}/report"
+    results = results_name(operator, run.config.enhance.name)
+    report = f"{reports_folder(run.config.restored_name, results)}/report"
     ledger = run.workspace.ledger
     written = [str(ledger.facts(record)["finished"]) for record in ledger.records(report)]
     return max([solved, *written])
@@ -151,7 +157,7 @@ def _remove(operator: str, dataset: str, workspace: Workspace) -> dict[str, int]
     Its own record goes last: as long as it is there, the next run finds what a kill has left.
     """
     ledger, store = workspace.ledger, workspace.store
-    folders, own = operator_folders(dataset, operator), operator_artifact(dataset, operator)
+    folders, own = _folders_of(operator, dataset, workspace), operator_artifact(dataset, operator)
     records = [record for folder in folders for record in ledger.survey(folder).all()]
     unfinished = ledger.survey(f"operators/{dataset}", f"{operator}-").all()
     last, sizes = [*unfinished, *ledger.records(own)], dict[str, int]()
@@ -164,3 +170,14 @@ def _remove(operator: str, dataset: str, workspace: Workspace) -> dict[str, int]
     remove_files([*strays, *notes], store)
     ledger.retire(last)
     return sizes
+
+
+def _folders_of(operator: str, dataset: str, workspace: Workspace) -> list[str]:
+    """Return the folders of all results of an operator, as far as there is something of them."""
+    ledger, store, names = workspace.ledger, workspace.store, {operator}
+    for kind in OF_RESULTS:
+        there = f"{kind}/{dataset}"
+        paths = ledger.survey(there, operator).artifacts(), store.names(there, operator)
+        names |= {path.split("/")[2] for path in chain(*paths)}
+    own = (name for name in sorted(names) if operator_of(name) == operator)
+    return [folder for name in own for folder in results_folders(dataset, name)]

@@ -9,11 +9,17 @@ from typing import NamedTuple
 from tasks.config import Config, Run
 from tasks.enhance.signals import absent_weights
 from tasks.fit.decision import decision_artifact, read_decision
-from tasks.fit.operators import find_operator
+from tasks.fit.operators import find_operator, fitted
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.weights import Weights
-from tasks.io.workspace import KINDS, latest_artifact, operator_artifact, operator_folders
+from tasks.io.workspace import (
+    KINDS,
+    latest_artifact,
+    operator_artifact,
+    operator_of,
+    results_folders,
+)
 from tasks.pipeline import whole_pipeline
 
 
@@ -63,7 +69,7 @@ def operators_in_use(run: Run) -> set[str]:
     Raises:
         DotpipeError: this cannot be known, as where the weights of the codec are missing.
     """
-    found = _reported_operator(run)
+    found = {operator_of(results) for results in _reported_results(run)}
     try:
         return found | {find_operator(run).name}
     except StepMissing:
@@ -96,20 +102,20 @@ def _folders_of(run: Run) -> Iterator[str]:
     for dataset in run.config.datasets():
         yield from (f"{kind}/{dataset}" for kind in KINDS if dataset != own)
     try:
-        operators = {find_operator(run).name} | _reported_operator(run)
+        found = {fitted(run).results} | _reported_results(run)
     except DotpipeError:
         yield from (f"{kind}/{own}" for kind in KINDS)
         return
     yield from (f"datasets/{own}", f"moments/{own}", f"restorers/{own}")
-    for operator in operators:
-        yield from (operator_artifact(own, operator), *operator_folders(own, operator))
+    for results in found:
+        yield from (operator_artifact(own, operator_of(results)), *results_folders(own, results))
 
 
-def _reported_operator(run: Run) -> set[str]:
-    """Return the operator of the report to which a configuration's newest leads; none without."""
+def _reported_results(run: Run) -> set[str]:
+    """Return the results whose report a configuration's newest leads to; none without."""
     ledger, dataset = run.workspace.ledger, run.config.restored_name
     for record in ledger.records(latest_artifact(run.config.name)):
-        kind, name, operator, *_ = f"{ledger.facts(record)['inputs']['report']}///".split("/")
+        kind, name, results, *_ = f"{ledger.facts(record)['inputs']['report']}///".split("/")
         if (kind, name) == ("reports", dataset):
-            return {operator}
+            return {results}
     return set()

@@ -66,8 +66,11 @@ def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     images = config.source_name.partition(".source")[0], config.natural_name
     if step == "measure latent patches":
         return step, repr((config.codec, config.patch_size, config.compute.precision, images))
-    if step in map(level_step, possible_levels(config)):
-        return step, repr((config.codec, config.transport.level_patch, images))
+    levels = possible_levels(config)
+    of_operators = {"solve the operator", *(f"solve level {level}" for level in levels)}
+    if step in of_operators.union(map(level_step, levels)):
+        kinds = config.codec, config.patch_size, config.patches.fold, config.compute.precision
+        return step, repr((*kinds, config.fit, config.transport, config.restored_name, images))
     return ("enhance" if step == enhancement_step(config) else step), config.name
 
 

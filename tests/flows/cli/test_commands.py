@@ -111,8 +111,8 @@ def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb
     assert (code, out) == (1, "")
     assert err == (
         f"error: {project.file} breaks 1 rule(s):\n  enhance.alphs: no such field; known here: "
-        "alphas, decoding, format, interpolation, low_share, low_sigma, outputs, quality, seed, "
-        "subsampling\n"
+        "alphas, decoding, format, interpolation, low_share, low_sigma, name, outputs, quality, "
+        "seed, subsampling\n"
     )
 
 

@@ -224,7 +224,7 @@ def summarised(tmp_path):
                 workspace=workspace.url,
                 target=Target(artifact=artifact, fingerprint="0" * 32),
                 dataset="run",
-                operator="op",
+                results="op",
                 signals=signals,
                 shards=(),
                 max_bad_fraction=1,

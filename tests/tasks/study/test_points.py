@@ -77,15 +77,37 @@ def test_points_that_restore_alike_share_what_is_restored(configs):
     [
         {"degrade.0.sigma": [0.1, 0.2]},
         {"restore.strength": [0.5, 0.8]},
-        {"enhance.low_share": [0, 1]},  # of one operator, and so it would lie in one place
-        {"enhance.alphas": {"one": [0.5], "two": [0, 0.5]}},  # with one table an operator
-        {"patches.fold": ["uniform", "gaussian"]},
         {"corpora.reference.limit": [10, 20]},
     ],
 )
-def test_points_whose_results_would_lie_in_one_place_have_sets_of_their_own(configs, grid):
+def test_points_that_restore_otherwise_have_sets_of_their_own(configs, grid):
     first, second = configs(grid)
     assert first.restored_name != second.restored_name
+    assert first.enhance.name is second.enhance.name is None
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"enhance.low_share": [0, 1]},
+        {"enhance": [{"decoding": "direct"}, {"low_share": 0.5}]},
+        {"enhance.alphas": {"one": [0.5], "two": [0, 0.5]}},
+        {"patches.fold": ["uniform", "gaussian"]},
+        {"evaluate.controls": [True, False]},
+        {"way": {"a": {"enhance.low_share": 1, "patches.size": 3}, "b": {"patches.size": 3}}},
+    ],
+)
+def test_points_that_enhance_or_evaluate_otherwise_have_results_of_their_own(configs, grid):
+    first, second = configs(grid)
+    assert first.restored_name == second.restored_name == "s"
+    assert first.enhance.name != second.enhance.name
+    assert len(first.enhance.name) == 8
+
+
+def test_an_option_of_enhancement_that_all_points_share_names_no_results(configs):
+    first, second = configs({"patches.size": [1, 3]}, fixed={"enhance.low_share": 1})
+    assert first.enhance.name is second.enhance.name is None
+    assert first.restored_name == second.restored_name
 
 
 def test_images_that_are_varied_have_data_sets_of_their_own(configs):
@@ -153,6 +175,7 @@ def test_images_that_are_given_restored_are_shared_too(configs):
         ),
         ({"images": {"few": {"fit.images": 3}}}, "grid.images must have another name"),
         ({"workspace": ["a"]}, "a study must leave `workspace` alone, got 'a': its points share"),
+        ({"enhance.name": ["a"]}, "a study must leave `enhance.name` alone, got 'a': results of"),
         ({"name": ["a"]}, "a study must leave `name` alone, got 'a'"),
         ({"patches.size": [0]}, "base.yaml at patches.size: 0 breaks 1 rule"),
     ],

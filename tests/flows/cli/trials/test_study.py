@@ -3,6 +3,10 @@
 import pytest
 import yaml
 
+from tasks.io.errors import ConfigurationError
+from tasks.report.study.ownership import require_own_page, take_page
+from tasks.study.study_file import load_study
+
 
 @pytest.fixture
 def study(project):
@@ -53,6 +57,23 @@ def test_a_study_is_told_run_added_to_and_opened(dotpipe, project, study, server
     code, _, err = dotpipe("gc", project.file, "--yes")
     assert code == 0, err
     assert page.exists()
+
+
+def test_two_files_with_a_study_of_one_name_are_told_apart(project, study):
+    file = study(**{"fit.ridge": [0.001]})
+    wanted = load_study(file)
+    assert take_page(wanted, file) == take_page(wanted, file) == ""
+    second = file.with_name("second.yaml")
+    second.write_bytes(file.read_bytes())
+    with pytest.raises(ConfigurationError, match="must have names of their own, got 'grid'"):
+        require_own_page(load_study(second), second)
+    third = file.with_name("third.yaml")
+    third.write_text(file.read_text().replace("name: grid", "name: other"))
+    require_own_page(load_study(third), third)
+    file.unlink()  # or renamed, so that the second is all that is left
+    told = take_page(load_study(second), second)
+    assert "was run from" in told
+    assert take_page(load_study(second), second) == ""
 
 
 def test_a_study_without_its_base_is_told(dotpipe, project, study):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dot_kernels import AutoencoderCodec
+from tasks.config import Config
 from tasks.enhance.several.enhance import enhance_several, plan_together
 from tasks.jobs.memory import Memory, digest, remembering, shared
 from tests.support.networks.small_autoencoders import small
@@ -94,6 +95,29 @@ def test_what_several_make_together_is_what_they_make_alone(runs, counted):
     assert written(together[0]) == written(alone[0])
     again = list(plan_together([run.fitted for run in together]))
     assert [unit.job for unit in again] == [None] * len(planned)
+
+
+def test_ways_to_enhance_with_one_operator_share_what_it_moved(runs, counted, steps):
+    (alone, *_), (together, *_) = runs("alone"), runs("together")
+    ways = [{"low_share": 0}, {"low_share": 1, "alphas": [0.5]}, {"decoding": "direct"}]
+
+    def named(run):
+        tree = run.config.model_dump()
+        enhance = [tree["enhance"] | way | {"name": f"way{i}"} for i, way in enumerate(ways)]
+        return [type(run)(Config.model_validate(tree | {"enhance": each})) for each in enhance]
+
+    first, *others = named(alone)
+    counted.clear()
+    first.enhance()
+    once = Counter(counted)
+    for run in others:
+        run.enhance()
+    counted.clear()
+    for unit in plan_together([run.fitted for run in named(together)]):
+        enhance_several.fn(unit.job)
+    assert written(together) == written(alone)
+    assert counted["encode"] == once["encode"]
+    assert counted["decode"] == once["decode"] + 8  # direct decoding is another transport
 
 
 def test_a_job_that_is_done_in_part_makes_the_rest(runs):

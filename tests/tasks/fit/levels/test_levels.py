@@ -419,3 +419,15 @@ def test_the_record_has_diagnostics_of_every_level(run_of):
     operator = operator_of(run)[0]
     for level, own in operator.levels.items():
         assert facts["levels"][str(level)] == dataclasses.asdict(own.diagnostics)
+
+
+def test_operators_of_two_folds_lie_side_by_side_where_results_have_names(run_of):
+    runs = [
+        run_of(enhance={"name": fold}, patches={"size": 1, "fold": fold}, transport={"levels": [1]})
+        for fold in ("uniform", "gaussian")
+    ]
+    for run in runs:
+        run.fit()
+    first, second = (run.operator for run in runs)  # of which neither took the other's place
+    assert first != second
+    assert "-" not in first + second

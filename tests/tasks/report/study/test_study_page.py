@@ -1,6 +1,7 @@
 """The results of a study: equal to those of its runs, differences image by image, and a page."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +108,42 @@ def test_all_points_share_what_they_can(study):
 
 def test_a_point_without_results_is_told_and_the_others_are_shown(study, written):
     (sentence,) = written.lacking
-    assert sentence.startswith("patches.size 2, fit.images 6 has no results: ")
+    assert sentence == "patches.size 2, fit.images 6 has no results yet"
+    write_study(study, {"patches.size 2, fit.images 6": "it broke"})
     page = (folder_of(study) / "study.html").read_text("utf-8")
-    assert sentence.partition(":")[0] in page
-    assert "Less the first point, image by image" in page
+    assert "patches.size 2, fit.images 6 has no results: it broke" in page
+    assert "1 of 4 points has no results:" in page
+    assert "4 points: patches.size 1, 2 × fit.images 4, 6, on 8 images." in page
+    assert "Differences to the first point, image by image" in page
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_the_page_leads_to_reports_that_are_written_and_tells_no_names_that_it_gave(study):
+    page = folder_of(study) / "study.html"
+    write_study(study)
+    assert "its report" not in page.read_text("utf-8")
+    point = points_of(study)[1]
+    do(Run.of(point.config), lambda step: True)
+    write_study(study)
+    (address,) = re.findall(r'href="([^"]+)">its report', page.read_text("utf-8"))
+    assert (page.parent / address).is_file()
+    assert f"<code>{point.config.name}</code>" in page.read_text("utf-8")
+    assert f"→ {point.config.name}" not in page.read_text("utf-8")
+    assert "4 → 6" in page.read_text("utf-8")
+
+
+def test_no_error_has_more_than_two_digits_that_count(written):
+    results = results_of_study(written)
+    errors = [cell.error for line in results.lines for cell in line if cell.error]
+    assert errors
+    smallest = {}
+    for line in results.lines:
+        for title, cell in zip(results.titles, line, strict=True):
+            if any(digit in cell.error for digit in "123456789"):
+                counts = len(cell.error.removeprefix("± ").replace(".", "").lstrip("0"))
+                smallest[title] = min(counts, smallest.get(title, counts))
+    assert max(smallest.values()) <= 2
 
 
 def test_the_table_for_people_has_the_input_once(study, written):
