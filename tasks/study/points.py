@@ -81,6 +81,7 @@ def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: P
         _put(tree, option, copy.deepcopy(values[option]))
     tree["name"] = f"{study.name}-{_digest(values)}"
     _name_data_sets(tree, values, varied.keys(), study.name)
+    _have_latents_kept(tree)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
 
@@ -190,6 +191,13 @@ def _name_data_sets(
     beside = _APART if _ALPHAS in varied else (*_APART, _ALPHAS)
     apart = {option: value for option, value in values.items() if not _is_any(option, beside)}
     made["name"] = f"{study}-{_digest(apart)}" if apart else study
+
+
+def _have_latents_kept(tree: dict[str, Any]) -> None:
+    """Have latents of the fit kept for other points, where nothing else is said of them."""
+    fit = tree.setdefault("fit", {})
+    if isinstance(fit, dict):  # else the configuration will complain
+        fit.setdefault("keep_latents", True)
 
 
 def _has_part(option: str, place: str) -> bool:
