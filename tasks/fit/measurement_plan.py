@@ -155,7 +155,7 @@ def _job_of(
     known: Mapping[str, Sequence[str]],
 ) -> MeasureJob:
     config, dataset = run.config, measured.artifact.split("/")[1]
-    keeps, artifacts = _keeps_latents(config), known.get(measured.shard, ())
+    keeps, artifacts = keeps_latents(config), known.get(measured.shard, ())
     return MeasureJob(
         workspace=run.workspace.url,
         target=measured.target,
@@ -176,7 +176,7 @@ def _job_of(
     )
 
 
-def _keeps_latents(config: Config) -> bool:
+def keeps_latents(config: Config) -> bool:
     """Return whether latents are kept: only float32 ones, of codecs that take time."""
     if config.compute.precision != "float32" or isinstance(config.codec, Pixel):
         return False
