@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.config.config import Config
+from tasks.io.ledger import Record
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import Workspace
 
@@ -29,3 +30,23 @@ class Run:
     def weights(self) -> Weights:
         """Where the configuration's networks are looked for; a pulled manifest is read once."""
         return Weights.of(self.config.weights)
+
+    def records_of(self, kind: str, dataset: str) -> list[Record]:
+        """Return the records of all that a folder of artifacts has of a data set.
+
+        Of one that was restored for the fit alone, with those of the data sets that were for
+        fits on other images: what was made of an image for one of them may serve another.
+
+        Args:
+            kind: of the artifacts, as ``moments``; the folder.
+            dataset: its name.
+        """
+        config, ledger = self.config, self.workspace.ledger
+        if dataset in (config.natural_name, config.restored_name):
+            return list(ledger.survey(f"{kind}/{dataset}").all())
+        family = f"{config.restored_name}.source"
+        return [
+            record
+            for record in ledger.survey(kind, family).all()
+            if record.artifact.startswith(f"{kind}/{family}")
+        ]

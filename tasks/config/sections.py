@@ -60,6 +60,10 @@ class Fit(Section):
     about this share; paired, a tenth of it or less."""
     seed: int = 0
     """Seeds the hash that chooses the images; has no effect where all of them are used."""
+    keep_latents: bool = False
+    """Whether latents of the images stay beside their moments, up to 128 MiB a shard, so that fits
+    with patches of other sizes encode nothing again. Studies set it. Where levels are moved they
+    stay anyway; has no effect with ``codec: pixel`` or in lower precision than float32."""
 
 
 def _naming_folders(numbers: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:

@@ -76,11 +76,13 @@ class MeasureJob(Job):
     by_image: bool
     """Whether to keep the moments of each image too."""
     keeps_latents: bool = False
-    """Whether to keep latents for the measurement of levels."""
+    """Whether to keep latents, for other measurements of the same images."""
     earlier: tuple[str, ...] = ()
     """Artifacts with moments of this measure of images of the shard, perhaps the same ones."""
     latents: tuple[str, ...] = ()
     """Artifacts beside which latents may be kept that need not be encoded again."""
+    encoding: str
+    """Names codec, tile and precision, by which latents are equal."""
     weights: str | None
     """Folder or bucket of pulled weights; None for this machine's own."""
     compute: Compute
@@ -119,7 +121,7 @@ def _write(job: MeasureJob, device: str, watch: Stopwatch) -> Outcome:
         dimension = next((m.dimension for m in known.values()), None) or encoder.dimension
         whole, parts = GaussianMoments.zero(dimension), dict[str, GaussianMoments]()
         with watch.lap("statistics"):
-            kept = KeptLatents() if job.keeps_latents else None
+            kept = KeptLatents(job.encoding) if job.keeps_latents else None
             for member, moments in _measured(job, members, known, encoder, kept):
                 if isinstance(moments, str):
                     reasons.append(moments)
@@ -201,7 +203,7 @@ def _measured(
         encoder: of images.
         kept: where latents are kept; None if they are not wanted.
     """
-    earlier = KeptLatents.read(job.opened().store, job.latents, members)
+    earlier = KeptLatents.read(job.opened().store, job.latents, members, job.encoding)
     missing = [m for m in members if m.key not in known and earlier.of(m) is None]
     fresh = _encoded(job, missing, encoder)
     for member in members:
@@ -214,7 +216,8 @@ def _measured(
             measured = Measured(encoder.measure_latents(member, latents), latents)
         else:
             measured = next(fresh)
-        if kept is not None and measured.latents is not None:
+        is_place = earlier.place_of(member) in (None, job.target.artifact)  # else another one is
+        if kept is not None and measured.latents is not None and is_place:
             kept.add(member, measured.latents)
         yield member, measured.moments
 

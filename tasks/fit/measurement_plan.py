@@ -1,14 +1,15 @@
 """The plan of a measurement: which shards' moments are missing, of latents or of activations."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from tasks.config import Config, Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
 from tasks.fit.select import Selection, choice_of, chosen_images
-from tasks.io.ledger import Survey, fingerprint
-from tasks.io.networks.codecs import codec_identity, precision_and_tile
+from tasks.io.ledger import fingerprint
+from tasks.io.networks.codecs import Pixel, codec_identity, precision_and_tile
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import dataset_folder, moments_folder
 from tasks.jobs import Planned, Recipe, Target, finished_digest
@@ -39,18 +40,23 @@ class Measured(NamedTuple):
     """Of the moments; None if they are not there, or of other inputs."""
     target: Target
     """What makes them."""
-    others: tuple[str, ...]
-    """Artifacts with moments of this measure of other images of the shard, or of the same."""
 
 
 def measure_name(config: Config) -> str:
     """Return 16 hex digits that name codec, tile, patch size and precision: a folder's name."""
-    inputs = {
+    return fingerprint("measure", {**_encoding(config), "patch_size": config.patch_size})[:16]
+
+
+def encoding_name(config: Config) -> str:
+    """Return 16 hex digits that name codec, tile and precision: by what latents are equal."""
+    return fingerprint("measure", _encoding(config))[:16]
+
+
+def _encoding(config: Config) -> dict[str, Any]:
+    return {
         "codec": codec_identity(config.codec, Weights.of(config.weights)),
-        "patch_size": config.patch_size,
         **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
     }
-    return fingerprint("measure", inputs)[:16]
 
 
 def measure_of(config: Config) -> Measure:
@@ -92,10 +98,10 @@ def plan_measurement(
     Raises:
         StepMissing: a shard is not finished.
     """
-    planned = []
+    planned, known = [], cache(partial(_known, run, dataset))
     for each in measured_shards(run, dataset, chosen, measure):
         keys = chosen[each.shard]
-        job = _job_of(run, each, measure, keys) if each.digest is None else None
+        job = _job_of(run, each, measure, keys, known()) if each.digest is None else None
         planned.append(Planned(each.shard, len(keys), job, (each.artifact,)))
     return planned
 
@@ -120,7 +126,7 @@ def measured_shards(
         if survey.digest(former, recipe.mark()) is not None:
             artifact = former
         digest, target = survey.digest(artifact, recipe.mark()), recipe.aim_again(survey, artifact)
-        yield Measured(shard, artifact, digest, target, _others(survey, shard))
+        yield Measured(shard, artifact, digest, target)
 
 
 def named_without_choice(artifact: str) -> str:
@@ -133,15 +139,23 @@ def named_without_choice(artifact: str) -> str:
     return f"{kind}/{dataset}/{measure}/{shard}"
 
 
-def _others(survey: Survey, shard: str) -> tuple[str, ...]:
-    """Return all artifacts with moments of images of a shard, each of another choice."""
-    return tuple(dict.fromkeys(record.artifact for record in survey.of_shards({shard})))
+def _known(run: Run, dataset: str) -> dict[str, list[str]]:
+    """Return all artifacts with moments of images of each shard, whatever is measured of them."""
+    found = dict[str, list[str]]()
+    for artifact in sorted(record.artifact for record in run.records_of("moments", dataset)):
+        found.setdefault(artifact.rpartition("/")[2], []).append(artifact)
+    return found
 
 
-def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str]) -> MeasureJob:
+def _job_of(
+    run: Run,
+    measured: Measured,
+    measure: Measure,
+    keys: Sequence[str],
+    known: Mapping[str, Sequence[str]],
+) -> MeasureJob:
     config, dataset = run.config, measured.artifact.split("/")[1]
-    has_levels = config.compute.precision == "float32" and bool(levels_of(config))
-    latents = measured.others if measure.met is None else _measured_before(run, dataset, measured)
+    keeps, artifacts = keeps_latents(config), known.get(measured.shard, ())
     return MeasureJob(
         workspace=run.workspace.url,
         target=measured.target,
@@ -152,16 +166,23 @@ def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str])
         patch_size=measure.patch_size,
         met=measure.met,
         by_image=config.fit.images <= KEPT_IMAGES,
-        keeps_latents=has_levels and measure.met is None,
-        earlier=measured.others,
-        latents=latents if has_levels else (),
+        keeps_latents=keeps and measure.met is None,
+        earlier=tuple(each for each in artifacts if each.split("/")[2] == measure.name),
+        latents=_likeliest_first(artifacts, measure_name(config)) if keeps else (),
+        encoding=encoding_name(config),
         weights=config.weights,
         compute=config.compute,
         limits=config.shards.limits(),
     )
 
 
-def _measured_before(run: Run, dataset: str, measured: Measured) -> tuple[str, ...]:
-    """Return the artifacts of moments of latents, beside which these may be kept."""
-    folder = moments_folder(dataset, measure_name(run.config))
-    return _others(run.workspace.ledger.survey(folder), measured.shard)
+def keeps_latents(config: Config) -> bool:
+    """Return whether latents are kept: only float32 ones, of codecs that take time."""
+    if config.compute.precision != "float32" or isinstance(config.codec, Pixel):
+        return False
+    return config.fit.keep_latents or bool(levels_of(config))
+
+
+def _likeliest_first(artifacts: Sequence[str], measure: str) -> tuple[str, ...]:
+    """Return artifacts, those first that have moments of latents by this name beside them."""
+    return tuple(sorted(artifacts, key=lambda each: each.split("/")[2] != measure))

@@ -1,6 +1,6 @@
 """The plan of the restoration: which shards of restored images are missing, or out of date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -37,13 +37,15 @@ def plan_restoration(run: Run, origin: str, dataset: str) -> list[Planned]:
     survey, origins = (ledger.survey(dataset_folder(each)) for each in (dataset, origin))
     job_of = _job_of(run, config.restore, origin, dataset, trained)
     recipe = Recipe("restore", _inputs(run, config.restore, trained))
+    earlier = _restored_before(run, dataset)
     kind = "clean" if config.degrade else "degraded"
     planned = []
     for shard, (images, chosen) in _wanted(run, origin, dataset).items():
         digest = finished_digest(origins, f"{dataset_folder(origin)}/{shard}")
         own, artifact = {"chosen": chosen, kind: digest}, f"{dataset_folder(dataset)}/{shard}"
         target = recipe.aim(survey, artifact, **own)
-        job = None if target is None else job_of(target=target, shard=shard, chosen=chosen)
+        alike = {"recipe": recipe.mark(**{kind: digest}), "earlier": earlier.get(shard, ())}
+        job = None if target is None else job_of(target=target, shard=shard, chosen=chosen, **alike)
         planned.append(Planned(shard, images, job, (artifact,), recipe.mark(**own)))
     return planned
 
@@ -65,6 +67,20 @@ def _job_of(
         weights=config.weights,
         trained=trained,
     )
+
+
+def _restored_before(run: Run, dataset: str) -> Mapping[str, tuple[str, ...]]:
+    """Return by shard where images of it may lie that were restored for the fit before.
+
+    There are none of the data set to enhance, all of whose images are restored at once.
+    """
+    found = dict[str, tuple[str, ...]]()
+    if dataset == run.config.restored_name:
+        return found
+    for artifact in sorted(record.artifact for record in run.records_of("datasets", dataset)):
+        shard = artifact.rpartition("/")[2]
+        found[shard] = (*found.get(shard, ()), artifact)
+    return found
 
 
 def _inputs(run: Run, restorer: RestorerSpec, trained: TrainedMap | None) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from prefect import task
@@ -33,8 +34,20 @@ from tasks.jobs.policy import SHARD_POLICY
 from tasks.jobs.progress import as_done
 from tasks.jobs.stopwatch import Stopwatch, timed
 from tasks.restore.degraded import Degraded, Source
+from tasks.restore.earlier import RestoredBefore
 from tasks.restore.restoration import Restoration
 from tasks.shard.bad_images import outcome_of
+
+
+class _Window(NamedTuple):
+    """Images that are on their way together."""
+
+    keys: list[str]
+    """Of all of them, in their order."""
+    copies: Mapping[str, Accepted]
+    """Those that were restored before, by their keys."""
+    degraded: list[Degraded]
+    """The others, in their order."""
 
 
 class RestoreJob(Job):
@@ -58,6 +71,10 @@ class RestoreJob(Job):
     """Folder or bucket of pulled weights; None for this machine's own."""
     trained: TrainedMap | None = None
     """Of a restorer that was trained in the workspace: which map."""
+    recipe: str
+    """Digest of what images of the shard are restored from and by, whichever are chosen."""
+    earlier: tuple[str, ...] = ()
+    """Shards of restored images, of which those of this recipe need not be restored again."""
 
     def subject(self) -> Subject:
         """Return the shard of restored images."""
@@ -100,7 +117,14 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
             degradations=job.degrade,
             enlarged=restoration.enlarged,
         )
-        load = partial(source.load, pool=pools[1])
+        before = RestoredBefore.of(workspace, job.earlier, job.recipe)
+
+        def load(window: list[Member]) -> _Window:
+            copies = before.copies(workspace.store, window)
+            missing = [member for member in window if member.key not in copies]
+            keys = [member.key for member in window]
+            return _Window(keys, copies, source.load(missing, pools[1]))
+
         loaded = watch.each("read", read_ahead(load, windows(members, job.compute.batch)))
         table, publication.digest = write_shard(
             job.shard,
@@ -111,7 +135,7 @@ def _write(job: RestoreJob, device: str, watch: Stopwatch) -> Outcome:
         listed = outcome_of(table)
         remarks = listed.remarks | restoration.batches.remarks
         outcome = listed.model_copy(update={"remarks": remarks, "seams": restoration.seams.numbers})
-        publication.facts |= {**outcome.facts(), **watch.facts()}
+        publication.facts |= {**outcome.facts(), **watch.facts(), "recipe": job.recipe}
     return outcome
 
 
@@ -155,16 +179,21 @@ def _members(job: RestoreJob, workspace: Workspace) -> list[Member]:
 
 
 def _restored(
-    loaded: Iterator[list[Degraded]], restoration: Restoration, watch: Stopwatch, pool: Executor
+    loaded: Iterator[_Window], restoration: Restoration, watch: Stopwatch, pool: Executor
 ) -> Iterator[Accepted | Refused]:
     """Yield what becomes of images in their order; one window is encoded beside the next."""
-    pending: list[Future[Accepted | Refused]] = []
-    for window in loaded:
+    pending: list[Accepted | Future[Accepted | Refused]] = []
+    for keys, copies, degraded in loaded:
         with watch.lap("restore"):
-            made = restoration.restore(window)
-        yield from (future.result() for future in pending)
-        pending = [pool.submit(_coded, *pair) for pair in zip(window, made, strict=True)]
-    yield from (future.result() for future in pending)
+            made = restoration.restore(degraded)
+        yield from map(_result, pending)
+        coded = (pool.submit(_coded, *pair) for pair in zip(degraded, made, strict=True))
+        pending = [copies[key] if key in copies else next(coded) for key in keys]
+    yield from map(_result, pending)
+
+
+def _result(one: Accepted | Future[Accepted | Refused]) -> Accepted | Refused:
+    return one if isinstance(one, Accepted) else one.result()
 
 
 def _coded(image: Degraded, made: Pixels | str) -> Accepted | Refused:

@@ -86,6 +86,7 @@ def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: P
     tree["name"] = f"{study.name}-{_digest(values)}"
     _name_data_sets(tree, values, varied.keys(), study.name)
     _name_results(tree, varied)
+    _have_latents_kept(tree)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
 
@@ -214,6 +215,13 @@ def _name_results(tree: dict[str, Any], varied: Mapping[str, Any]) -> None:
     enhance = tree.get("enhance") or {}
     if isinstance(enhance, dict):  # else the configuration will complain
         tree["enhance"] = {**enhance, "name": _digest(own)}
+
+
+def _have_latents_kept(tree: dict[str, Any]) -> None:
+    """Have latents of the fit kept for other points, where nothing else is said of them."""
+    fit = tree.setdefault("fit", {})
+    if isinstance(fit, dict):  # else the configuration will complain
+        fit.setdefault("keep_latents", True)
 
 
 def _has_part(option: str, place: str) -> bool:

@@ -93,9 +93,9 @@ def _tell_plan(points: "Sequence[Point]") -> None:
     with working("looking at what is done"):
         from flows.steps.pace import span
         from tasks.upkeep.forecasts.room import in_bytes
-        from tasks.upkeep.forecasts.study import forecast_study
+        from tasks.upkeep.forecasts.study import forecast_study, latents_in_words
 
-        steps = forecast_study(points)
+        steps, latents = forecast_study(points), latents_in_words(points)
     if not steps:
         say("nothing to do: every point is done")
         return
@@ -114,6 +114,8 @@ def _tell_plan(points: "Sequence[Point]") -> None:
         f"{len(points)} points; what they share is counted once. Steps whose images are not known "
         "yet, or of which nothing was made before, have no numbers"
     )
+    if latents:
+        say(latents)
 
 
 _HEAD = re.compile(rb"^(\{\s*)?[\"']?study[\"']?\s*:", re.MULTILINE)

@@ -11,11 +11,21 @@ from tasks.config.step_names import (
     features_step,
     level_step,
 )
-from tasks.fit.latent_size import possible_levels
+from tasks.fit.latent_size import latent_size, possible_levels
+from tasks.fit.measurement_plan import keeps_latents
 from tasks.fit.select import choice_of
+from tasks.io.networks.weights import Weights
 from tasks.study.points import Point
+from tasks.upkeep.forecasts.room import in_bytes
 from tasks.upkeep.forecasts.steps import StepForecast, forecast
 from tasks.upkeep.study_status import unfinished
+
+_FOR_FITS = ".source"
+"""What names of data sets that are restored for fits alone have after that of the images to
+enhance. In a study there is one for each choice, and an image that several choose is restored once.
+"""
+
+_MEASURE = "measure latent patches"
 
 
 class StudyStep(NamedTuple):
@@ -54,35 +64,57 @@ def forecast_study(points: Sequence[Point]) -> list[StudyStep]:
     return [_added_up(name, found[name].values()) for name in order]
 
 
+def latents_in_words(points: Iterable[Point]) -> str:
+    """Return a sentence on the room that latents kept for the fits take; empty where none are."""
+    sizes = (
+        latent_size(point.config.codec, Weights.of(point.config.weights))
+        for point in points
+        if keeps_latents(point.config)
+    )
+    shares = [_FLOAT32 * size.channels / size.factor**2 for size in sizes if size is not None]
+    if not shares:
+        return ""
+    return f"latents kept for the fits take up to {in_bytes(max(shares) * 1e6)} a megapixel"
+
+
+_FLOAT32 = 4
+"""Bytes of a number."""
+
+
 def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     """Return the name under which a step is counted, and what those that share it are equal in."""
+    choice = config.fit.seed, config.pairing
+    is_of_source = step == data_set_step(config, config.source_name)
+    if is_of_source and config.source_name != config.restored_name:
+        return f"restore {config.restored_name}{_FOR_FITS}", choice
     sets = {data_set_step(config, dataset) for dataset in config.datasets()}
     if step in sets or step == features_step(config):
         return step, step
-    if step in (TRAINING, "match the reference"):
-        return step, config.restored_name
-    if step == "choose images":
-        return step, (config.restored_name, choice_of(config))
-    images = config.source_name.partition(".source")[0], config.natural_name
-    if step == "measure latent patches":
-        return step, repr((config.codec, config.patch_size, config.compute.precision, images))
+    if step in (TRAINING, "match the reference", "choose images"):
+        chosen = choice_of(config) if step == "choose images" else None
+        return step, (config.restored_name, chosen)
+    images = config.restored_name, config.natural_name, choice
+    if step == _MEASURE:
+        size = None if keeps_latents(config) else config.patch_size
+        return step, repr((config.codec, size, config.compute.precision, images))
     levels = possible_levels(config)
     of_operators = {"solve the operator", *(f"solve level {level}" for level in levels)}
     if step in of_operators.union(map(level_step, levels)):
         kinds = config.codec, config.patch_size, config.patches.fold, config.compute.precision
-        return step, repr((*kinds, config.fit, config.transport, config.restored_name, images))
+        return step, repr((*kinds, config.fit, config.transport, images))
     return ("enhance" if step == enhancement_step(config) else step), config.name
 
 
 def _added_up(name: str, steps: Iterable[StepForecast]) -> StudyStep:
     each = list(steps)
     images = [step.images for step in each if step.images is not None]
+    may_overlap = len(each) > 1 and (name == _MEASURE or name.endswith(_FOR_FITS))
     sizes, seconds = [s.size_bytes for s in each], [s.seconds for s in each]
     return StudyStep(
         name,
         len(each),
         sum(images) if images else None,
-        any(step.is_most for step in each),
+        any(step.is_most for step in each) or may_overlap,
         sum(size or 0.0 for size in sizes) if any(sizes) else None,
         sum(spent or 0.0 for spent in seconds) if any(seconds) else None,
     )

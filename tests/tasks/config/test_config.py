@@ -80,7 +80,11 @@ def test_a_part_of_255_bytes_a_key_of_a_bucket_and_a_list_in_braces_may_be_that_
             "colour, crop, frames, limit, match, name, path, resize, resize_filter",
         ),
         ({"patches": {"sze": 3}}, "patches.sze", "fold, size"),
-        ({"fit": {"image": 3}}, "fit.image", "images, pairing, refit_beyond, ridge, seed, shrink"),
+        (
+            {"fit": {"image": 3}},
+            "fit.image",
+            "images, keep_latents, pairing, refit_beyond, ridge, seed, shrink",
+        ),
         ({"enhance": {"alpha": 0}}, "enhance.alpha", "alphas, decoding"),
         (
             {"evaluate": {"lpip": None}},
