@@ -1,6 +1,8 @@
 """What a study leaves in the workspace: a table, the same in Markdown, a figure and a page."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -8,6 +10,7 @@ from tasks.io.store import Store
 from tasks.io.workspace import study_folder
 from tasks.report.comparison.compare import options_that_differ
 from tasks.report.pages import Fact, Table, counted, data_address, render_study, size_of
+from tasks.report.study.curves import study_curves
 from tasks.report.study.figure import shown_in_figure, study_figure
 from tasks.report.study.rows import StudyRows, as_table, read_rows
 from tasks.report.study.tables import differences_of_study, results_of_study
@@ -15,6 +18,7 @@ from tasks.study.points import Point, points_of
 from tasks.study.study_file import Study
 
 _PAGE, _TABLE, _TEXT, _FIGURE = "study.html", "table.parquet", "table.md", "figure.png"
+_CURVES = "curves.png"
 
 
 def write_study(study: Study) -> StudyRows:
@@ -25,13 +29,13 @@ def write_study(study: Study) -> StudyRows:
     """
     points = points_of(study)
     found, store = read_rows(points), Store(points[0].config.workspace)
-    folder, figure = study_folder(study.name), study_figure(found)
+    folder, pictures = study_folder(study.name), _pictures(found)
     table = io.BytesIO()
     pq.write_table(as_table(found), table)
     results, differences = results_of_study(found), differences_of_study(found)
     files = {_TABLE: table.getvalue(), _TEXT: _markdown(results, differences).encode()}
-    files |= {} if figure is None else {_FIGURE: figure}
-    files[_PAGE] = _page(study, points, found, figure, results, differences).encode()
+    files |= pictures
+    files[_PAGE] = _page(study, points, found, pictures, results, differences).encode()
     for name, data in files.items():
         store.write(f"{folder}/{name}", data)
     return found
@@ -57,6 +61,20 @@ def sentences_of(found: StudyRows) -> list[str]:
     return told
 
 
+def _pictures(found: StudyRows) -> dict[str, bytes]:
+    """Return the pictures that can be drawn, by the names of their files."""
+    drawn = {_FIGURE: study_figure(found), _CURVES: study_curves(found)}
+    return {name: picture for name, picture in drawn.items() if picture is not None}
+
+
+def _shown(picture: bytes | None) -> dict[str, Any] | None:
+    """Return the address and size of a picture in a page; None without one."""
+    if picture is None:
+        return None
+    width, height = size_of(picture)
+    return {"address": data_address(picture, "image/png"), "width": width, "height": height}
+
+
 def _markdown(results: Table, differences: Table) -> str:
     parts = [results.markdown()]
     parts += [f"Less the first point:\n\n{differences.markdown()}"] if differences.lines else []
@@ -67,7 +85,7 @@ def _page(
     study: Study,
     points: list[Point],
     found: StudyRows,
-    figure: bytes | None,
+    pictures: Mapping[str, bytes],
     results: Table,
     differences: Table,
 ) -> str:
@@ -79,8 +97,8 @@ def _page(
         "words": len(points[0].words) + 1,
         "results": results,
         "differences": differences,
-        "figure": None if figure is None else data_address(figure, "image/png"),
-        "size": None if figure is None else size_of(figure),
+        "figure": _shown(pictures.get(_FIGURE)),
+        "curves": _shown(pictures.get(_CURVES)),
         "alpha": f"{alphas.pop():g}" if alphas else "",
         "points": [
             (point.label, options_that_differ(base, point.config) or [Fact("", "the first point")])

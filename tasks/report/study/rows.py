@@ -41,6 +41,8 @@ class StudyRows(NamedTuple):
     """Metadata of the first point's table, which say what metrics are called."""
     lacking: list[str]
     """Sentences on the points that have no results."""
+    measured: Sequence[tuple[dict[str, str], Sequence[Mapping[str, Any]]]] = ()
+    """Words of each point that has results, with all rows of its fidelity table."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -74,7 +76,7 @@ def read_rows(points: Sequence[Point]) -> StudyRows:
     Differences are to the first point that has results.
     """
     first: Side | None = None
-    rows, lacking = list[StudyRow](), list[str]()
+    rows, lacking, measured = list[StudyRow](), list[str](), []
     for point in points:
         try:
             side = Side.of(point.config, point.label)
@@ -82,8 +84,9 @@ def read_rows(points: Sequence[Point]) -> StudyRows:
             lacking.append(f"{point.label} has no results: {error}")
             continue
         rows += _rows_of(point, side, first)
+        measured.append((point.words, side.rows))
         first = first or side
-    return StudyRows(rows, {} if first is None else first.facts, lacking)
+    return StudyRows(rows, {} if first is None else first.facts, lacking, measured)
 
 
 def _rows_of(point: Point, side: Side, first: Side | None) -> Iterator[StudyRow]:
