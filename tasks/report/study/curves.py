@@ -1,5 +1,6 @@
 """The curves of a study's points in the plane of distortion and perception, in one picture."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tasks.evaluate.curve import CurveAxes, Point, curve_axes, curve_points
 from tasks.io.artifacts.metric_registry import curve_names, perceptual_distances
@@ -97,8 +99,10 @@ def _draw(axes: Axes, line: _Line, ink: str, style: str) -> Line2D:
 
     Returns what stands for it in the legend.
     """
-    inside = [point for point in line.alphas if -1e-9 <= (point.alpha or 0.0) <= 1 + 1e-9]
-    for points, width in ((line.alphas, 0.8), (inside, 2.0)):
+    known = [point.alpha or 0.0 for point in line.alphas]
+    first, last = bisect_left(known, -1e-9), bisect_right(known, 1 + 1e-9)
+    beyond = line.alphas[: first + 1], line.alphas[max(last - 1, 0) :]
+    for points, width in ((beyond[0], 0.8), (beyond[1], 0.8), (line.alphas[first:last], 2.0)):
         x, y = [point.distortion for point in points], [point.value for point in points]
         (drawn,) = axes.plot(x, y, style, color=ink, linewidth=width)
     nearest = min(line.alphas, key=lambda point: abs(point.alpha or 0.0))
@@ -109,6 +113,9 @@ def _draw(axes: Axes, line: _Line, ink: str, style: str) -> Line2D:
 def _scale(axes: Axes, values: Sequence[float]) -> None:
     if min(values) > 0 and max(values) > _FAR * min(values):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _label(words: Mapping[str, str]) -> str:

@@ -32,8 +32,14 @@ def study(*measured):
 
 
 def drawn(axes):
-    """The positions of each thin line, which goes through all alphas."""
-    return [list(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 0.8]
+    """The positions that each curve goes through: pieces end with a disc."""
+    found, curve = [], set()
+    for line in axes.lines:
+        if line.get_marker() == "o":
+            found, curve = [*found, sorted(curve)], set()
+        else:
+            curve |= set(line.get_xdata())
+    return found
 
 
 def test_each_point_has_a_line_through_all_alphas_that_networks_saw():
@@ -52,6 +58,16 @@ def test_it_is_thick_where_the_theory_is_and_has_a_disc_at_alpha_0():
     assert list(thick.get_xdata()) == [20.0, 20.5, 21.0]
     (disc,) = (line for line in axes.lines if line.get_marker() == "o")
     assert (list(disc.get_xdata()), list(disc.get_ydata())) == ([20.0], [20.0])
+
+
+@pytest.mark.parametrize("alphas", [(-0.3, 0.3, 0.9, 1.5), (-2.0, -1.0), (1.5, 2.0), (0.2, 0.8)])
+def test_a_curve_has_no_gap_where_0_and_1_are_not_among_its_alphas(alphas):
+    rows = [row("curve", alpha, 20 + alpha, 5.0) for alpha in alphas]
+    (axes,) = draw_study_curves(study(point("1", "noise", rows))).axes
+    pieces = sorted(list(line.get_xdata()) for line in axes.lines if line.get_marker() == "None")
+    joined = [piece for piece in pieces if len(piece) > 1]
+    assert [piece[0] for piece in joined[1:]] == [piece[-1] for piece in joined[:-1]]
+    assert (joined[0][0], joined[-1][-1]) == (20 + alphas[0], 20 + alphas[-1])
 
 
 def test_without_networks_on_the_curve_a_line_goes_through_written_alphas():
@@ -89,7 +105,8 @@ def test_a_study_of_single_alphas_has_no_curves(rows):
 
 
 def test_many_points_are_drawn_as_far_as_they_can_be_told_apart():
-    found = study(*(point(str(n), "noise", curve(20.0 + n)) for n in range(30)))
+    found = study(*(point(str(n), "noise", curve(20.0 + n)) for n in range(20)))
     assert len(drawn(draw_study_curves(found).axes[0])) == 16
-    assert study_curves(found).startswith(b"\x89PNG")
-    assert max(size_of(study_curves(found))) < 2500
+    picture = study_curves(found)
+    assert picture.startswith(b"\x89PNG")
+    assert max(size_of(picture)) < 2500
