@@ -1,8 +1,6 @@
 """What a study leaves in the workspace: a table, the same in Markdown, a figure and a page."""
 
 import io
-from collections.abc import Mapping
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -29,13 +27,15 @@ def write_study(study: Study) -> StudyRows:
     """
     points = points_of(study)
     found, store = read_rows(points), Store(points[0].config.workspace)
-    folder, pictures = study_folder(study.name), _pictures(found)
+    folder, figure = study_folder(study.name), study_figure(found)
+    curves = study_curves(found)
     table = io.BytesIO()
     pq.write_table(as_table(found), table)
     results, differences = results_of_study(found), differences_of_study(found)
     files = {_TABLE: table.getvalue(), _TEXT: _markdown(results, differences).encode()}
-    files |= pictures
-    files[_PAGE] = _page(study, points, found, pictures, results, differences).encode()
+    files |= {} if figure is None else {_FIGURE: figure}
+    files |= {} if curves is None else {_CURVES: curves}
+    files[_PAGE] = _page(study, points, found, figure, curves, results, differences).encode()
     for name, data in files.items():
         store.write(f"{folder}/{name}", data)
     return found
@@ -61,20 +61,6 @@ def sentences_of(found: StudyRows) -> list[str]:
     return told
 
 
-def _pictures(found: StudyRows) -> dict[str, bytes]:
-    """Return the pictures that can be drawn, by the names of their files."""
-    drawn = {_FIGURE: study_figure(found), _CURVES: study_curves(found)}
-    return {name: picture for name, picture in drawn.items() if picture is not None}
-
-
-def _shown(picture: bytes | None) -> dict[str, Any] | None:
-    """Return the address and size of a picture in a page; None without one."""
-    if picture is None:
-        return None
-    width, height = size_of(picture)
-    return {"address": data_address(picture, "image/png"), "width": width, "height": height}
-
-
 def _markdown(results: Table, differences: Table) -> str:
     parts = [results.markdown()]
     parts += [f"Less the first point:\n\n{differences.markdown()}"] if differences.lines else []
@@ -85,7 +71,8 @@ def _page(
     study: Study,
     points: list[Point],
     found: StudyRows,
-    pictures: Mapping[str, bytes],
+    figure: bytes | None,
+    curves: bytes | None,
     results: Table,
     differences: Table,
 ) -> str:
@@ -97,8 +84,10 @@ def _page(
         "words": len(points[0].words) + 1,
         "results": results,
         "differences": differences,
-        "figure": _shown(pictures.get(_FIGURE)),
-        "curves": _shown(pictures.get(_CURVES)),
+        "figure": None if figure is None else data_address(figure, "image/png"),
+        "size": None if figure is None else size_of(figure),
+        "curves": None if curves is None else data_address(curves, "image/png"),
+        "size_of_curves": None if curves is None else size_of(curves),
         "alpha": f"{alphas.pop():g}" if alphas else "",
         "points": [
             (point.label, options_that_differ(base, point.config) or [Fact("", "the first point")])
