@@ -16,7 +16,8 @@ from tasks.report.study.rows import StudyRow, StudyRows
 from tasks.report.tables.names import heading
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<")
-_INKS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#000000")
+INKS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#000000")
+"""Colours of lines, in their order."""
 
 _METRICS = ("psnr", "lpips", "frechet", "niqe", "gelbrich")
 """What is drawn, one above the other, as far as it was measured; three at most. Without ground
@@ -98,9 +99,9 @@ def _drawn(
         row_of_axes[0].set_ylabel(heading(metric, facts).replace(" (", "\n("))
     for axes, panel in zip(by_metric[0], panels, strict=True):
         told = "\n".join(f"{option} {word}" for option, word in panel.items())
-        axes.set_title(_literal(told), fontsize=9)
+        axes.set_title(literal(told), fontsize=9)
     for axes in grid[-1]:
-        axes.set_xlabel(_literal(across.option))
+        axes.set_xlabel(literal(across.option))
     if lines is not None:
         _add_legend(figure, *grid[0][0].get_legend_handles_labels())
     return figure
@@ -146,7 +147,7 @@ def _draw(
         aside = apart * (number - (len(words) - 1) / 2)
         x = [across.words.index(row.words[across.option]) + aside for row in own]
         y = [row.values[metric.column] for row in own]
-        ink = _INKS[number % len(_INKS)]
+        ink = INKS[number % len(INKS)]
         thin, thick = [_error(row, metric) for row in own], [_paired(row, metric) for row in own]
         axes.errorbar(x, y, yerr=thin, fmt="none", ecolor=ink, elinewidth=0.7, alpha=0.45)
         axes.errorbar(x, y, yerr=thick, fmt="none", ecolor=ink, elinewidth=3)
@@ -156,7 +157,7 @@ def _draw(
             y,
             f"-{mark}",
             color=ink,
-            label=_literal(f"{lines.option} {word}" if lines else word),
+            label=literal(f"{lines.option} {word}" if lines else word),
             markersize=5,
             linewidth=1.3,
             markeredgecolor="white",
@@ -164,7 +165,7 @@ def _draw(
     axes.margins(x=0.15 if len(across.words) > 1 else 0.5)
 
 
-def _literal(words: str) -> str:
+def literal(words: str) -> str:
     """Return words as matplotlib draws them letter by letter: no formula, and none left out."""
     drawn = words.replace("$", r"\$")
     return f"\u200b{drawn}" if drawn.startswith("_") else drawn

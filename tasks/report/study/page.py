@@ -12,6 +12,7 @@ from tasks.io.store import Store
 from tasks.io.workspace import study_folder
 from tasks.report.comparison.compare import options_that_differ
 from tasks.report.pages import Fact, Table, counted, data_address, render_study, size_of
+from tasks.report.study.curves import study_curves
 from tasks.report.study.figure import shown_in_figure, study_figure
 from tasks.report.study.rows import NONE_FAILED, StudyRow, StudyRows, as_table, read_rows
 from tasks.report.study.tables import differences_of_study, results_of_study
@@ -20,6 +21,7 @@ from tasks.study.points import Point, points_of
 from tasks.study.study_file import Study
 
 _PAGE, _TABLE, _TEXT, _FIGURE = "study.html", "table.parquet", "table.md", "figure.png"
+_CURVES = "curves.png"
 
 
 def write_study(study: Study, failed: Mapping[str, str] = NONE_FAILED) -> StudyRows:
@@ -35,12 +37,14 @@ def write_study(study: Study, failed: Mapping[str, str] = NONE_FAILED) -> StudyR
     points = points_of(study)
     found, store = read_rows(points, failed), Store(points[0].config.workspace)
     folder, figure = study_folder(study.name), study_figure(found)
+    curves = study_curves(found)
     table = io.BytesIO()
     pq.write_table(as_table(found), table)
     results, differences = results_of_study(found), differences_of_study(found)
     files = {_TABLE: table.getvalue(), _TEXT: _markdown(results, differences).encode()}
     files |= {} if figure is None else {_FIGURE: figure}
-    files[_PAGE] = _page(study, points, found, figure, results, differences).encode()
+    files |= {} if curves is None else {_CURVES: curves}
+    files[_PAGE] = _page(study, points, found, figure, curves, results, differences).encode()
     for name, data in files.items():
         store.write(f"{folder}/{name}", data)
     return found
@@ -109,6 +113,7 @@ def _page(
     points: list[Point],
     found: StudyRows,
     figure: bytes | None,
+    curves: bytes | None,
     results: Table,
     differences: Table,
 ) -> str:
@@ -126,6 +131,8 @@ def _page(
         "differences": differences,
         "figure": None if figure is None else data_address(figure, "image/png"),
         "size": None if figure is None else size_of(figure),
+        "curves": None if curves is None else data_address(curves, "image/png"),
+        "size_of_curves": None if curves is None else size_of(curves),
         "alpha": f"{alphas.pop():g}" if alphas else "",
         "points": [
             {

@@ -49,6 +49,8 @@ class StudyRows(NamedTuple):
     """Sentences on the points that have no results."""
     reports: Mapping[str, str] = {}
     """Artifacts of the reports of the points that have results, by their words."""
+    measured: Sequence[tuple[dict[str, str], Sequence[Mapping[str, Any]]]] = ()
+    """Words of each point that has results, with all rows of its fidelity table."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -87,6 +89,7 @@ def read_rows(points: Sequence[Point], failed: Mapping[str, str] = NONE_FAILED) 
     """
     first: Side | None = None
     rows, lacking, reports = list[StudyRow](), list[str](), dict[str, str]()
+    measured = list[tuple[dict[str, str], Sequence[Mapping[str, Any]]]]()
     for point in points:
         try:
             side = Side.of(point.config, point.label)
@@ -98,8 +101,9 @@ def read_rows(points: Sequence[Point], failed: Mapping[str, str] = NONE_FAILED) 
             lacking.append(f"{point.label} has no results: {error}")
             continue
         rows += _rows_of(point, side, first)
+        measured.append((point.words, side.rows))
         first, reports[point.label] = first or side, report_artifact(side.run)
-    return StudyRows(rows, {} if first is None else first.facts, lacking, reports)
+    return StudyRows(rows, {} if first is None else first.facts, lacking, reports, measured)
 
 
 def _rows_of(point: Point, side: Side, first: Side | None) -> Iterator[StudyRow]:

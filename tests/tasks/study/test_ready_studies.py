@@ -8,7 +8,19 @@ from tasks.study.points import enhanced_together, points_of
 from tasks.study.study_file import load_study
 
 STUDIES = sorted(Path("infra/studies").glob("*.yaml"))
-POINTS = {"levels": 12, "section-5.3": 22, "table1-offline": 8}
+POINTS = {
+    "alpha-sweep": 4,
+    "alpha-sweep-offline": 4,
+    "b7-degraded": 10,
+    "class-and-resolution": 9,
+    "figure3-offline": 5,
+    "levels": 12,
+    "patch-prior": 6,
+    "residual-transport": 6,
+    "section-5.3": 22,
+    "table1": 7,
+    "table1-offline": 8,
+}
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
@@ -27,3 +39,16 @@ def test_points_of_one_restored_set_and_codec_are_enhanced_together():
 
 def test_all_ready_studies_are_known():
     assert {file.stem for file in STUDIES} == set(POINTS)
+
+
+def test_the_curves_of_figure_3_have_31_alphas():
+    (config, *_) = [p.config for p in points_of(load_study(Path("infra/studies/table1.yaml")))]
+    offline = points_of(load_study(Path("infra/studies/figure3-offline.yaml")))
+    for each in (config, *(point.config for point in offline)):
+        assert len(each.curve_alphas) == 31
+        assert each.evaluate.curve.networks
+
+
+def test_the_page_says_what_each_ready_study_shows():
+    page = Path("infra/docs/studies.md").read_text("utf-8")
+    assert {file.name for file in STUDIES if f"(../studies/{file.name})" not in page} == set()

@@ -156,6 +156,22 @@ def test_the_figure_is_a_picture(study, written):
     assert (folder_of(study) / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_perceptual_distances_there_are_no_curves(study, written):
+    assert not (folder_of(study) / "curves.png").exists()
+    assert "Curves of alpha" not in (folder_of(study) / "study.html").read_text("utf-8")
+
+
+def test_curves_are_on_the_page(study, written, monkeypatch):
+    points = [{**row, "lpips": 0.1} for row in written.measured[0][1]]
+    found = written._replace(measured=[(written.measured[0][0], points)])
+    monkeypatch.setattr("tasks.report.study.page.read_rows", lambda _: found)
+    write_study(study)
+    assert (folder_of(study) / "curves.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder_of(study) / "study.html").read_text("utf-8")
+    assert page.count("<img ") == 2
+    assert "Curves of alpha" in page
+
+
 def test_a_distance_of_other_patches_is_not_compared(study, written):
     columns = {metric.column for metric in written.comparable}
     assert "psnr" in columns
