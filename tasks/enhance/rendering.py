@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dot_kernels import GaussianMoments, SeamError, patch_moments, transport_images
+from dot_kernels import GaussianMoments, SeamError, patch_moments
 from dot_kernels.bands import is_large
 from dot_kernels.enhancement import whole_cells
-from dot_kernels.levels import Operator, latent_part
+from dot_kernels.levels import latent_part
 from dot_kernels.patches import Fold, patch_size_of
+from dot_kernels.rounds import AnyOperator, rounds_of, transport_in_rounds
 from tasks.config.sections import Enhance
 from tasks.enhance.curves.dials import TwoDials
 from tasks.enhance.curves.distortions import distortions_on
@@ -44,7 +45,7 @@ class Renderer:
     """Runs the codec, the transport and the networks of the metrics on pictures."""
 
     codec: TimedCodec
-    operator: Operator
+    operator: AnyOperator
     options: Enhance
     fold: Fold
     signals: tuple[Signal, ...]
@@ -181,7 +182,7 @@ class Renderer:
         truths = [without_hidden(raster) for raster in found if raster is not None]
         with self.watch.lap("read"):
             images = look.images()
-        one_dial = transport_images(
+        one_dial = transport_in_rounds(
             images,
             look.of_codec(self.codec),
             self.operator,
@@ -229,7 +230,7 @@ class Renderer:
         self, made: Made, size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        patch = patch_size_of(latent_part(self.operator), self.codec.channels)
+        patch = patch_size_of(latent_part(rounds_of(self.operator)[0]), self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         factor = self.codec.factor
         shown = made.look.shown_cells(factor)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tasks.config import Config, Run
+from tasks.fit.earlier_rounds.images import After
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
 from tasks.fit.select import Selection, choice_of, chosen_images
@@ -23,11 +24,17 @@ class Measure(NamedTuple):
     """Height and width of a patch, in pixels of the latents or of the level."""
     met: Met | None = None
     """Where activations are met; None for latents."""
+    after: After | None = None
+    """Which rounds images have gone through; None for images as they are."""
+    latents: str = ""
+    """Of activations: name of the measure of the latents that are decoded."""
 
     @property
     def step(self) -> str:
         """The step that measures it, as fingerprints have it."""
-        return "measure" if self.met is None else "measure level"
+        if self.met is not None:
+            return "measure level"
+        return "measure" if self.after is None else "measure again"
 
 
 class Measured(NamedTuple):
@@ -141,7 +148,9 @@ def _others(survey: Survey, shard: str) -> tuple[str, ...]:
 def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str]) -> MeasureJob:
     config, dataset = run.config, measured.artifact.split("/")[1]
     has_levels = config.compute.precision == "float32" and bool(levels_of(config))
-    latents = measured.others if measure.met is None else _measured_before(run, dataset, measured)
+    latents = measured.others
+    if measure.met is not None:
+        latents = _measured_before(run, dataset, measured.shard, measure.latents)
     return MeasureJob(
         workspace=run.workspace.url,
         target=measured.target,
@@ -151,6 +160,7 @@ def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str])
         codec=config.codec,
         patch_size=measure.patch_size,
         met=measure.met,
+        after=measure.after,
         by_image=config.fit.images <= KEPT_IMAGES,
         keeps_latents=has_levels and measure.met is None,
         earlier=measured.others,
@@ -161,7 +171,7 @@ def _job_of(run: Run, measured: Measured, measure: Measure, keys: Sequence[str])
     )
 
 
-def _measured_before(run: Run, dataset: str, measured: Measured) -> tuple[str, ...]:
+def _measured_before(run: Run, dataset: str, shard: str, measure: str) -> tuple[str, ...]:
     """Return the artifacts of moments of latents, beside which these may be kept."""
-    folder = moments_folder(dataset, measure_name(run.config))
-    return _others(run.workspace.ledger.survey(folder), measured.shard)
+    folder = moments_folder(dataset, measure)
+    return _others(run.workspace.ledger.survey(folder), shard)

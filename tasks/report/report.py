@@ -85,6 +85,8 @@ def _told(config: Config) -> dict[str, Any]:
     told = config.model_dump(mode="json", exclude=_WHERE)
     if not told["evaluate"]["pyiqa"]:
         del told["evaluate"]["pyiqa"]
+    if not told["reapply"]:
+        del told["reapply"]
     return told
 
 
