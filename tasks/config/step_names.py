@@ -37,16 +37,17 @@ def solving_step(number: int, level: int | None = None) -> str:
     return f"solve {what}{_of_round(number)}"
 
 
-def moment_steps(config: Config, levels: Iterable[int]) -> list[str]:
-    """Return the names of the steps that measure images of the fit once more, in their order.
+def further_moment_steps(config: Config, levels: Iterable[int]) -> list[str]:
+    """Return the names of the steps that measure restored images in rounds after the first.
 
     Args:
-        config: says how often the method is applied.
+        config: says how often the method is applied again.
         levels: of the decoder that are moved.
     """
-    rounds = [[level_step(level, n) for level in levels] for n in range(config.reapply + 1)]
-    further = ([round_step(n), *names] for n, names in enumerate(rounds[1:], 1))
-    return [*rounds[0], *(name for names in further for name in names)]
+    found, moved = list[str](), tuple(levels)
+    for number in range(1, config.reapply + 1):
+        found += [round_step(number), *(level_step(level, number) for level in moved)]
+    return found
 
 
 def _of_round(number: int) -> str:

@@ -9,7 +9,7 @@ from tasks.config.step_names import (
     data_set_step,
     enhancement_step,
     features_step,
-    moment_steps,
+    level_step,
 )
 from tasks.fit.latent_size import possible_levels
 from tasks.fit.select import choice_of
@@ -66,7 +66,7 @@ def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     images = config.source_name.partition(".source")[0], config.natural_name
     if step == "measure latent patches":
         return step, repr((config.codec, config.patch_size, config.compute.precision, images))
-    if step in moment_steps(config, possible_levels(config)) and "of round" not in step:
+    if step in map(level_step, possible_levels(config)):
         return step, repr((config.codec, config.transport.level_patch, images))
     return ("enhance" if step == enhancement_step(config) else step), config.name
 
