@@ -32,13 +32,14 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     assert project.lasting() == undisturbed
 
 
+@pytest.mark.slow
 def test_a_fit_of_two_rounds_that_is_killed_in_the_second_gives_the_same_bytes(
     project, run_in_process
 ):
     project.configure(reapply=1)
     for place in (
         "tasks.fit.earlier_rounds.images:EarlierRounds.images",
-        "tasks.fit.rounds.solve:rounds_of",
+        "tasks.fit.statistics:MomentFiles.read",
     ):
         assert run_in_process(project, place, 1) == -signal.SIGKILL
         project.vouch()
