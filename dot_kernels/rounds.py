@@ -9,6 +9,7 @@ images and of natural ones. alpha blends the restored images with what the last 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -121,9 +122,8 @@ def transport_in_rounds(
     """Images after all rounds of an operator, to be interpolated at any alpha.
 
     Of one round that is ``transport_images``. Of more, with r the direction of the last, which
-    begins with x_n, ``at(alpha)`` is (1 − alpha)(x_n + r) + alpha x, clipped to [0, 1]: x itself at
-    alpha = 1, what the last round makes at alpha = 0, and a line between the two. The latents are
-    those of x, and those that the last round decodes.
+    begins with x_n, ``at(alpha)`` is (1 − alpha)(x_n + r) + alpha x, clipped to [0, 1]. The latents
+    are those of x, and those that the last round decodes.
 
     Args:
         images: restored images in [0, 1], of any size.
@@ -137,31 +137,14 @@ def transport_in_rounds(
     Raises:
         ValueError: as ``transport_images``, or several rounds are to be interpolated as latents.
     """
+    move = partial(transport_images, codec=codec, decoding=decoding, fold=fold)
     if not isinstance(operator, RepeatedOperator):
-        return transport_images(
-            images,
-            codec,
-            operator,
-            decoding=decoding,
-            interpolation=interpolation,
-            fold=fold,
-            generators=generators,
-        )
+        return move(images, operator=operator, interpolation=interpolation, generators=generators)
     if interpolation != "image":
-        raise ValueError(
-            "several rounds must be interpolated as images, got latent interpolation, which is "
-            "defined for the latents of a single round"
-        )
+        raise ValueError("several rounds must be interpolated as images, got latent interpolation")
     *before, last = operator.rounds
     latents, begun = _after(images, codec, before, operator.between, generators)
-    moved = transport_images(
-        begun,
-        codec,
-        last,
-        decoding=decoding,
-        fold=fold,
-        generators=generators_of_round(generators, len(before)),
-    )
+    moved = move(begun, operator=last, generators=generators_of_round(generators, len(before)))
     return after_last(images, begun, moved, latents)
 
 

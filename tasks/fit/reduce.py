@@ -97,18 +97,23 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
         ridge=run.config.fit.ridge,
         recipe=None if files.levels else recipe_digest(run.config, first),
         fitted_on=fitted_on(selection),
-        provenance={
-            "pairing": selection.pairing,
-            "pairs": selection.pairs,
-            "source_dataset": run.config.source_name,
-            "target_dataset": run.config.natural_name,
-            "images": selection.images,
-            "codec": codec_identity(run.config.codec, run.weights),
-            "patch_size": run.config.patch_size,
-            "precision": run.config.compute.precision,
-        },
+        provenance=_provenance(run, selection),
     )
     return Reduction(operator, job, artifact, files)
+
+
+def _provenance(run: Run, selection: Selection) -> dict[str, Any]:
+    """Return what an operator's file says of the images and options of its fit."""
+    return {
+        "pairing": selection.pairing,
+        "pairs": selection.pairs,
+        "source_dataset": run.config.source_name,
+        "target_dataset": run.config.natural_name,
+        "images": selection.images,
+        "codec": codec_identity(run.config.codec, run.weights),
+        "patch_size": run.config.patch_size,
+        "precision": run.config.compute.precision,
+    }
 
 
 def rounds_facts(operator: AnyOperator) -> dict[str, Any]:
