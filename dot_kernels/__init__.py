@@ -18,6 +18,7 @@ from dot_kernels.level_fitting import fit_levels
 from dot_kernels.levels import LevelledOperator
 from dot_kernels.moments import GaussianMoments
 from dot_kernels.patches import patch_moments
+from dot_kernels.rounds import RepeatedOperator
 from dot_kernels.staged_codecs import GreyCodec, StagedCodec
 from dot_kernels.tiling import TiledCodec
 from dot_kernels.transport import TransportOperator, solve_transport
@@ -30,6 +31,7 @@ __all__ = [
     "LevelledOperator",
     "LocalCodec",
     "PixelCodec",
+    "RepeatedOperator",
     "SeamError",
     "StagedCodec",
     "TiledCodec",

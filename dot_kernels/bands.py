@@ -3,21 +3,16 @@
 Axes: c channels, h and w height and width of an image, x width of its latents; a band has any rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dot_kernels.blending import Rows, whole
+from dot_kernels.blending import whole
 from dot_kernels.codecs import Codec
-from dot_kernels.dials import LowBand, with_low_band
-from dot_kernels.enhancement import Transported, require_finite
-from dot_kernels.latent_transport import transport_latents
-from dot_kernels.levels import Operator, latent_part, with_levels
 from dot_kernels.padding import mirrored, pad_by_reflection
-from dot_kernels.patches import Fold
 
 
 class BandedCodec(Codec, Protocol):
@@ -94,45 +89,6 @@ def decode_in_bands(
         top += band.shape[2]
 
 
-def enhance_in_bands(
-    image: Callable[[], Iterable[Float[Tensor, "1 3 _ w"]]],
-    size: tuple[int, int],
-    codec: BandedCodec,
-    operator: Operator,
-    alpha: float,
-    *,
-    fold: Fold = "uniform",
-    generators: Sequence[torch.Generator] = (),
-    low_band: LowBand | None = None,
-) -> Iterator[Float[Tensor, "1 3 _ w"]]:
-    """An enhanced image band by band: what ``enhance`` gives by default for one alpha.
-
-    Args:
-        image: gives the restored image in [0, 1] band by band; it is called twice.
-        size: its height and width.
-        codec: in tiles.
-        operator: see ``enhance``.
-        alpha: see ``enhance``.
-        fold: see ``enhance``.
-        generators: one, for a stochastic operator.
-        low_band: what low frequencies do; None where they move as high ones do.
-
-    Raises:
-        ValueError: an enhanced band is not finite.
-    """
-    latents = encode_in_bands(image(), *size, codec)
-    mapped = transport_latents(latents, latent_part(operator), fold=fold, generators=generators)
-    pairs = (latents, codec), (mapped, with_levels(codec, operator, fold=fold))
-    decoded = abreast([decode_in_bands(each, *size, by) for each, by in pairs])
-    rows = Rows(iter(image()))
-    top = 0
-    for (plain, moved), low in _with_low(decoded, size[0], low_band):
-        images = rows.of(range(top, top + plain.shape[2]))
-        top += plain.shape[2]
-        band = Transported(images, latents, mapped, plain, moved, codec)
-        yield require_finite(with_low_band(band, low_band, low).at(alpha))
-
-
 def abreast(
     images: Sequence[Iterator[Float[Tensor, "1 3 _ w"]]],
 ) -> Iterator[tuple[Float[Tensor, "1 3 r w"], ...]]:
@@ -149,16 +105,6 @@ def abreast(
             band[:, :, rows:] if band.shape[2] > rows else next(bands, None)
             for band, bands in zip(present, images, strict=True)
         ]
-
-
-def _with_low(
-    decoded: Iterable[Sequence[Float[Tensor, "1 3 _ w"]]], height: int, band: LowBand | None
-) -> Iterator[tuple[Sequence[Float[Tensor, "1 3 r w"]], Float[Tensor, "1 3 r w"] | None]]:
-    """Bands of D(E x) and D(T(E x)), and the low band of their difference if it is wanted."""
-    if band is None:
-        return ((pair, None) for pair in decoded)
-    directions = ((moved - plain, plain, moved) for plain, moved in decoded)
-    return ((pair, low) for low, _, *pair in band.low_in_bands(directions, height))
 
 
 def _padded(

@@ -106,7 +106,8 @@ def with_low_band(
     """The same images with two dials, of which alpha is the one of high frequencies.
 
     ``at(alpha)`` is then x + (1 − alpha_low) L r + (1 − alpha)(r − L r) with the former direction r
-    and alpha_low = 1 − share · (1 − alpha): still a line in alpha.
+    and alpha_low = 1 − share · (1 − alpha): still a line in alpha. Of several rounds L is of the
+    last one's direction, as those before have kept their low frequencies already.
 
     Args:
         transported: with image interpolation.
@@ -118,12 +119,13 @@ def with_low_band(
     """
     if band is None:
         return transported
-    direction = transported.direction()
-    if direction is None or transported.mapped_images is None:
+    direction, last = transported.direction(), transported.last_direction()
+    if direction is None or last is None or transported.mapped_images is None:
         raise ValueError(
             "two dials must be of images that are interpolated as images, got latent interpolation"
         )
     base = transported.images if transported.codec_images is None else transported.codec_images
+    low = band.low(last) if low is None else low
     return dataclasses.replace(transported, mapped_images=base + band.of(direction, low))
 
 

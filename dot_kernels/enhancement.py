@@ -54,6 +54,8 @@ class Transported:
     operator: Operator | None = None
     """What moved them, for latent interpolation; None will do if it has no maps at levels."""
     fold: Fold = "uniform"
+    last_change: Float[Tensor, "b 3 h w"] | None = None
+    """Of several rounds (``rounds``), the direction of the last alone; None for a single one."""
 
     def at(self, alpha: float) -> Float[Tensor, "b 3 h w"]:
         """The enhanced images in [0, 1].
@@ -79,6 +81,10 @@ class Transported:
             return None
         base = self.images if self.codec_images is None else self.codec_images
         return self.mapped_images - base
+
+    def last_direction(self) -> Float[Tensor, "b 3 h w"] | None:
+        """The part of ``direction`` whose low frequencies are known: that of the last round."""
+        return self.direction() if self.last_change is None else self.last_change
 
     def _difference(
         self, alpha: float, codec_images: Float[Tensor, "b 3 h w"]

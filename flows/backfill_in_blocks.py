@@ -157,7 +157,8 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
 
 def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
-    wanted = config.model_dump(mode="json", exclude={"compute", "blocks", "keep"})
+    unused = set() if config.reapply else {"reapply"}  # a later option than keys of blocks
+    wanted = config.model_dump(mode="json", exclude={"compute", "blocks", "keep", *unused})
     content = {unit.unit: unit.fingerprint for unit in block}
     key = fingerprint("block", {"config": wanted, "operator": operator.name, "shards": content})
     parameters = {

@@ -3,9 +3,7 @@
 Only this module says the order: for flows, conductor, status, and tests without Prefect.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
@@ -29,8 +27,11 @@ from tasks.fit.measure import measure_shard
 from tasks.fit.measurement_plan import plan_both_measurements
 from tasks.fit.operators import FittedRun, fitted
 from tasks.fit.reduce import plan_reduction, reduce_moments
+from tasks.fit.rounds.plan import plan_round_map, plan_round_measurement
+from tasks.fit.rounds.solve import solve_round_map
 from tasks.fit.select import chosen_images, plan_selection, select_images
 from tasks.io.errors import StepMissing
+from tasks.io.machine.collector import uncollected
 from tasks.io.workspace import dataset_folder
 from tasks.jobs import Job, Planned
 from tasks.report.report import plan_report, write_report
@@ -122,11 +123,9 @@ def steps_of(run: Run) -> Iterator[Step]:
     yield Step(name, "fit", measured, measure_shard, "network")
     if config.fit.refit_beyond is not None:
         yield Step("keep or refit", "fit", partial(_decision, run), decide_refit)
-    yield Step("solve the operator", "fit", partial(_reduction, run), reduce_moments)
-    for level in possible_levels(config):
-        met, solved = (partial(p, run, level) for p in (plan_level_measurement, plan_level_map))
-        yield Step(step_names.level_step(level), "fit", met, measure_shard, "network")
-        yield Step(f"solve level {level}", "fit", solved, solve_level_map)
+    yield Step(step_names.solving_step(0), "fit", partial(_reduction, run), reduce_moments)
+    for number in range(config.reapply + 1):
+        yield from _maps_of_round(run, number)
     yield from _pass_over_shards(run, found, "enhance")
     yield from _pass_over_shards(run, found, "evaluate")
     if config.evaluate.networks:
@@ -140,22 +139,6 @@ def steps_of(run: Run) -> Iterator[Step]:
 def whole_pipeline(run: Run) -> Iterator[Step]:
     """Yield every step in its order, without those whose units are part of an earlier one."""
     return (step for step in steps_of(run) if not step.repeats)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Switch Python's garbage collector for cycles off while the block runs.
-
-    A plan of a large data set is hundreds of thousands of small values without cycles, and
-    going through all of them again and again takes a quarter of the time.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @uncollected()
@@ -218,6 +201,20 @@ def _decision(run: Run) -> list[Planned]:
 def _reduction(run: Run) -> list[Planned]:
     reduction = plan_reduction(run, chosen_images(run))
     return _single(reduction.artifact, reduction.job)
+
+
+def _maps_of_round(run: Run, number: int) -> Iterator[Step]:
+    """Yield the steps that measure and solve what a round adds to the first map of latents."""
+    if number:
+        made, solved = (partial(p, run, number) for p in (plan_round_measurement, plan_round_map))
+        yield Step(step_names.round_step(number), "fit", made, measure_shard, "network")
+        yield Step(step_names.solving_step(number), "fit", solved, solve_round_map)
+    for level in possible_levels(run.config):
+        made, solved = (
+            partial(p, run, level, number) for p in (plan_level_measurement, plan_level_map)
+        )
+        yield Step(step_names.level_step(level, number), "fit", made, measure_shard, "network")
+        yield Step(step_names.solving_step(number, level), "fit", solved, solve_level_map)
 
 
 def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> Iterator[Step]:

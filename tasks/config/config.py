@@ -46,6 +46,9 @@ class Config(Section):
     restore: RestorerSpec | None = None
     """The restorer that is applied to the degraded images: those of ``corpora.degraded``, or those
     that ``degrade`` makes."""
+    reapply: Annotated[int, Field(ge=0, le=3)] = 0
+    """How often the method is applied again to its own output at alpha 0, each time by an operator
+    that is fitted on such output, as in section 5.3 of the paper."""
     codec: CodecSpec = STABLE_DIFFUSION_VAE
     patches: Patches = Patches()
     transport: Transport = Transport()
@@ -59,17 +62,21 @@ class Config(Section):
     @model_validator(mode="after")
     def _corpora_are_complete(self) -> "Config":
         restores, trains = self.restore is not None, isinstance(self.restore, ResidualTransport)
-        degrades = bool(self.degrade)
-        self.corpora.require_complete(degrades=degrades, restores=restores, trains=trains)
+        self.corpora.require_complete(degrades=bool(self.degrade), restores=restores, trains=trains)
         names = [*dict.fromkeys([self.restored_name, self.source_name]), *self.corpora.names]
         if len(set(names)) < len(names):
             raise ValueError(f"data sets must have different names, got {', '.join(names)}")
         return self
 
     @model_validator(mode="after")
-    def _the_restorer_has_something_to_do(self) -> "Config":
+    def _there_is_something_to_do(self) -> "Config":
         if self.restore is not None:
             require_work(self.restore, self.degrade)
+        if self.reapply and self.enhance.interpolation != "image":
+            raise ValueError(
+                f"reapply must be 0 with enhance.interpolation: latent, got {self.reapply}: "
+                "latents of several rounds are not mixed"
+            )
         return self
 
     @model_validator(mode="after")
@@ -201,20 +208,12 @@ class Config(Section):
         return list(dict.fromkeys([*self.given_datasets(), *self.made_datasets()]))
 
     def made_datasets(self) -> dict[str, str]:
-        """Which data sets are made by restoring: their names, each with its origin's.
-
-        Returns:
-            For each made data set, the name of the one with the degraded images, or with the
-            clean ones where these are degraded first.
-        """
+        """Which data sets are made by restoring, each with that of degraded or clean images."""
         if self.restore is None:
             return {}
         if self.degraded_name is not None:
             return {self.restored_name: self.degraded_name}
-        return {
-            self.source_name: self.natural_name,
-            self.restored_name: self.reference_name or "",
-        }
+        return {self.source_name: self.natural_name, self.restored_name: self.reference_name or ""}
 
     def enlargement(self, dataset: str) -> int | None:
         """How often given images are enlarged; None: a network knows, or borders are added."""

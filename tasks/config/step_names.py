@@ -1,5 +1,7 @@
 """The names of steps that depend on the configuration, for pipeline, dashboard and report."""
 
+from collections.abc import Iterable
+
 from tasks.config.config import Config
 
 TRAINING = "train the restorer"
@@ -14,9 +16,42 @@ def data_set_step(config: Config, dataset: str) -> str:
     return f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}"
 
 
-def level_step(level: int) -> str:
-    """Return the name of the step that measures activations at a level of the decoder."""
-    return f"measure level {level}"
+def level_step(level: int, number: int = 0) -> str:
+    """Return the name of the step that measures activations at a level of the decoder in a round.
+
+    Args:
+        level: of the decoder.
+        number: of the round, from 0.
+    """
+    return f"measure level {level}{_of_round(number)}"
+
+
+def round_step(number: int) -> str:
+    """Return the name of the step that measures latents of a round after the first, from 1."""
+    return f"measure latent patches{_of_round(number)}"
+
+
+def solving_step(number: int, level: int | None = None) -> str:
+    """Return the name of the step that solves a map: of latents, or of a level, in a round."""
+    what = "the operator" if level is None else f"level {level}"
+    return f"solve {what}{_of_round(number)}"
+
+
+def further_moment_steps(config: Config, levels: Iterable[int]) -> list[str]:
+    """Return the names of the steps that measure restored images in rounds after the first.
+
+    Args:
+        config: says how often the method is applied again.
+        levels: of the decoder that are moved.
+    """
+    found, moved = list[str](), tuple(levels)
+    for number in range(1, config.reapply + 1):
+        found += [round_step(number), *(level_step(level, number) for level in moved)]
+    return found
+
+
+def _of_round(number: int) -> str:
+    return f" of round {number + 1}" if number else ""
 
 
 def enhancement_step(config: Config) -> str:

@@ -13,11 +13,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dot_kernels import TiledCodec, transport_images
-from dot_kernels.bands import band_rows, enhance_in_bands, is_large
+from dot_kernels import TiledCodec
+from dot_kernels.bands import band_rows, is_large
 from dot_kernels.dials import LOW_KEPT, LowBand, with_low_band
 from dot_kernels.enhancement import at_each
-from dot_kernels.levels import Operator
+from dot_kernels.rounds import AnyOperator, transport_in_rounds
+from dot_kernels.rounds_in_bands import enhance_in_bands
 from tasks.config.compute import Compute
 from tasks.direct.known_codecs import KNOWN_CODECS
 from tasks.io.artifacts.moments import load_operator
@@ -35,7 +36,7 @@ from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 class OperatorFile:
     """A fitted operator and its codec, on a device."""
 
-    operator: Operator
+    operator: AnyOperator
     codec: TiledCodec
     facts: dict[str, Any]
     """What the file's header says of the fit: pairing, images, codec, patch size and others."""
@@ -98,7 +99,7 @@ class OperatorFile:
             low_band: what low frequencies do; None where they move as high ones do.
         """
         with torch.inference_mode():
-            moved = transport_images(images, self.codec, self.operator, generators=generators)
+            moved = transport_in_rounds(images, self.codec, self.operator, generators=generators)
             return at_each(with_low_band(moved, low_band), alphas)
 
     def enhance_pixels(
@@ -141,7 +142,7 @@ class OperatorFile:
         return made
 
 
-def _read(path: Path) -> tuple[Operator, dict[str, Any]]:
+def _read(path: Path) -> tuple[AnyOperator, dict[str, Any]]:
     """Return an operator, and what its header says of the fit.
 
     Raises:

@@ -11,11 +11,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dot_kernels import GaussianMoments, SeamError, patch_moments, transport_images
+from dot_kernels import GaussianMoments, SeamError, patch_moments
 from dot_kernels.bands import is_large
 from dot_kernels.enhancement import whole_cells
-from dot_kernels.levels import Operator, latent_part
+from dot_kernels.levels import latent_part
 from dot_kernels.patches import Fold, patch_size_of
+from dot_kernels.rounds import AnyOperator, rounds_of, transport_in_rounds
 from tasks.config.sections import Enhance
 from tasks.enhance.curves.dials import TwoDials
 from tasks.enhance.curves.distortions import distortions_on
@@ -46,7 +47,7 @@ class Renderer:
     """Runs the codec, the transport and the networks of the metrics on pictures."""
 
     codec: TimedCodec
-    operator: Operator
+    operator: AnyOperator
     options: Enhance
     fold: Fold
     transport: str = ""
@@ -177,10 +178,7 @@ class Renderer:
         return [image.rendered()]
 
     def _transport(self, pairs: Sequence[Pair], look: Appearance) -> tuple[TwoDials, Tensor | None]:
-        """Return the batch encoded, transported and decoded, and its references (b, 3, h, w).
-
-        The references are None where the pictures have none.
-        """
+        """Return the batch encoded, moved and decoded, and its references (b, 3, h, w) or None."""
         found = (None if pair.reference is None else pair.reference.raster for pair in pairs)
         truths = [without_hidden(raster) for raster in found if raster is not None]
         with self.watch.lap("read"):
@@ -188,7 +186,7 @@ class Renderer:
         codec = look.of_codec(self.codec)
         shared = self.transport if codec is self.codec else ""
         move = partial(
-            transport_images,
+            transport_in_rounds,
             *(images, codec, self.operator),
             decoding=self.options.decoding,
             interpolation=self.options.interpolation,
@@ -234,7 +232,7 @@ class Renderer:
         self, made: Made, size: tuple[int, ...], pairs: Sequence[Pair]
     ) -> dict[Signal, tuple[GaussianMoments, ...]]:
         """Return what the moments of scored signals become with the patches of a batch."""
-        patch = patch_size_of(latent_part(self.operator), self.codec.channels)
+        patch = patch_size_of(latent_part(rounds_of(self.operator)[0]), self.codec.channels)
         draws = draws_of(pair.picture.member.key for pair in pairs).to(made.usable.device)
         factor = self.codec.factor
         shown = made.look.shown_cells(factor)

@@ -66,6 +66,7 @@ def recipe_of(config: Config, files: MomentFiles) -> dict[str, Any]:
         "seed": config.fit.seed,
         **(_levels(config, files) if files.levels else {}),
         **files.shrinking(),
+        **files.repeating(),
     }
 
 

@@ -16,6 +16,8 @@ from dot_kernels.level_fitting import level_moments
 from dot_kernels.levels import Operator, latent_part, scale_of, stages_with, with_levels
 from dot_kernels.padding import pad_by_reflection
 from dot_kernels.patches import Fold, patch_size_of
+from dot_kernels.rounds import generators_of_round
+from tasks.fit.earlier_rounds.images import EarlierRounds
 from tasks.io.draws import generator_of
 from tasks.io.images import Pixels
 from tasks.io.images.pixels import bands_of, finite, to_tensor
@@ -40,6 +42,8 @@ class Decoder:
     fold: Fold
     seed: int
     """Of the noise of a stochastic operator."""
+    number: int = 0
+    """Of the round whose operator it is."""
 
     def moments(
         self, latents: Tensor, key: str, codec: TimedCodec, patch_size: int, alpha: Tensor | None
@@ -78,7 +82,8 @@ class Decoder:
         height, width = latents.shape[2:]
         least = patch_size_of(operator, latents.shape[1])
         whole = pad_by_reflection(latents, max(height, least), max(width, least))
-        draws = [generator_of("transport", self.seed, key)] if operator.is_stochastic else []
+        own = [generator_of("transport", self.seed, key)] if operator.is_stochastic else []
+        draws = generators_of_round(own, self.number)
         mapped = transport_latents(whole, operator, fold=self.fold, generators=draws)
         return mapped[:, :, :height, :width]
 
@@ -114,6 +119,8 @@ class Encoder:
     """Height and width of a patch, in pixels of the latents or of the level."""
     decoder: Decoder | None = None
     """Where activations are met whose moments are wanted; None for those of latents."""
+    rounds: EarlierRounds | None = None
+    """What images go through before they are encoded; None for nothing."""
     again: int = field(default=0, init=False)
     """Images that were encoded again in float32."""
 
@@ -180,9 +187,12 @@ class Encoder:
         def encode(part: Sequence[Picture]) -> list[Tensor | str]:
             pixels = [without_hidden(p.raster) for p in part if p.raster is not None]
             if is_large(part[0].member.height, part[0].member.width, codec.tile):
-                return [self._encode_large(each, codec) for each in pixels]
+                both = zip(part, pixels, strict=True)
+                return [self._encode_large(picture, each, codec) for picture, each in both]
             with self.watch.lap("read"):
                 images = to_tensor(pixels, self.batches.device)
+            if self.rounds is not None:
+                images = self.rounds.images(images, part, codec)
             latents = whole_cells(encode_padded(images, codec), images.shape[2:], codec.factor)
             usable = finite(latents).tolist()
             split = zip(torch.split(latents, 1), usable, strict=True)
@@ -194,12 +204,16 @@ class Encoder:
             for picture, latents in zip(group, encoded, strict=True)
         }
 
-    def _encode_large(self, pixels: Pixels, codec: TimedCodec) -> Tensor | str:
+    def _encode_large(self, picture: Picture, pixels: Pixels, codec: TimedCodec) -> Tensor | str:
         """Return the latents of a large image, which goes through the network in bands."""
         size, rows = (pixels.shape[0], pixels.shape[1]), band_rows(pixels.shape[1], codec)
+
+        def bands() -> Iterator[Tensor]:
+            return self.watch.each("read", bands_of(pixels, rows, self.batches.device))
+
         with torch.inference_mode():
-            bands = self.watch.each("read", bands_of(pixels, rows, self.batches.device))
-            latents = whole_cells(encode_in_bands(bands, *size, codec), size, codec.factor)
+            made = bands if self.rounds is None else self.rounds.bands(bands, size, picture, codec)
+            latents = whole_cells(encode_in_bands(made(), *size, codec), size, codec.factor)
             let_go(pixels)
             return latents if bool(finite(latents)) else NOT_FINITE
 

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
 from dot_kernels.patches import Fold
+from dot_kernels.rounds import AnyOperator, rounds_of
 from tasks.config.compute import Compute
+from tasks.fit.earlier_rounds.images import After, EarlierRounds
 from tasks.fit.encoding import Decoder, Encoder, Measured
 from tasks.io.artifacts.moments import digest_moments, load_moments, load_operator, save_moments
 from tasks.io.errors import ArtifactDamaged
@@ -73,6 +75,8 @@ class MeasureJob(Job):
     """Height and width of a patch in pixels of the latents, or of the level."""
     met: Met | None
     """Where activations are met; None for latents."""
+    after: After | None = None
+    """Which rounds images have gone through; None for images as they are."""
     by_image: bool
     """Whether to keep the moments of each image too."""
     keeps_latents: bool = False
@@ -154,17 +158,26 @@ def _encoder(job: MeasureJob, device: str, watch: Stopwatch) -> Encoder:
         watch=watch,
         patch_size=job.patch_size,
         decoder=None if job.met is None else _decoder(job, job.met),
+        rounds=None if job.after is None else _rounds(job, job.after),
     )
 
 
 def _decoder(job: MeasureJob, met: Met) -> Decoder:
     """Return where in the decoder activations are met."""
-    operator = None
-    if met.operator is not None:
-        path = f"{met.operator}.safetensors"
-        with job.opened().store.fetched(path) as file:
-            operator = load_operator(file, path)[0]
-    return Decoder(level=met.level, operator=operator, fold=met.fold, seed=met.seed)
+    *before, last = (None,) if met.operator is None else rounds_of(_read(job, met.operator))
+    return Decoder(level=met.level, operator=last, fold=met.fold, seed=met.seed, number=len(before))
+
+
+def _rounds(job: MeasureJob, after: After) -> EarlierRounds:
+    """Return the rounds that images go through before they are encoded."""
+    operators = rounds_of(_read(job, after.operator))
+    return EarlierRounds(operators=operators, between=after.between, seed=after.seed)
+
+
+def _read(job: MeasureJob, artifact: str) -> AnyOperator:
+    path = f"{artifact}.safetensors"
+    with job.opened().store.fetched(path) as file:
+        return load_operator(file, path)[0]
 
 
 def _known(

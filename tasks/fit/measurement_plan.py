@@ -5,6 +5,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from tasks.config import Config, Run
+from tasks.fit.earlier_rounds.images import After
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
 from tasks.fit.select import Selection, choice_of, chosen_images
@@ -24,11 +25,17 @@ class Measure(NamedTuple):
     """Height and width of a patch, in pixels of the latents or of the level."""
     met: Met | None = None
     """Where activations are met; None for latents."""
+    after: After | None = None
+    """Which rounds images have gone through; None for images as they are."""
+    latents: str = ""
+    """Of activations: name of the measure of the latents that are decoded."""
 
     @property
     def step(self) -> str:
         """The step that measures it, as fingerprints have it."""
-        return "measure" if self.met is None else "measure level"
+        if self.met is not None:
+            return "measure level"
+        return "measure" if self.after is None else "measure again"
 
 
 class Measured(NamedTuple):
@@ -156,6 +163,7 @@ def _job_of(
 ) -> MeasureJob:
     config, dataset = run.config, measured.artifact.split("/")[1]
     keeps, artifacts = keeps_latents(config), known.get(measured.shard, ())
+    of_latents = measure.latents or measure.name
     return MeasureJob(
         workspace=run.workspace.url,
         target=measured.target,
@@ -165,11 +173,12 @@ def _job_of(
         codec=config.codec,
         patch_size=measure.patch_size,
         met=measure.met,
+        after=measure.after,
         by_image=config.fit.images <= KEPT_IMAGES,
         keeps_latents=keeps and measure.met is None,
         earlier=tuple(each for each in artifacts if each.split("/")[2] == measure.name),
-        latents=_likeliest_first(artifacts, measure_name(config)) if keeps else (),
-        encoding=encoding_name(config),
+        latents=_likeliest_first(artifacts, of_latents) if keeps else (),
+        encoding=encoding_name(config) if measure.after is None else of_latents,
         weights=config.weights,
         compute=config.compute,
         limits=config.shards.limits(),

@@ -1,5 +1,6 @@
 """Fitted operators: a configuration goes in, the operator that it uses comes out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -7,16 +8,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
-from dot_kernels.levels import Operator
+from dot_kernels.rounds import AnyOperator
 from tasks.config import Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.plan import plan_level_map
-from tasks.fit.reduce import plan_reduction
+from tasks.fit.reduce import adds_noise, plan_reduction
+from tasks.fit.rounds.plan import plan_round_map
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace, operator_artifact, results_name
+from tasks.jobs import Planned
 
 
 class OperatorRef(BaseModel):
@@ -77,20 +80,31 @@ def find_operator(run: Run) -> OperatorRef:
         raise StepMissing(refit)
     try:
         reduction = plan_reduction(run, read_selection(run.workspace, artifact))
-        maps = [unit for each in levels_of(run.config) for unit in plan_level_map(run, each)]
+        maps = [unit for number in range(run.config.reapply + 1) for unit in _maps_of(run, number)]
     except StepMissing as error:
         raise StepMissing(refit) from error
     if reduction.job is not None or any(unit.job for unit in maps):
         raise StepMissing(refit)
     record, facts = _record_of(run, reduction.operator)
-    is_stochastic = facts["diagnostics"]["branch"] == "stochastic"
+    is_stochastic = adds_noise(facts)
     return OperatorRef(name=reduction.operator, digest=record.digest, is_stochastic=is_stochastic)
+
+
+def _maps_of(run: Run, number: int) -> Iterator[Planned]:
+    """Yield the units that solve what a round adds to the map of latents of the first.
+
+    Raises:
+        StepMissing: something that one of them is fitted to has not been measured.
+    """
+    yield from plan_round_map(run, number)
+    for level in levels_of(run.config):
+        yield from plan_level_map(run, level, number)
 
 
 @lru_cache(maxsize=4)
 def read_operator(
     workspace: Workspace, dataset: str, name: str
-) -> tuple[Operator, dict[str, GaussianMoments], dict[str, Any]]:
+) -> tuple[AnyOperator, dict[str, GaussianMoments], dict[str, Any]]:
     """Return an operator, the moments that it was fitted to, and where these come from.
 
     The file is read once per process.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from dot_kernels import TransportDiagnostics, solve_transport
+from dot_kernels.levels import Operator, level_parts
+from dot_kernels.rounds import AnyOperator, rounds_of
 from dot_kernels.shrinkage import Shrinkage, shrink, split_half_shrinkage
 from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Run
@@ -49,14 +51,15 @@ def reduce_moments(job: ReduceJob) -> None:
 
 
 class Reduction(NamedTuple):
-    """The operator of a run, and what is left to solve of it."""
+    """The operator of a run, and what is left to solve of the map of latents of one round."""
 
     operator: str
     """Its name."""
-    job: ReduceJob | None
-    """Solves the map of latents; None if that is done."""
+    job: Job | None
+    """Solves the map; None if that is done."""
     artifact: str
-    """That holds this map: the operator, or what it is before it has maps of levels."""
+    """That holds this map: the operator up to this round, or what it is before it has maps of
+    levels there."""
     files: MomentFiles
     """The moments that the run has now; those of an operator in use that stays were others."""
 
@@ -66,7 +69,7 @@ class Reduction(NamedTuple):
 
 
 def plan_reduction(run: Run, selection: Selection) -> Reduction:
-    """Return the operator's name, and the job that solves its map of latents.
+    """Return the operator's name, and the job that solves the map of latents of the first round.
 
     Raises:
         StepMissing: the moments have not been measured, or it has not been decided whether
@@ -77,8 +80,9 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
     if operator != files.operator(run.config.fit.ridge):
         artifact = operator_artifact(run.config.restored_name, operator)
         return Reduction(operator, None, artifact, files)
-    inputs = files.inputs(run.config.fit.ridge)
-    own = unfinished_operator(operator, None) if files.levels else operator
+    first = files.up_to_round(0)
+    inputs, own = first.inputs(run.config.fit.ridge), first.operator(run.config.fit.ridge)
+    own = unfinished_operator(own, None) if files.levels else own
     artifact = operator_artifact(run.config.restored_name, own)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     target = aim(survey, artifact, "reduce", inputs)
@@ -89,22 +93,45 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
     job = ReduceJob(
         workspace=run.workspace.url,
         target=target,
-        files=files,
+        files=first,
         ridge=run.config.fit.ridge,
-        recipe=None if files.levels else recipe_digest(run.config, files),
+        recipe=None if files.levels else recipe_digest(run.config, first),
         fitted_on=fitted_on(selection),
-        provenance={
-            "pairing": selection.pairing,
-            "pairs": selection.pairs,
-            "source_dataset": run.config.source_name,
-            "target_dataset": run.config.natural_name,
-            "images": selection.images,
-            "codec": codec_identity(run.config.codec, run.weights),
-            "patch_size": run.config.patch_size,
-            "precision": run.config.compute.precision,
-        },
+        provenance=_provenance(run, selection),
     )
     return Reduction(operator, job, artifact, files)
+
+
+def _provenance(run: Run, selection: Selection) -> dict[str, Any]:
+    """Return what an operator's file says of the images and options of its fit."""
+    return {
+        "pairing": selection.pairing,
+        "pairs": selection.pairs,
+        "source_dataset": run.config.source_name,
+        "target_dataset": run.config.natural_name,
+        "images": selection.images,
+        "codec": codec_identity(run.config.codec, run.weights),
+        "patch_size": run.config.patch_size,
+        "precision": run.config.compute.precision,
+    }
+
+
+def rounds_facts(operator: AnyOperator) -> dict[str, Any]:
+    """Return what the record of an operator says of its maps: their diagnostics, round by round."""
+    first, *further = map(_diagnosed, rounds_of(operator))
+    return {**first, **({"rounds": further} if further else {})}
+
+
+def _diagnosed(operator: Operator) -> dict[str, Any]:
+    levels = {each: dataclasses.asdict(o.diagnostics) for each, o in level_parts(operator).items()}
+    own = {"diagnostics": dataclasses.asdict(operator.diagnostics)}
+    return {**own, **({"levels": levels} if levels else {})}
+
+
+def adds_noise(facts: Mapping[str, Any]) -> bool:
+    """Return whether an operator adds noise in one of its rounds, as its record's facts say."""
+    rounds = (facts, *facts.get("rounds", ()))
+    return any(each["diagnostics"]["branch"] == "stochastic" for each in rounds)
 
 
 def _operator_of(run: Run, files: MomentFiles) -> str:

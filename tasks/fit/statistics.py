@@ -4,6 +4,7 @@ The source is the distribution of restored images, the target that of natural on
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dot_kernels import GaussianMoments
 from dot_kernels.moments import merge
+from dot_kernels.rounds import Between
 from tasks.config import Config, Run
 from tasks.fit.latent_size import levels_of
 from tasks.fit.measure import WHOLE
@@ -66,6 +68,10 @@ class MomentFiles(BaseModel):
     moved_by: dict[str, str | int] = {}
     """How maps below a level move what its own is fitted to, where results have a name: so
     operators that differ in it alone lie side by side, as their results do."""
+    further: int = 0
+    """Rounds of the operator after the first."""
+    between: Between | None = None
+    """How each round makes its images for the next; None for one round."""
 
     @classmethod
     def of(cls, run: Run, selection: Selection) -> "MomentFiles":
@@ -85,13 +91,15 @@ class MomentFiles(BaseModel):
             levels=levels_of(run.config),
             level_patch=run.config.transport.level_patch,
             moved_by=_moved_by(run.config) if levels_of(run.config) else {},
+            further=run.config.reapply,
+            between=between_rounds(run.config) if run.config.reapply else None,
         )
 
     @classmethod
-    def of_level(
+    def of_measures(
         cls, run: Run, selection: Selection, measures: tuple[Measure, Measure]
     ) -> "MomentFiles":
-        """Return the files with the moments of activations at one level.
+        """Return the files with moments for one map of those after the first of latents.
 
         Args:
             run: the configuration and its workspace.
@@ -109,17 +117,36 @@ class MomentFiles(BaseModel):
             shrink=_shrink(run, selection),
         )
 
+    def up_to_round(self, number: int) -> "MomentFiles":
+        """Return those of the operator that ends with a round, which others may go on with."""
+        between = self.between if number else None
+        return self.model_copy(update={"further": number, "between": between})
+
     def inputs(self, ridge: float) -> dict[str, Any]:
         """Return what an operator that is fitted to just these files is made from.
 
-        Moments of activations follow from the same images, so they need no place here.
+        Moments of activations, and of further rounds, follow from the same images, so they need no
+        place here.
         """
         levels = {"levels": self.levels, "level_patch": self.level_patch} if self.levels else {}
         sides = {
             side: {named_without_choice(artifact): digest for artifact, digest in files.items()}
             for side, files in (("source", self.source), ("target", self.target))
         }
-        return {**sides, "ridge": ridge, **levels, **self.moved_by, **self.shrinking()}
+        return {
+            **sides,
+            "ridge": ridge,
+            **levels,
+            **self.moved_by,
+            **self.shrinking(),
+            **self.repeating(),
+        }
+
+    def repeating(self) -> dict[str, Any]:
+        """Return how often the method is applied again, and to what; nothing where it is not."""
+        if self.between is None:
+            return {}
+        return {"further_rounds": self.further, "between": asdict(self.between)}
 
     def shrinking(self) -> dict[str, Shrink]:
         """Return how far the map is shrunk, as an input by its name; none where it is not."""
@@ -137,6 +164,12 @@ class MomentFiles(BaseModel):
         """
         source, target = (_added_up(files, workspace) for files in (self.source, self.target))
         return _complete_pairs(source, target) if self.pairing == "paired" else (source, target)
+
+
+def between_rounds(config: Config) -> Between:
+    """Return how a round makes its images for the next, where the method is applied again."""
+    enhance = config.enhance
+    return Between(decoding=enhance.decoding, fold=config.patches.fold, low_band=enhance.low_band)
 
 
 def _shrink(run: Run, selection: Selection) -> Shrink:

@@ -13,6 +13,7 @@ from tasks.config.step_names import (
     enhancement_step,
     features_step,
     level_step,
+    round_step,
 )
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
@@ -20,6 +21,7 @@ from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.plan import plan_level_measurement
 from tasks.fit.measurement_plan import chosen_by_dataset, measure_of, measured_shards
 from tasks.fit.operators import FittedRun
+from tasks.fit.rounds.plan import plan_round_measurement
 from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.more_metrics import more_networks
 from tasks.io.ledger import Record, Survey
@@ -159,10 +161,16 @@ def _facts_of(run: FittedRun, units: Iterable[Planned]) -> list[dict[str, Any]]:
 
 def _fit_timings(run: FittedRun) -> list[Timing]:
     timings = [_time(f"measure {dataset}", records) for dataset, records in _fit_facts(run)]
-    timings += [
-        _time(level_step(each), _facts_of(run, plan_level_measurement(run, each)))
-        for each in levels_of(run.config)
-    ]
+    for number in range(run.config.reapply + 1):
+        if number:
+            units = plan_round_measurement(run, number)
+            timings.append(_time(round_step(number), _facts_of(run, units)))
+        timings += [
+            _time(
+                level_step(each, number), _facts_of(run, plan_level_measurement(run, each, number))
+            )
+            for each in levels_of(run.config)
+        ]
     artifact = operator_artifact(run.config.restored_name, run.operator.name)
     survey = run.workspace.ledger.survey(artifact.rpartition("/")[0])
     facts = [run.workspace.ledger.facts(record) for record in survey.records(artifact)[-1:]]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dot_kernels import GaussianMoments, TransportOperator
 from dot_kernels.levels import latent_part, level_parts
+from dot_kernels.rounds import AnyOperator, rounds_of
 from tasks.config import Config
 from tasks.evaluate.curve import with_map
 from tasks.evaluate.summarise import read_summary, summary_facts, warnings_of
@@ -32,6 +33,7 @@ from tasks.report.provenance import (
     decoder_table,
     operator_facts,
     operator_lines,
+    rounds_table,
 )
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import two_dials_in_words
@@ -56,6 +58,8 @@ class Findings(NamedTuple):
     provenance: dict[str, Any]
     levels: dict[str, dict[str, Any]]
     """Diagnostics of the maps of activations, by the level of the decoder."""
+    rounds: dict[str, dict[str, Any]]
+    """Diagnostics of all maps of further rounds, by round and level."""
     counts: list[Count]
     timings: list[Timing]
     made_with: dict[str, Any]
@@ -80,10 +84,11 @@ class Findings(NamedTuple):
             run.operator.name,
             with_map(read_summary(run.workspace, summary)),
             facts,
-            latent_part(fitted),
+            latent_part(rounds_of(fitted)[0]),
             moments,
             provenance | decision_facts(run),
-            {str(level): asdict(each.diagnostics) for level, each in level_parts(fitted).items()},
+            _levels_of_round(fitted),
+            _maps_of_further_rounds(fitted),
             count_images(run),
             time_steps(run, facts),
             made_with(records),
@@ -117,7 +122,7 @@ def report_text(findings: Findings) -> str:
     notes = [f"- {text}" for text in said]
     legend = results_legend(findings.rows, findings.facts)
     lines = [[f.name, f.value, f.meaning] for f in operator_lines(findings.operator_numbers)]
-    decoder = decoder_table(findings.levels)
+    decoder, further = decoder_table(findings.levels), rounds_table(findings.rounds)
     changes = changes_table(findings.rows, findings.facts)
     paired = ["## Change against the input", changes.markdown(), changes_legend()]
     levels = levels_table(findings.rows, findings.facts)
@@ -137,7 +142,7 @@ def report_text(findings: Findings) -> str:
         *(part for part in dials if part),
         f"## Operator {findings.operator_name}",
         render_table(["", "value", "meaning"], lines),
-        *([decoder.markdown()] if decoder.lines else []),
+        *(table.markdown() for table in (decoder, further) if table.lines),
         "## Images",
         render_table(["step", "images", "refused or unscored"], counts),
     ]
@@ -153,7 +158,9 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "dataset": config.restored_name,
         "operator_name": findings.operator_name,
         "operator": findings.operator_numbers,
-        "fit": findings.provenance | ({"levels": findings.levels} if findings.levels else {}),
+        "fit": findings.provenance
+        | ({"levels": findings.levels} if findings.levels else {})
+        | ({"rounds": findings.rounds} if findings.rounds else {}),
         "weights": weights_of(config, findings.facts),
         "metrics": dict(findings.facts) | {"warnings": warnings_of(findings.facts)},
         "outcome": outcome(findings.rows, findings.facts),
@@ -172,6 +179,23 @@ def run_record(findings: Findings, ends: Sequence[Ends]) -> str:
         "config": config.model_dump(mode="json"),
     }
     return json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _levels_of_round(operator: AnyOperator, number: int = 0) -> dict[str, dict[str, Any]]:
+    """Diagnostics of the maps of activations of a round, by the level of the decoder."""
+    parts = level_parts(rounds_of(operator)[number])
+    return {str(level): asdict(each.diagnostics) for level, each in parts.items()}
+
+
+def _maps_of_further_rounds(operator: AnyOperator) -> dict[str, dict[str, Any]]:
+    """Diagnostics of the maps of all rounds after the first, by what they are called."""
+    found = dict[str, dict[str, Any]]()
+    for number, each in enumerate(rounds_of(operator)[1:], 1):
+        name = f"round {number + 1}"
+        found[name] = asdict(each.diagnostics)
+        levels = _levels_of_round(operator, number)
+        found |= {f"{name}, level {level}": known for level, known in levels.items()}
+    return found
 
 
 def _plain(value: Any) -> Any:

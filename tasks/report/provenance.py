@@ -105,9 +105,18 @@ def decoder_table(levels: Mapping[str, Mapping[str, Any]]) -> Table:
     Args:
         levels: diagnostics of their maps, by level.
     """
+    return rounds_table({f"level {level}": known for level, known in levels.items()})
+
+
+def rounds_table(maps: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The maps of further rounds, a line for each; no lines where the method is applied once.
+
+    Args:
+        maps: diagnostics by what the map is called.
+    """
     lines = [
-        [Cell(f"level {level}"), *(Cell(as_text(known[name])) for name in _OF_LEVELS)]
-        for level, known in levels.items()
+        [Cell(name), *(Cell(as_text(known[each])) for each in _OF_LEVELS)]
+        for name, known in maps.items()
     ]
     return Table(["", *_OF_LEVELS.values()] if lines else [], lines)
 

@@ -86,6 +86,8 @@ def _told(config: Config) -> dict[str, Any]:
     for section, option in (("evaluate", "pyiqa"), ("enhance", "name")):
         if not told[section][option]:
             del told[section][option]
+    if not told["reapply"]:
+        del told["reapply"]
     return told
 
 

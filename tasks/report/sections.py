@@ -15,7 +15,7 @@ from tasks.report.pages import Fact, counted, data_address, size_of
 from tasks.report.pictures.gains import gains_in_words
 from tasks.report.pictures.gallery import Comparison
 from tasks.report.pictures.worst_and_best import Ends, signal_to_rank
-from tasks.report.provenance import decoder_table, operator_lines, run_facts
+from tasks.report.provenance import decoder_table, operator_lines, rounds_table, run_facts
 from tasks.report.tables.changes import changes_legend, changes_table
 from tasks.report.tables.dials import share_in_words
 from tasks.report.tables.map import (
@@ -158,6 +158,7 @@ def _operator_section(findings: Findings, spectrum: bytes) -> dict[str, Any]:
         "operator_name": f"Operator {findings.operator_name} of {findings.config.restored_name}",
         "operator": operator_lines(findings.operator_numbers),
         "decoder": decoder_table(findings.levels),
+        "rounds": rounds_table(findings.rounds),
         "spectrum": data_address(spectrum, "image/png"),
         "spectrum_size": size_of(spectrum),
         "spectrum_alt": findings.spectra.in_words(),
@@ -177,6 +178,7 @@ def _tiles(findings: Findings) -> list[Fact]:
         Fact("decoding", config.enhance.decoding),
         *([Fact("low frequencies", share_in_words(band))] if band else []),
         *([Fact("levels", " ".join(findings.levels))] if findings.levels else []),
+        *([Fact("applied", f"{config.reapply + 1} times")] if config.reapply else []),
     ]
 
 

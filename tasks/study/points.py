@@ -19,7 +19,7 @@ from tasks.study.study_file import COLUMNS, Study
 _DIGITS = 8
 """Hex digits that tell points, or the data sets of some of them, apart."""
 
-_APART = ("codec", "fit", "transport", "patches.size")
+_APART = ("codec", "fit", "transport", "patches.size", "reapply")
 """Options whose results lie side by side below one data set: they are part of an operator's
 name."""
 

@@ -14,8 +14,9 @@ from tasks.enhance.match import match_reference
 from tasks.evaluate.extract import extract_features
 from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.ledger import Ledger
+from tasks.io.machine.collector import uncollected
 from tasks.jobs import Planned, Target
-from tasks.pipeline import Step, uncollected, whole_pipeline
+from tasks.pipeline import Step, whole_pipeline
 from tasks.shard.retire import retire_shards
 from tasks.train.segment import train_segment
 from tasks.upkeep.changes import SAMPLE, change_of

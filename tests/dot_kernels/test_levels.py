@@ -22,10 +22,10 @@ from dot_kernels import (
     transport_images,
     transport_latents,
 )
-from dot_kernels.bands import enhance_in_bands
 from dot_kernels.blending import whole
 from dot_kernels.level_fitting import level_activations, solve_level
 from dot_kernels.levels import least_side, level_channels, with_levels
+from dot_kernels.rounds_in_bands import enhance_in_bands
 from dot_kernels.stages import through
 from tests.support.networks.small_autoencoders import small
 

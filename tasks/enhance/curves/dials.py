@@ -40,7 +40,7 @@ class TwoDials:
         """Return the images at the share of a signal: that of the configuration, or of the map."""
         band = band_of(self._options, signal)
         if band not in self._made:
-            direction = self._one_dial.direction()
+            direction = self._one_dial.last_direction()
             if self._low is None and band is not None and direction is not None:
                 self._low = band.low(direction)
             self._made[band] = with_low_band(self._one_dial, band, self._low)

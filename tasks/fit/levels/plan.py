@@ -7,8 +7,14 @@ from tasks.fit.decision import recipe_digest
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.solve import SolveLevelJob
 from tasks.fit.measure import Met
-from tasks.fit.measurement_plan import Measure, chosen_by_dataset, plan_measurement
-from tasks.fit.reduce import fitted_on, plan_reduction
+from tasks.fit.measurement_plan import (
+    Measure,
+    chosen_by_dataset,
+    measure_name,
+    plan_measurement,
+)
+from tasks.fit.reduce import adds_noise, fitted_on
+from tasks.fit.rounds.plan import Ended, plan_round
 from tasks.fit.select import Selection, chosen_images
 from tasks.fit.statistics import MomentFiles
 from tasks.io.errors import StepMissing
@@ -19,18 +25,19 @@ from tasks.io.workspace import operator_artifact, unfinished_operator
 from tasks.jobs import Planned, aim, finished_digest
 
 
-def plan_level_measurement(run: Run, level: int) -> list[Planned]:
+def plan_level_measurement(run: Run, level: int, number: int = 0) -> list[Planned]:
     """Return a unit for every shard whose images show activations; done ones have no job.
 
     Args:
         run: the configuration and its workspace.
         level: of the decoder; there are no units if its map is not wanted, or not solved anew.
+        number: of the round.
 
     Raises:
         StepMissing: images are not chosen, or the maps below are not solved.
     """
     selection = chosen_images(run)
-    place = _Place.of(run, selection, level)
+    place = _Place.of(run, selection, level, number)
     if place is None:
         return []
     sides = chosen_by_dataset(run.config, selection).items()
@@ -41,8 +48,13 @@ def plan_level_measurement(run: Run, level: int) -> list[Planned]:
     ]
 
 
-def plan_level_map(run: Run, level: int) -> list[Planned]:
+def plan_level_map(run: Run, level: int, number: int = 0) -> list[Planned]:
     """Return the unit that solves the operator up to a level, without a job if that is done.
+
+    Args:
+        run: the configuration and its workspace.
+        level: of the decoder.
+        number: of the round.
 
     Returns:
         nothing if the level's map is not wanted, or not solved anew.
@@ -51,11 +63,11 @@ def plan_level_map(run: Run, level: int) -> list[Planned]:
         StepMissing: activations have not been measured.
     """
     selection = chosen_images(run)
-    place = _Place.of(run, selection, level)
+    place = _Place.of(run, selection, level, number)
     if place is None:
         return []
     ridge = run.config.fit.ridge
-    files = MomentFiles.of_level(run, selection, place.measures(run))
+    files = MomentFiles.of_measures(run, selection, place.measures(run))
     inputs = {"below": place.digest, "level": level, **files.inputs(ridge)}
     survey = run.workspace.ledger.survey(place.artifact.rpartition("/")[0])
     target = aim(survey, place.artifact, "reduce level", inputs)
@@ -88,10 +100,12 @@ class _Place(NamedTuple):
     artifact: str
     """Of the operator with this level's map too."""
     latents: MomentFiles
-    """The moments of latents that the fit begins with."""
+    """The moments of latents that the fit begins with, up to the level's round."""
+    ended: Ended | None
+    """What the round goes on with; None for the first."""
 
     @classmethod
-    def of(cls, run: Run, selection: Selection, level: int) -> "_Place | None":
+    def of(cls, run: Run, selection: Selection, level: int, number: int) -> "_Place | None":
         """Return the place of a level; None if it is not moved, or an operator in use stays.
 
         Raises:
@@ -100,9 +114,11 @@ class _Place(NamedTuple):
         levels, dataset = levels_of(run.config), run.config.restored_name
         if level not in levels:
             return None
-        operator, job, latent, files = reduction = plan_reduction(run, selection)
+        _, job, latent, files = reduction = plan_round(run, selection, number)
         if reduction.is_kept(run.config.fit.ridge):
             return None
+        files = files.up_to_round(number)
+        operator = files.operator(run.config.fit.ridge)
         if job is not None:
             raise StepMissing(
                 "the map of latents must be solved, but is not; run `dotpipe fit CONFIG` first"
@@ -114,8 +130,9 @@ class _Place(NamedTuple):
         digest = finished_digest(survey, below, "fit")
         facts = run.workspace.ledger.facts(survey.records(below)[-1])
         seed = run.config.enhance.seed
-        noise = {"seed": seed} if facts["diagnostics"]["branch"] == "stochastic" else {}
-        return cls(level, below, digest, noise, operator_artifact(dataset, own), files)
+        noise = {"seed": seed} if adds_noise(facts) else {}
+        ended = Ended.before(run, selection, number) if number else None
+        return cls(level, below, digest, noise, operator_artifact(dataset, own), files, ended)
 
     def measures(self, run: Run) -> tuple[Measure, Measure]:
         """Return what is measured of source and target.
@@ -133,7 +150,11 @@ class _Place(NamedTuple):
         }
         moved = {"below": self.digest, "fold": met.fold, **self.noise}
         plain = met.model_copy(update={"operator": None})
+        natural = measure_name(config)
+        after, latents = (
+            (self.ended.after, self.ended.measure.name) if self.ended else (None, natural)
+        )
         return (
-            Measure(fingerprint("measure level", shared | moved)[:16], size, met),
-            Measure(fingerprint("measure level", shared)[:16], size, plain),
+            Measure(fingerprint("measure level", shared | moved)[:16], size, met, after, latents),
+            Measure(fingerprint("measure level", shared)[:16], size, plain, None, natural),
         )

@@ -12,14 +12,20 @@ from torch import Tensor
 from dot_kernels import (
     GaussianMoments,
     LevelledOperator,
+    RepeatedOperator,
     TransportDiagnostics,
     TransportOperator,
 )
+from dot_kernels.dials import LowBand
 from dot_kernels.levels import Operator, latent_part
+from dot_kernels.rounds import AnyOperator, Between, rounds_of
 from tasks.io.artifacts.tensors import load_tensors, save_tensors
 from tasks.io.store import Store
 
-_PLAIN, _LEVELLED = "gaussian-operator", "levelled-operator"
+_PLAIN, _LEVELLED, _REPEATED = "gaussian-operator", "levelled-operator", "repeated-operator"
+
+_TOLD = ("diagnostics", "levels")
+"""What a file's header says of the first round's maps."""
 
 
 def save_moments(parts: Mapping[str, GaussianMoments], path: Path, **facts: Any) -> None:
@@ -64,7 +70,7 @@ def read_moments(store: Store, path: str) -> dict[str, GaussianMoments]:
 
 
 def save_operator(
-    operator: Operator,
+    operator: AnyOperator,
     moments: Mapping[str, GaussianMoments],
     path: Path,
     **facts: Any,
@@ -72,43 +78,52 @@ def save_operator(
     """Write a transport operator and the moments that it was solved from to a local file.
 
     The file's kind is that of the operator: ``gaussian-operator`` for a map of latents alone,
-    ``levelled-operator`` for one with maps at levels of the decoder.
+    ``levelled-operator`` for one with maps at levels of the decoder, ``repeated-operator`` for one
+    of several rounds, of either kind each.
 
     Args:
         operator: to write.
         moments: of its ``source`` and its ``target``, by these names; those of levels by the
-            names that ``at_level`` gives.
+            names that ``at_level`` gives, those of further rounds by those of ``in_round``.
         path: local file to write.
         facts: values for the header, as JSON can say them.
     """
-    latent = latent_part(operator)
-    tensors, facts = _map_tensors(latent), {"diagnostics": _diagnosed(latent), **facts}
-    if isinstance(operator, LevelledOperator):
-        facts["levels"] = {level: _diagnosed(each) for level, each in operator.levels.items()}
-        for level, each in operator.levels.items():
-            tensors |= {at_level(name, level): t for name, t in _map_tensors(each).items()}
+    first, *further = rounds_of(operator)
+    tensors, told = _round_tensors(first)
+    kind = _LEVELLED if isinstance(first, LevelledOperator) else _PLAIN
+    if isinstance(operator, RepeatedOperator):
+        kind, rounds = _REPEATED, list[dict[str, Any]]()
+        for number, each in enumerate(further, 1):
+            own, own_told = _round_tensors(each)
+            tensors |= {in_round(name, number): tensor for name, tensor in own.items()}
+            rounds.append(own_told)
+        told |= {"rounds": rounds, "between": dataclasses.asdict(operator.between)}
     for name, part in moments.items():
         tensors |= _moments_tensors(part, name)
-    kind = _LEVELLED if isinstance(operator, LevelledOperator) else _PLAIN
-    save_tensors(tensors, path, kind, **facts)
+    save_tensors(tensors, path, kind, **{**told, **facts})
 
 
 def load_operator(
     path: Path, artifact: str | None = None
-) -> tuple[Operator, dict[str, GaussianMoments], dict[str, Any]]:
+) -> tuple[AnyOperator, dict[str, GaussianMoments], dict[str, Any]]:
     """Return an operator, the moments it was solved from, and the header's facts.
 
     The moments are those that ``save_operator`` was given, by their names. Arguments and errors
     are those of ``load_tensors``.
     """
-    tensors, header = load_tensors(path, (_PLAIN, _LEVELLED), artifact)
-    operator: Operator = _map_from(tensors, header.pop("diagnostics"))
-    if header.pop("kind") == _LEVELLED:
-        parts = {
-            int(level): _map_from(tensors, diagnostics, int(level))
-            for level, diagnostics in header.pop("levels").items()
-        }
-        operator = LevelledOperator(latent_part(operator), parts)
+    tensors, header = load_tensors(path, (_PLAIN, _LEVELLED, _REPEATED), artifact)
+    del header["kind"]
+    rounds, between = header.pop("rounds", []), header.pop("between", None)
+    told: dict[str, Any] = {name: header.pop(name) for name in _TOLD if name in header}
+    first = _round_from(tensors, told)
+    operator: AnyOperator = first
+    if between is not None:
+        further = (
+            _round_from(_of_round(tensors, number), each) for number, each in enumerate(rounds, 1)
+        )
+        low_band = between.pop("low_band")
+        options = Between(**between, low_band=None if low_band is None else LowBand(**low_band))
+        operator = RepeatedOperator((first, *further), options)
     ending = ".scatter"
     names = [name.removesuffix(ending) for name in tensors if name.endswith(ending)]
     return operator, {name: _moments_from(tensors, name) for name in names}, header
@@ -117,6 +132,46 @@ def load_operator(
 def at_level(name: str, level: int) -> str:
     """Return the name of moments, or of a tensor, of a level's map: ``level-0.source``."""
     return f"level-{level}.{name}"
+
+
+def in_round(name: str, number: int) -> str:
+    """Return the name of moments, or of a tensor, of a round after the first: ``round-1.source``.
+
+    Args:
+        name: that it has in the first, number 0, where it is the name itself.
+        number: of the round.
+    """
+    return f"round-{number}.{name}" if number else name
+
+
+def _of_round(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """Return the tensors of a round after the first, by the names that they have in the first."""
+    start = in_round("", number)
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+
+
+def _round_tensors(operator: Operator) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of one round's maps by name, and their diagnostics."""
+    latent = latent_part(operator)
+    tensors, told = _map_tensors(latent), {"diagnostics": _diagnosed(latent)}
+    if isinstance(operator, LevelledOperator):
+        levels = operator.levels.items()
+        told["levels"] = {str(level): _diagnosed(each) for level, each in levels}
+        for level, each in operator.levels.items():
+            tensors |= {at_level(name, level): t for name, t in _map_tensors(each).items()}
+    return tensors, told
+
+
+def _round_from(tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> Operator:
+    """Return the operator of one round, from its tensors and diagnostics."""
+    latent = _map_from(tensors, told["diagnostics"])
+    if "levels" not in told:
+        return latent
+    parts = {
+        int(level): _map_from(tensors, diagnostics, int(level))
+        for level, diagnostics in told["levels"].items()
+    }
+    return LevelledOperator(latent, parts)
 
 
 def _map_tensors(operator: TransportOperator) -> dict[str, Tensor]:

@@ -63,6 +63,7 @@ NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "decide": ("moments", "operator", "gelbrich"),
         "reduce": ("moments", "operator"),
         "measure level": ("pixels", "codec", "moments", "transport"),
+        "measure again": ("pixels", "codec", "moments", "transport"),
         "reduce level": ("moments", "operator"),
         "enhance": ("pixels", "codec", "transport"),
         "latents": _LATENTS,

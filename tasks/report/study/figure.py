@@ -127,7 +127,7 @@ def _name_values(axes: Axes, across: _Axis, width: float) -> None:
     turned: dict[str, Any] = (
         {} if fits else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     )
-    axes.set_xticks(range(len(shown)), [_literal(word) for word in shown], **turned)
+    axes.set_xticks(range(len(shown)), [literal(word) for word in shown], **turned)
 
 
 def _draw(

@@ -9,7 +9,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tasks.config import Config, step_names
-from tasks.config.step_names import data_set_step, enhancement_step, features_step, level_step
+from tasks.config.step_names import (
+    data_set_step,
+    enhancement_step,
+    features_step,
+    further_moment_steps,
+    level_step,
+)
 from tasks.enhance.curves.seen import seconds_of_more_versions
 from tasks.fit.latent_size import possible_levels
 from tasks.io.ledger import Ledger
@@ -67,11 +73,13 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
 
     enhanced = of(config.restored_name)
     sides = (config.source_name, config.natural_name)
-    measured = sum(min(config.fit.images, of(each)) for each in sides)
+    restored, natural = (min(config.fit.images, of(each)) for each in sides)
+    measured = restored + natural
     by_name = {
         step_names.TRAINING: images.get(step_names.TRAINING, 0),
         "measure latent patches": measured,
         **{level_step(level): measured for level in possible_levels(config)},
+        **dict.fromkeys(further_moment_steps(config, possible_levels(config)), restored),
         enhancement_step(config): enhanced,
         features_step(config): sum(map(of, config.against_names)),
         **{data_set_step(config, dataset): of(dataset) for dataset in config.datasets()},
@@ -161,6 +169,7 @@ def _folders(config: Config) -> dict[str, list[str]]:
         step_names.TRAINING: [f"restorers/{config.restored_name}"],
         "measure latent patches": moments,
         **{level_step(level): moments for level in possible_levels(config)},
+        **dict.fromkeys(further_moment_steps(config, possible_levels(config)), moments),
         enhancement_step(config): [f"enhanced/{config.restored_name}"],
         features_step(config): [f"features/{each}" for each in config.against_names],
     }

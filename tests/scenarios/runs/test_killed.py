@@ -1,5 +1,6 @@
 """A run that is killed and started again ends as if nothing had happened."""
 
+import shutil
 import signal
 import tarfile
 
@@ -29,6 +30,25 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     assert run_in_process(project) == 0
     assert project.partial() == []
     assert project.lasting() == undisturbed
+
+
+@pytest.mark.slow
+def test_a_fit_of_two_rounds_that_is_killed_in_the_second_gives_the_same_bytes(
+    project, run_in_process
+):
+    project.configure(reapply=1)
+    for place in (
+        "tasks.fit.earlier_rounds.images:EarlierRounds.images",
+        "tasks.fit.statistics:MomentFiles.read",
+    ):
+        assert run_in_process(project, place, 1) == -signal.SIGKILL
+        project.vouch()
+    assert run_in_process(project) == 0
+    resumed = project.lasting()
+    assert len([name for name in resumed if name.startswith("operators/")]) == 2
+    shutil.rmtree(project.workspace)
+    assert run_in_process(project) == 0
+    assert project.lasting() == resumed
 
 
 def test_no_record_outlives_its_files_when_the_change_of_a_tar_is_cut_short(

@@ -12,11 +12,13 @@ from dot_kernels import (
     AutoencoderCodec,
     LevelledOperator,
     PixelCodec,
+    RepeatedOperator,
     TiledCodec,
     fit_levels,
     patch_moments,
     solve_transport,
 )
+from dot_kernels.rounds import Between
 from tasks.config.sections import Enhance
 from tasks.enhance.curves.points import Curves
 from tasks.enhance.features import no_moments
@@ -188,6 +190,24 @@ def test_activations_of_a_large_picture_are_moved_as_those_of_the_whole(picture,
     (codec, operator), images = levelled, (picture(), picture(is_grey=True))
     found = [rendered(operator, *images, tile, codec, **options) for tile in (BANDS, WHOLE)]
     assert_same(*found)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_grey"),
+    [({}, False), ({"low_share": 0.3}, True), ({"decoding": "direct", "low_share": 1}, False)],
+)
+def test_rounds_over_a_large_picture_are_those_over_the_whole(picture, operator, options, is_grey):
+    first, second = operator(), operator(is_stochastic=True)
+    band = Enhance(**options).low_band
+    between = Between(decoding=options.get("decoding", "residual"), low_band=band)
+    twice = RepeatedOperator((first, second), between)
+    images = picture(is_grey=is_grey), picture()
+    found = [rendered(twice, *images, tile, **options) for tile in (BANDS, WHOLE)]
+    assert_same(*found)
+    restored, last = (found[0][0].images[Signal("enhanced", alpha)] for alpha in (1.0, 0.0))
+    np.testing.assert_array_equal(restored, images[0].pixels)
+    once = rendered(first, *images, BANDS, **options)[0]
+    assert (last != once.images[Signal("enhanced", 0.0)]).any()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def curve(start):
 def study(*measured):
     words = measured[0][0]
     rows = [StudyRow(words, "run", Signal("enhanced", 0.0), {}, {})]
-    return StudyRows(rows, FACTS, [], list(measured))
+    return StudyRows(rows, FACTS, [], measured=list(measured))
 
 
 def drawn(axes):

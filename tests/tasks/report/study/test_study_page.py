@@ -164,7 +164,7 @@ def test_without_perceptual_distances_there_are_no_curves(study, written):
 def test_curves_are_on_the_page(study, written, monkeypatch):
     points = [{**row, "lpips": 0.1} for row in written.measured[0][1]]
     found = written._replace(measured=[(written.measured[0][0], points)])
-    monkeypatch.setattr("tasks.report.study.page.read_rows", lambda _: found)
+    monkeypatch.setattr("tasks.report.study.page.read_rows", lambda *_: found)
     write_study(study)
     assert (folder_of(study) / "curves.png").read_bytes().startswith(b"\x89PNG")
     page = (folder_of(study) / "study.html").read_text("utf-8")

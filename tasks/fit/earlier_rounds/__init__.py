@@ -1,0 +1,1 @@
+"""Images of the fit as earlier rounds leave them, where the method is applied again."""
