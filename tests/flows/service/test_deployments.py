@@ -161,6 +161,7 @@ def test_the_pool_has_the_queues_with_their_priorities_and_limits(client, deploy
     assert ranks["conductors"] < ranks["nightly"] < ranks["backfill"]
 
 
+@pytest.mark.slow
 def test_what_a_person_changed_of_pool_and_queues_stays(client, config, pool):
     deploy(config, pool=pool)
     client.update_work_pool(pool, WorkPoolUpdate(description="mine", concurrency_limit=7))
@@ -180,6 +181,7 @@ def test_a_queue_of_one_machine_lets_one_run_compute_at_a_time(client, config, p
     assert limits == {"default": None, "conductors": None, "nightly": 1, "backfill": 1}
 
 
+@pytest.mark.slow
 def test_only_the_conductor_has_a_schedule_and_keeps_it_until_it_is_told_otherwise(
     client, config, pool
 ):
@@ -195,6 +197,7 @@ def test_only_the_conductor_has_a_schedule_and_keeps_it_until_it_is_told_otherwi
     assert schedules(client, config) == {}
 
 
+@pytest.mark.slow
 def test_the_clean_up_has_a_schedule_of_its_own(client, config, pool):
     deploy(config, pool=pool, schedule="0 2 * * *", gc="0 12 * * 0")
     both = {"backfill-in-blocks": [("0 2 * * *", "UTC")], "gc": [("0 12 * * 0", "UTC")]}
@@ -262,6 +265,7 @@ def test_what_was_registered_is_removed_and_nothing_of_others(client, config, pr
     assert "backfill" in queues(client, pool)
 
 
+@pytest.mark.slow
 def test_all_runs_that_wait_are_counted(client, config, pool, monkeypatch):
     monkeypatch.setattr(undeploying, "PAGE", 2)
     deploy(config, pool=pool)
@@ -271,6 +275,7 @@ def test_all_runs_that_wait_are_counted(client, config, pool, monkeypatch):
     assert sorted(undeploy(config).dropped) == [f"run {number}" for number in range(5)]
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_takes_the_place_of_the_former(client, config, pool):
     deploy(config, pool=pool)
     before = deployments(client, config.name)
@@ -285,6 +290,7 @@ def test_a_changed_configuration_takes_the_place_of_the_former(client, config, p
     }
 
 
+@pytest.mark.slow
 def test_prefect_deploy_registers_the_same_from_the_same_file(
     client, shell, prefect_home, repository, server
 ):
