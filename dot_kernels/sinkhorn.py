@@ -200,7 +200,7 @@ def _alternate(
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"], Float[Tensor, "n d"], float]:
     """Both potentials, f being the best for g, the barycentres and the marginal error there."""
     moved = torch.empty_like(problem.x)
-    for left in reversed(range(alternations)):
+    for left in reversed(range(max(alternations, 1))):
         f, held = problem.rows(g, None if left else moved)
         error = _error(g, held, problem.column_give)
         if left and error <= tolerance:

@@ -82,6 +82,26 @@ def test_the_value_after_few_alternations_is_below_the_minimum(patches):
     assert values[0] < values[-1]
 
 
+def test_one_alternation_is_done_at_least(patches):
+    none, one = (patch_transport(*patches, eps=EPS, rho=0.3, alternations=n) for n in (0, 1))
+    assert none.value == one.value
+    assert torch.equal(none.barycentres, one.barycentres)
+
+
+def test_barycentres_are_those_of_the_last_potentials_wherever_it_ends(patches):
+    """They are had with the last alternation, which is not known before where an error ends it."""
+    ended = patch_transport(*patches, eps=EPS, rho=0.3, alternations=500, tolerance=1e-2)
+    again = patch_transport(
+        *patches, eps=EPS, rho=0.3, alternations=1, start=ended.source_potential, tolerance=0.0
+    )
+    assert ended.marginal_error <= 1e-2
+    x, y = patches
+    cost = torch.cdist(x, y).square()
+    weights = ((ended.reference_potential - cost) / EPS).softmax(dim=1)
+    torch.testing.assert_close(ended.barycentres, weights @ y)
+    assert again.value >= ended.value
+
+
 def test_a_marginal_that_may_hardly_give_is_kept(patches):
     balanced = patch_transport(*patches, eps=EPS, marginal="balanced", **EXACT)
     semi = patch_transport(*patches, eps=EPS, rho=1e9, **EXACT)
