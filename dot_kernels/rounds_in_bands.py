@@ -184,7 +184,7 @@ def enhance_in_bands(
     generators: Sequence[torch.Generator] = (),
     low_band: LowBand | None = None,
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
-    """An enhanced image band by band: what ``enhance`` gives by default for one alpha.
+    """An enhanced image band by band: ``transport_in_rounds`` at one alpha, with two dials.
 
     Args:
         image: the restored image.

@@ -7,7 +7,7 @@ after a crash it goes on where it was, and takes over the runs that it had submi
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from prefect import State, flow
@@ -155,10 +155,20 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
             yield _request(config, run.operator, planned)
 
 
+def _wanted(config: Config) -> dict[str, Any]:
+    """Return the options that a block depends on, without later ones that are not used."""
+    elsewhere: Any = {"compute": True, "blocks": True, "keep": True, "fit": {"keep_latents"}}
+    wanted = config.model_dump(mode="json", exclude=elsewhere)
+    if not wanted["enhance"]["name"]:
+        del wanted["enhance"]["name"]
+    if not wanted["reapply"]:
+        del wanted["reapply"]
+    return wanted
+
+
 def _request(config: Config, operator: OperatorRef, block: list[Planned]) -> RunRequest:
     shards = [unit.unit for unit in block]
-    unused = set() if config.reapply else {"reapply"}  # a later option than keys of blocks
-    wanted = config.model_dump(mode="json", exclude={"compute", "blocks", "keep", *unused})
+    wanted = _wanted(config)
     content = {unit.unit: unit.fingerprint for unit in block}
     key = fingerprint("block", {"config": wanted, "operator": operator.name, "shards": content})
     parameters = {

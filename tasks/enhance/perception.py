@@ -22,6 +22,7 @@ from dot_kernels.metrics import (
 )
 from tasks.enhance.pairs import Marks
 from tasks.io.images.pixels import to_bytes
+from tasks.io.ledger import digest_of
 from tasks.io.networks.digests import require_identity
 from tasks.io.networks.features.extractors import (
     Network,
@@ -52,12 +53,14 @@ class Networks:
     extractors: Mapping[str, Extractor] = field(default_factory=dict)
     """Feature networks, by what the plan calls them."""
     judges: Sequence[Judge] = ()
+    identities: str = ""
+    """What tells their weights from others, which another job may have for the same columns."""
 
     @property
     def names(self) -> str:
-        """What tells these networks from others of the same job."""
-        lpips = "" if self.lpips is None else "lpips"
-        return repr((lpips, sorted(self.extractors), [each.column for each in self.judges]))
+        """What tells these networks from others, of the same job or of another."""
+        lpips, judges = self.lpips is not None, [each.column for each in self.judges]
+        return repr((lpips, sorted(self.extractors), judges, self.identities))
 
     def against(self, references: Tensor | None) -> Callable[[Tensor], Tensor] | None:
         """Return a function that gives the LPIPS (b,) of images against these references.
@@ -122,7 +125,8 @@ def load_networks(
     for name in judges:
         loaded.append(load_judge(name, device, weights))
         require_identity(judge_identity(name, weights), identities[name])
-    return Networks(lpips=metric, extractors=extractors, judges=tuple(loaded))
+    told = digest_of({"lpips": lpips, "known": dict(identities)})
+    return Networks(lpips=metric, extractors=extractors, judges=tuple(loaded), identities=told)
 
 
 def perceive(

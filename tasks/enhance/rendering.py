@@ -193,7 +193,9 @@ class Renderer:
             fold=self.fold,
             generators=self._generators(pairs),
         )
-        one_dial = replace(transported_once(shared, images, move), codec=codec)
+        keys = [pair.picture.member.key for pair in pairs] if self.operator.is_stochastic else []
+        one_dial = transported_once(shared, images, self.codec.tile, move, keys)
+        one_dial = replace(one_dial, codec=codec)
         with self.watch.lap("read"):
             seen = to_tensor(truths, look.device) if truths else None
         return TwoDials(one_dial, self.options), seen

@@ -66,8 +66,8 @@ class MomentFiles(BaseModel):
     level_patch: int = 1
     """Height and width of a patch of activations; has no effect without levels."""
     moved_by: dict[str, str | int] = {}
-    """How maps below a level move what its own is fitted to, where results have a name: so
-    operators that differ in it alone lie side by side, as their results do."""
+    """How maps below a level, or of rounds before, move what the next is fitted to, where results
+    have a name: so operators that differ in it alone lie side by side, as their results do."""
     further: int = 0
     """Rounds of the operator after the first."""
     between: Between | None = None
@@ -90,7 +90,7 @@ class MomentFiles(BaseModel):
             shrink=_shrink(run, selection),
             levels=levels_of(run.config),
             level_patch=run.config.transport.level_patch,
-            moved_by=_moved_by(run.config) if levels_of(run.config) else {},
+            moved_by=_moved_by(run.config),
             further=run.config.reapply,
             between=between_rounds(run.config) if run.config.reapply else None,
         )
@@ -120,7 +120,9 @@ class MomentFiles(BaseModel):
     def up_to_round(self, number: int) -> "MomentFiles":
         """Return those of the operator that ends with a round, which others may go on with."""
         between = self.between if number else None
-        return self.model_copy(update={"further": number, "between": between})
+        moved_by = self.moved_by if number or self.levels else {}
+        changed = {"further": number, "between": between, "moved_by": moved_by}
+        return self.model_copy(update=changed)
 
     def inputs(self, ridge: float) -> dict[str, Any]:
         """Return what an operator that is fitted to just these files is made from.
@@ -181,8 +183,8 @@ def _shrink(run: Run, selection: Selection) -> Shrink:
 
 
 def _moved_by(config: Config) -> dict[str, str | int]:
-    """Return the options by which maps of levels move images; none where results have no name."""
-    if config.enhance.name is None:
+    """Return the options by which maps move what others are fitted to; none without a name."""
+    if config.enhance.name is None or not (levels_of(config) or config.reapply):
         return {}
     return {"fold": config.patches.fold, "seed": config.enhance.seed}
 

@@ -110,18 +110,28 @@ def shared(what: str, of: Sequence[Tensor | None], make: Callable[[], T]) -> T:
     return memory.value((what, *("" if each is None else digest(each) for each in of)), make)
 
 
-def transported_once(name: str, images: Tensor, make: Callable[[], Transported]) -> Transported:
+def transported_once(
+    name: str,
+    images: Tensor,
+    tile: int,
+    make: Callable[[], Transported],
+    drawn_by: Sequence[str] = (),
+) -> Transported:
     """Return images moved; once for all jobs that remember and have this transport in common.
+
+    Images in several tiles are left out: the errors at seams are told as they are made.
 
     Args:
         name: of the transport.
         images: (b, 3, h, w) in [0, 1].
+        tile: side of a square with as many pixels as a tile has.
         make: moves them.
+        drawn_by: keys of the images, where noise is drawn by them.
     """
-    memory = _MEMORY.get()
-    if memory is None or name not in memory.transports:
+    memory, pixels = _MEMORY.get(), images.shape[2] * images.shape[3]
+    if memory is None or name not in memory.transports or pixels > tile**2:
         return make()
-    return memory.transported(("transport", name, digest(images)), make)
+    return memory.transported(("transport", name, digest(images), *drawn_by), make)
 
 
 def remembered(codec: TimedCodec, name: str) -> TimedCodec:

@@ -30,9 +30,14 @@ from tasks.report.sections import page_facts
 
 _TEMPLATES = ("report.html", "tables.html", "viewer.html", "report.css", "report.js")
 
-_WHERE: dict[str, Any] = {"blocks": True, "compute": {"runner", "shards_at_once"}, "keep": True}
+_WHERE: dict[str, Any] = {
+    "blocks": True,
+    "compute": {"runner", "shards_at_once"},
+    "fit": {"keep_latents"},
+    "keep": True,
+}
 """What is left out of the report's inputs: where the work was done, and what is kept of earlier
-results, changes nothing in it."""
+results or for others, changes nothing in it."""
 
 
 class ReportJob(Job):

@@ -6,29 +6,21 @@ choose. What a point makes of its own has a name of its own.
 """
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.config import Config
 from tasks.config.yaml_file import config_of, read_sections
 from tasks.io.errors import ConfigurationError
-from tasks.io.ledger import digest_of
+from tasks.study.sharing import (
+    have_latents_kept,
+    name_data_sets,
+    name_results,
+    require_same_networks,
+    short_digest,
+)
 from tasks.study.study_file import COLUMNS, Study
-
-_DIGITS = 8
-"""Hex digits that tell points, or the data sets of some of them, apart."""
-
-_APART = ("codec", "fit", "transport", "patches.size", "reapply")
-"""Options whose results lie side by side below one data set: they are part of an operator's
-name."""
-
-_BESIDE = ("enhance", "evaluate", "patches.fold")
-"""Options of what is made with an operator: results of points that differ in them have names of
-their own, by which they lie side by side."""
-
-_ALPHAS = "enhance.alphas"
-"""An option that no data set depends on even where all points have it alike."""
 
 _ALONE = {
     "name": "its points are called by the study",
@@ -36,8 +28,6 @@ _ALONE = {
     "enhance.name": "results of its points are called by the study",
 }
 """Options that no point may have otherwise, and why."""
-
-_ROLES = ("restored", "degraded", "natural", "reference", "training")
 
 
 class Point(NamedTuple):
@@ -80,13 +70,14 @@ def enhanced_together(points: Iterable[Point]) -> list[list[Point]]:
 def _point(study: Study, words: dict[str, str], base: Mapping[str, Any], path: Path) -> Point:
     own = {option: study.words(option)[word] for option, word in words.items()}
     values, varied = _options([*study.fixed.items(), *own.items()]), _options(own.items())
+    require_same_networks(varied)
     tree = copy.deepcopy(dict(base))
     for option in sorted(values, key=lambda option: option.count(".")):  # sections first
         _put(tree, option, copy.deepcopy(values[option]))
-    tree["name"] = f"{study.name}-{_digest(values)}"
-    _name_data_sets(tree, values, varied.keys(), study.name)
-    _name_results(tree, varied)
-    _have_latents_kept(tree)
+    tree["name"] = f"{study.name}-{short_digest(values)}"
+    name_data_sets(tree, values, varied.keys(), study.name)
+    name_results(tree, varied)
+    have_latents_kept(tree)
     told = ", ".join(f"{option}: {word}" for option, word in words.items())
     return Point(words, config_of(tree, path, f" at {told}"))
 
@@ -168,70 +159,3 @@ def _number(name: str, place: list[Any], option: str) -> int:
             f"got {name!r}"
         )
     return int(name)
-
-
-def _name_data_sets(
-    tree: dict[str, Any], values: Mapping[str, Any], varied: Collection[str], study: str
-) -> None:
-    """Give data sets that depend on the point names of their own, and share all others.
-
-    Args:
-        tree: the point's sections.
-        values: of options that it has in place of the base's.
-        varied: those of them that other points may have otherwise.
-        study: name of the study.
-    """
-    corpora = tree.setdefault("corpora", {})
-    if not isinstance(corpora, dict):
-        return  # of which the configuration will complain
-    for role in _ROLES:
-        places = f"corpora.{role}", "shards"
-        own = {o: v for o, v in values.items() if any(_has_part(o, place) for place in places)}
-        if own and isinstance(corpora.get(role), dict):
-            named = corpora[role].get("name") or role
-            corpora[role]["name"] = f"{named}-{_digest(own)}"
-    made = tree.get("restore") or corpora.get("restored")
-    if not isinstance(made, dict):
-        return  # of which the configuration will complain
-    shared = {option for option in varied if _is_any(option, _BESIDE)}
-    apart = {
-        option: value
-        for option, value in values.items()
-        if option not in shared and not _is_any(option, (*_APART, _ALPHAS))
-    }
-    made["name"] = f"{study}-{_digest(apart)}" if apart else study
-
-
-def _name_results(tree: dict[str, Any], varied: Mapping[str, Any]) -> None:
-    """Give results of the point a name of their own, where others of its operator lie beside them.
-
-    Args:
-        tree: the point's sections.
-        varied: values of the options that other points may have otherwise.
-    """
-    own = {option: value for option, value in varied.items() if _is_any(option, _BESIDE)}
-    if not own:
-        return
-    enhance = tree.get("enhance") or {}
-    if isinstance(enhance, dict):  # else the configuration will complain
-        tree["enhance"] = {**enhance, "name": _digest(own)}
-
-
-def _have_latents_kept(tree: dict[str, Any]) -> None:
-    """Have latents of the fit kept for other points, where nothing else is said of them."""
-    fit = tree.setdefault("fit", {})
-    if isinstance(fit, dict):  # else the configuration will complain
-        fit.setdefault("keep_latents", True)
-
-
-def _has_part(option: str, place: str) -> bool:
-    """Return whether an option lies at a place of the configuration, below it or above it."""
-    return f"{option}.".startswith(f"{place}.") or f"{place}.".startswith(f"{option}.")
-
-
-def _is_any(option: str, places: Collection[str]) -> bool:
-    return any(f"{option}.".startswith(f"{place}.") for place in places)
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return digest_of(values)[:_DIGITS]

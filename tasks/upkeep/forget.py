@@ -201,7 +201,7 @@ def _operators(
     for record in workspace.ledger.survey("operators").all():
         _, dataset, operator = record.artifact.split("/")
         if dataset in enhanced and may_be_fitted_on(keys, workspace.ledger.facts(record)):
-            yield f"{dataset}/{operator}"
+            yield f"{dataset}/{operator_of(operator)}"
 
 
 def _remove(reach: _Reach, workspace: Workspace) -> dict[str, int]:

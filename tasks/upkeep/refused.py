@@ -105,7 +105,7 @@ def _rows_of(
     with suppress(StepMissing, ArtifactDamaged):
         ready = fitted(run)
         dataset, signal = run.config.restored_name, signals_to_score(run.config)[0]
-        tables = ScoreTables(run.workspace, dataset, ready.operator.name, signal, ())
+        tables = ScoreTables(run.workspace, dataset, ready.results, signal, ())
         made = run.workspace.ledger.survey(tables.folder)
         tables = tables._replace(
             shards=[

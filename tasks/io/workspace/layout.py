@@ -16,7 +16,7 @@
     reports/<name>/<results>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<results>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
-    reports/studies/<study>/study.html, table.parquet, table.md, figure.png
+    reports/studies/<study>/study.html, table.parquet, table.md, figure.png, curves.png, study.json
     ledger/…    a record for each of them; failures/…, claims/… while there are any
     forgotten/…      digests of keys that must not come back
     votes/<name>/<results>/….parquet        what people preferred in `dotpipe view`

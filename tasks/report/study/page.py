@@ -42,8 +42,11 @@ def write_study(study: Study, failed: Mapping[str, str] = NONE_FAILED) -> StudyR
     pq.write_table(as_table(found), table)
     results, differences = results_of_study(found), differences_of_study(found)
     files = {_TABLE: table.getvalue(), _TEXT: _markdown(results, differences).encode()}
-    files |= {} if figure is None else {_FIGURE: figure}
-    files |= {} if curves is None else {_CURVES: curves}
+    for name, picture in ((_FIGURE, figure), (_CURVES, curves)):
+        if picture is None:
+            store.remove(f"{folder}/{name}")  # of results that are gone
+        else:
+            files[name] = picture
     files[_PAGE] = _page(study, points, found, figure, curves, results, differences).encode()
     for name, data in files.items():
         store.write(f"{folder}/{name}", data)

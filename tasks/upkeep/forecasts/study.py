@@ -10,10 +10,13 @@ from tasks.config.step_names import (
     enhancement_step,
     features_step,
     level_step,
+    round_step,
+    solving_step,
 )
 from tasks.fit.latent_size import latent_size, possible_levels
 from tasks.fit.measurement_plan import keeps_latents
 from tasks.fit.select import choice_of
+from tasks.fit.statistics import between_rounds
 from tasks.io.networks.weights import Weights
 from tasks.study.points import Point
 from tasks.upkeep.forecasts.room import in_bytes
@@ -97,12 +100,24 @@ def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     if step == _MEASURE:
         size = None if keeps_latents(config) else config.patch_size
         return step, repr((config.codec, size, config.compute.precision, images))
-    levels = possible_levels(config)
-    of_operators = {"solve the operator", *(f"solve level {level}" for level in levels)}
-    if step in of_operators.union(map(level_step, levels)):
+    if step in _of_operators(config):
         kinds = config.codec, config.patch_size, config.patches.fold, config.compute.precision
-        return step, repr((*kinds, config.fit, config.transport, images))
+        return step, repr((*kinds, config.fit, config.transport, images, _moved(step, config)))
     return ("enhance" if step == enhancement_step(config) else step), config.name
+
+
+def _of_operators(config: Config) -> set[str]:
+    """Return the steps that measure and solve maps after the first measurement, of all rounds."""
+    levels, rounds = possible_levels(config), range(config.reapply + 1)
+    found = {solving_step(number, level) for number in rounds for level in (None, *levels)}
+    found |= {level_step(level, number) for number in rounds for level in levels}
+    return found | {round_step(number) for number in rounds[1:]}
+
+
+def _moved(step: str, config: Config) -> Hashable:
+    """Return how images of rounds after the first are moved before."""
+    is_first = " of round " not in step
+    return None if is_first else repr(between_rounds(config))
 
 
 def _added_up(name: str, steps: Iterable[StepForecast]) -> StudyStep:

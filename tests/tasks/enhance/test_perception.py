@@ -91,6 +91,12 @@ def test_features_are_those_of_the_bytes_that_will_be_written(extractor, images)
     assert_close(torch.stack([one["features"].features for one in seen]), expected)
 
 
+def test_what_networks_made_is_not_taken_for_that_of_others(extractor):
+    """Points of a study may call two networks alike that look at the same controls."""
+    one, other = (Networks(extractors={"features": extractor}, identities=i) for i in ("a", "b"))
+    assert one.names != other.names
+
+
 def test_looking_does_not_change_the_images(extractor, images):
     before = images.clone()
     Networks(extractors={"features": extractor}).features(images)

@@ -186,6 +186,19 @@ def test_an_option_that_is_none_is_told_with_its_point(configs, grid, told):
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"evaluate.lpips": ["alex", "vgg"]},
+        {"way": {"a": {"evaluate.features": "squeezenet"}, "b": {"evaluate.features": None}}},
+        {"evaluate": [{"lpips": "alex"}, {"lpips": "vgg"}]},
+    ],
+)
+def test_points_have_metrics_by_the_same_networks(configs, grid):
+    with pytest.raises(ConfigurationError, match=r"grid must leave evaluate\.(lpips|features)"):
+        configs(grid)
+
+
 @pytest.mark.parametrize("corpora", [None, [1]])
 def test_corpora_that_are_no_section_are_told(configs, corpora):
     given = {key: value for key, value in BASE.items() if key not in ("degrade", "restore")}

@@ -16,6 +16,7 @@ POINTS = {
     "figure3-offline": 5,
     "levels": 12,
     "patch-prior": 6,
+    "reapply": 6,
     "residual-transport": 6,
     "section-5.3": 22,
     "table1": 7,

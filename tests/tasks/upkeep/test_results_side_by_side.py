@@ -2,18 +2,22 @@
 
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.config.registry import register
+from tasks.enhance.signals import signals_to_score
 from tasks.export.export import write_exported
 from tasks.export.plan import Export
-from tasks.io.workspace import reports_folder, votes_folder
+from tasks.io.workspace import metrics_folder, reports_folder, votes_folder
 from tasks.pipeline import is_finished
 from tasks.report.outcome import read_results
 from tasks.report.report import report_address
 from tasks.upkeep.cleaning.former import let_former_go
 from tasks.upkeep.cleaning.waste import find_waste, remove_waste
 from tasks.upkeep.forget import forget
+from tasks.upkeep.refused import list_unscored
 from tasks.upkeep.status import status_of_steps
 from tasks.upkeep.verify import verify
 from tasks.view.viewed import Viewed, members
@@ -95,6 +99,19 @@ def test_status_report_and_choice_are_of_ones_own(runs):
         assert {row["alpha"] for row in rows if row["signal"] == "enhanced"} == alphas
     page = plain.workspace.store.read("reports/other/latest.html").decode()
     assert f"{other.fitted.results}/report.html" in page
+
+
+def test_images_of_them_without_a_value_are_told(runs):
+    plain, other = runs
+    signal, *_ = signals_to_score(other.config)
+    folder = other.workspace.store.local(metrics_folder("set", other.fitted.results, signal))
+    for path in folder.glob("*.parquet"):
+        table = pq.read_table(path)
+        place = table.column_names.index("status")
+        unscored = pa.array(["unscored"] * len(table))
+        pq.write_table(table.set_column(place, "status", unscored), path)
+    assert [*list_unscored(plain.config)] == []
+    assert {row.image for row in list_unscored(other.config)} == set("01234")
 
 
 def test_what_is_damaged_of_them_is_found(runs):

@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 import torch
 
-from dot_kernels import AutoencoderCodec
+from dot_kernels import AutoencoderCodec, PixelCodec, Transported
 from tasks.config import Config
 from tasks.enhance.several.enhance import enhance_several, plan_together
-from tasks.jobs.memory import Memory, digest, remembering, shared
+from tasks.jobs.memory import Memory, digest, remembering, shared, transported_once
 from tests.support.networks.small_autoencoders import small
 
 RIDGES = (1e-5, 1e-2, 1.0)
@@ -148,6 +148,26 @@ def test_what_does_not_depend_on_the_operator_is_computed_once():
         shared("y", (tensor, None), make)
         shared("x", (tensor + 1, None), make)
     assert len(made) == 5
+
+
+@pytest.mark.parametrize(
+    ("tile", "keys", "made"),
+    [(8, ("a", "a"), 1), (8, ("a", "b"), 2), (7, ("a", "a"), 2)],
+    ids=["once", "another noise", "in tiles"],
+)
+def test_images_are_moved_once_where_that_changes_nothing(tile, keys, made):
+    images, times = torch.rand(1, 3, 8, 8), []
+
+    def move():
+        times.append(None)
+        return Transported(images, images, images, images, images, PixelCodec(1))
+
+    with remembering(["by"]):
+        for key in keys:
+            moved = transported_once("by", images, tile, move, [key])
+            assert torch.equal(moved.at(0.0), images)
+        transported_once("by another", images, tile, move)
+    assert len(times) == made + 1
 
 
 def test_a_full_memory_takes_no_more_and_loses_nothing():

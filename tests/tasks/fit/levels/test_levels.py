@@ -391,6 +391,19 @@ def test_a_clean_up_keeps_what_the_operator_was_made_by_and_forgetting_removes_i
     assert key not in latents_kept(run)
 
 
+def test_forgetting_removes_the_parts_of_an_operator_that_was_not_finished(run_of):
+    run = run_of()
+    run.fit()
+    ledger, name = run.workspace.ledger, f"operators/run/{run.operator}"
+    ledger.retire(ledger.records(name))
+    assert set(run.workspace.store.names("operators")) == {
+        f"{name}{part}.safetensors" for part in ("-latent", "-level-0")
+    }
+    key = next(run.workspace.keys("run")).key
+    forget([run.config], [key], run.workspace)
+    assert list(run.workspace.store.names("operators")) == []
+
+
 def test_what_was_measured_is_not_measured_again_when_an_image_comes(run_of, monkeypatch):
     run = run_of(transport={"levels": [0]})
     run.fit()
