@@ -118,7 +118,8 @@ def unpacked(run, signal, folder):
     tars = run.workspace.store.local(f"enhanced/run/{run.operator}/{signal}")
     for path in sorted(tars.glob("*.tar")):
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")
+            for member in archive:
+                (folder / member.name).write_bytes(archive.extractfile(member).read())
     assert len(list(folder.iterdir())) == IMAGES
     return folder
 

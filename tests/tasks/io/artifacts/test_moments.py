@@ -89,7 +89,7 @@ def test_equal_moments_make_equal_files(tmp_path, moments):
 
 def test_a_file_of_another_kind_is_refused(tmp_path, moments):
     save_moments({"all": moments}, tmp_path / "m")
-    rule = "must hold gaussian-operator or levelled-operator, got 'moments'"
+    rule = "must hold gaussian-operator or levelled-operator or repeated-operator, got 'moments'"
     with pytest.raises(ValueError, match=rule):
         load_operator(tmp_path / "m")
 

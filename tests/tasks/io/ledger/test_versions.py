@@ -5,7 +5,8 @@ import pytest
 from tasks.io.ledger import VERSIONS, fingerprint, summarised, versions
 from tasks.io.ledger.versions import NUMBERS_OF
 
-MEASURED, SOLVED = {"measure", "measure level"}, {"reduce", "reduce level"}
+MEASURED = {"measure", "measure level", "measure again"}
+SOLVED = {"reduce", "reduce level"}
 
 STEPS = {
     "pixels": {"train", "restore", "enhance", "latents", "score", "extract", *MEASURED},
@@ -14,7 +15,7 @@ STEPS = {
     "codec": {"enhance", "latents", "score", *MEASURED},
     "moments": {"decide", "latents", "score", "fidelity", *MEASURED, *SOLVED},
     "operator": {"decide", *SOLVED},
-    "transport": {"enhance", "latents", "score", "measure level"},
+    "transport": {"enhance", "latents", "score", "measure level", "measure again"},
     "distortion": {"score"},
     "perception": {"score", "extract"},
     "class sums": {"score", "fidelity"},
