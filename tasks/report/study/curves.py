@@ -1,5 +1,6 @@
 """The curves of a study's points in the plane of distortion and perception, in one picture."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from tasks.evaluate.curve import CurveAxes, Point, curve_axes, curve_points
 from tasks.io.artifacts.metric_registry import curve_names, perceptual_distances
@@ -21,7 +22,10 @@ from tasks.report.study.rows import StudyRows
 _STYLES = ("-", "--", ":", "-.")
 
 _MOST_PANELS = 2
-"""Perceptual distances that are drawn, one above the other: the preferred ones."""
+"""Perceptual distances that are drawn, side by side: the preferred ones."""
+
+_LETTERS_AN_INCH, _LETTERS_OF_A_LINE = 12, 6
+"""Of the legend: how wide its words are, and what stands for a line before them."""
 
 _MOST = 16
 """Lines in a picture; of more points, those of the first are drawn."""
@@ -72,10 +76,12 @@ def _lines(found: StudyRows, axes: CurveAxes) -> Iterator[_Line]:
 
 def _drawn(panels: Mapping[CurveAxes, Sequence[_Line]], names: Mapping[str, str]) -> Figure:
     inked = _inked([line.words for lines in panels.values() for line in lines])
-    height = 3.0 * len(panels) + 0.22 * len(inked) + 0.7
-    figure = Figure(figsize=(6.4, height), layout="constrained", dpi=DPI)
+    width = 4.6 * len(panels)
+    columns = max(1, int(width * _LETTERS_AN_INCH / (max(map(len, inked)) + _LETTERS_OF_A_LINE)))
+    height = 3.6 + 0.22 * math.ceil(len(inked) / columns)
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
     handles = dict[str, Line2D]()
     for axes, (shown, lines) in zip(grid, panels.items(), strict=True):
         tidy(axes)
@@ -84,10 +90,15 @@ def _drawn(panels: Mapping[CurveAxes, Sequence[_Line]], names: Mapping[str, str]
             handles.setdefault(label, _draw(axes, line, *inked[label]))
         _scale(axes, [point.value for line in lines for point in line.alphas])
         name = names.get(shown.up.column, shown.up.column).replace(" (", "\n(")
-        axes.set_ylabel(f"{name}\n(less is better)")
-        axes.set_xlabel(ACROSS[shown.across.column] if axes is grid[-1] else "")
+        axes.set_ylabel(f"{name}\n(less is better)", fontsize=9)
+        axes.set_xlabel(ACROSS[shown.across.column], fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     legend = figure.legend(
-        list(handles.values()), list(handles), loc="outside lower center", fontsize=9
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        fontsize=9,
     )
     legend.set_title(literal(", ".join(next(iter(panels.values()))[0].words)))
     legend.set_frame_on(False)
