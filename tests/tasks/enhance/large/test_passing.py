@@ -168,6 +168,7 @@ def test_a_large_picture_has_the_images_and_numbers_of_the_whole(picture, operat
 @pytest.fixture
 def levelled(rng):
     """An auto-encoder with random weights, and an operator with patches of several sizes."""
+    torch.manual_seed(0)  # of so few channels, some draws let nothing through
     module = AutoencoderTiny(
         encoder_block_out_channels=(4, 4),
         decoder_block_out_channels=(4, 4),
