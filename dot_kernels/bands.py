@@ -73,11 +73,17 @@ def encode_in_bands(
 
 
 def decode_in_bands(
-    latents: Float[Tensor, "1 c y x"], height: int, width: int, codec: BandedCodec
+    latents: Float[Tensor, "1 c y x"],
+    height: int,
+    width: int,
+    codec: BandedCodec,
+    *,
+    is_grey: bool = False,
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """Decoded latents band by band, cropped to the size of an image: those of ``decode_as``.
 
     Bands of latents of one size, by one codec, have equal heights; see ``abreast`` for several.
+    Where ``is_grey``, each pixel is the mean of its channels, as ``GreyCodec`` has it.
     """
     rows = band_rows(latents.shape[3] * codec.factor, codec) // codec.factor
     top = 0
@@ -85,7 +91,8 @@ def decode_in_bands(
         torch.split(latents, rows, dim=2), latents.shape[2], latents.shape[3]
     ):
         if top < height:
-            yield band[:, :, : height - top, :width]
+            shown = band[:, :, : height - top, :width]
+            yield shown.mean(dim=1, keepdim=True).expand_as(shown) if is_grey else shown
         top += band.shape[2]
 
 

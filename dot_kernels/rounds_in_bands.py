@@ -112,8 +112,7 @@ class BandedRound:
     def _decoded(
         self, latents: Float[Tensor, "1 c y x"], codec: BandedCodec
     ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
-        for band in decode_in_bands(latents, *self.size, codec):
-            yield band.mean(dim=1, keepdim=True).expand_as(band) if self.is_grey else band
+        return decode_in_bands(latents, *self.size, codec, is_grey=self.is_grey)
 
 
 def images_after_in_bands(

@@ -119,7 +119,7 @@ def steps_of(run: Run) -> Iterator[Step]:
     yield Step("retire shards", last, partial(_retirement, run), retire_shards)
     chosen, enough = lambda: _single(*plan_selection(run)), partial(require_patches, run)
     yield Step("choose images", "fit", chosen, select_images, prepare=enough)
-    name, measured = "measure latent patches", partial(plan_both_measurements, run)
+    name, measured = step_names.round_step(0), partial(plan_both_measurements, run)
     yield Step(name, "fit", measured, measure_shard, "network")
     if config.fit.refit_beyond is not None:
         yield Step("keep or refit", "fit", partial(_decision, run), decide_refit)

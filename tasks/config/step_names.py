@@ -27,7 +27,7 @@ def level_step(level: int, number: int = 0) -> str:
 
 
 def round_step(number: int) -> str:
-    """Return the name of the step that measures latents of a round after the first, from 1."""
+    """Return the name of the step that measures latents in a round, from 0."""
     return f"measure latent patches{_of_round(number)}"
 
 

@@ -51,15 +51,16 @@ class Measured(NamedTuple):
 
 def measure_name(config: Config) -> str:
     """Return 16 hex digits that name codec, tile, patch size and precision: a folder's name."""
-    return fingerprint("measure", {**_encoding(config), "patch_size": config.patch_size})[:16]
+    return fingerprint("measure", {**encoding_of(config), "patch_size": config.patch_size})[:16]
 
 
 def encoding_name(config: Config) -> str:
     """Return 16 hex digits that name codec, tile and precision: by what latents are equal."""
-    return fingerprint("measure", _encoding(config))[:16]
+    return fingerprint("measure", encoding_of(config))[:16]
 
 
-def _encoding(config: Config) -> dict[str, Any]:
+def encoding_of(config: Config) -> dict[str, Any]:
+    """Return codec, tile and precision as inputs, by their names."""
     return {
         "codec": codec_identity(config.codec, Weights.of(config.weights)),
         **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.io.errors import ArtifactDamaged, ShardDamaged
-from tasks.io.shards import Accepted, Member, read_members, read_sides
+from tasks.io.shards import Accepted, Member, members_of, read_members, read_sides
 from tasks.io.shards.sides import NONE
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace
+from tasks.io.workspace import Workspace, dataset_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,12 @@ class RestoredBefore:
                 records = workspace.ledger.records(artifact)
                 if [workspace.ledger.facts(each).get("recipe") for each in records] != [recipe]:
                     continue
-                names = workspace.shard_index(dataset, shard).select(["key", "member"]).to_pylist()
-                members |= {member.key: member for member in workspace.members(dataset, shard)}
+                index = workspace.shard_index(dataset, shard)
+                members |= {each.key: each for each in members_of(index, dataset_folder(dataset))}
                 extensions |= {
-                    row["key"]: row["member"].rpartition(".")[2] for row in names if row["member"]
+                    row["key"]: row["member"].rpartition(".")[2]
+                    for row in index.select(["key", "member"]).to_pylist()
+                    if row["member"]
                 }
         return cls(members, extensions)
 

@@ -64,13 +64,17 @@ def study(
 
 
 def _tell_results(found: "StudyRows") -> None:
-    """Print the table of a study, and what must be said of its numbers."""
+    """Print the tables of a study, and what must be said of their numbers."""
     from tasks.report.study.page import sentences_of
-    from tasks.report.study.tables import results_of_study
+    from tasks.report.study.tables import differences_of_study, results_of_study
 
     titles, lines = results_of_study(found)
     if lines:
         show_table(titles, [[cell.text for cell in line] for line in lines])
+    titles, lines = differences_of_study(found)
+    if lines:
+        cells = [[str(cell) for cell in line] for line in lines]
+        show_table(titles, cells, "change against the first point")
     for sentence in sentences_of(found):
         say(sentence)
 

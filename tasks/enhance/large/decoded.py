@@ -93,7 +93,10 @@ class DecodedImage:
                 s: (mixed(s, last.latents, last.mapped), self._codec_at(a))
                 for s, a in alphas.items()
             }
-        streams = {s: decoded(z, self.image, codec) for s, (z, codec) in sources.items()}
+        streams = {
+            s: decode_in_bands(z, *self.image.size, codec, is_grey=last.is_grey)
+            for s, (z, codec) in sources.items()
+        }
         if self.is_repeated:
             streams[_BEGUN] = iter(last.image())
         top = 0
@@ -131,13 +134,6 @@ class DecodedImage:
         """Return the codec that moves activations as far as alpha says, where they are moved."""
         fold = self.last.options.fold
         return with_levels(self.last.codec, self.last.operator, alpha=alpha, fold=fold)
-
-
-def decoded(latents: Tensor, image: LargeImage, codec: BandedCodec) -> Iterator[Tensor]:
-    """Yield bands of decoded latents, grey where the picture is; see ``GreyCodec``."""
-    for band in decode_in_bands(latents, *image.size, codec):
-        is_grey = image.pair.raster.is_grey
-        yield band.mean(dim=1, keepdim=True).expand_as(band) if is_grey else band
 
 
 def mixed(signal: Signal, latents: Tensor, mapped: Tensor) -> Tensor:

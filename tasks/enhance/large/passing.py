@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dot_kernels import Transported
-from dot_kernels.bands import band_rows, encode_in_bands
+from dot_kernels.bands import band_rows, decode_in_bands, encode_in_bands
 from dot_kernels.dials import LowBand
 from dot_kernels.enhancement import within_range
 from dot_kernels.patches import Fold
@@ -21,7 +21,7 @@ from dot_kernels.rounds_in_bands import BandedRound, last_round_in_bands
 from tasks.config.sections import Enhance
 from tasks.enhance.curves.dials import band_of
 from tasks.enhance.curves.points import Curves
-from tasks.enhance.large.decoded import DecodedImage, decoded, mixed
+from tasks.enhance.large.decoded import DecodedImage, mixed
 from tasks.enhance.large.distortions import DistortionsInBands
 from tasks.enhance.large.perception import perceive_large
 from tasks.enhance.large.subject import LargeImage, in_rows
@@ -136,7 +136,9 @@ class LargePass:
 
     def _code(self, image: LargeImage, reference: Pixels) -> None:
         """Add the image of the coded reference, D(E(reference)), and its latents."""
-        coded = self._written(image, decoded(self._encoded(reference), image, self.codec))
+        latents, is_grey = self._encoded(reference), image.pair.raster.is_grey
+        decoded = decode_in_bands(latents, *image.size, self.codec, is_grey=is_grey)
+        coded = self._written(image, decoded)
         if CODEC in self.scored:
             image.latents[CODEC] = encode_in_bands(coded, *image.size, self.codec)
         for _ in coded:

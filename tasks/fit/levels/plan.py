@@ -10,6 +10,7 @@ from tasks.fit.measure import Met
 from tasks.fit.measurement_plan import (
     Measure,
     chosen_by_dataset,
+    encoding_of,
     measure_name,
     plan_measurement,
 )
@@ -19,8 +20,6 @@ from tasks.fit.select import Selection, chosen_images
 from tasks.fit.statistics import MomentFiles
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import fingerprint
-from tasks.io.networks.codecs import codec_identity, precision_and_tile
-from tasks.io.networks.weights import Weights
 from tasks.io.workspace import operator_artifact, unfinished_operator
 from tasks.jobs import Planned, aim, finished_digest
 
@@ -143,10 +142,9 @@ class _Place(NamedTuple):
         size, seed = config.transport.level_patch, config.enhance.seed
         met = Met(level=self.level, operator=self.below, fold=config.patches.fold, seed=seed)
         shared = {
-            "codec": codec_identity(config.codec, Weights.of(config.weights)),
+            **encoding_of(config),
             "level": self.level,
             "patch_size": size,
-            **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
         }
         moved = {"below": self.digest, "fold": met.fold, **self.noise}
         plain = met.model_copy(update={"operator": None})

@@ -6,15 +6,19 @@ from typing import NamedTuple
 from tasks.config import Run
 from tasks.fit.decision import recipe_digest
 from tasks.fit.earlier_rounds.images import After
-from tasks.fit.measurement_plan import Measure, chosen_by_dataset, measure_of, plan_measurement
+from tasks.fit.measurement_plan import (
+    Measure,
+    chosen_by_dataset,
+    encoding_of,
+    measure_of,
+    plan_measurement,
+)
 from tasks.fit.reduce import Reduction, adds_noise, fitted_on, plan_reduction
 from tasks.fit.rounds.solve import SolveRoundJob
 from tasks.fit.select import Selection, chosen_images
 from tasks.fit.statistics import MomentFiles, between_rounds
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import fingerprint
-from tasks.io.networks.codecs import codec_identity, precision_and_tile
-from tasks.io.networks.weights import Weights
 from tasks.io.workspace import operator_artifact, unfinished_operator
 from tasks.jobs import Planned, aim, finished_digest
 
@@ -68,9 +72,8 @@ def _measure(run: Run, after: After, digest: str, is_stochastic: bool) -> Measur
     """
     config = run.config
     inputs = {
-        "codec": codec_identity(config.codec, Weights.of(config.weights)),
+        **encoding_of(config),
         "patch_size": config.patch_size,
-        **precision_and_tile(config.codec, config.compute.precision, config.compute.tile),
         "after": digest,
         "between": asdict(after.between),
         **({"seed": after.seed} if is_stochastic else {}),

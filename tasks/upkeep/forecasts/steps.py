@@ -15,6 +15,7 @@ from tasks.config.step_names import (
     features_step,
     further_moment_steps,
     level_step,
+    round_step,
 )
 from tasks.enhance.curves.seen import seconds_of_more_versions
 from tasks.fit.latent_size import possible_levels
@@ -77,7 +78,7 @@ def _images_of(status: StepStatus, config: Config, images: dict[str, int]) -> in
     measured = restored + natural
     by_name = {
         step_names.TRAINING: images.get(step_names.TRAINING, 0),
-        "measure latent patches": measured,
+        round_step(0): measured,
         **{level_step(level): measured for level in possible_levels(config)},
         **dict.fromkeys(further_moment_steps(config, possible_levels(config)), restored),
         enhancement_step(config): enhanced,
@@ -167,7 +168,7 @@ def _folders(config: Config) -> dict[str, list[str]]:
     moments = [f"moments/{each}" for each in measured]
     return folders | {
         step_names.TRAINING: [f"restorers/{config.restored_name}"],
-        "measure latent patches": moments,
+        round_step(0): moments,
         **{level_step(level): moments for level in possible_levels(config)},
         **dict.fromkeys(further_moment_steps(config, possible_levels(config)), moments),
         enhancement_step(config): [f"enhanced/{config.restored_name}"],

@@ -28,7 +28,8 @@ _FOR_FITS = ".source"
 enhance. In a study there is one for each choice, and an image that several choose is restored once.
 """
 
-_MEASURE = "measure latent patches"
+_FLOAT32 = 4
+"""Bytes of a number."""
 
 
 class StudyStep(NamedTuple):
@@ -80,10 +81,6 @@ def latents_in_words(points: Iterable[Point]) -> str:
     return f"latents kept for the fits take up to {in_bytes(max(shares) * 1e6)} a megapixel"
 
 
-_FLOAT32 = 4
-"""Bytes of a number."""
-
-
 def _shared(step: str, config: Config) -> tuple[str, Hashable]:
     """Return the name under which a step is counted, and what those that share it are equal in."""
     choice = config.fit.seed, config.pairing
@@ -97,7 +94,7 @@ def _shared(step: str, config: Config) -> tuple[str, Hashable]:
         chosen = choice_of(config) if step == "choose images" else None
         return step, (config.restored_name, chosen)
     images = config.restored_name, config.natural_name, choice
-    if step == _MEASURE:
+    if step == round_step(0):
         size = None if keeps_latents(config) else config.patch_size
         return step, repr((config.codec, size, config.compute.precision, images))
     if step in _of_operators(config):
@@ -123,7 +120,7 @@ def _moved(step: str, config: Config) -> Hashable:
 def _added_up(name: str, steps: Iterable[StepForecast]) -> StudyStep:
     each = list(steps)
     images = [step.images for step in each if step.images is not None]
-    may_overlap = len(each) > 1 and (name == _MEASURE or name.endswith(_FOR_FITS))
+    may_overlap = len(each) > 1 and (name == round_step(0) or name.endswith(_FOR_FITS))
     sizes, seconds = [s.size_bytes for s in each], [s.seconds for s in each]
     return StudyStep(
         name,

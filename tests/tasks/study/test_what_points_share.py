@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
-import yaml
 from diffusers import AutoencoderTiny
 from workspaces.plain_pipeline import do
+from workspaces.studies import study_in
 
 from dot_kernels.restorers import bicubic
 from tasks.config import Run
@@ -19,7 +19,6 @@ from tasks.io.workspace import Workspace
 from tasks.pipeline import VERBS, is_finished
 from tasks.restore import restore
 from tasks.study.points import points_of
-from tasks.study.study_file import Study
 from tasks.upkeep.cleaning.waste import clean
 
 GRID = {"patches.size": (1, 2), "fit.images": (2, 4), "fit.pairing": ("unpaired", "paired")}
@@ -41,22 +40,15 @@ def points_in(photographs, codec):
     """The points of a grid over eight images to fit on, and eight others, in a folder."""
 
     def points(folder, grid):
-        base = {
-            "workspace": "workspace",
-            "corpora": {
-                "natural": {"path": str(photographs["restored"])},
-                "reference": {"path": str(photographs["natural"])},
-            },
-            "degrade": [{"kind": "noise", "sigma": 0.1}],
-            "restore": {"kind": "bicubic"},
-            "codec": codec,
-            "transport": {"levels": "none"},
-            "enhance": {"alphas": [0], "low_share": 1, "decoding": "direct"},
-            "evaluate": {"lpips": None, "niqe": False, "features": None, "curve": None},
-            "shards": {"images": 3},
-        }
-        (folder / "base.yaml").write_text(yaml.safe_dump(base))
-        study = Study(name="s", base=str(folder / "base.yaml"), grid=grid)
+        study = study_in(
+            folder,
+            photographs,
+            grid,
+            codec=codec,
+            transport={"levels": "none"},
+            enhance={"alphas": [0], "low_share": 1, "decoding": "direct"},
+            shards={"images": 3},
+        )
         return [point.config for point in points_of(study)]
 
     return points

@@ -2,29 +2,19 @@
 
 from collections import Counter
 
-import yaml
 from workspaces.plain_pipeline import do
+from workspaces.studies import study_in
 
 from tasks.config import Run
 from tasks.pipeline import whole_pipeline
 from tasks.study.points import points_of
-from tasks.study.study_file import Study
 from tasks.upkeep.forecasts.study import forecast_study
 from tasks.upkeep.study_status import status_of_points, unfinished
 
 
 def study_of(folder, photographs, grid):
-    base = {
-        "workspace": "workspace",
-        "corpora": {"reference": {"path": str(photographs["natural"])}},
-        "degrade": [{"kind": "noise", "sigma": 0.1}],
-        "restore": {"kind": "bicubic"},
-        "codec": {"kind": "pixel", "factor": 2},
-        "enhance": {"alphas": [0]},
-        "evaluate": {"lpips": None, "features": None, "curve": None},
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(base))
-    return Study(name="s", base=str(folder / "base.yaml"), grid=grid)
+    corpora = {"reference": {"path": str(photographs["natural"])}}
+    return study_in(folder, photographs, grid, corpora=corpora, enhance={"alphas": [0]})
 
 
 def test_points_with_one_operator_share_its_report(tmp_path, photographs):

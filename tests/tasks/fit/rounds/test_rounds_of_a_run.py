@@ -29,7 +29,7 @@ from tasks.direct.apply import apply, images_to_enhance
 from tasks.direct.operator_file import OperatorFile
 from tasks.fit import measure
 from tasks.fit.operators import fit_facts, read_operator
-from tasks.fit.rounds import solve
+from tasks.fit.rounds import further_map
 from tasks.fit.rounds.plan import plan_round_map, plan_round_measurement
 from tasks.io.artifacts.moments import at_level, in_round
 from tasks.io.errors import StepMissing
@@ -211,7 +211,7 @@ def test_a_fit_that_is_stopped_goes_on_where_it_stood(run_of, monkeypatch, stopp
     whole = run_of("whole")
     whole.fit()
     run = run_of()
-    module, name = ((measure, "save_moments"), (solve, "save_operator"))[stopped]
+    module, name = ((measure, "save_moments"), (further_map, "save_operator"))[stopped]
     own, calls = getattr(module, name), []
 
     def deadly(*args, **facts):

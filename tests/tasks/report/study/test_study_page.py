@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from workspaces.plain_pipeline import do
+from workspaces.studies import study_in
 
 from tasks.config import Run
 from tasks.evaluate.summarise import read_summary, summary_artifact
@@ -19,29 +19,21 @@ from tasks.report.study.figure import study_figure
 from tasks.report.study.page import write_study
 from tasks.report.study.tables import results_of_study
 from tasks.study.points import points_of
-from tasks.study.study_file import Study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, photographs):
     """A study of four points over tiny photographs, of which the last was not run."""
     folder = tmp_path_factory.mktemp("study")
-    base = {
-        "workspace": "workspace",
-        "corpora": {
-            "natural": {"path": str(photographs["restored"])},
-            "reference": {"path": str(photographs["natural"])},
-        },
-        "degrade": [{"kind": "noise", "sigma": 0.1}],
-        "restore": {"kind": "non-local-means"},
-        "codec": {"kind": "pixel", "factor": 2},
-        "enhance": {"alphas": [0, 0.5]},
-        "evaluate": {"lpips": None, "niqe": False, "features": None, "curve": None},
-        "shards": {"images": 3},
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(base))
     grid = {"patches.size": (1, 2), "fit.images": (4, 6)}
-    found = Study(name="s", base=str(folder / "base.yaml"), grid=grid)
+    found = study_in(
+        folder,
+        photographs,
+        grid,
+        restore={"kind": "non-local-means"},
+        enhance={"alphas": [0, 0.5]},
+        shards={"images": 3},
+    )
     for point in points_of(found)[:3]:
         do(Run.of(point.config), lambda step: step.verb != "report")
     return found

@@ -1,29 +1,16 @@
 """The forecast of a study: in the order of its steps, and what points share counted once."""
 
-import yaml
 from workspaces.plain_pipeline import do
+from workspaces.studies import study_in
 
 from tasks.config import Run
 from tasks.study.points import points_of
-from tasks.study.study_file import Study
 from tasks.upkeep.forecasts.study import forecast_study, latents_in_words
 
 
 def test_steps_come_in_their_order_and_shared_ones_once(tmp_path, photographs):
-    base = {
-        "workspace": "workspace",
-        "corpora": {
-            "natural": {"path": str(photographs["restored"])},
-            "reference": {"path": str(photographs["natural"])},
-        },
-        "degrade": [{"kind": "noise", "sigma": 0.1}],
-        "restore": {"kind": "bicubic"},
-        "codec": {"kind": "pixel", "factor": 2},
-        "evaluate": {"lpips": None, "features": None},
-    }
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     grid = {"patches.size": (1, 3), "fit.images": (4, 6)}
-    study = Study(name="s", base=str(tmp_path / "base.yaml"), grid=grid)
+    study = study_in(tmp_path, photographs, grid)
     points = points_of(study)
     assert latents_in_words(points) == ""  # the pixel codec takes no time
     steps = forecast_study(points)
@@ -40,20 +27,9 @@ def test_steps_come_in_their_order_and_shared_ones_once(tmp_path, photographs):
 def test_images_of_fits_are_counted_once_for_all_numbers_and_latents_for_all_sizes(
     tmp_path, photographs
 ):
-    base = {
-        "workspace": "workspace",
-        "corpora": {
-            "natural": {"path": str(photographs["restored"])},
-            "reference": {"path": str(photographs["natural"])},
-        },
-        "degrade": [{"kind": "noise", "sigma": 0.1}],
-        "restore": {"kind": "bicubic"},
-        "codec": {"kind": "taef2", "weights": str(tmp_path)},
-        "evaluate": {"lpips": None, "features": None},
-    }
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     grid = {"patches.size": (1, 3), "fit.images": (2, 4), "fit.pairing": ("paired", "unpaired")}
-    points = points_of(Study(name="s", base=str(tmp_path / "base.yaml"), grid=grid))
+    codec = {"kind": "taef2", "weights": str(tmp_path)}
+    points = points_of(study_in(tmp_path, photographs, grid, codec=codec))
     assert latents_in_words(points) == "latents kept for the fits take up to 2.0 MB a megapixel"
     for point in points:
         do(Run.of(point.config), lambda step: step.verb == "shard")
