@@ -16,6 +16,7 @@ from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import FIRST, extractor_identity
 from tasks.io.networks.features.judges import judge_identity
 from tasks.io.networks.features.perceptual import lpips_identity
+from tasks.io.networks.plug_ins.codec import pinned_codec
 from tasks.io.workspace import (
     CONTROLS,
     CURVE,
@@ -177,7 +178,7 @@ class _Plan:
             transport=digest_of({"operator": self._operator.digest, **self._moved}),
             enhanced=enhanced,
             tables=tables,
-            codec=config.codec,
+            codec=pinned_codec(config.codec),
             options=config.enhance,
             fold=config.patches.fold,
             lpips=self._lpips,

@@ -12,11 +12,13 @@ from typing import Any
 
 from tasks.config import Config, Run
 from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
-from tasks.io.errors import DotpipeError, WeightsMissing
+from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.ledger import VERSIONS
 from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.features.extractors import FIRST
 from tasks.io.networks.features.judges import digests_of, judge_title
+from tasks.io.networks.plug_ins.loading import plug_in_in_words
+from tasks.io.networks.plug_ins.restorer import PlugInRestorer
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
@@ -166,16 +168,24 @@ def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
 
 
 def _restorer_facts(config: Config) -> list[Fact]:
-    """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
+    """The checkpoint or package of the restorer, if it has one, also where it is not there now."""
     if isinstance(config.restore, ResidualTransport):
         return [_trained_fact(Run.of(config, still=True))]
-    if not isinstance(config.restore, WithWeights):
+    spec = config.restore
+    if not isinstance(spec, WithWeights | PlugInRestorer):
         return []
     try:
-        known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
-    except (WeightsMissing, OSError):
-        known = "checkpoint no longer there"
-    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]
+        identity = restorer_identity(spec, Weights.of(config.weights))
+    except (WeightsMissing, ConfigurationError, OSError):
+        gone = "package" if isinstance(spec, PlugInRestorer) else "checkpoint"
+        known = f"{spec.kind}, {gone} no longer there"
+    else:
+        known = (
+            plug_in_in_words(spec, identity)
+            if isinstance(spec, PlugInRestorer)
+            else f"{spec.kind}, {weights_in_words(identity)}"
+        )
+    return [Fact("restorer", known, "network of the restored images")]
 
 
 def _trained_fact(run: Run) -> Fact:
