@@ -20,7 +20,7 @@ from pydantic import (
 from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.transport import DEFAULT_RIDGE
-from tasks.io.artifacts.more_metrics import pyiqa_column
+from tasks.io.artifacts.more_metrics import plug_in_column, pyiqa_column
 from tasks.io.images import Form, Format, Subsampling
 from tasks.io.networks.features.extractors import (
     FIRST,
@@ -30,6 +30,7 @@ from tasks.io.networks.features.extractors import (
 )
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.networks.features.pyiqa_metrics import PyiqaNames
+from tasks.io.networks.plug_ins.metric import MetricNames
 from tasks.io.section import Name, Section
 from tasks.io.workspace import Outputs
 
@@ -201,6 +202,8 @@ class Evaluate(Section):
     pyiqa: PyiqaNames = ()
     """Metrics of single images by the package pyiqa, if you have installed it, by the names that it
     has for them, as [musiq, maniqa]. Its licence rules out commercial use."""
+    plug_ins: MetricNames = ()
+    """Metrics of single images that installed packages bring, by names of their entry points."""
     features: FeatureNetworks | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none. Of a list of
@@ -242,4 +245,4 @@ class Evaluate(Section):
             "clip_iqa": self.clip_iqa,
         }
         named = (name for name, is_wanted in asked.items() if is_wanted)
-        return (*named, *map(pyiqa_column, self.pyiqa))
+        return (*named, *map(pyiqa_column, self.pyiqa), *map(plug_in_column, self.plug_ins))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Config, Run
-from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
+from tasks.io.artifacts.more_metrics import distance_of, metrics_of_plug_ins, metrics_of_pyiqa
 from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.ledger import VERSIONS
 from tasks.io.networks.digests import weights_in_words
@@ -125,7 +125,7 @@ def seams_in_words(records: Iterable[Mapping[str, Any]]) -> list[str]:
 def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
     """The networks of the metrics and the digests of their weights; None where there are none.
 
-    Of metrics by pyiqa, which fetches weights itself, there is its version in place of digests.
+    Of metrics that other packages compute there is the version of these in place of digests.
 
     Args:
         config: says which networks.
@@ -136,6 +136,10 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
     asked |= {name: ("network", network) for name, network in networks.items()}
     asked |= {name: ("judge", name) for name in config.judges}
     made = {each.column: {"pyiqa": each.version} for each in metrics_of_pyiqa(facts)}
+    made |= {
+        each.column: {"package": each.package, "version": each.version}
+        for each in metrics_of_plug_ins(facts)
+    }
     return {
         metric: {name: network, **known}
         if network is not None and (known := digests_of(metric, facts) or made.get(metric))
@@ -158,13 +162,14 @@ def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
             kin = facts[f"frechet{end}_name"] + ("" if end else " and its kin")
             found.append(Fact("features", value, f"network of {kin}"))
     known = [(judge_title(name), weights[name]) for name in config.judges]
-    return found + [
-        Fact(
-            title, f"weights with sha256 {w['sha256']}" if "sha256" in w else f"pyiqa {w['pyiqa']}"
-        )
-        for title, w in known
-        if w
-    ]
+    return found + [Fact(title, _judge_in_words(made)) for title, made in known if made]
+
+
+def _judge_in_words(made: Mapping[str, str | None]) -> str:
+    """What a metric of single images was computed with."""
+    if "sha256" in made:
+        return f"weights with sha256 {made['sha256']}"
+    return f"pyiqa {made['pyiqa']}" if "pyiqa" in made else f"{made['package']} {made['version']}"
 
 
 def _restorer_facts(config: Config) -> list[Fact]:

@@ -28,6 +28,7 @@ from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
 from tasks.io.networks.patch_prior.section import PatchPrior
 from tasks.io.networks.plug_ins.codec import PlugInCodec
+from tasks.io.networks.plug_ins.metric import described, load_metric, require_metrics
 from tasks.io.networks.plug_ins.restorer import PlugInRestorer
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import (
@@ -92,6 +93,8 @@ def _metrics(config: Config, weights: Weights, loads: bool) -> Iterator[Checked]
             )
     if metrics.pyiqa:
         yield _tried("metrics of pyiqa", "bad", partial(_pyiqa, config, loads))
+    if metrics.plug_ins:
+        yield _tried("metrics of plug-ins", "bad", partial(_plug_in_metrics, config, loads))
 
 
 def _pyiqa(config: Config, loads: bool) -> str:
@@ -139,6 +142,20 @@ def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bo
     loaded = load_restorer(restorer, config.compute.device, weights, config.compute.precision)
     loaded.require_fitting(config.undone)
     return "loaded, and tried out" if isinstance(restorer, SpandrelCheckpoint) else "loaded"
+
+
+def _plug_in_metrics(config: Config, loads: bool) -> str:
+    """Load metrics of plug-ins and try them out, or look for their packages.
+
+    Raises:
+        DotpipeError: one cannot be had, or does not give a number.
+    """
+    names = config.evaluate.plug_ins
+    require_metrics(names, has_reference=config.reference_name is not None)
+    for name in names if loads else ():
+        load_metric(name, pick_device(config.compute.device)).try_out()
+    packages = (f"{each.package} {each.version}" for each in map(described, names))
+    return ", ".join(dict.fromkeys(packages)) + ", loaded and tried out" * loads
 
 
 def _plug_in_codec(codec: PlugInCodec, config: Config, loads: bool) -> str:
