@@ -21,7 +21,7 @@ from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.transport import DEFAULT_RIDGE
 from tasks.io.artifacts.more_metrics import plug_in_column, pyiqa_column
-from tasks.io.images import Form, Format, Subsampling
+from tasks.io.images import Form, Format, Subsampling, known_format
 from tasks.io.networks.features.extractors import (
     FIRST,
     FeatureNetworks,
@@ -101,10 +101,10 @@ class Enhance(Section):
     low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 1.5
     """Which frequencies are low: those that a Gaussian blur of this standard deviation keeps, in
     pixels; has no effect where ``low_share`` is 1."""
-    format: Format = "webp"
+    format: Annotated[Format, AfterValidator(known_format)] = "webp"
     """File format of the enhanced images. webp (of 8 bits), png (up to 16), tiff and jxl (floating
     point too) are lossless; jpeg (8) and avif (up to 12) are not. keep writes each image in the
-    format that it came in."""
+    format that it came in, plug-in:NAME in that of an installed package."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """Of lossy formats, 100 being the best; has no effect on lossless ones."""
     subsampling: Subsampling = "4:4:4"

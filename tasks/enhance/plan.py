@@ -11,6 +11,7 @@ from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.images import pinned_format
 from tasks.io.ledger import digest_of
 from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import FIRST, extractor_identity
@@ -179,7 +180,9 @@ class _Plan:
             enhanced=enhanced,
             tables=tables,
             codec=pinned_codec(config.codec),
-            options=config.enhance,
+            options=config.enhance.model_copy(
+                update={"format": pinned_format(config.enhance.format)}
+            ),
             fold=config.patches.fold,
             lpips=self._lpips,
             networks=self._networks,
@@ -209,7 +212,7 @@ class _Plan:
     @property
     def _format(self) -> dict[str, Any]:
         """The format, which decides at what depth images are measured, and which are refused."""
-        return {"format": self._config.enhance.form.format}
+        return self._config.enhance.form.holding
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""

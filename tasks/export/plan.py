@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import cast, get_args
 
 from tasks.config import Config
 from tasks.enhance.enhance import EnhanceJob
@@ -14,7 +13,7 @@ from tasks.export.images import Image, images_of
 from tasks.export.manifest import MANIFEST, ExportedFile, Manifest
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.images import Form, Format, extension_of
+from tasks.io.images import Form, Format, extension_of, known_format
 from tasks.io.ledger import Survey, digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
@@ -55,12 +54,10 @@ def format_of(name: str) -> Format:
     Raises:
         ConfigurationError: there is none of this name.
     """
-    found = next((each for each in get_args(Format) if each == name), None)
-    if found is None:
-        raise ConfigurationError(
-            f"--format must be one of {', '.join(get_args(Format))}, got {name!r}"
-        )
-    return cast("Format", found)
+    try:
+        return known_format(name)
+    except ValueError as error:
+        raise ConfigurationError(f"--{error}") from error
 
 
 def form_to_export(config: Config, file_format: Format | None) -> Form | None:
@@ -74,8 +71,8 @@ def form_to_export(config: Config, file_format: Format | None) -> Form | None:
         return None
     if not written.is_lossless:
         raise ConfigurationError(
-            f"--format must be enhance.format where that may lose something, got {file_format} of "
-            f"{written.format}; set enhance.format, and run again"
+            "--format must be enhance.format where that may lose something, or only its package "
+            f"reads it, got {file_format} of {written.format}; set enhance.format, and run again"
         )
     return replace(written, format=file_format)
 

@@ -221,6 +221,8 @@ def _option_facts(config: Config) -> list[Fact]:
     }
     lossy = f"{options.quality} % quality, colours {options.subsampling}"
     quality = "lossless" if options.form.is_lossless else lossy
+    if options.format.startswith("plug-in:"):
+        quality = "lossless" if options.form.is_lossless else "as its package writes it"
     if options.format == "keep":
         quality = f"each as it came; in lossy formats {lossy}"
     interpolation = {

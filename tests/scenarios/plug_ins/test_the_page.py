@@ -1,6 +1,8 @@
 """The packages that infra/docs/plug-ins.md shows: installed from the page, and run."""
 
+import io
 import re
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -9,14 +11,18 @@ import polars
 import pytest
 import torch
 import yaml
+from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 
 from dot_kernels.degradations import degrade
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.errors import ConfigurationError
+from tasks.io.workspace import Signal, enhanced_folder
 from tasks.restore.plan import plan_restoration
 from tasks.upkeep.check import check
+from tasks.view.pictures import find_member, picture
+from tasks.view.viewed import Viewed
 from tests.support.pictures import images_of
 from tests.support.standins.packages_on_path import installed
 
@@ -152,7 +158,28 @@ def colourfulness(levels):
     return spread + 0.3 * np.hypot(first.mean(), second.mean())
 
 
-@pytest.mark.parametrize("kind", ["restorer", "codec", "metric"])
+def test_the_format_is_written_and_shown_and_its_next_version_writes_again(made, tmp_path):
+    run = made("format")
+    with installed(tmp_path / "site", block("format", "toml"), block("format", "python")):
+        run.run()
+        folder = enhanced_folder("run", run.fitted.results, Signal("enhanced", 0.5))
+        with tarfile.open(run.workspace.store.local(f"{folder}/shard-000000.tar")) as archive:
+            names = archive.getnames()
+            first = np.asarray(Image.open(archive.extractfile(names[0]), formats=["PPM"]))
+        assert names == ["0.ppm", "1.ppm", "2.ppm"]
+        report = run.workspace.store.read(f"reports/run/{run.operator}/report.html").decode()
+        assert "plug-in:ppm, as its package writes it" in report
+        assert report.count("alpha 0.5</figcaption>") == report.count("input x*</figcaption>") > 0
+        viewed = Viewed.of(run.config)
+        shown = picture(viewed, find_member(viewed, viewed.version("+0.50"), "shard-000000", "0"))
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown.data))), first)
+        assert run.enhancement_jobs() == []
+    with installed(tmp_path / "site", as_another_version("format"), block("format", "python")):
+        assert [len(job.enhanced) for job in run.enhancement_jobs()] == [3, 3]
+    assert Viewed.of(run.config).shards  # the table of a page can be seen without the package
+
+
+@pytest.mark.parametrize("kind", ["restorer", "codec", "metric", "format"])
 def test_without_the_package_the_check_says_so_in_a_sentence(made, kind):
     (bad,) = [each for each in check(made(kind).config) if each.state == "bad"]
     group = f"dotpipe.{kind}s"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.io.images import plug_in_format
 from tasks.io.networks.features import judges
 from tasks.io.networks.plug_ins import loading
 
@@ -57,6 +58,7 @@ def _forget(module: str) -> None:
     sys.modules.pop(module, None)
     importlib.invalidate_caches()
     loading._made.cache_clear()
+    plug_in_format._loaded.cache_clear()
     judges._load_judge.cache_clear()
 
 
