@@ -186,6 +186,5 @@ def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
             f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
             "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
         )
-    return PlugInCodec.model_validate(
-        {name: value for name, value in identity.items() if name != "package"}
-    )
+    known = PlugInCodec.model_fields
+    return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

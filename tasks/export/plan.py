@@ -70,9 +70,10 @@ def form_to_export(config: Config, file_format: Format | None) -> Form | None:
     if file_format in (None, written.format):
         return None
     if not written.is_lossless:
+        own = ", or its package alone reads it" if written.format.startswith("plug-in:") else ""
         raise ConfigurationError(
-            "--format must be enhance.format where that may lose something, or only its package "
-            f"reads it, got {file_format} of {written.format}; set enhance.format, and run again"
+            f"--format must be enhance.format where that may lose something{own}, got "
+            f"{file_format} of {written.format}; set enhance.format, and run again"
         )
     return replace(written, format=file_format)
 

@@ -4,9 +4,13 @@ Nothing is imported to find it. Packages say what they bring by entry points, as
 of entry points of the Python Packaging User Guide has them.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from tasks.io.errors import ConfigurationError
@@ -31,8 +35,13 @@ class Installed:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What makes two of them the same, for fingerprints."""
-        return {"entry": self.name, "package": self.package, "version": self.version}
+        """What makes two of them the same, for fingerprints.
+
+        Of a package that is installed as editable it is also the digest of its source files, as
+        these change while the version stays.
+        """
+        found = {"entry": self.name, "package": self.package, "version": self.version}
+        return found | ({"source": source_digest(self.point)} if _is_editable(self.point) else {})
 
     def load(self) -> Any:
         """Return what it stands for, a function or class; its module is imported.
@@ -51,6 +60,29 @@ class Installed:
         if not callable(loaded):
             raise ConfigurationError(f"{rule}, got {self.point.value}, which cannot be called")
         return loaded
+
+
+def _is_editable(point: EntryPoint) -> bool:
+    """Return whether a package runs from the folder in which it is written (PEP 610)."""
+    told = None if point.dist is None else point.dist.read_text("direct_url.json")
+    return bool(json.loads(told or "{}").get("dir_info", {}).get("editable", False))
+
+
+def source_digest(point: EntryPoint) -> str:
+    """Return the sha256 of the Python files of the package or module that has an entry point.
+
+    It is imported no more than its name asks for: of ``a.b:c`` these are the files of ``a``.
+    """
+    place, total = find_spec(point.module.partition(".")[0]), hashlib.sha256()
+    if place is None:
+        return ""
+    folders = [Path(folder) for folder in place.submodule_search_locations or ()]
+    files = [(file, file.relative_to(root)) for root in folders for file in root.rglob("*.py")]
+    if not folders and place.origin is not None:
+        files = [(Path(place.origin), Path(place.name))]
+    for file, name in sorted(files):
+        total.update(f"{name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return total.hexdigest()
 
 
 def group_of(brought: Brought) -> str:

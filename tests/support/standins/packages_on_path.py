@@ -30,7 +30,7 @@ def lay_down(folder: Path, pyproject: str, code: str) -> str:
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)  # which may be as new as the module
     name, version = project["name"], project["version"]
     for other in folder.glob(f"{name.replace('-', '_')}-*.dist-info"):
-        other.rename(other.with_suffix(".removed"))
+        shutil.rmtree(other)
     told = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     told.mkdir(exist_ok=True)
     (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")

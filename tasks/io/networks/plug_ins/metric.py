@@ -204,4 +204,5 @@ def metric_identity(name: str) -> dict[str, str] | None:
     found = metric_package(name)
     if found is None:
         return None
-    return {"judge": plug_in_column(name), "package": found.package, "version": found.version}
+    told = {key: value for key, value in found.identity.items() if key != "entry"}
+    return {"judge": plug_in_column(name), **told}

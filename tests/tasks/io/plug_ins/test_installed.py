@@ -1,11 +1,12 @@
 """Entry points found by name, without importing anything, and loaded with their mistakes told."""
 
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from tasks.io.errors import ConfigurationError
-from tasks.io.plug_ins.installed import all_installed, find
+from tasks.io.plug_ins.installed import all_installed, find, source_digest
 from tests.support.standins.packages_on_path import installed, project
 
 
@@ -36,6 +37,37 @@ def test_a_name_that_no_package_brings_is_told_with_those_that_are_there(bring):
         "dotpipe.restorers), got 'sharpe'; installed are 'sharp' of dotpipe-sharp 1.0; install its "
         "package beside dotpipe, on every machine that runs tasks, or correct the name"
     )
+
+
+def test_the_source_of_an_editable_package_counts_and_is_not_imported(bring, tmp_path):
+    def identity(code):
+        with bring(code):
+            (told,) = (tmp_path / "site").glob("*.dist-info")
+            (told / "direct_url.json").write_text(
+                '{"url": "file:///x", "dir_info": {"editable": true}}'
+            )
+            return find("restorer", "sharp", field="restore.entry").identity
+
+    first = identity("raise SystemExit(1)")
+    assert first.keys() == {"entry", "package", "version", "source"}
+    assert identity("raise SystemExit(1)") == first
+    assert identity("raise SystemExit(2)") != first
+
+
+def test_all_files_of_an_editable_package_count(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "sharp_package"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "inner.py"):
+        (package / name).write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    point = EntryPoint("sharp", "sharp_package.inner:make", "dotpipe.restorers")
+    first = source_digest(point)
+    (package / "inner.py").write_text("raise SystemExit(2)")
+    assert source_digest(point) != first
+    (package / "inner.py").write_text("raise SystemExit")
+    assert source_digest(point) == first
+    (package / "notes.txt").write_text("no code")
+    assert source_digest(point) == first
 
 
 def test_what_is_brought_as_something_else_is_not_found(bring):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from flows.cli.verbs.init import codec_section
+from tasks.direct.known_codecs import codec_named
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.codecs import codec_identity, load_codec, precision_and_tile
 from tasks.io.networks.plug_ins.codec import PlugInCodec, pinned_codec
@@ -78,3 +80,11 @@ def test_a_shape_that_is_wrong_later_is_told_too(bring):
         codec = load_codec(SPEC, "cpu", "float32")
         with pytest.raises(ConfigurationError, match=r"one \(3, 12, 4, 4\), got \(2, 12, 4, 4\)"):
             codec.encode(torch.rand(3, 3, 8, 8))
+
+
+def test_it_has_a_short_name_on_the_command_line(bring):
+    with bring():
+        assert codec_named("plug-in:blocks") == SPEC
+        assert codec_section("plug-in:blocks") == "codec:\n  kind: plug-in\n  entry: blocks\n"
+        with pytest.raises(ConfigurationError, match=r"--codec must name a codec .* got 'block'"):
+            codec_named("plug-in:block")
