@@ -85,18 +85,7 @@ class OperatorFile:
             WeightsMissing: the codec's weights cannot be had.
         """
         operator, facts = _read(Path(path))
-        identity = facts.get("codec", {})
-        spec = _codec_of(identity) if codec is None else codec
-        if spec is None:
-            raise ConfigurationError(
-                "the codec must be given with --codec FOLDER, as the operator was fitted with one "
-                f"from a folder, of which {path} knows the digest alone"
-            )
-        if codec is not None and codec_identity(codec, weights) != identity:
-            raise ConfigurationError(
-                f"the codec must be the one that the operator was fitted with, {identity}, got "
-                f"{codec_identity(codec, weights)}"
-            )
+        spec = _codec_of_the_fit(path, facts.get("codec", {}), codec, weights)
         where = pick_device(device)
         loaded = TiledCodec(load_codec(spec, where, "float32", weights), tile)
         return cls(operator, loaded, facts, spec, weights, where, options)
@@ -211,6 +200,28 @@ def _read(path: Path) -> tuple[AnyOperator, dict[str, Any]]:
             f"{error}"
         ) from error
     return operator, facts
+
+
+def _codec_of_the_fit(
+    path: str | Path, identity: Mapping[str, Any], codec: CodecSpec | None, weights: Weights
+) -> CodecSpec:
+    """Return the codec that a file's header names, or the given one if it is the same.
+
+    Raises:
+        ConfigurationError: it must be given and is not, or is another.
+    """
+    if codec is None:
+        if (spec := _codec_of(identity)) is not None:
+            return spec
+        raise ConfigurationError(
+            "the codec must be given with --codec FOLDER (in Python, codec=…), as the operator was "
+            f"fitted with one from a folder, of which {path} knows the digest alone"
+        )
+    if (found := codec_identity(codec, weights)) != identity:
+        raise ConfigurationError(
+            f"the codec must be the one that the operator was fitted with, {identity}, got {found}"
+        )
+    return codec
 
 
 def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:

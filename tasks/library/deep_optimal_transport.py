@@ -1,6 +1,7 @@
 """An operator with its codec, applied to a caller's images as a pipeline of diffusers is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -69,11 +70,9 @@ class DeepOptimalTransport:
         Args:
             operator: a file of ``operators/<name>`` of a workspace, or a copy of one: a path, or a
                 URL such as ``s3://bucket/prefix/operators/faces/0123456789abcdef.safetensors``.
-            codec: a short name as ``taesd3``, or a folder with the weights of an auto-encoder. By
-                default the one that the file names, which it does not where its weights came from
-                a folder.
-            weights: folder that ``dotpipe weights pull`` filled, where the codec's weights are
-                looked for first.
+            codec: a short name as ``taesd3``, or a folder of weights. By default the one that the
+                file names, which it does not where weights came from a folder.
+            weights: folder that ``dotpipe weights pull`` filled, looked at first.
             device: cpu, cuda, cuda:1, or auto: the first GPU, or the CPU where there is none.
             low_share: share of the change that low frequencies take: 0 keeps them as they came, 1
                 is as in the paper.
@@ -86,21 +85,15 @@ class DeepOptimalTransport:
             WeightsMissing: the codec's weights cannot be had.
             ValueError: ``low_share`` is not in [0, 1], or ``low_sigma`` not above 0.
         """
-        spec = None if codec is None else codec_named(codec)
         options = Between(low_band=Enhance(low_share=low_share, low_sigma=low_sigma).low_band)
-        folder, _, name = anchored(fspath(operator), Path.cwd(), "operator").rpartition("/")
-        try:
-            with Store(folder or "/").fetched(name) as file:
-                found = Weights.of(weights)
-                loaded = OperatorFile.load(
-                    file, spec, weights=found, device=device, options=options
+        spec = None if codec is None else codec_named(codec)
+        pulled = None if weights is None else anchored(weights, Path.cwd(), "weights")
+        with _fetched(fspath(operator)) as file:
+            return cls(
+                OperatorFile.load(
+                    file, spec, weights=Weights.of(pulled), device=device, options=options
                 )
-        except FileNotFoundError as error:
-            raise ConfigurationError(
-                "an operator must be a file of `operators/<name>` of a workspace, got "
-                f"{fspath(operator)!r}, which is not there"
-            ) from error
-        return cls(loaded)
+            )
 
     @property
     def device(self) -> str:
@@ -194,3 +187,21 @@ class DeepOptimalTransport:
         where = generator.device
         seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=where).tolist()
         return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@contextmanager
+def _fetched(operator: str) -> Iterator[Path]:
+    """Give the block an operator's file on this machine's disk.
+
+    Raises:
+        ConfigurationError: it is not there.
+    """
+    folder, _, name = anchored(operator, Path.cwd(), "operator").rpartition("/")
+    try:
+        with Store(folder or "/").fetched(name) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            "an operator must be a file of `operators/<name>` of a workspace, got "
+            f"{operator!r}, which is not there"
+        ) from error
