@@ -137,6 +137,7 @@ def _run_command(*words: str) -> None:
                 said = [line] if line.startswith("error: ") else [*said[-20:], line]
         except BaseException:
             process.terminate()  # it gives up its claims, and ends within seconds
+            process.wait()
             raise
     if process.returncode:
         text = "".join(said).removeprefix("error: ").strip()

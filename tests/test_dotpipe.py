@@ -184,6 +184,22 @@ def test_a_run_that_fails_says_why(finished, tmp_path, capsys, monkeypatch, pref
     assert dict(os.environ) == before
 
 
+def test_what_interrupts_it_ends_the_command_too(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    class Interrupted:
+        def write(self, text):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0]
+    )
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        dotpipe._run_command("run", str(tmp_path / "none.yaml"))
+    assert started[0].returncode is not None
+
+
 @pytest.mark.slow
 def test_a_run_is_done_whatever_thread_and_loop_asks_for_it(
     photographs, tmp_path, capsys, prefect_home
