@@ -46,8 +46,8 @@ class ScoreTables(NamedTuple):
         """The tables of another signal over the same shards."""
         return self._replace(signal=signal)
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """These columns of the tables, in the order of the shards; several are read at once.
+    def read(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        """Some columns of the tables, or all, in the order of the shards; several at once.
 
         Raises:
             ArtifactDamaged: a table is not there, or not whole.
