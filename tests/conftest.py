@@ -74,3 +74,12 @@ def proxy(bucket):
 
     with faulty(bucket.endpoint) as before, using(before.address):
         yield before
+
+
+@pytest.fixture
+def hub():
+    """A stand-in of the Hub without any repository, which the environment leads to."""
+    from servers.hub_server import hub_server, using
+
+    with hub_server() as empty, using(empty):
+        yield empty

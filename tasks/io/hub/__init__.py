@@ -1,0 +1,6 @@
+"""The Hub of Hugging Face: repositories of data sets, and what it means when it refuses."""
+
+from tasks.io.hub.refusals import NotTaken, answer_of, answering
+from tasks.io.hub.repository import Change, Repository, Sent, State
+
+__all__ = ["Change", "NotTaken", "Repository", "Sent", "State", "answer_of", "answering"]
