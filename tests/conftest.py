@@ -83,3 +83,10 @@ def hub():
 
     with hub_server() as empty, using(empty):
         yield empty
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Requests to the Hub are repeated at once."""
+    monkeypatch.setattr("tasks.io.hub.refusals._PAUSE_S", 0.0)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)

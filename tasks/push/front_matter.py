@@ -70,7 +70,14 @@ def with_fields(front: str, fields: Mapping[str, Any]) -> str:
             lines.append(_dumped({key: left.pop(key)}))
     text = "".join(lines) + "".join(_dumped({key: value}) for key, value in left.items())
     # Lines in a layout that blocks do not tell apart are written anew as a whole.
-    return text if parsed_front(text) == wanted else _dumped(wanted)
+    return text if _says(text, wanted) else _dumped(wanted)
+
+
+def _says(front: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return bool(yaml.safe_load(front) == wanted)
+    except yaml.YAMLError:
+        return False
 
 
 def merged_configs(

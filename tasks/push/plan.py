@@ -138,8 +138,7 @@ class Push:
 
     def _described(self, record: Record) -> PushedArtifact:
         known = self._there.pushed.artifacts.get(_name(record))
-        is_known = known is not None and known.digest == record.digest
-        if is_known and all(self._there.has(path, file) for path, file in known.files.items()):
+        if known is not None and known.digest == record.digest and self._has_all(known):
             return known
         files = files_of(self._run.workspace.ledger, record)
         lacking = [file for file in files if not self._there.has(file.path, file)]
@@ -147,6 +146,9 @@ class Push:
             self._lacking[record] = lacking
         described = {f.path: PushedFile(size=f.size, sha256=f.sha256) for f in files}
         return PushedArtifact(digest=record.digest, files=described)
+
+    def _has_all(self, known: PushedArtifact) -> bool:
+        return all(self._there.has(path, file) for path, file in known.files.items())
 
     @cached_property
     def _files(self) -> dict[str, File]:

@@ -5,6 +5,7 @@ nothing twice. The last step of the push, one commit, makes all of it visible.
 """
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from prefect import task
 
@@ -65,17 +66,25 @@ def _send(
 ) -> dict[str, list[object]]:
     """Send files of one artifact; return what the Hub has by their paths there, as a record."""
     with ExitStack() as stack:
-        try:
-            copies = {
-                file.path: stack.enter_context(workspace.store.fetched(file.source))
-                for file in files
-            }
-            found = repository.send(copies)
-        except FileNotFoundError as error:
-            raise ArtifactDamaged(
-                f"{files[0].source} and what belongs to it must be there, but are not; run "
-                "`dotpipe repair CONFIG`"
-            ) from error
+        copies = {file.path: _fetched(workspace, file, stack) for file in files}
+        found = repository.send(copies)
     for file in files:
         require_content(found[file.path], file.size, file.sha256, file.source)
     return {path: list(sent) for path, sent in found.items()}
+
+
+def _fetched(workspace: Workspace, file: File, stack: ExitStack) -> Path:
+    """Return a file of the workspace on this machine's disk, until the stack is closed.
+
+    Raises:
+        ArtifactDamaged: it is not there.
+    """
+    try:
+        copy = stack.enter_context(workspace.store.fetched(file.source))
+    except FileNotFoundError:
+        copy = None
+    if copy is None or not copy.is_file():
+        raise ArtifactDamaged(
+            f"{file.source} must be there, but is not; run `dotpipe repair CONFIG`"
+        )
+    return copy

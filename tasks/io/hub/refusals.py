@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tasks.io.errors import AccessRefused, StoreAway, StoreFull, StoreRefused
+from tasks.io.errors import AccessRefused, DotpipeError, StoreAway, StoreFull, StoreRefused
 
 T = TypeVar("T")
 
@@ -60,6 +60,8 @@ def answering(address: str) -> Iterator[None]:
     """
     try:
         yield
+    except DotpipeError:
+        raise
     except Exception as error:
         translated = answer_of(error, address)
         if translated is None:

@@ -206,7 +206,10 @@ class Repository:
             path in there and there[path].lfs and there[path].lfs.sha256 == sent.sha256
             for path, sent in change.sent.items()
             if sent.mode == "lfs"
-        ) and all(self.read(path, head) == data for path, data in change.contents.items())
+        ) and all(
+            path in there and self.read(path, head) == data
+            for path, data in change.contents.items()
+        )
 
     def _head(self) -> str:
         return str(self._api.repo_info(self.name, repo_type=_KIND).sha)
