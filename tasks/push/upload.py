@@ -11,7 +11,7 @@ from prefect import task
 
 from tasks.io.errors import ArtifactDamaged
 from tasks.io.hub import Repository
-from tasks.io.hub.repository import require_content
+from tasks.io.hub.files import require_content
 from tasks.io.ledger import Record
 from tasks.io.workspace import Workspace
 from tasks.jobs import Job, Line, Outcome, Subject, Target, carry_out, publishing

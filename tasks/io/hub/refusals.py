@@ -3,7 +3,9 @@
 No text has the address of a request in it: those that files are sent to are signed.
 """
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,16 +78,28 @@ def answer_of(error: BaseException, address: str) -> Exception | None:
         error: as it was raised, or what it was raised from.
         address: what was asked for.
     """
+    if isinstance(error, DotpipeError):
+        return None
     if not _is_of_the_client(error):
         cause = error.__cause__
         return None if cause is None else answer_of(cause, address)
+    if type(error).__name__.endswith("EntryNotFoundError"):
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
     status = _status(error)
-    if status is None:
-        if type(error).__name__ == "OfflineModeIsEnabled":
-            return StoreRefused(f"{address} cannot be reached: HF_HUB_OFFLINE is set; unset it")
-        if isinstance(error, ValueError):  # a name that none can have
-            return StoreRefused(f"{address} cannot be opened: {_line(str(error))}")
-        return StoreAway(f"{address} cannot be reached: {type(error).__name__}")
+    return _unasked(error, address) if status is None else _refused(error, status, address)
+
+
+def _unasked(error: BaseException, address: str) -> Exception:
+    """Return the error for one that came without an answer of the Hub."""
+    if type(error).__name__ == "OfflineModeIsEnabled":
+        return StoreRefused(f"{address} cannot be reached: HF_HUB_OFFLINE is set; unset it")
+    if isinstance(error, ValueError):  # a name that none can have
+        return StoreRefused(f"{address} cannot be opened: {_line(str(error))}")
+    return StoreAway(f"{address} cannot be reached: {type(error).__name__}")
+
+
+def _refused(error: BaseException, status: int, address: str) -> Exception:
+    """Return the error for an answer of the Hub that is no success."""
     said = _said(error, status)
     if status in _BUSY:
         return StoreAway(f"{address} gave an error: {said}")

@@ -2,59 +2,18 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from tasks.io.errors import ArtifactDamaged, ConfigurationError, StoreRefused
+from tasks.io.errors import ConfigurationError, StoreRefused
+from tasks.io.hub.files import Change, Sent, State, Stored
 from tasks.io.hub.refusals import answering, patiently
 
 _ADDRESS = re.compile(r"hf://datasets/(?P<id>[\w.-]+/[\w.-]+)/?")
 
 _KIND = "dataset"
-
-
-class Stored(NamedTuple):
-    """A file of a repository."""
-
-    size: int
-    sha256: str | None
-    """None of a small file, which the Hub keeps in Git itself."""
-
-
-class State(NamedTuple):
-    """What a repository holds at one commit."""
-
-    head: str | None
-    """The commit; None if there is no such repository."""
-    files: Mapping[str, Stored]
-    """By their paths."""
-
-
-class Sent(NamedTuple):
-    """A file that the Hub has, or is to get with the commit that shows it."""
-
-    size: int
-    sha256: str
-    mode: Literal["lfs", "regular"]
-    """``lfs`` is sent before the commit, ``regular`` with it."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one commit does."""
-
-    message: str
-    sent: Mapping[str, Sent] = field(default_factory=dict)
-    """Files that the Hub has already, by the paths where they are to be seen."""
-    contents: Mapping[str, bytes] = field(default_factory=dict)
-    """Small files, by their paths."""
-    removed: Sequence[str] = ()
-    """Paths of files."""
-
-    def __bool__(self) -> bool:
-        return bool(self.sent or self.contents or self.removed)
 
 
 @dataclass(frozen=True)
@@ -224,19 +183,6 @@ class Repository:
 
         disable_progress_bars()
         return HfApi()
-
-
-def require_content(sent: Sent, size: int, sha256: str, path: str) -> None:
-    """Check that what was sent is what its record tells.
-
-    Raises:
-        ArtifactDamaged: it is not.
-    """
-    if (sent.size, sent.sha256) != (size, sha256):
-        raise ArtifactDamaged(
-            f"{path} must be as it was written, but is not; run `dotpipe verify CONFIG`, then "
-            "`dotpipe repair CONFIG`"
-        )
 
 
 def _sent(operation: Any) -> Sent:

@@ -7,7 +7,7 @@ from servers.hub_server import TOKEN
 
 from tasks.io.errors import AccessRefused, ArtifactDamaged, ConfigurationError, StoreRefused
 from tasks.io.hub import Change, NotTaken, Repository, Sent
-from tasks.io.hub.repository import require_content
+from tasks.io.hub.files import require_content
 
 
 @pytest.fixture
