@@ -152,6 +152,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.retry,
         upkeep.verify,
         upkeep.repair,
+        upkeep.duplicates,
     ),
     "Room": (removal.gc, removal.forget),
     "Nights and workers": (
