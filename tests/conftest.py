@@ -74,3 +74,19 @@ def proxy(bucket):
 
     with faulty(bucket.endpoint) as before, using(before.address):
         yield before
+
+
+@pytest.fixture
+def hub():
+    """A stand-in of the Hub without any repository, which the environment leads to."""
+    from servers.hub_server import hub_server, using
+
+    with hub_server() as empty, using(empty):
+        yield empty
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Requests to the Hub are repeated at once."""
+    monkeypatch.setattr("tasks.io.hub.refusals._PAUSE_S", 0.0)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)

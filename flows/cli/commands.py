@@ -26,7 +26,7 @@ from flows.cli.trials.study import study
 from flows.cli.verbs import cluster, removal, reports, upkeep
 from flows.cli.verbs.alarms import alarms
 from flows.cli.verbs.enhance import enhance
-from flows.cli.verbs.files import apply, export
+from flows.cli.verbs.files import apply, export, push
 from flows.cli.verbs.init import init
 from flows.cli.verbs.metrics import metrics
 from flows.cli.verbs.status import status
@@ -135,7 +135,16 @@ def choose(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Begin": (demo, enhance, init, codecs, upkeep.check, upkeep.plan, run, study),
-    "The result": (reports.open_report, view, choose, export, apply, metrics, reports.compare),
+    "The result": (
+        reports.open_report,
+        view,
+        choose,
+        export,
+        push,
+        apply,
+        metrics,
+        reports.compare,
+    ),
     "The steps of a run, one by one": (shard, train, restore, fit, evaluate, reports.report),
     "What is done, and what is wrong": (
         status,

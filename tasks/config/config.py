@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from dot_kernels.degradations import Degradation
 from dot_kernels.sampling import sides_before, total_downscaling
 from tasks.config.compute import Blocks, Compute, Shards
-from tasks.config.corpora import Corpora, Corpus, Location
+from tasks.config.corpora import Corpora, Corpus, Location, Workplace
 from tasks.config.patches import Patches, Transport, require_patches_of_crops
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit
@@ -30,7 +30,7 @@ class Config(Section):
     name: Name
     """Name of the run, and of the enhanced data set unless ``corpora.restored`` or ``restore`` has
     a name; by default the file's name without ``.yaml``."""
-    workspace: Location
+    workspace: Workplace
     """Folder or s3://bucket/prefix to which everything is written; a relative path counts from
     the configuration file."""
     weights: Location | None = None

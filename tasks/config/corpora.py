@@ -1,6 +1,7 @@
 """The corpora of the configuration: where images lie, and how they are cut to size."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -10,23 +11,26 @@ from tasks.io.images import ResizeFilter
 from tasks.io.section import Name, Section
 from tasks.io.shards.keys import replaced, stripped
 from tasks.io.shards.sides import SIDE_KINDS, SideKind
-from tasks.io.store import FROM_ENVIRONMENT, Access, require_location
+from tasks.io.store import FROM_ENVIRONMENT, Access, require_location, require_writable
 
 
-def _location(path: str) -> str:
-    """Return a path or URL that may be opened.
+def _checked(check: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a check of a path or URL whose refusals are those of a field."""
 
-    Raises:
-        ValueError: it may not.
-    """
-    try:
-        return require_location(path)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from error
+    def checked(path: str) -> str:
+        try:
+            return check(path)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+
+    return checked
 
 
-Location = Annotated[str, AfterValidator(_location)]
+Location = Annotated[str, AfterValidator(_checked(require_location))]
 """A folder, or a URL whose scheme is one of ``tasks.io.store.access.SCHEMES``."""
+
+Workplace = Annotated[Location, AfterValidator(_checked(require_writable))]
+"""A folder, or a bucket of S3."""
 
 ColourPolicy = Literal["keep", "srgb"]
 FramePolicy = Literal["refuse", "first"]
@@ -50,10 +54,11 @@ class Corpus(Section):
     """
 
     path: Location
-    """Folder, s3://bucket/prefix, or tars as in `…/{000000..000123}.tar`, each of which becomes
-    one shard; braces may hold a step (`{0..10..2}`) or a list (`{train,test}`) too. In both, `*`
-    and `?` stand for letters of one name, and `**` for folders, as in `photos/**/*.png`, whose keys
-    are paths below `photos`. A relative path counts from the configuration file."""
+    """Folder, s3://bucket/prefix, hf://datasets/ORG/NAME/folder, or tars as in
+    `…/{000000..000123}.tar`, each of which becomes one shard; braces may hold a step (`{0..10..2}`)
+    or a list (`{train,test}`) too. In both, `*` and `?` stand for letters of one name, and `**` for
+    folders, as in `photos/**/*.png`, whose keys are paths below `photos`. A relative path counts
+    from the configuration file."""
     access: Access = FROM_ENVIRONMENT
     """How this corpus is reached where the environment's credentials and endpoint are not the
     right ones; has an effect on S3 only."""

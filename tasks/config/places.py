@@ -25,7 +25,7 @@ _NAME_BYTES = 255
 _ENHANCED = {"restored", "degraded"}
 """Roles of the images that are to be enhanced, as they are or once they are restored."""
 _ON_DISK = ("file", "local")
-_SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_SAME = {"s3a": "s3"}
 """Schemes that are another name of the same service."""
 
 

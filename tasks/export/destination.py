@@ -3,6 +3,7 @@
 from tasks.config import Config
 from tasks.config.places import Place, folder_of
 from tasks.io.errors import ConfigurationError
+from tasks.io.store import require_writable
 
 
 def require_outside(destination: str, config: Config) -> None:
@@ -16,9 +17,9 @@ def require_outside(destination: str, config: Config) -> None:
 
     Raises:
         ConfigurationError: it is, lies in, or holds one of the corpora; or it is or lies in the
-            workspace.
+            workspace, or on the Hub.
     """
-    place = Place.of(destination)
+    place = Place.of(require_writable(destination))
     for corpus in config.given_datasets().values():
         other = folder_of(corpus)
         if other.holds(place) or place.holds(other):

@@ -1,4 +1,4 @@
-"""Commands on plain files: export; and apply, which needs no workspace."""
+"""Commands that carry results elsewhere: export, push; and apply, which needs no workspace."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -118,6 +118,48 @@ def is_exported(
     form = form_to_export(config, file_format)
     planned = Export(fitted(Run.of(config, still=True)), destination, alpha, form)
     return planned.is_done(planned.units())
+
+
+def push(
+    config: ConfigPath,
+    *,
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to: hf://datasets/ORG/NAME.")],
+    alpha: Annotated[
+        list[float] | None,
+        typer.Option(help="Whose images to push; given again for more. All by default."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="If the repository is made: for its owners only.")
+    ] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say how much.")] = False,
+) -> None:
+    """Push images, metrics and a card to a data set on the Hub, all seen at once at the end."""
+    from tasks.config import Run
+    from tasks.fit.operators import fitted
+    from tasks.io.hub import Repository
+    from tasks.push.plan import Push, alphas_to_push
+    from tasks.upkeep.forecasts.room import in_bytes
+
+    settings = parsed(config)
+    repository, alphas = Repository.of(to), alphas_to_push(settings, alpha or ())
+    planned = Push(fitted(Run.of(settings, still=True)), repository, alphas)
+    if planned.is_done:
+        say(f"nothing to push: {repository.address} has all of it")
+        return
+    if not dry:
+        planned.create(private=private)
+        with watched(settings, "push"):
+            from flows.push_dataset import push_dataset
+
+            push_dataset(settings, repository.address, alphas)
+    size = planned.size()
+    files = f"{size.files} files of {in_bytes(size.bytes)} and " if size.files else ""
+    say(f"{'to push' if dry else 'pushed'}: {files}the card, to {repository.address}")
+    if size.removed:
+        gone = f"{size.removed} files that the run no longer has"
+        say(f"{'to remove' if dry else 'removed'} there: {gone}")
+    if not dry:
+        say(f"next: fill in the licence of the card, {repository.page}")
 
 
 _Operator = Annotated[

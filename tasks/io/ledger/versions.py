@@ -75,6 +75,7 @@ NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "latest": (),
         "block": (),
         "forget": (),
+        "push": (),
     }
 )
 """The kinds of numbers that are computed in each step, by the name that its fingerprint takes."""

@@ -5,6 +5,7 @@ from tasks.io.store.access import (
     Access,
     is_s3,
     require_location,
+    require_writable,
     require_written_out,
 )
 from tasks.io.store.listing import Entry, stem
@@ -20,6 +21,7 @@ __all__ = [
     "Store",
     "is_s3",
     "require_location",
+    "require_writable",
     "require_written_out",
     "stem",
     "temporary_room",

@@ -13,18 +13,26 @@ from tasks.io.section import Section
 S3 = ("s3", "s3a")
 """Schemes of S3, and of services that speak its protocol."""
 
-SCHEMES = {"", "file", "local", "memory", "gs", "gcs", "az", "abfs", "abfss", *S3}
+HUB = "hf"
+"""Scheme of the Hub of Hugging Face, of whose data sets images are read."""
+
+SCHEMES = {"", "file", "local", "memory", HUB, *S3}
 """Schemes that a location may have. Those that run commands or chain others are not among
 them: `pipe:` would execute what a configuration says."""
+
+_UNTRIED = ("gs", "gcs", "az", "abfs", "abfss")
+"""Schemes of services on which nothing here is tested: Google's and Azure's."""
 
 _ON_DISK = ("file", "local")
 
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 """What a shell would replace."""
 
+_DATA_SET = re.compile(rf"{HUB}://datasets/[\w.-]+/[\w.-]+(@[^/]+)?(/|$)")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-_NO_COLON = re.compile(rf"({'|'.join(sorted(filter(None, SCHEMES)))})//")
+_NO_COLON = re.compile(rf"({'|'.join(sorted(filter(None, (*SCHEMES, *_UNTRIED))))})//")
 
 PART_BYTES = 16 << 20
 """Size of the parts in which a large file is uploaded."""
@@ -68,6 +76,11 @@ def require_location(url: str) -> str:
     """
     named = ":" in url and not url.startswith(("/", "."))
     scheme = url.partition(":")[0] if named else ""
+    if scheme in _UNTRIED:
+        raise ConfigurationError(
+            f"a location must be a folder, s3:// or hf://, as {scheme}:// is not supported; mount "
+            "the bucket as a folder, or copy what it holds to one or to s3:// first"
+        )
     if scheme not in SCHEMES or "::" in url:
         raise ConfigurationError(
             f"a location must be a folder or begin with one of "
@@ -76,11 +89,15 @@ def require_location(url: str) -> str:
         )
     _require_whole(url, scheme)
     parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")  # before Azure's account stands the container
-    if at and (is_s3(url) or ":" in user):
+    if "@" in parts.netloc:
         raise ConfigurationError(
             "a location must hold no credentials, got some before the @; put them into the "
             "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
+        )
+    if scheme == HUB and not _DATA_SET.match(url):
+        raise ConfigurationError(
+            f"behind {HUB}:// must be a data set, as in {HUB}://datasets/ORG/NAME/folder, got "
+            f"{url!r}"
         )
     return url
 
@@ -131,6 +148,20 @@ def _require_whole(url: str, scheme: str) -> None:
         raise ConfigurationError(f"behind {scheme}:// must be the name of a bucket, got none")
 
 
+def require_writable(url: str) -> str:
+    """Return a location that may be opened if files can be written there.
+
+    Raises:
+        ConfigurationError: it is on the Hub.
+    """
+    if url.startswith(f"{HUB}://"):
+        raise ConfigurationError(
+            f"what is written must go to a folder or bucket, got {url!r}; push it to the Hub "
+            "afterwards with `dotpipe push CONFIG --to hf://datasets/ORG/NAME`"
+        )
+    return url
+
+
 def is_s3(url: str) -> bool:
     """Whether a URL names a bucket of S3 or of something that speaks its protocol."""
     return url.startswith(tuple(f"{name}://" for name in S3))
@@ -142,8 +173,13 @@ def connected(url: str, access: Access) -> tuple[Any, str]:
     Raises:
         ConfigurationError: the URL is not allowed, or nothing here can open it.
     """
+    if require_location(url).startswith(f"{HUB}://"):
+        from tasks.io.hub.file_system import HubFiles
+
+        # Of its own, as what another one has listed may be of an earlier commit.
+        return HubFiles(skip_instance_cache=True), str(HubFiles._strip_protocol(url)).rstrip("/")
     try:
-        system, root = fsspec.core.url_to_fs(require_location(url), **options(url, access))
+        system, root = fsspec.core.url_to_fs(url, **options(url, access))
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
             f"{url!r} must be a folder, or a URL that fsspec can open: {error}"

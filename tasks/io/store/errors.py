@@ -26,6 +26,7 @@ from tasks.io.errors import (
     StoreFull,
     StoreRefused,
 )
+from tasks.io.hub.refusals import answer_of
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
 _STALE_CREDENTIALS = (CredentialRetrievalError, SSOError, TokenRetrievalError)
@@ -127,7 +128,13 @@ def translated(address: str) -> Iterator[None]:
             raise
         raise StoreRefused(f"{address} cannot be opened: {error}; {_ENDPOINT}") from error
     except (BotoCoreError, ClientError, OSError) as error:
-        raise not_a_path(error, address) or _answer(address, error) from error
+        of_hub = answer_of(error, address)
+        raise not_a_path(error, address) or of_hub or _answer(address, error) from error
+    except Exception as error:
+        of_hub = answer_of(error, address)  # whose client's errors have no kind in common
+        if of_hub is None:
+            raise
+        raise of_hub from error
 
 
 def not_a_path(error: BaseException, address: str) -> StoreRefused | None:

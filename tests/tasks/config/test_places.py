@@ -87,7 +87,7 @@ def test_tars_are_not_compared_with_themselves(load):
         ("a-{0..5}.tar", "linked-{0..1}.tar", "a-4.tar"),
         ("a-{0..5}.tar", "file://{}/a-{4..9}.tar", "a-4.tar and 1 more"),
         ("s3://bucket/a-{0..5}.tar", "s3a://bucket/a-{1..2}.tar", "a-1.tar and 1 more"),
-        ("s3://bucket/{0..5}.tar", "gs://bucket/{0..5}.tar", None),
+        ("s3://bucket/{0..5}.tar", "hf://datasets/org/x/{0..5}.tar", None),
     ],
 )
 def test_no_tar_is_restored_and_compared_with(load, tmp_path, role, restored, other, shared):
@@ -142,7 +142,7 @@ def test_braces_without_a_range_are_told_with_the_field(load):
         {"restored": "{a,b}/0.tar", "natural": "{a,b}/1.tar"},
         {"restored": "a/0.tar", "natural": "a"},
         {"restored": "s3://bucket/a", "natural": "s3://bucket/b"},
-        {"restored": "s3://bucket/a", "natural": "gs://bucket/a"},
+        {"restored": "s3://bucket/a", "natural": "hf://datasets/bucket/a"},
         {"restored": "a", "natural": "an"},
     ],
 )
@@ -169,7 +169,7 @@ def test_a_corpus_takes_nothing_of_what_it_is_compared_with(load):
     [
         ("s3://bucket/a/", "s3a://bucket/a"),
         ("s3://bucket", "s3://bucket/"),
-        ("gcs://bucket/a", "gs://bucket/a//"),
+        ("s3a://bucket/a", "s3://bucket/a//"),
         ("/data/a/", "/data/b/../a"),
         ("file:///data/a", "local:///data/a/"),
     ],

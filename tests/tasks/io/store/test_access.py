@@ -5,7 +5,15 @@ from pydantic import ValidationError
 from servers.s3_server import variables
 
 from tasks.io.errors import ConfigurationError
-from tasks.io.store import Access, Slice, Store, is_s3, require_location, require_written_out
+from tasks.io.store import (
+    Access,
+    Slice,
+    Store,
+    is_s3,
+    require_location,
+    require_writable,
+    require_written_out,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,9 +26,8 @@ from tasks.io.store import Access, Slice, Store, is_s3, require_location, requir
         "memory://bucket/x",
         "s3://bucket",
         "s3a://bucket/x",
-        "gs://bucket/x",
-        "abfs://container/x",
-        "abfss://container@account.dfs.core.windows.net/x",
+        "hf://datasets/org/name",
+        "hf://datasets/org/name@v1.0/folder/x",
     ],
 )
 def test_folders_and_buckets_are_locations(url):
@@ -69,8 +76,12 @@ def test_what_runs_commands_chains_or_fetches_is_refused(url):
         ("s3:/bucket/x", "must begin with s3:// in full"),
         ("s3:bucket/x", "must begin with s3:// in full"),
         ("s3//bucket/x", "must begin with s3:// in full"),
-        ("gs:/bucket/x", "must begin with gs:// in full"),
         ("abfss//container@account/x", "must begin with abfss:// in full"),
+        ("hf:/datasets/org/name", "must begin with hf:// in full"),
+        ("hf://", "behind hf:// must be the name of a bucket"),
+        ("hf://org/name", "behind hf:// must be a data set, as in hf://datasets/ORG/NAME/folder"),
+        ("hf://datasets/name", "behind hf:// must be a data set"),
+        ("hf://buckets/org/name/x", "behind hf:// must be a data set"),
         ("file:/data", "must begin with file:// in full"),
         ("s3:", "must begin with s3:// in full"),
         ("s3://", "behind s3:// must be the name of a bucket"),
@@ -92,6 +103,33 @@ def test_keys_in_what_is_nearly_an_address_are_not_repeated(url):
     assert "very-secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gs://bucket/x",
+        "gcs://user:very-secret@bucket/x",
+        "gs:/bucket/x",
+        "az://container/x",
+        "abfs://container/x",
+        "abfss://container@account.dfs.core.windows.net/x",
+    ],
+)
+def test_clouds_on_which_nothing_is_tested_are_refused_with_another_way(url):
+    with pytest.raises(
+        ConfigurationError, match=r"as (gs|gcs|az|abfss?):// is not supported; mount"
+    ) as e:
+        require_location(url)
+    assert "very-secret" not in str(e.value)
+
+
+def test_the_hub_is_read_and_not_written_to():
+    assert require_writable("s3://bucket/x") == "s3://bucket/x"
+    with pytest.raises(
+        ConfigurationError, match=r"push it to the Hub afterwards with `dotpipe push"
+    ):
+        require_writable("hf://datasets/org/name")
+
+
 @pytest.mark.parametrize("url", ["./s3:/x", "s3", "s3/x", "s3x//y", "a$", "a$1", "{0..3}.tar"])
 def test_folders_may_have_odd_names(url):
     assert require_location(require_written_out(url)) == url
@@ -102,8 +140,8 @@ def test_folders_may_have_odd_names(url):
     [
         "s3://key:very-secret@bucket/x",
         "s3a://very-secret@bucket/x",
-        "abfss://user:very-secret@account.dfs.core.windows.net/x",
-        "gs://user:very-secret@bucket/x",
+        "hf://very-secret@datasets/org/name",
+        "hf://user:very-secret@datasets/org/name",
     ],
 )
 def test_keys_in_a_location_are_refused_and_not_repeated(url):
@@ -119,7 +157,7 @@ def test_an_endpoint_is_an_address_without_keys(endpoint):
 
 
 def test_s3_has_two_names_and_a_folder_may_have_them_too():
-    urls = ("s3://x", "s3a://x", "s3", "s3/x", "/s3://x", "gs://x")
+    urls = ("s3://x", "s3a://x", "s3", "s3/x", "/s3://x", "hf://datasets/x/y")
     assert [url for url in urls if is_s3(url)] == ["s3://x", "s3a://x"]
 
 

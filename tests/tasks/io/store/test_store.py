@@ -565,11 +565,15 @@ def test_folders_that_link_to_each_other_are_each_listed_once_below_the_other(tm
     assert images == ["a/1.png", "a/to-b/2.png", "b/2.png", "b/to-a/1.png"]
 
 
-def test_a_url_that_needs_a_package_that_is_not_there_is_told_in_a_sentence():
+def test_a_url_that_needs_a_package_that_is_not_there_is_told_in_a_sentence(monkeypatch):
+    def lacking(*_, **__):
+        raise ImportError("Install s3fs")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lacking)
     with pytest.raises(
-        ConfigurationError, match=r"'gs://x' must be a folder, or a URL that fsspec"
+        ConfigurationError, match=r"'s3://x' must be a folder, or a URL that fsspec can open: Inst"
     ):
-        Store("gs://x")
+        Store("s3://x")
 
 
 def test_a_url_of_an_unknown_protocol_is_told_in_a_sentence():

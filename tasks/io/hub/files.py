@@ -1,0 +1,62 @@
+"""Files of a repository on the Hub: what is there, what was sent, and what a commit changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from tasks.io.errors import ArtifactDamaged
+
+
+class Stored(NamedTuple):
+    """A file of a repository."""
+
+    size: int
+    sha256: str | None
+    """None of a small file, which the Hub keeps in Git itself."""
+
+
+class State(NamedTuple):
+    """What a repository holds at one commit."""
+
+    head: str | None
+    """The commit; None if there is no such repository."""
+    files: Mapping[str, Stored]
+    """By their paths."""
+
+
+class Sent(NamedTuple):
+    """A file that the Hub has, or is to get with the commit that shows it."""
+
+    size: int
+    sha256: str
+    mode: Literal["lfs", "regular"]
+    """``lfs`` is sent before the commit, ``regular`` with it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one commit does."""
+
+    message: str
+    sent: Mapping[str, Sent] = field(default_factory=dict)
+    """Files that the Hub has already, by the paths where they are to be seen."""
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    """Small files, by their paths."""
+    removed: Sequence[str] = ()
+    """Paths of files."""
+
+    def __bool__(self) -> bool:
+        return bool(self.sent or self.contents or self.removed)
+
+
+def require_content(sent: Sent, size: int, sha256: str, path: str) -> None:
+    """Check that what was sent is what its record tells.
+
+    Raises:
+        ArtifactDamaged: it is not.
+    """
+    if (sent.size, sent.sha256) != (size, sha256):
+        raise ArtifactDamaged(
+            f"{path} must be as it was written, but is not; run `dotpipe verify CONFIG`, then "
+            "`dotpipe repair CONFIG`"
+        )

@@ -1,0 +1,232 @@
+"""The plan of a push: what of a run is not in the repository yet, and what is there too much."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import NamedTuple
+
+from tasks.config import Config
+from tasks.fit.operators import FittedRun
+from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.hub import Change, NotTaken, Repository, Sent
+from tasks.io.ledger import Record, digest_of
+from tasks.io.machine.threads import side_by_side
+from tasks.jobs import Planned, Recipe, Target
+from tasks.push.card import CARD, card_of, configs_of
+from tasks.push.contents import File, Part, artifact_on_hub, files_of, parts_of
+from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact, PushedFile
+from tasks.push.there import There
+from tasks.push.upload import SendJob
+
+
+def records_folder(address: str) -> str:
+    """Return the folder of the records of what was sent to a repository, and not committed yet."""
+    return f"pushes/{digest_of(address)[:12]}"
+
+
+def alphas_to_push(config: Config, alphas: Sequence[float]) -> tuple[float, ...]:
+    """Return the alphas that are asked for; all that are written where none is.
+
+    Raises:
+        ConfigurationError: one of them is not written.
+    """
+    written = config.enhance.alphas
+    for alpha in alphas:
+        if alpha not in written:
+            listed = ", ".join(f"{each:g}" for each in written)
+            raise ConfigurationError(
+                f"--alpha must be one of enhance.alphas, got {alpha:g} of {listed}; add it there, "
+                "and run again"
+            )
+    return tuple(each for each in written if not alphas or each in alphas)
+
+
+class Size(NamedTuple):
+    """How much a push changes."""
+
+    files: int
+    """That the repository lacks, card and manifest aside."""
+    bytes: int
+    removed: int
+    """Files that do not belong to the run any more."""
+
+
+class Push:
+    """What a run has for a repository, against what is there.
+
+    Args:
+        run: the configuration, with its operator.
+        repository: of the Hub.
+        alphas: of the images that are asked for; those that pushes brought before stay.
+
+    Raises:
+        StepMissing: the run is not finished.
+        ConfigurationError: the repository holds another run, or files that no push put there are
+            in the way.
+    """
+
+    def __init__(self, run: FittedRun, repository: Repository, alphas: Sequence[float]) -> None:
+        self._run, self._repository = run, repository
+        config = run.config
+        self._mark = digest_of({"workspace": config.workspace, "dataset": config.restored_name})
+        self._there = There.of(repository, self._mark)
+        self.alphas = tuple(
+            each
+            for each in config.enhance.alphas
+            if each in alphas or self._there.has_below(f"enhanced/alpha={each:+.2f}/")
+        )
+        self._parts = list(parts_of(run, self.alphas))
+        self._lacking: dict[Record, list[File]] = {}
+        self._artifacts = self._compared()
+        for file in self._files.values():
+            self._there.require_ours(file.path)
+        self._texts = self._written()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the repository holds all of it, and nothing of former pushes beside it."""
+        return not (self._lacking or self._removed or self._texts)
+
+    def size(self) -> Size:
+        """Return how much is to be sent, and removed."""
+        return Size(len(self._files), sum(f.size for f in self._files.values()), len(self._removed))
+
+    def create(self, *, private: bool) -> None:
+        """Make the repository where there is none, with nothing to see in it yet."""
+        if self._there.state.head is None:
+            self._repository.create(private=private)
+
+    def units(self) -> list[Planned]:
+        """Return a unit for each shard, with a job where files of it were not sent yet."""
+        folder = records_folder(self._repository.address)
+        survey = self._run.workspace.ledger.survey(folder)
+        recipe = Recipe("push", {"address": self._repository.address})
+        planned = list[Planned]()
+        for part in self._parts:
+            lacking = [record for record in part.records if record in self._lacking]
+            marks = [(record.artifact, record.digest) for record in lacking]
+            target = recipe.aim(survey, f"{folder}/{part.name}", parts=marks) if lacking else None
+            job = None if target is None else self._job(part, lacking, target)
+            planned.append(Planned(part.name, part.images, job))
+        return planned
+
+    def finish(self) -> str | None:
+        """Make all of it visible with one commit, and return it; None if there is nothing to do.
+
+        Raises:
+            StepMissing: a file that is needed was not sent.
+            StoreRefused: the Hub does not take it. What was sent is forgotten if it may have been
+                thrown away there, so that the next push looks after it again.
+        """
+        head = self._there.state.head
+        if self.is_done:
+            return None
+        if head is None:
+            raise StepMissing(f"{self._repository.address} must be there; run `dotpipe push` again")
+        try:
+            commit = self._repository.commit(self._change(), head)
+        except NotTaken:
+            self._forget()
+            raise
+        self._forget()
+        return commit
+
+    def _compared(self) -> dict[str, PushedArtifact]:
+        """Return all artifacts by their names in the repository; note what it lacks of them."""
+        records = [record for part in self._parts for record in part.records]
+        described = side_by_side(self._described, records)
+        return dict(zip(map(_name, records), described, strict=True))
+
+    def _described(self, record: Record) -> PushedArtifact:
+        known = self._there.pushed.artifacts.get(_name(record))
+        if known is not None and known.digest == record.digest and self._has_all(known):
+            return known
+        files = files_of(self._run.workspace.ledger, record)
+        lacking = [file for file in files if not self._there.has(file.path, file)]
+        if lacking:
+            self._lacking[record] = lacking
+        described = {f.path: PushedFile(size=f.size, sha256=f.sha256) for f in files}
+        return PushedArtifact(digest=record.digest, files=described)
+
+    def _has_all(self, known: PushedArtifact) -> bool:
+        return all(self._there.has(path, file) for path, file in known.files.items())
+
+    @cached_property
+    def _files(self) -> dict[str, File]:
+        """Files that the repository lacks, by their paths there."""
+        return {file.path: file for files in self._lacking.values() for file in files}
+
+    @cached_property
+    def _removed(self) -> list[str]:
+        wanted = {path for each in self._artifacts.values() for path in each.files}
+        return self._there.too_much(wanted)
+
+    def _written(self) -> dict[str, bytes]:
+        """Return card and manifest, so far as they change."""
+        configs = configs_of(self._run.config)
+        pushed = Pushed(run=self._mark, configs=tuple(configs), artifacts=self._artifacts)
+        there, images = self._there, sum(part.images for part in self._parts)
+        name, former = self._repository.name, there.pushed.configs
+        card = card_of(self._run, name, self.alphas, images, there.card, former)
+        texts = {} if card == there.card else {CARD: card.encode()}
+        if pushed != there.pushed or MANIFEST not in there.state.files:
+            texts[MANIFEST] = pushed.text()
+        return texts
+
+    def _job(self, part: Part, lacking: Sequence[Record], target: Target) -> SendJob:
+        return SendJob(
+            workspace=self._run.config.workspace,
+            target=target,
+            address=self._repository.address,
+            dataset=self._run.config.restored_name,
+            shard=part.name,
+            images=part.images,
+            lines=tuple((each.artifact, each.fingerprint, each.digest) for each in lacking),
+        )
+
+    def _change(self) -> Change:
+        """Return what the commit does, now that all files are sent.
+
+        Raises:
+            StepMissing: one was not.
+        """
+        sent = self._sent()
+        small = {path: file for path, file in self._files.items() if sent[path].mode == "regular"}
+        read = side_by_side(partial(_read, self._run), small.values())
+        named = ", ".join(f"{alpha:g}" for alpha in self.alphas)
+        return Change(
+            message=f"Push {self._run.config.name} at alpha {named}",
+            sent={path: sent[path] for path in self._files if path not in small},
+            contents=dict(zip(small, read, strict=True)) | self._texts,
+            removed=self._removed,
+        )
+
+    def _sent(self) -> Mapping[str, Sent]:
+        """Return what was sent, of what the repository lacks.
+
+        Raises:
+            StepMissing: something was not.
+        """
+        ledger = self._run.workspace.ledger
+        records = list(ledger.survey(records_folder(self._repository.address)).all())
+        found = dict[str, Sent]()
+        for body in side_by_side(ledger.facts, records):
+            found |= {path: Sent(*sent) for path, sent in body["sent"].items()}
+        for path, file in self._files.items():
+            if path not in found or found[path][:2] != (file.size, file.sha256):
+                raise StepMissing(
+                    f"{path} must have been sent, but was not; run `dotpipe push` again"
+                )
+        return found
+
+    def _forget(self) -> None:
+        """Forget what was sent: it is in a commit, or has to be looked after again."""
+        ledger = self._run.workspace.ledger
+        ledger.withdraw(ledger.survey(records_folder(self._repository.address)).all())
+
+
+def _name(record: Record) -> str:
+    return artifact_on_hub(record.artifact)
+
+
+def _read(run: FittedRun, file: File) -> bytes:
+    return run.workspace.store.read(file.source)
