@@ -20,6 +20,6 @@ def runs_of(service, flow, *states):
 
 
 def require_success(process):
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, said
     return said
