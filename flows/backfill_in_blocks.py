@@ -14,6 +14,7 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.runs.assets import tell_enhanced
 from flows.runs.pool import FailedRequest, RunRequest, WorkPoolRuns
 from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
@@ -124,6 +125,8 @@ def _enhance(config: Config, runs: WorkPoolRuns) -> None:
         watch.finish()
         _require_all(failed)
         if not sent:
+            if former:
+                tell_enhanced(run)
             return
         if sent == former:
             raise ShardsFailed(
