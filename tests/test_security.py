@@ -18,7 +18,7 @@ from tasks.io.shards.foreign_tars import MOST_REFUSED
 from tasks.io.shards.keys import LONGEST_NAME
 from tasks.io.shards.sides import LARGEST_SIDE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "infra" / "docs" / "security.md").read_text("utf-8")
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
