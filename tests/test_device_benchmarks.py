@@ -46,5 +46,6 @@ def test_what_a_megapixel_costs_is_measured_for_codecs_and_metrics(measure):
     pixel, network = re.findall(r"^\| `(.*)` \| (\S+) \| (\S+) \| (\S+) \| ?(\S*) \|$", said, re.M)
     assert [pixel[0], network[0]] == ["pixel, factor 8", "a very small one"]
     assert all(float(each) > 0 for each in (*pixel[1:4], *network[1:4]))
-    assert (pixel[4], float(network[4]) >= 0) == ("", True)
+    assert pixel[4] == ""
+    assert float(network[4]) < 100
     assert re.search(r"^\| PSNR and SSIM \| [\d.e-]+ \|$", said, re.MULTILINE)

@@ -1,5 +1,6 @@
 """How long work takes on a device: the least of several rounds, as others may be at work too."""
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,17 @@ def seconds(work: Callable[[], object], device: str, rounds: int) -> float:
         return min(_until_done(work, device) for _ in range(rounds + 1))
     work()
     return min(_on_the_processor(work) for _ in range(rounds))
+
+
+def added(
+    more: Callable[[], object], less: Callable[[], object], device: str, rounds: int
+) -> float:
+    """Seconds that one work takes more than another: the median over rounds in which both are done.
+
+    A small difference of large numbers, which may be below zero where others disturb it.
+    """
+    pairs = ((seconds(more, device, 1), seconds(less, device, 1)) for _ in range(rounds))
+    return statistics.median(one - other for one, other in pairs)
 
 
 def waited(work: Callable[[], object], rounds: int) -> float:

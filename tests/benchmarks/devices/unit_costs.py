@@ -7,11 +7,12 @@ whose weights are not in the folder `--weights` are made up: random numbers cost
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from device_timing import seconds
+from device_timing import added, seconds
 from diffusers import AutoencoderKL, AutoencoderTiny
 from diffusers.utils import logging
 
@@ -30,6 +31,7 @@ from dot_kernels.level_fitting import solve_level
 from dot_kernels.levels import level_channels
 from dot_kernels.metrics import distortion_of_written
 from tasks.io.errors import DotpipeError
+from tasks.io.images.pixels import as_levels, to_pixels
 from tasks.io.networks.autoencoders.taef2 import TinyFlux2
 from tasks.io.networks.codecs import load_codec
 from tasks.io.networks.features.extractors import load_extractor, see
@@ -94,9 +96,9 @@ def codec_row(codec: Codec, device: str, side: int, rounds: int) -> list[str]:
         widths = level_channels(codec)
         if widths:
             levelled = _levelled(operator, widths, draw)
-            whole = seconds(lambda: transport_images(images, codec, levelled), device, rounds)
-            plain = seconds(lambda: transport_images(images, codec, operator), device, rounds)
-            times.append(max(whole - plain, 0.0))
+            with_levels = partial(transport_images, images, codec, levelled)
+            without = partial(transport_images, images, codec, operator)
+            times.append(added(with_levels, without, device, rounds))
     words = [f"{each / megapixels:.3g}" for each in times]
     return [*words, *[""] * (4 - len(words))]
 
@@ -117,7 +119,7 @@ def metrics(device: str) -> Iterator[tuple[str, Callable[[torch.Tensor, torch.Te
     Raises:
         DotpipeError: the weights of one are not on this machine.
     """
-    yield "PSNR and SSIM", distortion_of_written
+    yield "PSNR and SSIM", _distortion
     lpips = load_lpips("squeeze", device)
     yield "LPIPS (squeeze)", lambda ours, theirs: lpips(theirs)(ours)
     extractor = load_extractor("squeezenet", device)
@@ -127,6 +129,10 @@ def metrics(device: str) -> Iterator[tuple[str, Callable[[torch.Tensor, torch.Te
     )
     niqe = load_judge("niqe", device)
     yield "NIQE", lambda ours, _: niqe(ours, None, None)
+
+
+def _distortion(ours: torch.Tensor, theirs: torch.Tensor) -> object:
+    return distortion_of_written(*(as_levels(to_pixels(each[0])) for each in (ours, theirs)))
 
 
 def metric_rows(device: str, side: int, rounds: int) -> Iterator[tuple[str, str]]:
