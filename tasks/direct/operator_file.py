@@ -29,6 +29,7 @@ from tasks.io.images.raster import EIGHT_BITS, Depth
 from tasks.io.machine.scratch import scratch_array
 from tasks.io.networks.autoencoders.taef2 import PUBLISHED_IDENTITY, TinyFlux2
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 
@@ -164,8 +165,26 @@ def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
         return Pixel.model_validate(dict(identity))
     if identity == PUBLISHED_IDENTITY:
         return TinyFlux2(kind="taef2")
+    if identity.get("kind") == "plug-in":
+        return _plug_in(identity)
     if "revision" not in identity:
         return None
     known = (codec for codec in KNOWN_CODECS.values() if isinstance(codec, Autoencoder))
     named = (codec for codec in known if codec_identity(codec) == identity)
     return next(named, Autoencoder.model_validate(dict(identity)))
+
+
+def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
+    """Return the plug-in that has this identity, of the version of the fit.
+
+    Raises:
+        ConfigurationError: it was told files, of which the identity has the digests alone.
+    """
+    if "sha256" in identity:
+        raise ConfigurationError(
+            f"the codec must be given, as the operator was fitted with the plug-in "
+            f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
+            "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
+        )
+    known = PlugInCodec.model_fields
+    return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

@@ -32,7 +32,8 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="webp, png, jpeg, tiff, avif, jxl, or keep for that of each image that went in.",
+        help="webp, png, jpeg, tiff, avif, jxl, plug-in:NAME for that of an installed package, or "
+        "keep for that of each image that went in.",
     ),
 ]
 
