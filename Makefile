@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+AUDIT := $(VENV)/.audit
 export UV_TORCH_BACKEND ?= auto
 
-.PHONY: help setup demo test service slow bench check clean
+.PHONY: help setup demo test service slow bench bench-gpu check audit clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # By uv where it is there, which takes torch from PyTorch's own index: the build for this machine's
 # GPU, or the far smaller one for none. Where that fails, and by pip, torch is what the usual index
@@ -53,11 +54,21 @@ slow: setup  ## tests that need minutes, and the real photographs
 bench: setup  ## speed and memory, as ratios against bare loops
 	@$(BIN)/python -m pytest tests/benchmarks -m benchmark_suite -s -o addopts=--import-mode=importlib
 
+bench-gpu: setup  ## images per second on a GPU: eager, compiled, five alphas, a bare loop
+	@PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/devices/throughput.py
+
 check: setup  ## formatter, linter, types, import rules
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+
+# The advisories are not in mirrors of the index: --strict fails where a package is not found there.
+audit:  ## known faults of the pinned packages, from PyPI's advisories; needs a connection
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && \
+	  $(AUDIT)/bin/pip install -qq --disable-pip-version-check pip-audit==2.10.1; }
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	  --requirement constraints.txt
 
 clean:  ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .benchmarks

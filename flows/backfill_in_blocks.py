@@ -14,6 +14,7 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.runs.assets import tell_enhanced
 from flows.runs.pool import FailedRequest, RunRequest, WorkPoolRuns
 from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
@@ -124,6 +125,8 @@ def _enhance(config: Config, runs: WorkPoolRuns) -> None:
         watch.finish()
         _require_all(failed)
         if not sent:
+            if former:
+                tell_enhanced(run)
             return
         if sent == former:
             raise ShardsFailed(
@@ -144,15 +147,23 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
     """A request for every block of shards of which something is missing, in their order.
 
     Blocks are cut from all shards, done or not, so that a block is the same, and has the
-    same key, whatever of it is done.
+    same key, whatever of it is done. With ``blocks.min_shards`` a request may be for several
+    blocks, and then depends on what is done: after a crash of the conductor, other blocks may be
+    put together, and two runs divide the shards that both were given.
     """
     config = run.config
     units = plan_enhancement(run, with_images=True)
+    together: list[Planned] = []
     for _, block in groupby(enumerate(units), lambda unit: unit[0] // config.blocks.shards):
         planned = [unit for _, unit in block]
         watch.pass_by(sum(unit.images for unit in planned if unit.job is None))
         if any(unit.job is not None for unit in planned):
-            yield _request(config, run.operator, planned)
+            together += planned
+        if sum(unit.job is not None for unit in together) >= config.blocks.min_shards:
+            yield _request(config, run.operator, together)
+            together = []
+    if together:
+        yield _request(config, run.operator, together)
 
 
 def _wanted(config: Config) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.runners.choice import connected
+from flows.runs.assets import has_assets, tell_report
 from flows.runs.prefect_api import patiently
 from flows.runs.presence import at_work
 from flows.steps.by_verb import do_steps
@@ -13,6 +14,7 @@ from flows.steps.reports import StepReport, leave, leave_table
 from tasks.config import Config, Run
 from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.fit.operators import fitted
+from tasks.pipeline import is_finished
 from tasks.report.report import report_artifact, report_markdown
 
 
@@ -34,14 +36,18 @@ def evaluate_dataset(config: Config) -> list[StepReport]:
 def report_dataset(config: Config) -> str:
     """Write the report; return its address."""
     run = Run.of(config)
+    is_new = has_assets() and not is_finished(config, "report")
     do_steps(run, "report")
-    artifact, store = report_artifact(fitted(run)), run.workspace.store
+    found = fitted(run)
+    artifact, store = report_artifact(found), run.workspace.store
     local = store.local(f"{artifact}.html")
     address = local.as_uri() if local else store.address(f"{artifact}.html")
     text = f"[The whole report]({address})\n\n{report_markdown(run.workspace, artifact)}"
     patiently(
         lambda: create_markdown_artifact(text, key="report", description=f"Report of {config.name}")
     )
+    if is_new:
+        tell_report(found)
     return store.address(f"{artifact}.html")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from prefect import flow
 
+from flows.runs.assets import operator_before, tell_operator
 from flows.runs.presence import at_work
 from flows.steps.by_verb import do_steps
 from flows.steps.reports import StepReport, leave, leave_table
@@ -21,9 +22,12 @@ def fit_transport(config: Config) -> list[StepReport]:
         what each step did.
     """
     run = Run.of(config)
+    former = operator_before(run)
     reports = do_steps(run, "fit")
-    _leave_operator(fitted(run))
+    found = fitted(run)
+    _leave_operator(found)
     leave_table(reports, "measured-patches")
+    tell_operator(found, former)
     return reports
 
 

@@ -3,9 +3,10 @@
 from prefect import flow
 
 from flows.runners.choice import connected
+from flows.runs.assets import tell_data_sets
 from flows.runs.presence import at_work
 from flows.steps.by_verb import do_steps
-from flows.steps.reports import StepReport, leave_table
+from flows.steps.reports import StepReport, leave_table, made_data_sets
 from tasks.config import Config, Run
 
 
@@ -20,6 +21,8 @@ def restore_dataset(config: Config) -> list[StepReport]:
     """
     if config.restore is None:
         return []
-    reports = do_steps(Run.of(config), "restore")
+    run = Run.of(config)
+    reports = do_steps(run, "restore")
     leave_table(reports, "restored-data-sets")
+    tell_data_sets(run, made_data_sets(reports))
     return reports

@@ -3,9 +3,10 @@
 from prefect import flow
 
 from flows.runners.choice import connected
+from flows.runs.assets import tell_data_sets
 from flows.runs.presence import at_work
 from flows.steps.by_verb import do_steps
-from flows.steps.reports import StepReport, leave_table
+from flows.steps.reports import StepReport, leave_table, made_data_sets
 from tasks.config import Config, Run
 
 
@@ -23,4 +24,5 @@ def shard_corpus(config: Config) -> list[StepReport]:
     run.workspace.claims.sweep()
     reports = do_steps(run, "shard")
     leave_table(reports, "data-sets")
+    tell_data_sets(run, made_data_sets(reports))
     return reports

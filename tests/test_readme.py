@@ -20,7 +20,13 @@ from tasks.view.votes import vote_schema
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "infra" / "docs"
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted(DOCS.glob("*.md")),
+]
 OF_A_RUN = ("python.md", "reading.md")
 """Pages whose Python reads a finished run; `tests/infra/docs` runs it."""
 CODE_ROOTS = ("dot_kernels", "flows", "tasks")

@@ -16,6 +16,8 @@ from prefect.settings import (
     PREFECT_API_KEY,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLOUD_API_URL,
+    PREFECT_UI_URL,
     temporary_settings,
 )
 
@@ -51,11 +53,25 @@ def require_answer(api: str, log: Callable[[], str] | None = None) -> None:
         client = get_client(sync_client=True)
         is_cloud = client.server_type == ServerType.CLOUD
         try:
-            answer = client.request("GET", "/health" if is_cloud else "/admin/version", timeout=10)
+            if is_cloud:  # which has no version to tell; the question needs the key's workspace
+                answer = client.request("POST", "/work_pools/filter", json={"limit": 1}, timeout=10)
+            else:
+                answer = client.request("GET", "/admin/version", timeout=10)
         finally:
             client._client.close()  # it was not entered, by which it would compare versions
-        if not isinstance(answer.json(), str) and not is_cloud:
-            raise json.JSONDecodeError("no version", answer.text, 0)
+        if not isinstance(answer.json(), list if is_cloud else str):
+            raise json.JSONDecodeError("no answer of Prefect's", answer.text, 0)
+
+
+def dashboard_of(api: str) -> str:
+    """The address of the dashboard of a server, or of Prefect Cloud's workspace, by its API's.
+
+    Args:
+        api: the API address, which is PREFECT_API_URL at the time.
+    """
+    if api.startswith(str(PREFECT_CLOUD_API_URL.value())):
+        return str(PREFECT_UI_URL.value())
+    return without_secrets(api.removesuffix("/api"))
 
 
 @contextmanager
@@ -142,12 +158,19 @@ def _told(api: str, error: BaseException, log: Callable[[], str] | None) -> str:
 
 def _refusal(server: str, api: str, status: int) -> str:
     """What an answer with an HTTP status of an error means."""
+    if status == httpx.codes.UNAUTHORIZED and api.startswith(str(PREFECT_CLOUD_API_URL.value())):
+        if PREFECT_API_AUTH_STRING.value():
+            return (
+                f"{server} must be sent PREFECT_API_KEY, but PREFECT_API_AUTH_STRING is set, which "
+                "Prefect sends in its place; unset it"
+            )
+        return f"{server} refuses the key; set PREFECT_API_KEY, as `prefect cloud login` does"
     if status == httpx.codes.UNAUTHORIZED:
         known = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
         said = "refuses the one that is given" if known else "was given none"
         return (
             f"{server} asks for a password and {said}; set PREFECT_API_AUTH_STRING to what the "
-            "server has as PREFECT_SERVER_API_AUTH_STRING, or PREFECT_API_KEY for Prefect Cloud"
+            "server has as PREFECT_SERVER_API_AUTH_STRING"
         )
     if status in (httpx.codes.FORBIDDEN, httpx.codes.PROXY_AUTHENTICATION_REQUIRED):
         return (

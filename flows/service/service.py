@@ -23,10 +23,10 @@ from flows.service.health import (
     STARTED_HERE,
     answers,
     bypass_proxy,
+    dashboard_of,
     explained,
     last_words,
     require_answer,
-    without_secrets,
 )
 from flows.service.home import require_home
 from tasks.io.errors import DotpipeError
@@ -76,7 +76,7 @@ def up(pool: str, port: int = PORT) -> str:
             WORKER.start(
                 *("infra.worker", "--pool", pool, "--name", name),
                 details=(name, pool, address),
-                environment=_environment(address),
+                environment=_environment(str(PREFECT_API_URL.value())),
             )
         _wait(WORKER, lambda: _is_online(*WORKER.details()))
         _, *found = WORKER.details()
@@ -121,7 +121,7 @@ def stay(pool: str, port: int, tell: Callable[[str], object]) -> None:
 
 @contextmanager
 def served(start_on: int | None = None) -> Iterator[str]:
-    """Have clients in the block use the lasting Prefect server, and yield its address.
+    """Have clients in the block use the lasting Prefect server, and yield its dashboard's address.
 
     That is the server which PREFECT_API_URL or the active Prefect profile names, or else the
     one that ``up`` has started.
@@ -136,7 +136,7 @@ def served(start_on: int | None = None) -> Iterator[str]:
         api = str(given).rstrip("/")
         require_answer(api)
         with explained(api), temporary_settings({PREFECT_API_URL: api}):
-            yield without_secrets(api.removesuffix("/api"))
+            yield dashboard_of(api)
         return
     bypass_proxy()
     if not SERVER.is_alive():
@@ -172,7 +172,9 @@ def _start_server(port: int) -> None:
     address = f"http://127.0.0.1:{port}"
     arguments = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     batched = {name: os.environ.get(name, setting) for name, setting in BATCHED.items()}
-    SERVER.start(*arguments, details=(address,), environment=_environment(address) | batched)
+    SERVER.start(
+        *arguments, details=(address,), environment=_environment(f"{address}/api") | batched
+    )
 
 
 def _require_free(port: int) -> None:
@@ -193,15 +195,15 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _environment(address: str) -> dict[str, str]:
-    """Variables of a process that uses the server at an address and logs all it does."""
+def _environment(api: str) -> dict[str, str]:
+    """Variables of a process that uses the server at an API address and logs all it does."""
     password = PREFECT_API_AUTH_STRING.value()  # of the client in the block of ``served``
     known = {"PREFECT_API_AUTH_STRING": password} if password else {}
     return (
         STARTED_HERE
         | known
         | {
-            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_API_URL": api,
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
         }
     )

@@ -152,6 +152,24 @@ def leave(rows: list[dict[str, Any]], key: str, description: str) -> None:
     patiently(lambda: create_table_artifact(rows, key=key, description=description))
 
 
+def made_data_sets(reports: Iterable[StepReport]) -> dict[str, dict[str, Any]]:
+    """What is known of the data sets of which steps have made shards, by name.
+
+    Args:
+        reports: of steps that make data sets, which bear their names.
+    """
+    return {
+        report.step.partition(" ")[2]: {
+            "images": report.images,
+            "shards": len(report.units),
+            "shards made": report.made,
+            "refused": dict(report.refused),
+        }
+        for report in reports
+        if report.made
+    }
+
+
 def leave_table(reports: Sequence[StepReport], key: str) -> None:
     """Create table artifacts of the current run: one row for each step, one for each device."""
     rows = [_row(report) for report in reports]

@@ -85,6 +85,10 @@ class Blocks(Section):
 
     shards: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Shards in a block, which is one flow run: some tens of minutes of work are good."""
+    min_shards: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Shards that a run must find missing, where so many are: blocks that miss fewer are done
+    together with the next ones that miss some, so that starting a process and loading networks
+    pays. 1 does every block by itself."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 16
     """Blocks that are submitted and have not ended, at most; how many of these run is up to the
     limits of the pool and its queues."""

@@ -173,6 +173,34 @@ def test_a_block_is_the_same_whatever_of_it_is_done(complete):
     assert ([request.images for request in partly], passed) == ([3, 2], [3, 0])
 
 
+@pytest.mark.parametrize(
+    ("least", "shards", "images"),
+    [(1, [[0, 1], [2]], [3, 2]), (2, [[0, 1, 2]], [5]), (3, [[0, 1, 2]], [5])],
+)
+def test_blocks_that_miss_little_are_done_together(complete, least, shards, images):
+    config = complete.configure(blocks={"shards": 2, "min_shards": least})
+    forget(complete, "^enhanced/.*shard-00000[12]")
+    requests, passed = blocks_of(config)
+    names = [[f"shard-{number:06d}" for number in block] for block in shards]
+    assert [request.parameters["shards"] for request in requests] == names
+    assert ([request.images for request in requests], passed) == (images, [3, 0])
+
+
+def test_a_block_that_misses_enough_is_done_alone(complete):
+    config = complete.configure(blocks={"shards": 2, "min_shards": 2})
+    forget(complete, "^enhanced/")
+    first, last = (request.parameters["shards"] for request in blocks_of(config)[0])
+    assert first == ["shard-000000", "shard-000001"]
+    assert last == ["shard-000002"]  # no other is left that it could be done with
+
+
+def test_all_is_done_in_few_runs_where_little_is_missing(complete, done, pool, undisturbed):
+    forget(complete, "^(enhanced|metrics|features)/.*shard-00000[12]")
+    backfill_in_blocks(complete.configure(blocks={"shards": 1, "min_shards": 2}))
+    assert pool.flows == ["enhance-block"]
+    assert complete.lasting() == undisturbed
+
+
 def restore(project, records: list[Record]):
     """Put records back; what they say of files is not asked for here."""
     for record in records:

@@ -12,20 +12,32 @@ import httpx
 import pytest
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_CLOUD_API_URL,
+    PREFECT_CLOUD_UI_URL,
     PREFECT_SERVER_API_AUTH_STRING,
     temporary_settings,
 )
 
-from flows.service.health import explained, last_words, require_answer, without_secrets
-from flows.service.service import own_settings
+from flows.service import service
+from flows.service.health import (
+    dashboard_of,
+    explained,
+    last_words,
+    require_answer,
+    without_secrets,
+)
+from flows.service.service import own_settings, served
 from tasks.io.errors import DotpipeError
 
 VERSION = json.dumps("3.8.8")
 
 
 @contextmanager
-def answering(status, body, kind="application/json", password=None):
+def answering(status, body, kind="application/json", password=None, asked=None):
     """A program that answers every request alike, or with 401 to those without the password."""
+    asked = [] if asked is None else asked
     wanted = password and "Basic " + base64.b64encode(password.encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -37,6 +49,11 @@ def answering(status, body, kind="application/json", password=None):
             self.end_headers()
             self.wfile.write(body.encode())
 
+        def do_POST(self):
+            asked.append((self.path, self.headers.get("Authorization")))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_):
             pass
 
@@ -44,6 +61,19 @@ def answering(status, body, kind="application/json", password=None):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@contextmanager
+def cloud(status, body, asked=None):
+    """The API address of a workspace of a stand-in of Prefect Cloud."""
+    with answering(status, body, asked=asked) as address:
+        settings = {
+            PREFECT_CLOUD_API_URL: f"{address}/api",
+            PREFECT_CLOUD_UI_URL: "https://app.example.org",
+            PREFECT_API_KEY: "pnu_sekret",
+        }
+        with temporary_settings(settings):
+            yield f"{address}/api/accounts/A/workspaces/W"
 
 
 def said(api):
@@ -94,6 +124,47 @@ def test_a_password_that_is_wrong_is_told_and_one_that_is_right_lets_in():
             assert "refuses the one that is given" in said(api)
         with temporary_settings({PREFECT_API_AUTH_STRING: "admin:right"}):
             require_answer(api)
+
+
+def test_prefect_cloud_is_asked_for_what_only_the_key_of_a_workspace_may_see():
+    asked = []
+    with cloud(200, "[]", asked) as api:
+        require_answer(api)
+        assert asked == [("/api/accounts/A/workspaces/W/work_pools/filter", "Bearer pnu_sekret")]
+    with cloud(401, "{}") as api:
+        assert "refuses the key; set PREFECT_API_KEY" in said(api)
+        with temporary_settings({PREFECT_API_AUTH_STRING: "admin:sekret"}):
+            assert said(api).endswith("which Prefect sends in its place; unset it")
+    with cloud(200, "{}") as api:
+        assert "another program answers there" in said(api)
+
+
+def test_the_dashboard_of_prefect_cloud_is_elsewhere_than_its_api(monkeypatch):
+    with cloud(200, "[]") as api, temporary_settings({PREFECT_API_URL: api}), served() as address:
+        assert address == "https://app.example.org/account/A/workspace/W"
+    assert dashboard_of("http://me:sekret@127.0.0.1:4200/api") == "http://***@127.0.0.1:4200"
+
+
+def test_a_worker_of_prefect_cloud_is_given_its_api(monkeypatch):
+    worker = StandIn()
+    monkeypatch.setattr(service, "WORKER", worker)
+    monkeypatch.setattr(service, "_wait", lambda *_: None)
+    with cloud(200, "[]") as api, temporary_settings({PREFECT_API_URL: api}):
+        assert service.up("mine") == "https://app.example.org/account/A/workspace/W"
+    assert worker.environment["PREFECT_API_URL"] == api
+
+
+class StandIn:
+    """A worker that is told to start, and does not."""
+
+    def is_alive(self):
+        return False
+
+    def start(self, *_, details, environment):
+        self.known, self.environment = details, environment
+
+    def details(self):
+        return self.known
 
 
 def test_a_client_of_our_own_server_knows_its_password():
