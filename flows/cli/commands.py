@@ -144,7 +144,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.verify,
         upkeep.repair,
     ),
-    "Room": (removal.gc, removal.forget),
+    "Room": (removal.gc, removal.compact, removal.forget),
     "Nights and workers": (
         cluster.up,
         cluster.down,
