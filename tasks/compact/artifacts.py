@@ -120,11 +120,13 @@ def _body(artifact: str, workspace: Workspace) -> dict[str, Any]:
 def _merge_shards(merge: Merge, workspace: Workspace, publication: Publication) -> None:
     """Write the images of several tars into one, byte by byte, with its indexes."""
     artifact = merge.target.artifact
-    _, publication.digest = write_shard(
+    _, content = write_shard(
         artifact.rpartition("/")[2],
         _images(merge.sources, workspace),
         *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
     )
+    if artifact.startswith("datasets/"):  # enhanced ones bear the digest of their files
+        publication.digest = content
 
 
 def _images(sources: Sequence[str], workspace: Workspace) -> Iterator[Accepted | Refused]:
