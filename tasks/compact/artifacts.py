@@ -5,10 +5,11 @@ What is to be made goes in, as the pipeline's own plan says it, with the names o
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from tasks.compact.images import images_of
 from tasks.compact.tables import (
     merge_class_sums,
     merge_features,
@@ -19,17 +20,7 @@ from tasks.compact.tables import (
 )
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Publication, digest_of
-from tasks.io.shards import (
-    SHARD_ENDINGS,
-    Accepted,
-    Refused,
-    members_of,
-    read_index,
-    read_members,
-    read_sides,
-    write_shard,
-)
-from tasks.io.shards.sides import NONE
+from tasks.io.shards import SHARD_ENDINGS, write_shard
 from tasks.io.workspace import Workspace
 from tasks.jobs import Target, publishing
 
@@ -122,42 +113,11 @@ def _merge_shards(merge: Merge, workspace: Workspace, publication: Publication) 
     artifact = merge.target.artifact
     _, content = write_shard(
         artifact.rpartition("/")[2],
-        _images(merge.sources, workspace),
+        images_of(merge.sources, workspace.store),
         *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
     )
     if artifact.startswith("datasets/"):  # enhanced ones bear the digest of their files
         publication.digest = content
-
-
-def _images(sources: Sequence[str], workspace: Workspace) -> Iterator[Accepted | Refused]:
-    """Yield the images of several shards in the order of keys and paths, one at a time.
-
-    Raises:
-        ArtifactDamaged: one does not hold the bytes that its index tells.
-    """
-    store, rows = workspace.store, list[tuple[str, str, dict[str, Any], Any]]()
-    for source in sources:
-        table = read_index(store, f"{source}.parquet")
-        members = {member.key: member for member in members_of(table, source.rpartition("/")[0])}
-        for row in table.to_pylist():
-            member = members[row["key"]] if row["status"] == "ok" else None
-            rows.append((row["key"], row["source"], row, member))
-    for key, path, row, member in sorted(rows, key=lambda each: each[:2]):
-        if member is None:
-            yield Refused(key=key, source=path, reason=row["reason"])
-            continue
-        ((_, data),) = read_members(store, [member])
-        yield Accepted(
-            key=key,
-            source=path,
-            data=data,
-            sha256=member.sha256,
-            extension=row["member"].rpartition(".")[2],
-            width=member.width,
-            height=member.height,
-            sides=read_sides(store, [member]).get(key, NONE),
-            remark=row["reason"] or "",
-        )
 
 
 def _merge_matches(merge: Merge, workspace: Workspace, publication: Publication) -> None:

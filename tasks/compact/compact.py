@@ -5,7 +5,6 @@ name them, and what follows from indexes is made again. The small ones are remov
 of images that are gone are.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -117,15 +116,20 @@ def _keep_operator(plan: MergePlan, config: Config, workspace: Workspace) -> Non
     """Say that the operator stays which was fitted to the moments of the small shards."""
     run = Run(config, workspace)
     known = find_operator(run).name
-    own = MomentFiles.of(run, plan.selection(config)).operator(config.fit.ridge)
-    if own == known:
-        return
-    artifact = stand_in_artifact(config.restored_name, own)
-    survey = workspace.ledger.survey(artifact.rpartition("/")[0], own)
+    for selection in plan.selections(config):
+        own = MomentFiles.of(run, selection).operator(config.fit.ridge)
+        if own != known:
+            _stand_in(known, own, run)
+
+
+def _stand_in(known: str, own: str, run: Run) -> None:
+    """Say that an operator is used in place of another."""
+    artifact = stand_in_artifact(run.config.restored_name, own)
+    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0], own)
     target = Recipe("stand in", {"operator": known}).aim(survey, artifact)
     if target is not None:
-        with publishing(workspace, target) as publication:
-            text = json.dumps(StandIn(operator=known).model_dump(), indent=1)
+        with publishing(run.workspace, target) as publication:
+            text = StandIn(operator=known).model_dump_json(indent=1)
             publication.file(f"{artifact}.json").write_text(text, "utf-8")
 
 

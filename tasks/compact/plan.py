@@ -92,14 +92,20 @@ class MergePlan:
 
     def selection(self, config: Config) -> Selection:
         """Return the images that are chosen for the fit, by the shards that they are to be in."""
-        run = Run(config, self._workspace)
-        chosen = chosen_images(run)
-        return chosen.model_copy(
-            update={
-                "source": self._moved(config.source_name, chosen.source),
-                "target": self._moved(config.natural_name, chosen.target),
-            }
-        )
+        *_, selection = self.selections(config)
+        return selection
+
+    def selections(self, config: Config) -> Iterator[Selection]:
+        """Yield the same while one index names merged shards and the other does not yet, and then.
+
+        Indexes change one after the other, and a run may come between.
+        """
+        before = chosen_images(Run(config, self._workspace))
+        source = self._moved(config.source_name, before.source)
+        target = self._moved(config.natural_name, before.target)
+        yield before.model_copy(update={"source": source})
+        yield before.model_copy(update={"target": target})
+        yield before.model_copy(update={"source": source, "target": target})
 
     def _moved(self, dataset: str, chosen: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Return the keys of chosen images by the shards that they are to be in."""

@@ -74,9 +74,10 @@ def add_images(write_images, pixels, softened):
 def grow(steps, add_images):
     """Makes a workspace in a folder by a run for each night."""
 
-    def make(folder, nights=NIGHTS, corpora=("restored", "reference"), **sections):
+    def make(folder, nights=NIGHTS, corpora=("restored", "reference"), url=None, **sections):
         tree = {"shards": {"images": 12}, "enhance": {"alphas": [0]}, **sections}
-        own = steps(folder / "workspace", {role: folder / role for role in corpora}, **tree)
+        paths = {role: folder / role for role in corpora}
+        own = steps(url or folder / "workspace", paths, **tree)
         grown = Grown(folder, own.config)
         for keys in nights:
             add_images(folder, keys)
