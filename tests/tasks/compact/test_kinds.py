@@ -107,10 +107,12 @@ def test_latents_that_were_kept_are_kept_and_maps_of_levels_stay(tmp_path, grow,
     assert facts["images"].items() <= members.items()
 
 
+@pytest.mark.slow
 def test_rounds_of_the_method_stay(tmp_path, grow):
     require_the_same_after_merging(grow(tmp_path, reapply=1))
 
 
+@pytest.mark.slow
 def test_only_small_shards_are_merged_and_as_many_as_fill_one(tmp_path, grow):
     nights = ("abcde", "fgh", "ij", "klm", "no")
     grown = grow(tmp_path, nights, shards={"images": 6})
@@ -159,6 +161,7 @@ def test_an_index_that_is_lost_while_shards_are_merged_is_that_of_the_small_ones
     assert not list(ledger.survey("").of_shards(["shard-000003"]))
 
 
+@pytest.mark.slow
 def test_what_merging_left_behind_is_found_as_waste(tmp_path, grow, monkeypatch):
     grown = grow(tmp_path)
     with monkeypatch.context() as patch:
