@@ -143,6 +143,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.retry,
         upkeep.verify,
         upkeep.repair,
+        upkeep.duplicates,
     ),
     "Room": (removal.gc, removal.compact, removal.forget),
     "Nights and workers": (

@@ -6,7 +6,7 @@ alone: where the run of a key has ended, the request is submitted anew under the
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, cast
@@ -91,7 +91,7 @@ class WorkPoolRuns:
 
         A dead run that still counts as running takes a place in its queue.
         """
-        self._liveness |= {run.id: Liveness(self._config) for run in runs}
+        self._liveness |= {run.id: self._liveness_of(run.parameters) for run in runs}
 
     def run(
         self,
@@ -147,8 +147,14 @@ class WorkPoolRuns:
             run = patiently(partial(self._submit, request, f"{request.key}-{suffix}"))
             if not _is_over(run):
                 self._under_way[run.id] = _Attempt(request, number, run)
-                self._liveness.setdefault(run.id, Liveness(self._config))
+                self._liveness.setdefault(run.id, self._liveness_of(request.parameters))
                 return
+
+    def _liveness_of(self, parameters: Mapping[str, Any]) -> Liveness:
+        """Judge a run by the claim of its own configuration: that of a study's point, or ours."""
+        own = parameters.get("config")
+        name = own.get("name") if isinstance(own, dict) else None
+        return Liveness(self._config.model_copy(update={"name": name or self._config.name}))
 
     def _submit(self, request: RunRequest, key: str) -> FlowRun:
         """The run with an idempotency key; it is submitted if there is none.

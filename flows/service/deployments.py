@@ -52,7 +52,19 @@ def deploy(
             new images mean for the operator.
     """
     schedules = read_schedules(config, schedule=schedule, gc=gc)
-    return asyncio.run(_deploy(config, pool, schedules))
+    return asyncio.run(_deploy(defined()["deployments"], config, pool, schedules))
+
+
+def deploy_study(config: Config, name: str, *, pool: str = POOL) -> list[str]:
+    """Register what does the points of a study, or update it, and return the names.
+
+    Args:
+        config: of any point; each run is given its own.
+        name: of the deployments.
+        pool: the work pool whose workers take the runs; made as for a configuration.
+    """
+    named = config.model_copy(update={"name": name})
+    return asyncio.run(_deploy(defined()["definitions"]["study"], named, pool, {}))
 
 
 def read_schedules(config: Config, **lines: str | None) -> dict[str, list[CronSchedule]]:
@@ -124,11 +136,16 @@ async def _prepare(pool: str) -> None:
         await _require_pool(client, pool, computing | {"conductors": queues["conductors"]})
 
 
-async def _deploy(config: Config, pool: str, schedules: dict[str, list[CronSchedule]]) -> list[str]:
-    tree, names = defined(), []
+async def _deploy(
+    entries: list[dict[str, Any]],
+    config: Config,
+    pool: str,
+    schedules: dict[str, list[CronSchedule]],
+) -> list[str]:
+    names = []
     async with get_client() as client:
-        await _require_pool(client, pool, tree["definitions"]["queues"])
-    for entry in tree["deployments"]:
+        await _require_pool(client, pool, defined()["definitions"]["queues"])
+    for entry in entries:
         deployment = await _deployment(entry, config, pool)
         if (given := schedules.get(entry["entrypoint"])) is not None:
             deployment.schedules = [DeploymentScheduleCreate(schedule=each) for each in given]

@@ -1,4 +1,4 @@
-"""What deploying a configuration registered, removed again."""
+"""What deploying registered, removed again."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -21,7 +21,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.runs.prefect_api import PAGE
 from flows.service.deployments import TAG
-from tasks.config import Config
 
 
 class Undeployed(NamedTuple):
@@ -37,22 +36,21 @@ class Undeployed(NamedTuple):
     """Flows and names of runs that have begun, which go on."""
 
 
-def undeploy(config: Config) -> Undeployed:
-    """Remove the deployments of a configuration; pools, queues and runs that ended stay.
+def undeploy(name: str) -> Undeployed:
+    """Remove the deployments of a configuration or study; pools, queues, ended runs stay.
 
     Args:
-        config: the configuration; what is registered under its name is removed, whatever it was
-            when it was registered.
+        name: of the deployments; what is registered under it is removed, whatever it was made of.
     """
     ours = DeploymentFilter(
-        name=DeploymentFilterName(any_=[config.name]), tags=DeploymentFilterTags(all_=[TAG])
+        name=DeploymentFilterName(any_=[name]), tags=DeploymentFilterTags(all_=[TAG])
     )
     removed = Undeployed([], [], [], [])
     with get_client(sync_client=True) as client:
         found = client.read_deployments(deployment_filter=ours)
         for each in found:
             flow = client.read_flow(each.flow_id).name
-            removed.names.append(f"{flow}/{config.name}")
+            removed.names.append(f"{flow}/{name}")
             removed.schedules.extend(
                 one.schedule.cron
                 for one in each.schedules

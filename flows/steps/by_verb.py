@@ -12,8 +12,10 @@ from flows.steps.counting import counted_beside
 from flows.steps.reports import StepReport, StepRun
 from flows.steps.screen import screen
 from flows.steps.steps import progress_shown, run_step
-from tasks.config import Config, Run
+from tasks.config import Config, Run, step_names
 from tasks.config.compute import Compute, Threads
+from tasks.duplicates.fit import duplicates_of_fit
+from tasks.fit.select import chosen_images
 from tasks.io.ledger import Ledger
 from tasks.io.networks.codecs import precision_warning
 from tasks.jobs import Job, Planned
@@ -76,6 +78,7 @@ def do_step(run: Run, step: Step) -> StepReport | None:
             return None
         total = sum(unit.images for unit in units)
         _warn_of_precision(run.config, step, units)
+        _warn_of_duplicates(run, step, units)
     lanes = _LANES[step.needs](run.config.compute)
     with nullcontext() if step.counting is None else counted_beside(step.counting):
         report = run_step(StepRun.of(run.config, step.name), step.work, units, lanes, total)
@@ -102,6 +105,17 @@ def _warn_of_precision(config: Config, step: Step, units: Iterable[Planned]) -> 
     if warning is not None:
         logger().warning(warning)
         screen.get().say(warning)
+
+
+def _warn_of_duplicates(run: Run, step: Step, units: Iterable[Planned]) -> None:
+    """Say it before the fit, where some of its images show nearly the same: they count twice."""
+    is_of_fit = step.name == step_names.round_step(0)
+    if not is_of_fit or all(unit.job is None for unit in units):
+        return
+    sentence = duplicates_of_fit(run.workspace, chosen_images(run), run.config)
+    if sentence:
+        logger().warning(sentence)
+        screen.get().say(sentence)
 
 
 def _do(work: Task[Any, Any], job: Job, name: str) -> None:

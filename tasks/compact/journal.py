@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tasks.io.ledger import digest_of
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace
-from tasks.jobs.job import Target
+from tasks.io.workspace import Workspace, dataset_folder
 from tasks.shard.index import IndexJob
 
 _PATH = "compacting.json"
@@ -28,17 +28,30 @@ class IndexChange(BaseModel):
     job: IndexJob
 
     def state(self, workspace: Workspace) -> Literal["before", "begun", "done", "changed"]:
-        """Return how far it is; ``changed`` if a run has written another index meanwhile."""
-        target: Target = self.job.target
-        records = workspace.ledger.records(target.artifact)
-        marks = [record.fingerprint for record in records]
-        if not marks:
-            return "begun"
-        known: dict[str, Literal["before", "done"]] = {
-            self.before: "before",
-            target.fingerprint: "done",
-        }
-        return known.get(marks[0], "changed") if len(marks) == 1 else "changed"
+        """Return how far it is; ``changed`` if a run has made it impossible meanwhile.
+
+        That is where it has written another index, or removed merged shards: those of an index
+        that was lost are given up where the small ones are there.
+        """
+        target = self.job.target
+        marks = [record.fingerprint for record in workspace.ledger.records(target.artifact)]
+        if marks == [target.fingerprint]:
+            return "done"
+        if marks not in ([], [self.before]) or not self._has_shards(workspace):
+            return "changed"
+        return "before" if marks else "begun"
+
+    def _has_shards(self, workspace: Workspace) -> bool:
+        """Whether all shards that the index is to name are there as it was planned over them."""
+        folder = dataset_folder(self.job.dataset)
+        survey = workspace.ledger.survey(folder)
+        artifacts = [f"{folder}/{name}" for name in self.job.shards]
+        found = {each: survey.records(each) for each in artifacts}
+        if not all(found.values()):
+            return False
+        return digest_of({each: records[-1].digest for each, records in found.items()}) == (
+            self.job.content
+        )
 
 
 class Journal(BaseModel):

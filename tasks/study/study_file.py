@@ -87,6 +87,11 @@ class Study(Section):
                     )
         return self
 
+    @property
+    def deployed(self) -> str:
+        """Name of the deployments whose runs do its points on a pool."""
+        return f"study-{self.name}"
+
     def words(self, option: str) -> dict[str, Any]:
         """Return the values of an option by the words that stand for them, in their order."""
         values = self.grid[option]

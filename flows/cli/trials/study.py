@@ -1,7 +1,8 @@
 """The command `dotpipe study`: a grid over a configuration, run point by point."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,9 @@ def study(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would make, and how long it takes.")
     ] = False,
+    pool: Annotated[
+        str | None, typer.Option(help="Work pool whose workers do its points, many at once.")
+    ] = None,
 ) -> None:
     """Run a grid over a configuration: a table, a figure and a page of what each value gains."""
     with working(f"reading {file}"):
@@ -53,7 +57,7 @@ def study(
         from tasks.upkeep.study_status import unfinished
 
         finished = not unfinished(points)
-    failure = None if finished else _failure_of(wanted, points[0].config)
+    failure = None if finished else _failure_of(wanted, points[0].config, pool)
     with working("gathering the results"):
         found = write_study(wanted) if finished else read_rows(points)  # which the run has written
     _tell_results(found)
@@ -79,17 +83,42 @@ def _tell_results(found: "StudyRows") -> None:
         say(sentence)
 
 
-def _failure_of(wanted: "Study", config: "Config") -> "ShardsFailed | None":
+def _failure_of(wanted: "Study", config: "Config", pool: str | None) -> "ShardsFailed | None":
     """Run a study, and return what is to be told of its points that could not be done."""
-    with watched(config, "study"):
+    with _workers_of(pool, wanted, config) as deployed, watched(config, "study"):
         from flows.studies.run_study import run_study
         from tasks.io.errors import ShardsFailed
 
         try:
-            run_study(wanted)
+            run_study(wanted, deployed)
         except ShardsFailed as failure:
             return failure
     return None
+
+
+@contextmanager
+def _workers_of(pool: str | None, wanted: "Study", config: "Config") -> "Iterator[str | None]":
+    """Register a study for the workers of a pool; yield the name of its deployments.
+
+    Yields:
+        None where no pool is named, and this process does all.
+
+    Raises:
+        DotpipeError: there is no lasting Prefect server, or it does not answer.
+    """
+    if pool is None:
+        yield None
+        return
+    from flows.service.deployments import deploy_study
+    from flows.service.local_folders import folders_left_behind
+    from flows.service.service import served
+
+    with served() as address:
+        deploy_study(config, wanted.deployed, pool=pool)
+        if sentence := folders_left_behind(config, pool, address):
+            complain(f"warning: {sentence}")
+        say(f"registered for the pool {pool!r}: {address}/deployments")
+        yield wanted.deployed
 
 
 def _tell_plan(points: "Sequence[Point]") -> None:

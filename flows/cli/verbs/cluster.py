@@ -10,6 +10,7 @@ import typer
 from flows.cli.paths import ConfigPath, given_path
 from flows.cli.session import parsed, show_results
 from flows.cli.terminal import complain, console, say, working
+from flows.cli.trials.study import is_study
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -110,13 +111,13 @@ def deploy(
 
 
 def undeploy(config: ConfigPath) -> None:
-    """Remove what `deploy` registered of CONFIG, its schedule too; runs that began go on."""
+    """Remove what was registered of CONFIG or a study, a schedule too; runs that began go on."""
     from flows.service.service import served
     from flows.service.undeploying import undeploy as remove
 
-    settings = parsed(config)
+    name = _deployed_name(config)
     with served() as address:
-        removed = remove(settings)
+        removed = remove(name)
     for name in removed.names:
         say(f"removed {name}")
     for line in removed.schedules:
@@ -127,7 +128,16 @@ def undeploy(config: ConfigPath) -> None:
         ends = ", until it cannot submit its next block" if flow == "backfill-in-blocks" else ""
         say(f"{name!r} goes on{ends}; it can be cancelled on {address}/runs")
     if not removed.names:
-        say(f"nothing was registered of {settings.name!r}")
+        say(f"nothing was registered of {name!r}")
+
+
+def _deployed_name(file: Path) -> str:
+    """Return the name of the deployments of a configuration or study."""
+    if not is_study(file):
+        return parsed(file).name
+    from tasks.study.study_file import load_study
+
+    return load_study(file).deployed
 
 
 def submit(config: ConfigPath, pool: PoolName = "dotpipe") -> None:

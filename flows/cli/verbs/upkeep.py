@@ -1,13 +1,14 @@
-"""Commands that look after a workspace: check, plan, verify, repair, retry, refused."""
+"""Commands that look after a workspace: check, plan, verify, repair, retry, refused, duplicates."""
 
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.paths import ConfigPath
+from flows.cli.paths import ConfigPath, given_path, usable
 from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
 from flows.cli.verbs.removal import served_by
@@ -15,6 +16,7 @@ from flows.cli.watching import busy
 
 if TYPE_CHECKING:
     from tasks.config import Config
+    from tasks.duplicates.hashes import Hashed
     from tasks.upkeep.verify import Checked
 
 
@@ -164,3 +166,53 @@ def _damaged(config: "Config") -> "tuple[list[Checked], bool]":
 
 def _listed(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count} × {reason}" for reason, count in reasons.items())
+
+
+def duplicates(
+    config: ConfigPath,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="Parquet file for all pairs."),
+    ] = None,
+) -> None:
+    """Find clean images that show nearly the same as others; they mislead fits, FID and errors."""
+    from tasks.duplicates.pairs import across, in_words, named, near_duplicate_pairs, within
+    from tasks.duplicates.pairs import write_pairs as write
+
+    images = _hashed(parsed(config))
+    pairs = near_duplicate_pairs(image for each in images.values() for image in each)
+    for name, looked_at in images.items():
+        own, total = within(pairs, name), len(looked_at)
+        say(in_words(own, total, name) if own else f"all {total} images of {name} differ")
+    if between := across(pairs):
+        say(
+            f"pairs of an image of {between[0].first.dataset} and one of "
+            f"{between[0].second.dataset}, under other keys, show nearly the same: "
+            f"{len(between)}, {named(between)}"
+        )
+    if out is not None:
+        with usable(out, "--out must name a file that can be written"):
+            write(pairs, out)
+
+
+def _hashed(settings: "Config") -> "dict[str, list[Hashed]]":
+    """Return the hashes of all clean images, by their data sets."""
+    from tasks.config import Run
+    from tasks.duplicates.hashes import hashed_images
+    from tasks.jobs.progress import reporting_to
+
+    run, done = Run.of(settings, still=True), 0
+    names = (settings.natural_name, settings.reference_name)
+    with console(stderr=True).status("looking at images") as status:
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            status.update(f"looking at images: {done}")
+
+        with reporting_to(advance):
+            return {
+                name: list(hashed_images(run.workspace, name, settings.shards.limits()))
+                for name in names
+                if name is not None
+            }

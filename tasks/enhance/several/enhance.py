@@ -44,16 +44,19 @@ def enhance_several(job: EnhanceSeveralJob) -> Outcome:
     return _together(outcomes)
 
 
-def plan_together(runs: Sequence[FittedRun]) -> Iterator[Planned]:
+def plan_together(
+    runs: Sequence[FittedRun], shards: Sequence[str] | None = None
+) -> Iterator[Planned]:
     """Yield a unit for every shard, with what is missing of it for any of these runs.
 
     Args:
         runs: that enhance the same restored images, with the same codec, each by its own operator.
+        shards: names of those that are planned; all by default.
 
     Raises:
         StepMissing: a shard, or what its images are matched with, is not finished.
     """
-    plans = (plan_enhancement(run, with_images=True) for run in runs)
+    plans = (plan_enhancement(run, with_images=True, shards=shards) for run in runs)
     for units in zip(*plans, strict=True):
         jobs = tuple(unit.job for unit in units if isinstance(unit.job, EnhanceJob))
         shard, artifacts = units[0].unit, tuple(a for unit in units for a in unit.artifacts)

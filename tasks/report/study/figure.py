@@ -1,7 +1,7 @@
 """The figure of a study: metrics against its first option, a line for each value of the second."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -57,10 +57,19 @@ def study_figure(found: StudyRows) -> bytes | None:
     if not metrics:
         return None
     axes = [
-        _Axis(option, list(dict.fromkeys(row.words[option] for row in rows)))
+        _Axis(option, _in_order(dict.fromkeys(row.words[option] for row in rows)))
         for option in rows[0].words
     ]
     return as_png(_drawn(rows, axes, metrics, found.facts))
+
+
+def _in_order(words: Iterable[str]) -> list[str]:
+    """Return numbers from the smallest on, and words as they came, the first point's before all."""
+    listed = list(words)
+    try:
+        return sorted(listed, key=float)
+    except ValueError:
+        return listed
 
 
 def shown_in_figure(found: StudyRows) -> list[StudyRow]:
@@ -144,6 +153,7 @@ def _draw(
     for number, word in enumerate(words):
         own = [row for row in rows if lines is None or row.words[lines.option] == word]
         own = [row for row in own if row.values.get(metric.column) is not None]
+        own.sort(key=lambda row: across.words.index(row.words[across.option]))
         aside = apart * (number - (len(words) - 1) / 2)
         x = [across.words.index(row.words[across.option]) + aside for row in own]
         y = [row.values[metric.column] for row in own]

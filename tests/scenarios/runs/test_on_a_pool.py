@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,8 +11,8 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 import yaml
-from servers.postgres import postgres
-from servers.prefect_service import prefect_service, worker
+from servers.on_a_pool import require_success, runs_of, wait_for
+from servers.prefect_service import worker
 
 from flows.backfill import backfill
 from flows.fit_transport import fit_transport
@@ -25,32 +24,8 @@ from tasks.pipeline import is_finished
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
 BIN = Path(sys.executable).parent
-COMPUTING = ("nightly", "backfill")
 SMALL = {"shards": {"images": 1}, "blocks": {"shards": 2, "at_once": 3}}
 """Eight shards in four blocks."""
-
-
-@pytest.fixture
-def database(tmp_path):
-    with postgres(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def service(tmp_path, database):
-    with prefect_service(tmp_path, database.url) as running:
-        yield running
-
-
-@pytest.fixture
-def workers(tmp_path, service):
-    """One that takes conductors only, and two that take the rest."""
-    with ExitStack() as stack:
-        started = {}
-        for name, queues in (("lead", ["conductors"]), ("one", COMPUTING), ("two", COMPUTING)):
-            one = worker(tmp_path, service, pool="dotpipe", name=name, queues=queues, limit=1)
-            started[name] = stack.enter_context(one)
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -69,50 +44,6 @@ def fitted(project, server):
     restore_dataset(config)
     fit_transport(config)
     return project
-
-
-def wait_for(claim, patience_s=180):
-    deadline = time.monotonic() + patience_s
-    while not (found := claim()):
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.2)
-    return found
-
-
-def runs_of(service, flow, *states):
-    """The flow runs of a flow, oldest first, in these states or in any."""
-    asked = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
-    if states:
-        asked["flow_runs"] = {"state": {"name": {"any_": list(states)}}}
-    return service.ask("flow_runs/filter", **asked)
-
-
-@pytest.fixture
-def dotpipe(service):
-    """Begins a command as a user of the service does."""
-    begun = []
-
-    def begin(*words):
-        process = subprocess.Popen(
-            [BIN / "dotpipe", *map(str, words)],
-            env=service.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        begun.append(process)
-        return process
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.communicate()
-
-
-def require_success(process):
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, said
-    return said
 
 
 def require_no_duplicate_rows(project):

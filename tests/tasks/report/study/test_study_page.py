@@ -188,6 +188,20 @@ def test_the_figure_takes_words_as_they_are_and_keeps_its_size(written):
     assert width < 1 << 16
 
 
+def test_the_figure_has_numbers_in_their_order(written, monkeypatch):
+    row, drawn = next(row for row in written.rows if row.signal.alpha == 0), []
+    monkeypatch.setattr("tasks.report.study.figure.as_png", drawn.append)
+    rows = [row._replace(words={"a": a, "b": b}) for a in ("10", "3", "0.5") for b in ("y", "x")]
+    study_figure(written._replace(rows=rows))
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "3", "10"]
+    assert axes.get_legend_handles_labels()[1] == ["b y", "b x"]  # words as they came
+    assert [list(line.get_xdata()) for line in axes.lines] == [
+        pytest.approx([-0.03, 0.97, 1.97]),
+        pytest.approx([0.03, 1.03, 2.03]),
+    ]
+
+
 def test_a_study_of_which_nothing_is_done_is_written(tmp_path, study):
     path = tmp_path / "base.yaml"
     path.write_text(Path(study.base).read_text("utf-8"), "utf-8")

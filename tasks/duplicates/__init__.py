@@ -1,0 +1,1 @@
+"""Near-duplicates: images of data sets that show nearly the same, found before they mislead."""
