@@ -14,11 +14,10 @@ from torch import Tensor
 
 from dot_kernels.bands import BandedCodec, abreast, decode_in_bands, encode_in_bands
 from dot_kernels.blending import Rows
-from dot_kernels.dials import LowBand, with_low_band
+from dot_kernels.dials import with_low_band
 from dot_kernels.enhancement import Transported, require_finite
 from dot_kernels.latent_transport import transport_latents
 from dot_kernels.levels import Operator, latent_part, with_levels
-from dot_kernels.patches import Fold
 from dot_kernels.rounds import (
     AnyOperator,
     Between,
@@ -178,10 +177,10 @@ def enhance_in_bands(
     codec: BandedCodec,
     operator: AnyOperator,
     alpha: float,
-    *,
-    fold: Fold = "uniform",
+    options: Between | None = None,
     generators: Sequence[torch.Generator] = (),
-    low_band: LowBand | None = None,
+    *,
+    is_grey: bool = False,
 ) -> Iterator[Float[Tensor, "1 3 _ w"]]:
     """An enhanced image band by band: ``transport_in_rounds`` at one alpha, with two dials.
 
@@ -191,15 +190,18 @@ def enhance_in_bands(
         codec: in tiles.
         operator: of one round or of several.
         alpha: see ``enhance``.
-        fold: see ``enhance``.
+        options: of the last round: decoding, fold, and what low frequencies do; None for the
+            defaults of ``Between``.
         generators: one, for a stochastic operator.
-        low_band: what low frequencies do; None where they move as high ones do.
+        is_grey: whether what is decoded is made grey.
 
     Raises:
         ValueError: an enhanced band is not finite.
     """
-    options = Between(fold=fold, low_band=low_band)
-    own, latents = last_round_in_bands(image, size, codec, operator, options, generators)
+    options = options or Between()
+    own, latents = last_round_in_bands(
+        image, size, codec, operator, options, generators, is_grey=is_grey
+    )
     rows, top = Rows(iter(image())), 0
     for band, low in own.bands():
         seen = band
@@ -207,4 +209,4 @@ def enhance_in_bands(
             restored = rows.of(range(top, top + band.images.shape[2]))
             top += band.images.shape[2]
             seen = after_last(restored, band.images, band, latents)
-        yield require_finite(with_low_band(seen, low_band, low).at(alpha))
+        yield require_finite(with_low_band(seen, options.low_band, low).at(alpha))

@@ -1,5 +1,6 @@
-"""The command runs whatever modules lie in the working folder and on PYTHONPATH."""
+"""The command runs whatever modules lie in the working folder; the library does too."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -118,6 +119,110 @@ def test_names_are_claimed_once_and_first(monkeypatch):
     assert len(sys.meta_path) == before + 1
     assert isinstance(sys.meta_path[0], dotpipe.OwnPackages)
     assert os.environ["PYTHONPATH"] == os.pathsep.join((dotpipe.STARTUP, "theirs"))
+
+
+# As a library
+
+
+LIBRARY = """
+import sys
+import dotpipe
+print(sorted({"torch", "numpy", "prefect", "tasks"} & set(sys.modules)))
+from dotpipe import *
+print(DeepOptimalTransport.__name__, sys.modules["tasks"].__file__)
+"""
+
+
+def test_importing_it_loads_nothing_and_its_names_are_found_among_modules_of_the_same_names(
+    run, repository
+):
+    light, loaded = run(LIBRARY).splitlines()
+    assert light == "[]"
+    assert loaded == f"DeepOptimalTransport {repository / 'tasks' / '__init__.py'}"
+
+
+def test_a_module_of_the_user_that_was_imported_before_is_told(folder, run):
+    (folder / "tasks.py").write_text("mine = True\n", "utf-8")
+    told = run(
+        "import tasks, dotpipe\ntry:\n    dotpipe.open_run\nexcept ImportError as error:\n"
+        "    print(error)\n"
+    )
+    assert told == (
+        "the package 'tasks' must be that of dot-pipeline in a program that uses dotpipe, but "
+        f"{folder / 'tasks.py'} was imported before; rename it"
+    )
+
+
+def test_its_public_names_are_there_and_no_others():
+    from tasks import library
+
+    offered = {"DotpipeError", "run", *library.__all__} - {"configuration_of"}
+    assert set(dotpipe.__all__) == offered
+    assert set(dotpipe.__all__) <= set(dir(dotpipe))
+    for name in dotpipe.__all__:
+        assert getattr(dotpipe, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'open_ran'"):
+        dotpipe.open_ran  # noqa: B018
+
+
+def test_a_run_that_is_finished_is_only_opened(finished, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(finished.config.model_dump_json(), "utf-8")
+    expected = repr(dotpipe.open_run(file))
+    assert repr(dotpipe.run(file)) == expected
+    assert repr(dotpipe.run(finished.config.model_dump())) == expected
+
+
+def test_a_run_that_fails_says_why(finished, tmp_path, capsys, monkeypatch, prefect_home):
+    sections = finished.config.model_dump()
+    sections["corpora"]["restored"]["path"] = str(tmp_path / "none")
+    sections["workspace"] = str(tmp_path / "work")
+    before = dict(os.environ)
+    with pytest.raises(dotpipe.DotpipeError, match=r"^a corpus must be a folder, .*none"):
+        dotpipe.run(sections)
+    assert "error: a corpus must be a folder" in capsys.readouterr().err
+    assert dict(os.environ) == before
+
+
+def test_what_interrupts_it_ends_the_command_too(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    class Interrupted:
+        def write(self, text):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0]
+    )
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        dotpipe._run_command("run", str(tmp_path / "none.yaml"))
+    assert started[0].returncode is not None
+
+
+@pytest.mark.slow
+def test_a_run_is_done_whatever_thread_and_loop_asks_for_it(
+    photographs, tmp_path, capsys, prefect_home
+):
+    sections = {
+        "name": "mine",
+        "workspace": str(tmp_path / "work"),
+        "corpora": {
+            "restored": {"path": str(photographs["restored"])},
+            "natural": {"path": str(photographs["natural"])},
+        },
+        "codec": {"kind": "pixel", "factor": 2},
+        "enhance": {"alphas": [0.5]},
+        "evaluate": {"features": None},
+    }
+
+    async def cell():  # as a notebook has a loop that runs
+        return dotpipe.run(sections)
+
+    made = asyncio.run(cell())
+    assert (len(list(made.images(0.5))), made.name) == (8, "mine")
+    assert "enhance mine" in capsys.readouterr().err
+    assert repr(dotpipe.open_run(tmp_path / "work")) == repr(made)
 
 
 def test_all_packages_are_claimed_and_nothing_else(repository):

@@ -118,4 +118,4 @@ def either(names: Iterable[str]) -> str:
 def best_in_words() -> str:
     """The help of the option that names what to be best in."""
     listed = ", ".join(metrics_to_choose_by())
-    return f"Be best in {listed}, fd-NETWORK of evaluate.features, or pyiqa_NAME."
+    return f"Be best in {listed}, fd-NETWORK of evaluate.features, pyiqa_NAME, or plug_in_NAME."

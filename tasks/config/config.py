@@ -17,7 +17,7 @@ from tasks.config.corpora import Corpora, Corpus, Location
 from tasks.config.patches import Patches, Transport, require_patches_of_crops
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance, Evaluate, Fit
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel
+from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, CodecSpec, Pixel, codec_places
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, places_of, require_work
 from tasks.io.networks.undoing import OneDegradation
@@ -231,8 +231,7 @@ class Config(Section):
         found |= {f"corpora.{role}.path": corpus.path for role, corpus in corpora if corpus}
         if self.restore is not None:
             found |= places_of(self.restore)
-        if getattr(self.codec, "revision", None) is None:
-            found["codec.weights"] = getattr(self.codec, "weights", None)
+        found |= codec_places(self.codec)
         return {field: place for field, place in found.items() if place is not None}
 
     def anchored(self, folder: Path) -> "Config":

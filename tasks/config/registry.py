@@ -73,16 +73,28 @@ def registered(store: Store, without: Collection[str] = ()) -> Iterator[Config]:
         ConfigurationError: one of them was written by another version of this software, and
             cannot be read by this one.
     """
-    for path in sorted(store.names(CONFIGURATIONS)):
-        if (name := _name_of(path)) in without:
-            continue
-        try:
-            yield Config.model_validate_json(store.read(path))
-        except ValidationError as error:
-            raise ConfigurationError(
-                f"the configuration {name!r} that the workspace serves must be of this version, "
-                f"got one that it does not know; run it again, or drop it with --drop {name}"
-            ) from error
+    yield from (read_registered(store, n) for n in names_registered(store) if n not in without)
+
+
+def names_registered(store: Store) -> list[str]:
+    """Return the names of the configurations that use a workspace, sorted."""
+    return sorted(_name_of(path) for path in store.names(CONFIGURATIONS))
+
+
+def read_registered(store: Store, name: str) -> Config:
+    """Return the configuration of this name that uses a workspace, as it last ran.
+
+    Raises:
+        ConfigurationError: it was written by another version of this software, and cannot be read
+            by this one.
+    """
+    try:
+        return Config.model_validate_json(store.read(_path(name)))
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"the configuration {name!r} that the workspace serves must be of this version, "
+            f"got one that it does not know; run it again, or drop it with --drop {name}"
+        ) from error
 
 
 def drop(store: Store, name: str) -> None:
@@ -96,7 +108,7 @@ def require_registered(store: Store, names: Collection[str]) -> None:
     Raises:
         ConfigurationError: one of the names belongs to no configuration there.
     """
-    known = {_name_of(path) for path in store.names(CONFIGURATIONS)}
+    known = set(names_registered(store))
     if strangers := sorted(set(names) - known):
         listed = ", ".join(sorted(known)) or "none"
         raise ConfigurationError(

@@ -20,8 +20,8 @@ from pydantic import (
 from dot_kernels.dials import WIDEST, LowBand
 from dot_kernels.enhancement import Decoding, Interpolation
 from dot_kernels.transport import DEFAULT_RIDGE
-from tasks.io.artifacts.more_metrics import pyiqa_column
-from tasks.io.images import Form, Format, Subsampling
+from tasks.io.artifacts.more_metrics import plug_in_column, pyiqa_column
+from tasks.io.images import Form, Format, Subsampling, known_format
 from tasks.io.networks.features.extractors import (
     FIRST,
     FeatureNetworks,
@@ -30,6 +30,7 @@ from tasks.io.networks.features.extractors import (
 )
 from tasks.io.networks.features.perceptual import LpipsNet
 from tasks.io.networks.features.pyiqa_metrics import PyiqaNames
+from tasks.io.networks.plug_ins.metric import MetricNames
 from tasks.io.section import Name, Section
 from tasks.io.workspace import Outputs
 
@@ -100,10 +101,10 @@ class Enhance(Section):
     low_sigma: Annotated[FiniteFloat, Field(gt=0, le=WIDEST)] = 1.5
     """Which frequencies are low: those that a Gaussian blur of this standard deviation keeps, in
     pixels; has no effect where ``low_share`` is 1."""
-    format: Format = "webp"
+    format: Annotated[Format, AfterValidator(known_format)] = "webp"
     """File format of the enhanced images. webp (of 8 bits), png (up to 16), tiff and jxl (floating
     point too) are lossless; jpeg (8) and avif (up to 12) are not. keep writes each image in the
-    format that it came in."""
+    format that it came in, plug-in:NAME in that of an installed package."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """Of lossy formats, 100 being the best; has no effect on lossless ones."""
     subsampling: Subsampling = "4:4:4"
@@ -201,6 +202,8 @@ class Evaluate(Section):
     pyiqa: PyiqaNames = ()
     """Metrics of single images by the package pyiqa, if you have installed it, by the names that it
     has for them, as [musiq, maniqa]. Its licence rules out commercial use."""
+    plug_ins: MetricNames = ()
+    """Metrics of single images that installed packages bring, by names of their entry points."""
     features: FeatureNetworks | None = "inception-v3-compat"
     """Network of FID, KID, Inception Score, precision and recall: one of torch-fidelity's,
     squeezenet (small; its distance is reported as FD-squeezenet), or null for none. Of a list of
@@ -242,4 +245,4 @@ class Evaluate(Section):
             "clip_iqa": self.clip_iqa,
         }
         named = (name for name, is_wanted in asked.items() if is_wanted)
-        return (*named, *map(pyiqa_column, self.pyiqa))
+        return (*named, *map(pyiqa_column, self.pyiqa), *map(plug_in_column, self.plug_ins))

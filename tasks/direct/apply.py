@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dot_kernels.dials import LOW_KEPT, LowBand
 from tasks.config.places import Place, anchored
 from tasks.direct.operator_file import OperatorFile
 from tasks.export.names import exported_name
@@ -12,7 +11,6 @@ from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.images import EXTENSIONS, Form, Format, Limits, complaint, depth_written, encode
 from tasks.io.images.decoder_pool import decode
-from tasks.io.machine.devices import pick_device
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store, stem
 from tasks.shard.image_files import list_images
@@ -98,8 +96,6 @@ def apply(
     images: Sequence[Image],
     alpha: float,
     limits: Limits,
-    device: str = "auto",
-    low_band: LowBand | None = LOW_KEPT,
 ) -> Iterator[Applied]:
     """Write the enhanced images one after the other; yield what became of each.
 
@@ -108,10 +104,7 @@ def apply(
         images: from ``images_to_enhance``.
         alpha: 0 is the full transport, 1 the image as it came.
         limits: larger images are refused.
-        device: cpu, cuda, cuda:1, or auto.
-        low_band: what low frequencies do; None where they move as high ones do.
     """
-    where = pick_device(device)
     for image in images:
         try:
             if image.refusal:
@@ -124,7 +117,7 @@ def apply(
             continue
         draws = [generator_of("transport", 0, image.key)] if file.operator.is_stochastic else []
         depth = depth_written(raster, form)
-        pixels = file.enhance_pixels(raster.pixels, alpha, draws, where, depth, low_band)
+        pixels = file.enhance_image(raster, alpha, draws, depth)
         image.target.write(image.name, encode(raster.showing(pixels), form))
         yield Applied(image.target.address(image.name))
 

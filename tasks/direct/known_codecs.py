@@ -10,6 +10,8 @@ from tasks.io.errors import ConfigurationError
 from tasks.io.networks.autoencoders.of_diffusers import IMAGE_CLASSES, kind_of
 from tasks.io.networks.autoencoders.taef2 import TinyFlux2, is_taef2
 from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+from tasks.io.networks.plug_ins.codec import PlugInCodec
+from tasks.io.plug_ins.installed import find
 
 KNOWN_CODECS: dict[str, CodecSpec] = {
     "pixel": Pixel(),
@@ -31,27 +33,34 @@ KNOWN_CODECS: dict[str, CodecSpec] = {
 """The codecs by their names: no weights; the tiny auto-encoders of Stable Diffusion 1 and 3
 (10 MB each) and of FLUX.2 (5 MB); Stable Diffusion's own (335 MB, which wants a GPU)."""
 
+_PLUG_IN = "plug-in:"
+"""How names of codecs begin that packages bring."""
+
 
 def codec_named(name: str) -> CodecSpec:
     """Return the codec that a person means by a short name, or by a folder of weights.
 
     Args:
-        name: one of ``KNOWN_CODECS``, or a folder with the config.json and the safetensors of an
-            auto-encoder, as diffusers saves them; a relative one counts from the current folder.
+        name: one of ``KNOWN_CODECS``, ``plug-in:`` and the name of an entry point, or a folder
+            with the config.json and the safetensors of an auto-encoder, as diffusers saves them;
+            a relative one counts from the current folder.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is none of them, or no installed package brings the plug-in.
     """
     if name in KNOWN_CODECS:
         return KNOWN_CODECS[name]
+    if name.startswith(_PLUG_IN):
+        entry = find("codec", name.removeprefix(_PLUG_IN), field="--codec").name
+        return PlugInCodec(kind="plug-in", entry=entry)
     folder = Path(anchored(name, Path.cwd(), "--codec"))
     if is_taef2(folder):
         return TinyFlux2(kind="taef2", weights=str(folder))
     kind = kind_of(folder)
     if kind is None:
         raise ConfigurationError(
-            f"a codec must be {', '.join(KNOWN_CODECS)}, or a folder in which diffusers has saved "
-            f"an auto-encoder of images ({', '.join(IMAGE_CLASSES)}), or one with the two files of "
-            f"TAEF2, got {name!r}"
+            f"a codec must be {', '.join(KNOWN_CODECS)}, {_PLUG_IN}NAME, or a folder in which "
+            f"diffusers has saved an auto-encoder of images ({', '.join(IMAGE_CLASSES)}), or one "
+            f"with the two files of TAEF2, got {name!r}"
         )
     return Autoencoder.model_validate({"kind": kind, "weights": str(folder)})

@@ -5,7 +5,7 @@ enhanced = file.enhance(images, alphas=[0.25])  # images (b, 3, h, w) in [0, 1]
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,29 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from dot_kernels import TiledCodec
+from dot_kernels import GreyCodec, TiledCodec
 from dot_kernels.bands import band_rows, is_large
-from dot_kernels.dials import LOW_KEPT, LowBand, with_low_band
-from dot_kernels.enhancement import at_each
-from dot_kernels.rounds import AnyOperator, transport_in_rounds
+from dot_kernels.dials import LOW_KEPT, with_low_band
+from dot_kernels.enhancement import Interpolation, at_each
+from dot_kernels.rounds import AnyOperator, Between, transport_in_rounds
 from dot_kernels.rounds_in_bands import enhance_in_bands
 from tasks.config.compute import Compute
 from tasks.direct.known_codecs import KNOWN_CODECS
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import ArtifactDamaged, ConfigurationError
-from tasks.io.images import Pixels
+from tasks.io.images import Pixels, Raster
 from tasks.io.images.pixels import bands_of, to_pixels, to_tensor
-from tasks.io.images.raster import EIGHT_BITS, Depth
+from tasks.io.images.raster import Depth
+from tasks.io.images.transparency import with_hidden, without_hidden
+from tasks.io.machine.devices import pick_device
 from tasks.io.machine.scratch import scratch_array
 from tasks.io.networks.autoencoders.taef2 import PUBLISHED_IDENTITY, TinyFlux2
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
+from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
+
+AS_BY_DEFAULT = Between(low_band=LOW_KEPT)
+"""How images are made unless a configuration says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,16 @@ class OperatorFile:
     codec: TiledCodec
     facts: dict[str, Any]
     """What the file's header says of the fit: pairing, images, codec, patch size and others."""
+    spec: CodecSpec
+    """Says which codec it is."""
+    weights: Weights = FROM_THIS_MACHINE
+    """Where those of the codec are looked for."""
+    device: str = "cpu"
+    """That the codec is on."""
+    options: Between = AS_BY_DEFAULT
+    """How images are decoded, how patches are folded, and what low frequencies do."""
+    interpolation: Interpolation = "image"
+    """What alpha mixes."""
 
     @classmethod
     def load(
@@ -50,6 +66,7 @@ class OperatorFile:
         weights: Weights = FROM_THIS_MACHINE,
         device: str = "auto",
         tile: int = Compute().tile,
+        options: Between = AS_BY_DEFAULT,
     ) -> "OperatorFile":
         """Return the operator that a file holds.
 
@@ -61,6 +78,7 @@ class OperatorFile:
             device: cpu, cuda, cuda:1, or auto.
             tile: side of a tile in pixels; larger images are encoded and decoded in tiles, by an
                 ``AutoencoderKL`` in blended ones. See ``compute.tile``.
+            options: how images are made; the pipeline's defaults, unless others are given.
 
         Raises:
             ConfigurationError: the file is none of an operator, or the codec must be given and is
@@ -68,74 +86,101 @@ class OperatorFile:
             WeightsMissing: the codec's weights cannot be had.
         """
         operator, facts = _read(Path(path))
-        identity = facts.get("codec", {})
-        spec = _codec_of(identity) if codec is None else codec
-        if spec is None:
-            raise ConfigurationError(
-                "the codec must be given with --codec FOLDER, as the operator was fitted with one "
-                f"from a folder, of which {path} knows the digest alone"
-            )
-        if codec is not None and codec_identity(codec, weights) != identity:
-            raise ConfigurationError(
-                f"the codec must be the one that the operator was fitted with, {identity}, got "
-                f"{codec_identity(codec, weights)}"
-            )
-        loaded = load_codec(spec, device, "float32", weights)
-        return cls(operator, TiledCodec(loaded, tile), facts)
+        spec = _codec_of_the_fit(path, facts.get("codec", {}), codec, weights)
+        where = pick_device(device)
+        loaded = TiledCodec(load_codec(spec, where, "float32", weights), tile)
+        return cls(operator, loaded, facts, spec, weights, where, options)
+
+    def on(self, device: str) -> "OperatorFile":
+        """Return the same on another device: cpu, cuda, cuda:1, or auto."""
+        where = pick_device(device)
+        codec = load_codec(self.spec, where, "float32", self.weights)
+        return replace(self, codec=replace(self.codec, codec=codec), device=where)
 
     def enhance(
         self,
         images: Tensor,
         alphas: Sequence[float],
         generators: Sequence[torch.Generator] = (),
-        low_band: LowBand | None = LOW_KEPT,
+        *,
+        is_grey: bool = False,
     ) -> Tensor:
-        """Return enhanced images (a, b, 3, h, w) in [0, 1], as the pipeline does by default.
+        """Return enhanced images (a, b, 3, h, w) in [0, 1], as the pipeline does.
 
         Args:
             images: (b, 3, h, w) in [0, 1], on the device.
             alphas: 0 is the full transport, 1 the image as it came.
             generators: one for each image, on the CPU; a stochastic operator needs them.
-            low_band: what low frequencies do; None where they move as high ones do.
+            is_grey: whether the images are grey, and so must what is made of them be.
         """
+        codec = GreyCodec(self.codec) if is_grey else self.codec
         with torch.inference_mode():
-            moved = transport_in_rounds(images, self.codec, self.operator, generators=generators)
-            return at_each(with_low_band(moved, low_band), alphas)
+            moved = transport_in_rounds(
+                *(images, codec, self.operator),
+                decoding=self.options.decoding,
+                interpolation=self.interpolation,
+                fold=self.options.fold,
+                generators=generators,
+            )
+            return at_each(with_low_band(moved, self.options.low_band), alphas)
 
-    def enhance_pixels(
+    def enhance_image(
+        self,
+        raster: Raster,
+        alpha: float,
+        generators: Sequence[torch.Generator] = (),
+        depth: Depth | None = None,
+    ) -> Pixels:
+        """Return the pixels (h, w, 3) of an enhanced image, as the pipeline makes them.
+
+        A large one is made in bands, and its pixels lie on disk.
+
+        Args:
+            raster: what it is made of: grey stays grey, and what is hidden stays as it is.
+            alpha: see ``enhance``.
+            generators: one on the CPU, for a stochastic operator.
+            depth: type of the numbers of the enhanced pixels; by default that of the image.
+
+        Raises:
+            ConfigurationError: it is large, and latents are to be interpolated.
+        """
+        seen, depth = without_hidden(raster), raster.depth if depth is None else depth
+        if is_large(raster.height, raster.width, self.codec.tile):
+            made = self._in_bands(seen, alpha, generators, depth, is_grey=raster.is_grey)
+        else:
+            images = to_tensor([seen], self.device)
+            enhanced = self.enhance(images, [alpha], generators, is_grey=raster.is_grey)
+            made = to_pixels(enhanced[0, 0], depth)
+        return with_hidden(made, raster)
+
+    def _in_bands(
         self,
         pixels: Pixels,
         alpha: float,
         generators: Sequence[torch.Generator],
-        device: str,
-        depth: Depth = EIGHT_BITS,
-        low_band: LowBand | None = LOW_KEPT,
+        depth: Depth,
+        *,
+        is_grey: bool,
     ) -> Pixels:
-        """Return an enhanced image (h, w, 3); a large one is made in bands, and lies on disk.
-
-        Args:
-            pixels: (h, w, 3).
-            alpha: see ``enhance``.
-            generators: one on the CPU, for a stochastic operator.
-            device: that the codec is on.
-            depth: type of the numbers of the enhanced pixels.
-            low_band: see ``enhance``.
-        """
+        """Return an enhanced large image, made in bands."""
         height, width, _ = pixels.shape
-        if not is_large(height, width, self.codec.tile):
-            enhanced = self.enhance(to_tensor([pixels], device), [alpha], generators, low_band)
-            return to_pixels(enhanced[0, 0], depth)
-        rows = band_rows(width, self.codec)
-        made, top = scratch_array(pixels.shape, depth), 0
+        if self.interpolation != "image":
+            raise ConfigurationError(
+                "an image must have at most eight tiles with interpolation: latent, got "
+                f"{width}×{height} pixels of which {self.codec.tile}² are a tile; let a run do it"
+            )
+        rows, top = band_rows(width, self.codec), 0
+        made = scratch_array(pixels.shape, depth)
         with torch.inference_mode():
             for band in enhance_in_bands(
-                lambda: bands_of(pixels, rows, device),
+                lambda: bands_of(pixels, rows, self.device),
                 (height, width),
                 self.codec,
                 self.operator,
                 alpha,
-                generators=generators,
-                low_band=low_band,
+                self.options,
+                generators,
+                is_grey=is_grey,
             ):
                 made[top : top + band.shape[2]] = to_pixels(band[0], depth)
                 top += band.shape[2]
@@ -158,14 +203,54 @@ def _read(path: Path) -> tuple[AnyOperator, dict[str, Any]]:
     return operator, facts
 
 
+def _codec_of_the_fit(
+    path: str | Path, identity: Mapping[str, Any], codec: CodecSpec | None, weights: Weights
+) -> CodecSpec:
+    """Return the codec that a file's header names, or the given one if it is the same.
+
+    Raises:
+        ConfigurationError: it must be given and is not, or is another.
+    """
+    if codec is None:
+        if (spec := _codec_of(identity)) is not None:
+            return spec
+        raise ConfigurationError(
+            "the codec must be given with --codec FOLDER (in Python, codec=…), as the operator was "
+            f"fitted with one from a folder, of which {path} knows the digest alone"
+        )
+    if (found := codec_identity(codec, weights)) != identity:
+        raise ConfigurationError(
+            f"the codec must be the one that the operator was fitted with, {identity}, got {found}"
+        )
+    return codec
+
+
 def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
     """Return the codec that has this identity; None if it is known by a digest alone."""
     if identity.get("kind") == "pixel":
         return Pixel.model_validate(dict(identity))
     if identity == PUBLISHED_IDENTITY:
         return TinyFlux2(kind="taef2")
+    if identity.get("kind") == "plug-in":
+        return _plug_in(identity)
     if "revision" not in identity:
         return None
     known = (codec for codec in KNOWN_CODECS.values() if isinstance(codec, Autoencoder))
     named = (codec for codec in known if codec_identity(codec) == identity)
     return next(named, Autoencoder.model_validate(dict(identity)))
+
+
+def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
+    """Return the plug-in that has this identity, of the version of the fit.
+
+    Raises:
+        ConfigurationError: it was told files, of which the identity has the digests alone.
+    """
+    if "sha256" in identity:
+        raise ConfigurationError(
+            f"the codec must be given, as the operator was fitted with the plug-in "
+            f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
+            "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
+        )
+    known = PlugInCodec.model_fields
+    return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

@@ -11,11 +11,13 @@ from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
+from tasks.io.images import pinned_format
 from tasks.io.ledger import digest_of
 from tasks.io.networks.codecs import tile_that_matters
 from tasks.io.networks.features.extractors import FIRST, extractor_identity
 from tasks.io.networks.features.judges import judge_identity
 from tasks.io.networks.features.perceptual import lpips_identity
+from tasks.io.networks.plug_ins.codec import pinned_codec
 from tasks.io.workspace import (
     CONTROLS,
     CURVE,
@@ -177,8 +179,10 @@ class _Plan:
             transport=digest_of({"operator": self._operator.digest, **self._moved}),
             enhanced=enhanced,
             tables=tables,
-            codec=config.codec,
-            options=config.enhance,
+            codec=pinned_codec(config.codec),
+            options=config.enhance.model_copy(
+                update={"format": pinned_format(config.enhance.format)}
+            ),
             fold=config.patches.fold,
             lpips=self._lpips,
             networks=self._networks,
@@ -208,7 +212,7 @@ class _Plan:
     @property
     def _format(self) -> dict[str, Any]:
         """The format, which decides at what depth images are measured, and which are refused."""
-        return {"format": self._config.enhance.form.format}
+        return self._config.enhance.form.holding
 
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""

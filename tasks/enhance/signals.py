@@ -16,6 +16,7 @@ from tasks.io.networks.features.judges import (
 )
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_identity
 from tasks.io.networks.features.pyiqa_metrics import require_pyiqa
+from tasks.io.networks.plug_ins.metric import require_metrics
 from tasks.io.networks.weights import Weights, hub_folder
 from tasks.io.workspace import CONTROLS, CURVE, Signal, map_of, metrics_folder
 from tasks.jobs.policy import logger
@@ -72,10 +73,11 @@ def fetch_metric_weights(run: FittedRun) -> None:
     Raises:
         WeightsMissing: a network cannot be had, though finished tables have its metric, which
             would be lost if they were written again.
-        ConfigurationError: metrics of pyiqa cannot be computed.
+        ConfigurationError: metrics of pyiqa or of plug-ins cannot be computed.
     """
     has_reference = run.config.reference_name is not None
     require_pyiqa(run.config.evaluate.pyiqa, has_reference=has_reference)
+    require_metrics(run.config.evaluate.plug_ins, has_reference=has_reference)
     wanted: dict[str, Callable[[], object]] = {}
     lpips, networks = run.config.evaluate.lpips, run.config.evaluate.networks
     if lpips is not None and run.config.reference_name is not None:

@@ -15,7 +15,7 @@ from tasks.evaluate.features.tables import FeatureTables, MoreTables, feature_ta
 from tasks.evaluate.means import means_of
 from tasks.evaluate.overlap import find_overlap
 from tasks.evaluate.patch_distance import distance_of_patches
-from tasks.evaluate.score_tables import ScoreTables
+from tasks.evaluate.score_tables import ScoreTables, of_packages
 from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun, read_operator
 from tasks.io.artifacts.metric_registry import versions_of
@@ -43,8 +43,8 @@ class FidelityJob(Job):
     how many images' features are kept for the metrics that need single ones, ``of_clip`` whether
     they are CLIP's. ``paired`` says whether the input has metrics too, which differences are to.
     ``fit`` and ``leave_out`` say which images were fitted on, and whether they are left out where
-    enough others remain; the images of ``counted`` stand for all signals'. ``of_pyiqa`` says
-    whether the tables have metrics of pyiqa.
+    enough others remain; the images of ``counted`` stand for all signals'. ``of_packages`` says
+    whether the tables have metrics of pyiqa or of plug-ins.
     """
 
     target: Target
@@ -63,7 +63,7 @@ class FidelityJob(Job):
     counted: Signal
     fit: Fit
     leave_out: bool
-    of_pyiqa: bool = False
+    of_packages: bool = False
 
 
 @task(name="fidelity", task_run_name="fidelity of {job.signal.label}", **SHARD_POLICY)
@@ -132,7 +132,7 @@ def _shared(run: FittedRun) -> dict[str, Any]:
         "counted": signals_to_score(run.config)[0],
         "fit": Fit.of(run),
         "leave_out": options.leave_out_fitted,
-        "of_pyiqa": bool(options.pyiqa),
+        "of_packages": bool(of_packages(options)),
     }
 
 
@@ -163,7 +163,7 @@ def write_fidelity(job: FidelityJob) -> list[dict[str, Any]]:
             tables.of(job.counted), _compared(job), job.fit, leave_out=job.leave_out
         )
         inputs = tables.of(INPUT) if job.paired else None
-        facts = tables.facts() if job.of_pyiqa else NO_FACTS
+        facts = tables.facts() if job.of_packages else NO_FACTS
         means = means_of(tables, job.points, inputs, left_out, facts)
         files, rows = PublishedFiles.of(tables), list[dict[str, Any]]()
         came = None if inputs is None else PublishedFiles.of(inputs)

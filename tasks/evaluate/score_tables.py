@@ -13,11 +13,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.config.sections import Evaluate
 from tasks.io.artifacts.metrics import NO_REFERENCE_GIVEN, NO_SUCH_KEY
-from tasks.io.artifacts.more_metrics import facts_on_pyiqa, metrics_of_pyiqa
+from tasks.io.artifacts.more_metrics import facts_on_packages
 from tasks.io.artifacts.parquet import facts_of, read_schema, read_table
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Signal, Workspace, metrics_folder
+
+
+def of_packages(evaluate: Evaluate) -> dict[str, tuple[str, ...]]:
+    """The names of metrics that other packages compute, by the option that names them, if any."""
+    asked = {"pyiqa": evaluate.pyiqa, "plug_ins": evaluate.plug_ins}
+    return {option: names for option, names in asked.items() if names}
 
 
 class ScoreTables(NamedTuple):
@@ -39,8 +46,8 @@ class ScoreTables(NamedTuple):
         """The tables of another signal over the same shards."""
         return self._replace(signal=signal)
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """These columns of the tables, in the order of the shards; several are read at once.
+    def read(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        """Some columns of the tables, or all, in the order of the shards; several at once.
 
         Raises:
             ArtifactDamaged: a table is not there, or not whole.
@@ -56,7 +63,7 @@ class ScoreTables(NamedTuple):
         """
         for shard in self.shards:
             schema = read_schema(self.workspace.store, f"{self.folder}/{shard}.parquet")
-            return facts_on_pyiqa(metrics_of_pyiqa(facts_of(schema)))
+            return facts_on_packages(facts_of(schema))
         return {}
 
     def records(self) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tasks.evaluate.features.distances import compared_with
 from tasks.evaluate.features.sizes import size_warnings, sizes_of
 from tasks.evaluate.fidelity import read_fidelity
 from tasks.evaluate.overlap import overlap_facts
-from tasks.evaluate.score_tables import ScoreTables
+from tasks.evaluate.score_tables import ScoreTables, of_packages
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric import NAMES
 from tasks.io.artifacts.metrics import fidelity_schema
@@ -71,7 +71,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
     folder = signals_folder(dataset, run.results)
     digests = [finished_digest(reports, f"{folder}/{each.folder}", "evaluate") for each in signals]
     names = metric_names(run.config)
-    if run.config.evaluate.pyiqa:
+    if of_packages(run.config.evaluate):
         tables = ScoreTables(run.workspace, dataset, run.results, signals[0], shards)
         names |= tables.facts()
     inputs: dict[str, Any] = {
@@ -79,7 +79,7 @@ def plan_summary(run: FittedRun) -> tuple[str, SummaryJob | None]:
         "shards": shards,
         "max_bad_fraction": run.config.shards.max_bad_fraction,
         "names": names,
-        **({"pyiqa": run.config.evaluate.pyiqa} if run.config.evaluate.pyiqa else {}),
+        **of_packages(run.config.evaluate),
     }
     artifact = summary_artifact(run)
     target = aim(reports, artifact, "summarise", inputs)

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from tasks.export.manifest import ExportedFile
 from tasks.export.names import exported_name
-from tasks.io.images import FileFormat, Form, extension_of, file_format_of
+from tasks.io.images import Form, extension_of, file_format_of
 from tasks.io.shards import Member, members_of, origin_of, read_index
 from tasks.io.shards.sides import SideKind
 from tasks.io.store import stem
@@ -19,7 +19,7 @@ class Image(NamedTuple):
     path: str
     """Below the destination."""
     member: Member
-    file_format: FileFormat | None
+    file_format: str | None
     """In which it is written; None for its file as it is."""
 
     @property

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import cast, get_args
 
 from tasks.config import Config
 from tasks.enhance.enhance import EnhanceJob
@@ -14,7 +13,7 @@ from tasks.export.images import Image, images_of
 from tasks.export.manifest import MANIFEST, ExportedFile, Manifest
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.images import Form, Format, extension_of
+from tasks.io.images import Form, Format, extension_of, known_format
 from tasks.io.ledger import Survey, digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.io.store import Store
@@ -55,12 +54,10 @@ def format_of(name: str) -> Format:
     Raises:
         ConfigurationError: there is none of this name.
     """
-    found = next((each for each in get_args(Format) if each == name), None)
-    if found is None:
-        raise ConfigurationError(
-            f"--format must be one of {', '.join(get_args(Format))}, got {name!r}"
-        )
-    return cast("Format", found)
+    try:
+        return known_format(name)
+    except ValueError as error:
+        raise ConfigurationError(f"--{error}") from error
 
 
 def form_to_export(config: Config, file_format: Format | None) -> Form | None:
@@ -73,9 +70,10 @@ def form_to_export(config: Config, file_format: Format | None) -> Form | None:
     if file_format in (None, written.format):
         return None
     if not written.is_lossless:
+        own = ", or its package alone reads it" if written.format.startswith("plug-in:") else ""
         raise ConfigurationError(
-            f"--format must be enhance.format where that may lose something, got {file_format} of "
-            f"{written.format}; set enhance.format, and run again"
+            f"--format must be enhance.format where that may lose something{own}, got "
+            f"{file_format} of {written.format}; set enhance.format, and run again"
         )
     return replace(written, format=file_format)
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tasks.export.images import Image
 from tasks.io.errors import ConfigurationError, ImageRefused
-from tasks.io.images import Form, Limits, encode
+from tasks.io.images import FileFormat, Form, Limits, encode
 from tasks.io.images.decoder_pool import decode
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import side_by_side
@@ -42,10 +42,11 @@ def reencoded(
     def made(item: tuple[Image, bytes]) -> Reencoded:
         image, data = item
         raster = decode(data, replace(limits, max_bytes=max(limits.max_bytes, len(data))))
-        if image.file_format is not None:
-            raster = replace(raster, file_format=image.file_format)
+        how = form if form.format == image.file_format else as_came
+        if how is as_came and image.file_format is not None:
+            raster = replace(raster, file_format=cast("FileFormat", image.file_format))
         try:
-            return Reencoded(image.path, image.member.key, encode(raster, as_came))
+            return Reencoded(image.path, image.member.key, encode(raster, how))
         except ImageRefused as refusal:
             raise ConfigurationError(
                 f"--format must be one that holds all images, got {form.format} for "

@@ -11,6 +11,7 @@ from tasks.fit.measure import KEPT_IMAGES, MeasureJob, Met
 from tasks.fit.select import Selection, choice_of, chosen_images
 from tasks.io.ledger import fingerprint
 from tasks.io.networks.codecs import Pixel, codec_identity, precision_and_tile
+from tasks.io.networks.plug_ins.codec import pinned_codec
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import dataset_folder, moments_folder
 from tasks.jobs import Planned, Recipe, Target, finished_digest
@@ -171,7 +172,7 @@ def _job_of(
         dataset=dataset,
         shard=measured.shard,
         chosen=tuple(keys),
-        codec=config.codec,
+        codec=pinned_codec(config.codec),
         patch_size=measure.patch_size,
         met=measure.met,
         after=measure.after,

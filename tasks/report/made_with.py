@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Config, Run
-from tasks.io.artifacts.more_metrics import distance_of, metrics_of_pyiqa
-from tasks.io.errors import DotpipeError, WeightsMissing
+from tasks.io.artifacts.more_metrics import distance_of, metrics_of_plug_ins, metrics_of_pyiqa
+from tasks.io.errors import ConfigurationError, DotpipeError, WeightsMissing
 from tasks.io.ledger import VERSIONS
 from tasks.io.networks.digests import weights_in_words
 from tasks.io.networks.features.extractors import FIRST
 from tasks.io.networks.features.judges import digests_of, judge_title
+from tasks.io.networks.plug_ins.loading import plug_in_in_words
+from tasks.io.networks.plug_ins.restorer import PlugInRestorer
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import WithWeights, restorer_identity
 from tasks.io.networks.weights import Weights
@@ -123,7 +125,7 @@ def seams_in_words(records: Iterable[Mapping[str, Any]]) -> list[str]:
 def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
     """The networks of the metrics and the digests of their weights; None where there are none.
 
-    Of metrics by pyiqa, which fetches weights itself, there is its version in place of digests.
+    Of metrics that other packages compute there is the version of these in place of digests.
 
     Args:
         config: says which networks.
@@ -134,6 +136,10 @@ def weights_of(config: Config, facts: Mapping[str, str]) -> dict[str, dict[str, 
     asked |= {name: ("network", network) for name, network in networks.items()}
     asked |= {name: ("judge", name) for name in config.judges}
     made = {each.column: {"pyiqa": each.version} for each in metrics_of_pyiqa(facts)}
+    made |= {
+        each.column: {"package": each.package, "version": each.version}
+        for each in metrics_of_plug_ins(facts)
+    }
     return {
         metric: {name: network, **known}
         if network is not None and (known := digests_of(metric, facts) or made.get(metric))
@@ -156,26 +162,35 @@ def network_facts(config: Config, facts: Mapping[str, str]) -> list[Fact]:
             kin = facts[f"frechet{end}_name"] + ("" if end else " and its kin")
             found.append(Fact("features", value, f"network of {kin}"))
     known = [(judge_title(name), weights[name]) for name in config.judges]
-    return found + [
-        Fact(
-            title, f"weights with sha256 {w['sha256']}" if "sha256" in w else f"pyiqa {w['pyiqa']}"
-        )
-        for title, w in known
-        if w
-    ]
+    return found + [Fact(title, _judge_in_words(made)) for title, made in known if made]
+
+
+def _judge_in_words(made: Mapping[str, str | None]) -> str:
+    """What a metric of single images was computed with."""
+    if "sha256" in made:
+        return f"weights with sha256 {made['sha256']}"
+    return f"pyiqa {made['pyiqa']}" if "pyiqa" in made else f"{made['package']} {made['version']}"
 
 
 def _restorer_facts(config: Config) -> list[Fact]:
-    """The checkpoint of the restorer, if it has one, also where the file is no longer there."""
+    """The checkpoint or package of the restorer, if it has one, also where it is not there now."""
     if isinstance(config.restore, ResidualTransport):
         return [_trained_fact(Run.of(config, still=True))]
-    if not isinstance(config.restore, WithWeights):
+    spec = config.restore
+    if not isinstance(spec, WithWeights | PlugInRestorer):
         return []
     try:
-        known = weights_in_words(restorer_identity(config.restore, Weights.of(config.weights)))
-    except (WeightsMissing, OSError):
-        known = "checkpoint no longer there"
-    return [Fact("restorer", f"{config.restore.kind}, {known}", "network of the restored images")]
+        identity = restorer_identity(spec, Weights.of(config.weights))
+    except (WeightsMissing, ConfigurationError, OSError):
+        gone = "package" if isinstance(spec, PlugInRestorer) else "checkpoint"
+        known = f"{spec.kind}, {gone} no longer there"
+    else:
+        known = (
+            plug_in_in_words(spec, identity)
+            if isinstance(spec, PlugInRestorer)
+            else f"{spec.kind}, {weights_in_words(identity)}"
+        )
+    return [Fact("restorer", known, "network of the restored images")]
 
 
 def _trained_fact(run: Run) -> Fact:

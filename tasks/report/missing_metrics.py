@@ -9,7 +9,7 @@ from tasks.evaluate.curve import curve_metric, is_curve_measured, map_axes
 from tasks.evaluate.summarise import plan_summary
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import METRICS_OF_FEATURES, metrics_of
-from tasks.io.artifacts.more_metrics import distance_of, pyiqa_name
+from tasks.io.artifacts.more_metrics import distance_of, plug_in_name, pyiqa_name
 from tasks.io.errors import DotpipeError
 from tasks.io.networks.features.extractors import FIRST, Network, extractor_identity
 from tasks.io.networks.features.judges import judge_identity, judge_title
@@ -96,6 +96,9 @@ def _judge_gap(config: Config, name: str) -> _Gap:
     title = judge_title(name)
     if pyiqa_name(name) is not None:
         what = f"{title} is missing: pyiqa is not installed, or no image is large enough for it."
+        return _Gap(what, unmet=True)
+    if plug_in_name(name) is not None:
+        what = f"{title} is missing: its package is not installed, or it gave no image a number."
         return _Gap(what, unmet=True)
     if judge_identity(name, Weights.of(config.weights)) is None:
         what = f"{title} is missing: the files that it is computed with could not be had. {_PULL}"

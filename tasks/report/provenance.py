@@ -10,6 +10,8 @@ from dot_kernels import GaussianMoments, TransportOperator
 from tasks.config import Config
 from tasks.config.corpora import Corpus
 from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel
+from tasks.io.networks.plug_ins.codec import PlugInCodec
+from tasks.io.networks.plug_ins.loading import plug_in_in_words
 from tasks.report.made_with import network_facts
 from tasks.report.pages import Cell, Fact, Table, as_text, counted
 from tasks.report.tables.dials import alpha_in_words
@@ -130,6 +132,8 @@ def codec_in_words(spec: CodecSpec, identity: Mapping[str, Any]) -> str:
     """
     if isinstance(spec, Pixel):
         return f"pixel-unshuffle by a factor of {spec.factor}; it has no weights"
+    if isinstance(spec, PlugInCodec):
+        return plug_in_in_words(spec, identity)
     if isinstance(spec, Autoencoder) and "revision" in identity:
         digest = f", weights with sha256 {spec.sha256}" if spec.sha256 else ""
         return f"{spec.kind} {identity['weights']} at revision {identity['revision']}{digest}"
@@ -217,6 +221,8 @@ def _option_facts(config: Config) -> list[Fact]:
     }
     lossy = f"{options.quality} % quality, colours {options.subsampling}"
     quality = "lossless" if options.form.is_lossless else lossy
+    if options.format.startswith("plug-in:"):
+        quality = "lossless" if options.form.is_lossless else "as its package writes it"
     if options.format == "keep":
         quality = f"each as it came; in lossy formats {lossy}"
     interpolation = {

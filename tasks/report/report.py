@@ -88,7 +88,7 @@ def plan_report(run: FittedRun) -> tuple[tuple[str, str], ReportJob | None]:
 def _told(config: Config) -> dict[str, Any]:
     """The options that the report depends on, without later ones that are not used."""
     told = config.model_dump(mode="json", exclude=_WHERE)
-    for section, option in (("evaluate", "pyiqa"), ("enhance", "name")):
+    for section, option in (("evaluate", "pyiqa"), ("evaluate", "plug_ins"), ("enhance", "name")):
         if not told[section][option]:
             del told[section][option]
     if not told["reapply"]:

@@ -169,7 +169,7 @@ def _tiles(findings: Findings) -> list[Fact]:
     """The few facts at the head of the page."""
     config, provenance = findings.config, findings.provenance
     codec, band = config.codec, config.enhance.low_band
-    size = f"factor {codec.factor}" if codec.kind == "pixel" else ""
+    size = f"factor {codec.factor}" if codec.kind == "pixel" else getattr(codec, "entry", "")
     return [
         Fact("enhanced", counted(findings.counts[-1].images, "image")),
         Fact("at", counted(len(config.enhance.alphas), "alpha")),

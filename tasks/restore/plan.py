@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.config import Run
 from tasks.io.catalogue import by_shard, disjoint_samples, sample
+from tasks.io.networks.plug_ins.restorer import pinned_restorer
 from tasks.io.networks.residual_transport.restorer import TrainedMap
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import RestorerSpec, SpandrelCheckpoint, restorer_identity
@@ -61,7 +62,7 @@ def _job_of(
         origin=origin,
         dataset=dataset,
         degrade=config.degrade,
-        restorer=restorer,
+        restorer=pinned_restorer(restorer),
         limits=config.shards.limits(),
         compute=config.compute,
         weights=config.weights,

@@ -1,15 +1,21 @@
 """Check the networks of a configuration: whether they can be had, and do what they are for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tasks.config import Config
 from tasks.io.artifacts.more_metrics import pyiqa_column
 from tasks.io.errors import DotpipeError, WeightsMissing
 from tasks.io.machine.devices import pick_device
-from tasks.io.networks.codecs import Pixel, load_codec, locate_codec, precision_warning
+from tasks.io.networks.codecs import (
+    Pixel,
+    codec_identity,
+    load_codec,
+    locate_codec,
+    precision_warning,
+)
 from tasks.io.networks.codecs import WithWeights as CodecWithWeights
 from tasks.io.networks.features.extractors import Network, fetch_extractor
 from tasks.io.networks.features.judges import (
@@ -21,6 +27,9 @@ from tasks.io.networks.features.judges import (
 from tasks.io.networks.features.perceptual import fetch_lpips
 from tasks.io.networks.features.pyiqa_metrics import pyiqa_version, require_pyiqa
 from tasks.io.networks.patch_prior.section import PatchPrior
+from tasks.io.networks.plug_ins.codec import PlugInCodec
+from tasks.io.networks.plug_ins.metric import described, load_metric, require_metrics
+from tasks.io.networks.plug_ins.restorer import PlugInRestorer
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.restorers import (
     SpandrelCheckpoint,
@@ -54,12 +63,16 @@ def check_networks(config: Config, loads: bool) -> Iterator[Checked]:
         loads: whether codec and restorer are loaded on the device, and not only looked for.
     """
     weights, codec, restorer = Weights.of(config.weights), config.codec, config.restore
-    if not isinstance(codec, Pixel):
+    if isinstance(codec, PlugInCodec):
+        yield _tried("codec", "bad", lambda: _plug_in_codec(codec, config, loads))
+    elif not isinstance(codec, Pixel):
         yield _tried("weights of the codec", "bad", lambda: _codec(codec, config, weights, loads))
     if isinstance(restorer, WithWeights):
         yield _tried(
             "weights of the restorer", "bad", lambda: _restorer(restorer, config, weights, loads)
         )
+    if isinstance(restorer, PlugInRestorer):
+        yield _tried("restorer", "bad", lambda: _plug_in(restorer, config, loads))
     if isinstance(restorer, PatchPrior):
         yield _tried("reference of the restorer", "bad", lambda: _reference(restorer))
     yield from _metrics(config, weights, loads)
@@ -80,6 +93,8 @@ def _metrics(config: Config, weights: Weights, loads: bool) -> Iterator[Checked]
             )
     if metrics.pyiqa:
         yield _tried("metrics of pyiqa", "bad", partial(_pyiqa, config, loads))
+    if metrics.plug_ins:
+        yield _tried("metrics of plug-ins", "bad", partial(_plug_in_metrics, config, loads))
 
 
 def _pyiqa(config: Config, loads: bool) -> str:
@@ -127,6 +142,50 @@ def _restorer(restorer: WithWeights, config: Config, weights: Weights, loads: bo
     loaded = load_restorer(restorer, config.compute.device, weights, config.compute.precision)
     loaded.require_fitting(config.undone)
     return "loaded, and tried out" if isinstance(restorer, SpandrelCheckpoint) else "loaded"
+
+
+def _plug_in_metrics(config: Config, loads: bool) -> str:
+    """Load metrics of plug-ins and try them out, or look for their packages.
+
+    Raises:
+        DotpipeError: one cannot be had, or does not give a number.
+    """
+    names = config.evaluate.plug_ins
+    require_metrics(names, has_reference=config.reference_name is not None)
+    for name in names if loads else ():
+        load_metric(name, pick_device(config.compute.device)).try_out()
+    packages = (f"{each.package} {each.version}" for each in map(described, names))
+    return ", ".join(dict.fromkeys(packages)) + ", loaded and tried out" * loads
+
+
+def _plug_in_codec(codec: PlugInCodec, config: Config, loads: bool) -> str:
+    """Load the plug-in, which is tried out, or look for its package and files.
+
+    Raises:
+        DotpipeError: it cannot be had, or is no codec.
+    """
+    found = codec_identity(codec)
+    if loads:
+        load_codec(codec, config.compute.device, "float32")
+    return _package(found, loads)
+
+
+def _package(identity: Mapping[str, Any], loads: bool) -> str:
+    """Return which package a plug-in is of, and whether it was loaded."""
+    told = f"{identity['package']} {identity['version']}"
+    return f"{told}, loaded and tried out" if loads else told
+
+
+def _plug_in(restorer: PlugInRestorer, config: Config, loads: bool) -> str:
+    """Load the plug-in and try it out, or look for its package and files.
+
+    Raises:
+        DotpipeError: it cannot be had, or does not do what it is for.
+    """
+    found = restorer_identity(restorer)
+    if loads:
+        load_restorer(restorer, config.compute.device).require_fitting(config.undone)
+    return _package(found, loads)
 
 
 def _reference(restorer: PatchPrior) -> str:

@@ -14,6 +14,7 @@ from tasks.io.networks.digests import digest
 from tasks.io.networks.features.extractors import fetch_extractor
 from tasks.io.networks.features.judges import fetch_judge_file, judge_files
 from tasks.io.networks.features.perceptual import fetch_lpips, lpips_file
+from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.restorers import SpandrelCheckpoint, locate_checkpoint, pulled_checkpoint
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
@@ -92,7 +93,7 @@ def wanted_weights(config: Config, folder: str) -> list[WantedWeights]:
 
 def _of_codec(codec: CodecSpec, source: Weights) -> list[WantedWeights]:
     """Return what a codec needs: a model's folder, or the published parts of one."""
-    if isinstance(codec, Pixel):
+    if isinstance(codec, Pixel | PlugInCodec):
         return []
     if codec.weights is None:
         return [_PublishedWeights(part, partial(source.fetch, part)) for part in PUBLISHED_PARTS]

@@ -13,7 +13,7 @@ from PIL import Image
 from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.images import Limits, Raster, Wanted
 from tasks.io.images.conversion.shown import Shown
-from tasks.io.images.decoder_pool import decode
+from tasks.io.images.decoder_pool import decode_written
 from tasks.io.images.headers import is_plain
 from tasks.io.images.metadata.found import found_by_pillow
 from tasks.io.images.metadata.orientation import orientation_of
@@ -72,7 +72,8 @@ def picture(viewed: Viewed, member: Member) -> Picture:
     fits = member.width * member.height <= MOST_PIXELS
     if fits and (media_type := _shown_as_it_is(data, limits)):
         return Picture(data, media_type, "")
-    raster = decode(data, limits, Wanted(first_frame=True))
+    form = viewed.run.config.enhance.form
+    raster = decode_written(form, data, limits, Wanted(first_frame=True))
     step = _step(member)
     shown = _image(raster)
     if step > 1:
@@ -86,9 +87,9 @@ def thumbnail(viewed: Viewed, member: Member) -> Picture:
 
     The errors are those of ``picture``.
     """
-    raster = decode(
-        _read(viewed, member), viewed.run.config.shards.limits(), Wanted(first_frame=True)
-    )
+    config, data = viewed.run.config, _read(viewed, member)
+    wanted = Wanted(first_frame=True)
+    raster = decode_written(config.enhance.form, data, config.shards.limits(), wanted)
     shown = _image(raster)
     profile = shown.info.get("icc_profile", b"")
     shown.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)

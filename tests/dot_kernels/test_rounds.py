@@ -182,16 +182,21 @@ def test_bands_give_the_bits_of_one_piece(rng, decoding, band):
         assert first.latents.equal(encode_padded(image, codec))
 
 
+@pytest.mark.parametrize("is_grey", [False, True])
+@pytest.mark.parametrize("decoding", ["residual", "direct"])
 @pytest.mark.parametrize("band", [None, LOW])
-def test_an_enhanced_image_has_the_bits_of_one_piece(rng, band):
+def test_an_enhanced_image_has_the_bits_of_one_piece(rng, band, decoding, is_grey):
     codec = tiny()
     image = torch.rand(1, 3, 47, 34, generator=rng)
     rounds = tuple(levelled(rng, codec) for _ in range(3))
-    operator = RepeatedOperator(rounds, Between(low_band=band))
+    between = Between(decoding=decoding, low_band=band)
+    operator = RepeatedOperator(rounds, between)
     size, tiled = (47, 34), TiledCodec(codec, 12)
-    expected = with_low_band(transport_in_rounds(image, codec, operator), band)
+    one_piece = GreyCodec(codec) if is_grey else codec
+    moved = transport_in_rounds(image, one_piece, operator, decoding=decoding)
+    expected, bands = with_low_band(moved, band), in_bands(image, 20)
     for alpha in (0.3, 1.0):
-        found = enhance_in_bands(in_bands(image, 20), size, tiled, operator, alpha, low_band=band)
+        found = enhance_in_bands(bands, size, tiled, operator, alpha, between, is_grey=is_grey)
         assert whole(found).equal(expected.at(alpha))
     assert expected.at(1.0).equal(image)
 

@@ -32,7 +32,8 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="webp, png, jpeg, tiff, avif, jxl, or keep for that of each image that went in.",
+        help="webp, png, jpeg, tiff, avif, jxl, plug-in:NAME for that of an installed package, or "
+        "keep for that of each image that went in.",
     ),
 ]
 
@@ -158,6 +159,7 @@ def apply(
     weights: WeightsFolder = None,
 ) -> None:
     """Apply a fitted operator to images, without a configuration or a workspace."""
+    from dot_kernels.rounds import Between
     from tasks.config.compute import Shards
     from tasks.config.sections import Enhance
     from tasks.direct import apply as direct
@@ -174,8 +176,9 @@ def apply(
     dials = validated(Enhance, {"low_share": low_share, "low_sigma": low_sigma})
     with console(stderr=True).status("enhancing") as status:
         images = direct.images_to_enhance(inputs, out)
-        file = OperatorFile.load(operator, spec, weights=Weights.of(weights))
-        done = direct.apply(file, images, wanted, Shards().limits(), low_band=dials.low_band)
+        options = Between(low_band=dials.low_band)
+        file = OperatorFile.load(operator, spec, weights=Weights.of(weights), options=options)
+        done = direct.apply(file, images, wanted, Shards().limits())
         for image in counted(done, status):
             written += image.reason is None
             if image.reason is not None:

@@ -53,5 +53,6 @@ def codec_section(name: str) -> str:
     """
     from tasks.direct.known_codecs import codec_named
 
-    tree = codec_named(name).model_dump(exclude_none=True)
+    known = codec_named(name).model_dump(exclude_none=True)
+    tree = {"kind": known["kind"]} | {key: value for key, value in known.items() if value != {}}
     return yaml.safe_dump({"codec": tree}, sort_keys=False, allow_unicode=True)

@@ -22,8 +22,8 @@ _Judges = Annotated[
     str,
     typer.Option(
         metavar="NAMES",
-        help="More metrics of the images of A: niqe, dists, clip_iqa, and pyiqa_NAME for those of "
-        "an installed pyiqa, with commas, or none.",
+        help="More metrics of the images of A: niqe, dists, clip_iqa, pyiqa_NAME for those of "
+        "an installed pyiqa, and plug_in_NAME for those of plug-ins, with commas, or none.",
     ),
 ]
 

@@ -14,9 +14,19 @@ from tasks.io.images.writers.encoding import (
     encode_lossless,
     missing_library,
 )
-from tasks.io.images.writers.form import Form, Format, Subsampling, extension_of, file_format_of
+from tasks.io.images.writers.form import (
+    ASKED,
+    Form,
+    Format,
+    Subsampling,
+    extension_of,
+    file_format_of,
+    known_format,
+    pinned_format,
+)
 
 __all__ = [
+    "ASKED",
     "EXTENSIONS",
     "SEVERAL_FRAMES",
     "UNREAD_EXTENSIONS",
@@ -38,6 +48,8 @@ __all__ = [
     "extension_of",
     "file_format_of",
     "fit_to",
+    "known_format",
     "missing_library",
+    "pinned_format",
     "read_header",
 ]

@@ -21,6 +21,7 @@ from tasks.io.images import decoding
 from tasks.io.images.decoder_process import TIME_LIMIT_S, DecoderKilled, DecoderLost, DecoderProcess
 from tasks.io.images.limits import AS_IT_IS, Limits, Wanted
 from tasks.io.images.raster import Raster
+from tasks.io.images.writers.form import Form, brought
 from tasks.io.machine.resources import cores
 
 COMMAND = (sys.executable, "-P", "-m", "tasks.io.images.decoder")
@@ -37,6 +38,25 @@ def decode(data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:
     process = os.getpid()
     pool = _pools.get(process) or _pools.setdefault(process, Pool())
     return pool.decode(data, limits, wanted)
+
+
+def decode_written(form: Form, data: bytes, limits: Limits, wanted: Wanted = AS_IT_IS) -> Raster:
+    """Return an image of the workspace decoded, also one that only a plug-in reads.
+
+    Args:
+        form: in which enhanced images are written; other images may be in any format.
+        data: the file.
+        limits: of its bytes and pixels.
+        wanted: see ``decode``.
+
+    Raises:
+        ImageRefused, OSError: see ``decode``.
+        ConfigurationError: the form is that of a plug-in that is not installed here.
+    """
+    plug_in = brought(form.format)
+    if plug_in is not None and plug_in.signature and data.startswith(plug_in.signature):
+        return plug_in.read(data, limits)
+    return decode(data, limits, wanted)
 
 
 class Pool:

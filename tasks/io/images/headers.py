@@ -67,8 +67,12 @@ def is_plain(data: bytes) -> bool:
 
 def extension_in(data: bytes) -> str:
     """Return the ending of file names, without the dot, for an image of a known format."""
-    newer = _ending_of_newer(data)
-    return newer or next(ending for signature, ending, _ in _FORMATS if data.startswith(signature))
+    if (newer := _ending_of_newer(data)) is not None:
+        return newer
+    known = ((signature, ending) for signature, ending, _ in _FORMATS)
+    return next(
+        ending for signature, ending in (*known, (b"BM", "bmp")) if data.startswith(signature)
+    )
 
 
 def _ending_of_newer(data: bytes) -> str | None:

@@ -23,6 +23,8 @@ from tasks.io.networks.autoencoders.taef2 import (
 from tasks.io.networks.digests import digest
 from tasks.io.networks.model_cache import LOADING, cached_per_device
 from tasks.io.networks.model_folders import ModelFolder, placed
+from tasks.io.networks.plug_ins.codec import PlugInCodec, load_plug_in_codec
+from tasks.io.networks.plug_ins.loading import plug_in_identity
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 from tasks.io.section import Revision, Section, Sha256
 
@@ -65,15 +67,24 @@ STABLE_DIFFUSION_VAE = Autoencoder(
 WithWeights = Autoencoder | TinyFlux2
 """Codecs that are networks."""
 
-CodecSpec = Annotated[Pixel | WithWeights, Field(discriminator="kind")]
+CodecSpec = Annotated[Pixel | WithWeights | PlugInCodec, Field(discriminator="kind")]
 """The section ``codec`` of a configuration."""
+
+
+def codec_places(spec: CodecSpec) -> dict[str, str]:
+    """Return the paths that a section names, by their fields in the configuration."""
+    if isinstance(spec, PlugInCodec):
+        return spec.file_places("codec")
+    if isinstance(spec, Pixel) or getattr(spec, "revision", None) is not None:
+        return {}
+    return {} if spec.weights is None else {"codec.weights": spec.weights}
 
 
 def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
     """Return what makes two codecs the same, for fingerprints.
 
-    It is the digest of a folder's or of published files, the commit of a hub repository, or, for
-    a codec without weights, its options.
+    It is the digest of a folder's or of published files, the commit of a hub repository, the
+    version of a plug-in's package, or, for a codec without weights, its options.
 
     Args:
         spec: what the configuration says.
@@ -81,9 +92,12 @@ def codec_identity(spec: CodecSpec, weights: Weights = FROM_THIS_MACHINE) -> dic
 
     Raises:
         WeightsMissing: neither the local folder nor the pulled one has them.
+        ConfigurationError: the package of a plug-in is not installed.
     """
     if isinstance(spec, Pixel):
         return spec.model_dump()
+    if isinstance(spec, PlugInCodec):
+        return plug_in_identity("codec", spec, "codec")
     if isinstance(spec, Autoencoder) and spec.revision is not None:
         return {"kind": spec.kind, "weights": spec.weights, "revision": spec.revision}
     return {"kind": spec.kind, "sha256": [digest(path) for path in locate_codec(spec, weights)]}
@@ -100,7 +114,7 @@ def tile_that_matters(spec: CodecSpec, tile: int) -> dict[str, int]:
 
 def precision_and_tile(spec: CodecSpec, precision: Precision, tile: int) -> dict[str, Any]:
     """Return what fingerprints of latents say of options that change how they are computed."""
-    used = None if isinstance(spec, Pixel) else precision
+    used = precision if isinstance(spec, WithWeights) else None
     return {"precision": used, **tile_that_matters(spec, tile)}
 
 
@@ -112,15 +126,18 @@ def load_codec(
     Args:
         spec: what the configuration says.
         device: cpu, cuda, cuda:1, or auto.
-        precision: of the network's numbers.
+        precision: of the network's numbers; plug-ins compute in float32.
         weights: where weights are looked for, before the hub and after a local folder.
 
     Raises:
         WeightsMissing: its weights are not there, not the ones that were named, or not those of
             a network of this kind.
+        ConfigurationError: the package of a plug-in is not installed, or brings no codec.
     """
     if isinstance(spec, Pixel):
         return PixelCodec(spec.factor)
+    if isinstance(spec, PlugInCodec):
+        return load_plug_in_codec(spec, device)
     with LOADING:
         paths = locate_codec(spec, weights)
         digests = tuple(digest(path) for path in paths)
@@ -138,7 +155,7 @@ def precision_warning(spec: CodecSpec, device: str, precision: Precision) -> str
     Raises:
         ConfigurationError: there is no such device.
     """
-    if isinstance(spec, Pixel) or precision == "float32":
+    if not isinstance(spec, WithWeights) or precision == "float32":
         return None
     slow = [device_label(each) for each in devices(device) if not computes_bfloat16(each)]
     if not slow:

@@ -56,7 +56,8 @@ def require_identity(found: dict[str, str] | None, planned: dict[str, str] | Non
     if found != planned:
         raise WeightsMissing(
             f"this machine must have the network {planned} that the plan was made with, got "
-            f"{found}; give all machines the same weights, as by `dotpipe weights pull`"
+            f"{found}; give all machines the same weights, as by `dotpipe weights pull`, and the "
+            "same packages"
         )
 
 

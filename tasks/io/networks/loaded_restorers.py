@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from dot_kernels import SeamError
 from dot_kernels.degradations import Degradation
-from dot_kernels.restorers import Restorer
+from dot_kernels.restorers import Restorer, bicubic, noise_level
 from tasks.io.shards.sides import SideKind
 
 
@@ -74,3 +74,30 @@ class ImageByImage:
     ) -> Tensor:
         """Return the restored images; see ``LoadedRestorer``."""
         return torch.stack([self.function(image, degradations) for image in degraded])
+
+
+def non_local_means(strength: float, patch_size: int, patch_distance: int) -> Restorer:
+    """Return the method of Buades et al. 2005 by scikit-image, then bicubic upscaling if needed.
+
+    Args:
+        strength: cut-off distance in units of the noise's sigma.
+        patch_size: height and width of the patches that are compared, in pixels.
+        patch_distance: how far away patches to compare with are looked for, in pixels.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
+        sigma = noise_level(degradations)
+        image: Any = denoise_nl_means(
+            degraded.movedim(0, -1).numpy(),
+            patch_size=patch_size,
+            patch_distance=patch_distance,
+            h=strength * sigma,
+            sigma=sigma,
+            fast_mode=True,
+            channel_axis=-1,
+        )
+        denoised = torch.from_numpy(image).float().movedim(-1, 0)
+        return bicubic(denoised, degradations)
+
+    return restore

@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from dot_kernels.degradations import Degradation, GaussianBlur
 from dot_kernels.linear_degradations import measurement_noise
@@ -20,10 +18,12 @@ from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import Precision
 from tasks.io.networks.ddrm import Ddrm, identity_of_ddrm, load_ddrm, locate_model
 from tasks.io.networks.digests import digest, require_digest, require_file
-from tasks.io.networks.loaded_restorers import ImageByImage, LoadedRestorer
+from tasks.io.networks.loaded_restorers import ImageByImage, LoadedRestorer, non_local_means
 from tasks.io.networks.model_cache import LOADING
 from tasks.io.networks.patch_prior.restorer import load_patch_prior
 from tasks.io.networks.patch_prior.section import PatchPrior, identity_of_patch_prior
+from tasks.io.networks.plug_ins.loading import plug_in_identity
+from tasks.io.networks.plug_ins.restorer import PlugInRestorer, load_plug_in_restorer
 from tasks.io.networks.residual_transport.section import ResidualTransport
 from tasks.io.networks.spandrel_networks.loading import load_checkpoint
 from tasks.io.networks.undoing import Undoing
@@ -88,7 +88,15 @@ class SpandrelCheckpoint(Undoing):
     """Digest that the file must have; not checked when left out."""
 
 
-ReadyRestorer = Bicubic | GaussianSmoother | NonLocalMeans | SpandrelCheckpoint | Ddrm | PatchPrior
+ReadyRestorer = (
+    Bicubic
+    | GaussianSmoother
+    | NonLocalMeans
+    | SpandrelCheckpoint
+    | Ddrm
+    | PatchPrior
+    | PlugInRestorer
+)
 """The sections of restorers that a run needs not train."""
 
 RestorerSpec = Annotated[ReadyRestorer | ResidualTransport, Field(discriminator="kind")]
@@ -135,13 +143,16 @@ def places_of(spec: RestorerSpec) -> dict[str, str]:
             return {"restore.model": place}
         case PatchPrior(reference=place):
             return {"restore.reference": place}
+        case PlugInRestorer():
+            return spec.file_places("restore")
     return {}
 
 
 def restorer_identity(spec: ReadyRestorer, weights: Weights = FROM_THIS_MACHINE) -> dict[str, Any]:
     """Return what makes two restorers the same, for fingerprints.
 
-    It is the digest of the checkpoint, its options where there are some, or both.
+    It is the digest of the checkpoint, its options where there are some, or both; of a plug-in
+    the version of its package too.
 
     Args:
         spec: what the configuration says.
@@ -149,12 +160,14 @@ def restorer_identity(spec: ReadyRestorer, weights: Weights = FROM_THIS_MACHINE)
 
     Raises:
         WeightsMissing: the checkpoint is not there, or not the one that was named.
-        ConfigurationError: a reference is not there.
+        ConfigurationError: a reference is not there, or the package of a plug-in.
     """
     if isinstance(spec, Ddrm):
         return identity_of_ddrm(spec, weights)
     if isinstance(spec, PatchPrior):
         return identity_of_patch_prior(spec)
+    if isinstance(spec, PlugInRestorer):
+        return plug_in_identity("restorer", spec, "restore")
     if not isinstance(spec, SpandrelCheckpoint):
         return spec.making()
     return {"kind": spec.kind, "sha256": digest(locate_checkpoint(spec, weights))}
@@ -201,15 +214,10 @@ def load_restorer(
     Raises:
         WeightsMissing: the checkpoint is not there, not understood, or not of a network from
             one image to another.
-        ConfigurationError: an option does not fit the network, or a reference cannot be used.
+        ConfigurationError: an option does not fit the network, a reference cannot be used, or the
+            package of a plug-in is not installed.
     """
     match spec:
-        case Bicubic():
-            return ImageByImage(bicubic)
-        case GaussianSmoother(size=size, sigma=sigma):
-            return ImageByImage(partial(smooth, size=size, sigma=sigma))
-        case NonLocalMeans():
-            return ImageByImage(_non_local_means(spec))
         case SpandrelCheckpoint():
             with LOADING:
                 checkpoint = locate_checkpoint(spec, weights)
@@ -219,24 +227,16 @@ def load_restorer(
             return load_ddrm(spec, device, weights)
         case PatchPrior():
             return load_patch_prior(spec, device)
+        case PlugInRestorer():
+            return load_plug_in_restorer(spec, device)
+    return ImageByImage(_without_weights(spec))
 
 
-def _non_local_means(spec: NonLocalMeans) -> Restorer:
-    """Return the method of Buades et al. 2005 by scikit-image, then bicubic upscaling if needed."""
-    from skimage.restoration import denoise_nl_means
-
-    def restore(degraded: Tensor, degradations: Sequence[Degradation]) -> Tensor:
-        sigma = noise_level(degradations)
-        image: Any = denoise_nl_means(
-            degraded.movedim(0, -1).numpy(),
-            patch_size=spec.patch_size,
-            patch_distance=spec.patch_distance,
-            h=spec.strength * sigma,
-            sigma=sigma,
-            fast_mode=True,
-            channel_axis=-1,
-        )
-        denoised = torch.from_numpy(image).float().movedim(-1, 0)
-        return bicubic(denoised, degradations)
-
-    return restore
+def _without_weights(spec: Bicubic | GaussianSmoother | NonLocalMeans) -> Restorer:
+    """Return a restorer of one image that needs nothing from elsewhere."""
+    match spec:
+        case GaussianSmoother(size=size, sigma=sigma):
+            return partial(smooth, size=size, sigma=sigma)
+        case NonLocalMeans():
+            return non_local_means(spec.strength, spec.patch_size, spec.patch_distance)
+    return bicubic

@@ -8,10 +8,9 @@ from tasks.enhance.match import read_matches
 from tasks.enhance.signals import input_is_alpha_1
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.parquet import read_table
-from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits
+from tasks.io.errors import ConfigurationError, ImageRefused
 from tasks.io.images.conversion.shown import Shown
-from tasks.io.images.decoder_pool import decode
+from tasks.io.images.decoder_pool import decode_written
 from tasks.io.shards import Member, members_of, read_members
 from tasks.io.workspace import INPUT, Signal, enhanced_folder
 from tasks.report.pictures.cutouts import Box, Cutout, cut_out, textured_box
@@ -129,7 +128,6 @@ def _versions(
     cannot be decoded is left out; the tables say why.
     """
     versions: dict[str, list[ImageVersion]] = {key: [] for key in shards}
-    limits = run.config.shards.limits()
     for shard in dict.fromkeys(shards.values()):
         keys = [key for key, own in shards.items() if own == shard]
         values = values_in_words(run, facts, shard, keys)
@@ -137,7 +135,7 @@ def _versions(
         boxes = _boxes(run, stored_versions)
         for stored in stored_versions:
             for member, data in read_members(run.workspace.store, stored.members):
-                shown = _decoded(data, limits)
+                shown = _decoded(data, run)
                 if shown is not None and member.key in boxes:
                     version = ImageVersion(
                         stored.name,
@@ -152,11 +150,11 @@ def _versions(
 
 def _boxes(run: FittedRun, stored_versions: Iterable["_StoredVersions"]) -> dict[str, Box]:
     """The region of each key that is shown, from its reference if there is one, else its input."""
-    boxes, limits = dict[str, Box](), run.config.shards.limits()
+    boxes = dict[str, Box]()
     for stored in stored_versions:
         if stored.role != "enhanced":
             for member, data in read_members(run.workspace.store, stored.members):
-                if (shown := _decoded(data, limits)) is not None:
+                if (shown := _decoded(data, run)) is not None:
                     boxes[member.key] = textured_box(shown.pixels)
     return boxes
 
@@ -189,9 +187,10 @@ def _stored_versions(run: FittedRun, shard: str, keys: Sequence[str]) -> Iterato
     yield _StoredVersions(None, "reference", "reference", None, references)
 
 
-def _decoded(data: bytes, limits: Limits) -> Shown | None:
+def _decoded(data: bytes, run: FittedRun) -> Shown | None:
     """An encoded image as the page shows it; None if it cannot be decoded within the limits."""
     try:
-        return Shown.of(decode(data, limits))
-    except ImageRefused:
+        config = run.config
+        return Shown.of(decode_written(config.enhance.form, data, config.shards.limits()))
+    except (ImageRefused, ConfigurationError):  # as of a format whose package is not here now
         return None

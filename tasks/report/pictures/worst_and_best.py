@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.means import with_changes
-from tasks.evaluate.score_tables import ScoreTables
+from tasks.evaluate.score_tables import ScoreTables, of_packages
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import Metric, metrics_of, ranked_metrics
 from tasks.io.artifacts.more_metrics import NO_FACTS
@@ -102,7 +102,7 @@ def find_extremes(run: FittedRun) -> list[Ends]:
         signal_to_rank(run.config),
         shards,
     )
-    facts = tables.facts() if run.config.evaluate.pyiqa else NO_FACTS
+    facts = tables.facts() if of_packages(run.config.evaluate) else NO_FACTS
     ends = {
         metric: _Ends(more_is_better=metric.better == "more", is_gain=is_gain)
         for metric in ranked_metrics(facts)

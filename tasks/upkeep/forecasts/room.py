@@ -19,6 +19,9 @@ _BYTES_A_PIXEL: dict[FileFormat, float] = {
 }
 """Of photographs of 512² pixels of 8 bits, as they are written; noise takes more, drawings less."""
 
+_OF_A_PLUG_IN = 3.0
+"""Of a format that is not known here: as many as pixels have that are not packed."""
+
 
 def room_needed(config: Config, looks: Iterable[Look]) -> int | None:
     """Return about how many bytes a first run writes for the images that were looked at, at least.
@@ -70,7 +73,8 @@ def _copied(look: Look) -> float:
 def _bytes_a_pixel(look: Look, file_format: Format) -> float:
     """Return the bytes of a pixel in a format, or in those of the images that were opened."""
     if file_format != "keep":
-        return _BYTES_A_PIXEL[file_format]
+        known = (size for name, size in _BYTES_A_PIXEL.items() if name == file_format)
+        return next(known, _OF_A_PLUG_IN)
     kept = [_BYTES_A_PIXEL[file_format_of(image.extension)] for image in look.images]
     return sum(kept) / len(kept) if kept else 0.0
 

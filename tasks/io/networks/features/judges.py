@@ -1,6 +1,7 @@
 """Judges: metrics of single images beside LPIPS, each by its name, with what it is loaded from.
 
-Those of the package pyiqa, which fetches its weights itself, go by ``pyiqa_`` and its name.
+Those of the package pyiqa, which fetches its weights itself, go by ``pyiqa_`` and its name,
+those of plug-ins by ``plug_in_`` and the name of their entry point.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,12 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from dot_kernels.local_activations import Reader
-from tasks.io.artifacts.more_metrics import facts_on_pyiqa, pyiqa_name
+from tasks.io.artifacts.more_metrics import (
+    facts_on_plug_ins,
+    facts_on_pyiqa,
+    plug_in_name,
+    pyiqa_name,
+)
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.digests import digest
 from tasks.io.networks.features.clip_quality import load_clip_quality
@@ -23,6 +29,12 @@ from tasks.io.networks.features.pyiqa_metrics import (
     require_pyiqa,
 )
 from tasks.io.networks.model_cache import LOADING, cached_per_device
+from tasks.io.networks.plug_ins.metric import (
+    PlugInMetric,
+    load_metric,
+    metric_identity,
+    require_metrics,
+)
 from tasks.io.networks.published_weights import PUBLISHED, PublishedFile
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
@@ -77,37 +89,47 @@ _KINDS = {
 def judges_named(words: str) -> tuple[str, ...]:
     """Return the judges that words with commas between them name; none for ``none``.
 
-    Whether pyiqa has metrics of such names is not looked at.
+    Whether pyiqa has metrics of such names, or a package brings them, is not looked at.
 
     Raises:
         ConfigurationError: one is not known.
     """
     names = () if words == "none" else tuple(word.strip() for word in words.split(","))
     for name in names:
-        if name not in _KINDS and pyiqa_name(name) is None:
-            known = ", ".join((*_KINDS, "pyiqa_NAME"))
+        if name not in _KINDS and not is_of_package(name):
+            known = ", ".join((*_KINDS, "pyiqa_NAME", "plug_in_NAME"))
             raise ConfigurationError(f"judges must be none or of {known}, got {name!r}")
     return tuple(dict.fromkeys(names))
 
 
+def is_of_package(name: str) -> bool:
+    """Return whether a judge is of pyiqa or a plug-in, and none of this project."""
+    return pyiqa_name(name) is not None or plug_in_name(name) is not None
+
+
 def judge_title(name: str) -> str:
     """Return what a judge is called in sentences."""
-    plain = pyiqa_name(name)
-    return _KINDS[name].title if plain is None else f"pyiqa {plain}"
+    if (plain := pyiqa_name(name)) is not None:
+        return f"pyiqa {plain}"
+    plug_in = plug_in_name(name)
+    return _KINDS[name].title if plug_in is None else f"plug-in {plug_in}"
 
 
 def judge_files(name: str) -> tuple[PublishedFile, ...]:
-    """Return the files of weights that a judge needs; none of those that pyiqa fetches."""
+    """Return the files of weights that a judge needs; none where a package has its own."""
     return tuple(PUBLISHED[file] for file in _KINDS[name].files) if name in _KINDS else ()
 
 
 def judge_identity(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str, str] | None:
     """Return the judge and the digests of its weights, or None where they are not on disk.
 
-    Of one of pyiqa there is its version in place of digests, or None where it is not installed.
+    Of one of a package there is its version in place of digests, or None where it is not
+    installed.
     """
     if (plain := pyiqa_name(name)) is not None:
         return pyiqa_identity(plain)
+    if (plug_in := plug_in_name(name)) is not None:
+        return metric_identity(plug_in)
     found = {file: weights.find(PUBLISHED[file]) for file in _KINDS[name].files}
     digests = {file: digest(path) for file, path in found.items() if path is not None}
     if len(digests) < len(found):
@@ -120,9 +142,9 @@ def judge_facts(name: str, weights: Weights = FROM_THIS_MACHINE) -> dict[str, st
     """Return what tables call a judge, and the digests of its weights where they are on disk.
 
     Weights other than the published ones make the name end with the beginning of their digest. On
-    one of pyiqa the metric tables tell, and this nothing.
+    one of a package the metric tables tell, and this nothing.
     """
-    if pyiqa_name(name) is not None:
+    if is_of_package(name):
         return {}
     identity = judge_identity(name, weights) or {}
     digests = {f"{name}_{key}": value for key, value in identity.items() if key != "judge"}
@@ -156,10 +178,12 @@ def fetch_judge(name: str, weights: Weights = FROM_THIS_MACHINE) -> tuple[Path, 
 
     Raises:
         WeightsMissing: they are not on disk and cannot be downloaded.
-        ConfigurationError: it is one of pyiqa, which is not installed or has no such metric.
+        ConfigurationError: it is of a package that is not installed or has no such metric.
     """
     if (plain := pyiqa_name(name)) is not None:
         require_pyiqa([plain], has_reference=True)
+    if (plug_in := plug_in_name(name)) is not None:
+        require_metrics([plug_in], has_reference=True)
     return tuple(fetch_judge_file(name, file, weights) for file in judge_files(name))
 
 
@@ -179,10 +203,17 @@ def _load_judge(
     device: str, name: str, paths: tuple[Path, ...], _digests: tuple[str, ...]
 ) -> Judge:
     """Build the judge; the weights' digests are an argument so that a changed file is read."""
-    plain = pyiqa_name(name)
-    return _KINDS[name].load(paths, device) if plain is None else load_pyiqa(plain, device)
+    if (plain := pyiqa_name(name)) is not None:
+        return load_pyiqa(plain, device)
+    if (plug_in := plug_in_name(name)) is not None:
+        return load_metric(plug_in, device)
+    return _KINDS[name].load(paths, device)
 
 
 def facts_on_judges(judges: Iterable[Judge]) -> dict[str, str]:
     """Return what the metadata of tables say of loaded judges that are not in the registry."""
-    return facts_on_pyiqa(each.described for each in judges if isinstance(each, PyiqaMetric))
+    loaded = list(judges)
+    return {
+        **facts_on_pyiqa(each.described for each in loaded if isinstance(each, PyiqaMetric)),
+        **facts_on_plug_ins(each.described for each in loaded if isinstance(each, PlugInMetric)),
+    }

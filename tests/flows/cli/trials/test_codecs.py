@@ -35,7 +35,7 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
 def test_a_codec_that_is_not_known_is_told_before_any_image_is_read(dotpipe, project):
     code, _, err = dotpipe("codecs", project.file, "pixel", "nonsense")
     assert code == 1
-    assert "a codec must be pixel, taesd, taesd3, taef2, sd, or a folder" in err
+    assert "a codec must be pixel, taesd, taesd3, taef2, sd, plug-in:NAME, or a folder" in err
     assert "dashboard" not in err
 
 

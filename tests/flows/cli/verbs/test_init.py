@@ -48,7 +48,7 @@ def test_what_is_no_codec_is_told_with_the_names_that_are_known(dotpipe, tmp_pat
         (folder / "config.json").write_text(text)
     code, _, err = dotpipe("init", tmp_path / "mine.yaml", "--codec", folder)
     assert code == 1
-    assert f"a codec must be {', '.join(KNOWN_CODECS)}, or a folder" in err
+    assert f"a codec must be {', '.join(KNOWN_CODECS)}, plug-in:NAME, or a folder" in err
     assert not (tmp_path / "mine.yaml").exists()
 
 

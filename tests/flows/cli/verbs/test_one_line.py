@@ -204,7 +204,7 @@ def test_a_file_that_does_not_say_its_alphas_is_told(tmp_path):
         ),
         (
             ["p", "--natural", "n", "--out", "o", "--codec", "vae"],
-            "a codec must be pixel, taesd, taesd3, taef2, sd, or a folder",
+            "a codec must be pixel, taesd, taesd3, taef2, sd, plug-in:NAME, or a folder",
         ),
         (["p", "--natural", "n", "--out", "o"], "must be a folder, or a prefix of a bucket"),
     ],

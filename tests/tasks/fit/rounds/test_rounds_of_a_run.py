@@ -177,7 +177,7 @@ def test_images_are_those_of_both_maps_and_of_the_operators_file(finished, photo
             made = to_pixels(direct.enhance(image, [alpha])[0])[0]
             np.testing.assert_array_equal(found[key], made)
     images = images_to_enhance([str(photographs["restored"])], str(tmp_path / "out"))
-    assert {each.reason for each in apply(direct, images, 0.5, LIMITS, "cpu")} == {None}
+    assert {each.reason for each in apply(direct, images, 0.5, LIMITS)} == {None}
 
 
 def test_without_rounds_more_the_operator_is_the_first_rounds_as_it_was(run_of):

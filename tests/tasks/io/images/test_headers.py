@@ -22,7 +22,7 @@ from tasks.io.shards import Refused
 from tasks.io.store import Store
 from tasks.shard import acceptance, intake
 from tasks.shard.image_files import SourceFile
-from tests.support.pictures import decode
+from tests.support.pictures import decode, encode
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 24)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -265,6 +265,12 @@ def test_an_image_that_is_not_plain_has_the_size_that_its_decoder_gives(take, na
     assert (found.height, found.width, 3) == expected
     assert found.extension == extension_in(data) == read_header(data, LIMITS).extension
     assert found.data == data
+
+
+@pytest.mark.parametrize("file_format", ["bmp", "png", "webp", "jpeg", "tiff"])
+def test_a_plain_image_has_the_ending_that_its_header_tells(file_format):
+    data = encode(np.full((9, 9, 3), 7, np.uint8), file_format)
+    assert extension_in(data) == read_header(data, LIMITS).extension
 
 
 @pytest.mark.parametrize("name", [name for name in DECODED if "turn" in name])

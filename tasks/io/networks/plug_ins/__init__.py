@@ -1,0 +1,1 @@
+"""Plug-ins that are networks, or stand where networks do: restorers, codecs and metrics."""

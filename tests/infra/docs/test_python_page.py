@@ -1,0 +1,52 @@
+"""What the page on Python shows runs from top to bottom, and its names are those of the library."""
+
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+import dotpipe
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's workers
+def test_the_page_runs_from_top_to_bottom(faces, code_of, monkeypatch, capsys):
+    monkeypatch.chdir(faces)
+    names = {}
+    for block in code_of("python.md"):
+        exec(compile(block, "a block of python.md", "exec"), names)
+    told = capsys.readouterr().out
+    assert "<run 'my-run': 5 images at alpha 0, 0.5, 1 in " in told
+    assert "cats/4 (24, 32, 3) uint8 8 0" in told
+    assert "torch.Size([1, 24, 32, 3])" in told  # the last pair
+    copies = sorted(path.name for path in (faces / "copies" / "cats").iterdir())
+    assert copies == ["0.webp", "1.webp"]
+    assert len(names["worst"]) == 3
+    assert names["means"].num_rows > 3
+    for number, mode in enumerate(("RGB", "L")):
+        assert Image.open(faces / f"enhanced-{number}.png").mode == mode
+    assert isinstance(names["batch"], torch.Tensor)
+    assert "torch.Size([8, 3, 64, 64]) {'factor': 2, 'kind': 'pixel'}" in told
+
+
+def test_the_page_names_all_that_is_stable(repository):
+    page = (repository / "infra" / "docs" / "python.md").read_text("utf-8")
+    stable = (
+        page.partition("## What is stable")[2].partition("\n\n")[2].partition(". The changelog")[0]
+    )
+    assert set(re.findall(r"`(\w+)`", stable)) == set(dotpipe.__all__)
+    for found in (dotpipe.Picture, dotpipe.File):
+        fields = getattr(found, "_fields", None) or found.__dataclass_fields__
+        assert [name for name in fields if f"`{name}`" not in page] == []
+    for found in (dotpipe.FinishedRun, dotpipe.DeepOptimalTransport):
+        public = {n for n in vars(found) if not n.startswith("_")} - {
+            "of",
+            "file",
+            "seed",
+            "device",
+        }
+        assert {n for n in public if not re.search(rf"[`.]{n}\b", page)} <= {
+            "name",
+            "workspace",
+            "is_stochastic",
+        }
