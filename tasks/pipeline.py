@@ -200,7 +200,7 @@ def _decision(run: Run) -> list[Planned]:
 
 def _reduction(run: Run) -> list[Planned]:
     reduction = plan_reduction(run, chosen_images(run))
-    return _single(reduction.artifact, reduction.job)
+    return _single((reduction.artifact, *reduction.said_by), reduction.job)
 
 
 def _maps_of_round(run: Run, number: int) -> Iterator[Step]:

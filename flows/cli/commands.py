@@ -154,7 +154,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.repair,
         upkeep.duplicates,
     ),
-    "Room": (removal.gc, removal.forget),
+    "Room": (removal.gc, removal.compact, removal.forget),
     "Nights and workers": (
         cluster.up,
         cluster.down,

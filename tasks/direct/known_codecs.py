@@ -3,13 +3,21 @@
 The names stand in the help of `dotpipe init` and `dotpipe enhance`; a test compares.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.config.places import anchored
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.autoencoders.of_diffusers import IMAGE_CLASSES, kind_of
-from tasks.io.networks.autoencoders.taef2 import TinyFlux2, is_taef2
-from tasks.io.networks.codecs import STABLE_DIFFUSION_VAE, Autoencoder, CodecSpec, Pixel
+from tasks.io.networks.autoencoders.taef2 import PUBLISHED_IDENTITY, TinyFlux2, is_taef2
+from tasks.io.networks.codecs import (
+    STABLE_DIFFUSION_VAE,
+    Autoencoder,
+    CodecSpec,
+    Pixel,
+    codec_identity,
+)
 from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.plug_ins.installed import find
 
@@ -64,3 +72,34 @@ def codec_named(name: str) -> CodecSpec:
             f"with the two files of TAEF2, got {name!r}"
         )
     return Autoencoder.model_validate({"kind": kind, "weights": str(folder)})
+
+
+def codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
+    """Return the codec that has this identity; None if it is known by a digest alone."""
+    if identity.get("kind") == "pixel":
+        return Pixel.model_validate(dict(identity))
+    if identity == PUBLISHED_IDENTITY:
+        return TinyFlux2(kind="taef2")
+    if identity.get("kind") == "plug-in":
+        return _plug_in(identity)
+    if "revision" not in identity:
+        return None
+    known = (codec for codec in KNOWN_CODECS.values() if isinstance(codec, Autoencoder))
+    named = (codec for codec in known if codec_identity(codec) == identity)
+    return next(named, Autoencoder.model_validate(dict(identity)))
+
+
+def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
+    """Return the plug-in that has this identity, of the version of the fit.
+
+    Raises:
+        ConfigurationError: it was told files, of which the identity has the digests alone.
+    """
+    if "sha256" in identity:
+        raise ConfigurationError(
+            f"the codec must be given, as the operator was fitted with the plug-in "
+            f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
+            "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
+        )
+    known = PlugInCodec.model_fields
+    return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

@@ -20,7 +20,7 @@ from dot_kernels.enhancement import Interpolation, at_each
 from dot_kernels.rounds import AnyOperator, Between, transport_in_rounds
 from dot_kernels.rounds_in_bands import enhance_in_bands
 from tasks.config.compute import Compute
-from tasks.direct.known_codecs import KNOWN_CODECS
+from tasks.direct.known_codecs import codec_of
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import ArtifactDamaged, ConfigurationError
 from tasks.io.images import Pixels, Raster
@@ -29,9 +29,7 @@ from tasks.io.images.raster import Depth
 from tasks.io.images.transparency import with_hidden, without_hidden
 from tasks.io.machine.devices import pick_device
 from tasks.io.machine.scratch import scratch_array
-from tasks.io.networks.autoencoders.taef2 import PUBLISHED_IDENTITY, TinyFlux2
-from tasks.io.networks.codecs import Autoencoder, CodecSpec, Pixel, codec_identity, load_codec
-from tasks.io.networks.plug_ins.codec import PlugInCodec
+from tasks.io.networks.codecs import CodecSpec, codec_identity, load_codec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 AS_BY_DEFAULT = Between(low_band=LOW_KEPT)
@@ -212,7 +210,7 @@ def _codec_of_the_fit(
         ConfigurationError: it must be given and is not, or is another.
     """
     if codec is None:
-        if (spec := _codec_of(identity)) is not None:
+        if (spec := codec_of(identity)) is not None:
             return spec
         raise ConfigurationError(
             "the codec must be given with --codec FOLDER (in Python, codec=…), as the operator was "
@@ -223,34 +221,3 @@ def _codec_of_the_fit(
             f"the codec must be the one that the operator was fitted with, {identity}, got {found}"
         )
     return codec
-
-
-def _codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
-    """Return the codec that has this identity; None if it is known by a digest alone."""
-    if identity.get("kind") == "pixel":
-        return Pixel.model_validate(dict(identity))
-    if identity == PUBLISHED_IDENTITY:
-        return TinyFlux2(kind="taef2")
-    if identity.get("kind") == "plug-in":
-        return _plug_in(identity)
-    if "revision" not in identity:
-        return None
-    known = (codec for codec in KNOWN_CODECS.values() if isinstance(codec, Autoencoder))
-    named = (codec for codec in known if codec_identity(codec) == identity)
-    return next(named, Autoencoder.model_validate(dict(identity)))
-
-
-def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
-    """Return the plug-in that has this identity, of the version of the fit.
-
-    Raises:
-        ConfigurationError: it was told files, of which the identity has the digests alone.
-    """
-    if "sha256" in identity:
-        raise ConfigurationError(
-            f"the codec must be given, as the operator was fitted with the plug-in "
-            f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
-            "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
-        )
-    known = PlugInCodec.model_fields
-    return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

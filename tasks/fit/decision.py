@@ -139,3 +139,40 @@ def decision_facts(run: Run) -> dict[str, Any]:
 def survey_beside(artifact: str, workspace: Workspace) -> Survey:
     """Return the ledger's records of all artifacts in the folder of this one."""
     return workspace.ledger.survey(artifact.rpartition("/")[0])
+
+
+class StandIn(BaseModel):
+    """An operator that is used in place of one that would be fitted to the same images again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    operator: str
+    """Name of the one that is used."""
+
+
+def stand_in_artifact(dataset: str, operator: str) -> str:
+    """Return the name of the artifact that says what is used in place of an operator.
+
+    Args:
+        dataset: name of the data set that is enhanced.
+        operator: name of the one that is not fitted.
+    """
+    return f"{moments_folder(dataset, 'stand-ins')}/{operator}"
+
+
+def find_stand_in(run: Run, operator: str) -> str | None:
+    """Return the name of the operator that is used in place of another.
+
+    Where shards were merged, moments of the same images lie in other files: the operator that was
+    fitted to them before stays, under the name that it has.
+
+    Returns:
+        None if there is none, or if it is gone, as after it was forgotten.
+    """
+    artifact, workspace = stand_in_artifact(run.config.restored_name, operator), run.workspace
+    folder, _, name = artifact.rpartition("/")
+    if not workspace.ledger.survey(folder, name).records(artifact):
+        return None
+    said = StandIn.model_validate_json(workspace.store.read(f"{artifact}.json"))
+    known = operator_artifact(run.config.restored_name, said.operator)
+    return said.operator if survey_beside(known, workspace).records(known) else None

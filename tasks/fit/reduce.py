@@ -13,7 +13,7 @@ from dot_kernels.rounds import AnyOperator, rounds_of
 from dot_kernels.shrinkage import Shrinkage, shrink, split_half_shrinkage
 from dot_kernels.uncertainty import map_standard_error
 from tasks.config import Run
-from tasks.fit.decision import find_decision, recipe_digest
+from tasks.fit.decision import find_decision, find_stand_in, recipe_digest, stand_in_artifact
 from tasks.fit.select import Selection
 from tasks.fit.statistics import MomentFiles, Statistics
 from tasks.io.artifacts.moments import save_operator
@@ -62,6 +62,8 @@ class Reduction(NamedTuple):
     levels there."""
     files: MomentFiles
     """The moments that the run has now; those of an operator in use that stays were others."""
+    said_by: tuple[str, ...] = ()
+    """The artifact that says which operator stands in for the one fitted to these, if one does."""
 
     def is_kept(self, ridge: float) -> bool:
         """Whether an operator in use stays, rather than one fitted to these files."""
@@ -78,8 +80,9 @@ def plan_reduction(run: Run, selection: Selection) -> Reduction:
     files = MomentFiles.of(run, selection)
     operator = _operator_of(run, files)
     if operator != files.operator(run.config.fit.ridge):
-        artifact = operator_artifact(run.config.restored_name, operator)
-        return Reduction(operator, None, artifact, files)
+        dataset, own = run.config.restored_name, files.operator(run.config.fit.ridge)
+        said_by = (stand_in_artifact(dataset, own),) if find_stand_in(run, own) else ()
+        return Reduction(operator, None, operator_artifact(dataset, operator), files, said_by)
     first = files.up_to_round(0)
     inputs, own = first.inputs(run.config.fit.ridge), first.operator(run.config.fit.ridge)
     own = unfinished_operator(own, None) if files.levels else own
@@ -137,18 +140,21 @@ def adds_noise(facts: Mapping[str, Any]) -> bool:
 def _operator_of(run: Run, files: MomentFiles) -> str:
     """Return the name of the operator that was decided on, or that is fitted to these files.
 
+    Another may stand in for that one; see ``find_stand_in``.
+
     Raises:
         StepMissing: it has not been decided.
     """
+    own = files.operator(run.config.fit.ridge)
     if run.config.fit.refit_beyond is None:
-        return files.operator(run.config.fit.ridge)
+        return find_stand_in(run, own) or own
     decision = find_decision(run, files)
     if decision is None:
         raise StepMissing(
             "it must be decided whether the operator in use stays, but is not; run `dotpipe fit "
             "CONFIG` first"
         )
-    return decision.operator
+    return (find_stand_in(run, own) or own) if decision.operator == own else decision.operator
 
 
 def may_be_fitted_on(keys: Iterable[str], facts: Mapping[str, Any]) -> bool:

@@ -1,15 +1,16 @@
-"""Commands that remove something from a workspace: gc, forget."""
+"""Commands that remove something from a workspace: gc, compact, forget."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.paths import ConfigPath
 from flows.cli.session import parsed
-from flows.cli.terminal import say, show_table
+from flows.cli.terminal import say, show_table, working
 
 if TYPE_CHECKING:
+    from tasks.compact.compact import Compacted
     from tasks.config import Config
     from tasks.io.workspace import Workspace
     from tasks.upkeep.cleaning.waste import Waste
@@ -46,6 +47,44 @@ def gc(
     if yes or typer.confirm(f"remove these from {workspace.store.address()}?"):
         remove_waste(waste, served, workspace, dropped)
         say(f"removed {total_of(waste.folders)}")
+
+
+def compact(
+    config: ConfigPath,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be merged.")] = False,
+) -> None:
+    """Merge small shards, as many increments make, at all stages; nothing is computed again."""
+    settings = parsed(config)
+    with working("looking for small shards" if dry else "merging small shards"):
+        from tasks.compact.compact import compact as merge
+        from tasks.compact.compact import look
+        from tasks.io.workspace import Workspace
+
+        served = served_by(settings, Workspace(settings.workspace))
+        told = look(served) if dry else merge(served)
+    if not told:
+        say("nothing to merge: no two small shards of a data set fit into one")
+        return
+    _show_merged(told, "to merge" if dry else "merged")
+
+
+def _show_merged(told: "Sequence[Compacted]", title: str) -> None:
+    """Show what becomes of small shards, data set by data set."""
+    from tasks.upkeep.forecasts.room import in_bytes
+
+    lines = [
+        [
+            each.dataset,
+            str(each.before),
+            str(each.before - each.small + each.merged),
+            f"{each.small} into {each.merged}",
+            str(each.files),
+            in_bytes(each.size),
+        ]
+        for each in told
+    ]
+    heads = ["data set", "shards", "then", "merged", "files of these", "size"]
+    show_table(heads, lines, title)
 
 
 def forget(

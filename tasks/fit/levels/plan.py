@@ -113,7 +113,8 @@ class _Place(NamedTuple):
         levels, dataset = levels_of(run.config), run.config.restored_name
         if level not in levels:
             return None
-        _, job, latent, files = reduction = plan_round(run, selection, number)
+        reduction = plan_round(run, selection, number)
+        job, latent, files = reduction.job, reduction.artifact, reduction.files
         if reduction.is_kept(run.config.fit.ridge):
             return None
         files = files.up_to_round(number)

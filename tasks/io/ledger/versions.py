@@ -60,6 +60,7 @@ NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "select": (),
         "match": (),
         "measure": ("pixels", "codec", "moments"),
+        "stand in": (),
         "decide": ("moments", "operator", "gelbrich"),
         "reduce": ("moments", "operator"),
         "measure level": ("pixels", "codec", "moments", "transport"),

@@ -4,7 +4,7 @@
     datasets/<name>/matches/<reference>/shard-000000.parquet
     restorers/<name>/<recipe>/segment-000000.safetensors, segment-000000.parquet
     restorers/<name>/<recipe>/restorer.safetensors, restorer.parquet
-    moments/<name>/selection-<choice>.json, in-use/<configuration>.json
+    moments/<name>/selection-<choice>.json, in-use/<configuration>.json, stand-ins/<operator>.json
     moments/<name>/<measure>/<choice>/shard-000000.safetensors
     operators/<name>/<operator>.safetensors
     enhanced/<name>/<results>/alpha=+0.00/shard-000000.tar, .parquet, .idx

@@ -81,3 +81,23 @@ def test_gc_goes_on_beside_a_configuration_that_was_not_run_to_its_end(complete,
     complete.configure()
     assert "nothing to remove" in dotpipe("gc", complete.file)[1]
     complete.vouch()
+
+
+def test_compact_merges_small_shards_and_leaves_nothing_to_do(complete, dotpipe):
+    assert "nothing to merge: no two small" in dotpipe("compact", complete.file)[1]
+    text = complete.file.read_text("utf-8")
+    assert "images: 3" in text
+    complete.file.write_text(text.replace("images: 3", "images: 20"), "utf-8")
+    assert dotpipe("run", complete.file)[0] == 0
+    records = sorted(complete.workspace.rglob("ledger/**/*.json"))
+    code, out, _ = dotpipe("compact", complete.file, "--dry-run")
+    assert code == 0
+    assert "to merge" in out
+    assert "3 into 1" in out
+    assert sorted(complete.workspace.rglob("ledger/**/*.json")) == records
+    code, out, _ = dotpipe("compact", complete.file)
+    assert (code, "merged" in out) == (0, True)
+    assert len(list(complete.workspace.rglob("ledger/**/*.json"))) < len(records)
+    assert "nothing to do: every shard of every step is done" in dotpipe("run", complete.file)[1]
+    code, out, _ = dotpipe("verify", complete.file)
+    assert (code, "damaged" in out) == (0, False)

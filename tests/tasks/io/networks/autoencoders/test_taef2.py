@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from dot_kernels import AutoencoderCodec
 from dot_kernels.taef2 import Taef2
-from tasks.direct.known_codecs import codec_named
-from tasks.direct.operator_file import _codec_of
+from tasks.direct.known_codecs import codec_named, codec_of
 from tasks.io.errors import WeightsMissing
 from tasks.io.networks.autoencoders import taef2
 from tasks.io.networks.codecs import codec_identity, load_codec, tile_that_matters
@@ -68,7 +67,7 @@ def test_the_published_files_are_loaded_in_float32_though_they_are_in_float16(pu
 
 
 def test_an_operator_of_the_published_files_is_applied_without_naming_the_codec():
-    assert _codec_of(taef2.PUBLISHED_IDENTITY) == PUBLISHED
+    assert codec_of(taef2.PUBLISHED_IDENTITY) == PUBLISHED
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])

@@ -1,0 +1,1 @@
+"""Small shards merged into larger ones at all stages, without computing anything again."""

@@ -1,0 +1,175 @@
+"""Artifacts of several shards made into the one of the merged shard, under its fingerprint.
+
+What is to be made goes in, as the pipeline's own plan says it, with the names of the small shards.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from tasks.compact.images import images_of
+from tasks.compact.tables import (
+    merge_class_sums,
+    merge_features,
+    merge_latent_sums,
+    merge_latents,
+    merge_moments,
+    merge_rows,
+)
+from tasks.io.errors import StepMissing
+from tasks.io.ledger import Publication, digest_of
+from tasks.io.shards import SHARD_ENDINGS, write_shard
+from tasks.io.workspace import Workspace
+from tasks.jobs import Target, publishing
+
+_OF_RECORDS = {"artifact", "files", "finished", "seconds", "inputs"}
+"""What every record's body has, beside its facts."""
+
+
+class Merge(NamedTuple):
+    """An artifact that is to be made of those of the small shards."""
+
+    target: Target
+    sources: tuple[str, ...]
+    """The artifacts of the small shards, in order."""
+    facts: Mapping[str, Any] = {}
+    """Facts of its record that are not those of the small shards'."""
+    keys: tuple[str, ...] = ()
+    """Of moments: keys of the images, in order."""
+
+
+def carry_out_merge(merge: Merge, workspace: Workspace) -> None:
+    """Make one artifact of several, and publish it; the several stay as they are.
+
+    Raises:
+        StepMissing: one of them is not finished.
+        ArtifactDamaged: one is not whole.
+    """
+    bodies = [_body(source, workspace) for source in merge.sources]
+    files = [list(body["files"]) for body in bodies]
+    with publishing(workspace, merge.target) as publication:
+        kind = merge.target.artifact.split("/")
+        if kind[0] == "enhanced" or (kind[0] == "datasets" and kind[2] != "matches"):
+            _merge_shards(merge, workspace, publication)
+        elif kind[0] == "datasets":
+            _merge_matches(merge, workspace, publication)
+        elif kind[0] == "moments":
+            _merge_moments(merge, files, workspace, publication)
+        else:
+            _merge_tables(merge, files, workspace, publication)
+        publication.facts |= {**added_up(bodies), **merge.facts}
+
+
+def added_up(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the facts of several records as those of one: what they count, and how long it took.
+
+    Args:
+        bodies: of the records.
+    """
+    facts = dict[str, Any]()
+    for body in bodies:
+        for name, value in body.items():
+            if name not in _OF_RECORDS:
+                facts[name] = _both(name, facts[name], value) if name in facts else value
+    return facts
+
+
+def _both(name: str, one: Any, other: Any) -> Any:
+    if name == "seams":
+        return _seams(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return dict(sorted((Counter(one) + Counter(other)).items()))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return min(one, other) if name == "batch_reduced_to" else one + other
+    return other
+
+
+def _seams(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    count = one["count"] + other["count"]
+    squares = sum(each["count"] * each["rms"] ** 2 for each in (one, other))
+    rms, largest = math.sqrt(squares / count), max(one["largest"], other["largest"])
+    return {**one, "rms": rms, "largest": largest, "count": count}
+
+
+def _body(artifact: str, workspace: Workspace) -> dict[str, Any]:
+    """Return the body of the only record of an artifact.
+
+    Raises:
+        StepMissing: it has none, or several.
+    """
+    records = workspace.ledger.records(artifact)
+    if len(records) != 1:
+        raise StepMissing(
+            f"{artifact} must be finished before shards are merged, got {len(records)} records of "
+            "it; run `dotpipe run CONFIG` first"
+        )
+    return workspace.ledger.facts(records[0])
+
+
+def _merge_shards(merge: Merge, workspace: Workspace, publication: Publication) -> None:
+    """Write the images of several tars into one, byte by byte, with its indexes."""
+    artifact = merge.target.artifact
+    _, content = write_shard(
+        artifact.rpartition("/")[2],
+        images_of(merge.sources, workspace.store),
+        *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
+    )
+    if artifact.startswith("datasets/"):  # enhanced ones bear the digest of their files
+        publication.digest = content
+
+
+def _merge_matches(merge: Merge, workspace: Workspace, publication: Publication) -> None:
+    """Write where the ground truth of all images lies, with the digest that a matching gives."""
+    paths = (f"{source}.parquet" for source in merge.sources)
+    path = publication.file(f"{merge.target.artifact}.parquet")
+    table = merge_rows(workspace.store, paths, path)
+    truths = zip(table["key"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+    publication.digest = digest_of(list(truths))
+
+
+def _merge_moments(
+    merge: Merge, files: Sequence[Sequence[str]], workspace: Workspace, publication: Publication
+) -> None:
+    """Write moments, and latents that were kept beside them."""
+    store, artifact = workspace.store, merge.target.artifact
+    paths = [f"{source}.safetensors" for source in merge.sources]
+    path = publication.file(f"{artifact}.safetensors")
+    publication.digest = merge_moments(store, paths, merge.keys, path)
+    kept = [each for named in files for each in named if each.endswith(".latents.safetensors")]
+    if kept:
+        with ExitStack() as stack:
+            scratch = stack.enter_context(store.scratch())
+            if merge_latents(store, kept, scratch):
+                target = publication.file(f"{artifact}.latents.safetensors")
+                target.write_bytes(scratch.read_bytes())
+
+
+def _merge_tables(
+    merge: Merge, files: Sequence[Sequence[str]], workspace: Workspace, publication: Publication
+) -> None:
+    """Write a metric table with what lies beside it, or a table of features."""
+    store, artifact = workspace.store, merge.target.artifact
+    for path, paths in _alike(merge, files).items():
+        file = publication.file(path)
+        if path == f"{artifact}.parquet" and path.startswith("metrics/"):
+            own = {"shard": artifact.rpartition("/")[2], "fingerprint": merge.target.fingerprint}
+            merge_rows(store, paths, file, own)
+        elif path.endswith(".classes.safetensors"):
+            merge_class_sums(store, paths, file)
+        elif path.endswith(".safetensors"):
+            merge_latent_sums(store, paths, file)
+        else:
+            merge_features(store, paths, file)
+
+
+def _alike(merge: Merge, files: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return which files become one, by the path of that one, in the order of shards."""
+    shard, found = merge.target.artifact.rpartition("/")[2], dict[str, list[str]]()
+    for source, named in zip(merge.sources, files, strict=True):
+        small = source.rpartition("/")[2]
+        for path in named:
+            folder, _, name = path.rpartition("/")
+            found.setdefault(f"{folder}/{shard}{name.removeprefix(small)}", []).append(path)
+    return found

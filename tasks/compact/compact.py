@@ -1,0 +1,200 @@
+"""Compact: small shards become larger ones at all stages, and nothing is computed again.
+
+All merged shards are made first, beside the small ones and in no index. Then each index comes to
+name them, and what follows from indexes is made again. The small ones are removed last, as those
+of images that are gone are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from tasks.compact.artifacts import carry_out_merge
+from tasks.compact.journal import IndexChange, Journal, close_journal, read_journal
+from tasks.compact.layout import Layout, find_layouts
+from tasks.compact.plan import Fingerprints, MergePlan
+from tasks.compact.remaining import finish_all, numbers_of
+from tasks.config import Config, Run
+from tasks.fit.decision import StandIn, stand_in_artifact
+from tasks.fit.operators import find_operator
+from tasks.fit.statistics import MomentFiles
+from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.machine.threads import side_by_side
+from tasks.io.workspace import Workspace, alone, dataset_folder
+from tasks.jobs import Recipe, publishing, settle
+from tasks.pipeline import is_finished
+from tasks.shard.index import plan_index, write_index
+from tasks.shard.retire import KINDS
+
+
+class Compacted(NamedTuple):
+    """What becomes, or became, of the small shards of one data set."""
+
+    dataset: str
+    before: int
+    """Shards that it had."""
+    small: int
+    """How many of them are merged."""
+    merged: int
+    """What they are merged into."""
+    files: int
+    """Files of the small ones, at all stages, which are removed."""
+    size: int
+    """Bytes of these files, which are copied."""
+
+
+def look(configs: Sequence[Config]) -> list[Compacted]:
+    """Return what a compaction would merge; changes nothing.
+
+    Args:
+        configs: all that the workspace serves; the first says how large a shard is.
+
+    Raises:
+        ConfigurationError: one of them is of a kind whose shards are not merged.
+        StepMissing: one of them is not finished.
+    """
+    workspace = Workspace(configs[0].workspace)
+    _require_possible(configs)
+    return _told(find_layouts(configs, workspace, configs[0].shards.images), workspace)
+
+
+def compact(configs: Sequence[Config]) -> list[Compacted]:
+    """Merge small shards, and end a compaction that was cut short; safe to repeat.
+
+    Arguments and errors are those of ``look``; returns what was merged.
+
+    Raises:
+        WorkspaceBusy: a run is at work on the workspace; nothing was changed.
+        ArtifactDamaged: a small shard is not whole.
+    """
+    workspace = Workspace(configs[0].workspace)
+    with alone(workspace):
+        _end_former(configs, workspace)
+        _require_possible(configs)
+        layouts = find_layouts(configs, workspace, configs[0].shards.images)
+        told = _told(layouts, workspace)
+        if layouts:
+            journal = _prepare(configs, layouts, workspace)
+            journal.write(workspace.store)
+            _switch(configs, journal, workspace)
+            workspace.store.prune()
+    return told
+
+
+def _end_former(configs: Sequence[Config], workspace: Workspace) -> None:
+    """End a compaction that was cut short after it had begun to change indexes."""
+    journal = read_journal(workspace.store)
+    if journal is not None and journal.is_begun(workspace):
+        _switch(configs, journal, workspace)
+    close_journal(workspace.store)
+
+
+def _prepare(
+    configs: Sequence[Config], layouts: Mapping[str, Layout], workspace: Workspace
+) -> Journal:
+    """Make all merged shards beside the small ones; return what is left to do.
+
+    Raises:
+        StepMissing: something that stays is not finished.
+    """
+    plan, fingerprints = MergePlan(workspace, layouts), Fingerprints()
+    for config in configs:
+        for merge in plan.images(config, fingerprints):
+            carry_out_merge(merge, workspace)
+    copied = dict[str, str]()
+    for config in configs:
+        for merge in plan.fit(config):
+            carry_out_merge(merge, workspace)
+        _keep_operator(plan, config, workspace)
+        for merge in plan.results(config):
+            carry_out_merge(merge, workspace)
+        copied |= numbers_of(config, workspace)
+    return Journal(indexes=_changes(configs, fingerprints, workspace), copied=copied)
+
+
+def _keep_operator(plan: MergePlan, config: Config, workspace: Workspace) -> None:
+    """Say that the operator stays which was fitted to the moments of the small shards."""
+    run = Run(config, workspace)
+    known = find_operator(run).name
+    for selection in plan.selections(config):
+        own = MomentFiles.of(run, selection).operator(config.fit.ridge)
+        if own != known:
+            _stand_in(known, own, run)
+
+
+def _stand_in(known: str, own: str, run: Run) -> None:
+    """Say that an operator is used in place of another."""
+    artifact = stand_in_artifact(run.config.restored_name, own)
+    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0], own)
+    target = Recipe("stand in", {"operator": known}).aim(survey, artifact)
+    if target is not None:
+        with publishing(run.workspace, target) as publication:
+            text = StandIn(operator=known).model_dump_json(indent=1)
+            publication.file(f"{artifact}.json").write_text(text, "utf-8")
+
+
+def _changes(
+    configs: Iterable[Config], fingerprints: Fingerprints, workspace: Workspace
+) -> tuple[IndexChange, ...]:
+    """Return the indexes that are to name the merged shards."""
+    changes = dict[str, IndexChange]()
+    for config in configs:
+        for dataset in config.datasets():
+            if dataset not in fingerprints or dataset in changes:
+                continue
+            job = plan_index(Run(config, workspace), dataset, fingerprints[dataset])
+            if job is not None:
+                (record,) = workspace.ledger.records(f"{dataset_folder(dataset)}/index")
+                changes[dataset] = IndexChange(before=record.fingerprint, job=job)
+    return tuple(changes.values())
+
+
+def _switch(configs: Sequence[Config], journal: Journal, workspace: Workspace) -> None:
+    """Have the indexes name merged shards, make again what follows, and remove the small ones."""
+    for change in journal.indexes:
+        settle(change.job, write_index)
+    finish_all(configs, journal.copied)
+    close_journal(workspace.store)
+
+
+def _require_possible(configs: Iterable[Config]) -> None:
+    """Check that all configurations are finished, and of a kind whose shards can be merged.
+
+    Raises:
+        ConfigurationError: one is of another kind.
+        StepMissing: one is not finished.
+    """
+    for config in configs:
+        if config.clean_name is not None:
+            raise ConfigurationError(
+                "shards can be merged where no restorer is trained on them, got restore.kind "
+                f"{config.restore.kind if config.restore else None!r} of {config.name!r}: a "
+                "network learns from images by their numbers in the shards"
+            )
+        if config.enhance.outputs != "tars":
+            raise ConfigurationError(
+                f"shards can be merged where enhance.outputs is tars, got {config.enhance.outputs} "
+                f"of {config.name!r}"
+            )
+        if not is_finished(config):
+            raise StepMissing(
+                f"all of {config.name!r} must be done before shards are merged; run `dotpipe run` "
+                f"with it first, or let it go with `dotpipe gc CONFIG --drop {config.name}`"
+            )
+
+
+def _told(layouts: Mapping[str, Layout], workspace: Workspace) -> list[Compacted]:
+    """Return what is merged, with the files and bytes of the small shards at all stages."""
+    told = []
+    for dataset, layout in sorted(layouts.items()):
+        small = {shard for group in layout.groups for shard in group.merged}
+        surveys = (workspace.ledger.survey(f"{kind}/{dataset}") for kind in KINDS)
+        records = [record for survey in surveys for record in survey.of_shards(small)]
+        sizes = list[int]()
+        for body in side_by_side(partial(workspace.ledger.facts), records):
+            sizes += [facts["size"] for facts in body["files"].values()]
+        before = len(layout.shards) - len(layout.groups) + len(small)
+        told.append(
+            Compacted(dataset, before, len(small), len(layout.groups), len(sizes), sum(sizes))
+        )
+    return told

@@ -1,0 +1,111 @@
+"""What a compaction ends with: steps over whole data sets, which see no image.
+
+Numbers of all images stay as they are and only get the fingerprint of the merged shards' tables;
+choices, matches and the report are made again from indexes and tables.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from tasks.compact.artifacts import added_up
+from tasks.config import Config, Run
+from tasks.enhance.match import MatchJob, write_matches
+from tasks.evaluate.fidelity import FidelityJob, write_fidelity
+from tasks.evaluate.summarise import SummaryJob, write_summary
+from tasks.fit.decide import DecideJob, make_decision
+from tasks.fit.decision import decision_artifact
+from tasks.fit.operators import fitted
+from tasks.fit.select import SelectJob, write_selection
+from tasks.io.errors import StepMissing
+from tasks.io.workspace import Workspace, signals_folder
+from tasks.jobs import Job, Target, publishing, settle
+from tasks.pipeline import whole_pipeline
+from tasks.report.report import ReportJob, make_report
+from tasks.shard.index import IndexJob, write_index
+from tasks.shard.retire import RetireJob, retire
+
+
+def numbers_of(config: Config, workspace: Workspace) -> dict[str, str]:
+    """Return the artifacts of a finished configuration whose content merging leaves as it is.
+
+    Returns:
+        their fingerprints, by name: the decision on the operator, fidelity, and its summary.
+    """
+    run = fitted(Run(config, workspace))
+    folder = signals_folder(config.restored_name, run.results)
+    records = list(workspace.ledger.survey(folder).all())
+    for artifact in (f"{folder.rpartition('/')[0]}/fidelity", decision_artifact(config)):
+        records += workspace.ledger.records(artifact)
+    return {record.artifact: record.fingerprint for record in records}
+
+
+def finish(config: Config, copied: Mapping[str, str]) -> None:
+    """Do all that is missing of a configuration once its indexes name merged shards.
+
+    Args:
+        config: whose merged shards are there.
+        copied: what ``numbers_of`` gave before.
+
+    Raises:
+        StepMissing: an image would have to be computed again, as where options have changed.
+    """
+    for step in whole_pipeline(Run.of(config)):
+        for unit in step.units():
+            if unit.job is not None:
+                _settle(unit.job, copied)
+
+
+_WORKS: dict[type[Job], Callable[[Any], object]] = {
+    IndexJob: partial(settle, work=write_index),
+    RetireJob: retire,
+    SelectJob: partial(settle, work=write_selection),
+    MatchJob: partial(settle, work=write_matches),
+    DecideJob: make_decision,
+    FidelityJob: partial(settle, work=write_fidelity),
+    SummaryJob: partial(settle, work=write_summary),
+    ReportJob: partial(settle, work=make_report),
+}
+"""The jobs that see no image, and what does them."""
+
+
+def _settle(job: Job, copied: Mapping[str, str]) -> None:
+    """Do a job, or give what there is the fingerprint that it is to have.
+
+    Raises:
+        StepMissing: it is of a kind that sees images.
+    """
+    work, targets = _WORKS.get(type(job)), job.targets()
+    if work is None:
+        names = ", ".join(target.artifact for target in targets)
+        raise StepMissing(
+            f"all must be done before shards are merged, but {names} is not; run `dotpipe run "
+            "CONFIG`"
+        )
+    if targets and _stands(targets[0], copied, job.opened()):
+        _publish_again(targets[0], job.opened())
+    else:
+        work(job)
+
+
+def _stands(target: Target, copied: Mapping[str, str], workspace: Workspace) -> bool:
+    """Whether an artifact is as it was before shards were merged."""
+    marks = [record.fingerprint for record in workspace.ledger.records(target.artifact)]
+    return marks == [copied.get(target.artifact)]
+
+
+def _publish_again(target: Target, workspace: Workspace) -> None:
+    """Publish the same files of an artifact under another fingerprint."""
+    (record,) = workspace.ledger.records(target.artifact)
+    body = workspace.ledger.facts(record)
+    with publishing(workspace, target) as publication:
+        for path in body["files"]:
+            publication.file(path).write_bytes(workspace.store.read(path))
+        publication.digest = record.digest
+        publication.facts |= {**added_up([body]), "seconds": body["seconds"]}
+
+
+def finish_all(configs: Iterable[Config], copied: Mapping[str, str]) -> None:
+    """Do for all configurations what ``finish`` does for one."""
+    for config in configs:
+        finish(config, copied)
