@@ -12,16 +12,14 @@ from typing import NamedTuple
 from tasks.compact.artifacts import carry_out_merge
 from tasks.compact.journal import IndexChange, Journal, close_journal, read_journal
 from tasks.compact.layout import Layout, find_layouts
+from tasks.compact.operators import keep_operator
 from tasks.compact.plan import Fingerprints, MergePlan
 from tasks.compact.remaining import finish_all, numbers_of
 from tasks.config import Config, Run
-from tasks.fit.decision import StandIn, stand_in_artifact
-from tasks.fit.operators import find_operator
-from tasks.fit.statistics import MomentFiles
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Workspace, alone, dataset_folder
-from tasks.jobs import Recipe, publishing, settle
+from tasks.jobs import settle
 from tasks.pipeline import is_finished
 from tasks.shard.index import plan_index, write_index
 from tasks.shard.retire import KINDS
@@ -105,32 +103,11 @@ def _prepare(
     for config in configs:
         for merge in plan.fit(config):
             carry_out_merge(merge, workspace)
-        _keep_operator(plan, config, workspace)
+        keep_operator(Run(config, workspace), plan.selections(config))
         for merge in plan.results(config):
             carry_out_merge(merge, workspace)
         copied |= numbers_of(config, workspace)
     return Journal(indexes=_changes(configs, fingerprints, workspace), copied=copied)
-
-
-def _keep_operator(plan: MergePlan, config: Config, workspace: Workspace) -> None:
-    """Say that the operator stays which was fitted to the moments of the small shards."""
-    run = Run(config, workspace)
-    known = find_operator(run).name
-    for selection in plan.selections(config):
-        own = MomentFiles.of(run, selection).operator(config.fit.ridge)
-        if own != known:
-            _stand_in(known, own, run)
-
-
-def _stand_in(known: str, own: str, run: Run) -> None:
-    """Say that an operator is used in place of another."""
-    artifact = stand_in_artifact(run.config.restored_name, own)
-    survey = run.workspace.ledger.survey(artifact.rpartition("/")[0], own)
-    target = Recipe("stand in", {"operator": known}).aim(survey, artifact)
-    if target is not None:
-        with publishing(run.workspace, target) as publication:
-            text = StandIn(operator=known).model_dump_json(indent=1)
-            publication.file(f"{artifact}.json").write_text(text, "utf-8")
 
 
 def _changes(

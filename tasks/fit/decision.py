@@ -14,6 +14,7 @@ from tasks.config import Config, Run
 from tasks.fit.measurement_plan import measure_name
 from tasks.fit.statistics import MomentFiles
 from tasks.io.ledger import Survey, fingerprint
+from tasks.io.ledger.versions import versions_of_step
 from tasks.io.workspace import Workspace, moments_folder, operator_artifact
 from tasks.jobs import Recipe
 
@@ -148,6 +149,19 @@ class StandIn(BaseModel):
 
     operator: str
     """Name of the one that is used."""
+    given: dict[str, Any] = {}
+    """What its maps were fitted with that is not in its name; see ``given_maps``."""
+
+
+def given_maps(config: Config) -> dict[str, Any]:
+    """Return what maps of levels, and of further rounds, are fitted with beside what names them.
+
+    Returns:
+        options by name, and the versions of the numbers of each step by its name.
+    """
+    steps = ("measure level", "reduce level", "measure again", "reduce")
+    versions = {step: versions_of_step(step) for step in steps}
+    return {"fold": config.patches.fold, "seed": config.enhance.seed, **versions}
 
 
 def stand_in_artifact(dataset: str, operator: str) -> str:
@@ -167,12 +181,16 @@ def find_stand_in(run: Run, operator: str) -> str | None:
     fitted to them before stays, under the name that it has.
 
     Returns:
-        None if there is none, or if it is gone, as after it was forgotten.
+        None if there is none, if its maps were fitted with other options or by another version of
+        their numbers, or if it is gone, as after it was forgotten.
     """
     artifact, workspace = stand_in_artifact(run.config.restored_name, operator), run.workspace
     folder, _, name = artifact.rpartition("/")
     if not workspace.ledger.survey(folder, name).records(artifact):
         return None
     said = StandIn.model_validate_json(workspace.store.read(f"{artifact}.json"))
+    now = given_maps(run.config)
+    if any(now.get(each) != value for each, value in said.given.items()):
+        return None
     known = operator_artifact(run.config.restored_name, said.operator)
     return said.operator if survey_beside(known, workspace).records(known) else None

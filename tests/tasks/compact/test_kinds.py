@@ -6,10 +6,16 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
+from tasks.compact.compact import compact
 from tasks.config import Run
+from tasks.fit.decision import find_stand_in
 from tasks.fit.measurement_plan import measure_of
 from tasks.fit.operators import find_operator
+from tasks.fit.select import chosen_images
+from tasks.fit.statistics import MomentFiles
 from tasks.io.artifacts.tensors import load_tensors
+from tasks.io.errors import StepMissing
+from tasks.io.ledger import VERSIONS
 from tasks.io.shards import read_members, read_sides
 from tasks.io.workspace import moments_folder
 from tasks.shard.dataset import known_catalogue
@@ -95,7 +101,52 @@ def test_an_operator_that_is_in_use_stays_in_use(tmp_path, grow):
     require_the_same_after_merging(grown)
 
 
-def test_latents_that_were_kept_are_kept_and_maps_of_levels_stay(tmp_path, grow, codec):
+def own_operator(config):
+    """The name of the operator that would be fitted to the moments that are there."""
+    run = Run.of(config)
+    return MomentFiles.of(run, chosen_images(run)).operator(config.fit.ridge)
+
+
+def test_an_operator_that_was_only_kept_stands_in_for_none(tmp_path, grow):
+    keeping = grow(tmp_path, fit={"refit_beyond": 1e9})
+    kept = find_operator(Run.of(keeping.config)).name
+    assert kept != own_operator(keeping.config)
+    keeping.compact()
+    assert keeping.missing() == []
+    assert find_operator(Run.of(keeping.config)).name == kept
+    refitting = with_fit(keeping, "run", refit_beyond=None)
+    refitting.run()
+    assert refitting.missing() == []
+    assert find_operator(Run.of(refitting.config)).name == own_operator(refitting.config)
+
+
+def test_each_configuration_keeps_its_own_operator(tmp_path, grow):
+    keeping = grow(tmp_path, fit={"refit_beyond": 1e9})
+    refitting = with_fit(keeping, "another", refit_beyond=None)
+    refitting.run()
+    both = [keeping.config, refitting.config]
+    before = [find_operator(Run.of(config)) for config in both]
+    assert before[0] != before[1]
+    compact(both)
+    assert [find_operator(Run.of(config)) for config in both] == before
+    assert keeping.missing() == refitting.missing() == []
+
+
+def with_fit(grown, name, **options):
+    """A configuration of the same data sets with other options of the fit."""
+    corpora = grown.config.corpora
+    restored = corpora.restored.model_copy(update={"name": grown.config.restored_name})
+    sections = {
+        "name": name,
+        "corpora": corpora.model_copy(update={"restored": restored}),
+        "fit": grown.config.fit.model_copy(update=options),
+    }
+    return Grown(grown.folder, grown.config.model_copy(update=sections))
+
+
+def test_latents_that_were_kept_are_kept_and_maps_of_levels_stay(
+    tmp_path, grow, codec, monkeypatch
+):
     grown = grow(tmp_path, codec=codec, transport={"levels": "all"}, fit={"images": 4})
     require_the_same_after_merging(grown)
     folder = moments_folder("run", measure_of(grown.config).name)
@@ -105,6 +156,23 @@ def test_latents_that_were_kept_are_kept_and_maps_of_levels_stay(tmp_path, grow,
     assert len(latents) == 4
     members = {m.key: m.sha256 for m in grown.workspace.members("run", "shard-000003")}
     assert facts["images"].items() <= members.items()
+    require_stand_in_for_these_options_alone(grown, monkeypatch)
+
+
+def require_stand_in_for_these_options_alone(grown, monkeypatch):
+    """What maps of levels were fitted with is not in an operator's name, so a note says it."""
+    run, own = Run.of(grown.config), own_operator(grown.config)
+    assert find_stand_in(run, own) == find_operator(run).name
+    patches = grown.config.patches.model_copy(update={"fold": "center"})
+    assert patches != grown.config.patches
+    other = Run.of(grown.config.model_copy(update={"patches": patches}))
+    assert find_stand_in(other, own) is None
+    with pytest.raises(StepMissing, match="fitted for these images and options"):
+        find_operator(other)
+    with monkeypatch.context() as patch:
+        versions = {**VERSIONS, "transport": 99}
+        patch.setattr("tasks.io.ledger.versions.VERSIONS", versions)
+        assert find_stand_in(run, own) is None
 
 
 @pytest.mark.slow
