@@ -10,12 +10,19 @@ from functools import partial
 from typing import NamedTuple
 
 from tasks.compact.artifacts import carry_out_merge
-from tasks.compact.journal import IndexChange, Journal, close_journal, read_journal
+from tasks.compact.journal import (
+    IndexChange,
+    Journal,
+    close_journal,
+    digest_of_options,
+    read_journal,
+)
 from tasks.compact.layout import Layout, find_layouts
 from tasks.compact.operators import keep_operator
 from tasks.compact.plan import Fingerprints, MergePlan
-from tasks.compact.remaining import finish_all, numbers_of
+from tasks.compact.remaining import finish, numbers_of, remove_unnamed
 from tasks.config import Config, Run
+from tasks.config.registry import registered
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Workspace, alone, dataset_folder
@@ -41,22 +48,23 @@ class Compacted(NamedTuple):
     """Bytes of these files, which are copied."""
 
 
-def look(configs: Sequence[Config]) -> list[Compacted]:
+def look(config: Config) -> list[Compacted]:
     """Return what a compaction would merge; changes nothing.
 
     Args:
-        configs: all that the workspace serves; the first says how large a shard is.
+        config: one that the workspace serves, as it is now; it says how large a shard is.
 
     Raises:
         ConfigurationError: one of them is of a kind whose shards are not merged.
-        StepMissing: one of them is not finished.
+        StepMissing: one of them is not finished, or a corpus changes while this is at work.
     """
-    workspace = Workspace(configs[0].workspace)
+    workspace = Workspace(config.workspace)
+    configs = _served(config, workspace)
     _require_possible(configs)
-    return _told(find_layouts(configs, workspace, configs[0].shards.images), workspace)
+    return _told(find_layouts(configs, workspace, config.shards.images), workspace)
 
 
-def compact(configs: Sequence[Config]) -> list[Compacted]:
+def compact(config: Config) -> list[Compacted]:
     """Merge small shards, and end a compaction that was cut short; safe to repeat.
 
     Arguments and errors are those of ``look``; returns what was merged.
@@ -65,30 +73,44 @@ def compact(configs: Sequence[Config]) -> list[Compacted]:
         WorkspaceBusy: a run is at work on the workspace; nothing was changed.
         ArtifactDamaged: a small shard is not whole.
     """
-    workspace = Workspace(configs[0].workspace)
+    workspace = Workspace(config.workspace)
     with alone(workspace):
+        configs = _served(config, workspace)
         _end_former(configs, workspace)
         _require_possible(configs)
-        layouts = find_layouts(configs, workspace, configs[0].shards.images)
+        layouts = find_layouts(configs, workspace, config.shards.images)
         told = _told(layouts, workspace)
         if layouts:
-            journal = _prepare(configs, layouts, workspace)
+            begun = Journal(made={name: each.names for name, each in layouts.items()})
+            begun.write(workspace.store)
+            journal = _prepare(configs, layouts, workspace, begun)
+            _require_possible(configs)  # or a corpus has changed meanwhile
             journal.write(workspace.store)
             _switch(configs, journal, workspace)
             workspace.store.prune()
     return told
 
 
+def _served(config: Config, workspace: Workspace) -> list[Config]:
+    """Return all configurations that a workspace serves, the given one first."""
+    return [config, *registered(workspace.store, without=[config.name])]
+
+
 def _end_former(configs: Sequence[Config], workspace: Workspace) -> None:
-    """End a compaction that was cut short after it had begun to change indexes."""
+    """End a compaction that was cut short: what it has begun, or else remove what it had made."""
     journal = read_journal(workspace.store)
     if journal is not None and journal.is_begun(workspace):
         _switch(configs, journal, workspace)
+    elif journal is not None:
+        remove_unnamed(journal.made, workspace)
     close_journal(workspace.store)
 
 
 def _prepare(
-    configs: Sequence[Config], layouts: Mapping[str, Layout], workspace: Workspace
+    configs: Sequence[Config],
+    layouts: Mapping[str, Layout],
+    workspace: Workspace,
+    begun: Journal,
 ) -> Journal:
     """Make all merged shards beside the small ones; return what is left to do.
 
@@ -107,7 +129,12 @@ def _prepare(
         for merge in plan.results(config):
             carry_out_merge(merge, workspace)
         copied |= numbers_of(config, workspace)
-    return Journal(indexes=_changes(configs, fingerprints, workspace), copied=copied)
+    return Journal(
+        made=begun.made,
+        indexes=_changes(configs, fingerprints, workspace),
+        copied=copied,
+        options=digest_of_options(configs),
+    )
 
 
 def _changes(
@@ -127,10 +154,15 @@ def _changes(
 
 
 def _switch(configs: Sequence[Config], journal: Journal, workspace: Workspace) -> None:
-    """Have the indexes name merged shards, make again what follows, and remove the small ones."""
-    for change in journal.indexes:
-        settle(change.job, write_index)
-    finish_all(configs, journal.copied)
+    """Have the indexes name merged shards, make again what follows, and remove the small ones.
+
+    Numbers are copied where they would be the same, and else computed from the merged tables.
+    """
+    for change in journal.indexes:  # the workspace may have been moved since
+        settle(change.job.model_copy(update={"workspace": workspace.url}), write_index)
+    copied = journal.copied if journal.options == digest_of_options(configs) else {}
+    for config in configs:
+        finish(config, copied)
     close_journal(workspace.store)
 
 

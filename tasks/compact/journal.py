@@ -1,21 +1,23 @@
 """The journal of a compaction: what is left to do once the indexes begin to name merged shards.
 
 Before that, merged shards are in no index, and whatever ends a compaction leaves the data sets as
-they were. From then on the rest is in the journal, so that the next compaction ends it. A run
-that comes first ends it too, and reads tables again for numbers that this would copy.
+they were; the journal names these shards, which the next compaction removes. From then on the rest
+is in the journal, so that the next compaction ends it. A run that comes first ends it too, and
+reads tables again for numbers that this would copy.
 """
 
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.io.ledger import digest_of
+from tasks.config import Config
+from tasks.io.artifacts.metric_registry import METRICS
+from tasks.io.ledger import VERSIONS, digest_of
 from tasks.io.store import Store
-from tasks.io.workspace import Workspace, dataset_folder
+from tasks.io.workspace import COMPACTING, Workspace, dataset_folder
 from tasks.shard.index import IndexJob
-
-_PATH = "compacting.json"
-"""Where the journal lies in the workspace."""
 
 
 class IndexChange(BaseModel):
@@ -59,28 +61,46 @@ class Journal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    indexes: tuple[IndexChange, ...]
-    copied: dict[str, str]
+    made: dict[str, tuple[str, ...]] = {}
+    """Names of the merged shards, by data set."""
+    indexes: tuple[IndexChange, ...] = ()
+    """None while merged shards are made."""
+    copied: dict[str, str] = {}
     """Fingerprints, by artifact, of numbers over all images, which stay what they are."""
+    options: str = ""
+    """Digest of all that these numbers follow from beside the images; see ``digest_of_options``."""
 
     def write(self, store: Store) -> None:
         """Write it into the workspace."""
-        store.write(_PATH, self.model_dump_json(indent=1).encode())
+        store.write(COMPACTING, self.model_dump_json(indent=1).encode())
 
     def is_begun(self, workspace: Workspace) -> bool:
         """Whether an index has been changed, and no run has changed one otherwise since."""
         states = {change.state(workspace) for change in self.indexes}
-        return "changed" not in states and states != {"before"}
+        return "changed" not in states and bool(states - {"before"})
+
+
+def digest_of_options(configs: Iterable[Config]) -> str:
+    """Return the digest of configurations, and of the versions of what computes numbers.
+
+    Args:
+        configs: all that a workspace serves. Where the workspace lies counts for nothing.
+    """
+    trees = [each.model_dump(mode="json", exclude={"workspace"}) for each in configs]
+    metrics = {metric.column: metric.version for metric in METRICS}
+    packages = {name: version(name) for name in ("dot-pipeline", "torch-fidelity")}
+    ordered = sorted(trees, key=lambda tree: str(tree["name"]))
+    return digest_of([ordered, dict(VERSIONS), metrics, packages])
 
 
 def read_journal(store: Store) -> Journal | None:
     """Return the journal of a compaction that was cut short; None if there is none to read."""
     try:
-        return Journal.model_validate_json(store.read(_PATH))
+        return Journal.model_validate_json(store.read(COMPACTING))
     except (FileNotFoundError, ValidationError):
         return None
 
 
 def close_journal(store: Store) -> None:
     """Remove the journal; no error if there is none."""
-    store.remove(_PATH)
+    store.remove(COMPACTING)

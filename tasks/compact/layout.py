@@ -40,6 +40,11 @@ class Layout(NamedTuple):
     catalogue: Catalogue | None
     """Of these shards; None for a data set that is made by restoring, whose origin has one."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the merged shards, in order."""
+        return tuple(group.shard for group in self.groups)
+
     def merged_into(self, shard: str) -> tuple[str, ...]:
         """Return the names of the small shards that become this one; none for any other."""
         return next((group.merged for group in self.groups if group.shard == shard), ())

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.compact.artifacts import Merge
 from tasks.compact.layout import Layout, Regrouped
 from tasks.config import Config, Run
+from tasks.config.corpora import Corpus
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.match import plan_matches
 from tasks.enhance.plan import plan_enhancement
@@ -19,11 +20,11 @@ from tasks.fit.operators import FittedRun, find_operator
 from tasks.fit.select import Selection, chosen_images
 from tasks.io.catalogue import Place, by_shard
 from tasks.io.errors import StepMissing
-from tasks.io.workspace import Workspace
+from tasks.io.workspace import Workspace, dataset_folder
 from tasks.jobs import Planned, Target
 from tasks.restore.plan import plan_restoration
 from tasks.restore.restore import RestoreJob
-from tasks.shard.shard import plan_shards
+from tasks.shard.shard import ShardJob, mark_of_files, plan_shards
 
 Fingerprints = dict[str, dict[str, str]]
 """Those of the shards of data sets, by the names of both."""
@@ -54,11 +55,36 @@ class MergePlan:
         run = Run(config, self._regrouped)
         for dataset, corpus in config.given_datasets().items():
             if dataset in self._layouts and dataset not in fingerprints:
-                yield from self._shards(dataset, plan_shards(run, corpus, dataset), fingerprints)
+                units = list(plan_shards(run, corpus, dataset))
+                self._require_unchanged(config, dataset, corpus, units)
+                yield from self._shards(dataset, units, fingerprints)
         for dataset, origin in config.made_datasets().items():
             if dataset in self._layouts and dataset not in fingerprints:
                 planned = plan_restoration(run, origin, dataset)
                 yield from self._shards(dataset, planned, fingerprints)
+
+    def _require_unchanged(
+        self, config: Config, dataset: str, corpus: Corpus, units: Iterable[Planned]
+    ) -> None:
+        """Check that the small shards are of the files that the merged ones are planned over.
+
+        Raises:
+            StepMissing: a file has changed, come or gone.
+        """
+        catalogue = self._workspace.catalogue(dataset)
+        entries = {entry.shard: entry for entry in catalogue.shards}
+        survey = self._workspace.ledger.survey(dataset_folder(dataset))
+        listed = {unit.unit: unit.job.files for unit in units if isinstance(unit.job, ShardJob)}
+        for group in self._layouts[dataset].groups:
+            for shard in group.merged if group.shard in listed else ():
+                sources = set(catalogue.table(entries[shard], ("source",))["source"].to_pylist())
+                own = [file for file in listed[group.shard] if file.path in sources]
+                mark = mark_of_files(config, corpus, own)
+                if survey.digest(f"{dataset_folder(dataset)}/{shard}", mark) is None:
+                    raise StepMissing(
+                        f"the images of {dataset}/{shard} must stay while shards are merged, but a "
+                        "file of them has changed, or is gone; run `dotpipe run CONFIG` first"
+                    )
 
     def _shards(
         self, dataset: str, units: Iterable[Planned], fingerprints: Fingerprints

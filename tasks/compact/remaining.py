@@ -4,7 +4,7 @@ Numbers of all images stay as they are and only get the fingerprint of the merge
 choices, matches and the report are made again from indexes and tables.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,13 @@ from tasks.fit.decide import DecideJob, make_decision
 from tasks.fit.decision import decision_artifact
 from tasks.fit.operators import fitted
 from tasks.fit.select import SelectJob, write_selection
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.workspace import Workspace, signals_folder
 from tasks.jobs import Job, Target, publishing, settle
 from tasks.pipeline import whole_pipeline
 from tasks.report.report import ReportJob, make_report
 from tasks.shard.index import IndexJob, write_index
+from tasks.shard.retire import KINDS as SHARD_KINDS
 from tasks.shard.retire import RetireJob, retire
 
 
@@ -105,7 +106,28 @@ def _publish_again(target: Target, workspace: Workspace) -> None:
         publication.facts |= {**added_up([body]), "seconds": body["seconds"]}
 
 
-def finish_all(configs: Iterable[Config], copied: Mapping[str, str]) -> None:
-    """Do for all configurations what ``finish`` does for one."""
-    for config in configs:
-        finish(config, copied)
+def remove_unnamed(shards: Mapping[str, Collection[str]], workspace: Workspace) -> None:
+    """Remove all that was made of merged shards which no index names.
+
+    Args:
+        shards: their names, by data set.
+        workspace: where, while nobody else is at work there. A data set without an index keeps
+            them: the run that writes it gives them up.
+    """
+    for dataset, names in shards.items():
+        try:
+            catalogue = workspace.catalogue(dataset)
+        except (StepMissing, ArtifactDamaged):
+            continue
+        unnamed = set(names) - {entry.shard for entry in catalogue.shards}
+        for kind in SHARD_KINDS:
+            folder = f"{kind}/{dataset}"
+            workspace.ledger.retire(workspace.ledger.survey(folder).of_shards(unnamed))
+            for path in sorted(workspace.store.names(folder)):  # of none that has a record
+                if _shard_of(path) in unnamed:
+                    workspace.store.remove(path)
+
+
+def _shard_of(path: str) -> str:
+    """Return the name of the shard that a file is of; any other text of one that is of none."""
+    return path.rpartition("/")[2].partition(".")[0]

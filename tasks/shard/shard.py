@@ -105,6 +105,17 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
         raise without_images(dataset, corpus)
 
 
+def mark_of_files(config: Config, corpus: Corpus, files: Sequence[SourceFile]) -> str:
+    """Return the fingerprint of a shard of just these image files, as they were listed.
+
+    Args:
+        config: says which images are too large.
+        corpus: a folder, where the files lie.
+        files: in the order of their keys.
+    """
+    return Recipe("shard", _options(config, corpus)).mark(**_own_inputs(tuple(files), corpus, {}))
+
+
 def count_images(run: Run, corpus: Corpus, is_to_stop: Callable[[], bool]) -> int | None:
     """Return how many images the shards of a corpus will have been offered; it is listed for that.
 

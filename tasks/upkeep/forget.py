@@ -33,8 +33,9 @@ from tasks.io.workspace import (
     key_digest,
     key_of_file,
     operator_of,
+    require_no_compaction,
 )
-from tasks.shard.dataset import known_catalogue
+from tasks.shard.dataset import gone_shards, known_catalogue
 from tasks.upkeep.cleaning.removal import by_folder, remove_files, sizes_of
 from tasks.view.votes import forget_votes
 
@@ -103,9 +104,10 @@ def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspac
 
     Raises:
         ConfigurationError: no data set holds one of the keys.
-        StepMissing: a run is at work on the workspace.
+        StepMissing: a run is at work on the workspace, or a compaction was cut short.
     """
     with alone(workspace):
+        require_no_compaction(workspace)
         catalogues = _catalogues(workspace)
         holders = {key: _holders(key, catalogues) for key in _as_held(keys, catalogues)}
         _remember(holders, workspace)
@@ -230,20 +232,18 @@ def _rewrite_index(
     Its record has a fingerprint that no plan asks for, so the next run writes it again.
     """
     folder, forgotten = dataset_folder(dataset), pa.array(sorted(keys), pa.string())
+    gone = gone_shards(dataset, workspace.ledger.survey(folder), workspace)
     mark = fingerprint("forget", {"keys": sorted(map(key_digest, keys))})
     tables = (
-        (entry.shard, entry.tar, _without(catalogue.table(entry), forgotten))
-        for entry in catalogue.shards
+        (entry.shard, entry.tar, rows.filter(pc.invert(pc.is_in(rows["key"], forgotten))))
+        for entry, rows in ((entry, catalogue.table(entry)) for entry in catalogue.shards)
     )
     with workspace.ledger.publishing(f"{folder}/index", mark) as publication:
         index, shards = (
             publication.file(f"{folder}/{name}.parquet") for name in ("index", "shards")
         )
         write_catalogue(tables, index, shards)
-
-
-def _without(rows: pa.Table, keys: pa.Array) -> pa.Table:
-    return rows.filter(pc.invert(pc.is_in(rows["key"], keys)))
+        publication.facts["gone"] = sorted(gone)
 
 
 def _without_ending(name: str) -> str:

@@ -58,10 +58,8 @@ def compact(
     with working("looking for small shards" if dry else "merging small shards"):
         from tasks.compact.compact import compact as merge
         from tasks.compact.compact import look
-        from tasks.io.workspace import Workspace
 
-        served = served_by(settings, Workspace(settings.workspace))
-        told = look(served) if dry else merge(served)
+        told = look(settings) if dry else merge(settings)
     if not told:
         say("nothing to merge: no two small shards of a data set fit into one")
         return

@@ -1,7 +1,8 @@
 """The workspace: one folder or bucket for all that is made, and what lies where in it."""
 
-from tasks.io.workspace.exclusive import CLEANING, RUNS, alone
+from tasks.io.workspace.exclusive import CLEANING, RUNS, alone, require_no_compaction
 from tasks.io.workspace.layout import (
+    COMPACTING,
     FORGOTTEN,
     KINDS,
     LOGS,
@@ -51,6 +52,7 @@ __all__ = [
     "CLEANING",
     "CODEC",
     "CODEC_INPUT",
+    "COMPACTING",
     "CONTROLS",
     "CURVE",
     "FORGOTTEN",
@@ -82,6 +84,7 @@ __all__ = [
     "operator_of",
     "points_of",
     "reports_folder",
+    "require_no_compaction",
     "require_own_files",
     "restorer_folder",
     "results_folders",

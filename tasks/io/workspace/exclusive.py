@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from tasks.io.errors import WorkspaceBusy
+from tasks.io.errors import StepMissing, WorkspaceBusy
+from tasks.io.workspace.layout import COMPACTING
 from tasks.io.workspace.workspace import Workspace
 
 CLEANING = "cleaning"
@@ -36,3 +37,16 @@ def alone(workspace: Workspace, beside: Collection[str] = ()) -> Iterator[None]:
                 f"{others[0] if others else CLEANING} is claimed; wait for it to end"
             )
         yield
+
+
+def require_no_compaction(workspace: Workspace) -> None:
+    """Check that no merged shard may hold images beside those that the indexes name.
+
+    Raises:
+        StepMissing: a compaction was cut short, which may have left some.
+    """
+    if workspace.store.exists(COMPACTING):
+        raise StepMissing(
+            f"a compaction must be ended before images are forgotten, but {COMPACTING} says that "
+            "one was cut short; run `dotpipe compact CONFIG` first"
+        )

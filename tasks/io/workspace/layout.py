@@ -21,6 +21,7 @@
     forgotten/…      digests of keys that must not come back
     votes/<name>/<results>/….parquet        what people preferred in `dotpipe view`
     logs/<configuration>/…  what the last runs had to say
+    compacting.json  what is left of a compaction that was cut short
     .dotpipe         the mark of a workspace
 
 Results bear the name of the operator that they were made with, or that and one of their own
@@ -53,6 +54,9 @@ KINDS = (
 
 MARK = ".dotpipe"
 """File at the top of a workspace, by which corpora around it know that it holds no input."""
+
+COMPACTING = "compacting.json"
+"""File at the top of a workspace, while small shards are merged or after that was cut short."""
 
 LOGS = "logs"
 """Folder of the logs of runs, a folder for each configuration below it."""

@@ -38,7 +38,7 @@ class Grown:
         do(Run.of(self.config), lambda step: not step.repeats and step.verb not in without)
 
     def compact(self) -> list[Compacted]:
-        return compact([self.config])
+        return compact(self.config)
 
     def missing(self) -> list[str]:
         """What a run would have to do."""

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.compact.compact import compact, look
 from tasks.config import Run
+from tasks.config.registry import register
 from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.export.plan import Export
 from tasks.fit.operators import find_operator, fitted
@@ -109,7 +110,7 @@ def test_a_second_time_there_is_nothing_to_merge(grown):
 
 def test_to_look_changes_nothing(grown):
     names = sorted(grown.workspace.store.names(""))
-    told = look([grown.config])
+    told = look(grown.config)
     assert sorted(grown.workspace.store.names("")) == names
     assert told == grown.compact()
     assert all(each.files >= 15 and each.size > 10_000 for each in told)
@@ -216,7 +217,8 @@ def test_another_configuration_of_the_workspace_keeps_its_results(grown, steps):
     both = [grown.config, other.config]
     of_other = summary_artifact(fitted(Run.of(other.config)))
     before = grown.numbers(), read_summary(grown.workspace, of_other)
-    compact(both)
+    register(other.config)
+    compact(grown.config)
     for config in both:
         assert type(grown)(grown.folder, config).missing() == []
     assert (grown.numbers(), read_summary(grown.workspace, of_other)) == before
@@ -239,4 +241,4 @@ def test_what_is_not_merged_is_refused_in_a_sentence(steps, tmp_path, sections, 
     corpora = {"reference": tmp_path / "r", "natural": tmp_path / "n"}
     corpora |= {} if "degrade" in sections else {"restored": tmp_path / "x"}
     with pytest.raises(ConfigurationError, match=message):
-        look([steps(tmp_path / "workspace", corpora, **sections).config])
+        look(steps(tmp_path / "workspace", corpora, **sections).config)

@@ -45,7 +45,7 @@ def run(config, last):
     calls = itertools.count(1)
     for name in ("put", "remove"):
         deadly(name, calls, last)
-    compact([Config.model_validate_json(Path(config).read_text())])
+    compact(Config.model_validate_json(Path(config).read_text()))
     print(next(calls) - 1, flush=True)
 
 
