@@ -3,12 +3,11 @@
 What is to be made goes in, as the pipeline's own plan says it, with the names of the small shards.
 """
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from tasks.compact.facts import added_up
 from tasks.compact.images import images_of
 from tasks.compact.tables import (
     merge_class_sums,
@@ -18,14 +17,14 @@ from tasks.compact.tables import (
     merge_moments,
     merge_rows,
 )
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger import Publication, digest_of
+from tasks.io.ledger.publication import is_there
+from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import SHARD_ENDINGS, write_shard
+from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 from tasks.jobs import Target, publishing
-
-_OF_RECORDS = {"artifact", "files", "finished", "seconds", "inputs"}
-"""What every record's body has, beside its facts."""
 
 
 class Merge(NamedTuple):
@@ -48,6 +47,8 @@ def carry_out_merge(merge: Merge, workspace: Workspace) -> None:
         ArtifactDamaged: one is not whole.
     """
     bodies = [_body(source, workspace) for source in merge.sources]
+    for body in bodies:
+        require_whole(body["files"], workspace.store)
     files = [list(body["files"]) for body in bodies]
     with publishing(workspace, merge.target) as publication:
         kind = merge.target.artifact.split("/")
@@ -62,35 +63,24 @@ def carry_out_merge(merge: Merge, workspace: Workspace) -> None:
         publication.facts |= {**added_up(bodies), **merge.facts}
 
 
-def added_up(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the facts of several records as those of one: what they count, and how long it took.
+def require_whole(files: Mapping[str, Mapping[str, Any]], store: Store) -> None:
+    """Check that files are as they were written, or copies of them would count as such.
 
     Args:
-        bodies: of the records.
+        files: what a record says of each, by path.
+        store: of the workspace.
+
+    Raises:
+        ArtifactDamaged: one is not.
     """
-    facts = dict[str, Any]()
-    for body in bodies:
-        for name, value in body.items():
-            if name not in _OF_RECORDS:
-                facts[name] = _both(name, facts[name], value) if name in facts else value
-    return facts
-
-
-def _both(name: str, one: Any, other: Any) -> Any:
-    if name == "seams":
-        return _seams(one, other)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return dict(sorted((Counter(one) + Counter(other)).items()))
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return min(one, other) if name == "batch_reduced_to" else one + other
-    return other
-
-
-def _seams(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    count = one["count"] + other["count"]
-    squares = sum(each["count"] * each["rms"] ** 2 for each in (one, other))
-    rms, largest = math.sqrt(squares / count), max(one["largest"], other["largest"])
-    return {**one, "rms": rms, "largest": largest, "count": count}
+    is_whole = side_by_side(lambda path: is_there(store, path, files[path]), files)
+    damaged = [path for path, whole in zip(files, is_whole, strict=True) if not whole]
+    if damaged:
+        raise ArtifactDamaged(
+            f"{damaged[0]} must be as it was written before it is merged, but has other bytes, or "
+            "is gone; `dotpipe verify CONFIG` says what is damaged, and `dotpipe repair CONFIG` "
+            "makes it again"
+        )
 
 
 def _body(artifact: str, workspace: Workspace) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tasks.compact.plan import Fingerprints, MergePlan
 from tasks.compact.remaining import finish, numbers_of, remove_unnamed
 from tasks.config import Config, Run
 from tasks.config.registry import registered
-from tasks.io.errors import ConfigurationError, StepMissing
+from tasks.io.errors import ConfigurationError, DotpipeError, StepMissing
 from tasks.io.machine.threads import side_by_side
 from tasks.io.workspace import Workspace, alone, dataset_folder
 from tasks.jobs import settle
@@ -83,8 +83,12 @@ def compact(config: Config) -> list[Compacted]:
         if layouts:
             begun = Journal(made={name: each.names for name, each in layouts.items()})
             begun.write(workspace.store)
-            journal = _prepare(configs, layouts, workspace, begun)
-            _require_possible(configs)  # or a corpus has changed meanwhile
+            try:
+                journal = _prepare(configs, layouts, workspace, begun)
+                _require_possible(configs)  # or a corpus has changed meanwhile
+            except DotpipeError:
+                _give_up(begun, workspace)
+                raise
             journal.write(workspace.store)
             _switch(configs, journal, workspace)
             workspace.store.prune()
@@ -102,7 +106,13 @@ def _end_former(configs: Sequence[Config], workspace: Workspace) -> None:
     if journal is not None and journal.is_begun(workspace):
         _switch(configs, journal, workspace)
     elif journal is not None:
-        remove_unnamed(journal.made, workspace)
+        _give_up(journal, workspace)
+    close_journal(workspace.store)
+
+
+def _give_up(journal: Journal, workspace: Workspace) -> None:
+    """Remove merged shards which no index names, and the journal."""
+    remove_unnamed(journal.made, workspace)
     close_journal(workspace.store)
 
 

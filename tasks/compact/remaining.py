@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from tasks.compact.artifacts import added_up
+from tasks.compact.artifacts import require_whole
+from tasks.compact.facts import OF_ONE
 from tasks.config import Config, Run
 from tasks.enhance.match import MatchJob, write_matches
 from tasks.evaluate.fidelity import FidelityJob, write_fidelity
@@ -99,11 +100,12 @@ def _publish_again(target: Target, workspace: Workspace) -> None:
     """Publish the same files of an artifact under another fingerprint."""
     (record,) = workspace.ledger.records(target.artifact)
     body = workspace.ledger.facts(record)
+    require_whole(body["files"], workspace.store)
     with publishing(workspace, target) as publication:
         for path in body["files"]:
             publication.file(path).write_bytes(workspace.store.read(path))
         publication.digest = record.digest
-        publication.facts |= {**added_up([body]), "seconds": body["seconds"]}
+        publication.facts |= {name: value for name, value in body.items() if name not in OF_ONE}
 
 
 def remove_unnamed(shards: Mapping[str, Collection[str]], workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 import math
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -39,11 +40,10 @@ def made_with(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         ``enhanced`` has the first and the last time (ISO 8601) that a shard was finished, and
         ``devices`` how many shards each device has made; records of older versions name none.
     """
-    finished, devices = list[str](), dict[str, int]()
+    finished, devices = list[str](), Counter[str]()
     for facts in records:
-        finished += [facts["finished"]] if "finished" in facts else []
-        if (device := facts.get("device")) is not None:
-            devices[device] = devices.get(device, 0) + 1
+        finished += [facts[name] for name in ("first_finished", "finished") if name in facts]
+        devices += Counter(devices_of(facts))
     return {
         "reported": datetime.now(UTC).isoformat(timespec="seconds"),
         "enhanced": [min(finished), max(finished)] if finished else [],
@@ -54,6 +54,15 @@ def made_with(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
     }
+
+
+def devices_of(body: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many shards each device has made, as the record of one shard says.
+
+    Those that were merged count one by one; records of older versions name no device.
+    """
+    device = body.get("device")
+    return dict(body.get("devices", {})) if device is None else {device: 1}
 
 
 def made_with_lines(known: Mapping[str, Any]) -> list[Fact]:

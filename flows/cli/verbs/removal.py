@@ -58,8 +58,14 @@ def compact(
     with working("looking for small shards" if dry else "merging small shards"):
         from tasks.compact.compact import compact as merge
         from tasks.compact.compact import look
+        from tasks.io.store import Store
+        from tasks.io.workspace import COMPACTING
+
+        was_cut = not dry and Store(settings.workspace).exists(COMPACTING)
 
         told = look(settings) if dry else merge(settings)
+    if was_cut:
+        say("ended a compaction that had been cut short")
     if not told:
         say("nothing to merge: no two small shards of a data set fit into one")
         return

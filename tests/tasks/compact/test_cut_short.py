@@ -1,12 +1,14 @@
 """A compaction that is cut short, or whose corpus changes meanwhile, leaves nothing untrue."""
 
+import re
+
 import pytest
 
 from tasks.compact import compact as module
 from tasks.compact.remaining import numbers_of
 from tasks.config import Run
 from tasks.fit.operators import fitted
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.workspace import COMPACTING, signals_folder
 from tasks.upkeep.forget import forget
 from tasks.upkeep.verify import verify
@@ -79,6 +81,8 @@ def test_a_file_that_changes_meanwhile_ends_it(grown, monkeypatch, step, change,
         patch.setattr(module, step, then)
         with pytest.raises(StepMissing, match=message):
             grown.compact()
+    assert not grown.workspace.store.exists(COMPACTING)
+    assert not [name for name in grown.workspace.store.names("") if "shard-000003" in name]
     grown.run()
     grown.compact()
     assert grown.missing() == []
@@ -119,3 +123,17 @@ def test_it_is_ended_where_the_workspace_has_been_moved_to(grown, monkeypatch, t
         assert not [each for each in verify(moved.workspace.ledger) if each.damage]
     finally:
         old.mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["datasets/run", "metrics/run/{}", "reports/run/{}"])
+def test_damage_is_not_copied(grown, kind):
+    store, results = grown.workspace.store, fitted(Run.of(grown.config)).results
+    records = grown.workspace.ledger.survey(kind.format(results)).all()
+    paths = (path for each in records for path in grown.workspace.ledger.facts(each)["files"])
+    of_shards = ("/shard-000001.tar", "/shard-000001.parquet", "/fidelity.parquet")
+    path = next(path for path in sorted(paths) if path.endswith(of_shards))
+    data = bytearray(store.read(path))
+    data[-1] ^= 1
+    store.write(path, bytes(data))
+    with pytest.raises(ArtifactDamaged, match=re.escape(f"{path} must be as it was")):
+        grown.compact()
