@@ -62,7 +62,6 @@ def compact(
         from tasks.io.workspace import COMPACTING
 
         was_cut = not dry and Store(settings.workspace).exists(COMPACTING)
-
         told = look(settings) if dry else merge(settings)
     if was_cut:
         say("ended a compaction that had been cut short")
