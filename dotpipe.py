@@ -99,16 +99,14 @@ def run(config: "str | os.PathLike[str] | Mapping[str, Any]") -> "FinishedRun":
             shards failed; the text says what to do.
     """
     library, pipeline = _own("tasks.library"), _own("tasks.pipeline")
-    settings = library.configuration_of(config)
-    if not pipeline.is_finished(settings):
+    if isinstance(config, Mapping):
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory(prefix="dotpipe-") as folder:
-            if isinstance(config, Mapping):
-                config = os.path.join(folder, f"{settings.name}.yaml")  # noqa: PTH118 - see ROOT
-                with open(config, "w", encoding="utf-8") as file:  # noqa: PTH123
-                    file.write(settings.model_dump_json())  # JSON is YAML
-            _run_command("run", os.fspath(config))
+            return run(library.write_sections(config, folder))
+    settings = library.configuration_of(config)
+    if not pipeline.is_finished(settings):
+        _run_command("run", os.fspath(config))
     found: FinishedRun = library.FinishedRun.of(settings)
     return found
 

@@ -56,13 +56,13 @@ class PlugInFormat:
 
     @property
     def pinned(self) -> str:
-        """Its name with the version that is installed here."""
-        return f"{PREFIX}{self.plug_in.name}{_PINNED}{self.plug_in.version}"
+        """Its name with the version that is installed here, and the source if it is editable."""
+        return f"{PREFIX}{self.plug_in.name}{_PINNED}{self.plug_in.pin}"
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, Any]:
         """What decides the bytes of its files, as fingerprints take it."""
-        return {"format": f"{PREFIX}{self.plug_in.name}", **self.plug_in.identity}
+        return {"format": f"{PREFIX}{self.plug_in.name}", "plug_in": self.plug_in.identity}
 
     def write(self, samples: NDArray[Any], said: Metadata) -> bytes:
         """Return an image as a file.

@@ -20,6 +20,7 @@ from tasks.direct.operator_file import OperatorFile
 from tasks.io.errors import ConfigurationError
 from tasks.io.workspace import Signal, enhanced_folder
 from tasks.restore.plan import plan_restoration
+from tasks.upkeep.changes import change_of
 from tasks.upkeep.check import check
 from tasks.view.pictures import find_member, picture
 from tasks.view.viewed import Viewed
@@ -175,7 +176,10 @@ def test_the_format_is_written_and_shown_and_its_next_version_writes_again(made,
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown.data))), first)
         assert run.enhancement_jobs() == []
     with installed(tmp_path / "site", as_another_version("format"), block("format", "python")):
-        assert [len(job.enhanced) for job in run.enhancement_jobs()] == [3, 3]
+        jobs = run.enhancement_jobs()
+        assert [len(job.enhanced) for job in jobs] == [3, 3]
+        said = change_of(jobs[0].enhanced[0].target, run.workspace.ledger)
+        assert said == "the package of enhance.format changed"
     assert Viewed.of(run.config).shards  # the table of a page can be seen without the package
 
 

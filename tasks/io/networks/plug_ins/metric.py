@@ -171,7 +171,8 @@ class PlugInMetric:
         asked = f"{rule} for an image of {width} × {height} pixels"
         remedy = f"; take it out of {_FIELD}, or ask whoever wrote it"
         try:
-            value = self.function(*(image.to(self.device) for image in images))
+            # copies, as it may write into them
+            value = self.function(*(image.to(self.device, copy=True) for image in images))
         except Exception as error:
             if isinstance(error, torch.AcceleratorError) or is_for_want_of_memory(error):
                 raise  # the batch is cut in two
