@@ -19,6 +19,7 @@ from dot_kernels.degradations import degrade
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.errors import ConfigurationError
 from tasks.io.workspace import Signal, enhanced_folder
+from tasks.library import FinishedRun
 from tasks.restore.plan import plan_restoration
 from tasks.upkeep.changes import change_of
 from tasks.upkeep.check import check
@@ -174,6 +175,14 @@ def test_the_format_is_written_and_shown_and_its_next_version_writes_again(made,
         viewed = Viewed.of(run.config)
         shown = picture(viewed, find_member(viewed, viewed.version("+0.50"), "shard-000000", "0"))
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown.data))), first)
+        read = FinishedRun.of(run.config)
+        assert {file.extension for file in read.files(0.5)} == {"ppm"}
+        assert {file.extension for file in read.files("input")} == {"png"}
+        seen = next(read.images(0.5))
+        assert (seen.key, seen.file_format) == ("0", "plug-in:ppm")
+        assert np.array_equal(seen.pixels, first)
+        assert np.array_equal(read.image("0", 0.5).pixels, first)
+        assert next(read.images("input")).file_format == "png"
         assert run.enhancement_jobs() == []
     with installed(tmp_path / "site", as_another_version("format"), block("format", "python")):
         jobs = run.enhancement_jobs()
