@@ -135,14 +135,14 @@ def _run_command(*words: str) -> None:
                 said = [line] if line.startswith("error: ") else [*said[-20:], line]
         except BaseException:
             process.terminate()  # it gives up its claims, and ends within seconds
-            process.wait()
+            process.communicate()  # what it still says must not hold it up
             raise
     if process.returncode:
         text = "".join(said).removeprefix("error: ").strip()
         raise _own("tasks.io.errors").DotpipeError(text or f"ended with {process.returncode}")
 
 
-def _own(module: str) -> Any:
+def _own(name: str) -> Any:
     """Return a module of ours.
 
     Raises:
@@ -150,13 +150,14 @@ def _own(module: str) -> Any:
     """
     claim_names_here()
     for package in PACKAGES:
-        known = getattr(sys.modules.get(package), "__file__", None)
-        if known is not None and not os.path.abspath(known).startswith(ROOT + os.sep):  # noqa: PTH100
+        module = sys.modules.get(package)  # a folder without __init__.py has no file, but a path
+        known = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+        if known and not os.path.abspath(known).startswith(ROOT + os.sep):  # noqa: PTH100
             raise ImportError(
                 f"the package {package!r} must be that of dot-pipeline in a program that uses "
                 f"dotpipe, but {known} was imported before; rename it"
             )
-    return import_module(module)
+    return import_module(name)
 
 
 def main() -> None:

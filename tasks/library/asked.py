@@ -117,7 +117,7 @@ def version_of(viewed: Viewed, version: float | str) -> Version:
     if isinstance(version, str) and version in others:
         return viewed.version(version)
     if not isinstance(version, str) and version in alphas:
-        return viewed.version(f"{version:+.2f}")
+        return viewed.version(f"{version + 0.0:+.2f}")  # -0.0 is 0
     raise ConfigurationError(
         f"images must be asked for at an alpha that was written, or by name: {_listed(alphas)}, "
         f"{', '.join(map(repr, others))}, got {version!r}; add an alpha to enhance.alphas, and run "

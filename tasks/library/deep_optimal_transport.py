@@ -20,6 +20,7 @@ from tasks.direct.known_codecs import codec_in, codec_named
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError
+from tasks.io.networks.codecs import CodecSpec
 from tasks.io.networks.weights import Weights
 from tasks.io.store import Store
 from tasks.library.arrays import array_of, array_of_pillow, pillow_of, raster_of, require_images
@@ -87,7 +88,7 @@ class DeepOptimalTransport:
             ValueError: ``low_share`` is not in [0, 1], or ``low_sigma`` not above 0.
         """
         options = Between(low_band=Enhance(low_share=low_share, low_sigma=low_sigma).low_band)
-        spec = codec_in(codec) if isinstance(codec, Mapping) else codec and codec_named(codec)
+        spec = None if codec is None else _codec_meant(codec)
         pulled = None if weights is None else anchored(weights, Path.cwd(), "weights")
         with _fetched(fspath(operator)) as file:
             return cls(
@@ -190,6 +191,10 @@ class DeepOptimalTransport:
         where = generator.device
         seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=where).tolist()
         return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def _codec_meant(codec: str | Mapping[str, Any]) -> CodecSpec:
+    return codec_named(codec) if isinstance(codec, str) else codec_in(codec)
 
 
 @contextmanager

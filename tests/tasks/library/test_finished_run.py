@@ -90,6 +90,7 @@ def test_workers_share_the_shards_and_one_image_is_found_by_its_key(run):
     halves = [[p.key for p in run.images(0, run.shards[i::2])] for i in range(2)]
     assert all(halves)
     assert sorted(halves[0] + halves[1]) == sorted(p.key for p in run.images(0))
+    assert next(run.images(-0.0)).key == next(run.images(0)).key
     for picture in run.images(0.5):
         again = run.image(picture.key, 0.5)
         assert again.shard == picture.shard

@@ -24,6 +24,9 @@ from tasks.io.section import Section
 
 _FIELD = "evaluate.plug_ins"
 
+_BEHIND = ("_error", "_change", "_change_images")
+"""What stands behind the name of a metric in the columns of the fidelity table."""
+
 _LARGEST = 1 << 24
 """Pixels of the largest image that is given to a plug-in, which takes an image in one piece."""
 
@@ -36,6 +39,12 @@ def _listed(value: object) -> object:
     names = (value,) if isinstance(value, str) else value
     if isinstance(names, list | tuple) and len({str(name) for name in names}) < len(names):
         raise ValueError(f"metrics of plug-ins must differ, got {', '.join(map(str, names))}")
+    for name in names if isinstance(names, list | tuple) else ():
+        if str(name).endswith(_BEHIND):
+            raise ValueError(
+                f"names of metrics must not end in {', '.join(_BEHIND)}, which are columns of "
+                f"others, got {name}; ask whoever wrote it for another name"
+            )
     return names
 
 

@@ -155,6 +155,27 @@ def test_what_is_no_format_is_told_before_a_run(bring, old, new, said):
     assert re.search(said, str(sentence)), sentence
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'save(out, "PNG"',
+            'save(out, "WEBP", lossless=True',
+            r"of its ending \.png, got .*\.webp",
+        ),
+        ("fromarray(pixels)", "fromarray(pixels // 2 * 2)", "pixels of uint8 that it encoded, as"),
+        ("return out.getvalue()", "return b'x' * 99", "must decode what it encodes, got: "),
+    ],
+)
+def test_what_a_known_ending_promises_is_tried_out_too(bring, old, new, said):
+    assert old in PNG
+    with bring(PNG):
+        assert missing_library(FORM) is None
+    with bring(PNG.replace(old, new)):
+        sentence = missing_library(FORM)
+    assert re.search(said, str(sentence)), sentence
+
+
 def test_its_version_is_an_input_and_can_be_pinned(bring):
     with bring():
         package = {"entry": "raw", "package": "dotpipe-raw", "version": "1.0"}

@@ -140,3 +140,5 @@ def test_names_are_listed_once_and_are_columns(bring):
     assert Evaluate(plug_ins="a").judges(has_reference=True) == ("plug_in_a",)
     with pytest.raises(ValueError, match="metrics of plug-ins must differ, got a, a"):
         Evaluate(plug_ins=["a", "a"])
+    with pytest.raises(ValueError, match=r"must not end in _error, .* got a_change_error"):
+        Evaluate(plug_ins=["a", "a_change_error"])
