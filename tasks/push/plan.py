@@ -90,6 +90,14 @@ class Push:
         """Return how much is to be sent, and removed."""
         return Size(len(self._files), sum(f.size for f in self._files.values()), len(self._removed))
 
+    def require_private(self) -> None:
+        """Check that nobody but its owners sees the repository, if it is there.
+
+        Raises:
+            ConfigurationError: everybody does.
+        """
+        self._there.require_private()
+
     def create(self, *, private: bool) -> None:
         """Make the repository where there is none, with nothing to see in it yet."""
         if self._there.state.head is None:

@@ -45,6 +45,19 @@ class There:
             )
         return cls(address, state, pushed, card)
 
+    def require_private(self) -> None:
+        """Check that nobody but its owners sees the repository, if it is there.
+
+        Raises:
+            ConfigurationError: everybody does.
+        """
+        if self.state.head is not None and not self.state.private:
+            raise ConfigurationError(
+                f"--private must name a repository that is private or not there yet, but "
+                f"{self.address} is public; make it private in its settings on the Hub, name "
+                "another, or leave --private out"
+            )
+
     def has(self, path: str, file: PushedFile | File) -> bool:
         """Whether a file of this content is at a path, as far as the Hub or a push tells it."""
         stored = self.state.files.get(path)

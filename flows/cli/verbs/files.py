@@ -129,7 +129,12 @@ def push(
         typer.Option(help="Whose images to push; given again for more. All by default."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="If the repository is made: for its owners only.")
+        bool,
+        typer.Option(
+            "--private",
+            help="Make the repository for its owners only, not for everybody; refused where it is "
+            "public already.",
+        ),
     ] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say how much.")] = False,
 ) -> None:
@@ -143,6 +148,8 @@ def push(
     settings = parsed(config)
     repository, alphas = Repository.of(to), alphas_to_push(settings, alpha or ())
     planned = Push(fitted(Run.of(settings, still=True)), repository, alphas)
+    if private:
+        planned.require_private()
     if planned.is_done:
         say(f"nothing to push: {repository.address} has all of it")
         return

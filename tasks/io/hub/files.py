@@ -22,6 +22,8 @@ class State(NamedTuple):
     """The commit; None if there is no such repository."""
     files: Mapping[str, Stored]
     """By their paths."""
+    private: bool = False
+    """Whether only its owners see it."""
 
 
 class Sent(NamedTuple):
@@ -44,9 +46,6 @@ class Change:
     """Small files, by their paths."""
     removed: Sequence[str] = ()
     """Paths of files."""
-
-    def __bool__(self) -> bool:
-        return bool(self.sent or self.contents or self.removed)
 
 
 def require_content(sent: Sent, size: int, sha256: str, path: str) -> None:

@@ -68,9 +68,10 @@ class Repository:
 
         with answering(self.address):
             try:
-                head = patiently(self._head)
+                info = patiently(self._info)
             except RepositoryNotFoundError:
                 return State(None, {})
+            head = str(info.sha)
             found = patiently(lambda: list(self._tree(head)))
         return State(
             head,
@@ -79,6 +80,7 @@ class Repository:
                 for each in found
                 if isinstance(each, RepoFile)
             },
+            private=bool(info.private),
         )
 
     def read(self, path: str, head: str) -> bytes:
@@ -171,7 +173,10 @@ class Repository:
         )
 
     def _head(self) -> str:
-        return str(self._api.repo_info(self.name, repo_type=_KIND).sha)
+        return str(self._info().sha)
+
+    def _info(self) -> Any:
+        return self._api.repo_info(self.name, repo_type=_KIND)
 
     def _tree(self, head: str) -> Any:
         return self._api.list_repo_tree(self.name, recursive=True, repo_type=_KIND, revision=head)
