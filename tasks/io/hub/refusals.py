@@ -1,11 +1,15 @@
 """Errors of the Hub, translated into those that may pass and those that a person must mend.
 
-No text has the address of a request in it: those that files are sent to are signed.
+Addresses that files are sent to are signed: whoever reads one may use it. So no text has the
+address of a request in it, no translated error has one behind it, and what the client logs of a
+request has only the part that is not signed. What a store behind the Hub says in XML, which may
+repeat the signed request, is left out but for its code and message.
 """
 
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +49,25 @@ _REMEDIES: dict[int, tuple[type[StoreRefused], str]] = {
     413: (StoreRefused, "send less at once, with larger shards"),
 }
 
+_QUERY = re.compile(r"(\w+://[^\s?'\"<>]*)\?[^\s'\"<>]*")
+
+_ADDRESS = re.compile(r"https?://[^\s'\"<>]+")
+
+_IN_XML = re.compile(r"<(Code|Message)>([^<]*)</\1>")
+
 _log = logging.getLogger(__name__)
+
+
+class _Unsigned(logging.Filter):
+    """Lets every message pass, with its addresses cut where their queries begin."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _QUERY.sub(r"\1?…", record.getMessage()), ()
+        return True
+
+
+for _name in ("huggingface_hub.utils._http", "huggingface_hub.lfs", "httpx", "httpx2"):
+    logging.getLogger(_name).addFilter(_Unsigned())
 
 
 @contextmanager
@@ -68,7 +90,7 @@ def answering(address: str) -> Iterator[None]:
         translated = answer_of(error, address)
         if translated is None:
             raise
-        raise translated from error
+        raise translated from None  # the address of its request may be signed
 
 
 def answer_of(error: BaseException, address: str) -> Exception | None:
@@ -142,11 +164,14 @@ def _status(error: BaseException) -> int | None:
 
 def _said(error: BaseException, status: int) -> str:
     """Return what the Hub said in words, with the number of its status."""
-    return _line(f"{status} {getattr(error, 'server_message', None) or ''}")
+    text = str(getattr(error, "server_message", None) or "")
+    if text.lstrip().startswith("<"):
+        text = ": ".join(found[1] for found in _IN_XML.findall(text))
+    return _line(f"{status} {text}")
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")[:300]
+    return " ".join(_ADDRESS.sub("…", text).split()).rstrip(".")[:300]
 
 
 def _asked_pause(error: BaseException) -> float | None:

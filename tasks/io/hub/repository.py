@@ -157,7 +157,7 @@ class Repository:
             if "README.md" not in str(error):
                 raise
             text = " ".join(str(error).split())
-            raise ConfigurationError(f"the card must be one that the Hub takes: {text}") from error
+            raise ConfigurationError(f"the card must be one that the Hub takes: {text}") from None
         return str(done.oid)
 
     def _holds(self, change: Change, head: str) -> bool:
