@@ -1,26 +1,22 @@
 """The plan of a push: what of a run is not in the repository yet, and what is there too much."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import NamedTuple
 
 from tasks.config import Config
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.hub import Change, NotTaken, Repository, Sent
+from tasks.io.hub import Change, NotTaken, Repository
 from tasks.io.ledger import Record, digest_of
 from tasks.io.machine.threads import side_by_side
-from tasks.jobs import Planned, Recipe, Target
+from tasks.jobs import Planned, Target
 from tasks.push.card import CARD, card_of, configs_of
 from tasks.push.contents import File, Part, artifact_on_hub, files_of, parts_of
 from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact, PushedFile
+from tasks.push.sent import forget_sent, read_small, recipe_of, records_folder, sent_of
 from tasks.push.there import There
 from tasks.push.upload import SendJob
-
-
-def records_folder(address: str) -> str:
-    """Return the folder of the records of what was sent to a repository, and not committed yet."""
-    return f"pushes/{digest_of(address)[:12]}"
 
 
 def alphas_to_push(config: Config, alphas: Sequence[float]) -> tuple[float, ...]:
@@ -105,9 +101,9 @@ class Push:
 
     def units(self) -> list[Planned]:
         """Return a unit for each shard, with a job where files of it were not sent yet."""
-        folder = records_folder(self._repository.address)
+        folder = records_folder(self._repository)
         survey = self._run.workspace.ledger.survey(folder)
-        recipe = Recipe("push", {"address": self._repository.address})
+        recipe = recipe_of(self._repository)
         planned = list[Planned]()
         for part in self._parts:
             lacking = [record for record in part.records if record in self._lacking]
@@ -121,7 +117,7 @@ class Push:
         """Make all of it visible with one commit, and return it; None if there is nothing to do.
 
         Raises:
-            StepMissing: a file that is needed was not sent.
+            StepMissing: a file that is needed was not sent, or another run changes it.
             StoreRefused: the Hub does not take it. What was sent is forgotten if it may have been
                 thrown away there, so that the next push looks after it again.
         """
@@ -133,9 +129,9 @@ class Push:
         try:
             commit = self._repository.commit(self._change(), head)
         except NotTaken:
-            self._forget()
+            forget_sent(self._run.workspace.ledger, self._repository)
             raise
-        self._forget()
+        forget_sent(self._run.workspace.ledger, self._repository)
         return commit
 
     def _compared(self) -> dict[str, PushedArtifact]:
@@ -195,11 +191,12 @@ class Push:
         """Return what the commit does, now that all files are sent.
 
         Raises:
-            StepMissing: one was not.
+            StepMissing: one was not, or is another now.
         """
-        sent = self._sent()
+        workspace = self._run.workspace
+        sent = sent_of(workspace.ledger, self._repository, self._files)
         small = {path: file for path, file in self._files.items() if sent[path].mode == "regular"}
-        read = side_by_side(partial(_read, self._run), small.values())
+        read = side_by_side(partial(read_small, workspace.store), small.values())
         named = ", ".join(f"{alpha:g}" for alpha in self.alphas)
         return Change(
             message=f"Push {self._run.config.name} at alpha {named}",
@@ -208,33 +205,6 @@ class Push:
             removed=self._removed,
         )
 
-    def _sent(self) -> Mapping[str, Sent]:
-        """Return what was sent, of what the repository lacks.
-
-        Raises:
-            StepMissing: something was not.
-        """
-        ledger = self._run.workspace.ledger
-        records = list(ledger.survey(records_folder(self._repository.address)).all())
-        found = dict[str, Sent]()
-        for body in side_by_side(ledger.facts, records):
-            found |= {path: Sent(*sent) for path, sent in body["sent"].items()}
-        for path, file in self._files.items():
-            if path not in found or found[path][:2] != (file.size, file.sha256):
-                raise StepMissing(
-                    f"{path} must have been sent, but was not; run `dotpipe push` again"
-                )
-        return found
-
-    def _forget(self) -> None:
-        """Forget what was sent: it is in a commit, or has to be looked after again."""
-        ledger = self._run.workspace.ledger
-        ledger.withdraw(ledger.survey(records_folder(self._repository.address)).all())
-
 
 def _name(record: Record) -> str:
     return artifact_on_hub(record.artifact)
-
-
-def _read(run: FittedRun, file: File) -> bytes:
-    return run.workspace.store.read(file.source)

@@ -55,11 +55,16 @@ class Repository:
         return f"hf://datasets/{self.name}"
 
     @property
-    def page(self) -> str:
-        """Where a browser shows it."""
+    def endpoint(self) -> str:
+        """Address of the Hub that it is on."""
         from huggingface_hub import constants
 
-        return f"{constants.ENDPOINT}/datasets/{self.name}"
+        return str(constants.ENDPOINT)
+
+    @property
+    def page(self) -> str:
+        """Where a browser shows it."""
+        return f"{self.endpoint}/datasets/{self.name}"
 
     def state(self) -> State:
         """Return what is there now."""

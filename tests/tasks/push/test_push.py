@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from servers.hub_server import hub_server
 
 from tasks.io.errors import (
     AccessRefused,
@@ -14,6 +15,7 @@ from tasks.io.errors import (
     StoreRefused,
 )
 from tasks.io.hub import NotTaken
+from tasks.io.ledger import Record
 from tasks.push.manifest import MANIFEST
 from tasks.push.upload import send_files
 
@@ -206,6 +208,50 @@ def test_a_damaged_shard_is_not_shown(changing, push, faces):
     with pytest.raises(ArtifactDamaged, match=r"shard-000001.tar must be as it was written"):
         push(changing)
     assert list(faces.files) == [".gitattributes"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_small_file_that_another_run_changes_after_it_was_sent_is_not_committed(
+    changing, plan, faces, there
+):
+    planned = plan(changing)
+    for unit in planned.units():
+        send_files(unit.job)
+    (index,) = Path(changing.config.workspace).glob("enhanced/*/*/alpha=+0.50/shard-000001.idx")
+    data = index.read_bytes()
+    index.unlink()
+    if there:
+        index.write_bytes(data[:-1] + b"x")  # of the same size
+    with pytest.raises(StepMissing, match=r"shard-000001.idx must stay .* another run is changing"):
+        planned.finish()
+    assert list(faces.files) == [".gitattributes"]
+    index.write_bytes(data)
+    assert plan(changing).finish() == faces.commits[-1].sha
+    assert seen(faces) == of_workspace(changing)
+
+
+def test_what_another_run_withdraws_while_it_is_pushed_is_told(changing, plan, faces):
+    planned = plan(changing)
+    first, *_ = (unit.job for unit in planned.units())
+    changing.workspace.ledger.withdraw([Record(*line) for line in first.lines])
+    with pytest.raises(StepMissing, match=r"changing it; run `dotpipe push` again when that has"):
+        send_files(first)
+
+
+def test_what_one_hub_was_sent_is_not_taken_for_sent_to_another(
+    changing, plan, push, hub, monkeypatch
+):
+    for unit in plan(changing).units():
+        send_files(unit.job)
+    with hub_server() as other:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", other.address)
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+            f"{other.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        )
+        shards, _ = push(changing)
+        assert shards == [*SHARDS, "report"]
+        assert seen(other.repositories["org/faces"]) == of_workspace(changing)
 
 
 def test_a_shard_that_is_not_there_is_told(changing, push, faces):
