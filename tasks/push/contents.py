@@ -3,6 +3,8 @@
 enhanced/alpha=+0.50/shard-000000.tar, .parquet, .idx     images, as in the workspace
 metrics/alpha+0.50/shard-000000.parquet                   a row for each image
 report/fidelity.parquet, curve.png, map.png               numbers of all images together
+
+Features of images, moments and all other tensors stay in the workspace.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,6 +146,8 @@ def path_on_hub(path: str) -> str | None:
     """
     kind, *_, name = path.split("/", 3)
     if kind not in _FOLDERS or (kind == "reports" and name not in _OF_REPORT):
+        return None
+    if kind == "metrics" and not name.endswith(".parquet"):  # sums that only a run reads
         return None
     return f"{_FOLDERS[kind]}/{name}"
 

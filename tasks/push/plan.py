@@ -8,12 +8,13 @@ from tasks.config import Config
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.hub import Change, NotTaken, Repository
+from tasks.io.hub.files import blob_of
 from tasks.io.ledger import Record, digest_of
 from tasks.io.machine.threads import side_by_side
 from tasks.jobs import Planned, Target
 from tasks.push.card import CARD, card_of, configs_of
 from tasks.push.contents import File, Part, artifact_on_hub, files_of, parts_of
-from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact, PushedFile
+from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact
 from tasks.push.sent import forget_sent, read_small, recipe_of, records_folder, sent_of
 from tasks.push.there import There
 from tasks.push.upload import SendJob
@@ -148,7 +149,7 @@ class Push:
         lacking = [file for file in files if not self._there.has(file.path, file)]
         if lacking:
             self._lacking[record] = lacking
-        described = {f.path: PushedFile(size=f.size, sha256=f.sha256) for f in files}
+        described = {file.path: self._there.described(file) for file in files}
         return PushedArtifact(digest=record.digest, files=described)
 
     def _has_all(self, known: PushedArtifact) -> bool:
@@ -166,15 +167,19 @@ class Push:
 
     def _written(self) -> dict[str, bytes]:
         """Return card and manifest, so far as they change."""
-        configs = configs_of(self._run.config)
-        pushed = Pushed(run=self._mark, configs=tuple(configs), artifacts=self._artifacts)
         there, images = self._there, sum(part.images for part in self._parts)
         name, former = self._repository.name, there.pushed.configs
         card = card_of(self._run, name, self.alphas, images, there.card, former)
         texts = {} if card == there.card else {CARD: card.encode()}
-        if pushed != there.pushed or MANIFEST not in there.state.files:
-            texts[MANIFEST] = pushed.text()
+        if self._pushed != there.pushed or MANIFEST not in there.state.files:
+            texts[MANIFEST] = self._pushed.text()
         return texts
+
+    @cached_property
+    def _pushed(self) -> Pushed:
+        """What pushes have put there then, without what Git calls small files that are lacking."""
+        configs = tuple(configs_of(self._run.config))
+        return Pushed(run=self._mark, configs=configs, artifacts=self._artifacts)
 
     def _job(self, part: Part, lacking: Sequence[Record], target: Target) -> SendJob:
         return SendJob(
@@ -197,11 +202,15 @@ class Push:
         sent = sent_of(workspace.ledger, self._repository, self._files)
         small = {path: file for path, file in self._files.items() if sent[path].mode == "regular"}
         read = side_by_side(partial(read_small, workspace.store), small.values())
+        contents = dict(zip(small, read, strict=True))
+        blobs = {path: blob_of(data) for path, data in contents.items()}
+        if MANIFEST in self._texts:
+            contents[MANIFEST] = self._pushed.with_blobs(blobs).text()
         named = ", ".join(f"{alpha:g}" for alpha in self.alphas)
         return Change(
             message=f"Push {self._run.config.name} at alpha {named}",
             sent={path: sent[path] for path in self._files if path not in small},
-            contents=dict(zip(small, read, strict=True)) | self._texts,
+            contents=self._texts | contents,
             removed=self._removed,
         )
 

@@ -81,7 +81,9 @@ class Repository:
         return State(
             head,
             {
-                each.path: Stored(each.size, None if each.lfs is None else each.lfs.sha256)
+                each.path: Stored(
+                    each.size, None if each.lfs is None else each.lfs.sha256, each.blob_id
+                )
                 for each in found
                 if isinstance(each, RepoFile)
             },

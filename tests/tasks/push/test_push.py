@@ -1,9 +1,11 @@
 """Pushes: a finished run stands on the Hub after one commit, and no half of it ever does."""
 
+import io
 import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from servers.hub_server import hub_server
 
@@ -16,6 +18,7 @@ from tasks.io.errors import (
 )
 from tasks.io.hub import NotTaken
 from tasks.io.ledger import Record
+from tasks.push.contents import path_on_hub
 from tasks.push.manifest import MANIFEST
 from tasks.push.upload import send_files
 
@@ -154,6 +157,38 @@ def test_a_file_that_a_person_has_replaced_stays_when_the_run_has_none(
     push(changing)
     path = "enhanced/alpha=+1.00/shard-000000.tar"
     faces.edit(**{path: b"of a person"})
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    fewer = steps(changing.config.workspace, corpora, enhance={"alphas": [0, 0.5]})
+    fewer.run()
+    push(fewer)
+    assert [p for p in faces.files if p.startswith("enhanced/alpha=+1.00/")] == [path]
+
+
+@pytest.fixture
+def edited(push, faces):
+    """Puts a small file of a pushed run in another of the same size, as a person may."""
+
+    def of(run):
+        push(run)
+        path = "enhanced/alpha=+1.00/shard-000000.idx"
+        faces.edit(**{path: faces.files[path][:-1] + b"x"})
+        return path
+
+    return of
+
+
+def test_a_small_file_that_a_person_has_edited_is_not_replaced(changing, edited, push, faces):
+    path = edited(changing)
+    data = faces.files[path]
+    with pytest.raises(ConfigurationError, match=rf"must not be replaced, got {re.escape(path)}"):
+        push(changing)
+    assert faces.files[path] == data
+
+
+def test_a_small_file_that_a_person_has_edited_is_not_removed(
+    changing, edited, push, faces, steps, photographs
+):
+    path = edited(changing)
     corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
     fewer = steps(changing.config.workspace, corpora, enhance={"alphas": [0, 0.5]})
     fewer.run()
@@ -311,6 +346,9 @@ def test_nothing_that_is_shown_tells_where_it_lay(own, push, faces, photographs)
     for path, data in faces.files.items():
         assert not any(folder.encode() in data for folder in folders), path
         assert b"hf_of_the_tests" not in data, path
+        if path.endswith(".parquet"):  # whose columns are compressed
+            told = repr(pq.read_table(io.BytesIO(data)).to_pylist())
+            assert not any(folder in told for folder in folders), path
 
 
 def test_the_manifest_names_what_pushes_have_put_there(own, push, faces):
@@ -339,3 +377,26 @@ def test_images_that_are_files_are_pushed_as_files(tmp_path, steps, photographs,
     assert len(images) == 8
     assert "enhanced/alpha=+0.50/images/a/0.webp" in images
     assert b'load_dataset("imagefolder"' in faces.files["README.md"]
+
+
+@pytest.mark.usefixtures("squeezenet_weights")
+def test_features_and_sums_stay_in_the_workspace(tmp_path, steps, larger, push, faces):
+    options = {"features": "squeezenet"}
+    run = steps(tmp_path / "w", larger, enhance={"alphas": [0.5]}, evaluate=options)
+    run.run()
+    push(run)
+    kinds = {Path(p).suffix for p in seen(faces)}
+    assert list(Path(run.config.workspace).glob("features/run/**/*.safetensors"))
+    assert kinds == {".tar", ".idx", ".parquet", ".png"}
+    assert {path.split("/")[0] for path in seen(faces)} == {"enhanced", "metrics", "report"}
+    names = {Path(path).suffix for path in faces.files if path.startswith("metrics/")}
+    assert names == {".parquet"}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "classes.safetensors", "idx"])
+def test_of_metrics_only_tables_go(ending):
+    folder = "metrics/faces/05f54ddf719ad697/alpha+0.50"
+    assert path_on_hub(f"{folder}/shard-000000.{ending}") is None
+    assert (
+        path_on_hub(f"{folder}/shard-000000.parquet") == "metrics/alpha+0.50/shard-000000.parquet"
+    )

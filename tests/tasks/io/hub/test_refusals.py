@@ -43,11 +43,11 @@ def test_what_does_not_pass_is_told_and_may_be_tried_later(hub, repository, impa
     [
         ("402", StoreFull, "make room there, or ask for more"),
         ("403", AccessRefused, r"HF_TOKEN .* or run `hf auth login`"),
-        ("409", StoreRefused, "somebody else changes it now: run again"),
-        ("412", StoreRefused, "somebody else has changed it meanwhile: run again"),
+        ("409", StoreRefused, "somebody else changes it now: run `dotpipe push` again"),
+        ("412", StoreRefused, "somebody else has changed it meanwhile: run `dotpipe push` again"),
         ("413", StoreRefused, "with larger shards"),
-        ("400", NotTaken, "correct what it says, and run again"),
-        ("422", NotTaken, "correct what it says, and run again"),
+        ("400", NotTaken, "correct what it says, and run `dotpipe push` again"),
+        ("422", NotTaken, "correct what it says, and run `dotpipe push` again"),
     ],
 )
 def test_what_no_repetition_mends_is_told_once_with_its_remedy(
