@@ -317,7 +317,7 @@ def test_a_commit_that_came_between_stops_the_push_and_the_next_sends_nothing(
     for unit in planned.units():
         send_files(unit.job)
     faces.edit(**{"notes.txt": b"of a person"})
-    with pytest.raises(StoreRefused, match="somebody else has changed it meanwhile: run again"):
+    with pytest.raises(StoreRefused, match="has changed it meanwhile: run `dotpipe push` again"):
         planned.finish()
     sent = hub.count("PUT /blobs")
     assert push(own)[0] == []
