@@ -99,16 +99,14 @@ def run(config: "str | os.PathLike[str] | Mapping[str, Any]") -> "FinishedRun":
             shards failed; the text says what to do.
     """
     library, pipeline = _own("tasks.library"), _own("tasks.pipeline")
-    settings = library.configuration_of(config)
-    if not pipeline.is_finished(settings):
+    if isinstance(config, Mapping):
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory(prefix="dotpipe-") as folder:
-            if isinstance(config, Mapping):
-                config = os.path.join(folder, f"{settings.name}.yaml")  # noqa: PTH118 - see ROOT
-                with open(config, "w", encoding="utf-8") as file:  # noqa: PTH123
-                    file.write(settings.model_dump_json())  # JSON is YAML
-            _run_command("run", os.fspath(config))
+            return run(library.write_sections(config, folder))
+    settings = library.configuration_of(config)
+    if not pipeline.is_finished(settings):
+        _run_command("run", os.fspath(config))
     found: FinishedRun = library.FinishedRun.of(settings)
     return found
 
@@ -137,14 +135,14 @@ def _run_command(*words: str) -> None:
                 said = [line] if line.startswith("error: ") else [*said[-20:], line]
         except BaseException:
             process.terminate()  # it gives up its claims, and ends within seconds
-            process.wait()
+            process.communicate()  # what it still says must not hold it up
             raise
     if process.returncode:
         text = "".join(said).removeprefix("error: ").strip()
         raise _own("tasks.io.errors").DotpipeError(text or f"ended with {process.returncode}")
 
 
-def _own(module: str) -> Any:
+def _own(name: str) -> Any:
     """Return a module of ours.
 
     Raises:
@@ -152,13 +150,14 @@ def _own(module: str) -> Any:
     """
     claim_names_here()
     for package in PACKAGES:
-        known = getattr(sys.modules.get(package), "__file__", None)
-        if known is not None and not os.path.abspath(known).startswith(ROOT + os.sep):  # noqa: PTH100
+        module = sys.modules.get(package)  # a folder without __init__.py has no file, but a path
+        known = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+        if known and not os.path.abspath(known).startswith(ROOT + os.sep):  # noqa: PTH100
             raise ImportError(
                 f"the package {package!r} must be that of dot-pipeline in a program that uses "
                 f"dotpipe, but {known} was imported before; rename it"
             )
-    return import_module(module)
+    return import_module(name)
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ as JPEG of quality 30 or darker by a fifth."""
 
 _SIDE, _LOW = 32, 8
 _LUMA = (0.299, 0.587, 0.114)
-_BLOCK = 2048
-"""Hashes that are compared with all others at a time."""
+_BLOCK = 1024
+"""Hashes that are compared with as many others at a time."""
 
 
 def perceptual_hash(images: Float[Tensor, "b 3 h w"]) -> Int[Tensor, " b"]:
@@ -53,21 +53,40 @@ def _cosines(device: torch.device) -> Float[Tensor, "8 32"]:
 
 
 def near_duplicates(hashes: Int[Tensor, " n"], radius: int = RADIUS) -> Int[Tensor, "pairs 2"]:
-    """Return the pairs of hashes that differ in few bits: each is compared with all others.
+    """Return the pairs of hashes that differ in few bits.
+
+    Of several equal ones each is in a pair with the first, which alone is compared with others, so
+    that a thousand copies of one image are 999 pairs. Those of images of one colour, 0, are left
+    out.
 
     Args:
-        hashes: of images; 100,000 take a minute or two, and memory only for the pairs.
+        hashes: of images; 100,000 take a minute, as each is compared with all others, and memory
+            by the pairs.
         radius: bits in which two may differ.
 
     Returns:
         places of both in the list, the lower first, in their order.
     """
+    places = hashes.nonzero()[:, 0]
+    different, group = torch.unique(hashes[places], return_inverse=True)
+    order = torch.arange(len(places), device=hashes.device)
+    first = torch.full_like(different, len(places)).scatter_reduce(0, group, order, "amin")
+    copies = (first[group] != order).nonzero()[:, 0]
+    found = [torch.stack((first[group[copies]], copies), dim=1), first[_close(different, radius)]]
+    pairs = places[torch.cat(found)].sort(dim=1).values
+    order = (pairs[:, 0] * len(hashes) + pairs[:, 1]).argsort()
+    return pairs[order]
+
+
+def _close(hashes: Int[Tensor, " n"], radius: int) -> Int[Tensor, "pairs 2"]:
+    """Return the pairs of different hashes that differ in few bits, of a square at a time."""
     bits = ((hashes[:, None] >> torch.arange(BITS, device=hashes.device)) & 1).float() * 2 - 1
     found = [hashes.new_empty(0, 2)]
-    for start in range(0, len(bits), _BLOCK):
-        alike = (
-            bits[start : start + _BLOCK] @ bits[start:].T
-        )  # bits that agree less those that do not
-        pairs = (alike >= BITS - 2 * radius).triu(1).nonzero()
-        found.append(pairs + start)
+    for row in range(0, len(bits), _BLOCK):
+        for column in range(row, len(bits), _BLOCK):
+            alike = bits[row : row + _BLOCK] @ bits[column : column + _BLOCK].T
+            near = alike >= BITS - 2 * radius  # bits that agree, less those that do not
+            if near.any():  # small tensors that are kept would keep the memory between them
+                pairs = (near.triu(1) if row == column else near).nonzero()
+                found.append(pairs + pairs.new_tensor([row, column]))
     return torch.cat(found)

@@ -6,7 +6,6 @@ after a crash it goes on where it was, and takes over the runs that it had submi
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
 from flows.runs.takeover import cancel_late_runs, runs_under_way
 from flows.steps.block_watch import BlockWatch
+from flows.steps.blocks import blocks_of
 from flows.steps.by_verb import FLOWS, do_step
 from flows.steps.retention import apply_retention
 from tasks.config import Config, Run
@@ -144,26 +144,10 @@ def _noting(keys: list[str], requests: Iterable[RunRequest]) -> Iterator[RunRequ
 
 
 def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
-    """A request for every block of shards of which something is missing, in their order.
-
-    Blocks are cut from all shards, done or not, so that a block is the same, and has the
-    same key, whatever of it is done. With ``blocks.min_shards`` a request may be for several
-    blocks, and then depends on what is done: after a crash of the conductor, other blocks may be
-    put together, and two runs divide the shards that both were given.
-    """
-    config = run.config
+    """Yield a request for every block of shards of which something is missing."""
     units = plan_enhancement(run, with_images=True)
-    together: list[Planned] = []
-    for _, block in groupby(enumerate(units), lambda unit: unit[0] // config.blocks.shards):
-        planned = [unit for _, unit in block]
-        watch.pass_by(sum(unit.images for unit in planned if unit.job is None))
-        if any(unit.job is not None for unit in planned):
-            together += planned
-        if sum(unit.job is not None for unit in together) >= config.blocks.min_shards:
-            yield _request(config, run.operator, together)
-            together = []
-    if together:
-        yield _request(config, run.operator, together)
+    for block in blocks_of(units, run.config.blocks, watch.pass_by):
+        yield _request(run.config, run.operator, block)
 
 
 def _wanted(config: Config) -> dict[str, Any]:

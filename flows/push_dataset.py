@@ -11,7 +11,8 @@ from flows.steps.steps import run_step
 from tasks.config import Config, Run
 from tasks.fit.operators import fitted
 from tasks.io.hub import Repository
-from tasks.push.plan import Push, records_folder
+from tasks.push.plan import Push
+from tasks.push.sent import records_folder
 from tasks.push.upload import send_shard
 
 
@@ -30,7 +31,7 @@ def push_dataset(config: Config, address: str, alphas: Sequence[float]) -> StepR
         what was done.
     """
     run, repository = fitted(Run.of(config)), Repository.of(address)
-    with run.workspace.claims.held(records_folder(repository.address), patient=True):
+    with run.workspace.claims.held(records_folder(repository), patient=True):
         push = Push(run, repository, alphas)
         units = push.units()
         step, total = StepRun.of(config, "push"), sum(unit.images for unit in units)

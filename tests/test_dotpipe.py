@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 
@@ -110,7 +111,8 @@ def test_another_python_that_does_not_have_us_starts_in_silence(tmp_path):
 
 
 def test_names_are_claimed_once_and_first(monkeypatch):
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    others = [each for each in sys.meta_path if not isinstance(each, dotpipe.OwnPackages)]
+    monkeypatch.setattr(sys, "meta_path", others)
     monkeypatch.setenv("PYTHONPATH", "theirs")
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     before = len(sys.meta_path)
@@ -153,10 +155,20 @@ def test_a_module_of_the_user_that_was_imported_before_is_told(folder, run):
     )
 
 
+def test_so_is_a_folder_of_the_user_that_was_imported_before(folder, run):
+    (folder / "tasks.py").unlink()
+    (folder / "tasks").mkdir()
+    told = run(
+        "import dotpipe, sys\nsys.path.remove(dotpipe.ROOT)\nimport tasks\n"
+        "try:\n    dotpipe.open_run\nexcept ImportError as error:\n    print(error)\n"
+    )
+    assert f"but {folder / 'tasks'} was imported before; rename it" in told
+
+
 def test_its_public_names_are_there_and_no_others():
     from tasks import library
 
-    offered = {"DotpipeError", "run", *library.__all__} - {"configuration_of"}
+    offered = {"DotpipeError", "run", *library.__all__} - {"configuration_of", "write_sections"}
     assert set(dotpipe.__all__) == offered
     assert set(dotpipe.__all__) <= set(dir(dotpipe))
     for name in dotpipe.__all__:
@@ -186,18 +198,21 @@ def test_a_run_that_fails_says_why(finished, tmp_path, capsys, monkeypatch, pref
 
 def test_what_interrupts_it_ends_the_command_too(tmp_path, monkeypatch):
     started, popen = [], subprocess.Popen
+    sleeping = "import sys, time; sys.stderr.write('on it\\n'); sys.stderr.flush(); time.sleep(600)"
 
     class Interrupted:
         def write(self, text):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0]
-    )
+    def start(command, **options):
+        started.append(popen([command[0], "-c", sleeping], **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(sys, "stderr", Interrupted())
     with pytest.raises(KeyboardInterrupt):
         dotpipe._run_command("run", str(tmp_path / "none.yaml"))
-    assert started[0].returncode is not None
+    assert started[0].returncode == -signal.SIGTERM
 
 
 @pytest.mark.slow

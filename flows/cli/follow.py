@@ -16,8 +16,6 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
-    WorkerFilter,
-    WorkerFilterStatus,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
@@ -26,7 +24,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column
 
 from flows.runs.liveness import Liveness
-from flows.runs.prefect_api import mark_crashed, patiently
+from flows.runs.prefect_api import has_workers, mark_crashed, patiently, without_workers
 from flows.steps.by_verb import FLOWS
 from flows.steps.lines import PERIOD_S
 from tasks.config import Config
@@ -60,7 +58,7 @@ def follow(run: FlowRun, config: Config, console: Console) -> FlowRun:
             now = patiently(lambda: client.read_flow_run(run.id))
             said = now.state_name or "unknown"
             bars.update(state, description=f"{now.name}: {said.lower()}")
-            remarks.print(now, said.lower(), client)
+            remarks.print(now, said.lower())
             for artifact in (artifacts := patiently(lambda: _progress(client, run.id))):
                 _show(artifact, shown, bars)
             remarks.print_progress(artifacts)
@@ -81,7 +79,7 @@ class _Remarks:
         self._told: dict[UUID, str] = {}
         self._told_at = self._begun
 
-    def print(self, run: FlowRun, state: str, client: SyncPrefectClient) -> None:
+    def print(self, run: FlowRun, state: str) -> None:
         """Print what is new since the last call."""
         if state != self._last and not self._console.is_terminal:
             self._console.print(f"{run.name}: {state}")
@@ -89,7 +87,8 @@ class _Remarks:
         waits = run.state_type == StateType.SCHEDULED and not self._has_hinted
         if waits and time.monotonic() - self._begun > _HINT_S:
             self._has_hinted = True
-            self._hint(run.work_pool_name or "", client)
+            if not has_workers(pool := run.work_pool_name or ""):
+                self._console.print(without_workers(pool), soft_wrap=True)
 
     def print_progress(self, artifacts: list[Artifact]) -> None:
         """Print once a minute the steps whose progress is another, where there are no bars."""
@@ -101,16 +100,6 @@ class _Remarks:
             if said and self._told.get(artifact.id) != said:
                 self._told[artifact.id] = said
                 self._console.print(said, soft_wrap=True, markup=False, highlight=False)
-
-    def _hint(self, pool: str, client: SyncPrefectClient) -> None:
-        online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
-        workers = patiently(lambda: client.read_workers_for_work_pool(pool, worker_filter=online))
-        if not workers:
-            self._console.print(
-                f"no worker asks for work of the pool {pool!r}; `dotpipe up --pool {pool}` starts "
-                "one on this machine",
-                soft_wrap=True,
-            )
 
 
 @contextmanager

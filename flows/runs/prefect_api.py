@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import httpx
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
@@ -42,6 +43,22 @@ def patiently(ask: Callable[[], T]) -> T:
             if not failed or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_S)
+
+
+def has_workers(pool: str) -> bool:
+    """Return whether a work pool has a worker that asks for work."""
+    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    with client() as api:
+        found = patiently(lambda: api.read_workers_for_work_pool(pool, worker_filter=online))
+    return bool(found)
+
+
+def without_workers(pool: str) -> str:
+    """Return what to say of a pool without workers."""
+    return (
+        f"no worker asks for work of the pool {pool!r}; `dotpipe up --pool {pool}` starts one on "
+        "this machine"
+    )
 
 
 def mark_crashed(run: FlowRun, reason: str) -> None:

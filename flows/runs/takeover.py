@@ -47,6 +47,18 @@ def cancel_late_runs() -> None:
             patiently(partial(set_state, run, state))
 
 
+def cancel_waiting_runs(name: str) -> None:
+    """Cancel the runs of the deployments of a name that no worker has taken yet.
+
+    Whoever submitted them has ended, and they may be for another pool or former options.
+    """
+    deployed = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+    waiting = FlowRunFilter(state=_in_state(StateType.SCHEDULED))
+    for run in _runs(waiting, deployment_filter=deployed):
+        state: State[None] = Cancelled(message="the command that submitted it has ended")
+        patiently(partial(set_state, run, state))
+
+
 def runs_under_way(config: Config) -> list[FlowRun]:
     """Other runs of the configuration's flows on the same workspace that are under way.
 

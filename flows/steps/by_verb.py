@@ -108,9 +108,13 @@ def _warn_of_precision(config: Config, step: Step, units: Iterable[Planned]) -> 
 
 
 def _warn_of_duplicates(run: Run, step: Step, units: Iterable[Planned]) -> None:
-    """Say it before the fit, where some of its images show nearly the same: they count twice."""
+    """Say it before the fit, where some of its images show nearly the same: they count twice.
+
+    On Ray images are not read here.
+    """
     is_of_fit = step.name == step_names.round_step(0)
-    if not is_of_fit or all(unit.job is None for unit in units):
+    is_here = isinstance(run.config.compute.runner, Threads)
+    if not (is_of_fit and is_here) or all(unit.job is None for unit in units):
         return
     sentence = duplicates_of_fit(run.workspace, chosen_images(run), run.config)
     if sentence:

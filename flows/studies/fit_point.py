@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.fit_transport import fit_transport
 from flows.restore_dataset import restore_dataset
+from flows.runners.choice import connected
 from flows.runs.presence import at_work
 from flows.runs.ready import require_ready_on_worker
 from flows.shard_corpus import shard_corpus
@@ -13,6 +14,7 @@ from tasks.config import Config
 
 @flow(name="fit-point", flow_run_name="fit point {config.name}")
 @at_work
+@connected
 def fit_point(config: Config) -> None:
     """Shard, train, restore and fit what is missing of a point.
 

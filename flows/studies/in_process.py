@@ -12,7 +12,7 @@ from tasks.jobs.policy import logger
 from tasks.study.points import Point
 
 Failures = dict[str, Exception]
-"""What points could not be done for, by their labels."""
+"""Why points could not be done, by their labels."""
 
 
 class InProcess:
@@ -31,25 +31,25 @@ class InProcess:
         for point in points:
             number = self._points.index(point) + 1
             screen.get().say(f"point {number} of {len(self._points)}: {point.label}")
-            _attempt(point.label, failed, fit_point, point.config)
+            attempt(point.label, failed, fit_point, point.config)
         return failed
 
     def enhance(self, group: Sequence[Point]) -> None:
         """Enhance points together; what fails is tried again when they are finished."""
         first, *others = (point.config for point in group)
         if others:
-            _attempt(f"{len(group)} points together", Failures(), enhance_points, first, others)
+            attempt(f"{len(group)} points together", Failures(), enhance_points, first, others)
 
     def finish(self, points: Sequence[Point]) -> Failures:
         """Do all that is missing of points: what was not enhanced yet, evaluation, reports."""
         failed = Failures()
         for point in points:
             screen.get().say(f"results of {point.label}")
-            _attempt(point.label, failed, backfill, point.config)
+            attempt(point.label, failed, backfill, point.config)
         return failed
 
 
-def _attempt(label: str, failed: Failures, work: Callable[..., object], *arguments: object) -> None:
+def attempt(label: str, failed: Failures, work: Callable[..., object], *arguments: object) -> None:
     """Do some work; note what it raises under the point's label, and go on."""
     try:
         work(*arguments)

@@ -14,7 +14,7 @@ from tasks.upkeep.study_status import unfinished
 
 
 @flow(name="study", flow_run_name="study {study.name}")
-def run_study(study: Study, deployed: str | None = None) -> None:
+def run_study(study: Study, pool: str | None = None) -> None:
     """Do what is missing of every point, and write the results of all of them.
 
     First all points are fitted, in their order, so that later ones find what they share with
@@ -23,7 +23,7 @@ def run_study(study: Study, deployed: str | None = None) -> None:
 
     Args:
         study: the study.
-        deployed: name of the deployments whose runs do the points on workers of their pool; by
+        pool: the work pool whose workers do the points, for which the study is deployed; by
             default this process does them.
 
     Raises:
@@ -32,7 +32,7 @@ def run_study(study: Study, deployed: str | None = None) -> None:
     """
     points = points_of(study)
     missing = unfinished(points)
-    doing = InProcess(points) if deployed is None else OnPool(points, deployed)
+    doing = InProcess(points) if pool is None else OnPool(points, study.deployed, pool)
     failed = doing.fit(missing)
     whole = [point for point in missing if point.label not in failed]
     for group in enhanced_together(whole):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from tasks.config.places import anchored
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.autoencoders.of_diffusers import IMAGE_CLASSES, kind_of
@@ -17,6 +19,7 @@ from tasks.io.networks.codecs import (
     CodecSpec,
     Pixel,
     codec_identity,
+    codec_places,
 )
 from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.plug_ins.installed import find
@@ -74,6 +77,34 @@ def codec_named(name: str) -> CodecSpec:
     return Autoencoder.model_validate({"kind": kind, "weights": str(folder)})
 
 
+def codec_in(section: Mapping[str, Any]) -> CodecSpec:
+    """Return the codec of a section ``codec`` as a configuration has it.
+
+    Args:
+        section: with its ``kind``; relative paths count from the current folder.
+
+    Raises:
+        ConfigurationError: there is no such codec.
+    """
+    try:
+        spec: CodecSpec = TypeAdapter[Any](CodecSpec).validate_python(dict(section))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise ConfigurationError(
+            "codec must be a section as configurations have it, {'kind': …} with its options, got "
+            f"{dict(section)}: {place} {problem['msg']}"
+        ) from error
+    if isinstance(spec, PlugInCodec):
+        files = {n: anchored(p, Path.cwd(), f"codec.files.{n}") for n, p in spec.files.items()}
+        return spec.model_copy(update={"files": files})
+    if isinstance(spec, Pixel) or "codec.weights" not in codec_places(spec):
+        return spec
+    return spec.model_copy(
+        update={"weights": anchored(str(spec.weights), Path.cwd(), "codec.weights")}
+    )
+
+
 def codec_of(identity: Mapping[str, Any]) -> CodecSpec | None:
     """Return the codec that has this identity; None if it is known by a digest alone."""
     if identity.get("kind") == "pixel":
@@ -98,8 +129,9 @@ def _plug_in(identity: Mapping[str, Any]) -> PlugInCodec:
     if "sha256" in identity:
         raise ConfigurationError(
             f"the codec must be given, as the operator was fitted with the plug-in "
-            f"{identity['entry']!r} and files, of which it knows the digests alone; in Python, by "
-            "OperatorFile.load(path, PlugInCodec(kind='plug-in', entry=…, files=…))"
+            f"{identity['entry']!r} and files, of which it knows the digests alone; do it in "
+            "Python, by DeepOptimalTransport.from_pretrained(operator, codec={'kind': 'plug-in', "
+            f"'entry': {identity['entry']!r}, 'files': {{…}}}})"
         )
     known = PlugInCodec.model_fields
     return PlugInCodec.model_validate({n: value for n, value in identity.items() if n in known})

@@ -30,6 +30,7 @@ from tasks.io.images.transparency import with_hidden, without_hidden
 from tasks.io.machine.devices import pick_device
 from tasks.io.machine.scratch import scratch_array
 from tasks.io.networks.codecs import CodecSpec, codec_identity, load_codec
+from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 AS_BY_DEFAULT = Between(low_band=LOW_KEPT)
@@ -210,12 +211,14 @@ def _codec_of_the_fit(
         ConfigurationError: it must be given and is not, or is another.
     """
     if codec is None:
-        if (spec := codec_of(identity)) is not None:
-            return spec
-        raise ConfigurationError(
-            "the codec must be given with --codec FOLDER (in Python, codec=…), as the operator was "
-            f"fitted with one from a folder, of which {path} knows the digest alone"
-        )
+        codec = codec_of(identity)
+        if codec is None:
+            raise ConfigurationError(
+                "the codec must be given with --codec FOLDER (in Python, codec=…), as the operator "
+                f"was fitted with one from a folder, of which {path} knows the digest alone"
+            )
+        if not isinstance(codec, PlugInCodec):
+            return codec  # by a name that says all; of an editable plug-in the source says more
     if (found := codec_identity(codec, weights)) != identity:
         raise ConfigurationError(
             f"the codec must be the one that the operator was fitted with, {identity}, got {found}"

@@ -45,7 +45,7 @@ def near_duplicate_pairs(images: Iterable[Hashed], radius: int = RADIUS) -> list
     of it.
 
     Args:
-        images: hashed; all are compared with all, which a million take hours for.
+        images: hashed; all are compared with all, so a million take hours.
         radius: bits in which hashes may differ.
     """
     listed = list(images)

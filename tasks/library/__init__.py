@@ -2,7 +2,7 @@
 
 from tasks.library.deep_optimal_transport import DeepOptimalTransport, Enhanced
 from tasks.library.finished_run import FinishedRun
-from tasks.library.opening import configuration_of, open_run
+from tasks.library.opening import configuration_of, open_run, write_sections
 from tasks.library.pictures import File, Picture
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "Picture",
     "configuration_of",
     "open_run",
+    "write_sections",
 ]

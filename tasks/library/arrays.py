@@ -1,9 +1,11 @@
 """A caller's images, arrays or Pillow's, as they are enhanced and as they are given back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +19,34 @@ _MODES = ("L", "LA", "RGB", "RGBA", "I;16")
 """Modes of Pillow that are arrays as they are taken here."""
 
 
+def require_images(images: object) -> None:
+    """Check that images are a sequence of arrays, or of images of Pillow.
+
+    Raises:
+        TypeError: they are not, as names of files are none.
+    """
+    if isinstance(images, str | bytes | PathLike):
+        raise TypeError(_not_images(images, "open it, as by PIL.Image.open(path)"))
+    if not isinstance(images, Sequence):
+        raise TypeError(_not_images(images, "give them as a list"))
+    for image in images:
+        if isinstance(image, str | bytes | PathLike):
+            raise TypeError(_not_images(image, "open it, as by PIL.Image.open(path)"))
+        if isinstance(image, torch.Tensor):
+            remedy = "stack those of one size, as by torch.stack(images), or convert each to NumPy"
+            raise TypeError(_not_images(image, remedy))
+        if not isinstance(image, np.ndarray | Image.Image):
+            raise TypeError(_not_images(image, "convert it, as by numpy.asarray(image)"))
+
+
+def _not_images(found: object, remedy: str) -> str:
+    what = repr(found) if isinstance(found, str | PathLike) else type(found).__name__
+    return (
+        "images must be arrays of NumPy, images of Pillow, or one tensor (b, 3, h, w) of several, "
+        f"got {what}; {remedy}"
+    )
+
+
 def raster_of(image: NDArray[Any]) -> Raster:
     """Return an array as an image.
 
@@ -27,7 +57,7 @@ def raster_of(image: NDArray[Any]) -> Raster:
 
     Raises:
         TypeError: it has numbers of another type than uint8, uint16 or float32.
-        ValueError: it has another shape, or numbers outside [0, 1].
+        ValueError: it has another shape, no pixels, or numbers outside [0, 1].
     """
     if image.dtype.name not in _TYPES:
         raise TypeError(
@@ -40,6 +70,8 @@ def raster_of(image: NDArray[Any]) -> Raster:
             "an image must be (h, w), or (h, w, c) with 1 to 4 channels (grey or RGB, with "
             f"opacity or without), got {image.shape}"
         )
+    if not image.size:
+        raise ValueError(f"an image must have pixels, got {image.shape}; leave it out")
     if image.dtype.kind == "f" and not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(
             f"an image of float32 must be in [0, 1], got {image.min():g} to {image.max():g}"

@@ -1,6 +1,6 @@
 """An operator with its codec, applied to a caller's images as a pipeline of diffusers is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
@@ -16,13 +16,14 @@ from torch import Tensor
 from dot_kernels.rounds import Between
 from tasks.config.places import anchored
 from tasks.config.sections import Enhance
-from tasks.direct.known_codecs import codec_named
+from tasks.direct.known_codecs import codec_in, codec_named
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.draws import generator_of
 from tasks.io.errors import ConfigurationError
+from tasks.io.networks.codecs import CodecSpec
 from tasks.io.networks.weights import Weights
 from tasks.io.store import Store
-from tasks.library.arrays import array_of, array_of_pillow, pillow_of, raster_of
+from tasks.library.arrays import array_of, array_of_pillow, pillow_of, raster_of, require_images
 from tasks.library.tensors import enhanced
 
 Array = NDArray[Any]
@@ -58,7 +59,7 @@ class DeepOptimalTransport:
     def from_pretrained(
         cls,
         operator: "str | PathLike[str]",
-        codec: str | None = None,
+        codec: str | Mapping[str, Any] | None = None,
         *,
         weights: str | None = None,
         device: str = "auto",
@@ -70,8 +71,9 @@ class DeepOptimalTransport:
         Args:
             operator: a file of ``operators/<name>`` of a workspace, or a copy of one: a path, or a
                 URL such as ``s3://bucket/prefix/operators/faces/0123456789abcdef.safetensors``.
-            codec: a short name as ``taesd3``, or a folder of weights. By default the one that the
-                file names, which it does not where weights came from a folder.
+            codec: a short name as ``taesd3``, a folder of weights, or a section as configurations
+                have it, ``{"kind": "plug-in", "entry": …, "files": {…}}``. By default the one that
+                the file names, which it does not where weights came from a folder.
             weights: folder that ``dotpipe weights pull`` filled, looked at first.
             device: cpu, cuda, cuda:1, or auto: the first GPU, or the CPU where there is none.
             low_share: share of the change that low frequencies take: 0 keeps them as they came, 1
@@ -86,7 +88,7 @@ class DeepOptimalTransport:
             ValueError: ``low_share`` is not in [0, 1], or ``low_sigma`` not above 0.
         """
         options = Between(low_band=Enhance(low_share=low_share, low_sigma=low_sigma).low_band)
-        spec = None if codec is None else codec_named(codec)
+        spec = None if codec is None else _codec_meant(codec)
         pulled = None if weights is None else anchored(weights, Path.cwd(), "weights")
         with _fetched(fspath(operator)) as file:
             return cls(
@@ -163,6 +165,7 @@ class DeepOptimalTransport:
             draws = self._generators(len(images), generator)
             return Enhanced(enhanced(self.file, images, float(alpha), draws))
         several = [images] if isinstance(images, np.ndarray | Image.Image) else images
+        require_images(several)
         draws = self._generators(len(several), generator)
         places = range(len(several))
         return Enhanced([self._one(several[i], alpha, draws[i : i + 1]) for i in places])
@@ -170,6 +173,7 @@ class DeepOptimalTransport:
     def _one(
         self, image: Array | Image.Image, alpha: float, draws: Sequence[torch.Generator]
     ) -> Any:
+        require_images([image])
         if isinstance(image, Image.Image):
             return pillow_of(self._array(array_of_pillow(image), alpha, draws), image.info)
         return self._array(image, alpha, draws).reshape(image.shape)
@@ -187,6 +191,10 @@ class DeepOptimalTransport:
         where = generator.device
         seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=where).tolist()
         return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def _codec_meant(codec: str | Mapping[str, Any]) -> CodecSpec:
+    return codec_named(codec) if isinstance(codec, str) else codec_in(codec)
 
 
 @contextmanager

@@ -5,18 +5,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dot_kernels.rounds import Between
 from tasks.config import Config
 from tasks.direct.operator_file import OperatorFile
-from tasks.evaluate.summarise import summary_artifact
 from tasks.fit.operators import OperatorRef
-from tasks.io.artifacts.parquet import read_table
-from tasks.io.errors import ConfigurationError, StepMissing
 from tasks.io.workspace import operator_artifact
 from tasks.library.asked import (
     alphas_of,
+    fidelity_table,
+    form_of,
+    member_of,
     members_by_shard,
     require_finished,
     signals_of,
@@ -25,7 +24,7 @@ from tasks.library.asked import (
 )
 from tasks.library.deep_optimal_transport import DeepOptimalTransport
 from tasks.library.pictures import File, Picture, files, pictures
-from tasks.view.viewed import Version, Viewed, members
+from tasks.view.viewed import Version, Viewed
 
 
 class FinishedRun:
@@ -45,7 +44,8 @@ class FinishedRun:
 
         Raises:
             StepMissing: not every image of the data set is enhanced and scored at every alpha,
-                with the options and images of now.
+                with the options and images of now; where metrics cannot be computed here, as their
+                weights are elsewhere, their tables may be of other options.
             WeightsMissing: the codec is one from a folder, and is not on this machine.
         """
         viewed = Viewed.of(config)
@@ -103,9 +103,9 @@ class FinishedRun:
             ShardDamaged: a file is not there, or does not hold what its index says.
         """
         viewed = self._here
+        listed, form = members_by_shard(viewed, version, shards), form_of(viewed, version)
         store, limits = viewed.workspace.store, viewed.run.config.shards.limits()
-        listed = members_by_shard(viewed, version, shards)
-        return (each for shard, some in listed for each in pictures(store, shard, some, limits))
+        return (e for shard, some in listed for e in pictures(store, shard, some, limits, form))
 
     def files(self, version: float | str, shards: Collection[str] | None = None) -> Iterator[File]:
         """Yield image files as they are, with what stands beside them; nothing is decoded.
@@ -116,27 +116,23 @@ class FinishedRun:
         store, listed = viewed.workspace.store, members_by_shard(viewed, version, shards)
         return (each for shard, some in listed for each in files(store, shard, some))
 
-    def image(self, key: str, version: float | str) -> Picture:
+    def image(self, key: str, version: float | str, shard: str | None = None) -> Picture:
         """Return one image decoded.
 
         Args:
             key: as tables have it: path in the corpus, without extension.
             version: see ``images``.
+            shard: that it is in, as ``Picture.shard`` says; otherwise it is looked for.
 
         Raises:
             ConfigurationError: there is no such image or version.
             ShardDamaged: its file is not there, or does not hold what its index says.
         """
         viewed = self._here
-        shown, limits = version_of(viewed, version), viewed.run.config.shards.limits()
-        found = viewed.workspace.catalogue(viewed.dataset).holding(key)
-        for shard in (entry.shard for entry in found if entry.shard in viewed.shards):
-            if (member := members(viewed, shown, shard).get(key)) is not None:
-                (picture,) = pictures(viewed.workspace.store, shard, [member], limits)
-                return picture
-        raise ConfigurationError(
-            f"an image must be one that the run has as {shown.label}, got {key!r}"
-        )
+        place, member = member_of(viewed, key, version, shard)
+        store, limits = viewed.workspace.store, viewed.run.config.shards.limits()
+        (found,) = pictures(store, place, [member], limits, form_of(viewed, version))
+        return found
 
     def metrics(
         self, of: float | str | None = None, columns: Sequence[str] | None = None
@@ -175,19 +171,10 @@ class FinishedRun:
         The names of the metrics, and what a reader must know of them, are its metadata.
 
         Raises:
-            StepMissing: the run has not been evaluated since the last image was enhanced.
+            StepMissing: the run has not been evaluated with the images and options of now.
             ArtifactDamaged: the table is not there, or not whole.
         """
-        run = self._here.run
-        artifact = summary_artifact(run)
-        is_there = run.workspace.ledger.survey(artifact.rpartition("/")[0]).records(artifact)
-        table = read_table(run.workspace.store, f"{artifact}.parquet") if is_there else None
-        if table is None or not set(self.alphas) <= _alphas_in(table):
-            raise StepMissing(
-                f"the run {self.name!r} must have been evaluated for its fidelity to be read, but "
-                "is not; run `dotpipe evaluate CONFIG` first"
-            )
-        return table
+        return fidelity_table(self._here.run)
 
     def operator(self, device: str = "auto") -> DeepOptimalTransport:
         """Return the operator with its codec, which enhances other images as the run does.
@@ -243,8 +230,3 @@ def _opened_anew(
     shards: Mapping[str, int],
 ) -> FinishedRun:
     return FinishedRun(viewed_anew(config, operator, versions, shards))
-
-
-def _alphas_in(table: pa.Table) -> set[float]:
-    """Return the alphas at which images were written, by the fidelity table."""
-    return set(table.filter(pc.field("signal") == "enhanced")["alpha"].to_pylist())

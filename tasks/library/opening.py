@@ -39,17 +39,33 @@ def open_run(source: "str | PathLike[str]", name: str | None = None) -> Finished
     return FinishedRun.of(_of_workspace(anchored(word, Path.cwd(), "source"), name))
 
 
-def configuration_of(given: "str | PathLike[str] | Mapping[str, Any]") -> Config:
-    """Return a configuration: a YAML file's, or that of sections by their names.
+def configuration_of(file: "str | PathLike[str]") -> Config:
+    """Return the configuration of a YAML file.
 
     Raises:
         ConfigurationError: it cannot be read, or breaks a rule.
     """
-    if not isinstance(given, Mapping):
-        return load_config(Path(fspath(given)))
-    if "name" not in given:
+    return load_config(Path(fspath(file)))
+
+
+def write_sections(sections: Mapping[str, Any], folder: "str | PathLike[str]") -> Path:
+    """Write the configuration of sections by their names as a YAML file; its paths are absolute.
+
+    So whoever reads the file, in this process or another, understands the same.
+
+    Args:
+        sections: ``name`` among them; relative paths count from the working folder.
+        folder: that the file goes into.
+
+    Raises:
+        ConfigurationError: they have no name, or break a rule.
+    """
+    if "name" not in sections:
         raise ConfigurationError("sections must have a name, as no file gives them one")
-    return config_of(given, Path("the sections"))
+    config = config_of(sections, Path("the sections"))
+    file = Path(folder) / f"{config.name}.yaml"
+    file.write_text(config.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    return file
 
 
 def _of_workspace(url: str, name: str | None) -> Config:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, Raster
-from tasks.io.images.headers import extension_in
+from tasks.io.images import Form, Limits, Pixels, Raster
 from tasks.io.images.raster import Metadata
+from tasks.io.images.writers.form import brought
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import read_ahead
 from tasks.io.shards import Member, read_members, read_sides
@@ -56,7 +56,7 @@ class Picture:
     bits: int
     """Bits of a number in the file; 32 for floating-point ones."""
     file_format: str
-    """Of the file: ``webp``, ``png``, ``jpeg`` and so on."""
+    """Of the file: ``webp``, ``png``, ``jpeg`` and so on, or ``plug-in:`` and the name of one."""
     icc: bytes
     """Colour profile; empty without one, where the colours are those of sRGB."""
     exif: bytes
@@ -97,29 +97,38 @@ def files(store: Store, shard: str, members: Sequence[Member]) -> Iterator[File]
         sides = read_sides(store, window)
         for member, data in read_members(store, window):
             beside = {str(kind): side for kind, side in sides.get(member.key, {}).items()}
-            yield File(member.key, shard, extension_in(data), data, beside)
+            ending = member.member.rpartition(".")[2]
+            yield File(member.key, shard, ending, data, beside)
 
 
 def pictures(
-    store: Store, shard: str, members: Sequence[Member], limits: Limits
+    store: Store, shard: str, members: Sequence[Member], limits: Limits, form: Form | None
 ) -> Iterator[Picture]:
     """Yield the images of a shard decoded, in the order given; the next are decoded meanwhile.
+
+    Args:
+        store: that they lie in.
+        shard: its name.
+        members: where they lie.
+        limits: of their bytes and pixels.
+        form: in which they were written; None for images that came.
 
     Raises:
         ShardDamaged: a file is not there, or does not hold what its index says.
         ImageRefused: an image cannot be decoded.
+        ConfigurationError: they are in the format of a plug-in, which is not installed here.
     """
     with ThreadPoolExecutor(cores()) as pool:
         for window in read_ahead(
-            lambda some: load_pictures(store, some, limits, pool), windows(members, _BATCH)
+            lambda some: load_pictures(store, some, limits, pool, form), windows(members, _BATCH)
         ):
             for found in window:
                 if found.raster is None:
                     raise ImageRefused(f"{found.member.key}: {found.reason}")
-                yield _picture(found.member.key, shard, found.raster)
+                yield _picture(found.member.key, shard, found.raster, form)
 
 
-def _picture(key: str, shard: str, raster: Raster) -> Picture:
+def _picture(key: str, shard: str, raster: Raster, form: Form | None) -> Picture:
     pixels: Pixels = raster.pixels
     return Picture(
         key=key,
@@ -128,6 +137,14 @@ def _picture(key: str, shard: str, raster: Raster) -> Picture:
         opacity=raster.alpha,
         is_grey=raster.is_grey,
         bits=raster.bits,
-        file_format=raster.file_format,
+        file_format=_file_format(raster, form),
         **raster.metadata._asdict(),
     )
+
+
+def _file_format(raster: Raster, form: Form | None) -> str:
+    """Return the format of a file: what was found, or the plug-in that alone reads it."""
+    plug_in = None if form is None else brought(form.format)
+    if plug_in is None or not plug_in.signature:
+        return raster.file_format
+    return str(plug_in.inputs["format"])

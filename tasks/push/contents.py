@@ -3,11 +3,13 @@
 enhanced/alpha=+0.50/shard-000000.tar, .parquet, .idx     images, as in the workspace
 metrics/alpha+0.50/shard-000000.parquet                   a row for each image
 report/fidelity.parquet, curve.png, map.png               numbers of all images together
+
+Features of images, moments and all other tensors stay in the workspace.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.plan import plan_enhancement
@@ -96,14 +98,38 @@ def _require_made(job: Job | None, shard: str, wanted: Sequence[Signal]) -> None
         )
 
 
+def changing(path: str) -> StepMissing:
+    """Return the error for what another run takes away, or replaces, while it is pushed."""
+    return StepMissing(
+        f"{path} must stay as it is while it is pushed, but another run is changing it; run "
+        "`dotpipe push` again when that has ended (if none is at work, `dotpipe repair CONFIG` "
+        "first)"
+    )
+
+
+def facts_of(ledger: Ledger, record: Record) -> dict[str, Any]:
+    """Return the body of a record.
+
+    Raises:
+        StepMissing: it was withdrawn meanwhile.
+    """
+    try:
+        return ledger.facts(record)
+    except FileNotFoundError as error:
+        raise changing(record.artifact) from error
+
+
 def files_of(ledger: Ledger, record: Record) -> list[File]:
     """Return the files of an artifact that go to the repository, as its record tells them.
 
     Args:
         ledger: of the workspace.
         record: of the artifact.
+
+    Raises:
+        StepMissing: the record was withdrawn meanwhile.
     """
-    known: Mapping[str, Mapping[str, object]] = ledger.facts(record)["files"]
+    known: Mapping[str, Mapping[str, object]] = facts_of(ledger, record)["files"]
     found = ((path_on_hub(source), source, facts) for source, facts in sorted(known.items()))
     return [
         File(path, source, int(str(facts["size"])), str(facts["sha256"]))
@@ -120,6 +146,8 @@ def path_on_hub(path: str) -> str | None:
     """
     kind, *_, name = path.split("/", 3)
     if kind not in _FOLDERS or (kind == "reports" and name not in _OF_REPORT):
+        return None
+    if kind == "metrics" and not name.endswith(".parquet"):  # sums that only a run reads
         return None
     return f"{_FOLDERS[kind]}/{name}"
 

@@ -5,6 +5,7 @@ Lines of keys that are not ours keep their letters, comments too.
 
 import re
 from collections.abc import Collection, Mapping
+from io import StringIO
 from typing import Any
 
 import yaml
@@ -101,7 +102,7 @@ def merged_configs(
 def _blocks(front: str) -> list[tuple[str, str]]:
     """Return the lines of each field, with its name; empty for those before the first."""
     found: list[tuple[str, str]] = []
-    for line in front.splitlines(keepends=True):
+    for line in StringIO(front):  # which ends lines at "\n" alone, unlike splitlines
         whole = line if line.endswith("\n") else f"{line}\n"
         start = _KEY.match(line)
         if start or not found:

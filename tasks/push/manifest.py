@@ -22,6 +22,9 @@ class PushedFile(BaseModel):
 
     size: int
     sha256: str
+    blob: str | None = None
+    """What Git calls it, if it is a small one, which the Hub keeps in Git: of those, the Hub
+    tells no other digest."""
 
 
 class PushedArtifact(BaseModel):
@@ -51,6 +54,21 @@ class Pushed(BaseModel):
         for artifact in self.artifacts.values():
             found |= artifact.files
         return found
+
+    def with_blobs(self, blobs: Mapping[str, str]) -> "Pushed":
+        """Return the same, with what Git calls some of the files, by their paths."""
+        artifacts = {
+            name: each.model_copy(
+                update={
+                    "files": {
+                        path: file.model_copy(update={"blob": blobs.get(path, file.blob)})
+                        for path, file in each.files.items()
+                    }
+                }
+            )
+            for name, each in self.artifacts.items()
+        }
+        return self.model_copy(update={"artifacts": artifacts})
 
     def text(self) -> bytes:
         """Return what is written: the same bytes for the same content."""

@@ -1,26 +1,23 @@
 """The plan of a push: what of a run is not in the repository yet, and what is there too much."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import NamedTuple
 
 from tasks.config import Config
 from tasks.fit.operators import FittedRun
 from tasks.io.errors import ConfigurationError, StepMissing
-from tasks.io.hub import Change, NotTaken, Repository, Sent
+from tasks.io.hub import Change, NotTaken, Repository
+from tasks.io.hub.files import blob_of
 from tasks.io.ledger import Record, digest_of
 from tasks.io.machine.threads import side_by_side
-from tasks.jobs import Planned, Recipe, Target
+from tasks.jobs import Planned, Target
 from tasks.push.card import CARD, card_of, configs_of
 from tasks.push.contents import File, Part, artifact_on_hub, files_of, parts_of
-from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact, PushedFile
+from tasks.push.manifest import MANIFEST, Pushed, PushedArtifact
+from tasks.push.sent import forget_sent, read_small, recipe_of, records_folder, sent_of
 from tasks.push.there import There
 from tasks.push.upload import SendJob
-
-
-def records_folder(address: str) -> str:
-    """Return the folder of the records of what was sent to a repository, and not committed yet."""
-    return f"pushes/{digest_of(address)[:12]}"
 
 
 def alphas_to_push(config: Config, alphas: Sequence[float]) -> tuple[float, ...]:
@@ -90,6 +87,14 @@ class Push:
         """Return how much is to be sent, and removed."""
         return Size(len(self._files), sum(f.size for f in self._files.values()), len(self._removed))
 
+    def require_private(self) -> None:
+        """Check that nobody but its owners sees the repository, if it is there.
+
+        Raises:
+            ConfigurationError: everybody does.
+        """
+        self._there.require_private()
+
     def create(self, *, private: bool) -> None:
         """Make the repository where there is none, with nothing to see in it yet."""
         if self._there.state.head is None:
@@ -97,9 +102,9 @@ class Push:
 
     def units(self) -> list[Planned]:
         """Return a unit for each shard, with a job where files of it were not sent yet."""
-        folder = records_folder(self._repository.address)
+        folder = records_folder(self._repository)
         survey = self._run.workspace.ledger.survey(folder)
-        recipe = Recipe("push", {"address": self._repository.address})
+        recipe = recipe_of(self._repository)
         planned = list[Planned]()
         for part in self._parts:
             lacking = [record for record in part.records if record in self._lacking]
@@ -113,7 +118,7 @@ class Push:
         """Make all of it visible with one commit, and return it; None if there is nothing to do.
 
         Raises:
-            StepMissing: a file that is needed was not sent.
+            StepMissing: a file that is needed was not sent, or another run changes it.
             StoreRefused: the Hub does not take it. What was sent is forgotten if it may have been
                 thrown away there, so that the next push looks after it again.
         """
@@ -125,9 +130,9 @@ class Push:
         try:
             commit = self._repository.commit(self._change(), head)
         except NotTaken:
-            self._forget()
+            forget_sent(self._run.workspace.ledger, self._repository)
             raise
-        self._forget()
+        forget_sent(self._run.workspace.ledger, self._repository)
         return commit
 
     def _compared(self) -> dict[str, PushedArtifact]:
@@ -144,7 +149,7 @@ class Push:
         lacking = [file for file in files if not self._there.has(file.path, file)]
         if lacking:
             self._lacking[record] = lacking
-        described = {f.path: PushedFile(size=f.size, sha256=f.sha256) for f in files}
+        described = {file.path: self._there.described(file) for file in files}
         return PushedArtifact(digest=record.digest, files=described)
 
     def _has_all(self, known: PushedArtifact) -> bool:
@@ -162,15 +167,19 @@ class Push:
 
     def _written(self) -> dict[str, bytes]:
         """Return card and manifest, so far as they change."""
-        configs = configs_of(self._run.config)
-        pushed = Pushed(run=self._mark, configs=tuple(configs), artifacts=self._artifacts)
         there, images = self._there, sum(part.images for part in self._parts)
         name, former = self._repository.name, there.pushed.configs
         card = card_of(self._run, name, self.alphas, images, there.card, former)
         texts = {} if card == there.card else {CARD: card.encode()}
-        if pushed != there.pushed or MANIFEST not in there.state.files:
-            texts[MANIFEST] = pushed.text()
+        if self._pushed != there.pushed or MANIFEST not in there.state.files:
+            texts[MANIFEST] = self._pushed.text()
         return texts
+
+    @cached_property
+    def _pushed(self) -> Pushed:
+        """What pushes have put there then, without what Git calls small files that are lacking."""
+        configs = tuple(configs_of(self._run.config))
+        return Pushed(run=self._mark, configs=configs, artifacts=self._artifacts)
 
     def _job(self, part: Part, lacking: Sequence[Record], target: Target) -> SendJob:
         return SendJob(
@@ -187,46 +196,24 @@ class Push:
         """Return what the commit does, now that all files are sent.
 
         Raises:
-            StepMissing: one was not.
+            StepMissing: one was not, or is another now.
         """
-        sent = self._sent()
+        workspace = self._run.workspace
+        sent = sent_of(workspace.ledger, self._repository, self._files)
         small = {path: file for path, file in self._files.items() if sent[path].mode == "regular"}
-        read = side_by_side(partial(_read, self._run), small.values())
+        read = side_by_side(partial(read_small, workspace.store), small.values())
+        contents = dict(zip(small, read, strict=True))
+        blobs = {path: blob_of(data) for path, data in contents.items()}
+        if MANIFEST in self._texts:
+            contents[MANIFEST] = self._pushed.with_blobs(blobs).text()
         named = ", ".join(f"{alpha:g}" for alpha in self.alphas)
         return Change(
             message=f"Push {self._run.config.name} at alpha {named}",
             sent={path: sent[path] for path in self._files if path not in small},
-            contents=dict(zip(small, read, strict=True)) | self._texts,
+            contents=self._texts | contents,
             removed=self._removed,
         )
-
-    def _sent(self) -> Mapping[str, Sent]:
-        """Return what was sent, of what the repository lacks.
-
-        Raises:
-            StepMissing: something was not.
-        """
-        ledger = self._run.workspace.ledger
-        records = list(ledger.survey(records_folder(self._repository.address)).all())
-        found = dict[str, Sent]()
-        for body in side_by_side(ledger.facts, records):
-            found |= {path: Sent(*sent) for path, sent in body["sent"].items()}
-        for path, file in self._files.items():
-            if path not in found or found[path][:2] != (file.size, file.sha256):
-                raise StepMissing(
-                    f"{path} must have been sent, but was not; run `dotpipe push` again"
-                )
-        return found
-
-    def _forget(self) -> None:
-        """Forget what was sent: it is in a commit, or has to be looked after again."""
-        ledger = self._run.workspace.ledger
-        ledger.withdraw(ledger.survey(records_folder(self._repository.address)).all())
 
 
 def _name(record: Record) -> str:
     return artifact_on_hub(record.artifact)
-
-
-def _read(run: FittedRun, file: File) -> bytes:
-    return run.workspace.store.read(file.source)

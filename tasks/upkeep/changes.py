@@ -30,6 +30,7 @@ _NAMES = {
     "operator": "the operator",
     "page": "this software's page",
     "path": "the corpus's path",
+    "plug_in": "the package of enhance.format",
     "reference": "the reference",
     "replaced": "the corpus's match",
     "restorer": "the restorer or its weights",

@@ -75,7 +75,7 @@ def test_an_image_of_one_colour_has_no_bits_at_any_level():
 
 def test_pairs_are_those_of_a_search_one_by_one(monkeypatch):
     monkeypatch.setattr("dot_kernels.perceptual_hash._BLOCK", 7)
-    hashes = torch.randint(0, 1 << 62, (40,), generator=g())
+    hashes = torch.randint(1, 1 << 62, (40,), generator=g())
     hashes[[5, 21, 39]] = hashes[4] ^ torch.tensor([1, 0b1010110, (1 << 62) | 1])
     expected = [
         [a, b]
@@ -86,3 +86,8 @@ def test_pairs_are_those_of_a_search_one_by_one(monkeypatch):
     assert near_duplicates(hashes, 4).tolist() == expected
     assert len(expected) >= 4
     assert near_duplicates(hashes[:0]).shape == (0, 2)
+
+
+def test_of_many_copies_each_is_in_a_pair_with_the_first_and_empty_images_in_none():
+    hashes = torch.tensor([0, 0b111, 1 << 40, 0b111, 0, 0b111, 0b110])
+    assert near_duplicates(hashes, 2).tolist() == [[1, 3], [1, 5], [1, 6]]

@@ -175,7 +175,7 @@ def test_a_block_is_the_same_whatever_of_it_is_done(complete):
 
 @pytest.mark.parametrize(
     ("least", "shards", "images"),
-    [(1, [[0, 1], [2]], [3, 2]), (2, [[0, 1, 2]], [5]), (3, [[0, 1, 2]], [5])],
+    [(1, [[0, 1], [2]], [3, 2]), (2, [[1, 2]], [5]), (3, [[1, 2]], [5])],
 )
 def test_blocks_that_miss_little_are_done_together(complete, least, shards, images):
     config = complete.configure(blocks={"shards": 2, "min_shards": least})

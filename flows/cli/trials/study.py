@@ -85,29 +85,26 @@ def _tell_results(found: "StudyRows") -> None:
 
 def _failure_of(wanted: "Study", config: "Config", pool: str | None) -> "ShardsFailed | None":
     """Run a study, and return what is to be told of its points that could not be done."""
-    with _workers_of(pool, wanted, config) as deployed, watched(config, "study"):
+    with _workers_of(pool, wanted, config), watched(config, "study"):
         from flows.studies.run_study import run_study
         from tasks.io.errors import ShardsFailed
 
         try:
-            run_study(wanted, deployed)
+            run_study(wanted, pool)
         except ShardsFailed as failure:
             return failure
     return None
 
 
 @contextmanager
-def _workers_of(pool: str | None, wanted: "Study", config: "Config") -> "Iterator[str | None]":
-    """Register a study for the workers of a pool; yield the name of its deployments.
-
-    Yields:
-        None where no pool is named, and this process does all.
+def _workers_of(pool: str | None, wanted: "Study", config: "Config") -> Iterator[None]:
+    """Register a study for the workers of a pool, if one is named, and use its Prefect server.
 
     Raises:
         DotpipeError: there is no lasting Prefect server, or it does not answer.
     """
     if pool is None:
-        yield None
+        yield
         return
     from flows.service.deployments import deploy_study
     from flows.service.local_folders import folders_left_behind
@@ -118,7 +115,7 @@ def _workers_of(pool: str | None, wanted: "Study", config: "Config") -> "Iterato
         if sentence := folders_left_behind(config, pool, address):
             complain(f"warning: {sentence}")
         say(f"registered for the pool {pool!r}: {address}/deployments")
-        yield wanted.deployed
+        yield
 
 
 def _tell_plan(points: "Sequence[Point]") -> None:

@@ -120,6 +120,16 @@ def is_exported(
     return planned.is_done(planned.units())
 
 
+_Private = Annotated[
+    bool,
+    typer.Option(
+        "--private",
+        help="Make the repository for its owners only, not for everybody; refused where it is "
+        "public already.",
+    ),
+]
+
+
 def push(
     config: ConfigPath,
     *,
@@ -128,9 +138,7 @@ def push(
         list[float] | None,
         typer.Option(help="Whose images to push; given again for more. All by default."),
     ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="If the repository is made: for its owners only.")
-    ] = False,
+    private: _Private = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say how much.")] = False,
 ) -> None:
     """Push images, metrics and a card to a data set on the Hub, all seen at once at the end."""
@@ -143,6 +151,8 @@ def push(
     settings = parsed(config)
     repository, alphas = Repository.of(to), alphas_to_push(settings, alpha or ())
     planned = Push(fitted(Run.of(settings, still=True)), repository, alphas)
+    if private:
+        planned.require_private()
     if planned.is_done:
         say(f"nothing to push: {repository.address} has all of it")
         return

@@ -121,6 +121,10 @@ def forget(
             "are; delete them, or let a lifecycle rule expire noncurrent versions"
         )
     say(f"`dotpipe run {config}` makes again what is left, without them")
+    say(
+        "if they were pushed to the Hub, they stay in its history after the next push: squash the "
+        "history there, and delete their LFS files in the settings of the data set"
+    )
 
 
 def served_by(

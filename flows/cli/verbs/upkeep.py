@@ -202,7 +202,7 @@ def _hashed(settings: "Config") -> "dict[str, list[Hashed]]":
     from tasks.jobs.progress import reporting_to
 
     run, done = Run.of(settings, still=True), 0
-    names = (settings.natural_name, settings.reference_name)
+    names = dict.fromkeys((settings.natural_name, settings.reference_name))  # perhaps the same
     with console(stderr=True).status("looking at images") as status:
 
         def advance(number: int) -> None:

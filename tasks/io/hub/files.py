@@ -1,5 +1,6 @@
 """Files of a repository on the Hub: what is there, what was sent, and what a commit changes."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -13,6 +14,8 @@ class Stored(NamedTuple):
     size: int
     sha256: str | None
     """None of a small file, which the Hub keeps in Git itself."""
+    blob: str
+    """What Git calls the content: of the file, or of what stands in Git for a large one."""
 
 
 class State(NamedTuple):
@@ -22,6 +25,8 @@ class State(NamedTuple):
     """The commit; None if there is no such repository."""
     files: Mapping[str, Stored]
     """By their paths."""
+    private: bool = False
+    """Whether only its owners see it."""
 
 
 class Sent(NamedTuple):
@@ -45,8 +50,14 @@ class Change:
     removed: Sequence[str] = ()
     """Paths of files."""
 
-    def __bool__(self) -> bool:
-        return bool(self.sent or self.contents or self.removed)
+
+def blob_of(data: bytes) -> str:
+    r"""Return what Git calls the content of a file that it keeps itself.
+
+    >>> blob_of(b"hello\n")
+    'ce013625030ba8dba906f756967f9e9ca394464a'
+    """
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def require_content(sent: Sent, size: int, sha256: str, path: str) -> None:

@@ -1,11 +1,15 @@
 """Errors of the Hub, translated into those that may pass and those that a person must mend.
 
-No text has the address of a request in it: those that files are sent to are signed.
+Addresses that files are sent to are signed: whoever reads one may use it. So no text has the
+address of a request in it, no translated error has one behind it, and what the client logs of a
+request has only the part that is not signed. What a store behind the Hub says in XML, which may
+repeat the signed request, is left out but for its code and message.
 """
 
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,12 +44,30 @@ _REMEDIES: dict[int, tuple[type[StoreRefused], str]] = {
     402: (StoreFull, "make room there, or ask for more"),
     403: (AccessRefused, _RIGHTS),
     404: (StoreRefused, f"correct its name; if it is private, {_RIGHTS}"),
-    409: (StoreRefused, "somebody else changes it now: run again"),
-    412: (StoreRefused, "somebody else has changed it meanwhile: run again"),
+    409: (StoreRefused, "somebody else changes it now: {again}"),
+    412: (StoreRefused, "somebody else has changed it meanwhile: {again}"),
     413: (StoreRefused, "send less at once, with larger shards"),
 }
 
+_QUERY = re.compile(r"(\w+://[^\s?'\"<>]*)\?[^\s'\"<>]*")
+
+_ADDRESS = re.compile(r"https?://[^\s'\"<>]+")
+
+_IN_XML = re.compile(r"<(Code|Message)>([^<]*)</\1>")
+
 _log = logging.getLogger(__name__)
+
+
+class _Unsigned(logging.Filter):
+    """Lets every message pass, with its addresses cut where their queries begin."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _QUERY.sub(r"\1?…", record.getMessage()), ()
+        return True
+
+
+for _name in ("huggingface_hub.utils._http", "huggingface_hub.lfs", "httpx", "httpx2"):
+    logging.getLogger(_name).addFilter(_Unsigned())
 
 
 @contextmanager
@@ -65,28 +87,31 @@ def answering(address: str) -> Iterator[None]:
     except DotpipeError:
         raise
     except Exception as error:
-        translated = answer_of(error, address)
+        translated = answer_of(error, address, again="run `dotpipe push` again")
         if translated is None:
             raise
-        raise translated from error
+        raise translated from None  # the address of its request may be signed
 
 
-def answer_of(error: BaseException, address: str) -> Exception | None:
+def answer_of(error: BaseException, address: str, again: str = "run again") -> Exception | None:
     """Return what callers get for an error of the Hub's client; None for any other error.
 
     Args:
         error: as it was raised, or what it was raised from.
         address: what was asked for.
+        again: what to do when something else is mended.
     """
     if isinstance(error, DotpipeError):
         return None
     if not _is_of_the_client(error):
         cause = error.__cause__
-        return None if cause is None else answer_of(cause, address)
+        return None if cause is None else answer_of(cause, address, again)
     if type(error).__name__.endswith("EntryNotFoundError"):
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address)
     status = _status(error)
-    return _unasked(error, address) if status is None else _refused(error, status, address)
+    if status is None:
+        return _unasked(error, address)
+    return _refused(error, status, address, again)
 
 
 def _unasked(error: BaseException, address: str) -> Exception:
@@ -98,13 +123,13 @@ def _unasked(error: BaseException, address: str) -> Exception:
     return StoreAway(f"{address} cannot be reached: {type(error).__name__}")
 
 
-def _refused(error: BaseException, status: int, address: str) -> Exception:
+def _refused(error: BaseException, status: int, address: str, again: str) -> Exception:
     """Return the error for an answer of the Hub that is no success."""
     said = _said(error, status)
     if status in _BUSY:
         return StoreAway(f"{address} gave an error: {said}")
-    kind, remedy = _REMEDIES.get(status, (NotTaken, "correct what it says, and run again"))
-    return kind(f"{address} was refused: {said}; {remedy}")
+    kind, remedy = _REMEDIES.get(status, (NotTaken, "correct what it says, and {again}"))
+    return kind(f"{address} was refused: {said}; {remedy.format(again=again)}")
 
 
 def patiently(ask: Callable[[], T]) -> T:
@@ -142,11 +167,14 @@ def _status(error: BaseException) -> int | None:
 
 def _said(error: BaseException, status: int) -> str:
     """Return what the Hub said in words, with the number of its status."""
-    return _line(f"{status} {getattr(error, 'server_message', None) or ''}")
+    text = str(getattr(error, "server_message", None) or "")
+    if text.lstrip().startswith("<"):
+        text = ": ".join(found[1] for found in _IN_XML.findall(text))
+    return _line(f"{status} {text}")
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")[:300]
+    return " ".join(_ADDRESS.sub("…", text).split()).rstrip(".")[:300]
 
 
 def _asked_pause(error: BaseException) -> float | None:

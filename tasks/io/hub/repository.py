@@ -55,11 +55,16 @@ class Repository:
         return f"hf://datasets/{self.name}"
 
     @property
-    def page(self) -> str:
-        """Where a browser shows it."""
+    def endpoint(self) -> str:
+        """Address of the Hub that it is on."""
         from huggingface_hub import constants
 
-        return f"{constants.ENDPOINT}/datasets/{self.name}"
+        return str(constants.ENDPOINT)
+
+    @property
+    def page(self) -> str:
+        """Where a browser shows it."""
+        return f"{self.endpoint}/datasets/{self.name}"
 
     def state(self) -> State:
         """Return what is there now."""
@@ -68,17 +73,21 @@ class Repository:
 
         with answering(self.address):
             try:
-                head = patiently(self._head)
+                info = patiently(self._info)
             except RepositoryNotFoundError:
                 return State(None, {})
+            head = str(info.sha)
             found = patiently(lambda: list(self._tree(head)))
         return State(
             head,
             {
-                each.path: Stored(each.size, None if each.lfs is None else each.lfs.sha256)
+                each.path: Stored(
+                    each.size, None if each.lfs is None else each.lfs.sha256, each.blob_id
+                )
                 for each in found
                 if isinstance(each, RepoFile)
             },
+            private=bool(info.private),
         )
 
     def read(self, path: str, head: str) -> bytes:
@@ -155,7 +164,7 @@ class Repository:
             if "README.md" not in str(error):
                 raise
             text = " ".join(str(error).split())
-            raise ConfigurationError(f"the card must be one that the Hub takes: {text}") from error
+            raise ConfigurationError(f"the card must be one that the Hub takes: {text}") from None
         return str(done.oid)
 
     def _holds(self, change: Change, head: str) -> bool:
@@ -171,7 +180,10 @@ class Repository:
         )
 
     def _head(self) -> str:
-        return str(self._api.repo_info(self.name, repo_type=_KIND).sha)
+        return str(self._info().sha)
+
+    def _info(self) -> Any:
+        return self._api.repo_info(self.name, repo_type=_KIND)
 
     def _tree(self, head: str) -> Any:
         return self._api.list_repo_tree(self.name, recursive=True, repo_type=_KIND, revision=head)

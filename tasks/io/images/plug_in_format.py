@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.io.errors import ConfigurationError, ImageRefused
+from tasks.io.images.decoding import decode
+from tasks.io.images.headers import extension_in
 from tasks.io.images.limits import Limits
 from tasks.io.images.raster import Metadata, Raster, full_intensity
 from tasks.io.plug_ins.installed import Installed, find, in_words
@@ -56,13 +58,13 @@ class PlugInFormat:
 
     @property
     def pinned(self) -> str:
-        """Its name with the version that is installed here."""
-        return f"{PREFIX}{self.plug_in.name}{_PINNED}{self.plug_in.version}"
+        """Its name with the version that is installed here, and the source if it is editable."""
+        return f"{PREFIX}{self.plug_in.name}{_PINNED}{self.plug_in.pin}"
 
     @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self) -> dict[str, Any]:
         """What decides the bytes of its files, as fingerprints take it."""
-        return {"format": f"{PREFIX}{self.plug_in.name}", **self.plug_in.identity}
+        return {"format": f"{PREFIX}{self.plug_in.name}", "plug_in": self.plug_in.identity}
 
     def write(self, samples: NDArray[Any], said: Metadata) -> bytes:
         """Return an image as a file.
@@ -121,7 +123,7 @@ class PlugInFormat:
         return None
 
     def try_out(self) -> None:
-        """Write a small image of each depth, and read it again where dotpipe cannot.
+        """Write a small image of each depth, and read it again.
 
         Raises:
             ConfigurationError: it fails, or a format without loss gives other pixels.
@@ -132,10 +134,8 @@ class PlugInFormat:
         for depth in map(np.dtype, self.depths):
             samples = (waves * full_intensity(depth)).astype(depth)
             data = self.write(samples, Metadata())
-            if not self.signature:
-                continue
             try:
-                found = self.read(data, limits).pixels
+                found = self._read_again(data, limits).pixels
             except ImageRefused as refusal:
                 raise ConfigurationError(
                     f"format {self.plug_in} must decode what it encodes, got: {refusal}"
@@ -150,6 +150,23 @@ class PlugInFormat:
                     f"format {self.plug_in} must give back the pixels of {depth} that it encoded, "
                     "as it says that it is lossless, got others"
                 )
+
+    def _read_again(self, data: bytes, limits: Limits) -> Raster:
+        """Return the image of a file that it has written, as whoever reads it later does.
+
+        Raises:
+            ImageRefused: it cannot be decoded.
+            ConfigurationError: it is a file of another format than its ending says.
+        """
+        if self.signature:
+            return self.read(data, limits)
+        found = decode(data, limits)
+        if (ending := extension_in(data)) != self.extension:
+            raise ConfigurationError(
+                f"format {self.plug_in} must encode files of its ending .{self.extension}, got one "
+                f"that ends in .{ending}; ask whoever wrote it"
+            )
+        return found
 
 
 def plug_in_format(name: str, own: frozenset[str]) -> PlugInFormat:

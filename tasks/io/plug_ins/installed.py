@@ -8,12 +8,16 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from tasks.io.errors import ConfigurationError
+
+_OF_SOURCE = "@"
+"""Between a version and the sha256 of the source files; no version has it in it (PEP 440)."""
 
 Brought = Literal["restorer", "codec", "metric", "format"]
 """What a package can bring; the group of its entry points is ``dotpipe.`` and the plural."""
@@ -43,6 +47,18 @@ class Installed:
         found = {"entry": self.name, "package": self.package, "version": self.version}
         return found | ({"source": source_digest(self.point)} if _is_editable(self.point) else {})
 
+    @property
+    def pin(self) -> str:
+        """The version, for whoever must have the same; of an editable one with its source."""
+        source = self.identity.get("source")
+        return self.version if source is None else f"{self.version}{_OF_SOURCE}{source}"
+
+    def is_pinned(self, version: str) -> bool:
+        """Return whether it is of a version, as written by a person or as ``pin`` gives it."""
+        number, _, source = version.partition(_OF_SOURCE)
+        is_same = not source or source == source_digest(self.point)
+        return number == self.version and is_same
+
     def load(self) -> Any:
         """Return what it stands for, a function or class; its module is imported.
 
@@ -71,9 +87,15 @@ def _is_editable(point: EntryPoint) -> bool:
 def source_digest(point: EntryPoint) -> str:
     """Return the sha256 of the Python files of the package or module that has an entry point.
 
-    It is imported no more than its name asks for: of ``a.b:c`` these are the files of ``a``.
+    It is imported no more than its name asks for: of ``a.b:c`` these are the files of ``a``. They
+    are read once, as this process goes on with what it has imported when they change.
     """
-    place, total = find_spec(point.module.partition(".")[0]), hashlib.sha256()
+    return _digest_of_files(point.module.partition(".")[0])
+
+
+@cache
+def _digest_of_files(module: str) -> str:
+    place, total = find_spec(module), hashlib.sha256()
     if place is None:
         return ""
     folders = [Path(folder) for folder in place.submodule_search_locations or ()]
@@ -102,12 +124,30 @@ def find(brought: Brought, name: str, *, version: str | None = None, field: str)
     Args:
         brought: kind of the plug-in.
         name: of its entry point.
-        version: that its package must have; None for any.
+        version: that its package must have, or what ``Installed.pin`` gave; None for any.
         field: of the configuration, which names it.
 
     Raises:
-        ConfigurationError: no package brings it, several do, or one of another version.
+        ConfigurationError: no package brings it, several do, or one of another version or source.
     """
+    found = _found(brought, name, field)
+    if version is None or found.is_pinned(version):
+        return found
+    if found.version == version.partition(_OF_SOURCE)[0]:
+        raise ConfigurationError(
+            f"{field} must be of the source files that the work was planned with, got others of "
+            f"{found}; have the same on every machine that runs tasks, and start again workers "
+            "that run since before a change"
+        )
+    raise ConfigurationError(
+        f"{field} must be of version {version.partition(_OF_SOURCE)[0]}, got {found}; install the "
+        "same version on every machine that runs tasks"
+    )
+
+
+@lru_cache(maxsize=64)
+def _found(brought: Brought, name: str, field: str) -> Installed:
+    """Return the plug-in of a name in any version; looked for once, as that takes milliseconds."""
     points = entry_points(group=group_of(brought), name=name)
     found = [_installed(brought, point) for point in points]
     if len(found) > 1:
@@ -122,12 +162,13 @@ def find(brought: Brought, name: str, *, version: str | None = None, field: str)
             f"{group_of(brought)}), got {name!r}; {_listed(all_installed(brought))}; install its "
             "package beside dotpipe, on every machine that runs tasks, or correct the name"
         )
-    if version not in (None, found[0].version):
-        raise ConfigurationError(
-            f"{field} must be of version {version}, got {found[0]}; install the same version on "
-            "every machine that runs tasks"
-        )
     return found[0]
+
+
+def forget() -> None:
+    """Look again for what is installed, and read sources again, when next asked."""
+    _found.cache_clear()
+    _digest_of_files.cache_clear()
 
 
 def in_words(error: BaseException) -> str:

@@ -10,8 +10,8 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from tasks.io.errors import ImageRefused
-from tasks.io.images import Limits, Pixels, Raster
-from tasks.io.images.decoder_pool import decode
+from tasks.io.images import Form, Limits, Pixels, Raster
+from tasks.io.images.decoder_pool import decode, decode_written
 from tasks.io.machine.scratch import on_disk
 from tasks.io.shards.reader import read_members
 from tasks.io.shards.shard import Member
@@ -59,9 +59,20 @@ def windows(members: Iterable[Member], batch: int) -> Iterator[list[Member]]:
 
 
 def load_pictures(
-    store: Store, members: Sequence[Member], limits: Limits, pool: Executor
+    store: Store,
+    members: Sequence[Member],
+    limits: Limits,
+    pool: Executor,
+    form: Form | None = None,
 ) -> list[Picture]:
     """Read images in this thread, and decode them by way of the threads of a pool.
+
+    Args:
+        store: that they lie in.
+        members: where.
+        limits: of their bytes and pixels.
+        pool: has the threads.
+        form: in which they were written here, which may be one that only a plug-in reads.
 
     Returns:
         The images in the order of members, those that are refused with their reason.
@@ -71,7 +82,8 @@ def load_pictures(
         OSError: no image can be decoded here; see ``decoder_pool.decode``.
     """
     futures = [
-        pool.submit(_picture, member, data, limits) for member, data in read_members(store, members)
+        pool.submit(_picture, member, data, limits, form)
+        for member, data in read_members(store, members)
     ]
     return [future.result() for future in futures]
 
@@ -101,9 +113,10 @@ def most_together(pixels: int, batch: int) -> int:
     return max(1, min(batch, batch * 4 * PIXELS_PER_IMAGE // pixels))
 
 
-def _picture(member: Member, data: bytes, limits: Limits) -> Picture:
+def _picture(member: Member, data: bytes, limits: Limits, form: Form | None) -> Picture:
     try:
-        return Picture(member, _kept(decode(data, limits)), None)
+        raster = decode(data, limits) if form is None else decode_written(form, data, limits)
+        return Picture(member, _kept(raster), None)
     except ImageRefused as refusal:
         return Picture(member, None, str(refusal))
 

@@ -90,6 +90,8 @@ class Member(NamedTuple):
     width: int
     height: int
     sides: tuple[Side, ...] = ()
+    member: str = ""
+    """Its name in the tar, or in the folder of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,14 +127,25 @@ def translated(address: str) -> Iterator[None]:
         if not str(error).startswith("Invalid endpoint"):
             raise
         raise StoreRefused(f"{address} cannot be opened: {error}; {_ENDPOINT}") from error
-    except (BotoCoreError, ClientError, OSError) as error:
-        of_hub = answer_of(error, address)
-        raise not_a_path(error, address) or of_hub or _answer(address, error) from error
     except Exception as error:
-        of_hub = answer_of(error, address)  # whose client's errors have no kind in common
-        if of_hub is None:
+        failure, cause = _failure(error, address)
+        if failure is None:
             raise
-        raise of_hub from error
+        raise failure from cause
+
+
+def _failure(error: Exception, address: str) -> tuple[Exception | None, Exception | None]:
+    """Return what callers get for an error that came with a request, and what is told behind it.
+
+    Nothing is told behind an error of the Hub: the addresses of its requests may be signed. The
+    first is None for an error of no store.
+    """
+    of_hub = answer_of(error, address)  # whose client's errors have no kind in common
+    if of_hub is not None:
+        return of_hub, None
+    if not isinstance(error, (BotoCoreError, ClientError, OSError)):
+        return None, None
+    return not_a_path(error, address) or _answer(address, error), error
 
 
 def not_a_path(error: BaseException, address: str) -> StoreRefused | None:

@@ -123,6 +123,8 @@ def _variants(
             network = _placed(module, given.device, dtype)
             for part in (network.encoder, network.decoder):
                 part.compile(backend=given.backend, **options)
+                if options:  # else the next run of a graph overwrites what the last one gave
+                    part.register_forward_hook(lambda *told: told[-1].clone())
             yield f"{words}, {title}", AutoencoderCodec(network), ALPHAS[:1]
 
 

@@ -2,8 +2,11 @@
 process."""
 
 import json
+import uuid
 
 import pytest
+from prefect.deployments import run_deployment
+from servers.pool_stand_in import read, register
 from workspaces.studies import study_in
 
 from flows.backfill import backfill
@@ -11,8 +14,9 @@ from flows.runs.pool import FailedRequest
 from flows.studies import on_pool
 from flows.studies.enhance_points import enhance_points
 from flows.studies.fit_point import fit_point
+from flows.studies.on_pool import OnPool
 from flows.studies.run_study import run_study
-from tasks.io.errors import ShardsFailed
+from tasks.io.errors import ShardsFailed, StoreRefused
 from tasks.io.workspace import Workspace
 from tasks.study.points import points_of
 
@@ -31,16 +35,16 @@ class Workers:
     """Stands in for a pool: does requests at once, with what a worker would read of them."""
 
     def __init__(self):
-        self.sent, self.refuse = [], ()
+        self.sent, self.refuse, self.name = [], (), "study-s"
 
     def __call__(self, deployed, queue):
-        assert (deployed.name, queue) == ("study-s", "backfill")
+        assert (deployed.name, queue) == (self.name, "backfill")
         return self
 
     def watch(self, runs):
         assert runs == []
 
-    def run(self, requests, *, at_once, ended):
+    def run(self, requests, *, at_once, ended, waited):
         assert at_once == 3
         requests, failed = list(requests), []
         self.sent.append([(each.flow, each.parameters["config"]["name"]) for each in requests])
@@ -95,7 +99,7 @@ def digests(study):
 def test_points_are_fitted_in_waves_enhanced_in_blocks_and_finished(workers, study, tmp_path):
     skip = ({"degrade": "less", "fit.ridge": 0.1},)
     found, alone = (study(tmp_path / name, GRID, skip=skip) for name in ("pool", "alone"))
-    run_study(found, found.deployed)
+    run_study(found, "stand-in")
     names = [point.config.name for point in points_of(found)]
     assert workers.sent == [
         [("fit-point", names[0]), ("fit-point", names[2])],  # one of each data set, side by side
@@ -109,15 +113,58 @@ def test_points_are_fitted_in_waves_enhanced_in_blocks_and_finished(workers, stu
     page = (tmp_path / "pool/workspace/reports/studies/s/table.parquet").read_bytes()
     assert page == (tmp_path / "alone/workspace/reports/studies/s/table.parquet").read_bytes()
     workers.sent.clear()
-    run_study(found, found.deployed)
+    run_study(found, "stand-in")
     assert workers.sent == [[]]
 
 
 def test_points_that_are_given_up_are_named_and_others_are_finished(workers, study, tmp_path):
     found = study(tmp_path / "pool", {"fit.ridge": (0.001, 0.1)})
     workers.refuse = ("enhance-points",)
-    run_study(found, found.deployed)  # what blocks have not done, the points' own runs do
+    run_study(found, "stand-in")  # what blocks have not done, the points' own runs do
     workers.refuse = ("backfill",)
     more = found.model_copy(update={"grid": {"fit.ridge": (0.001, 0.5)}})
     with pytest.raises(ShardsFailed, match=r"1 of 2 points .* fit.ridge 0.5: backfill ended"):
-        run_study(more, more.deployed)
+        run_study(more, "stand-in")
+
+
+def test_what_cannot_be_planned_does_not_end_the_others(workers, study, tmp_path, monkeypatch):
+    found = study(tmp_path / "pool", {"fit.ridge": (0.001, 0.1)})
+
+    def away(_runs):
+        raise StoreRefused("away for a moment")
+
+    monkeypatch.setattr(on_pool, "match_points", away)
+    run_study(found, "stand-in")
+    assert [flow for sent in workers.sent for flow, _ in sent] == ["fit-point"] * 2 + [
+        "backfill"
+    ] * 2
+
+
+def test_without_workers_it_is_said_once(workers, study, tmp_path, monkeypatch):
+    points = points_of(study(tmp_path / "pool", {"fit.ridge": (0.001,)}))
+    said = []
+    monkeypatch.setattr(on_pool, "has_workers", said.append)
+    doing = OnPool(points, "study-s", "nobody")
+    for seconds in (0.0, 10.0, 30.0, 40.0):
+        doing._wait(seconds)
+    assert said == ["nobody"]
+
+
+def test_what_an_ended_command_has_left_waiting_is_cancelled(workers, study, tmp_path):
+    points = points_of(study(tmp_path / "pool", {"fit.ridge": (0.001,)}))
+    name = f"study-{uuid.uuid4().hex[:8]}"
+    left, other = (
+        run_deployment(f"fit-point/{each}", timeout=0, as_subflow=False)
+        for each in register_both(name)
+    )
+    workers.name = name
+    OnPool(points, name, "stand-in")
+    assert [read(run).state_name for run in (left, other)] == ["Cancelled", "Scheduled"]
+
+
+def register_both(name):
+    """Deployments of this name and of another."""
+    names = (name, f"{name}-other")
+    for each in names:
+        register("fit-point", name=each)
+    return names

@@ -1,6 +1,7 @@
 """The node of ComfyUI, loaded from its file alone as ComfyUI loads what is in `custom_nodes`."""
 
 import importlib.util
+import math
 import shutil
 import sys
 
@@ -40,6 +41,28 @@ def test_a_batch_of_comfyui_is_enhanced_by_an_operators_file(node, finished, rng
     for one, expected in zip(made, given, strict=True):
         torch.testing.assert_close(one, torch.from_numpy(pipe.enhance(expected.numpy(), 0.25)))
     assert (made - given).abs().max() > 0.01
+
+
+def test_opacity_stays_and_another_operator_in_the_same_file_is_loaded(
+    node, finished, rng, tmp_path
+):
+    source = finished.workspace.store.local(f"operators/run/{finished.operator}.safetensors")
+    file = tmp_path / "operator.safetensors"
+    shutil.copyfile(source, file)
+    image = torch.rand(2, 20, 24, 4, generator=rng)
+    (made,) = node().enhance(image, str(file), 0.25)
+    assert made.shape == image.shape
+    assert torch.equal(made[..., 3], image[..., 3])
+    (colours,) = node().enhance(image[..., :3], str(file), 0.25)
+    assert torch.equal(made[..., :3], colours)
+    before = node.IS_CHANGED(operator=str(file), alpha=0.25)
+    assert node.IS_CHANGED(operator=str(file), alpha=0.5) == before
+    file.write_bytes(b"no operator")
+    assert node.IS_CHANGED(operator=str(file), alpha=0.25) != before
+    with pytest.raises(dotpipe.DotpipeError, match="an operator must be a whole file"):
+        node().enhance(image, str(file), 0.25)
+    remote = node.IS_CHANGED(operator="s3://bucket/operator.safetensors")
+    assert math.isnan(remote)  # which is never what it was
 
 
 def test_it_is_a_file_of_forty_lines(repository):

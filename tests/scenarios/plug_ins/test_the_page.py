@@ -19,7 +19,9 @@ from dot_kernels.degradations import degrade
 from tasks.direct.operator_file import OperatorFile
 from tasks.io.errors import ConfigurationError
 from tasks.io.workspace import Signal, enhanced_folder
+from tasks.library import FinishedRun
 from tasks.restore.plan import plan_restoration
+from tasks.upkeep.changes import change_of
 from tasks.upkeep.check import check
 from tasks.view.pictures import find_member, picture
 from tasks.view.viewed import Viewed
@@ -173,9 +175,20 @@ def test_the_format_is_written_and_shown_and_its_next_version_writes_again(made,
         viewed = Viewed.of(run.config)
         shown = picture(viewed, find_member(viewed, viewed.version("+0.50"), "shard-000000", "0"))
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown.data))), first)
+        read = FinishedRun.of(run.config)
+        assert {file.extension for file in read.files(0.5)} == {"ppm"}
+        assert {file.extension for file in read.files("input")} == {"png"}
+        seen = next(read.images(0.5))
+        assert (seen.key, seen.file_format) == ("0", "plug-in:ppm")
+        assert np.array_equal(seen.pixels, first)
+        assert np.array_equal(read.image("0", 0.5).pixels, first)
+        assert next(read.images("input")).file_format == "png"
         assert run.enhancement_jobs() == []
     with installed(tmp_path / "site", as_another_version("format"), block("format", "python")):
-        assert [len(job.enhanced) for job in run.enhancement_jobs()] == [3, 3]
+        jobs = run.enhancement_jobs()
+        assert [len(job.enhanced) for job in jobs] == [3, 3]
+        said = change_of(jobs[0].enhanced[0].target, run.workspace.ledger)
+        assert said == "the package of enhance.format changed"
     assert Viewed.of(run.config).shards  # the table of a page can be seen without the package
 
 

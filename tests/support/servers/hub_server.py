@@ -21,6 +21,14 @@ import pytest
 
 TOKEN = "hf_of_the_tests"
 
+SIGNATURE = "X-Amz-Credential=AKIAOFTHETESTS&X-Amz-Signature=0123abcd"
+"""What the addresses end with that large files are sent to: whoever has it may write there."""
+
+_REFUSED_BY_S3 = f"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SignatureDoesNotMatch</Code><Message>The signature is another.</Message>
+<AWSAccessKeyId>AKIAOFTHETESTS</AWSAccessKeyId>
+<CanonicalRequest>PUT /blobs {SIGNATURE.replace("&", "&amp;")}</CanonicalRequest></Error>"""
+
 _LARGE = re.compile(r"\.(tar|parquet|png|webp|bin)$")
 """What a repository's first .gitattributes gives to LFS."""
 
@@ -91,7 +99,8 @@ class Hub:
     repositories: dict[str, HubRepository] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     choose: Callable[[Asked], str | None] = lambda _asked: None
-    """Names the fault of a request: a status, or ``lost``, done without an answer."""
+    """Names the fault of a request: a status; ``s3``, a refusal by a store behind the Hub; or
+    ``lost``, done without an answer."""
     part_bytes: int | None = None
     """Size of the parts of large files; None for one request each."""
     page: int = 1000
@@ -158,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _fault(self, fault: str) -> Answer:
+        if fault == "s3":
+            return Answer(_REFUSED_BY_S3.encode(), {"Content-Type": "application/xml"}, 403)
         body = {"error": f"a fault of the tests, {fault}"}
         return Answer.of(body, **({"Retry-After": "0"} if fault == "429" else {}))._replace(
             status=int(fault)
@@ -295,11 +306,11 @@ def _batch(ask: _Handler, name: str) -> Answer:
         entry: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
         if wanted["oid"] not in repository.blobs:
             place = f"{ask.hub.address}/blobs/{name}/{wanted['oid']}"
-            upload: dict[str, Any] = {"href": place}
+            upload: dict[str, Any] = {"href": f"{place}?{SIGNATURE}"}
             if ask.hub.part_bytes is not None:
                 parts = range(1, -(-wanted["size"] // ask.hub.part_bytes) + 1)
                 upload["header"] = {"chunk_size": str(ask.hub.part_bytes)}
-                upload["header"] |= {str(part): f"{place}/{part}" for part in parts}
+                upload["header"] |= {str(part): f"{place}/{part}?{SIGNATURE}" for part in parts}
             verify = {"href": f"{ask.hub.address}/verify/{name}"}
             entry["actions"] = {"upload": upload, "verify": verify}
         objects.append(entry)

@@ -12,6 +12,7 @@ import pytest
 from tasks.io.images import plug_in_format
 from tasks.io.networks.features import judges
 from tasks.io.networks.plug_ins import loading
+from tasks.io.plug_ins.installed import forget
 
 
 def lay_down(folder: Path, pyproject: str, code: str) -> str:
@@ -53,10 +54,27 @@ def installed(folder: Path, pyproject: str, code: str):
     _forget(module)
 
 
+@contextmanager
+def as_editable(package, folder: Path):
+    """A package as ``installed`` gives it, laid down as an installer does with ``-e``.
+
+    Args:
+        package: that is installed while a block runs.
+        folder: that it is laid down in, and nothing else.
+    """
+    with package:
+        (told,) = folder.glob("*.dist-info")
+        direct = '{"url": "file:///x", "dir_info": {"editable": true}}'
+        (told / "direct_url.json").write_text(direct)
+        forget()
+        yield
+
+
 def _forget(module: str) -> None:
     """Neither this process nor its caches know a module."""
     sys.modules.pop(module, None)
     importlib.invalidate_caches()
+    forget()
     loading._made.cache_clear()
     plug_in_format._loaded.cache_clear()
     judges._load_judge.cache_clear()

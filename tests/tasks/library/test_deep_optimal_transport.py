@@ -10,7 +10,10 @@ from PIL import Image
 from dot_kernels import PixelCodec, patch_moments, solve_transport
 from tasks.io.artifacts.moments import save_operator
 from tasks.io.errors import ConfigurationError
+from tasks.io.networks.codecs import codec_identity
+from tasks.io.networks.plug_ins.codec import PlugInCodec
 from tasks.library import DeepOptimalTransport
+from tests.support.standins.packages_on_path import as_editable, installed, project
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,13 @@ def test_noise_is_seeded(noisy, colour):
         (torch.zeros(1, 3, 9, 9, dtype=torch.uint8), ValueError, "got .* of torch.uint8"),
         (torch.full((1, 3, 9, 9), 2.0), ValueError, r"in \[0, 1\], got 2 to 2"),
         (torch.zeros(0, 3, 9, 9), ValueError, "must hold some"),
+        ("x.png", TypeError, r"got 'x.png'; open it, as by PIL.Image.open\(path\)"),
+        (["x.png"], TypeError, r"got 'x.png'; open it"),
+        ([torch.zeros(3, 9, 9)] * 2, TypeError, r"got Tensor; .* torch.stack\(images\)"),
+        (None, TypeError, "got NoneType; give them as a list"),
+        ([[1, 2]], TypeError, r"got list; convert it, as by numpy.asarray\(image\)"),
+        (np.zeros((0, 9, 3), np.float32), ValueError, r"must have pixels, got \(0, 9, 3\)"),
+        (np.zeros((9, 0), np.uint8), ValueError, r"must have pixels, got \(9, 0\)"),
     ],
 )
 def test_what_is_no_image_is_refused(pipe, image, error, told):
@@ -171,7 +181,70 @@ def test_it_says_what_it_is_and_goes_to_a_device(pipe, file, colour):
     assert not pipe.is_stochastic
     with pytest.raises(ConfigurationError, match="the one that the operator was fitted with"):
         DeepOptimalTransport.from_pretrained(file, codec="pixel")
+    with pytest.raises(ConfigurationError, match=r"codec must be a section .*'kind': 'pixels'"):
+        DeepOptimalTransport.from_pretrained(file, codec={"kind": "pixels"})
+    named = DeepOptimalTransport.from_pretrained(file, codec={"kind": "pixel", "factor": 2})
+    np.testing.assert_array_equal(named.enhance(colour), pipe.enhance(colour))
     all_move = DeepOptimalTransport.from_pretrained(file, low_share=1.0)
     assert (all_move.enhance(colour) != pipe.enhance(colour)).any()
     with pytest.raises(ValueError, match="low_share"):
         DeepOptimalTransport.from_pretrained(file, low_share=2.0)
+
+
+CODEC = """
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+class Make:
+    factor, channels = 2, 12
+
+    def __init__(self, device, weights=None):
+        assert weights is None or weights.read_text() == "weights"
+
+    def encode(self, images):
+        return pixel_unshuffle(images, 2)
+
+    def decode(self, latents):
+        return pixel_shuffle(latents, 2)
+"""
+
+
+@pytest.fixture
+def of_plug_in(pipe, tmp_path):
+    """Gives the operator's file as if it had been fitted with a plug-in of today."""
+
+    def fitted(**told):
+        spec = PlugInCodec(kind="plug-in", entry="blocks", **told)
+        path = tmp_path / "operator.safetensors"
+        save_operator(pipe.file.operator, {}, path, codec=codec_identity(spec))
+        return path
+
+    return fitted
+
+
+def test_another_source_of_an_editable_codec_than_that_of_the_fit_is_refused(
+    of_plug_in, tmp_path, colour
+):
+    def edited(code):
+        package = installed(tmp_path / "site", project("codec", "blocks:Make"), code)
+        return as_editable(package, tmp_path / "site")
+
+    with edited(CODEC):
+        path = of_plug_in()
+        assert DeepOptimalTransport.from_pretrained(path).enhance(colour).shape == colour.shape
+    with (
+        edited(CODEC + "\n# edited"),
+        pytest.raises(ConfigurationError, match="must be the one that the operator was fitted wit"),
+    ):
+        DeepOptimalTransport.from_pretrained(path)
+
+
+def test_a_codec_with_files_is_given_as_a_section(of_plug_in, tmp_path, colour, monkeypatch):
+    (tmp_path / "w.pth").write_text("weights")
+    monkeypatch.chdir(tmp_path)
+    with installed(tmp_path / "site", project("codec", "blocks:Make"), CODEC):
+        path = of_plug_in(files={"weights": str(tmp_path / "w.pth")})
+        with pytest.raises(ConfigurationError, match=r"from_pretrained\(operator, codec=\{'kind'"):
+            DeepOptimalTransport.from_pretrained(path)
+        codec = {"kind": "plug-in", "entry": "blocks", "files": {"weights": "w.pth"}}
+        pipe = DeepOptimalTransport.from_pretrained(path, codec)
+        assert pipe.enhance(colour).shape == colour.shape

@@ -15,8 +15,10 @@ from workspaces.read_by_workers import Enhanced
 
 from tasks.io.errors import ConfigurationError, ShardDamaged, StepMissing
 from tasks.io.shards import read_index
-from tasks.library import FinishedRun
+from tasks.io.workspace import Workspace
+from tasks.library import FinishedRun, asked
 from tests.support.pictures import encode
+from tests.support.standins.packages_on_path import installed, project
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -88,6 +90,7 @@ def test_workers_share_the_shards_and_one_image_is_found_by_its_key(run):
     halves = [[p.key for p in run.images(0, run.shards[i::2])] for i in range(2)]
     assert all(halves)
     assert sorted(halves[0] + halves[1]) == sorted(p.key for p in run.images(0))
+    assert next(run.images(-0.0)).key == next(run.images(0)).key
     for picture in run.images(0.5):
         again = run.image(picture.key, 0.5)
         assert again.shard == picture.shard
@@ -156,6 +159,76 @@ def test_before_and_after_each_step_it_says_what_is_missing(steps, photographs, 
         run.images("reference")
     made.report()
     assert FinishedRun.of(made.config).fidelity().num_rows > 1
+
+
+def test_tables_of_before_are_not_given_for_those_of_now(
+    steps, photographs, pixels, write_images, tmp_path
+):
+    restored = tmp_path / "restored"
+    shutil.copytree(photographs["restored"], restored)
+    corpora = {"restored": restored, "reference": photographs["natural"]}
+    made = steps(tmp_path / "work", corpora, enhance={"alphas": [0]}, fit={"images": 4})
+    made.run()
+    opened, operator = FinishedRun.of(made.config), made.operator
+    before = opened.fidelity().num_rows
+    # evaluated, then grown
+    write_images(restored, {"z/new.png": pixels(99)})
+    made.shard()
+    made.fit()
+    made.enhance()
+    assert made.operator == operator  # the new image is none of the four
+    again = FinishedRun.of(made.config)
+    assert len(again) == len(opened) + 1
+    with pytest.raises(StepMissing, match="with the images and options of now; run `dotpipe eval"):
+        again.fidelity()
+    made.run()
+    assert FinishedRun.of(made.config).fidelity().num_rows == before
+    # a metric is asked for that is in no table yet
+    told = made.config.evaluate.model_copy(update={"curve": None, "controls": False})
+    fewer = made.config.model_copy(update={"evaluate": told})
+    FinishedRun.of(fewer)
+    with pytest.raises(StepMissing, match="run `dotpipe evaluate CONFIG` first"):
+        FinishedRun.of(fewer).fidelity()
+
+
+def test_a_metric_that_was_not_asked_for_before_makes_a_run_unfinished(
+    steps, photographs, tmp_path
+):
+    corpora = {"restored": photographs["restored"], "natural": photographs["natural"]}
+    package = (
+        project("metric", "mean:Mean"),
+        (
+            "class Mean:\n    better = 'more'\n    def __init__(self, device): pass\n"
+            "    def __call__(self, image): return image.mean()\n"
+        ),
+    )
+    made = steps(tmp_path / "work", corpora, enhance={"alphas": [0]})
+    made.run()
+    told = made.config.evaluate.model_copy(update={"plug_ins": ("mean",)})
+    more = made.config.model_copy(update={"evaluate": told})
+    with (
+        installed(tmp_path / "site", *package),
+        pytest.raises(StepMissing, match=r"but 3 of its 3 shards have not all metrics of these op"),
+    ):
+        FinishedRun.of(more)
+    FinishedRun.of(more)  # it cannot be known without the package
+
+
+def test_one_image_after_the_other_opens_no_catalogue_again(run, monkeypatch):
+    pictures, opened = list(run.images(0.5)), []
+    monkeypatch.setattr(Workspace, "catalogue", watched(Workspace.catalogue, opened))
+    asked._catalogue.cache_clear()
+    for picture in pictures:
+        assert run.image(picture.key, "reference", picture.shard).shard == picture.shard
+    assert opened == []
+    for picture in pictures:  # the shard that is named is the first, and not the only one
+        assert run.image(picture.key, "reference", run.shards[0]).shard == picture.shard
+        assert run.image(picture.key, "reference", "none").shard == picture.shard
+    assert len(opened) == 1
+
+
+def watched(function, calls):
+    return lambda *given: calls.append(given) or function(*given)
 
 
 def test_images_keep_what_their_files_are(steps, pixels, write_images, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.config.registry import register
 from tasks.io.errors import ConfigurationError
-from tasks.library import configuration_of, open_run
+from tasks.library import configuration_of, open_run, write_sections
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,23 @@ def test_sections_are_a_configuration_too(tmp_path, monkeypatch):
     sections = {"workspace": "work", "corpora": {"restored": {"path": "r"}}}
     sections["corpora"]["natural"] = {"path": str(tmp_path / "n")}
     with pytest.raises(ConfigurationError, match="sections must have a name"):
-        configuration_of(sections)
-    config = configuration_of({"name": "mine", **sections})
+        write_sections(sections, tmp_path)
+    config = configuration_of(write_sections({"name": "mine", **sections}, tmp_path))
+    assert config.name == "mine"
     assert config.workspace == str(Path(tmp_path).resolve() / "work")
     with pytest.raises(ConfigurationError, match="the sections"):
-        configuration_of({"name": "mine", **sections, "alphas": [0]})
+        write_sections({"name": "mine", **sections, "alphas": [0]}, tmp_path)
+
+
+def test_sections_mean_what_the_command_reads_of_them(tmp_path):
+    told = {"tta": False, "mode": "false", "deep": [{"on": "true"}], "eps": 1e-5, "n": 2}
+    sections = {
+        "name": "mine",
+        "workspace": str(tmp_path / "work"),
+        "corpora": {"degraded": {"path": "d"}, "natural": {"path": "n"}},
+        "restore": {"kind": "plug-in", "entry": "gain", "options": told},
+    }
+    options = configuration_of(write_sections(sections, tmp_path)).restore.options
+    assert repr(options) == repr(
+        {"tta": False, "mode": False, "deep": [{"on": True}], "eps": 1e-5, "n": 2}
+    )

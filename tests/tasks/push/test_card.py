@@ -116,6 +116,14 @@ def test_a_card_without_our_part_keeps_its_text_before_it(own, plan, push, faces
     assert "To fill in" not in text
 
 
+def test_a_card_that_is_no_text_stops_the_push_and_stays(own, plan, push, faces):
+    plan(own, 0.5)
+    faces().edit(**{"README.md": b"# Caf\xe9\n"})
+    with pytest.raises(ConfigurationError, match=r"README.md, in hf://\S+ must be in UTF-8, but"):
+        push(own, 0.5)
+    assert faces().files["README.md"] == b"# Caf\xe9\n"
+
+
 def test_a_card_that_lost_one_of_its_marks_stops_the_push_before_anything_is_sent(
     own, push, hub, faces
 ):

@@ -5,6 +5,7 @@ import yaml
 
 from tasks.io.errors import ConfigurationError
 from tasks.push.front_matter import (
+    _blocks,
     joined_card,
     merged_configs,
     parsed_front,
@@ -61,6 +62,15 @@ def test_fields_that_are_right_already_change_nothing():
 )
 def test_any_layout_of_the_head_gets_the_fields(front):
     assert parsed_front(with_fields(front, OURS)) == (yaml.safe_load(front) or {}) | OURS
+
+
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\x0b", "\x0c", "\x1c"])
+def test_only_a_line_feed_ends_a_line(odd):
+    front = f"pretty_name: 'a{odd}license: b'\ntags: [a]\n"
+    assert _blocks(front) == [
+        ("pretty_name", f"pretty_name: 'a{odd}license: b'\n"),
+        ("tags", "tags: [a]\n"),
+    ]
 
 
 def test_text_within_a_value_is_no_field():

@@ -1,10 +1,13 @@
 """Pushes: a finished run stands on the Hub after one commit, and no half of it ever does."""
 
+import io
 import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from servers.hub_server import hub_server
 
 from tasks.io.errors import (
     AccessRefused,
@@ -14,6 +17,8 @@ from tasks.io.errors import (
     StoreRefused,
 )
 from tasks.io.hub import NotTaken
+from tasks.io.ledger import Record
+from tasks.push.contents import path_on_hub
 from tasks.push.manifest import MANIFEST
 from tasks.push.upload import send_files
 
@@ -159,6 +164,38 @@ def test_a_file_that_a_person_has_replaced_stays_when_the_run_has_none(
     assert [p for p in faces.files if p.startswith("enhanced/alpha=+1.00/")] == [path]
 
 
+@pytest.fixture
+def edited(push, faces):
+    """Puts a small file of a pushed run in another of the same size, as a person may."""
+
+    def of(run):
+        push(run)
+        path = "enhanced/alpha=+1.00/shard-000000.idx"
+        faces.edit(**{path: faces.files[path][:-1] + b"x"})
+        return path
+
+    return of
+
+
+def test_a_small_file_that_a_person_has_edited_is_not_replaced(changing, edited, push, faces):
+    path = edited(changing)
+    data = faces.files[path]
+    with pytest.raises(ConfigurationError, match=rf"must not be replaced, got {re.escape(path)}"):
+        push(changing)
+    assert faces.files[path] == data
+
+
+def test_a_small_file_that_a_person_has_edited_is_not_removed(
+    changing, edited, push, faces, steps, photographs
+):
+    path = edited(changing)
+    corpora = {"restored": photographs["restored"], "reference": photographs["natural"]}
+    fewer = steps(changing.config.workspace, corpora, enhance={"alphas": [0, 0.5]})
+    fewer.run()
+    push(fewer)
+    assert [p for p in faces.files if p.startswith("enhanced/alpha=+1.00/")] == [path]
+
+
 def test_a_file_in_the_way_that_no_push_put_there_is_not_replaced(own, plan, push, hub, faces):
     plan(own)
     faces.edit(**{"report/curve.png": b"of a person"})
@@ -208,6 +245,50 @@ def test_a_damaged_shard_is_not_shown(changing, push, faces):
     assert list(faces.files) == [".gitattributes"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_small_file_that_another_run_changes_after_it_was_sent_is_not_committed(
+    changing, plan, faces, there
+):
+    planned = plan(changing)
+    for unit in planned.units():
+        send_files(unit.job)
+    (index,) = Path(changing.config.workspace).glob("enhanced/*/*/alpha=+0.50/shard-000001.idx")
+    data = index.read_bytes()
+    index.unlink()
+    if there:
+        index.write_bytes(data[:-1] + b"x")  # of the same size
+    with pytest.raises(StepMissing, match=r"shard-000001.idx must stay .* another run is changing"):
+        planned.finish()
+    assert list(faces.files) == [".gitattributes"]
+    index.write_bytes(data)
+    assert plan(changing).finish() == faces.commits[-1].sha
+    assert seen(faces) == of_workspace(changing)
+
+
+def test_what_another_run_withdraws_while_it_is_pushed_is_told(changing, plan, faces):
+    planned = plan(changing)
+    first, *_ = (unit.job for unit in planned.units())
+    changing.workspace.ledger.withdraw([Record(*line) for line in first.lines])
+    with pytest.raises(StepMissing, match=r"changing it; run `dotpipe push` again when that has"):
+        send_files(first)
+
+
+def test_what_one_hub_was_sent_is_not_taken_for_sent_to_another(
+    changing, plan, push, hub, monkeypatch
+):
+    for unit in plan(changing).units():
+        send_files(unit.job)
+    with hub_server() as other:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", other.address)
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+            f"{other.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        )
+        shards, _ = push(changing)
+        assert shards == [*SHARDS, "report"]
+        assert seen(other.repositories["org/faces"]) == of_workspace(changing)
+
+
 def test_a_shard_that_is_not_there_is_told(changing, push, faces):
     for tar in Path(changing.config.workspace).glob("enhanced/*/*/alpha=+0.50/shard-000001.tar"):
         tar.unlink()
@@ -236,7 +317,7 @@ def test_a_commit_that_came_between_stops_the_push_and_the_next_sends_nothing(
     for unit in planned.units():
         send_files(unit.job)
     faces.edit(**{"notes.txt": b"of a person"})
-    with pytest.raises(StoreRefused, match="somebody else has changed it meanwhile: run again"):
+    with pytest.raises(StoreRefused, match="has changed it meanwhile: run `dotpipe push` again"):
         planned.finish()
     sent = hub.count("PUT /blobs")
     assert push(own)[0] == []
@@ -265,6 +346,9 @@ def test_nothing_that_is_shown_tells_where_it_lay(own, push, faces, photographs)
     for path, data in faces.files.items():
         assert not any(folder.encode() in data for folder in folders), path
         assert b"hf_of_the_tests" not in data, path
+        if path.endswith(".parquet"):  # whose columns are compressed
+            told = repr(pq.read_table(io.BytesIO(data)).to_pylist())
+            assert not any(folder in told for folder in folders), path
 
 
 def test_the_manifest_names_what_pushes_have_put_there(own, push, faces):
@@ -293,3 +377,26 @@ def test_images_that_are_files_are_pushed_as_files(tmp_path, steps, photographs,
     assert len(images) == 8
     assert "enhanced/alpha=+0.50/images/a/0.webp" in images
     assert b'load_dataset("imagefolder"' in faces.files["README.md"]
+
+
+@pytest.mark.usefixtures("squeezenet_weights")
+def test_features_and_sums_stay_in_the_workspace(tmp_path, steps, larger, push, faces):
+    options = {"features": "squeezenet"}
+    run = steps(tmp_path / "w", larger, enhance={"alphas": [0.5]}, evaluate=options)
+    run.run()
+    push(run)
+    kinds = {Path(p).suffix for p in seen(faces)}
+    assert list(Path(run.config.workspace).glob("features/run/**/*.safetensors"))
+    assert kinds == {".tar", ".idx", ".parquet", ".png"}
+    assert {path.split("/")[0] for path in seen(faces)} == {"enhanced", "metrics", "report"}
+    names = {Path(path).suffix for path in faces.files if path.startswith("metrics/")}
+    assert names == {".parquet"}
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "classes.safetensors", "idx"])
+def test_of_metrics_only_tables_go(ending):
+    folder = "metrics/faces/05f54ddf719ad697/alpha+0.50"
+    assert path_on_hub(f"{folder}/shard-000000.{ending}") is None
+    assert (
+        path_on_hub(f"{folder}/shard-000000.parquet") == "metrics/alpha+0.50/shard-000000.parquet"
+    )

@@ -57,7 +57,7 @@ def known_format(name: Format) -> Format:
     Raises:
         ValueError: there is none of this name.
     """
-    if name in ASKED or re.fullmatch(rf"{PREFIX}[A-Za-z0-9][\w.-]*(==[\w.+!-]+)?", name):
+    if name in ASKED or re.fullmatch(rf"{PREFIX}[A-Za-z0-9][\w.-]*(==[\w.+!@-]+)?", name):
         return name
     raise ValueError(
         f"format must be one of {', '.join(ASKED)}, or {PREFIX}NAME for one that an installed "

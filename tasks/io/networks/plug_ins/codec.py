@@ -73,7 +73,7 @@ class CheckedCodec:
         rule = f"codec {self.name!r} must {verb} a tensor {tuple(given.shape)} as one {expected}"
         remedy = "; ask whoever wrote it, or take another codec"
         try:
-            made = function(given.to(self.device))
+            made = function(given.to(self.device, copy=True))  # it may write into it
         except Exception as error:
             if isinstance(error, torch.AcceleratorError) or is_for_want_of_memory(error):
                 raise

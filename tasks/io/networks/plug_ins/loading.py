@@ -50,11 +50,13 @@ def plug_in_in_words(spec: PlugIn, identity: Mapping[str, Any]) -> str:
 def pinned(brought: Brought, spec: Named, field: str) -> Named:
     """Return a section with the version that is installed here, for whoever works elsewhere.
 
+    Of an editable package the sha256 of its source goes along.
+
     Raises:
         ConfigurationError: the package is not installed, or in another version.
     """
     found = find(brought, spec.entry, version=spec.version, field=f"{field}.entry")
-    return spec.model_copy(update={"version": found.version})
+    return spec.model_copy(update={"version": found.pin})
 
 
 def load_plug_in(brought: Brought, spec: PlugIn, field: str, device: str) -> Any:

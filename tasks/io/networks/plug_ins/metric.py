@@ -24,6 +24,9 @@ from tasks.io.section import Section
 
 _FIELD = "evaluate.plug_ins"
 
+_BEHIND = ("_error", "_change", "_change_images")
+"""What stands behind the name of a metric in the columns of the fidelity table."""
+
 _LARGEST = 1 << 24
 """Pixels of the largest image that is given to a plug-in, which takes an image in one piece."""
 
@@ -36,6 +39,12 @@ def _listed(value: object) -> object:
     names = (value,) if isinstance(value, str) else value
     if isinstance(names, list | tuple) and len({str(name) for name in names}) < len(names):
         raise ValueError(f"metrics of plug-ins must differ, got {', '.join(map(str, names))}")
+    for name in names if isinstance(names, list | tuple) else ():
+        if str(name).endswith(_BEHIND):
+            raise ValueError(
+                f"names of metrics must not end in {', '.join(_BEHIND)}, which are columns of "
+                f"others, got {name}; ask whoever wrote it for another name"
+            )
     return names
 
 
@@ -171,7 +180,8 @@ class PlugInMetric:
         asked = f"{rule} for an image of {width} × {height} pixels"
         remedy = f"; take it out of {_FIELD}, or ask whoever wrote it"
         try:
-            value = self.function(*(image.to(self.device) for image in images))
+            # copies, as it may write into them
+            value = self.function(*(image.to(self.device, copy=True) for image in images))
         except Exception as error:
             if isinstance(error, torch.AcceleratorError) or is_for_want_of_memory(error):
                 raise  # the batch is cut in two

@@ -92,7 +92,7 @@ class LoadedPlugIn:
             ValueError: it fails.
         """
         try:
-            made = self.function(degraded.to(self.device))
+            made = self.function(degraded.to(self.device, copy=True))  # it may write into it
         except Exception as error:
             if isinstance(error, torch.AcceleratorError) or is_for_want_of_memory(error):
                 raise

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tasks.io.hub import Repository
+
 ADDRESS = "hf://datasets/org/faces"
 
 
@@ -26,6 +28,27 @@ def test_a_run_is_pushed_once_and_the_second_time_nothing_is(pushed, hub):
     assert [commit.title for commit in repository.commits][1:] == ["Push tiny at alpha 0.5"]
     code, told, err = pushed("--alpha", "0.5")
     assert (code, told, err) == (0, f"nothing to push: {ADDRESS} has all of it\n", "")
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_private_is_refused_where_everybody_sees_the_repository(pushed, hub, words):
+    Repository.of(ADDRESS).create(private=False)
+    code, told, err = pushed("--private", *words)
+    assert (code, told) == (1, "")
+    assert f"--private must name a repository that is private or not there yet, but {ADDRESS}" in (
+        " ".join(err.split())
+    )
+    assert hub.count("PUT") == 0
+    assert len(hub.repositories["org/faces"].commits) == 1
+
+
+def test_private_is_taken_where_the_repository_is_private_already(pushed, hub):
+    Repository.of(ADDRESS).create(private=True)
+    code, told, _ = pushed("--private", "--alpha", "0.5")
+    assert (code, told.startswith("pushed: ")) == (0, True)
+    assert len(hub.repositories["org/faces"].commits) == 2
+    code, told, _ = pushed("--private", "--alpha", "0.5")
+    assert (code, told.startswith("nothing to push: ")) == (0, True)
 
 
 def test_a_file_that_was_sent_is_not_sent_again_after_a_refused_commit(pushed, hub):

@@ -62,6 +62,7 @@ def test_forget_takes_an_image_out_and_run_makes_the_rest_again(complete, dotpip
     assert code == 0
     assert "held by reference/shard-000000\nheld by tiny/shard-000000\n" in out
     assert f"`dotpipe run {complete.file}` makes again what is left" in out
+    assert "if they were pushed to the Hub, they stay in its history" in " ".join(out.split())
     assert dotpipe("run", complete.file)[0] == 0
     complete.vouch()
     code, _, err = dotpipe("forget", complete.file, "nobody", "--yes")

@@ -7,7 +7,7 @@ from servers.hub_server import TOKEN
 
 from tasks.io.errors import AccessRefused, ArtifactDamaged, ConfigurationError, StoreRefused
 from tasks.io.hub import Change, NotTaken, Repository, Sent
-from tasks.io.hub.files import require_content
+from tasks.io.hub.files import blob_of, require_content
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_what_was_sent_is_seen_only_after_the_commit(hub, repository, tmp_path):
     commit = repository.commit(change, before.head)
     after = repository.state()
     assert after.head == commit
-    assert after.files["a.tar"] == (10, done["a.tar"].sha256)
-    assert after.files["b.idx"] == (3, None)
+    assert after.files["a.tar"][:2] == (10, done["a.tar"].sha256)
+    assert after.files["b.idx"] == (3, None, blob_of(b"few"))
     assert hub.repositories["org/faces"].files["a.tar"] == b"many bytes"
     assert repository.read("b.idx", commit) == b"few"
 
@@ -126,7 +126,9 @@ def test_a_commit_of_somebody_else_is_not_overwritten(hub, repository):
     head = repository.state().head
     hub.repositories["org/faces"].edit(**{"README.md": b"theirs"})
     change = Change("Add", contents={"a.txt": b"a"})
-    with pytest.raises(StoreRefused, match=r"412 A commit has happened since.*: run again$"):
+    with pytest.raises(
+        StoreRefused, match=r"412 A commit has happened since.*: run `dotpipe push` again$"
+    ):
         repository.commit(change, head)
     assert repository.state().files.keys() == {".gitattributes", "README.md"}
 
@@ -152,7 +154,7 @@ def test_a_lost_answer_and_a_commit_of_somebody_else_are_told_apart(hub, reposit
         return None
 
     hub.choose = meanwhile
-    with pytest.raises(StoreRefused, match="run again"):
+    with pytest.raises(StoreRefused, match="run `dotpipe push` again"):
         repository.commit(Change("Add", contents={"a.txt": b"a"}), head)
 
 

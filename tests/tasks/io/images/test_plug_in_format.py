@@ -24,7 +24,7 @@ from tasks.io.images import (
 )
 from tasks.io.images.decoder_pool import decode_written
 from tests.support.colour_profiles import display_p3
-from tests.support.standins.packages_on_path import installed, project
+from tests.support.standins.packages_on_path import as_editable, installed, project
 
 NUMPY = """
 import io
@@ -155,19 +155,52 @@ def test_what_is_no_format_is_told_before_a_run(bring, old, new, said):
     assert re.search(said, str(sentence)), sentence
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'save(out, "PNG"',
+            'save(out, "WEBP", lossless=True',
+            r"of its ending \.png, got .*\.webp",
+        ),
+        ("fromarray(pixels)", "fromarray(pixels // 2 * 2)", "pixels of uint8 that it encoded, as"),
+        ("return out.getvalue()", "return b'x' * 99", "must decode what it encodes, got: "),
+    ],
+)
+def test_what_a_known_ending_promises_is_tried_out_too(bring, old, new, said):
+    assert old in PNG
+    with bring(PNG):
+        assert missing_library(FORM) is None
+    with bring(PNG.replace(old, new)):
+        sentence = missing_library(FORM)
+    assert re.search(said, str(sentence)), sentence
+
+
 def test_its_version_is_an_input_and_can_be_pinned(bring):
     with bring():
-        inputs = {"format": "plug-in:raw", "entry": "raw", "package": "dotpipe-raw"}
-        assert FORM.inputs == FORM.holding == {**inputs, "version": "1.0"}
+        package = {"entry": "raw", "package": "dotpipe-raw", "version": "1.0"}
+        assert FORM.inputs == FORM.holding == {"format": "plug-in:raw", "plug_in": package}
         assert pinned_format(FORM.format) == "plug-in:raw==1.0"
         assert Form("plug-in:raw==1.0").inputs == FORM.inputs
         assert pinned_format("png") == "png"
     with bring(version="2.0"):
-        assert FORM.inputs["version"] == "2.0"
+        assert FORM.inputs["plug_in"]["version"] == "2.0"
         with pytest.raises(ConfigurationError, match=r"must be of version 1\.0, got 'raw' of dotp"):
             extension_of("plug-in:raw==1.0")
     with pytest.raises(ConfigurationError, match=r"must name a format that an installed package"):
         extension_of(FORM.format)
+
+
+def test_the_source_of_an_editable_one_is_pinned_too(bring, tmp_path):
+    with as_editable(bring(), tmp_path / "site"):
+        sent = pinned_format(FORM.format)
+        assert Enhance(format=sent).form.inputs == FORM.inputs
+        assert Form(sent).inputs["plug_in"]["source"] in sent
+    with (
+        as_editable(bring(NUMPY + "\n# another"), tmp_path / "site"),
+        pytest.raises(ConfigurationError, match=r"must be of the source files"),
+    ):
+        extension_of(sent)
 
 
 @pytest.mark.parametrize("name", ["plug-in:raw", "plug-in:raw==1.0+cpu", "webp", "keep"])

@@ -6,8 +6,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from tasks.io.errors import ConfigurationError
-from tasks.io.plug_ins.installed import all_installed, find, source_digest
-from tests.support.standins.packages_on_path import installed, project
+from tasks.io.plug_ins import installed as installed_packages
+from tasks.io.plug_ins.installed import all_installed, find, forget, source_digest
+from tests.support.standins.packages_on_path import as_editable, installed, project
 
 
 @pytest.fixture
@@ -41,11 +42,7 @@ def test_a_name_that_no_package_brings_is_told_with_those_that_are_there(bring):
 
 def test_the_source_of_an_editable_package_counts_and_is_not_imported(bring, tmp_path):
     def identity(code):
-        with bring(code):
-            (told,) = (tmp_path / "site").glob("*.dist-info")
-            (told / "direct_url.json").write_text(
-                '{"url": "file:///x", "dir_info": {"editable": true}}'
-            )
+        with as_editable(bring(code), tmp_path / "site"):
             return find("restorer", "sharp", field="restore.entry").identity
 
     first = identity("raise SystemExit(1)")
@@ -63,11 +60,22 @@ def test_all_files_of_an_editable_package_count(tmp_path, monkeypatch):
     point = EntryPoint("sharp", "sharp_package.inner:make", "dotpipe.restorers")
     first = source_digest(point)
     (package / "inner.py").write_text("raise SystemExit(2)")
+    assert source_digest(point) == first  # of the files that this process may have imported
+    forget()
     assert source_digest(point) != first
     (package / "inner.py").write_text("raise SystemExit")
+    forget()
     assert source_digest(point) == first
     (package / "notes.txt").write_text("no code")
+    forget()
     assert source_digest(point) == first
+
+
+def test_it_is_looked_for_once(bring, monkeypatch):
+    with bring():
+        found = find("restorer", "sharp", field="restore.entry")
+        monkeypatch.setattr(installed_packages, "entry_points", None)
+        assert find("restorer", "sharp", version="1.0", field="restore.entry") is found
 
 
 def test_what_is_brought_as_something_else_is_not_found(bring):

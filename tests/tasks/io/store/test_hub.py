@@ -1,10 +1,13 @@
 """Data sets of the Hub as a store: the contract of reading, and what is asked of the Hub."""
 
+import traceback
+
 import pytest
-from servers.hub_server import Blob, HubRepository
+from servers.hub_server import SIGNATURE, Blob, HubRepository
 
 from tasks.io.errors import AccessRefused, StoreAway, StoreRefused
 from tasks.io.store import Slice, Store
+from tasks.io.store.errors import translated
 
 FILES = {
     "top.txt": b"top",
@@ -157,3 +160,24 @@ def test_a_run_takes_images_and_tars_from_the_hub_as_from_a_folder(
     made.edit(**{"restored/a/0.png": None})
     again = steps(there.config.workspace, {r: f"hf://datasets/org/faces/{r}" for r in photographs})
     assert again.shard()["run"].images == 7
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_errors_of_reading_have_no_signed_address_behind_them(wrapped):
+    import httpx
+    from huggingface_hub.errors import HfHubHTTPError
+
+    url = f"https://store.example/a?{SIGNATURE}"
+    answer = httpx.Response(403, request=httpx.Request("GET", url))
+
+    def fail():
+        error = HfHubHTTPError(f"403 Client Error for url: {url}", response=answer)
+        if wrapped:
+            raise RuntimeError("reading failed") from error
+        raise error
+
+    with pytest.raises(AccessRefused) as caught, translated("hf://datasets/org/faces/a"):
+        fail()
+    text = "".join(traceback.format_exception(caught.value))
+    assert "hf://datasets/org/faces/a was refused: 403" in text
+    assert "store.example" not in text

@@ -48,6 +48,19 @@ def test_it_encodes_and_decodes_in_float32(bring):
         assert load_codec(pinned_codec(SPEC), "cpu", "float32").name == "blocks"
 
 
+def test_one_that_works_in_place_changes_its_own_copy_only(bring):
+    in_place = CODE.replace("unshuffle(images,", "unshuffle(images.mul_(2),").replace(
+        "shuffle(latents,", "shuffle(latents.add_(1),"
+    )
+    images, latents = torch.rand(2, 3, 8, 6), torch.rand(2, 12, 4, 3)
+    given = images.clone(), latents.clone()
+    with bring(in_place):
+        codec = load_codec(SPEC, "cpu", "float32")
+        assert (codec.encode(images).sum(), codec.decode(latents).sum()) != (0, 0)
+    assert torch.equal(images, given[0])
+    assert torch.equal(latents, given[1])
+
+
 def test_precision_does_not_matter_to_it_and_tiles_do():
     assert precision_and_tile(SPEC, "bfloat16", 512) == {"precision": None, "tile": 512}
 

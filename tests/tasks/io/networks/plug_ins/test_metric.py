@@ -60,6 +60,19 @@ def test_it_measures_each_image_against_its_reference(bring):
         )
 
 
+def test_one_that_works_in_place_changes_its_own_copies_only(bring):
+    code = CODE.replace("(image - reference)", "image.sub_(reference.mul_(1))")
+    code = code.replace("255 * ", "reference.zero_().sum() + 255 * ")
+    images, references = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    given = images.clone(), references.clone()
+    with bring(code):
+        judge = load_judge(NAME, "cpu")
+        assert None not in judge(images, references, None)
+        assert judge.in_tiles(_reader(images), _reader(references), (16, 16), None) > 0
+    assert torch.equal(images, given[0])
+    assert torch.equal(references, given[1])
+
+
 def _reader(images):
     return lambda rows, columns: images[:1, :, rows.start : rows.stop, columns.start : columns.stop]
 
@@ -127,3 +140,5 @@ def test_names_are_listed_once_and_are_columns(bring):
     assert Evaluate(plug_ins="a").judges(has_reference=True) == ("plug_in_a",)
     with pytest.raises(ValueError, match="metrics of plug-ins must differ, got a, a"):
         Evaluate(plug_ins=["a", "a"])
+    with pytest.raises(ValueError, match=r"must not end in _error, .* got a_change_error"):
+        Evaluate(plug_ins=["a", "a_change_error"])

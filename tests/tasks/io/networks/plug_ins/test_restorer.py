@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from dot_kernels.degradations import Downscale
-from tasks.config import Config
+from tasks.config import Config, load_config
 from tasks.io.errors import ConfigurationError, WeightsMissing, can_heal
 from tasks.io.networks.plug_ins.restorer import PlugInRestorer, pinned_restorer
 from tasks.io.networks.restorers import load_restorer, restorer_identity
-from tests.support.standins.packages_on_path import installed, project
+from tests.support.standins.packages_on_path import as_editable, installed, project
 
 CODE = """
 import torch
@@ -75,7 +75,9 @@ def test_it_is_made_once_and_again_when_a_file_changes(bring, tmp_path):
 def test_its_output_is_clipped_and_its_input_unchanged(bring):
     images = torch.rand(2, 3, 8, 8)
     before = images.clone()
-    with bring():
+    in_place = CODE.replace("images * self.gain", "images.mul_(self.gain)")
+    assert in_place != CODE
+    with bring(in_place):
         restorer = load_restorer(spec(options={"gain": 3}), "cpu")
         made = restorer.restore(images, [], ["a", "b"], lambda _: None)
     torch.testing.assert_close(made, (3 * before).clamp(0, 1))
@@ -135,6 +137,38 @@ def test_a_worker_with_another_version_or_none_fails_in_a_sentence_and_for_good(
         load_restorer(sent, "cpu")
     assert not can_heal(caught.value)
     with pytest.raises(ConfigurationError, match="on every machine that runs tasks") as caught:
+        load_restorer(sent, "cpu")
+    assert not can_heal(caught.value)
+
+
+def test_words_for_switches_are_booleans_at_any_depth(tmp_path):
+    (tmp_path / "run.yaml").write_text(
+        "workspace: w\ncorpora: {degraded: {path: d}, natural: {path: n}}\n"
+        "restore: {kind: plug-in, entry: gain, options: "
+        "{tta: false, inner: {flips: [True, 'no', 1], name: falsely}}}\n"
+    )
+    options = load_config(tmp_path / "run.yaml").restore.options
+    assert repr(options) == repr(
+        {"tta": False, "inner": {"flips": [True, "no", 1], "name": "falsely"}}
+    )
+
+
+def test_a_worker_with_another_source_of_an_editable_package_refuses(bring, tmp_path):
+    def edited(code):
+        return as_editable(bring(code), tmp_path / "site")
+
+    with edited(CODE):
+        sent = pinned_restorer(spec())
+        assert sent.version.startswith("1.0@")
+        assert load_restorer(sent, "cpu").name == "gain"
+    with bring():  # the same files, installed
+        assert load_restorer(sent, "cpu").name == "gain"
+    with (
+        edited(CODE + "\n# another"),
+        pytest.raises(
+            ConfigurationError, match=r"be of the source files .* others of 'gain'"
+        ) as caught,
+    ):
         load_restorer(sent, "cpu")
     assert not can_heal(caught.value)
 
