@@ -55,7 +55,7 @@ bench: setup  ## speed and memory, as ratios against bare loops
 	@$(BIN)/python -m pytest tests/benchmarks -m benchmark_suite -s -o addopts=--import-mode=importlib
 
 bench-gpu: setup  ## images per second on a GPU: eager, compiled, five alphas, a bare loop
-	@PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/devices/throughput.py
+	@OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/devices/throughput.py
 
 check: setup  ## formatter, linter, types, import rules
 	@$(BIN)/ruff format --check --quiet .

@@ -10,15 +10,14 @@ import torch
 @pytest.fixture
 def measure(repository, monkeypatch, capsys):
     """Runs one of the commands of tests/benchmarks/devices; returns what it prints."""
-    folder, threads = repository / "tests" / "benchmarks" / "devices", torch.get_num_threads()
+    folder = repository / "tests" / "benchmarks" / "devices"
     monkeypatch.syspath_prepend(folder)
 
     def run(name, *words):
         assert runpy.run_path(str(folder / f"{name}.py"))["main"](words) == 0
         return capsys.readouterr().out
 
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def test_all_that_a_gpu_is_asked_for_is_measured_on_a_processor_too(measure):

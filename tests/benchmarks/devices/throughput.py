@@ -55,7 +55,6 @@ def main(words: Sequence[str]) -> int:
         )
         return 0
     logging.set_verbosity_error()
-    torch.set_num_threads(1)  # of what is left to the processor; its rows are of one core
     name = torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else "cpu"
     print(
         f"{name}, torch {torch.__version__}, {given.batch} images of {given.side} × {given.side} "

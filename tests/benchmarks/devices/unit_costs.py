@@ -158,7 +158,6 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--tiny", action="store_true", help="very small networks: a trial")
     given = parser.parse_args(words)
     logging.set_verbosity_error()
-    torch.set_num_threads(1)
     print(f"{given.side} × {given.side}, float32, {given.device}, torch {torch.__version__}")
     print("| codec | encode | transport | decode | levels |\n| --- | --- | --- | --- | --- |")
     for name, codec in codecs(given.weights, given.device, given.tiny):

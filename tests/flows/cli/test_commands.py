@@ -107,6 +107,7 @@ def test_a_misspelt_field_is_one_sentence_and_exit_code_1(dotpipe, project, verb
     text = project.file.read_text("utf-8").replace("alphas:", "alphs:")
     project.file.write_text(text, "utf-8")
     more = {"codecs": ["pixel"], "forget": ["a/0"], "export": ["a/0"], "compare": [project.file]}
+    more["push"] = ["--to", "hf://datasets/a/b"]
     code, out, err = dotpipe(verb, project.file, *more.get(verb, []))
     assert (code, out) == (1, "")
     assert err == (

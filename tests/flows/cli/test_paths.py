@@ -18,6 +18,7 @@ VERBS = CONFIGURED | {
     "enhance natural": ["enhance", "n", "--natural", "{}", "--out", "o"],
     "enhance into": ["enhance", "n", "--natural", "n", "--out", "{}"],
     "export": ["export", "{}", "o"],
+    "push": ["push", "{}", "--to", "hf://datasets/a/b"],
     "export into": ["export", "good.yaml", "{}"],
     "apply": ["apply", "{}", "n", "o"],
     "apply to": ["apply", "good.yaml", "{}", "o"],

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-APART = ("litdata", "nvidia.dali")
+APART = ("litdata", "nvidia.dali", "torch")
 """Libraries that start processes, or do not go with the settings of tests."""
 
 LITDATA = 4

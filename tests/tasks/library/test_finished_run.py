@@ -328,7 +328,8 @@ def test_it_goes_to_other_processes(run):
     assert [f.data for f in again.files(0.5)] == [f.data for f in run.files(0.5)]
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow  # a page is run with forked workers, in a process of its own
+@pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_of_a_data_loader_read_a_bucket(finished, bucket, context):
     url = bucket.upload(Path(finished.config.workspace), "copy")
     run = FinishedRun.of(finished.config.model_copy(update={"workspace": url}))

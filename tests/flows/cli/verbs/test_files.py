@@ -85,4 +85,4 @@ def test_a_format_must_be_one_that_is_written(dotpipe, complete, tmp_path):
         "export", complete.file, tmp_path / "o", "--alpha", "0", "--format", "gif"
     )
     assert code == 1
-    assert "--format must be one of webp, png, jpeg, tiff, avif, jxl, keep, got 'gif'" in err
+    assert "--format must be one of webp, png, jpeg, tiff, avif, jxl, keep, or plug-in:NAME" in err
