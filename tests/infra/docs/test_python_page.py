@@ -28,7 +28,8 @@ def test_the_page_runs_from_top_to_bottom(faces, code_of, tmp_path):
     assert copies == ["0.webp", "1.webp"]
     assert "3 worst, means of more than 3: True" in told
     for number, mode in enumerate(("RGB", "L")):
-        assert Image.open(faces / f"enhanced-{number}.png").mode == mode
+        with Image.open(faces / f"enhanced-{number}.png") as image:
+            assert image.mode == mode
     assert "torch.Size([8, 3, 64, 64]) {'factor': 2, 'kind': 'pixel'}" in told
 
 
