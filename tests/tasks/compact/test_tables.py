@@ -90,5 +90,5 @@ def test_records_are_added_up():
         "laps": {"read": 1.5, "write": 2.0},
         "seams": {"rms": pytest.approx(3**0.5), "largest": 5.0, "count": 4},
         "batch_reduced_to": 4,
-        "device": "cpu",
+        "devices": {"cpu": 1},
     }
