@@ -28,14 +28,15 @@ def enhance_points(
     Args:
         config: of one point.
         others: of the others.
-        shards: names of the shards; all by default.
+        shards: names of the shards, whose images are matched already; all by default.
 
     Raises:
-        StepMissing: an operator is not fitted.
+        StepMissing: an operator is not fitted, or images are not matched.
         ShardsFailed: some shards failed, after the others were done.
     """
     runs = [Run.of(each) for each in (config, *others)]
-    match_points(runs)
+    if shards is None:
+        match_points(runs)
     for run in runs:
         fetch_metric_weights(fitted(run))
     units = list(plan_together([fitted(run) for run in runs], shards))

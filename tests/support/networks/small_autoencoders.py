@@ -1,5 +1,6 @@
 """Every auto-encoder of diffusers that has latents of single images, small, with random weights."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -130,3 +131,12 @@ def small(name: str, **options: Any) -> Any:
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.data = tensor.data.nan_to_num()  # some are not initialised by diffusers
     return module
+
+
+def tiny_codec(folder: Path) -> dict[str, str]:
+    """Save a tiny auto-encoder of two channels with random weights; return the section `codec`."""
+    torch.manual_seed(0)
+    widths = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    blocks = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    autoencoders.AutoencoderTiny(**widths, **blocks, latent_channels=2).save_pretrained(folder)
+    return {"kind": "autoencoder-tiny", "weights": str(folder)}

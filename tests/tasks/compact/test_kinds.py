@@ -3,8 +3,7 @@
 import tarfile
 
 import pytest
-import torch
-from diffusers import AutoencoderTiny
+from networks.small_autoencoders import tiny_codec
 
 from tasks.compact.compact import compact
 from tasks.config import Run
@@ -26,12 +25,7 @@ from tests.tasks.compact.conftest import Grown
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
     """A small auto-encoder with random weights, in a folder."""
-    folder = tmp_path_factory.mktemp("codec")
-    torch.manual_seed(0)
-    widths = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
-    blocks = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
-    AutoencoderTiny(**widths, **blocks, latent_channels=2).save_pretrained(folder)
-    return {"kind": "autoencoder-tiny", "weights": str(folder)}
+    return tiny_codec(tmp_path_factory.mktemp("codec"))
 
 
 def copied(grown, dataset):

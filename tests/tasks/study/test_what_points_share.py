@@ -4,8 +4,7 @@ import shutil
 from collections import Counter
 
 import pytest
-import torch
-from diffusers import AutoencoderTiny
+from networks.small_autoencoders import tiny_codec
 from workspaces.plain_pipeline import do
 from workspaces.studies import study_in
 
@@ -27,12 +26,7 @@ GRID = {"patches.size": (1, 2), "fit.images": (2, 4), "fit.pairing": ("unpaired"
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
     """A small auto-encoder with random weights, in a folder."""
-    folder = tmp_path_factory.mktemp("codec")
-    torch.manual_seed(0)
-    widths = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
-    blocks = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
-    AutoencoderTiny(**widths, **blocks, latent_channels=2).save_pretrained(folder)
-    return {"kind": "autoencoder-tiny", "weights": str(folder)}
+    return tiny_codec(tmp_path_factory.mktemp("codec"))
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 It is no dependency, as its licence rules out commercial use. It has about a hundred metrics of
 single images and fetches their weights itself, into torch's hub folder.
-
-Axes: b images, h and w height and width of an image, y and x of a part of it.
 """
 
 import io
@@ -23,10 +21,10 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from dot_kernels.local_activations import Reader
 from tasks.io.artifacts.more_metrics import OfPyiqa, pyiqa_column
 from tasks.io.errors import ConfigurationError, WeightsMissing
 from tasks.io.networks.batches import is_for_want_of_memory
+from tasks.io.networks.plug_ins.whole_images import OfWholeImages
 
 LICENCE = "PolyForm Noncommercial 1.0.0, in parts NTU S-Lab 1.0: no commercial use"
 """That of pyiqa, as its version 0.1.16 states it."""
@@ -37,9 +35,6 @@ fails on larger ones, something else is wrong."""
 
 _ALONE = threading.Lock()
 """Held while pyiqa looks at an image: random numbers are those of the whole process."""
-
-_LARGEST = 1 << 24
-"""Pixels of the largest image that is given to pyiqa, which takes an image in one piece."""
 
 
 def _listed(value: object) -> object:
@@ -100,7 +95,7 @@ def require_pyiqa(names: Iterable[str], *, has_reference: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PyiqaMetric:
+class PyiqaMetric(OfWholeImages):
     """A metric of pyiqa on its device, of images as they are seen on white."""
 
     metric: Any
@@ -108,55 +103,14 @@ class PyiqaMetric:
     described: OfPyiqa
     device: str
 
-    @property
-    def column(self) -> str:
-        """The metric's column in the tables."""
-        return self.described.column
+    def of(self, *images: Tensor) -> float | None:
+        """Return the metric of one image (1, 3, h, w), and its reference if it needs one.
 
-    def __call__(
-        self, images: Tensor, references: Tensor | None, opacity: Tensor | None
-    ) -> list[float | None]:
-        """Return the metric of each image (b, 3, h, w) in [0, 1]; None where it has none.
-
-        Each image is given to pyiqa alone, and global random numbers begin anew for each, as some
-        metrics look at parts of an image by chance: no number depends on others of the batch.
-
-        Args:
-            images: as readers see them.
-            references: ground truth of the same shape; without any no image has a metric that
-                compares.
-            opacity: not looked at.
+        Global random numbers begin anew, as some metrics look at parts of an image by chance.
 
         Raises:
             WeightsMissing: pyiqa fails on an image that is not small.
         """
-        if not self.described.needs_reference:
-            return [self._of(image[None]) for image in images]
-        if references is None:
-            return [None] * len(images)
-        pairs = zip(images, references, strict=True)
-        return [self._of(image[None], reference[None]) for image, reference in pairs]
-
-    def in_tiles(
-        self, image: Reader, reference: Reader | None, size: tuple[int, int], opacity: Tensor | None
-    ) -> float | None:
-        """Return the metric of a large image; None above 16 megapixels, as it goes in one piece.
-
-        Args:
-            image: gives rows and columns of it, (1, 3, y, x) in [0, 1].
-            reference: gives those of the ground truth; None without any.
-            size: height and width.
-            opacity: not looked at.
-        """
-        if size[0] * size[1] > _LARGEST or (self.described.needs_reference and reference is None):
-            return None
-        whole = range(size[0]), range(size[1])
-        if reference is None or not self.described.needs_reference:
-            return self._of(image(*whole))
-        return self._of(image(*whole), reference(*whole))
-
-    def _of(self, *images: Tensor) -> float | None:
-        """Return the metric of one image (1, 3, h, w), and its reference if it has one."""
         devices = [self.device] if self.device.startswith("cuda") else []
         try:
             with _ALONE, torch.inference_mode(), torch.random.fork_rng(devices):

@@ -13,11 +13,11 @@ import torch
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from dot_kernels.local_activations import Reader
 from tasks.io.artifacts.more_metrics import OfPlugIn, plug_in_column
 from tasks.io.errors import ConfigurationError
 from tasks.io.networks.batches import is_for_want_of_memory
 from tasks.io.networks.plug_ins.loading import load_plug_in
+from tasks.io.networks.plug_ins.whole_images import OfWholeImages
 from tasks.io.plug_ins.installed import Installed, find, in_words
 from tasks.io.plug_ins.section import EntryName, PlugIn
 from tasks.io.section import Section
@@ -26,9 +26,6 @@ _FIELD = "evaluate.plug_ins"
 
 _BEHIND = ("_error", "_change", "_change_images")
 """What stands behind the name of a metric in the columns of the fidelity table."""
-
-_LARGEST = 1 << 24
-"""Pixels of the largest image that is given to a plug-in, which takes an image in one piece."""
 
 _PROBE = 256
 """Side of the image that a plug-in is tried out on."""
@@ -113,55 +110,12 @@ def require_metrics(names: Iterable[str], *, has_reference: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PlugInMetric:
+class PlugInMetric(OfWholeImages):
     """A plug-in on its device, of images as they are seen on white."""
 
     function: Callable[..., Any]
     described: OfPlugIn
     device: str
-
-    @property
-    def column(self) -> str:
-        """The metric's column in the tables."""
-        return self.described.column
-
-    def __call__(
-        self, images: Tensor, references: Tensor | None, opacity: Tensor | None
-    ) -> list[float | None]:
-        """Return the metric of each image (b, 3, h, w) in [0, 1]; None where it has none.
-
-        Args:
-            images: as readers see them; the plug-in is given one after the other.
-            references: ground truth of the same shape; without any no image has a metric that
-                compares.
-            opacity: not looked at.
-
-        Raises:
-            ConfigurationError: the plug-in fails, or gives something else than a number.
-        """
-        if not self.described.needs_reference:
-            return [self._of(image) for image in images]
-        if references is None:
-            return [None] * len(images)
-        return [self._of(*pair) for pair in zip(images, references, strict=True)]
-
-    def in_tiles(
-        self, image: Reader, reference: Reader | None, size: tuple[int, int], opacity: Tensor | None
-    ) -> float | None:
-        """Return the metric of a large image; None above 16 megapixels, as it goes in one piece.
-
-        Args:
-            image: gives rows and columns of it, (1, 3, y, x) in [0, 1].
-            reference: gives those of the ground truth; None without any.
-            size: height and width.
-            opacity: not looked at.
-        """
-        if size[0] * size[1] > _LARGEST or (self.described.needs_reference and reference is None):
-            return None
-        whole = range(size[0]), range(size[1])
-        if reference is None or not self.described.needs_reference:
-            return self._of(image(*whole)[0])
-        return self._of(image(*whole)[0], reference(*whole)[0])
 
     def try_out(self) -> None:
         """Measure an image of smooth waves against a darker one.
@@ -169,19 +123,23 @@ class PlugInMetric:
         Raises:
             ConfigurationError: the plug-in fails, or gives something else than a number.
         """
-        waves = 0.5 + 0.4 * (torch.arange(3 * _PROBE**2) / 9).sin().view(3, _PROBE, _PROBE)
-        self._of(*[waves, 0.9 * waves][: 1 + self.described.needs_reference])
+        waves = 0.5 + 0.4 * (torch.arange(3 * _PROBE**2) / 9).sin().view(1, 3, _PROBE, _PROBE)
+        self.of(*[waves, 0.9 * waves][: 1 + self.described.needs_reference])
 
     @torch.inference_mode()
-    def _of(self, *images: Tensor) -> float | None:
-        """Return the metric of one image (3, h, w), and its reference if it needs one."""
-        height, width = images[0].shape[1:]
+    def of(self, *images: Tensor) -> float | None:
+        """Return the metric of one image (1, 3, h, w), and its reference if it needs one.
+
+        Raises:
+            ConfigurationError: the plug-in fails, or gives something else than a number.
+        """
+        height, width = images[0].shape[2:]
         rule = f"metric {self.described.name!r} of {self.described.package} must give a number"
         asked = f"{rule} for an image of {width} × {height} pixels"
         remedy = f"; take it out of {_FIELD}, or ask whoever wrote it"
         try:
             # copies, as it may write into them
-            value = self.function(*(image.to(self.device, copy=True) for image in images))
+            value = self.function(*(image[0].to(self.device, copy=True) for image in images))
         except Exception as error:
             if isinstance(error, torch.AcceleratorError) or is_for_want_of_memory(error):
                 raise  # the batch is cut in two

@@ -59,7 +59,7 @@ def test_a_large_image_is_read_in_one_piece_up_to_a_limit(pyiqa, images, monkeyp
         float((images[0] - images[1]).abs().mean())
     )
     assert absolute.in_tiles(image, None, (20, 30), None) is None
-    monkeypatch.setattr("tasks.io.networks.features.pyiqa_metrics._LARGEST", 599)
+    monkeypatch.setattr("tasks.io.networks.plug_ins.whole_images.LARGEST", 599)
     assert brightness.in_tiles(image, None, (20, 30), None) is None
 
 
