@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prefect import flow
 
 from flows.runners.choice import computing, connected
+from flows.runs.assets import tell_enhanced
 from flows.runs.presence import at_work
 from flows.steps.by_verb import do_step
 from flows.steps.reports import StepReport, StepRun
@@ -42,7 +43,16 @@ def enhance_points(
     units = list(plan_together([fitted(run) for run in runs], shards))
     total = sum(unit.images for unit in units)
     named = StepRun.of(config, f"enhance {len(runs)} points")
-    return run_step(named, enhance_several, units, computing(config.compute), total)
+    report = run_step(named, enhance_several, units, computing(config.compute), total)
+    if shards is None and report.made:
+        tell_points(runs)
+    return report
+
+
+def tell_points(runs: Iterable[Run]) -> None:
+    """Tell that the images of points have been enhanced."""
+    for run in runs:
+        tell_enhanced(run)
 
 
 def match_points(runs: Iterable[Run]) -> None:

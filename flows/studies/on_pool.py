@@ -12,7 +12,7 @@ from flows.runs.prefect_api import has_workers, without_workers
 from flows.runs.takeover import cancel_waiting_runs, runs_under_way
 from flows.steps.blocks import blocks_of
 from flows.steps.screen import screen
-from flows.studies.enhance_points import match_points
+from flows.studies.enhance_points import match_points, tell_points
 from flows.studies.in_process import Failures, attempt
 from tasks.config import Run
 from tasks.enhance.several.enhance import plan_together
@@ -80,6 +80,8 @@ class OnPool:
             waited=self._wait,
         )
         view.finish(f"{len(requests) - len(failed)} of {len(requests)} blocks done")
+        if requests and not failed:
+            tell_points(runs)
         for each in failed:
             logger().error(each.reason)
             view.say(each.reason)

@@ -11,6 +11,7 @@ from workspaces.studies import study_in
 
 from flows.backfill import backfill
 from flows.runs.pool import FailedRequest
+from flows.studies import enhance_points as enhance_module
 from flows.studies import on_pool
 from flows.studies.enhance_points import enhance_points
 from flows.studies.fit_point import fit_point
@@ -96,7 +97,12 @@ def digests(study):
     return {artifact: survey.records(artifact) for artifact in made}
 
 
-def test_points_are_fitted_in_waves_enhanced_in_blocks_and_finished(workers, study, tmp_path):
+def test_points_are_fitted_in_waves_enhanced_in_blocks_and_finished(
+    workers, study, tmp_path, monkeypatch
+):
+    told = []
+    for module in (on_pool, enhance_module):
+        monkeypatch.setattr(module, "tell_points", lambda runs: told.append(len(runs)))
     skip = ({"degrade": "less", "fit.ridge": 0.1},)
     found, alone = (study(tmp_path / name, GRID, skip=skip) for name in ("pool", "alone"))
     run_study(found, "stand-in")
@@ -108,7 +114,9 @@ def test_points_are_fitted_in_waves_enhanced_in_blocks_and_finished(workers, stu
         [("enhance-points", names[2])] * 2,
         [("backfill", name) for name in names],
     ]
+    assert told == [2, 1]  # of each data set, when all of its blocks are done
     run_study(alone)
+    assert told == [2, 1, 2]  # a single point tells of itself
     assert digests(found) == digests(alone)
     page = (tmp_path / "pool/workspace/reports/studies/s/table.parquet").read_bytes()
     assert page == (tmp_path / "alone/workspace/reports/studies/s/table.parquet").read_bytes()
