@@ -153,21 +153,22 @@ def test_progress_results_and_the_report_are_artifacts_in_prefect(backfilled):
 
 
 def test_no_secret_of_the_environment_reaches_prefect(backfilled, server, secret):
-    known = []
+    told = []
     for kind, order in (("flow_runs", "START_TIME_DESC"), ("task_runs", "END_TIME_DESC")):
         for offset in itertools.count(0, 200):  # other tests have left runs there too
             asked = {"sort": order, "limit": 200, "offset": offset}
             answer = httpx.post(f"{server}/api/{kind}/filter", json=asked).raise_for_status()
-            known += answer.json()
+            told += answer.json()
             if len(answer.json()) < 200:
                 break
     workspace = str(backfilled.project.workspace)
-    given = [run["parameters"] for run in known if "parameters" in run]
+    given = [run["parameters"] for run in told if "parameters" in run]
     ours = [each for each in given if workspace in json.dumps(each)]
     assert len(ours) >= 6
-    # of those that tests of blocks have left there, too
-    assert set().union(*ours) <= {"config", "keep", "operator", "shards", "queue"}
-    assert secret not in json.dumps([known, backfilled.artifacts])
+    # of those that tests of blocks and of pushes have left there, too
+    known = {"config", "keep", "operator", "shards", "queue", "address", "alphas"}
+    assert set().union(*ours) <= known
+    assert secret not in json.dumps([told, backfilled.artifacts])
 
 
 def test_a_second_run_makes_nothing_and_writes_no_file(complete):
