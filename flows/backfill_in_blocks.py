@@ -153,6 +153,7 @@ def _blocks(run: FittedRun, watch: BlockWatch) -> Iterator[RunRequest]:
 def _wanted(config: Config) -> dict[str, Any]:
     """Return the options that a block depends on, without later ones that are not used."""
     elsewhere: Any = {"compute": True, "blocks": True, "keep": True, "fit": {"keep_latents"}}
+    elsewhere["shards"] = {"cut_tars_above"}  # shards are there before their blocks
     wanted = config.model_dump(mode="json", exclude=elsewhere)
     if not wanted["enhance"]["name"]:
         del wanted["enhance"]["name"]

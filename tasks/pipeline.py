@@ -40,6 +40,7 @@ from tasks.restore.restore import restore_shard
 from tasks.shard.index import index_dataset, plan_index
 from tasks.shard.retire import plan_retirement, retire_shards
 from tasks.shard.shard import count_images, plan_shards, shard_images
+from tasks.shard.tars.scan import plan_scans, scan_tar
 from tasks.train.finish import finish_training
 from tasks.train.plan import plan_restorer, plan_segments
 from tasks.train.segment import train_segment
@@ -103,10 +104,12 @@ def steps_of(run: Run) -> Iterator[Step]:
     """Yield every step in its order."""
     config, found = run.config, cache(partial(fitted, run))
     for dataset, corpus in config.given_datasets().items():
-        units, closing = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
-        counting = partial(count_images, run, corpus)
-        name = step_names.data_set_step(config, dataset)
-        yield Step(name, "shard", units, shard_images, "files", None, closing, counting)
+        units, index = partial(plan_shards, run, corpus, dataset), _index_of(run, dataset)
+        if corpus.is_tars:
+            scans = partial(plan_scans, run, corpus, dataset)
+            yield Step(step_names.scan_step(dataset), "shard", scans, scan_tar, "files")
+        name, count = step_names.data_set_step(config, dataset), partial(count_images, run, corpus)
+        yield Step(name, "shard", units, shard_images, "files", None, index, count)
     if config.clean_name is not None:
         segments, kept = partial(plan_segments, run), lambda: _single(*plan_restorer(run))
         yield Step(step_names.TRAINING, "train", segments, train_segment, "training")

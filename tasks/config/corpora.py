@@ -55,7 +55,8 @@ class Corpus(Section):
 
     path: Location
     """Folder, s3://bucket/prefix, hf://datasets/ORG/NAME/folder, or tars as in
-    `…/{000000..000123}.tar`, each of which becomes one shard; braces may hold a step (`{0..10..2}`)
+    `…/{000000..000123}.tar`, each of which becomes one shard, or several if it is large
+    (``shards.cut_tars_above``); braces may hold a step (`{0..10..2}`)
     or a list (`{train,test}`) too. In both, `*` and `?` stand for letters of one name, and `**` for
     folders, as in `photos/**/*.png`, whose keys are paths below `photos`. A relative path counts
     from the configuration file."""
@@ -114,6 +115,10 @@ class Corpus(Section):
     def matched(self, key: str) -> str:
         """The key with what ``match`` says replaced."""
         return key if self.match is None else replaced(key, self.match.from_, self.match.to)
+
+    def renamed(self, key: str) -> str:
+        """The key that a name of its own becomes."""
+        return self.matched(self.stripped(key))
 
     @property
     def is_tars(self) -> bool:

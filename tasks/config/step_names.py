@@ -16,6 +16,11 @@ def data_set_step(config: Config, dataset: str) -> str:
     return f"{'restore' if dataset in config.made_datasets() else 'shard'} {dataset}"
 
 
+def scan_step(dataset: str) -> str:
+    """Return the name of the step that finds where large tars of a data set are cut."""
+    return f"scan {dataset}"
+
+
 def level_step(level: int, number: int = 0) -> str:
     """Return the name of the step that measures activations at a level of the decoder in a round.
 

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.export.manifest import ExportedFile
 from tasks.export.names import exported_name
 from tasks.io.images import Form, extension_of, file_format_of
-from tasks.io.shards import Member, members_of, origin_of, read_index
+from tasks.io.shards import Member, members_of, origin_of, read_index, tar_of
 from tasks.io.shards.sides import SideKind
 from tasks.io.store import stem
 from tasks.io.workspace import Workspace
@@ -51,7 +52,8 @@ def images_of(
         form: how all of them are written; None for their files as they are.
     """
     came = workspace.shard_index(named_by, shard)
-    index, tar = read_index(workspace.store, f"{enhanced}/{shard}.parquet"), origin_of(came)
+    index, origin = read_index(workspace.store, f"{enhanced}/{shard}.parquet"), origin_of(came)
+    tar = None if origin is None else tar_of(origin)
     sources, names = _by_key(came, "source"), _by_key(came, "member")
     written, found = _by_key(index, "member"), list[Image]()
     for member in members_of(index, enhanced):
@@ -66,6 +68,7 @@ def images_of(
 
 
 def _by_key(index: pa.Table, column: str) -> dict[str, str]:
+    index = index.filter(pc.equal(index["status"], "ok"))  # refused ones may have the same key
     return dict(zip(index["key"].to_pylist(), index[column].to_pylist(), strict=True))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import task
 
 from tasks.config import Config, Run
+from tasks.config.compute import CUT_TARS_ABOVE
 from tasks.fit.operators import FittedRun, OperatorRef, fitted
 from tasks.io.artifacts.metric_registry import curve_names
 from tasks.io.ledger import digest_of
@@ -93,6 +94,8 @@ def _told(config: Config) -> dict[str, Any]:
             del told[section][option]
     if not told["reapply"]:
         del told["reapply"]
+    if told["shards"]["cut_tars_above"] == CUT_TARS_ABOVE:
+        del told["shards"]["cut_tars_above"]
     return told
 
 

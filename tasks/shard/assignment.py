@@ -6,7 +6,7 @@ nothing: new files make new shards, a changed or removed file touches its own sh
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import NamedTuple
 
@@ -14,9 +14,11 @@ from tasks.config.corpora import Corpus
 from tasks.config.places import Place
 from tasks.io.catalogue import Catalogue, Known, ShardEntry
 from tasks.io.shards import shard_name
+from tasks.io.shards.cuts.parts import Part
 from tasks.io.shards.keys import ODD_NAME
 from tasks.shard.corpus import list_files
 from tasks.shard.image_files import SourceFile
+from tasks.shard.inputs import origin_of_shard
 
 
 class ShardFiles(NamedTuple):
@@ -24,6 +26,12 @@ class ShardFiles(NamedTuple):
 
     shard: str
     files: tuple[SourceFile, ...]
+    part: Part | None = None
+    """The part of the tar, if it is cut."""
+
+
+Parts = Callable[[SourceFile], Sequence[Part] | None]
+"""Gives the parts that a tar is cut into; None for a tar that is one shard."""
 
 
 def files_by_shard(
@@ -33,10 +41,12 @@ def files_by_shard(
     size: int,
     gone: Collection[str] = (),
     apart: Mapping[Place, str] | None = None,
+    parts_of: Parts = lambda _: None,
 ) -> Iterator[ShardFiles]:
     """Yield the shards of a corpus with their files, while the corpus is listed.
 
-    A foreign tar makes a shard of its own. Image files go to shards by ``assign_files``.
+    A foreign tar makes a shard of its own, and so does each part of one that is cut. Image files
+    go to shards by ``assign_files``.
 
     Args:
         corpus: where the files lie, and how many of them are wanted at most.
@@ -45,13 +55,14 @@ def files_by_shard(
         size: images in a new shard.
         gone: names of shards that were retired, which no new shard gets.
         apart: folders of which the corpus takes nothing, as ``apart_from`` gives them.
+        parts_of: see ``Parts``.
 
     Raises:
         CorpusError: the corpus is not there, or one of its tars.
     """
     files = islice(list_files(corpus, forgotten, apart), corpus.limit)
     if corpus.is_tars:
-        return _one_tar_each(files, catalogue, gone)
+        return _tar_by_tar(files, catalogue, gone, parts_of)
     return assign_files(files, catalogue, size, gone)
 
 
@@ -168,14 +179,20 @@ class _KnownShards:
             yield ShardFiles(shard, tuple(files))
 
 
-def _one_tar_each(
-    tars: Iterable[SourceFile], catalogue: Catalogue | None, gone: Collection[str]
+def _tar_by_tar(
+    tars: Iterable[SourceFile],
+    catalogue: Catalogue | None,
+    gone: Collection[str],
+    parts_of: Parts,
 ) -> Iterator[ShardFiles]:
-    """Yield a shard for every tar: the one that was made from it, or a new one."""
+    """Yield a shard for every tar, or part: the one that was made from it, or a new one."""
     known = {entry.tar: entry.shard for entry in _shards_in(catalogue)}
     names = free_shards(catalogue, gone)
     for tar in tars:
-        yield ShardFiles(known.get(tar.path) or next(names), (tar,))
+        parts: Sequence[Part | None] = parts_of(tar) or [None]
+        for part in parts:
+            shard = known.get(origin_of_shard(tar, part)) or next(names)
+            yield ShardFiles(shard, (tar,), part)
 
 
 def _shards_in(catalogue: Catalogue | None) -> Sequence[ShardEntry]:

@@ -6,7 +6,6 @@ reason for which it is refused by its name, if there is one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import groupby
 
 from tasks.config.corpora import Corpus
@@ -62,7 +61,7 @@ def list_files(
     Raises:
         CorpusError: there is no such folder, or a tar is missing.
     """
-    without = partial(_is_apart, corpus, apart or {})
+    without = without_apart(corpus, apart or {})
     if corpus.is_tars:
         yield from list_tars(corpus, without)
         return
@@ -76,27 +75,28 @@ def list_files(
             yield file
 
 
-def _is_apart(
-    corpus: Corpus, apart: Mapping[Place, str], path: str, inside: Sequence[Found]
-) -> bool:
-    """Whether a folder of a corpus holds what must not be its input; if so, it is said.
+def without_apart(corpus: Corpus, apart: Mapping[Place, str], *, is_said: bool = True) -> Without:
+    """Return what tells whether a folder of a corpus holds what must not be its input.
 
     Such are the places that are apart, and any folder that bears a workspace's mark.
 
     Args:
         corpus: which is listed.
         apart: places of which nothing is taken, and what they are.
-        path: of the folder, below the corpus's.
-        inside: what lies right in the folder.
+        is_said: whether what is left out is said.
     """
-    folder = f"{corpus.folder.rstrip('/')}/{path}"
-    here = Place.of(folder, corpus.access)
-    what = next((what for place, what in apart.items() if place.holds(here)), None)
-    if what is None and any(found.name == MARK for found in inside):
-        what = "another workspace"
-    if what is not None:
-        say(f"left out of the corpus {corpus.path}: {folder}, which is {what}")
-    return what is not None
+
+    def without(path: str, inside: Sequence[Found]) -> bool:
+        folder = f"{corpus.folder.rstrip('/')}/{path}"
+        here = Place.of(folder, corpus.access)
+        what = next((what for place, what in apart.items() if place.holds(here)), None)
+        if what is None and any(found.name == MARK for found in inside):
+            what = "another workspace"
+        if what is not None and is_said:
+            say(f"left out of the corpus {corpus.path}: {folder}, which is {what}")
+        return what is not None
+
+    return without
 
 
 def list_tars(corpus: Corpus, without: Without | None = None) -> Iterator[SourceFile]:

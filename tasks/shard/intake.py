@@ -3,25 +3,19 @@
 import dataclasses
 import errno
 import os
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import BinaryIO
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import AccessRefused, ImageRefused, StoreRefused
 from tasks.io.images import Limits
 from tasks.io.machine.threads import side_by_side
 from tasks.io.shards import Accepted, Refused
-from tasks.io.shards.foreign_tars import read_samples
-from tasks.io.shards.samples import LooseSide, Sample
 from tasks.io.shards.sides import LARGEST_SIDE, Sides
-from tasks.io.store import Slice, Store, temporary_room
-from tasks.io.workspace import is_forgotten
+from tasks.io.store import Slice, Store
 from tasks.jobs.progress import advance
 from tasks.shard.acceptance import accepted
 from tasks.shard.image_files import SourceFile, SourceSide
-from tasks.shard.waiting import WaitingImages
 
 UNREADABLE = "unreadable: "
 """How the reason begins for which a file is refused that is there, but cannot be read."""
@@ -56,73 +50,6 @@ def accept_files(
         except ImageRefused as refusal:
             yield Refused(key=file.key, source=file.path, reason=str(refusal))
         advance(1)
-
-
-def accept_tar(
-    source: Store, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
-) -> Iterator[Accepted | Refused]:
-    """Yield the images of a foreign tar in the order of their keys, without forgotten ones.
-
-    A tar is in any order. It is read as a stream, and its images wait in a temporary file
-    until all their keys are known.
-
-    Args:
-        source: the folder or bucket that the tar's path starts from.
-        tar: the tar, as it was listed.
-        corpus: whether and how images are resized.
-        limits: of the bytes and pixels of an image.
-        forgotten: digests of keys to leave out.
-
-    Raises:
-        OSError: the tar cannot be read.
-    """
-    with temporary_room(), tempfile.TemporaryFile() as spool:
-        waiting = WaitingImages(spool)
-        with source.stream(tar.path) as stream:
-            for image in _samples(stream, tar, corpus, limits, forgotten):
-                if isinstance(image, LooseSide):
-                    waiting.add_side(image)
-                else:
-                    waiting.add(image)
-                    advance(1)
-        yield from waiting.in_order()
-
-
-def _samples(
-    stream: BinaryIO, tar: SourceFile, corpus: Corpus, limits: Limits, forgotten: Collection[str]
-) -> Iterator[Accepted | Refused | LooseSide]:
-    """Yield the samples of a tar, in the order of the tar, without forgotten ones."""
-    samples = read_samples(stream, limits, tar.path, corpus.side_kinds)
-    for sample in _renamed(samples, corpus) if corpus.renames else samples:
-        if is_forgotten(sample.key, forgotten):
-            continue
-        if isinstance(sample, LooseSide):
-            yield sample
-            continue
-        try:
-            if sample.image is None:
-                raise ImageRefused(sample.reason or "no image")
-            image = accepted(sample.key, sample.source, sample.image, corpus, limits)
-        except ImageRefused as refusal:
-            yield Refused(key=sample.key, source=sample.source, reason=str(refusal))
-            continue
-        yield dataclasses.replace(image, sides=sample.sides, left_out=sample.left_out)
-
-
-def _renamed(samples: Iterable[Sample | LooseSide], corpus: Corpus) -> Iterator[Sample | LooseSide]:
-    """Yield samples with the keys that the corpus says; the second image of a key is refused."""
-    taken, ways = set[str](), [f"without {corpus.strip!r}"] if corpus.strip else []
-    if corpus.match is not None:
-        ways.append(f"with {corpus.match.to!r} for {corpus.match.from_!r}")
-    for sample in samples:
-        key = corpus.matched(corpus.stripped(sample.key))
-        if isinstance(sample, Sample) and sample.image is not None and key in taken:
-            reason = f"key taken: another member has it {' and '.join(ways)}; rename one"
-            yield Sample(sample.key, sample.source, None, reason)
-            continue
-        if isinstance(sample, Sample) and sample.image is not None:
-            taken.add(key)
-        yield sample._replace(key=key)
 
 
 def _with_sides(image: Accepted, source: Store, files: Sequence[SourceSide]) -> Accepted:

@@ -1,10 +1,8 @@
 """Shard a corpus: image files or foreign tars go in, WebDataset tars with an index come out."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from prefect import task
 
@@ -15,7 +13,8 @@ from tasks.io.catalogue import Catalogue
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, Limits
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
-from tasks.io.workspace import dataset_folder
+from tasks.io.shards.cuts.parts import Part
+from tasks.io.workspace import dataset_folder, scan_artifact
 from tasks.jobs import Job, Outcome, Planned, Recipe, Subject, Target, carry_out, publishing
 from tasks.jobs.events import told
 from tasks.jobs.policy import SHARD_POLICY
@@ -25,7 +24,11 @@ from tasks.shard.bad_images import outcome_of
 from tasks.shard.corpus import list_files, source_of
 from tasks.shard.dataset import gone_shards, known_catalogue
 from tasks.shard.image_files import SourceFile
-from tasks.shard.intake import UNREADABLE, accept_files, accept_tar, any_readable
+from tasks.shard.inputs import origin_of_shard, own_inputs, shared_inputs
+from tasks.shard.intake import UNREADABLE, accept_files, any_readable
+from tasks.shard.tars.cuts import Cuts
+from tasks.shard.tars.intake import accept_tar
+from tasks.shard.tars.scan import require_unchanged, section_of
 
 MOST_COUNTED = 1_000_000
 """Files of a corpus that are counted to tell how long its shards will take: a larger one in a
@@ -34,10 +37,6 @@ bucket would be asked a thousand times for that alone."""
 
 _READ_NOW = ("transparent; flatten it onto a background first",)
 """Reasons for which former versions have refused images, and which this one does not give."""
-
-
-_MADE_ANEW = 2
-"""Version of what resized and cropped images keep of their files: since 2, depth and metadata."""
 
 
 class ShardJob(Job):
@@ -50,6 +49,8 @@ class ShardJob(Job):
     limits: Limits
     files: tuple[SourceFile, ...]
     """The files, as they were when they were listed; or one tar."""
+    part: Part | None = None
+    """The part of the tar, if it is cut."""
     forgotten: tuple[str, ...] = ()
     """Digests of all keys that a tar must not bring back."""
 
@@ -80,7 +81,7 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
     survey = run.workspace.ledger.survey(folder)
     catalogue, known = known_catalogue(dataset, survey, run.workspace), run.workspace.forgotten()
     gone = gone_shards(dataset, survey, run.workspace)
-    recipe = Recipe("shard", _options(run.config, corpus))
+    recipe = Recipe("shard", shared_inputs(run.config, corpus))
     job_of = partial(
         ShardJob,
         workspace=run.workspace.url,
@@ -92,15 +93,16 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
     is_mended = _mended_shards(catalogue, corpus)
     empty = True
     apart = apart_from(corpus, run.config.workspace, run.config.corpora)
-    size = run.config.shards.images
-    for shard, files in files_by_shard(corpus, catalogue, known, size, gone, apart):
+    size, parts_of = run.config.shards.images, Cuts(run, corpus, dataset, survey).parts_of
+    for shard, files, part in files_by_shard(corpus, catalogue, known, size, gone, apart, parts_of):
         empty = False
-        artifact, own = f"{folder}/{shard}", _own_inputs(files, corpus, known)
+        artifact, own = f"{folder}/{shard}", own_inputs(files, corpus, known, part)
         target = recipe.aim(survey, artifact, **own)
         if target is None and is_mended(shard):
             target = recipe.aim_again(survey, artifact, **own)
-        job = None if target is None else job_of(target=target, shard=shard, files=files)
-        yield Planned(shard, len(files), job, (artifact,), recipe.mark(**own))
+        images = len(files) if part is None else part.samples
+        job = None if target is None else job_of(target=target, shard=shard, files=files, part=part)
+        yield Planned(shard, images, job, (artifact,), recipe.mark(**own))
     if empty:
         raise without_images(dataset, corpus)
 
@@ -113,7 +115,9 @@ def mark_of_files(config: Config, corpus: Corpus, files: Sequence[SourceFile]) -
         corpus: a folder, where the files lie.
         files: in the order of their keys.
     """
-    return Recipe("shard", _options(config, corpus)).mark(**_own_inputs(tuple(files), corpus, {}))
+    return Recipe("shard", shared_inputs(config, corpus)).mark(
+        **own_inputs(tuple(files), corpus, {})
+    )
 
 
 def count_images(run: Run, corpus: Corpus, is_to_stop: Callable[[], bool]) -> int | None:
@@ -171,39 +175,6 @@ def _mended_shards(catalogue: Catalogue | None, corpus: Corpus) -> Callable[[str
     return is_mended
 
 
-def _options(config: Config, corpus: Corpus) -> dict[str, Any]:
-    """Return the inputs of the fingerprint that all shards of a corpus share."""
-    strip = {} if corpus.strip is None else {"strip": corpus.strip}
-    match = {} if corpus.match is None else {"replaced": [corpus.match.from_, corpus.match.to]}
-    beside = {"beside": corpus.side_kinds} if corpus.side_kinds else {}
-    is_made_anew = corpus.resize is not None or corpus.crop is not None
-    return {
-        **({"made_anew": _MADE_ANEW} if is_made_anew else {}),
-        **strip,
-        **match,
-        **beside,
-        **corpus.taken_as,
-        "path": source_of(corpus).url,
-        "resize": corpus.resize,
-        "resize_filter": corpus.filter_used,
-        "crop": corpus.crop,
-        "limits": [config.shards.max_pixels, config.shards.max_bytes],
-    }
-
-
-def _own_inputs(
-    files: Sequence[SourceFile], corpus: Corpus, forgotten: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
-    """Return the inputs of the fingerprint that a shard has for itself.
-
-    Of a tar, these include the digests of the keys that it held when they were forgotten;
-    files of a folder whose keys are forgotten are not even listed.
-    """
-    held = (key for key, tars in forgotten.items() if corpus.is_tars and files[0].path in tars)
-    listed = hashlib.sha256(repr(files).encode()).hexdigest()
-    return {"files": listed, "forgotten": tuple(sorted(held))}
-
-
 def write_corpus_shard(job: ShardJob) -> Outcome:
     """Read, check and copy the files of one shard; bytes are kept unless resized.
 
@@ -220,7 +191,7 @@ def _write(job: ShardJob, watch: Stopwatch) -> Outcome:
             job.shard,
             watch.each("read", _images(job)),
             *(publication.file(f"{artifact}.{ending}") for ending in SHARD_ENDINGS),
-            origin=job.files[0].path if job.corpus.is_tars else None,
+            origin=origin_of_shard(job.files[0], job.part) if job.corpus.is_tars else None,
         )
         outcome = outcome_of(table)
         publication.facts |= {**outcome.facts(), "laps": watch.so_far()}
@@ -230,7 +201,15 @@ def _write(job: ShardJob, watch: Stopwatch) -> Outcome:
 def _images(job: ShardJob) -> Iterator[Accepted | Refused]:
     """Yield what goes into a shard, accepted or refused, in the order of keys."""
     source = source_of(job.corpus)
-    if job.corpus.is_tars:
-        (tar,) = job.files
-        return accept_tar(source, tar, job.corpus, job.limits, job.forgotten)
-    return accept_files(source, job.files, job.corpus, job.limits)
+    if not job.corpus.is_tars:
+        yield from accept_files(source, job.files, job.corpus, job.limits)
+        return
+    (tar,) = job.files
+    if job.part is None:
+        yield from accept_tar(source, tar, job.corpus, job.limits, job.forgotten)
+        return
+    scan = scan_artifact(job.dataset, tar.path)
+    require_unchanged(source, tar)
+    section = section_of(job.opened(), scan, job.part)
+    yield from accept_tar(source, tar, job.corpus, job.limits, job.forgotten, section)
+    require_unchanged(source, tar)  # or its end would be that of another one

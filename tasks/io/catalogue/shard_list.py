@@ -49,7 +49,8 @@ class ShardEntry(NamedTuple):
     last: str | None
     """Last key of the same images."""
     tar: str | None
-    """Path of the foreign tar that the shard was made from; None if it was not."""
+    """Path of the foreign tar that the shard was made from, or name of the part (``part_name``);
+    None if it was not."""
 
 
 def read_shards(store: Store, folder: str) -> list[ShardEntry]:

@@ -52,6 +52,7 @@ _LATENTS = ("pixels", "codec", "moments", "transport")
 
 NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "scan": (),
         "shard": (),
         "train": ("pixels", "degradation", "training"),
         "keep": (),

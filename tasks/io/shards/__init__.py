@@ -12,7 +12,9 @@ from tasks.io.shards.shard import (
     Member,
     Refused,
     member_name,
+    part_name,
     shard_name,
+    tar_of,
 )
 from tasks.io.shards.writer import FilesOfTheirOwn, ShardWriter, TarWriter, write_shard
 
@@ -29,9 +31,11 @@ __all__ = [
     "member_name",
     "members_of",
     "origin_of",
+    "part_name",
     "read_index",
     "read_members",
     "read_sides",
     "shard_name",
+    "tar_of",
     "write_shard",
 ]

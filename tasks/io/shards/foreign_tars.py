@@ -8,16 +8,15 @@ to disk, no link is followed, nothing is unpickled. All that is offered as an im
 sample, with its bytes or with the reason why not.
 """
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tasks.io.errors import TarDamaged
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS, Limits
-from tasks.io.shards.keys import TOO_LONG, is_too_long, key_complaint, printable
-from tasks.io.shards.samples import Group, LooseSide, Sample
+from tasks.io.shards.keys import TOO_LONG, is_too_long, key_complaint, key_mark, printable
+from tasks.io.shards.samples import NOTHING_BEFORE, Before, Group, LooseSide, Sample
 from tasks.io.shards.sides import LARGEST_SIDE, SIDE_KINDS, SideKind
 from tasks.io.shards.tar_stream import Entry, TarBlocks
 from tasks.io.store import stem
@@ -33,46 +32,79 @@ _HERE = re.compile(r"\A(?:\./++)++")  # possessive: a repetition that is taken b
 
 
 def read_samples(
-    stream: BinaryIO, limits: Limits, source: str, kinds: Collection[SideKind] = SIDE_KINDS
+    stream: BinaryIO,
+    limits: Limits,
+    source: str,
+    kinds: Collection[SideKind] = SIDE_KINDS,
+    before: Before = NOTHING_BEFORE,
 ) -> Iterator[Sample | LooseSide]:
     """Yield the samples of a tar in its order, one in memory at a time, and sides that are apart.
 
     A last sample without an image tells where a tar is damaged, one before it how many refused
-    members have no sample of their own.
+    members have no sample of their own. Of a tar that is read in parts these come with the last
+    one, and all parts together give what the whole tar gives, but that a side may be in another
+    part than its image.
 
     Args:
-        stream: an uncompressed tar, from its first byte; it is only read, never sought.
+        stream: an uncompressed tar, or a part of it; it is only read, never sought.
         limits: larger images are refused and not read into memory.
         source: path of the tar, for reasons and for names.
         kinds: of the sides that are read; others are left alone.
+        before: what comes before a part, which begins and ends where ``scan`` has cut the tar.
     """
-    reading = _Reading(TarBlocks(stream), limits, source, kinds)
-    refused = 0
+    blocks = TarBlocks(stream, before.members, is_cut=not before.is_last)
+    reading = Reading(blocks, limits, source, kinds, before.taken)
+    refused = before.refused
     for sample in reading.samples():
         is_refused = isinstance(sample, Sample) and sample.image is None
         refused += is_refused
         if not is_refused or refused <= MOST_REFUSED:
             yield sample
     of_tar = partial(Sample, printable(stem(source)), printable(source), None)
-    if refused > MOST_REFUSED:
+    if refused > MOST_REFUSED and before.is_last:
         more = refused - MOST_REFUSED
         yield of_tar(f"more members refused: {more:,} after the first {MOST_REFUSED:,}")
     if reading.damage is not None:
         yield of_tar(reading.damage)
 
 
-class _Reading:
+class Members(Protocol):
+    """The members of a tar in their order, as ``TarBlocks`` has them."""
+
+    members: int
+    """How many have come."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Yield all members; a TarDamaged ends them where the tar is damaged."""
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the content of the member that came last."""
+
+
+class Reading:
     """Puts the members of one tar together into samples.
 
     ``damage`` says after ``samples`` has ended why it ended before the tar did, if so.
+
+    Args:
+        members: of the tar, or of a part of it.
+        limits: of the bytes of an image.
+        source: path of the tar.
+        kinds: of the sides that are read.
+        taken: marks of keys that images before the part have.
     """
 
     def __init__(
-        self, blocks: TarBlocks, limits: Limits, source: str, kinds: Collection[SideKind]
+        self,
+        members: Members,
+        limits: Limits,
+        source: str,
+        kinds: Collection[SideKind],
+        taken: Collection[bytes] = (),
     ) -> None:
-        self._blocks, self._limits, self._source = blocks, limits, source
+        self._blocks, self._limits, self._source = members, limits, source
         self._kinds: dict[str, SideKind] = {kind: kind for kind in kinds}
-        self._taken: set[bytes] = set()  # digests, as a tar may have millions of keys
+        self._taken = set(taken)  # digests, as a tar may have millions of keys
         self._group = Group("")
         self.damage: str | None = None
 
@@ -95,7 +127,7 @@ class _Reading:
         elif key and key_complaint(name) is None and not _is_hidden(name):
             if key != self._group.key:
                 yield from self._finish()
-                self._group = Group(key)
+                self.begin(Group(key))
             if ending in EXTENSIONS:
                 yield from self._image(entry, name)
             elif (kind := self._kinds.get(ending)) is not None:
@@ -106,6 +138,17 @@ class _Reading:
                 self._group.others.append(self._place(name))
             elif ending in UNREAD_EXTENSIONS:
                 self._group.unread = self._place(name)
+
+    def begin(self, group: Group) -> None:
+        """Begin a group with the member that came last; all that came before is yielded."""
+        self._group = group
+
+    def claim(self, key: str) -> bool:
+        """Return whether no image before has the key, which from now on is taken."""
+        mark = key_mark(key)
+        is_free = mark not in self._taken
+        self._taken.add(mark)
+        return is_free
 
     def _finish(self) -> Iterator[Sample | LooseSide]:
         """Yield what the present group makes, and begin an empty group."""
@@ -119,13 +162,12 @@ class _Reading:
 
     def _image(self, entry: Entry, name: str) -> Iterator[Sample | LooseSide]:
         """Add an image to the group; yield a refusal if an earlier image has the key."""
-        group, mark = self._group, hashlib.blake2b(self._group.key.encode(), digest_size=16)
-        if mark.digest() in self._taken:
+        group = self._group
+        if not self.claim(group.key):
             reason = "key taken: another member has it; rename one"
             group.is_taken = True
             yield Sample(group.key, self._place(name), None, reason)
             return
-        self._taken.add(mark.digest())
         group.source = self._place(name)
         if entry.size > self._limits.max_bytes:
             group.refusal = f"file too large: {entry.size} bytes, limit {self._limits.max_bytes}"

@@ -44,6 +44,11 @@ def key_complaint(key: str) -> str | None:
     return next((complaint for complaint, holds in complaints.items() if holds), None)
 
 
+def key_mark(key: str) -> bytes:
+    """Return 16 bytes that tell a key from all others, and not what it is."""
+    return hashlib.blake2b(_utf_8(key), digest_size=16).digest()
+
+
 def is_too_long(name: str) -> bool:
     """Whether a name has more bytes than it may; a very long one is not encoded to find out."""
     return len(name) > LONGEST_NAME or len(_utf_8(name)) > LONGEST_NAME

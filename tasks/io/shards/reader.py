@@ -31,7 +31,10 @@ def read_index(store: Store, path: str) -> pa.Table:
 
 
 def origin_of(index: pa.Table) -> str | None:
-    """Return the foreign tar that a shard was made from, as its index tells; None if it was not."""
+    """Return the foreign tar that a shard was made from, as its index tells; None if it was not.
+
+    Of a tar that was cut it is the name of the part, see ``part_name``.
+    """
     known: bytes | None = (index.schema.metadata or {}).get(ORIGIN.encode())
     return None if known is None else known.decode()
 

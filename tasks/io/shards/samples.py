@@ -1,6 +1,6 @@
 """Samples of foreign tars: what the members of one key that stand side by side make together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,6 +32,23 @@ class LooseSide(NamedTuple):
     data: bytes | None
     reason: str | None = None
     """Why there is no ``data``."""
+
+
+class Before(NamedTuple):
+    """What comes before a part of a tar, as far as it decides what the part gives."""
+
+    members: int = 0
+    """How many members."""
+    refused: int = 0
+    """How many of these were refused."""
+    taken: Collection[bytes] = ()
+    """Marks of keys of images before, if only of those that come again in the part."""
+    is_last: bool = True
+    """Whether nothing comes behind the part."""
+
+
+NOTHING_BEFORE = Before()
+"""For a tar that is read as one."""
 
 
 @dataclass

@@ -26,8 +26,10 @@ IMAGES = "images"
 """Folder beside the indexes of shards in which their images lie where they are in no tars."""
 
 ORIGIN = "tar"
-"""Key of the foreign tar's path in the metadata of an index."""
+"""Key of the foreign tar's path in the metadata of an index, or of the part's name."""
 
+_PART = re.compile(r"(?<=\.tar)#\d+\Z", re.IGNORECASE)
+"""What the name of a part of a tar has behind the tar's path, which always ends with .tar."""
 
 _LEFT_OUT = re.compile(r"__[^/]*__(?:/|\Z)|%(?:5F|25)")
 """First folders that WebDataset's readers skip, and those that an encoded one could be."""
@@ -126,6 +128,16 @@ class Refused:
     key: str
     source: str
     reason: str
+
+
+def part_name(tar: str, number: int) -> str:
+    """Return the name of a part of a tar: its path, a number sign, and the part's number from 0."""
+    return f"{tar}#{number}"
+
+
+def tar_of(origin: str) -> str:
+    """Return the path of a foreign tar, by its own or by the name of a part of it."""
+    return _PART.sub("", origin)
 
 
 def shard_name(number: int) -> str:

@@ -6,8 +6,8 @@ extended header of a mebibyte is held. USTAR, PAX, GNU and old tars are read, an
 them in a row, as ``cat a.tar b.tar`` gives them; nothing is unpacked, and no link is followed.
 """
 
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 from tasks.io.errors import TarDamaged
 from tasks.io.shards.tar_headers import (
@@ -54,17 +54,43 @@ class _Extension(NamedTuple):
     complaint: str | None = None
 
 
+class Readable(Protocol):
+    """A stream as far as a tar needs it."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return as many bytes, or fewer; none only at its end."""
+
+
 class TarBlocks:
     """The members of a tar, to be iterated over once; ``read`` gives the bytes of the last one.
 
     The end of an archive is not the end of the members: one that follows it is read as well.
+
+    Args:
+        stream: the tar, or a part of it that begins with a member's first header.
+        members: how many come before the part.
+        offset: of the part's first byte in the tar.
+        is_cut: whether the tar goes on behind the stream's end, where another member begins.
+        skip: moves the stream on by so many bytes; without it they are read.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: Readable,
+        members: int = 0,
+        offset: int = 0,
+        *,
+        is_cut: bool = False,
+        skip: Callable[[int], None] | None = None,
+    ) -> None:
+        self._stream, self._is_cut, self._jump = stream, is_cut, skip
+        self._at = offset
         self._ahead = 0  # bytes before the next header
         self._extension = _Extension()  # of the member that comes next
-        self.members = 0
+        self._began: int | None = None  # where the first of its extended headers begins
+        self.members = members
+        self.start = self.content = offset
+        """Where the last member's first header begins in the tar, and where its content does."""
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield all members in order.
@@ -74,10 +100,12 @@ class TarBlocks:
         """
         while (header := self._header()) is not None:
             self._ahead = _padded(header.size)
+            self.start = self._at - BLOCK if self._began is None else self._began
             if header.flag in _EXTENDED:
+                self._began = self.start
                 self._extension = self._extended(header, self._extension)
                 continue
-            extension, self._extension = self._extension, _Extension()
+            extension, self._extension, self._began = self._extension, _Extension(), None
             yield self._entry(header, extension)
 
     def read(self, entry: Entry) -> bytes:
@@ -101,8 +129,10 @@ class TarBlocks:
         while block and not block.strip(b"\0"):
             block, has_ended = self._up_to(BLOCK), True
         if has_ended:
-            self._extension = _Extension()
+            self._extension, self._began = _Extension(), None
             return next_archive(block) if block else None
+        if self._is_cut and not block:
+            return None
         if self.members == 0:
             require_plain(block)
         if len(block) < BLOCK:
@@ -146,11 +176,14 @@ class TarBlocks:
         has_more_map = header.flag == ord("S") and header.has_more_map
         while has_more_map:
             has_more_map = self._exactly(BLOCK)[504] != 0
-        self._ahead = _padded(size)
+        self._ahead, self.content = _padded(size), self._at
         text = name.decode("utf-8", "surrogateescape")
         return Entry(self.members, text, kind, size, extension.complaint)
 
     def _skip(self) -> None:
+        if self._jump is not None:
+            self._jump(self._ahead)
+            self._at, self._ahead = self._at + self._ahead, 0
         while self._ahead:
             self._ahead -= len(self._exactly(min(_CHUNK, self._ahead)))
 
@@ -169,6 +202,7 @@ class TarBlocks:
         while size and (part := self._stream.read(min(_CHUNK, size))):
             parts.append(part)
             size -= len(part)
+            self._at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

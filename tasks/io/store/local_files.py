@@ -1,9 +1,10 @@
 """Files and folders of this machine's disk: read, listed, written, or refused with a remedy."""
 
 import errno
+import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 
 from tasks.io.errors import AccessRefused, StoreFull, StoreRefused
 from tasks.io.store.errors import LOCAL_RIGHTS, not_a_path
-from tasks.io.store.ranges import Slice
+from tasks.io.store.ranges import Chunks, Fetch, Slice
 
 _LOCAL_REMEDIES = {
     errno.ENOSPC: "make room there and run again; what is done is kept",
@@ -26,6 +27,9 @@ _LOCAL_REMEDIES = {
     errno.ENOTDIR: "a file is where a folder must be; move it away",
     errno.ELOOP: "correct the link there, which leads back to itself",
 }
+
+_CHUNK = 1 << 20
+"""Bytes of a part of a file that are read at once."""
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries that are written in Rust name an error of the operating system."""
@@ -145,7 +149,7 @@ class LocalFile:
         with self.stream() as stream:
             return stream.read()
 
-    def slices(self, slices: Iterable[Slice]) -> Iterator[bytes]:
+    def slices(self, slices: Iterable[Slice]) -> Generator[bytes]:
         """Yield pieces of the file in the given order; a piece beyond its end is short."""
         with self.stream() as stream:
             for piece in slices:
@@ -153,12 +157,26 @@ class LocalFile:
                 yield stream.read(piece.size)
 
     @contextmanager
-    def stream(self) -> Iterator[BinaryIO]:
-        """Give the block a reader of the file."""
+    def stream(self, part: Slice | None = None) -> Iterator[BinaryIO]:
+        """Give the block a reader of the file, or of a part of it, which then cannot seek."""
         with permitted(str(self.path)):
             opened = self.path.open("rb")
         with opened as stream:
-            yield stream
+            if part is None:
+                yield stream
+                return
+            stream.seek(part.offset)
+            starts = range(0, part.size, _CHUNK)
+            chunks = (stream.read(min(_CHUNK, part.size - start)) for start in starts)
+            with io.BufferedReader(Chunks(filter(None, chunks)), _CHUNK) as reader:
+                yield reader
+
+    @contextmanager
+    def ranges(self) -> Iterator[Fetch]:
+        """Give the block what reads any range of the file, in any thread."""
+        with self.stream() as stream:
+            number = stream.fileno()
+            yield lambda start, end: os.pread(number, end - start, start)
 
     def readable(self) -> Path:
         """Return the path, for libraries that open it themselves; it need not be there."""

@@ -13,6 +13,10 @@ _GAP_BYTES = 1 << 16
 """Bytes between two slices that are cheaper to read along than to ask again."""
 
 
+Fetch = Callable[[int, int], bytes]
+"""Gives a file's bytes from a start to before an end; fewer, or none, where the file ends."""
+
+
 class Slice(NamedTuple):
     """A piece of a file: its first byte's offset, and how many bytes it has."""
 
@@ -28,9 +32,7 @@ class Span(NamedTuple):
     data: bytes
 
 
-def fetch_ahead(
-    fetch: Callable[[int, int], bytes], groups: Iterable[list[Slice]]
-) -> Iterator[Span]:
+def fetch_ahead(fetch: Fetch, groups: Iterable[list[Slice]]) -> Iterator[Span]:
     """Yield the range around each group of slices; the next one is being fetched meanwhile.
 
     Args:

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from tasks.io.store.access import PART_BYTES
 from tasks.io.store.errors import translated
 from tasks.io.store.listing import entry_at
-from tasks.io.store.ranges import SPAN_BYTES, Chunks, Slice, fetch_ahead, spans
+from tasks.io.store.ranges import SPAN_BYTES, Chunks, Fetch, Slice, fetch_ahead, spans
 from tasks.io.store.transfers import Replaced, create, ranged, repeated, upload
 
 _COPIES = 3
@@ -39,7 +39,7 @@ class RemoteFile:
         with translated(self.address):
             return repeated(lambda: bytes(self.system.cat_file(self.full, **one_request)))
 
-    def slices(self, slices: Iterable[Slice]) -> Iterator[bytes]:
+    def slices(self, slices: Iterable[Slice]) -> Generator[bytes]:
         """Yield pieces of the file in the given order; a piece beyond its end is short."""
         for span in fetch_ahead(self._ranges(), spans(slices)):
             for piece in span.slices:
@@ -47,21 +47,35 @@ class RemoteFile:
                 yield span.data[first : first + piece.size]
 
     @contextmanager
-    def stream(self) -> Iterator[BinaryIO]:
-        """Give the block a reader from the first byte to the last, which cannot seek.
+    def stream(self, part: Slice | None = None) -> Iterator[BinaryIO]:
+        """Give the block a reader of the file or of a part of it, which cannot seek.
 
         Raises:
-            Replaced: the file was replaced in S3 before its last byte was read.
+            Replaced: the file was replaced in S3 before the last byte was read.
         """
-        with translated(self.address):
-            entry = entry_at(self.system, self.full, self.address)
-        size, version = entry.size, (self.is_s3 and entry.version) or None
-        whole = (
-            [Slice(start, min(SPAN_BYTES, size - start))] for start in range(0, size, SPAN_BYTES)
+        size, version = self._size_and_version()
+        first, end = (0, size) if part is None else (part.offset, part.offset + part.size)
+        end = min(end, size)
+        pieces = (
+            [Slice(start, min(SPAN_BYTES, end - start))] for start in range(first, end, SPAN_BYTES)
         )
-        chunks = (span.data for span in fetch_ahead(self._ranges(version), whole))
+        chunks = (span.data for span in fetch_ahead(self._ranges(version), pieces))
         with io.BufferedReader(Chunks(chunks), SPAN_BYTES) as reader:
             yield reader
+
+    @contextmanager
+    def ranges(self) -> Iterator[Fetch]:
+        """Give the block what reads any range of the file, in any thread.
+
+        What it gives raises ``Replaced`` once the file was replaced in S3.
+        """
+        yield self._ranges(self._size_and_version()[1])
+
+    def _size_and_version(self) -> tuple[int, str | None]:
+        """Return how many bytes the file has, and its ETag in S3; elsewhere None."""
+        with translated(self.address):
+            entry = entry_at(self.system, self.full, self.address)
+        return entry.size, (self.is_s3 and entry.version) or None
 
     def copy_to(self, copy: Path) -> None:
         """Copy the file to this machine's disk, again from its start where it is replaced.
@@ -94,7 +108,7 @@ class RemoteFile:
         """
         return create(self.system, self.full, data, self.address)
 
-    def _ranges(self, version: str | None = None) -> Callable[[int, int], bytes]:
+    def _ranges(self, version: str | None = None) -> Fetch:
         """Return a function that gives the file's bytes from a start to before an end."""
         return ranged(self.system, self.full, self.address, version)
 

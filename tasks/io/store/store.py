@@ -1,7 +1,7 @@
 """A folder or bucket under one URL: reading, listing, and writing that is never partial."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from tasks.io.store.atomic import link, move, remove_empty_folders
 from tasks.io.store.errors import translated
 from tasks.io.store.listing import Cut, Entry, Found, Without, entry_at, found_in, tree
 from tasks.io.store.local_files import LocalFile, mode_of, walk
-from tasks.io.store.ranges import Slice
+from tasks.io.store.ranges import Fetch, Slice
 from tasks.io.store.remote_file import RemoteFile, found_below
 from tasks.io.store.s3 import abort_orphans, holds_objects, keeps_versions
 from tasks.io.store.spool import PARTIAL, Spool
@@ -89,7 +89,7 @@ class Store:
         """
         return self._file(path).read()
 
-    def read_slices(self, path: str, slices: Iterable[Slice]) -> Iterator[bytes]:
+    def read_slices(self, path: str, slices: Iterable[Slice]) -> Generator[bytes]:
         """Yield pieces of a file in the given order; a piece beyond its end is short.
 
         Remote pieces that lie close together come in one request, and the next request
@@ -100,22 +100,22 @@ class Store:
         """
         return self._file(path).slices(slices)
 
-    def stream(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Give the block a reader from the first byte to the last, which cannot seek.
+    def stream(self, path: str, part: Slice | None = None) -> AbstractContextManager[BinaryIO]:
+        """Give the block a reader of a file or of a part of it, which cannot seek.
 
         Raises:
             FileNotFoundError: there is no such file.
             OSError: it was replaced in S3 before the last byte was read.
         """
-        return self._file(path).stream()
+        return self._file(path).stream(part)
+
+    def ranges(self, path: str) -> AbstractContextManager[Fetch]:
+        """Give the block what reads any range of a file, in any thread; errors as of ``stream``."""
+        return self._file(path).ranges()
 
     @contextmanager
     def fetched(self, path: str) -> Iterator[Path]:
-        """Give the block a file on this machine's disk; of a remote one, a temporary copy.
-
-        Raises:
-            FileNotFoundError: there is no such file, and the store is remote.
-        """
+        """Give the block a file on this machine's disk; of a remote one that is there, a copy."""
         file = self._file(path)
         if isinstance(file, LocalFile):
             yield file.readable()
@@ -146,9 +146,7 @@ class Store:
     def names(self, prefix: str, start: str = "") -> Iterator[str]:
         """Yield the paths of all files below a folder, in no order: one listing, none opened.
 
-        Args:
-            prefix: the folder; one that is not there holds nothing.
-            start: only paths that continue the folder's with this.
+        Only paths count that go on with ``start``; a folder that is not there holds nothing.
         """
         folder, local = f"{prefix}/" if prefix else "", self.local(prefix)
         if local is not None:

@@ -11,6 +11,7 @@ from aiohttp import ClientPayloadError
 from botocore.exceptions import HTTPClientError
 from fsspec.asyn import sync
 
+from tasks.io.errors import StoreRefused
 from tasks.io.store.errors import (
     is_beyond_end,
     is_contested,
@@ -39,9 +40,11 @@ def ranged(
     """
 
     def part(start: int, end: int) -> bytes:
-        if version is None:
-            return bytes(system.cat_file(full, start=start, end=end))
-        return _part(system, full, start, end, version)
+        if version is not None:
+            return _part(system, full, start, end, version)
+        data = bytes(system.cat_file(full, start=start, end=end))
+        _require_range(len(data), end - start)
+        return data
 
     def fetch(start: int, end: int) -> bytes:
         try:
@@ -61,11 +64,26 @@ def _part(system: Any, full: str, start: int, end: int, version: str) -> bytes:
     """Return a range of one version of an object; fsspec's own request cannot name a version."""
     bucket, key, _ = system.split_path(full)
     asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
-    body = system.call_s3("get_object", Bucket=bucket, Key=key, **asked)["Body"]
+    answer = system.call_s3("get_object", Bucket=bucket, Key=key, **asked)
+    body = answer["Body"]
     try:
+        _require_range(int(answer.get("ContentLength") or 0), end - start)
         return bytes(sync(system.loop, body.read))
     finally:
         body.close()
+
+
+def _require_range(size: int, asked: int) -> None:
+    """Check that a store answers with no more bytes than were asked for.
+
+    Raises:
+        StoreRefused: it gives whole files for parts of them.
+    """
+    if size > asked:
+        raise StoreRefused(
+            f"a store must give parts of files, but answered with {size} bytes where {asked} were "
+            "asked for; copy the files to a folder, or to a bucket of S3"
+        )
 
 
 _TAIL = 4096

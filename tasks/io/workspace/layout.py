@@ -2,6 +2,7 @@
 
     datasets/<name>/shard-000000.tar, shard-000000.parquet, shard-000000.idx, index.parquet
     datasets/<name>/matches/<reference>/shard-000000.parquet
+    datasets/<name>/tars/<tar>.parquet      where a large tar is cut, named by a digest of its path
     restorers/<name>/<recipe>/segment-000000.safetensors, segment-000000.parquet
     restorers/<name>/<recipe>/restorer.safetensors, restorer.parquet
     moments/<name>/selection-<choice>.json, in-use/<configuration>.json, stand-ins/<operator>.json
@@ -76,6 +77,17 @@ def dataset_folder(name: str) -> str:
 def matches_folder(name: str, reference: str) -> str:
     """Return the folder of tables that tell where each image's ground truth lies."""
     return f"datasets/{name}/matches/{reference}"
+
+
+def scan_artifact(name: str, tar: str) -> str:
+    """Return the artifact, a path without ending, that says where a large tar is cut.
+
+    Args:
+        name: of the data set that is made of it.
+        tar: its path in the corpus.
+    """
+    digest = hashlib.sha256(tar.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{dataset_folder(name)}/tars/{digest}"
 
 
 def restorer_folder(name: str, recipe: str) -> str:

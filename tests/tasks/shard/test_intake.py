@@ -19,7 +19,8 @@ from tasks.io.store import Store
 from tasks.io.workspace import Workspace, key_digest
 from tasks.shard.corpus import list_files, source_of
 from tasks.shard.image_files import SourceFile, SourceSide
-from tasks.shard.intake import accept_files, accept_tar
+from tasks.shard.intake import accept_files
+from tasks.shard.tars.intake import accept_tar
 
 LIMITS = Limits(max_pixels=1 << 20, max_bytes=1 << 20)
 TAR = SourceFile("x/part-0", "x/part-0.tar", 0, "v")

@@ -5,11 +5,12 @@ of their keys. Between, only keys, sizes and places are in memory.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import IO, NamedTuple
 
 from tasks.io.letters import composed
 from tasks.io.shards import Accepted, Refused
+from tasks.io.shards.keys import key_mark
 from tasks.io.shards.samples import LooseSide
 from tasks.io.shards.sides import NONE, SideKind, several
 from tasks.io.store import Slice
@@ -35,10 +36,11 @@ class WaitingImages:
 
     Args:
         spool: takes the bytes, and is read again.
+        ambiguous: marks of composed keys that images elsewhere in the tar would get too.
     """
 
-    def __init__(self, spool: IO[bytes]) -> None:
-        self._spool = spool
+    def __init__(self, spool: IO[bytes], ambiguous: Collection[bytes] = ()) -> None:
+        self._spool, self._ambiguous = spool, frozenset(ambiguous)
         self._images: list[_Waiting] = []
         self._loose: dict[str, dict[SideKind, _Loose]] = {}
 
@@ -68,6 +70,9 @@ class WaitingImages:
         Keys come in composed letters (NFC), except where two would become equal.
         """
         forms = composed({waiting.image.key for waiting in self._images})
+        if self._ambiguous:
+            unsure = self._ambiguous
+            forms = {key: form for key, form in forms.items() if key_mark(form) not in unsure}
         keyed = [
             each._replace(image=dataclasses.replace(each.image, key=forms[each.image.key]))
             if each.image.key in forms

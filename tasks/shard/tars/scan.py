@@ -1,0 +1,130 @@
+"""Scan a large foreign tar: its headers go in, a table of the parts that it is cut into comes out.
+
+Each part becomes a shard by a task of its own, which reads no other bytes of the tar but sides of
+its images that stand elsewhere.
+"""
+
+from collections.abc import Iterator
+
+from prefect import task
+
+from tasks.config import Run
+from tasks.config.corpora import Corpus
+from tasks.io.errors import StepMissing
+from tasks.io.images import Limits
+from tasks.io.shards.cuts.parts import Part, read_across, write_parts
+from tasks.io.shards.cuts.scan import PartSize, Source, scan
+from tasks.io.store import Store
+from tasks.io.workspace import Workspace
+from tasks.jobs import Job, Outcome, Planned, Target, carry_out, publishing
+from tasks.jobs.policy import SHARD_POLICY, logger
+from tasks.shard.corpus import source_of
+from tasks.shard.image_files import SourceFile
+from tasks.shard.tars.cuts import Cuts
+from tasks.shard.tars.intake import Section
+
+
+class ScanJob(Job):
+    """Find where a tar is cut."""
+
+    target: Target
+    corpus: Corpus
+    limits: Limits
+    tar: SourceFile
+    """The tar, as it was listed."""
+    samples: int
+    """Images and refused members of a part."""
+    size_bytes: int
+    """Bytes of a part above which it ends earlier."""
+
+
+@task(name="scan", task_run_name="scan {job.tar.path}", **SHARD_POLICY)
+def scan_tar(job: ScanJob) -> Outcome:
+    """Scan one tar, unless another run has; safe to repeat."""
+    return carry_out(job, write_scan)
+
+
+def plan_scans(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
+    """Yield the scan of every tar of a corpus that is cut, or is to be; done ones have no job.
+
+    Args:
+        run: the configuration and its workspace.
+        corpus: of tars.
+        dataset: name of the data set that they make.
+
+    Raises:
+        CorpusError: a tar is not there.
+    """
+    options, cuts = run.config.shards, Cuts(run, corpus, dataset)
+    for tar, target in cuts.scans():
+        job = (
+            None
+            if target is None
+            else ScanJob(
+                workspace=run.workspace.url,
+                target=target,
+                corpus=corpus,
+                limits=options.limits(),
+                tar=tar,
+                samples=options.images,
+                size_bytes=options.cut_tars_above or tar.size,
+            )
+        )
+        yield Planned(tar.path, 0, job, (cuts.artifact(tar),))
+
+
+def write_scan(job: ScanJob) -> Outcome:
+    """Read the headers of a tar, and write the table of its parts.
+
+    Raises:
+        StepMissing: the tar has changed since it was listed.
+    """
+    source, corpus = source_of(job.corpus), job.corpus
+    require_unchanged(source, job.tar)
+    size = PartSize(job.samples, job.size_bytes)
+    with source.ranges(job.tar.path) as fetch:
+        tar = Source(job.tar.path, fetch, job.tar.size)
+        key_of = corpus.renamed if corpus.renames else None
+        parts = scan(tar, job.limits, corpus.side_kinds, size, key_of)
+    require_unchanged(source, job.tar)
+    with publishing(job.opened(), job.target) as publication:
+        write_parts(parts, publication.file(f"{job.target.artifact}.parquet"))
+        publication.facts["parts"] = len(parts)
+    logger().info("scanned %s parts=%d", job.tar.path, len(parts))
+    return Outcome(images=0)
+
+
+def section_of(workspace: Workspace, scan: str, part: Part) -> Section:
+    """Return a part of a tar with what it must know of the others.
+
+    Args:
+        workspace: where the scan lies.
+        scan: the artifact that it is.
+        part: as it was when the shard was planned.
+
+    Raises:
+        StepMissing: the tar is cut otherwise by now.
+    """
+    across = read_across(workspace.store, f"{scan}.parquet", part)
+    if across is None:
+        raise StepMissing(
+            f"{scan} must cut its tar as it did when this run planned its shards, but another run "
+            "has scanned the tar again; run again"
+        )
+    return Section(part, across)
+
+
+def require_unchanged(source: Store, tar: SourceFile) -> None:
+    """Check that a tar whose parts are read is still the one that was listed.
+
+    Raises:
+        StepMissing: it has another size or version.
+        FileNotFoundError: it is gone.
+    """
+    now = source.entry(tar.path)
+    if (now.size, now.version) != (tar.size, tar.version):
+        raise StepMissing(
+            f"{source.address(tar.path)} is read in parts and must stay as it was when this run "
+            f"listed it, but it has changed (from {tar.size} to {now.size} bytes); run again when "
+            "it is whole, and it is scanned and cut anew"
+        )
