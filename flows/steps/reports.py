@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from flows.runs.prefect_api import patiently
 from flows.steps.pace import brief
 from tasks.config import Config
-from tasks.config.step_names import TRAINING, data_set_step
+from tasks.config.step_names import data_set_step, is_scan, units_in_words
 from tasks.jobs import Outcome, Subject
 from tasks.jobs.stopwatch import LAPS
 from tasks.shard.bad_images import RefusedIn, counted_once
@@ -79,7 +79,7 @@ class StepReport:
     @property
     def note(self) -> str:
         """A short phrase on how the step went, as in '3 of 3 shards made, 6 images refused'."""
-        count = f"{len(self.units)} {'segments' if self.step == TRAINING else 'shards'}"
+        count = f"{len(self.units)} {units_in_words(self.step)}"
         if self.failures:
             return f"{len(self.failures)} of {count} failed"
         made = f"{self.made} of {count} made"
@@ -166,7 +166,7 @@ def made_data_sets(reports: Iterable[StepReport]) -> dict[str, dict[str, Any]]:
             "refused": dict(report.refused),
         }
         for report in reports
-        if report.made
+        if report.made and not is_scan(report.step)
     }
 
 

@@ -15,6 +15,7 @@ from flows.runners.lanes import Lanes, Runner
 from flows.steps.reports import Failure, StepReport, StepRun, leave_failures
 from flows.steps.screen import screen
 from flows.steps.step_watch import StepWatch
+from tasks.config.step_names import units_in_words
 from tasks.io.errors import (
     DotpipeError,
     ShardDamaged,
@@ -212,9 +213,10 @@ def _raise_failures(report: StepReport) -> None:
             "when the store is there"
         ) from last.error
     first = report.failures[0]
+    units = units_in_words(report.step)
     can_pass = next((one for one in report.failures if can_heal(one.error)), first)
     raise ShardsFailed(
-        f"{len(report.failures)} of {len(report.units)} shards failed in the step "
+        f"{len(report.failures)} of {len(report.units)} {units} failed in the step "
         f"{report.step!r}; the first was {first.unit}, with {type(first.error).__name__} at "
         f"{first.place}: {first.error}. The others are done, and running again takes up just "
         "these; `dotpipe status CONFIG` says what failed and why"

@@ -8,6 +8,9 @@ TRAINING = "train the restorer"
 """The name of the step that trains a restorer, segment after segment."""
 
 
+_SCAN = "scan "
+
+
 def data_set_step(config: Config, dataset: str) -> str:
     """Return the name of the step that makes a data set's shards.
 
@@ -18,7 +21,19 @@ def data_set_step(config: Config, dataset: str) -> str:
 
 def scan_step(dataset: str) -> str:
     """Return the name of the step that finds where large tars of a data set are cut."""
-    return f"scan {dataset}"
+    return f"{_SCAN}{dataset}"
+
+
+def is_scan(step: str) -> bool:
+    """Return whether a step, by its name, finds where tars are cut."""
+    return step.startswith(_SCAN)
+
+
+def units_in_words(step: str) -> str:
+    """Return what the units of a step are called, by its name."""
+    if step == TRAINING:
+        return "segments"
+    return "tars" if is_scan(step) else "shards"
 
 
 def level_step(level: int, number: int = 0) -> str:

@@ -9,6 +9,7 @@ from flows.steps.reports import (
     leave_failures,
     leave_table,
     left_out_in_words,
+    made_data_sets,
 )
 from tasks.io.errors import CorpusError
 from tasks.jobs import Outcome
@@ -107,3 +108,11 @@ def test_images_that_say_less_than_their_files_are_told():
     assert "of 1 image;" in left_out_in_words([first, second])
     second.count(Outcome(images=3, remarks={"metadata_left_out": 2}))
     assert "of 3 images;" in left_out_in_words([first, second])
+
+
+def test_scans_are_told_as_tars_and_are_no_data_set():
+    scan, shard = StepReport("scan run", units=["a.tar"], made=1), StepReport("shard run", made=0)
+    assert scan.note == "1 of 1 tars made"
+    assert made_data_sets([scan, shard]) == {}
+    shard.made, shard.images, shard.units = 2, 5, ["shard-000000", "shard-000001"]
+    assert made_data_sets([scan, shard])["run"]["images"] == 5
