@@ -74,7 +74,7 @@ class Across(NamedTuple):
         return Before(part.members, part.refused, frozenset(self.taken), part.is_last)
 
 
-_MARK = pa.binary(16)
+_MARK = pa.binary()
 _SIDE = pa.struct(
     [
         ("mark", _MARK),

@@ -22,6 +22,10 @@ from tasks.io.store.ranges import Fetch
 SEGMENT = 1 << 28
 """Bytes of a segment."""
 
+MOST_HELD = 1 << 14
+"""Members of a segment that are found ahead, for memory's sake: if there are more, the others are
+found when their turn comes."""
+
 _FARTHEST = 1 << 24
 """Bytes of a segment in which a header is looked for."""
 
@@ -46,7 +50,7 @@ class _Segment(NamedTuple):
     members: list[Found]
     """Those that begin in it."""
     behind: int | None = None
-    """Where the next one begins, behind the segment; None if the tar ends, or is damaged."""
+    """Where the next one begins, mostly behind the segment; None if the tar ends, or is damaged."""
     damage: TarDamaged | None = None
     """Why the walk has ended, if the tar is damaged."""
 
@@ -87,13 +91,30 @@ def _joined(fetch: Fetch, size: int, segments: Iterator[_Segment]) -> Iterator[F
         members = _members(fetch, size, arrived)
         met = yield from _until_met(members, arrived, places, segment.end)
         if met in places:
-            yield from segment.members[places[met] :]
-            if segment.damage is not None:
-                raise segment.damage
-            met = segment.behind
+            met = yield from _through(fetch, size, segment, places[met])
         if met is None:
             return
         arrived = met
+
+
+def _through(
+    fetch: Fetch, size: int, segment: _Segment, first: int
+) -> Generator[Found, None, int | None]:
+    """Yield the members of a segment from the one with this number among those that were found.
+
+    Returns:
+        Where the next one begins, behind the segment; None if the tar ends before.
+
+    Raises:
+        TarDamaged: the tar is damaged there.
+    """
+    yield from segment.members[first:]
+    if segment.damage is not None:
+        raise segment.damage
+    behind = segment.behind
+    if behind is None or behind >= segment.end:
+        return behind
+    return (yield from _until_met(_members(fetch, size, behind), behind, (), segment.end))
 
 
 def _until_met(
@@ -127,7 +148,7 @@ def _walked(fetch: Fetch, size: int, start: int, end: int) -> _Segment:
         return _Segment(end, found)
     try:
         for member in _members(fetch, size, first):
-            if member.start >= end:
+            if member.start >= end or len(found) == MOST_HELD:
                 return _Segment(end, found, member.start)
             found.append(member)
     except TarDamaged as damage:

@@ -8,6 +8,7 @@ from tars.odd_tars import LARGEST, odd_tar
 
 from tasks.io.images import Limits
 from tasks.io.shards import foreign_tars
+from tasks.io.shards.cuts import walk
 from tasks.io.shards.cuts.scan import PartSize, Source, scan
 from tasks.io.shards.foreign_tars import read_samples
 from tasks.io.shards.samples import LooseSide, Sample
@@ -147,6 +148,14 @@ def test_refused_members_beyond_those_that_have_rows_are_counted_over_all_parts(
     found = [sample for part in read_by_parts(data, parts_of(data, 4)) for sample in part]
     assert found == read_as_one(data)
     assert found[-1].reason == "more members refused: 15 after the first 5"
+
+
+def test_no_more_members_are_held_than_may_be_and_none_is_lost(monkeypatch):
+    monkeypatch.setattr(walk, "MOST_HELD", 3)
+    data = tar_of([(f"{number:02d}.jpg", b"1") for number in range(50)])
+    for segment in (10_000, ALL):
+        found = [s for p in read_by_parts(data, parts_of(data, 4, segment=segment)) for s in p]
+        assert found == read_as_one(data)
 
 
 def test_what_looks_like_a_header_within_a_content_changes_nothing():
