@@ -13,7 +13,7 @@ from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits
 from tasks.io.images.metadata.profiles import srgb_profile
 from tasks.shard.acceptance import accepted
-from tasks.shard.shard import _options
+from tasks.shard.inputs import shared_inputs
 from tests.support.colour_profiles import display_p3
 from tests.support.pictures import raster
 
@@ -115,9 +115,9 @@ def test_a_profile_that_is_left_out_stands_in_the_index(colour):
 
 def test_fingerprints_have_colour_and_frames_where_they_are_no_defaults(steps):
     config = steps("/w", {"restored": "/r", "natural": "/n"}).config
-    plain = _options(config, Corpus(path="/n"))
+    plain = shared_inputs(config, Corpus(path="/n"))
     assert not {"colour", "frames", "made_anew"} & plain.keys()
-    other = _options(config, Corpus(path="/n", colour="srgb", frames="first", crop=8))
+    other = shared_inputs(config, Corpus(path="/n", colour="srgb", frames="first", crop=8))
     assert (other["colour"], other["frames"], other["made_anew"]) == ("srgb", "first", 2)
 
 
