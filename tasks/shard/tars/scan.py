@@ -18,6 +18,7 @@ from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 from tasks.jobs import Job, Outcome, Planned, Target, carry_out, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
+from tasks.jobs.progress import advance, at
 from tasks.shard.corpus import source_of
 from tasks.shard.image_files import SourceFile
 from tasks.shard.tars.cuts import Cuts
@@ -83,7 +84,7 @@ def write_scan(job: ScanJob) -> Outcome:
     require_unchanged(source, job.tar)
     size = PartSize(job.samples, job.size_bytes)
     with source.ranges(job.tar.path) as fetch:
-        tar = Source(job.tar.path, fetch, job.tar.size)
+        tar = Source(job.tar.path, fetch, job.tar.size, _Progress(job.tar))
         key_of = corpus.renamed if corpus.renames else None
         parts = scan(tar, job.limits, corpus.side_kinds, size, key_of)
     require_unchanged(source, job.tar)
@@ -92,6 +93,19 @@ def write_scan(job: ScanJob) -> Outcome:
         publication.facts["parts"] = len(parts)
     logger().info("scanned %s parts=%d", job.tar.path, len(parts))
     return Outcome(images=0)
+
+
+class _Progress:
+    """Tells how far a scan is, now and then; a run that was stopped ends it there."""
+
+    def __init__(self, tar: SourceFile) -> None:
+        self._tar, self._told = tar, -1
+
+    def __call__(self, place: int) -> None:
+        if (percent := 100 * place // self._tar.size) > self._told:
+            self._told = percent
+            advance(0)
+            at(f"{percent} % of {self._tar.path}")
 
 
 def section_of(workspace: Workspace, scan: str, part: Part) -> Section:

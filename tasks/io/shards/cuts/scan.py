@@ -9,6 +9,7 @@ that stand far from them.
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 from tasks.io.images import Limits
@@ -41,6 +42,8 @@ class Source(NamedTuple):
     """Gives its bytes from a start to before an end, in any thread."""
     size: int
     """In bytes."""
+    reached: Callable[[int], object] = lambda _: None
+    """Called at every sample with the place of the last member; what it raises ends the scan."""
 
 
 def scan(
@@ -64,10 +67,12 @@ def scan(
         key_of: makes the key that a corpus gives an image; None where it changes none.
         segment: bytes of the tar that are walked through by a thread.
     """
-    members = _Places(walk(tar.fetch, tar.size, segment))
-    scanning = _Scanning(members, limits, tar.path, kinds, size, key_of)
-    for sample in scanning.samples():
-        scanning.note(sample)
+    with closing(walk(tar.fetch, tar.size, segment)) as found:
+        members = _Places(found)
+        scanning = _Scanning(members, limits, tar.path, kinds, size, key_of)
+        for sample in scanning.samples():
+            scanning.note(sample)
+            tar.reached(members.start)
     return scanning.parts(tar.size)
 
 

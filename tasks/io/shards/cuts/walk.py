@@ -55,7 +55,7 @@ class _Segment(NamedTuple):
     """Why the walk has ended, if the tar is damaged."""
 
 
-def walk(fetch: Fetch, size: int, segment: int = SEGMENT) -> Iterator[Found]:
+def walk(fetch: Fetch, size: int, segment: int = SEGMENT) -> Generator[Found]:
     """Yield the members of a tar in its order, with the numbers that they have in it.
 
     Args:

@@ -3,12 +3,14 @@
 import io
 import os
 import tarfile
+from concurrent.futures import CancelledError
 
 import pytest
 from PIL import Image
 
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.workspace import dataset_folder
+from tasks.jobs.progress import reporting_to
 from tasks.pipeline import is_finished, steps_of
 from tasks.shard.shard import plan_shards, write_corpus_shard
 from tasks.shard.tars.scan import plan_scans, write_scan
@@ -199,6 +201,23 @@ def test_a_scan_and_parts_that_were_cut_short_are_all_that_is_done_again(run, mo
     assert [unit.unit for unit in planned(made)] == [first.unit, middle.unit, last.unit]
     made.shard()
     assert [tar for tar, _ in shards(made).values()] == ["b.tar#0", "b.tar#1", "b.tar#2"]
+
+
+def test_a_scan_tells_how_far_it_is_and_ends_when_its_run_is_stopped(run):
+    made, told = run({"b": range(8)}), []
+
+    def stopped(_images):
+        if told:
+            raise CancelledError
+
+    (scan,) = scans(made)
+    with reporting_to(stopped, follower=told.append), pytest.raises(CancelledError):
+        write_scan(scan.job)
+    with reporting_to(lambda _: None, follower=told.append):
+        write_scan(scan.job)
+    assert told[0] == told[1]
+    assert told[0].endswith(" % of b.tar")
+    assert [int(each.split()[0]) for each in told[1:]] == sorted({int(e.split()[0]) for e in told})
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])

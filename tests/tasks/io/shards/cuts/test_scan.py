@@ -1,6 +1,7 @@
 """Large tars cut into parts: whole samples, which together give just what the whole tar gives."""
 
 import io
+import random
 import tarfile
 
 import pytest
@@ -71,6 +72,27 @@ def test_a_damaged_tar_gives_in_parts_what_it_gives_as_one(seed):
     for segment in (512, 3000, ALL):
         found = read_by_parts(data, parts_of(data, 2, segment=segment))
         assert [sample for part in found for sample in part] == read_as_one(data)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_tar_that_was_changed_anyhow_gives_in_parts_what_it_gives_as_one(seed):
+    draw, data = random.Random(seed), bytearray(odd_tar(seed + 2000))
+    for _ in range(draw.randint(1, 4)):
+        place = draw.randrange(len(data) or 1)
+        block = place // 512 * 512
+        field = draw.choice([0, 100, 124, 148, 156, 257, 345])  # of a header, if it is one
+        change = draw.choice(["byte", "less", "again", "zeros"])
+        if change == "byte" and block + 512 <= len(data):
+            data[block + field] = draw.randrange(256)
+        elif change == "less":
+            del data[place : place + draw.choice([1, 512, 5000])]
+        elif change == "again":
+            data[place:place] = data[block : block + draw.choice([512, 1024, 3000])]
+        else:
+            data[block:block] = bytes(512 * draw.randint(1, 4))
+    for samples, segment in ((1, 512), (3, 4096), (2, ALL)):
+        found = read_by_parts(bytes(data), parts_of(bytes(data), samples, segment=segment))
+        assert [sample for part in found for sample in part] == read_as_one(bytes(data))
 
 
 def test_a_part_ends_with_the_sample_that_fills_it_by_number_or_by_bytes():
