@@ -39,6 +39,36 @@ def alone(workspace: Workspace, beside: Collection[str] = ()) -> Iterator[None]:
         yield
 
 
+def unended_compaction(workspace: Workspace) -> str:
+    """Return a sentence on a compaction that has not ended; empty if there is none.
+
+    It may be at work, or was cut short; what it changes of indexes makes a run look unfinished.
+    """
+    if not workspace.store.exists(COMPACTING):
+        return ""
+    return (
+        f"a compaction of the workspace has begun and not ended ({COMPACTING} is there); unless "
+        "one is at work now, it was cut short, and `dotpipe compact CONFIG` goes on with it"
+    )
+
+
+@contextmanager
+def compaction_told(workspace: Workspace) -> Iterator[None]:
+    """Where the block misses a step, have the error say if a compaction has not ended.
+
+    Raises:
+        StepMissing: the block raised it.
+    """
+    try:
+        yield
+    except StepMissing as error:
+        told = str(error)
+        note = "" if COMPACTING in told else unended_compaction(workspace)
+        if not note:
+            raise
+        raise type(error)(f"{told}; or {note}") from error
+
+
 def require_no_compaction(workspace: Workspace) -> None:
     """Check that no merged shard may hold images beside those that the indexes name.
 
