@@ -19,7 +19,8 @@ RUNS = "runs"
 def alone(workspace: Workspace, beside: Collection[str] = ()) -> Iterator[None]:
     """Hold the claim of a clean-up during the block, in which no run is at work.
 
-    Runs that begin meanwhile wait for its end.
+    Runs that begin meanwhile wait for its end. Half-written files of processes that have ended
+    are removed first.
 
     Args:
         workspace: where.
@@ -36,6 +37,7 @@ def alone(workspace: Workspace, beside: Collection[str] = ()) -> Iterator[None]:
                 "no run must be at work on the workspace, but "
                 f"{others[0] if others else CLEANING} is claimed; wait for it to end"
             )
+        workspace.store.sweep()
         yield
 
 

@@ -118,7 +118,10 @@ def run_all(config: Config, say) -> None:
 
     Reports of the first are a sentence until it is compacted: whole ones take half of the time.
     """
-    for step in whole_pipeline(Run.of(config)):
+    run = Run.of(config)
+    run.workspace.store.sweep()
+    run.workspace.claims.sweep()
+    for step in whole_pipeline(run):
         work = step.work.fn
         if step.verb == "report" and config.name == "levelled":
             work = write_brief_report
@@ -171,7 +174,7 @@ def grow(folder: Path) -> None:
     """Bring the images of the second night, each whole or not at all."""
     for path in sorted((folder / "later").iterdir()):
         aside = folder / "aside.png"
-        shutil.copy(path, aside)
+        shutil.copy2(path, aside)  # with its time, by which a file is known
         aside.replace(folder / "levelled" / "images" / path.name)
 
 
