@@ -82,7 +82,7 @@ def test_half_written_files_go_of_processes_that_were_killed_and_of_no_other(run
     killed = subprocess.Popen([sys.executable, "-c", "pass"])
     killed.wait()
     spool = run.workspace.store.local(PARTIAL)
-    spool.mkdir()
+    spool.mkdir(exist_ok=True)
     left, ours = spool / f"dotpipe-{place()}-{killed.pid}-0a", aside_in(spool)
     for path in (left, ours):
         path.write_bytes(b"half")
