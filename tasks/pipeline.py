@@ -32,7 +32,7 @@ from tasks.fit.rounds.solve import solve_round_map
 from tasks.fit.select import chosen_images, plan_selection, select_images
 from tasks.io.errors import StepMissing
 from tasks.io.machine.collector import uncollected
-from tasks.io.workspace import dataset_folder
+from tasks.io.workspace import compaction_told, dataset_folder
 from tasks.jobs import Job, Planned
 from tasks.report.report import plan_report, write_report
 from tasks.restore.plan import plan_restoration
@@ -169,7 +169,8 @@ def require_shards(config: Config) -> None:
     Raises:
         StepMissing: some shards are missing or out of date.
     """
-    for step in steps_of(Run.of(config, still=True)):
+    run = Run.of(config, still=True)
+    for step in steps_of(run):
         if step.closing is None:
             continue
         shards, missing = dict[str, str](), 0
@@ -177,12 +178,12 @@ def require_shards(config: Config) -> None:
             shards[unit.unit] = unit.fingerprint
             missing += unit.job is not None
         if missing or step.closing.plan(shards) is not None:
-            dataset = step.name.partition(" ")[2]
-            raise StepMissing(
-                f"the data set {dataset!r} must be that of its images and options now, got "
-                f"{missing} of {len(shards)} shards missing or out of date, or others in its "
-                f"index; run `dotpipe {step.verb} CONFIG` first"
-            )
+            with compaction_told(run.workspace):
+                raise StepMissing(
+                    f"the data set {step.name.partition(' ')[2]!r} must be that of its images and "
+                    f"options now, got {missing} of {len(shards)} shards missing or out of date, "
+                    f"or others in its index; run `dotpipe {step.verb} CONFIG` first"
+                )
 
 
 def _index_of(run: Run, dataset: str) -> Closing:

@@ -23,6 +23,7 @@ from tasks.io.workspace import (
     CURVE,
     INPUT,
     Signal,
+    compaction_told,
     dataset_folder,
     enhanced_folder,
     features_folder,
@@ -50,10 +51,11 @@ def plan_enhancement(
         StepMissing: a shard, or what its images are matched with, is not finished.
     """
     start = commonprefix(list(shards or ()))  # noqa: RUF071 - of names, not of paths
-    plan = _Plan(run, with_images=with_images, start=start)
-    for shard, images in run.workspace.shards(run.config.restored_name).items():
-        if shards is None or shard in shards:
-            yield plan.unit(shard, images)
+    with compaction_told(run.workspace):
+        plan = _Plan(run, with_images=with_images, start=start)
+        for shard, images in run.workspace.shards(run.config.restored_name).items():
+            if shards is None or shard in shards:
+                yield plan.unit(shard, images)
 
 
 class _Series(NamedTuple):

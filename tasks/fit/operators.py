@@ -18,7 +18,7 @@ from tasks.fit.select import plan_selection, read_selection
 from tasks.io.artifacts.moments import load_operator
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Record
-from tasks.io.workspace import Workspace, operator_artifact, results_name
+from tasks.io.workspace import Workspace, compaction_told, operator_artifact, results_name
 from tasks.jobs import Planned
 
 
@@ -52,7 +52,8 @@ def fitted(run: Run) -> FittedRun:
     Raises:
         StepMissing: it has not been fitted, or not with these options and images.
     """
-    return FittedRun(run.config, run.workspace, find_operator(run))
+    with compaction_told(run.workspace):
+        return FittedRun(run.config, run.workspace, find_operator(run))
 
 
 def fit_facts(run: FittedRun) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python fuzzing.py FOLDER CASES [provoke]
 
-Writes FOLDER/result.json: how the cases ended, how much memory they took, and which
-files outside FOLDER were touched. ``provoke`` does on purpose what must be noticed.
+Writes FOLDER/result.json: how the cases ended, of each format too, how long the slowest took in
+the process that decodes, how much memory they took, and which files outside FOLDER were touched.
+``provoke`` does on purpose what must be noticed.
 """
 
 import io
@@ -12,8 +13,9 @@ import os
 import resource
 import sys
 import tarfile
+import time
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from mutations import CASES, IMAGES, TARS, mended_png, mended_tar, mutated
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits, Wanted, read_header
+from tasks.io.images.decoder_pool import COMMAND, Pool
 from tasks.io.images.decoding import decode
 from tasks.io.images.headers import is_plain
 from tasks.io.shards import SHARD_ENDINGS, Accepted, Refused, write_shard
@@ -36,6 +39,9 @@ ROOM = 4 << 30
 """Bytes of address space beyond what whole files need; what is asked beyond is an error."""
 
 PNG = b"\x89PNG"
+
+LOST = ("killed its decoder", "harmed its decoder", "took its decoder", "out of memory")
+"""How the reasons begin that are not told of an image where it is decoded in this process."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
@@ -67,6 +73,8 @@ class Watch:
         elif event in CHANGES:
             for path in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
                 self._note(event, path)
+        elif event == "subprocess.Popen" and arguments[1] == [*COMMAND]:
+            return  # another process to decode: the last was lost over an image
         elif event.startswith(FORBIDDEN):
             self.seen.add(f"{event} {arguments!r}"[:200])
 
@@ -80,9 +88,23 @@ class Checks:
     """What must hold of every case; counts how they end."""
 
     def __init__(self, folder):
-        self.folder, self.ends = folder, Counter()
+        self.folder, self.pool = folder, Pool(size=1)
+        self.forget()
+
+    def forget(self):
+        """Begin to count anew."""
+        self.format, self.ends, self.formats = "", Counter(), defaultdict(Counter)
+        self.slowest = defaultdict(float)
+
+    def count(self, end):
+        self.ends[end] += 1
+        self.formats[self.format][end] += 1
 
     def image(self, data):
+        told = self.elsewhere(data)
+        if isinstance(told, str) and told.startswith(LOST):
+            self.count(f"refused: {told.partition(':')[0]}")
+            return
         try:
             header = read_header(data, LIMITS) if is_plain(data) else None
             found = decode(data, LIMITS)
@@ -92,14 +114,27 @@ class Checks:
             assert reason
             assert "\n" not in reason
             assert "emory" not in reason, reason
-            self.ends[f"refused: {reason.partition(':')[0]}"] += 1
+            self.count(f"refused: {reason.partition(':')[0]}")
             return
+        assert not isinstance(told, str), told
+        assert np.array_equal(found.pixels, told.pixels, equal_nan=True)
         assert found.depth in (np.uint8, np.uint16, np.float32)
         assert header is None or found.pixels.shape == (header.height, header.width, 3)
         assert found.pixels.size <= 3 * LIMITS.max_pixels
         assert found.alpha is None or found.alpha.shape == found.pixels.shape[:2]
         assert sum(map(len, found.metadata[:3])) <= LIMITS.max_bytes
-        self.ends["decoded"] += 1
+        self.count("decoded")
+
+    def elsewhere(self, data):
+        """What a run has of the image, from another process: its pixels, or why it has none."""
+        began = time.monotonic()
+        try:
+            return self.pool.decode(data, LIMITS)
+        except ImageRefused as refusal:
+            return str(refusal)
+        finally:
+            took = time.monotonic() - began
+            self.slowest[self.format] = max(self.slowest[self.format], took)
 
     def tar(self, data):
         rows, keys = [], set()
@@ -112,7 +147,7 @@ class Checks:
             if sample.image is None:
                 assert sample.reason
                 assert not sample.sides
-                self.ends[f"row: {sample.reason.partition(':')[0].partition(' after')[0]}"] += 1
+                self.count(f"row: {sample.reason.partition(':')[0].partition(' after')[0]}")
                 rows.append(Refused(key=sample.key, source=sample.source, reason=sample.reason))
                 continue
             assert key_complaint(sample.key) is None
@@ -156,7 +191,7 @@ def main(folder, cases, provoke=""):
         checks.image(data)
     for data in TARS.values():
         checks.tar(data)
-    checks.ends.clear()
+    checks.forget()
     before = {name: used(name) for name in ("VmPeak", "VmHWM")}
     limit = before["VmPeak"] + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -166,6 +201,7 @@ def main(folder, cases, provoke=""):
     taken = {name: used(name) - size for name, size in before.items()}
     touched = sorted(watch.seen)
     result = {"ends": checks.ends, "failure": failure, "taken": taken, "touched": touched}
+    result |= {"formats": checks.formats, "slowest_s": checks.slowest}
     (folder / "result.json").write_text(json.dumps(result, indent=1))
 
 
@@ -183,13 +219,13 @@ def run(checks, cases, provoke):
     @given(CASES)
     def every_case_ends_well(case):
         name, steps, mends = case
-        longest = LIMITS.max_bytes + 1000
+        longest, checks.format = LIMITS.max_bytes + 1000, name
         data = mutated((IMAGES | TARS)[name], steps, longest)
         if name in TARS:
             checks.tar(bytes(mended_tar(data) if mends else data))
         else:
             checks.image(bytes(mended_png(data) if mends and data[:4] == PNG else data))
-        checks.ends["cases"] += 1
+        checks.count("cases")
 
     try:
         PROVOCATIONS[provoke](checks)

@@ -22,11 +22,14 @@ def status(
         return
     settings = parsed(config)
     with working("looking at what is done"):
+        from tasks.io.workspace import Workspace, unended_compaction
         from tasks.upkeep.status import status_of_steps
 
         steps = list(status_of_steps(settings))
+        compaction = unended_compaction(Workspace(settings.workspace))
     if as_json:
-        say(json.dumps({"steps": [step.model_dump() for step in steps]}, indent=1))
+        found = {"steps": [step.model_dump() for step in steps], "compaction": compaction}
+        say(json.dumps(found, indent=1))
         return
     lines, told = list[list[str]](), dict[str, list[str]]()
     for step in steps:
@@ -39,6 +42,8 @@ def status(
     show_table(_STATUS, lines)
     for note, names in told.items():
         say(f"{', '.join(names)}: {note}")
+    if compaction:
+        say(f"note: {compaction}", fg="yellow")
 
 
 _STATUS = ["step", "done", "missing", "out of date", "failed", "may change", "images made"]

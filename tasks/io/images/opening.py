@@ -53,14 +53,31 @@ def reasons() -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefused(f"too many pixels: {_first_line(error)}") from error
     except Exception as error:
-        reason = _first_line(error)
-        if reason.startswith("Unsupported"):
-            reason = f"of a kind that is not read ({reason}); save it as PNG"
-            raise ImageRefused(reason) from error
-        if reason.startswith("Decompressed data too large"):
-            reason = "colour profile or text of more than a mebibyte; save it anew without"
-            raise ImageRefused(reason) from error
-        raise ImageRefused(f"damaged: {reason}") from error
+        if _is_short_of_memory(error):
+            raise ImageRefused("out of memory while decoding") from MemoryError(str(error))
+        raise _refusal(_first_line(error)) from error
+
+
+_SHORT_OF_MEMORY = "Memory allocation error: "
+_AT_A_LIMIT = "Memory allocation error: Security limit exceeded: "
+"""How libheif begins to say that memory has ended, and that a file asks for more than it grants."""
+
+
+def _refusal(reason: str) -> ImageRefused:
+    """Return the refusal of a file over which a parser said this."""
+    if reason.startswith("Unsupported"):
+        return ImageRefused(f"of a kind that is not read ({reason}); save it as PNG")
+    if reason.startswith("Decompressed data too large"):
+        return ImageRefused("colour profile or text of more than a mebibyte; save it anew without")
+    if reason.startswith(_AT_A_LIMIT):
+        return ImageRefused(f"beyond the limits of its parser: {reason.removeprefix(_AT_A_LIMIT)}")
+    return ImageRefused(f"damaged: {reason}")
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Whether an error says in other words that it is a MemoryError."""
+    said = str(error)
+    return said.startswith(_SHORT_OF_MEMORY) and not said.startswith(_AT_A_LIMIT)
 
 
 def require_bytes(data: bytes, limits: Limits) -> None:

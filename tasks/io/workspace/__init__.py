@@ -1,6 +1,13 @@
 """The workspace: one folder or bucket for all that is made, and what lies where in it."""
 
-from tasks.io.workspace.exclusive import CLEANING, RUNS, alone, require_no_compaction
+from tasks.io.workspace.exclusive import (
+    CLEANING,
+    RUNS,
+    alone,
+    compaction_told,
+    require_no_compaction,
+    unended_compaction,
+)
 from tasks.io.workspace.layout import (
     COMPACTING,
     FORGOTTEN,
@@ -69,6 +76,7 @@ __all__ = [
     "Signal",
     "Workspace",
     "alone",
+    "compaction_told",
     "dataset_features_folder",
     "dataset_folder",
     "enhanced_folder",
@@ -93,6 +101,7 @@ __all__ = [
     "scan_artifact",
     "signals_folder",
     "study_folder",
+    "unended_compaction",
     "unfinished_operator",
     "votes_folder",
 ]

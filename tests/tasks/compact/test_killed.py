@@ -114,7 +114,9 @@ def require_it_ends_well(small, undisturbed, moment):
     assert [place.key for place in small.workspace.keys("run")] == list("abdf")
     small.compact()
     assert small.missing() == []
-    assert small.workspace.shards("run") == {"shard-000002": 4}
+    ((name, images),) = small.workspace.shards("run").items()
+    assert images == 4
+    assert name in ("shard-000002", "shard-000003")  # a name that the run let go stays taken
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 0.68, 0.76])

@@ -1,5 +1,7 @@
 """Commands that remove something from a workspace, as a user runs them."""
 
+import json
+
 import pytest
 
 from tasks.io.ledger import Ledger
@@ -82,6 +84,24 @@ def test_gc_goes_on_beside_a_configuration_that_was_not_run_to_its_end(complete,
     complete.configure()
     assert "nothing to remove" in dotpipe("gc", complete.file)[1]
     complete.vouch()
+
+
+def test_a_compaction_that_was_cut_short_is_told_of_with_what_to_do(complete, dotpipe):
+    assert "compaction" not in dotpipe("status", complete.file)[1]
+    (complete.workspace / "compacting.json").write_text('{"made": {}}', "utf-8")
+    what_to_do = "it was cut short, and `dotpipe compact CONFIG` goes on with it"
+    assert what_to_do in dotpipe("status", complete.file)[1]
+    told = json.loads(dotpipe("status", complete.file, "--json")[1])
+    assert what_to_do in told["compaction"]
+    (record,) = complete.workspace.glob("ledger/datasets/tiny/shard-000001@*")
+    kept = record.rename(complete.folder / record.name)
+    words = ("export", complete.file, complete.folder / "out", "--alpha", 0)
+    code, _, err = dotpipe(*words)
+    assert (code, what_to_do in err) == (1, True)
+    kept.rename(record)
+    assert "a compaction that had been cut short" in dotpipe("compact", complete.file)[1]
+    assert "compaction" not in dotpipe("status", complete.file)[1]
+    assert dotpipe(*words)[0] == 0
 
 
 def test_compact_merges_small_shards_and_leaves_nothing_to_do(complete, dotpipe):

@@ -1,5 +1,7 @@
 """What no configuration refers to is found, and nothing else goes."""
 
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -7,6 +9,9 @@ from servers.s3_server import unconditional, unnamed, well
 
 from tasks.config.registry import register, registered
 from tasks.io.errors import WorkspaceBusy
+from tasks.io.machine.processes import place
+from tasks.io.store.atomic import aside_in
+from tasks.io.store.spool import PARTIAL
 from tasks.io.workspace import CLEANING, RUNS, Workspace, alone
 from tasks.pipeline import is_finished
 from tasks.upkeep.cleaning.removal import by_folder, total_of
@@ -71,6 +76,18 @@ def test_files_without_a_record_and_notes_of_old_failures_go(run):
     assert len(waste.notes) == 1
     remove_waste(waste, [run.config], run.workspace)
     assert find_waste([run.config], run.workspace) == ([], [], [], {}, [])
+
+
+def test_half_written_files_go_of_processes_that_were_killed_and_of_no_other(run):
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    spool = run.workspace.store.local(PARTIAL)
+    spool.mkdir(exist_ok=True)
+    left, ours = spool / f"dotpipe-{place()}-{killed.pid}-0a", aside_in(spool)
+    for path in (left, ours):
+        path.write_bytes(b"half")
+    clean(run.config)
+    assert [*spool.iterdir()] == [ours]
 
 
 def test_folders_are_listed_with_what_they_hold(run):

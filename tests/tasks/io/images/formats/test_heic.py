@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 from tasks.io.errors import ImageRefused
 from tasks.io.images import Limits
+from tasks.io.images.decoding import decode
 from tasks.io.images.headers import extension_in, is_plain
 from tests.support.pictures import raster
 
@@ -101,3 +102,24 @@ def test_what_is_cut_is_refused(monkeypatch):
     for share in (0.02, 0.2, 0.5, 0.9):
         with pytest.raises(ImageRefused, match=r"^(damaged|no image)"):
             raster(data[: int(len(data) * share)], LIMITS)
+
+
+def test_a_file_beyond_the_limits_of_libheif_is_not_said_to_want_memory():
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (48, 40))).save(out, quality=60)
+    (at,) = [n for n in range(out.tell() - 4) if out.getvalue()[n : n + 4] == b"iloc"]
+    data = bytearray(out.getvalue())
+    data[at + 20 : at + 22] = b"\x68\x65"  # of the first item, how many extents it has
+    with pytest.raises(ImageRefused, match=r"^beyond the limits of its parser: Number of extents"):
+        decode(bytes(data), LIMITS)
+
+
+def test_memory_that_ends_in_libheif_is_no_damage_of_the_file(monkeypatch):
+    def short(*_arguments, **_options):
+        raise RuntimeError("Memory allocation error: Unspecified")
+
+    data = heic(samples("RGB", 3), "RGB", monkeypatch)
+    monkeypatch.setattr(pillow_heif, "open_heif", short)
+    with pytest.raises(ImageRefused) as refused:
+        decode(data, LIMITS)
+    assert isinstance(refused.value.__cause__, MemoryError)  # tried again in a process of its own
