@@ -73,8 +73,9 @@ class GaussianMoments:
         if n == 0:
             return self
         shift = other.mean - self.mean  # (d,)
-        scatter = self.scatter + other.scatter
-        scatter = scatter + torch.outer(shift, shift) * (self.count * other.count / n)
+        # In place on what is new here: the same bits, without two more matrices in memory.
+        between = torch.outer(shift, shift).mul_(self.count * other.count / n)
+        scatter = (self.scatter + other.scatter).add_(between)
         return GaussianMoments(n, self.mean + shift * (other.count / n), scatter)
 
     def __sub__(self, other: "GaussianMoments") -> "GaussianMoments":
