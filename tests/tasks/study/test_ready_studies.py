@@ -17,7 +17,7 @@ POINTS = {
     "levels": 12,
     "patch-prior": 6,
     "reapply": 6,
-    "residual-transport": 6,
+    "residual-transport": 8,
     "section-5.3": 22,
     "table1": 7,
     "table1-offline": 10,
