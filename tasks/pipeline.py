@@ -214,9 +214,8 @@ def _maps_of_round(run: Run, number: int) -> Iterator[Step]:
         yield Step(step_names.round_step(number), "fit", made, measure_shard, "network")
         yield Step(step_names.solving_step(number), "fit", solved, solve_round_map)
     for level in possible_levels(run.config):
-        made, solved = (
-            partial(p, run, level, number) for p in (plan_level_measurement, plan_level_map)
-        )
+        plans = plan_level_measurement, plan_level_map
+        made, solved = (partial(plan, run, level, number) for plan in plans)
         yield Step(step_names.level_step(level, number), "fit", made, measure_shard, "network")
         yield Step(step_names.solving_step(number, level), "fit", solved, solve_level_map)
 
