@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tasks.compact.artifacts import carry_out_merge
 from tasks.compact.journal import (
+    Former,
     IndexChange,
     Journal,
     close_journal,
@@ -131,7 +132,7 @@ def _prepare(
     for config in configs:
         for merge in plan.images(config, fingerprints):
             carry_out_merge(merge, workspace)
-    copied = dict[str, str]()
+    copied = dict[str, Former]()
     for config in configs:
         for merge in plan.fit(config):
             carry_out_merge(merge, workspace)

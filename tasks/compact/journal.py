@@ -8,7 +8,7 @@ reads tables again for numbers that this would copy.
 
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -56,6 +56,16 @@ class IndexChange(BaseModel):
         )
 
 
+class Former(BaseModel):
+    """What the record of an artifact said before shards were merged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fingerprint: str
+    digest: str
+    body: dict[str, Any]
+
+
 class Journal(BaseModel):
     """What is left of a compaction."""
 
@@ -65,8 +75,9 @@ class Journal(BaseModel):
     """Names of the merged shards, by data set."""
     indexes: tuple[IndexChange, ...] = ()
     """None while merged shards are made."""
-    copied: dict[str, str] = {}
-    """Fingerprints, by artifact, of numbers over all images, which stay what they are."""
+    copied: dict[str, Former] = {}
+    """By artifact: numbers over all images, which stay what they are. Whole, as a compaction may be
+    killed while one has lost its record and not got another."""
     options: str = ""
     """Digest of all that these numbers follow from beside the images; see ``digest_of_options``."""
 

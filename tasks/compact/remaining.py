@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.compact.artifacts import require_whole
 from tasks.compact.facts import OF_ONE
+from tasks.compact.journal import Former
 from tasks.config import Config, Run
 from tasks.enhance.match import MatchJob, write_matches
 from tasks.evaluate.fidelity import FidelityJob, write_fidelity
@@ -19,6 +20,7 @@ from tasks.fit.decision import decision_artifact
 from tasks.fit.operators import fitted
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.errors import ArtifactDamaged, StepMissing
+from tasks.io.ledger.publication import is_there
 from tasks.io.workspace import Workspace, signals_folder
 from tasks.jobs import Job, Target, publishing, settle
 from tasks.pipeline import whole_pipeline
@@ -28,21 +30,28 @@ from tasks.shard.retire import KINDS as SHARD_KINDS
 from tasks.shard.retire import RetireJob, retire
 
 
-def numbers_of(config: Config, workspace: Workspace) -> dict[str, str]:
+def numbers_of(config: Config, workspace: Workspace) -> dict[str, Former]:
     """Return the artifacts of a finished configuration whose content merging leaves as it is.
 
     Returns:
-        their fingerprints, by name: the decision on the operator, fidelity, and its summary.
+        what their records say, by name: the decision on the operator, fidelity, and its summary.
     """
     run = fitted(Run(config, workspace))
     folder = signals_folder(config.restored_name, run.results)
     records = list(workspace.ledger.survey(folder).all())
     for artifact in (f"{folder.rpartition('/')[0]}/fidelity", decision_artifact(config)):
         records += workspace.ledger.records(artifact)
-    return {record.artifact: record.fingerprint for record in records}
+    return {
+        record.artifact: Former(
+            fingerprint=record.fingerprint,
+            digest=record.digest,
+            body=workspace.ledger.facts(record),
+        )
+        for record in records
+    }
 
 
-def finish(config: Config, copied: Mapping[str, str]) -> None:
+def finish(config: Config, copied: Mapping[str, Former]) -> None:
     """Do all that is missing of a configuration once its indexes name merged shards.
 
     Args:
@@ -71,7 +80,7 @@ _WORKS: dict[type[Job], Callable[[Any], object]] = {
 """The jobs that see no image, and what does them."""
 
 
-def _settle(job: Job, copied: Mapping[str, str]) -> None:
+def _settle(job: Job, copied: Mapping[str, Former]) -> None:
     """Do a job, or give what there is the fingerprint that it is to have.
 
     Raises:
@@ -84,28 +93,35 @@ def _settle(job: Job, copied: Mapping[str, str]) -> None:
             f"all must be done before shards are merged, but {names} is not; run `dotpipe run "
             "CONFIG`"
         )
-    if targets and _stands(targets[0], copied, job.opened()):
-        _publish_again(targets[0], job.opened())
+    former = copied.get(targets[0].artifact) if targets else None
+    if former is not None and _stands(targets[0], former, job.opened()):
+        _publish_again(targets[0], former, job.opened())
     else:
         work(job)
 
 
-def _stands(target: Target, copied: Mapping[str, str], workspace: Workspace) -> bool:
-    """Whether an artifact is as it was before shards were merged."""
+def _stands(target: Target, former: Former, workspace: Workspace) -> bool:
+    """Whether an artifact is as it was before shards were merged.
+
+    Raises:
+        ArtifactDamaged: its record is, but not its files.
+    """
     marks = [record.fingerprint for record in workspace.ledger.records(target.artifact)]
-    return marks == [copied.get(target.artifact)]
+    files, store = former.body["files"], workspace.store
+    if marks == [former.fingerprint]:
+        require_whole(files, store)
+        return True
+    return not marks and all(is_there(store, path, files[path]) for path in files)
 
 
-def _publish_again(target: Target, workspace: Workspace) -> None:
+def _publish_again(target: Target, former: Former, workspace: Workspace) -> None:
     """Publish the same files of an artifact under another fingerprint."""
-    (record,) = workspace.ledger.records(target.artifact)
-    body = workspace.ledger.facts(record)
-    require_whole(body["files"], workspace.store)
     with publishing(workspace, target) as publication:
-        for path in body["files"]:
+        for path in former.body["files"]:
             publication.file(path).write_bytes(workspace.store.read(path))
-        publication.digest = record.digest
-        publication.facts |= {name: value for name, value in body.items() if name not in OF_ONE}
+        publication.digest = former.digest
+        facts = {name: value for name, value in former.body.items() if name not in OF_ONE}
+        publication.facts |= facts
 
 
 def remove_unnamed(shards: Mapping[str, Collection[str]], workspace: Workspace) -> None:

@@ -9,7 +9,8 @@ from tasks.io.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 
-SMALL = {"shards": {"images": 2}, "blocks": {"shards": 1, "at_once": 2}}
+SMALL = {"shards": {"images": 2}, "blocks": {"shards": 1, "at_once": 2, "patience_s": 60}}
+"""Of a worker that is killed, a run may be left that it took and did not begin."""
 
 
 @pytest.fixture

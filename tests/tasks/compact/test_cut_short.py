@@ -5,6 +5,8 @@ import re
 import pytest
 
 from tasks.compact import compact as module
+from tasks.compact import remaining
+from tasks.compact.journal import read_journal
 from tasks.compact.remaining import numbers_of
 from tasks.config import Run
 from tasks.fit.operators import fitted
@@ -107,6 +109,26 @@ def test_numbers_of_options_that_changed_meanwhile_are_computed_anew(grown, monk
     ledger.withdraw(list(ledger.survey(folder.rpartition("/")[0]).all()))
     other.run()
     assert other.numbers() == numbers
+
+
+def test_numbers_without_a_record_are_copied_while_their_files_are_whole(grown, monkeypatch):
+    cut(grown, monkeypatch, "finish")
+    ledger, numbers = grown.workspace.ledger, read_journal(grown.workspace.store).copied
+    for artifact in numbers:  # as a kill leaves them that falls between one record and the next
+        ledger.withdraw(ledger.records(artifact))
+    *whole, other = sorted(numbers)
+    for path in numbers[other].body["files"]:
+        grown.workspace.store.write(path, b"what another run was writing")
+    made, real = [], remaining._WORKS[remaining.FidelityJob]
+    with monkeypatch.context() as patch:
+        works = {remaining.FidelityJob: lambda job: made.append(job.target.artifact) or real(job)}
+        patch.setattr(remaining, "_WORKS", remaining._WORKS | works)
+        grown.compact()
+    assert made == [other]
+    assert grown.missing() == []
+    digests = {each: ledger.records(each)[0].digest for each in whole}
+    assert digests == {each: numbers[each].digest for each in whole}
+    assert not [each for each in verify(ledger) if each.damage]
 
 
 def test_it_is_ended_where_the_workspace_has_been_moved_to(grown, monkeypatch, tmp_path):
