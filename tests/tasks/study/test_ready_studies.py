@@ -20,7 +20,7 @@ POINTS = {
     "residual-transport": 8,
     "section-5.3": 22,
     "table1": 7,
-    "table1-offline": 10,
+    "table1-offline": 14,
 }
 
 
