@@ -1,5 +1,6 @@
 """Killed at any moment, a compaction is ended by the next, or a run goes on without it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tasks.compact.remaining import finish
 from tasks.config import Run
 from tasks.fit.operators import find_operator
 from tasks.report.report import ReportJob
+from tasks.upkeep.cleaning.waste import find_waste, remove_waste
 from tasks.upkeep.verify import verify
 
 NURSERY = """
@@ -117,9 +119,22 @@ def require_it_ends_well(small, undisturbed, moment):
     ((name, images),) = small.workspace.shards("run").items()
     assert images == 4
     assert name in ("shard-000002", "shard-000003")  # a name that the run let go stays taken
+    remove_waste(find_waste([small.config], small.workspace), [small.config], small.workspace)
+    assert stray_files(small.workspace) == []
 
 
-@pytest.mark.parametrize("share", [0.4, 0.6, 0.68, 0.76])
+def stray_files(workspace):
+    """Files of shards that their data set does not have, whether with a record or none."""
+    stray = []
+    for path in workspace.store.names(""):
+        folders, shard = path.split("/"), re.search(r"shard-\d{6}", path)
+        dataset = "run" if "run" in folders else "reference"
+        if shard is not None and shard[0] not in workspace.shards(dataset):
+            stray.append(path)
+    return stray
+
+
+@pytest.mark.parametrize("share", [0.245, 0.4, 0.6, 0.68, 0.76])
 def test_killed_at_some_moment(small, undisturbed, share):
     require_it_ends_well(small, undisturbed, 1 + int(share * undisturbed[0]))
 
