@@ -43,11 +43,16 @@ class StepForecast(NamedTuple):
 
 
 def forecast(config: Config) -> Iterator[StepForecast]:
-    """Yield what a run is going to make, step by step; steps with nothing to do are left out."""
+    """Yield what a run is going to make, step by step; steps with nothing to do are left out.
+
+    One that cannot be planned, as of a corpus that is not there, has its error for a reason.
+    """
     ledger, statuses = Workspace(config.workspace).ledger, list(status_of_steps(config))
     images = {status.name: status.images for status in statuses if not status.waits}
     fresh = not any(status.done or status.doubtful or status.stale for status in statuses)
     for status in statuses:
+        if status.note and not status.waits:
+            yield StepForecast(status.name, None, False, None, None, status.note)
         to_do = status.missing + status.stale + status.failed
         is_most = status.waits or status.doubtful > 0
         if not to_do and not is_most:

@@ -32,6 +32,13 @@ def test_of_a_first_run_all_is_made_and_no_speed_is_known(tmp_path, steps, photo
     assert steps_["report"].images is None
 
 
+def test_what_cannot_be_planned_says_why(tmp_path, steps, photographs):
+    corpora = {"restored": tmp_path / "nowhere", "reference": photographs["natural"]}
+    steps_ = of(steps(tmp_path / "workspace", corpora).config)
+    assert "nowhere', which is none" in steps_["shard run"].why
+    assert steps_["shard reference"].why == "nothing has been made yet"
+
+
 def test_an_option_makes_only_what_depends_on_it_again(finished):
     steps_ = of(changed(finished, enhance={"format": "png"}))
     again = steps_["enhance run"]
