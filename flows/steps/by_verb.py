@@ -72,7 +72,7 @@ def do_step(run: Run, step: Step) -> StepReport | None:
     planned = _explained(step.plan(), step.name, run.workspace.ledger)
     units: Iterable[Planned] = _noted(planned, fingerprints)
     total = None
-    if step.needs != "files" or step.closing is None:  # else there may be more than memory holds
+    if step.counting is None:  # else there may be more than memory holds
         units = list(units)
         if not units:
             return None

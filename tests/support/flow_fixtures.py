@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +57,14 @@ class Project:
     def files(self) -> dict[str, bytes]:
         """All files of the workspace with their bytes."""
         return {name: path.read_bytes() for name, path in self._paths()}
+
+    def hold(self, files: Mapping[str, bytes]) -> None:
+        """Have the workspace be these files, by their names."""
+        shutil.rmtree(self.workspace, ignore_errors=True)
+        for name, data in files.items():
+            path = self.workspace / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
     def versions(self) -> dict[str, tuple[int, int]]:
         """All files of the workspace; a file that is written again has another version."""

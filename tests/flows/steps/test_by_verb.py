@@ -57,7 +57,8 @@ def test_what_closes_a_step_is_planned_from_its_units_when_they_are_done(run, do
 
     closing = Closing("index", plan, done.append)
     shards = lambda: iter(units("one", "two"))  # noqa: E731 - a plan is a function
-    step = Step("shard natural", "shard", shards, None, "files", closing=closing)
+    count = lambda is_to_stop: None  # noqa: E731
+    step = Step("shard natural", "shard", shards, None, "files", closing=closing, counting=count)
     assert do_step(run, step) == "a report"
     known = {"one": "print of one", "two": "print of two"}
     assert done == ["one", "two", None, known, "a job"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from workspaces import plain_pipeline
 
-from tasks.export.export import write_exported
 from tasks.export.manifest import MANIFEST
 from tasks.export.plan import Export
 from tasks.io.shards import member_name
@@ -109,13 +109,7 @@ def read_by_webdataset(tars):
 
 def exported(run, destination):
     """Files of an export by plain functions, but the manifest."""
-    planned = Export(run.fitted, str(destination), 0.5)
-    units = planned.units()
-    planned.prepare(units)
-    for unit in units:
-        if unit.job is not None:
-            write_exported(unit.job)
-    planned.finish()
+    plain_pipeline.export(Export(run.fitted, str(destination), 0.5))
     found = (path for path in Path(destination).rglob("*") if path.is_file())
     return {
         path.relative_to(destination).as_posix(): path.read_bytes()

@@ -28,6 +28,17 @@ def odd_tar(seed, image=lambda random: random.randbytes(random.randrange(LARGEST
     return b"".join(_archive(draw, image) for _ in range(draw.randint(1, 3)))
 
 
+def tar_of(members, format_=tarfile.USTAR_FORMAT):
+    """Return the bytes of a tar in a format of tarfile, of members by name and content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format_) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
 def _archive(draw, image):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=draw.choice(FORMATS)) as archive:

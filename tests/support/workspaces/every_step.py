@@ -20,12 +20,12 @@ import time
 from functools import partial
 from pathlib import Path
 
+from workspaces import plain_pipeline
 from workspaces.brief_report import write_brief_report
 
 from flows.runs.presence import at_work
 from tasks.compact.compact import compact
 from tasks.config import Config, Run, load_config
-from tasks.export.export import write_exported
 from tasks.export.plan import Export, claim_of
 from tasks.fit.operators import fitted
 from tasks.io.hub import Repository
@@ -138,13 +138,7 @@ def export(config: Config, folder: Path) -> None:
     """Write plain files at one alpha."""
     run, destination = fitted(Run.of(config)), str(folder / "exported" / config.name)
     with run.workspace.claims.held(claim_of(destination), patient=True):
-        planned = Export(run, destination, ALPHA, None)
-        units = planned.units()
-        planned.prepare(units)
-        for unit in units:
-            if unit.job is not None:
-                write_exported(unit.job)
-        planned.finish()
+        plain_pipeline.export(Export(run, destination, ALPHA, None))
 
 
 def push(config: Config, address: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tasks.config import Config, Run
 from tasks.evaluate.summarise import read_summary, summary_artifact
+from tasks.export.export import write_exported
+from tasks.export.plan import Export
 from tasks.fit.operators import fitted
 from tasks.io.workspace import Workspace
 from tasks.pipeline import Step, steps_of
@@ -60,6 +62,16 @@ def do(run: Run, is_wanted: Callable[[Step], bool]) -> dict[str, list[Any]]:
         if step.closing is not None and (job := step.closing.plan(fingerprints)) is not None:
             results[step.closing.artifact] = [step.closing.work.fn(job)]
     return results
+
+
+def export(planned: Export) -> None:
+    """Export what is missing."""
+    units = planned.units()
+    planned.prepare(units)
+    for unit in units:
+        if unit.job is not None:
+            write_exported(unit.job)
+    planned.finish()
 
 
 def enhance_anew(config: Config, *, with_images: bool = True) -> None:

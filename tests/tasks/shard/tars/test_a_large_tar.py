@@ -7,6 +7,7 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tars.odd_tars import tar_of
 
 from tasks.export.images import images_of as images_to_export
 from tasks.io.shards import members_of, read_members, read_sides
@@ -19,16 +20,6 @@ OF_PLACES = {"shard", "offset", "side_offset", "txt_offset", "cls_offset", "fing
 def png(pixels):
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def archive(members, format_):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format_) as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
 
@@ -60,7 +51,7 @@ def members(draw):
 def write(path, draw):
     """Write a tar of three archives in a row: USTAR, GNU and PAX."""
     formats = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
-    path.write_bytes(b"".join(map(archive, members(draw), formats)))
+    path.write_bytes(b"".join(map(tar_of, members(draw), formats)))
     return str(path)
 
 

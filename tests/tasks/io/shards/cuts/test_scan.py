@@ -2,10 +2,9 @@
 
 import io
 import random
-import tarfile
 
 import pytest
-from tars.odd_tars import LARGEST, odd_tar
+from tars.odd_tars import LARGEST, odd_tar, tar_of
 
 from tasks.io.images import Limits
 from tasks.io.shards import foreign_tars
@@ -33,16 +32,6 @@ def read_by_parts(data, parts):
 
 def read_as_one(data):
     return list(read_samples(io.BytesIO(data), LIMITS, "x/big.tar", SIDE_KINDS))
-
-
-def tar_of(members, format_=tarfile.USTAR_FORMAT):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format_) as archive:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 @pytest.mark.parametrize("seed", range(120))
