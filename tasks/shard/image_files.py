@@ -13,6 +13,7 @@ from tasks.config.tar_patterns import require_no_archive
 from tasks.io.catalogue import in_order
 from tasks.io.errors import CorpusError
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS
+from tasks.io.ledger import with_fields
 from tasks.io.shards.keys import ODD_NAME, key_complaint, printable
 from tasks.io.shards.sides import SideKind
 from tasks.io.store import Entry, Store
@@ -21,7 +22,7 @@ from tasks.jobs.progress import say
 
 
 class SourceSide(NamedTuple):
-    """A file beside an image that goes with it; fingerprints hold these names too."""
+    """A file beside an image that goes with it."""
 
     kind: SideKind
     path: str
@@ -31,9 +32,13 @@ class SourceSide(NamedTuple):
     version: str
     """What the store says of the file that differs once it is changed."""
 
+    def __repr__(self) -> str:
+        """Return what stands in fingerprints: these fields, whatever others there may be."""
+        return with_fields("SourceSide", self, ("kind", "path", "size", "version"))
+
 
 class SourceFile(NamedTuple):
-    """A file of a corpus, as it was listed; fingerprints hold the names of class and fields."""
+    """A file of a corpus, as it was listed."""
 
     key: str
     """Path below the corpus's folder, without the extension, in composed letters."""
@@ -50,10 +55,10 @@ class SourceFile(NamedTuple):
 
     def __repr__(self) -> str:
         """Return what stands in fingerprints: without sides, what it was before there were any."""
-        fields = self._asdict()
-        if not self.sides:
-            del fields["sides"]
-        return f"SourceFile({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+        sides = ("sides",) if self.sides else ()
+        return with_fields(
+            "SourceFile", self, ("key", "path", "size", "version", "refusal", *sides)
+        )
 
 
 def list_images(

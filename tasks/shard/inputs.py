@@ -54,5 +54,5 @@ def own_inputs(
     origin = origin_of_shard(files[0], part) if corpus.is_tars else ""
     held = (key for key, tars in forgotten.items() if corpus.is_tars and origin in tars)
     listed = hashlib.sha256(repr(files).encode()).hexdigest()
-    cut = {} if part is None else {"part": tuple(part)}
+    cut = {} if part is None else {"part": part.in_fingerprints}
     return {"files": listed, "forgotten": tuple(sorted(held)), **cut}

@@ -1,7 +1,7 @@
 """What is finished (the ledger), and who is at work on what (claims)."""
 
 from tasks.io.ledger.claims import Claims
-from tasks.io.ledger.fingerprints import digest_of, fingerprint, summarised
+from tasks.io.ledger.fingerprints import digest_of, fingerprint, summarised, with_fields
 from tasks.io.ledger.ledger import Ledger, Snapshot
 from tasks.io.ledger.publication import Publication
 from tasks.io.ledger.records import Record, Survey
@@ -18,4 +18,5 @@ __all__ = [
     "digest_of",
     "fingerprint",
     "summarised",
+    "with_fields",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.io.ledger.versions import versions_of_step
@@ -44,3 +44,16 @@ def summarised(inputs: Mapping[str, Any], step: str | None = None) -> dict[str, 
         is_short = len(text) <= _LONGEST_KEPT
         short[name] = json.loads(text) if is_short else {"digest": digest_of(value)}
     return short
+
+
+def with_fields(kind: str, value: object, fields: Iterable[str]) -> str:
+    """Return a value as digests take it: a name and some of its fields, each as Python shows it.
+
+    A class that gains a field thus changes no digest until it tells that field too.
+
+    Args:
+        kind: what the value is called, for ever.
+        value: has the fields.
+        fields: their names, in the order in which they are told.
+    """
+    return f"{kind}({', '.join(f'{name}={getattr(value, name)!r}' for name in fields)})"

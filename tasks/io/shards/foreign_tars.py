@@ -11,14 +11,14 @@ sample, with its bytes or with the reason why not.
 import re
 from collections.abc import Collection, Iterator
 from functools import partial
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from tasks.io.errors import TarDamaged
 from tasks.io.images import EXTENSIONS, UNREAD_EXTENSIONS, Limits
 from tasks.io.shards.keys import TOO_LONG, is_too_long, key_complaint, key_mark, printable
 from tasks.io.shards.samples import NOTHING_BEFORE, Before, Group, LooseSide, Sample
 from tasks.io.shards.sides import LARGEST_SIDE, SIDE_KINDS, SideKind
-from tasks.io.shards.tar_stream import Entry, TarBlocks
+from tasks.io.shards.tar_stream import Entry, Readable, TarBlocks
 from tasks.io.store import stem
 
 MOST_REFUSED = 10_000
@@ -32,7 +32,7 @@ _HERE = re.compile(r"\A(?:\./++)++")  # possessive: a repetition that is taken b
 
 
 def read_samples(
-    stream: BinaryIO,
+    stream: Readable,
     limits: Limits,
     source: str,
     kinds: Collection[SideKind] = SIDE_KINDS,

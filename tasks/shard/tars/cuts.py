@@ -6,6 +6,7 @@ that is a shard already is not cut, and one that was cut is not made one.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from tasks.config import Run
 from tasks.config.corpora import Corpus
@@ -13,12 +14,21 @@ from tasks.config.places import apart_from
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import Survey
 from tasks.io.shards.cuts.parts import Part, read_parts
+from tasks.io.shards.cuts.scan import PartSize
 from tasks.io.workspace import dataset_folder, scan_artifact
 from tasks.jobs import Recipe, Target
 from tasks.shard.corpus import list_tars, source_of, without_apart
 from tasks.shard.dataset import known_catalogue
 from tasks.shard.image_files import SourceFile
 from tasks.shard.inputs import own_inputs, shared_inputs
+
+
+class ToScan(NamedTuple):
+    """The scan of a tar that is to be made."""
+
+    target: Target
+    size: PartSize
+    """Of parts that the tar was not cut into before."""
 
 
 class Cuts:
@@ -48,14 +58,14 @@ class Cuts:
         artifact = self.artifact(tar)
         if self._survey.digest(artifact, self._recipe.mark(tar=repr(tar))) is not None:
             return read_parts(self._run.workspace.store, f"{artifact}.parquet")
-        if self._is_to_be_cut(tar):
+        if self._limit_over(tar) is not None:
             raise StepMissing(
                 f"{tar.path} must be scanned before it is cut, but is not; run `dotpipe shard "
                 "CONFIG` first"
             )
         return None
 
-    def scans(self) -> Iterator[tuple[SourceFile, Target | None]]:
+    def scans(self) -> Iterator[tuple[SourceFile, ToScan | None]]:
         """Yield every tar that is cut, or is to be, with its scan unless that is done.
 
         Raises:
@@ -65,25 +75,28 @@ class Cuts:
         without = without_apart(self._corpus, apart, is_said=False)  # by the sharding itself
         for tar in list_tars(self._corpus, without):
             target = self._recipe.aim(self._survey, self.artifact(tar), tar=repr(tar))
-            if target is None or self._is_to_be_cut(tar):
-                yield tar, target
+            if target is None:
+                yield tar, None
+            elif (above := self._limit_over(tar)) is not None:
+                yield tar, ToScan(target, PartSize(self._run.config.shards.images, above))
 
     def artifact(self, tar: SourceFile) -> str:
         """Return the name of a tar's scan."""
         return scan_artifact(self._dataset, tar.path)
 
-    def _is_to_be_cut(self, tar: SourceFile) -> bool:
-        """Return whether a tar is large, and no finished shard."""
+    def _limit_over(self, tar: SourceFile) -> int | None:
+        """Return the limit above which a tar is large; None if it is not, or a finished shard."""
         above = self._run.config.shards.cut_tars_above
         if above is None or tar.size <= above:
-            return False
+            return None
         shard = self._whole.get(tar.path)
         if shard is None:
-            return True
+            return above
         known = self._run.workspace.forgotten()
         recipe = Recipe("shard", shared_inputs(self._run.config, self._corpus))
         mark = recipe.mark(**own_inputs((tar,), self._corpus, known))
-        return self._survey.digest(f"{dataset_folder(self._dataset)}/{shard}", mark) is None
+        artifact = f"{dataset_folder(self._dataset)}/{shard}"
+        return above if self._survey.digest(artifact, mark) is None else None
 
     @cached_property
     def _whole(self) -> dict[str | None, str]:

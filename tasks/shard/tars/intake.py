@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from tasks.config.corpora import Corpus
 from tasks.io.errors import ImageRefused
@@ -20,6 +20,7 @@ from tasks.io.workspace import is_forgotten
 from tasks.jobs.progress import advance
 from tasks.shard.acceptance import accepted
 from tasks.shard.image_files import SourceFile
+from tasks.shard.tars.stops import StoppableStream, Stops
 from tasks.shard.tars.waiting import WaitingImages
 
 
@@ -55,11 +56,13 @@ def accept_tar(
     """
     place = None if section is None else section.part.place
     across = Across() if section is None else section.across
+    stops = Stops()
     with temporary_room(), tempfile.TemporaryFile() as spool:
         waiting = WaitingImages(spool, across.ambiguous)
         marks = {side.mark: "" for side in across.sides}
         with source.stream(tar.path, place) as stream:
-            for image in _samples(stream, tar, corpus, limits, forgotten, section):
+            read = StoppableStream(stream, stops)
+            for image in _samples(read, tar, corpus, limits, forgotten, section):
                 if isinstance(image, LooseSide):
                     waiting.add_side(image)
                     continue
@@ -69,11 +72,12 @@ def accept_tar(
                     marks[mark] = image.key
         for side in _from_elsewhere(source, tar, across.sides, marks):
             waiting.add_side(side)
+            stops.heed()
         yield from waiting.in_order()
 
 
 def _samples(
-    stream: BinaryIO,
+    stream: StoppableStream,
     tar: SourceFile,
     corpus: Corpus,
     limits: Limits,

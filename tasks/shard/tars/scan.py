@@ -10,19 +10,20 @@ from prefect import task
 
 from tasks.config import Run
 from tasks.config.corpora import Corpus
-from tasks.io.errors import StepMissing
+from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.images import Limits
-from tasks.io.shards.cuts.parts import Part, read_across, write_parts
+from tasks.io.shards.cuts.parts import Part, read_across, read_parts, write_parts
 from tasks.io.shards.cuts.scan import PartSize, Source, scan
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 from tasks.jobs import Job, Outcome, Planned, Target, carry_out, publishing
 from tasks.jobs.policy import SHARD_POLICY, logger
-from tasks.jobs.progress import advance, at
+from tasks.jobs.progress import at
 from tasks.shard.corpus import source_of
 from tasks.shard.image_files import SourceFile
 from tasks.shard.tars.cuts import Cuts
 from tasks.shard.tars.intake import Section
+from tasks.shard.tars.stops import Stops
 
 
 class ScanJob(Job):
@@ -34,9 +35,9 @@ class ScanJob(Job):
     tar: SourceFile
     """The tar, as it was listed."""
     samples: int
-    """Images and refused members of a part."""
+    """Images and refused members of a part that the tar was not cut into before."""
     size_bytes: int
-    """Bytes of a part above which it ends earlier."""
+    """Bytes of such a part above which it ends earlier."""
 
 
 @task(name="scan", task_run_name="scan {job.tar.path}", **SHARD_POLICY)
@@ -56,19 +57,19 @@ def plan_scans(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
     Raises:
         CorpusError: a tar is not there.
     """
-    options, cuts = run.config.shards, Cuts(run, corpus, dataset)
-    for tar, target in cuts.scans():
+    limits, cuts = run.config.shards.limits(), Cuts(run, corpus, dataset)
+    for tar, missing in cuts.scans():
         job = (
             None
-            if target is None
+            if missing is None
             else ScanJob(
                 workspace=run.workspace.url,
-                target=target,
+                target=missing.target,
                 corpus=corpus,
-                limits=options.limits(),
+                limits=limits,
                 tar=tar,
-                samples=options.images,
-                size_bytes=options.cut_tars_above or tar.size,
+                samples=missing.size.samples,
+                size_bytes=missing.size.size_bytes,
             )
         )
         yield Planned(tar.path, 0, job, (cuts.artifact(tar),))
@@ -84,7 +85,8 @@ def write_scan(job: ScanJob) -> Outcome:
     require_unchanged(source, job.tar)
     size = PartSize(job.samples, job.size_bytes)
     with source.ranges(job.tar.path) as fetch:
-        tar = Source(job.tar.path, fetch, job.tar.size, _Progress(job.tar))
+        former, progress = _former_parts(job), _Progress(job.tar)
+        tar = Source(job.tar.path, fetch, job.tar.size, progress, former)
         key_of = corpus.renamed if corpus.renames else None
         parts = scan(tar, job.limits, corpus.side_kinds, size, key_of)
     require_unchanged(source, job.tar)
@@ -95,16 +97,26 @@ def write_scan(job: ScanJob) -> Outcome:
     return Outcome(images=0)
 
 
+def _former_parts(job: ScanJob) -> list[Part]:
+    """Return the parts that a tar was cut into before it changed; none if that is not known."""
+    if not job.target.replaces:
+        return []
+    try:
+        return read_parts(job.opened().store, f"{job.target.artifact}.parquet")
+    except ArtifactDamaged:
+        return []
+
+
 class _Progress:
     """Tells how far a scan is, now and then; a run that was stopped ends it there."""
 
     def __init__(self, tar: SourceFile) -> None:
-        self._tar, self._told = tar, -1
+        self._tar, self._told, self._stops = tar, -1, Stops()
 
     def __call__(self, place: int) -> None:
+        self._stops.heed()
         if (percent := 100 * place // self._tar.size) > self._told:
             self._told = percent
-            advance(0)
             at(f"{percent} % of {self._tar.path}")
 
 

@@ -3,6 +3,7 @@
 The table names no key: marks (``key_mark``) stand for them.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.io.artifacts.parquet import opened, present, read_table, whole, writer
+from tasks.io.ledger import with_fields
 from tasks.io.shards.samples import Before
 from tasks.io.shards.sides import SideKind
 from tasks.io.store import Slice, Store
@@ -43,6 +45,12 @@ class Part(NamedTuple):
         """Where it lies in the tar."""
         return Slice(self.start, self.end - self.start)
 
+    @property
+    def in_fingerprints(self) -> tuple[object, ...]:
+        """What fingerprints hold of it: these fields, whatever others there may come to be."""
+        ends, counts = (self.start, self.end), (self.samples, self.members, self.refused)
+        return (self.number, *ends, *counts, self.is_last, self.across)
+
 
 class SideElsewhere(NamedTuple):
     """A side that lies in another part than its image."""
@@ -56,6 +64,11 @@ class SideElsewhere(NamedTuple):
     reason: str | None = None
     """Why it is left out, if its headers are reason enough."""
 
+    def __repr__(self) -> str:
+        """Return what stands in digests: these fields, whatever others there may come to be."""
+        fields = ("mark", "kind", "offset", "size", "reason")
+        return with_fields("SideElsewhere", self, fields)
+
 
 class Across(NamedTuple):
     """What a part must know of other parts, to give what it gives where the tar is read as one."""
@@ -65,9 +78,15 @@ class Across(NamedTuple):
     renamed: tuple[bytes, ...] = ()
     """The same, of keys as the corpus changes them."""
     ambiguous: tuple[bytes, ...] = ()
-    """Marks of keys in composed letters that two keys of the tar would both get."""
+    """Marks of keys in composed letters that its keys must not get: others of the tar would too."""
     sides: tuple[SideElsewhere, ...] = ()
     """Sides of its images that lie in other parts, in their order."""
+
+    @property
+    def digest(self) -> str:
+        """Its digest, 32 hexadecimal digits, of these fields, whatever others there may be."""
+        text = with_fields("Across", self, ("taken", "renamed", "ambiguous", "sides"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def before(self, part: Part) -> Before:
         """Return what the reader of a part must know."""

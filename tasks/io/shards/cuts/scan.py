@@ -6,14 +6,14 @@ see by itself is noted for it: keys that images before it have, and where sides 
 that stand far from them.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 from tasks.io.images import Limits
-from tasks.io.letters import compose
+from tasks.io.shards import foreign_tars
+from tasks.io.shards.cuts.forms import Forms
 from tasks.io.shards.cuts.parts import Across, Part, SideElsewhere
 from tasks.io.shards.cuts.walk import SEGMENT, Found, walk
 from tasks.io.shards.foreign_tars import Reading
@@ -43,7 +43,10 @@ class Source(NamedTuple):
     size: int
     """In bytes."""
     reached: Callable[[int], object] = lambda _: None
-    """Called at every sample with the place of the last member; what it raises ends the scan."""
+    """Called at every member with its place; what it raises ends the scan."""
+    former: Sequence[Part] = ()
+    """The parts that it was cut into before, while it was another: their cuts are kept as far as
+    they still lie before samples."""
 
 
 def scan(
@@ -68,24 +71,24 @@ def scan(
         segment: bytes of the tar that are walked through by a thread.
     """
     with closing(walk(tar.fetch, tar.size, segment)) as found:
-        members = _Places(found)
-        scanning = _Scanning(members, limits, tar.path, kinds, size, key_of)
+        members = _Places(found, tar.reached)
+        scanning = _Scanning(members, limits, tar, kinds, size, key_of)
         for sample in scanning.samples():
             scanning.note(sample)
-            tar.reached(members.start)
     return scanning.parts(tar.size)
 
 
 class _Places:
     """The members of a tar; what ``read`` gives is where the content lies, as JSON."""
 
-    def __init__(self, found: Iterator[Found]) -> None:
-        self._found, self._content = found, 0
+    def __init__(self, found: Iterator[Found], reached: Callable[[int], object]) -> None:
+        self._found, self._reached, self._content = found, reached, 0
         self.members = self.start = 0
 
     def __iter__(self) -> Iterator[Entry]:
         for entry, start, content in self._found:
             self.members, self.start, self._content = entry.number, start, content
+            self._reached(start)
             yield entry
 
     def read(self, entry: Entry) -> bytes:
@@ -99,27 +102,39 @@ class _Scanning(Reading):
         self,
         members: _Places,
         limits: Limits,
-        source: str,
+        tar: Source,
         kinds: Collection[SideKind],
         size: PartSize,
         key_of: Callable[[str], str] | None,
     ) -> None:
-        super().__init__(members, limits, source, kinds)
+        super().__init__(members, limits, tar.path, kinds)
         self._places, self._size, self._key_of = members, size, key_of
-        self._refusals = 0
+        self._former, self._refusals = tar.former, 0
         self._parts = [Part(0, 0, 0, 0, 0, 0, is_last=False, across="")]
         self._next: Part | None = None  # where it begins if anything comes that it can hold
         self._owners: dict[bytes, int] = {}  # parts by marks of the keys that images have
         self._renamed: dict[bytes, int] = self._owners if key_of is None else {}
-        self._forms = _Forms()
+        self._forms = Forms()
         self._taken_in: dict[int, set[bytes]] = {}
         self._renamed_in: dict[int, set[bytes]] = {}
         self._loose: list[tuple[int, SideElsewhere]] = []
 
     def begin(self, group: Group) -> None:
         """Begin a group; where the part is full, the next one may begin here."""
+        self._may_cut()
+        super().begin(group)
+
+    def _refused(self, entry: Entry, name: str, reason: str) -> Sample:
+        """Refuse a member; where the part is full and no group is open, the next may begin here."""
+        if not self._group.key:
+            self._may_cut()
+        return super()._refused(entry, name, reason)
+
+    def _may_cut(self) -> None:
+        """Have the next part begin with the member that came last, if the part is full."""
         part, start = self._parts[-1], self._places.start
-        is_full = part.samples >= self._size.samples or start - part.start >= self._size.size_bytes
+        size = self._size_of(part)
+        is_full = part.samples >= size.samples or start - part.start >= size.size_bytes
         if is_full and start > part.start:
             members = self._places.members - 1
             self._next = part._replace(
@@ -129,7 +144,17 @@ class _Scanning(Reading):
                 members=members,
                 refused=self._refusals,
             )
-        super().begin(group)
+
+    def _size_of(self, part: Part) -> PartSize:
+        """Return how large a part may be: as large as it was, as long as former cuts are met.
+
+        The last of the former parts ended with the tar, and may get more.
+        """
+        if part.number >= len(self._former):
+            return self._size
+        former = self._former[part.number]
+        samples = max(self._size.samples, former.samples) if former.is_last else former.samples
+        return PartSize(samples, max(self._size.size_bytes, former.place.size))
 
     def claim(self, key: str) -> bool:
         """Return whether no image before has the key; note it for the part where one has."""
@@ -141,24 +166,30 @@ class _Scanning(Reading):
         if self._next is not None:
             self._parts[-1] = self._parts[-1]._replace(end=self._next.start)
             self._parts.append(self._next)
+            number = self._next.number
+            if number < len(self._former) and self._former[number].start != self._next.start:
+                self._former = ()
             self._next = None
 
     def note(self, sample: Sample | LooseSide) -> None:
         """Take in a sample, or a side that stands apart from its image."""
-        if isinstance(sample, Sample):
-            self._cut()
-        part = self._parts[-1]
         key = sample.key if self._key_of is None else self._key_of(sample.key)
         if isinstance(sample, LooseSide):
             offset, size = (0, 0) if sample.data is None else json.loads(sample.data)
             side = SideElsewhere(key_mark(key), sample.kind, offset, size, sample.reason)
-            self._loose.append((part.number, side))
+            self._loose.append((self._parts[-1].number, side))
             return
+        self._cut()
+        part = self._parts[-1]
         self._parts[-1] = part._replace(samples=part.samples + 1)
-        self._refusals += sample.image is None
-        self._forms.add(key)
-        if sample.image is not None and self._key_of is not None:
-            self._is_first(key_mark(key), self._renamed, self._renamed_in)
+        is_image = sample.image is not None
+        self._refusals += not is_image
+        has_row = is_image or self._refusals <= foreign_tars.MOST_REFUSED
+        if is_image and self._key_of is not None:
+            is_image = self._is_first(key_mark(key), self._renamed, self._renamed_in)
+            key = key if is_image else sample.key  # its row has its own, as the other is taken
+        if has_row:
+            self._forms.add(key, part.number, is_image=is_image)
 
     def parts(self, size: int) -> list[tuple[Part, Across]]:
         """Return all parts, now that all samples have come."""
@@ -174,11 +205,10 @@ class _Scanning(Reading):
             known = Across(
                 tuple(sorted(self._taken_in.get(part.number, ()))),
                 tuple(sorted(self._renamed_in.get(part.number, ()))),
-                ambiguous,
+                tuple(ambiguous.get(part.number, ())),
                 tuple(sides.get(part.number, ())),
             )
-            digest = hashlib.sha256(repr(known).encode()).hexdigest()[:32]
-            found.append((part._replace(across=digest), known))
+            found.append((part._replace(across=known.digest), known))
         return found
 
     def _is_first(
@@ -192,27 +222,3 @@ class _Scanning(Reading):
         elif owner != number:
             recurring.setdefault(number, set()).add(mark)
         return owner is None
-
-
-class _Forms:
-    """Keys with letters that may be composed."""
-
-    def __init__(self) -> None:
-        self._by_form: dict[bytes, bytes] = {}  # marks of keys, by marks of their composed forms
-        self._several = set[bytes]()
-
-    def add(self, key: str) -> None:
-        """Take in the key of a sample."""
-        if not key.isascii():
-            form, mark = key_mark(compose(key)), key_mark(key)
-            if self._by_form.setdefault(form, mark) != mark:
-                self._several.add(form)
-
-    def ambiguous(self, keys: Collection[bytes]) -> tuple[bytes, ...]:
-        """Return marks of composed keys that two different keys would get, in order.
-
-        Args:
-            keys: marks of all keys of images.
-        """
-        taken = {form for form, mark in self._by_form.items() if form != mark and form in keys}
-        return tuple(sorted(taken | self._several))

@@ -8,8 +8,9 @@ changes nothing.
 """
 
 from collections.abc import Container, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import NamedTuple
 
 from tasks.io.errors import TarDamaged
@@ -58,6 +59,8 @@ class _Segment(NamedTuple):
 def walk(fetch: Fetch, size: int, segment: int = SEGMENT) -> Generator[Found]:
     """Yield the members of a tar in its order, with the numbers that they have in it.
 
+    Once the generator is closed nothing more is asked for, so that threads end that are ahead.
+
     Args:
         fetch: gives the tar's bytes from a start to before an end, in any thread.
         size: of the tar in bytes.
@@ -66,15 +69,23 @@ def walk(fetch: Fetch, size: int, segment: int = SEGMENT) -> Generator[Found]:
     Raises:
         TarDamaged: the tar cannot be read any further, as ``TarBlocks`` says.
     """
-    starts = range(0, max(size, 1), segment)
+    starts, is_over = range(0, max(size, 1), segment), Event()
+
+    def asked(start: int, end: int) -> bytes:
+        if is_over.is_set():
+            raise CancelledError("nobody wants the members of this tar any more")
+        return fetch(start, end)
+
+    def walked(start: int) -> _Segment:
+        return _walked(asked, size, start, min(start + segment, size))
+
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="headers") as pool:
-
-        def walked(start: int) -> _Segment:
-            return _walked(fetch, size, start, min(start + segment, size))
-
         segments = ordered_map(pool, walked, starts, ahead=SIDE_BY_SIDE)
-        for number, found in enumerate(_joined(fetch, size, segments), start=1):
-            yield found._replace(entry=found.entry._replace(number=number))
+        try:
+            for number, found in enumerate(_joined(asked, size, segments), start=1):
+                yield found._replace(entry=found.entry._replace(number=number))
+        finally:
+            is_over.set()
 
 
 def _joined(fetch: Fetch, size: int, segments: Iterator[_Segment]) -> Iterator[Found]:

@@ -4,9 +4,11 @@ import io
 import os
 import tarfile
 from concurrent.futures import CancelledError
+from itertools import chain
 
 import pytest
 from PIL import Image
+from tars import odd_tars
 
 from tasks.io.errors import CorpusError, StepMissing
 from tasks.io.workspace import dataset_folder
@@ -153,6 +155,45 @@ def test_more_at_the_end_of_a_tar_changes_only_what_is_made_of_its_end(run, pixe
         assert now.digest == digests[name][0].digest
 
 
+@pytest.mark.parametrize("options", [{"images": 2}, {"images": 50}, {"cut_tars_above": 3000}])
+def test_other_sizes_leave_the_parts_of_a_tar_as_they_are_when_it_is_touched_or_grows(
+    run, pixels, tmp_path, options
+):
+    made = run({"b": range(8)})
+    made.shard()
+    tar = tmp_path / "in" / "b.tar"
+    digests = digests_of(made)
+    os.utime(tar, ns=(1, 1))
+    touched = run(**options)
+    assert [unit.job is None for unit in scans(touched)] == [False]
+    touched.shard()
+    assert digests_of(touched) == digests
+    with tar.open("ab") as stream:
+        stream.write(tar_of(pixels, range(8, 20)))
+    touched.shard()
+    numbers = [numbers for _, numbers in shards(touched).values()]
+    assert numbers[:2] == [[0, 1, 2], [3, 4, 5]]
+    assert sorted(chain.from_iterable(numbers)) == [*range(20)]
+    assert list(digests_of(touched).items())[:2] == list(digests.items())[:2]
+
+
+def test_a_tar_that_is_replaced_by_another_is_cut_by_the_options_of_today(run, tmp_path):
+    run({"b": range(8)}).shard()
+    made = run({"b": [30, 31, *range(2, 18)]}, images=5)
+    tar = tmp_path / "in" / "b.tar"  # in which all lies elsewhere now
+    tar.write_bytes(odd_tars.tar_of([("x.npy", bytes(700))])[: 512 * 3] + tar.read_bytes())
+    made.shard()
+    sizes = [len(numbers) for _, numbers in shards(made).values()]
+    assert sizes == [3, 5, 5, 5]
+
+
+def digests_of(run):
+    """Digests of the shards of the data set by their names, in order."""
+    ledger = run.workspace.ledger
+    names = run.workspace.catalogue("run").shards
+    return {e.shard: ledger.records(f"datasets/run/{e.shard}")[0].digest for e in names}
+
+
 def test_a_new_tar_leaves_others_and_their_shards_as_they_are(run):
     run({"b": range(8)}).shard()
     before = records(run())
@@ -203,21 +244,56 @@ def test_a_scan_and_parts_that_were_cut_short_are_all_that_is_done_again(run, mo
     assert [tar for tar, _ in shards(made).values()] == ["b.tar#0", "b.tar#1", "b.tar#2"]
 
 
-def test_a_scan_tells_how_far_it_is_and_ends_when_its_run_is_stopped(run):
+def test_a_scan_tells_how_far_it_is(run):
     made, told = run({"b": range(8)}), []
-
-    def stopped(_images):
-        if told:
-            raise CancelledError
-
     (scan,) = scans(made)
-    with reporting_to(stopped, follower=told.append), pytest.raises(CancelledError):
-        write_scan(scan.job)
     with reporting_to(lambda _: None, follower=told.append):
         write_scan(scan.job)
-    assert told[0] == told[1]
-    assert told[0].endswith(" % of b.tar")
-    assert [int(each.split()[0]) for each in told[1:]] == sorted({int(e.split()[0]) for e in told})
+    assert told[0] == "0 % of b.tar"
+    assert [int(each.split()[0]) for each in told] == sorted({int(e.split()[0]) for e in told})
+
+
+@pytest.fixture
+def without_images(run, tmp_path, monkeypatch):
+    """A run over a large tar of members of other kinds alone, which asks at each if it is over."""
+    monkeypatch.setattr("tasks.shard.tars.stops.PAUSE_S", 0)
+    members = [(f"{number}.npy", bytes(300)) for number in range(50)]
+    made = run()
+    (tmp_path / "in" / "b.tar").write_bytes(odd_tars.tar_of(members))
+    return made
+
+
+def stopped_at(time):
+    """A listener that stops the run at its so manyth question, and what it was asked."""
+    asked = []
+
+    def listener(images):
+        asked.append(images)
+        if len(asked) == time:
+            raise CancelledError
+
+    return listener, asked
+
+
+def test_a_scan_ends_when_its_run_is_stopped_also_where_no_image_comes(without_images):
+    (scan,) = scans(without_images)
+    listener, asked = stopped_at(20)
+    with reporting_to(listener), pytest.raises(CancelledError):
+        write_scan(scan.job)
+    assert asked == [0] * 20
+    assert scans(without_images)[0].job is not None
+
+
+@pytest.mark.parametrize("above", [15_000, None], ids=["part", "whole tar"])
+def test_reading_ends_when_its_run_is_stopped_also_where_no_image_comes(without_images, run, above):
+    made = run(cut_tars_above=above)
+    for scan in scans(made):
+        write_scan(scan.job)
+    (unit,) = planned(made)
+    listener, asked = stopped_at(20)
+    with reporting_to(listener), pytest.raises(CancelledError):
+        write_corpus_shard(unit.job)
+    assert asked == [0] * 20
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
