@@ -55,25 +55,35 @@ def accept_tar(
         OSError: the tar cannot be read.
     """
     place = None if section is None else section.part.place
-    across = Across() if section is None else section.across
-    stops = Stops()
+    across, stops = Across() if section is None else section.across, Stops()
     with temporary_room(), tempfile.TemporaryFile() as spool:
         waiting = WaitingImages(spool, across.ambiguous)
-        marks = {side.mark: "" for side in across.sides}
         with source.stream(tar.path, place) as stream:
             read = StoppableStream(stream, stops)
-            for image in _samples(read, tar, corpus, limits, forgotten, section):
-                if isinstance(image, LooseSide):
-                    waiting.add_side(image)
-                    continue
-                waiting.add(image)
-                advance(1)
-                if marks and (mark := key_mark(image.key)) in marks:
-                    marks[mark] = image.key
+            images = _samples(read, tar, corpus, limits, forgotten, section)
+            marks = _taken_in(images, waiting, {side.mark for side in across.sides})
         for side in _from_elsewhere(source, tar, across.sides, marks):
             waiting.add_side(side)
             stops.heed()
         yield from waiting.in_order()
+
+
+def _taken_in(
+    images: Iterable[Accepted | Refused | LooseSide],
+    waiting: WaitingImages,
+    marks: Collection[bytes],
+) -> dict[bytes, str]:
+    """Have all images wait; return the keys that have these marks, of those that came."""
+    found = dict[bytes, str]()
+    for image in images:
+        if isinstance(image, LooseSide):
+            waiting.add_side(image)
+            continue
+        waiting.add(image)
+        advance(1)
+        if marks and (mark := key_mark(image.key)) in marks:
+            found[mark] = image.key
+    return found
 
 
 def _samples(
@@ -139,7 +149,7 @@ def _from_elsewhere(
         sides: where they lie.
         keys: of the images, by their marks.
     """
-    wanted = [side for side in sides if keys[side.mark]]
+    wanted = [side for side in sides if side.mark in keys]
     places = [Slice(side.offset, side.size) for side in wanted if side.reason is None]
     with closing(source.read_slices(tar.path, places)) as contents:
         for side in wanted:

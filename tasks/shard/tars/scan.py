@@ -98,9 +98,10 @@ def write_scan(job: ScanJob) -> Outcome:
 
 
 def _former_parts(job: ScanJob) -> list[Part]:
-    """Return the parts that a tar was cut into before it changed; none if that is not known."""
-    if not job.target.replaces:
-        return []
+    """Return the parts that a tar was cut into before it changed; none if that is not known.
+
+    The table may be there without its record, as where a scan was killed that had replaced it.
+    """
     try:
         return read_parts(job.opened().store, f"{job.target.artifact}.parquet")
     except ArtifactDamaged:

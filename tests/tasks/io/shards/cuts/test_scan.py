@@ -8,7 +8,6 @@ import pytest
 from tars.odd_tars import LARGEST, odd_tar, tar_of
 
 from tasks.io.images import Limits
-from tasks.io.machine.threads import SIDE_BY_SIDE
 from tasks.io.shards import foreign_tars
 from tasks.io.shards.cuts import walk
 from tasks.io.shards.cuts.scan import PartSize, Source, scan
@@ -182,19 +181,20 @@ def test_what_looks_like_a_header_within_a_content_changes_nothing():
 
 
 def test_threads_that_walk_ahead_ask_for_nothing_more_once_a_scan_has_ended():
-    data, asked, going_on = tar_of([(f"{n}.jpg", b"1" * 900) for n in range(200)]), [], Event()
+    members = [(f"{number}.jpg", bytes(300_000)) for number in range(100)]
+    data, asked, going_on = tar_of(members), [], Event()
 
     def fetch(start, end):
         asked.append(start)
-        if start >= 10_000:
+        if start >= 3_000_000:
             going_on.wait(60)
-        return data[start : min(end, start + 600)]
+        return data[start:end]
 
     def stop(_place):
         raise KeyboardInterrupt
 
-    Timer(0.2, going_on.set).start()
     source = Source("x/big.tar", fetch, len(data), stop)
+    Timer(0.3, going_on.set).start()
     with pytest.raises(KeyboardInterrupt):
-        scan(source, LIMITS, SIDE_KINDS, PartSize(3, ALL), segment=10_000)
-    assert len(asked) <= 2 * SIDE_BY_SIDE + 20
+        scan(source, LIMITS, SIDE_KINDS, PartSize(3, ALL), segment=3_000_000)
+    assert len(asked) <= 30  # a hundred members have headers of their own
