@@ -191,10 +191,10 @@ def test_threads_that_walk_ahead_ask_for_nothing_more_once_a_scan_has_ended():
         return data[start:end]
 
     def stop(_place):
+        Timer(0.3, going_on.set).start()
         raise KeyboardInterrupt
 
     source = Source("x/big.tar", fetch, len(data), stop)
-    Timer(0.3, going_on.set).start()
     with pytest.raises(KeyboardInterrupt):
         scan(source, LIMITS, SIDE_KINDS, PartSize(3, ALL), segment=3_000_000)
     assert len(asked) <= 30  # a hundred members have headers of their own
