@@ -112,9 +112,9 @@ class Shards(Section):
     """Images in a new shard, which one task processes: some minutes of work are good. Images
     that are in a shard stay there. Of tars only large ones are cut so, see ``cut_tars_above``."""
     cut_tars_above: Annotated[int, Field(ge=1)] | None = CUT_TARS_ABOVE
-    """Bytes of a tar above which it becomes several shards, each of ``images`` samples of it, or
-    of this many bytes where that is less. Smaller ones become one shard each, and what was made
-    of a tar stays until the tar changes. Null cuts none."""
+    """Bytes of a tar above which it becomes several shards, each of ``images`` images and refused
+    members of it, or of this many bytes where that is less. Smaller ones become one shard each, and
+    what was made of a tar stays until the tar changes. Null cuts none."""
     max_pixels: Annotated[int, Field(ge=64, le=MOST_PIXELS)] = 1 << 29
     """Pixels above which an image is refused: a guard against files that claim to be enormous.
     The memory that an image takes follows from ``compute.batch`` and ``compute.tile``; its

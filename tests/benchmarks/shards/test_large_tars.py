@@ -10,8 +10,11 @@ import resource
 import tarfile
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
+from servers.far_file import far_file
+from servers.s3_server import using
 
 from tasks.io.images import Limits
 from tasks.io.shards.cuts import window
@@ -63,6 +66,23 @@ def scanned(path, segment=SEGMENT, **slow):
         source = Source(path.name, counted, path.stat().st_size)
         parts = scan(source, LIMITS, SIDE_KINDS, SIZE, segment=segment)
         return parts, counted, time.perf_counter() - started
+
+
+def test_a_scan_of_a_bucket(tmp_path):
+    """A tar of 10 GB whose every request is answered after 30 ms, by the client of S3 itself."""
+    path = tmp_path / "big.tar"
+    size = sparse_tar(path, 10_000, 1_000_000)
+    with ExitStack() as stack:
+        stack.enter_context(using(stack.enter_context(far_file(path, 0.03))))
+        fetch = stack.enter_context(Store("s3://bucket/in").ranges(path.name))
+        counted, spent, started = Counted(fetch), time.process_time(), time.perf_counter()
+        scan(Source(path.name, counted, size), LIMITS, SIDE_KINDS, SIZE)
+        seconds, spent = time.perf_counter() - started, time.process_time() - spent
+    print(
+        f"\n{size / 1e9:.1f} GB of a bucket scanned in {seconds:.1f} s ({spent:.1f} s of processor "
+        f"time), {counted.requests:,} requests, {counted.requests / seconds:.0f} a second"
+    )
+    assert counted.requests < 1.1 * 10_000
 
 
 def peak_mib():
