@@ -177,6 +177,19 @@ def test_other_sizes_leave_the_parts_of_a_tar_as_they_are_when_it_is_touched_or_
     assert list(digests_of(touched).items())[:2] == list(digests.items())[:2]
 
 
+def test_former_cuts_are_kept_where_a_scan_was_killed_before_its_record(run):
+    made = run({"b": range(8)})
+    made.shard()
+    ledger = made.workspace.ledger
+    ledger.withdraw(ledger.records(scans(made)[0].artifacts[0]))
+    before = digests_of(made)
+    smaller = run(images=2)
+    (scan,) = scans(smaller)
+    write_scan(scan.job)
+    assert [unit.job for unit in planned(smaller)] == [None] * 3
+    assert digests_of(smaller) == before
+
+
 def test_a_tar_that_is_replaced_by_another_is_cut_by_the_options_of_today(run, tmp_path):
     run({"b": range(8)}).shard()
     made = run({"b": [30, 31, *range(2, 18)]}, images=5)
@@ -322,6 +335,7 @@ def test_a_part_whose_tar_is_cut_otherwise_by_now_is_not_made(run):
     (scan,) = scans(made)
     write_scan(scan.job)
     part = planned(made)[1]
+    made.workspace.store.remove(f"{scan.job.target.artifact}.parquet")  # and so its cuts are lost
     write_scan(scan.job.model_copy(update={"samples": 2}))
     with pytest.raises(StepMissing, match="has scanned the tar again; run again"):
         write_corpus_shard(part.job)

@@ -186,7 +186,7 @@ def test_threads_that_walk_ahead_ask_for_nothing_more_once_a_scan_has_ended():
 
     def fetch(start, end):
         asked.append(start)
-        if start >= 3_000_000:
+        if start >= 4_000_000:  # what comes behind the first segment
             going_on.wait(60)
         return data[start:end]
 
