@@ -22,6 +22,7 @@ PLACES = {
     "in a part, as it is read": ("tasks.shard.tars.waiting:WaitingImages.add", 5),
     "in a part, as it is written": ("tasks.io.shards.writer:TarWriter.add", 8),
 }
+QUICK = ("in the scan", "between that and its record", "in a part, as it is read")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,13 @@ def quiet(made, left_by_one):
     return left_by_one
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, place in PLACES.items()
+    ],
+)
 def test_a_run_that_is_killed_and_begun_again_leaves_the_same(made, file, quiet, processes, place):
     assert processes(file, place) == [-signal.SIGKILL]
     with pytest.raises(StepMissing):
