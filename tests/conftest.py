@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -16,6 +17,22 @@ def pytest_configure(config):
     """Has Ctrl-C reach tests and what they start; pytest-xdist's processes ignore it."""
     if hasattr(config, "workerinput"):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Has the garbage collector go past what was imported and collected, which stays to the end.
+
+    These are millions of objects, and a full collection takes more than a second.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    """Has the collector see all again; at the end some libraries look for what refers to them."""
+    gc.unfreeze()
 
 
 @pytest.fixture

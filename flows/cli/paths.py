@@ -1,9 +1,11 @@
 """Paths of the command line: how they are read, and what is said where they cannot be used."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -60,6 +62,23 @@ def usable(path: Path, rule: str) -> Iterator[None]:
         raise ConfigurationError(
             f"{rule}, got {str(path)!r} ({error.strerror or error}); name another"
         ) from error
+
+
+def require_writable(path: Path, rule: str) -> None:
+    """Check that a file can be written, before minutes of work; nothing of it stays.
+
+    Args:
+        path: of the file, as it was given.
+        rule: what must hold of it, up to its "got".
+
+    Raises:
+        ConfigurationError: it is a folder, or in none that can be written to.
+    """
+    with usable(path, rule):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with TemporaryFile(dir=path.parent):
+            pass
 
 
 ConfigPath = Annotated[

@@ -58,8 +58,8 @@ class Corpus(Section):
     `…/{000000..000123}.tar`, each of which becomes one shard, or several if it is large
     (``shards.cut_tars_above``); braces may hold a step (`{0..10..2}`)
     or a list (`{train,test}`) too. In both, `*` and `?` stand for letters of one name, and `**` for
-    folders, as in `photos/**/*.png`, whose keys are paths below `photos`. A relative path counts
-    from the configuration file."""
+    folders, as in `photos/**/*.png`, whose keys are paths below `photos`; brackets are letters of
+    the name as others are. A relative path counts from the configuration file."""
     access: Access = FROM_ENVIRONMENT
     """How this corpus is reached where the environment's credentials and endpoint are not the
     right ones; has an effect on S3 only."""

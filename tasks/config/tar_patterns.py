@@ -26,7 +26,7 @@ def matching(pattern: str) -> Callable[[str], bool]:
     """Return whether a path is like a pattern, as in shells.
 
     ``*`` and ``?`` stand for letters of one name, and ``**`` for any number of folders, or for
-    all that is below one.
+    all that is below one. Brackets stand for themselves, as folders' names may have them.
     """
     meant = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)

@@ -27,7 +27,7 @@ from tasks.io.images import Pixels
 from tasks.io.images.pixels import to_pixels, to_tensor
 from tasks.io.machine.devices import pick_device
 from tasks.io.networks.codecs import CodecSpec, Pixel, load_codec
-from tasks.io.networks.weights import Weights
+from tasks.io.networks.weights import FROM_THIS_MACHINE, Weights
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75)
 """At which images are enhanced."""
@@ -50,15 +50,29 @@ class Way:
     """Of a way with levels, the name of that without; None of others."""
 
     @classmethod
-    def fitted(cls, name: str, spec: CodecSpec, images: TrialImages, config: Config) -> "Way":
+    def fitted(
+        cls,
+        name: str,
+        spec: CodecSpec,
+        images: TrialImages,
+        config: Config,
+        weights: Weights = FROM_THIS_MACHINE,
+    ) -> "Way":
         """Return the way of a codec, whose map of latents is fitted.
+
+        Args:
+            name: what tables call the codec.
+            spec: which it is.
+            images: on which the map is fitted.
+            config: of the patches, the fit and the device.
+            weights: where those of the codec are looked for.
 
         Raises:
             WeightsMissing: those of the codec cannot be had.
             CorpusError: no transport can be fitted to so few or small images.
         """
         device = pick_device(config.compute.device)
-        loaded = load_codec(spec, device, config.compute.precision, Weights.of(config.weights))
+        loaded = load_codec(spec, device, config.compute.precision, weights)
         codec = TiledCodec(loaded, config.compute.tile)
         size = config.patches.size or (1 if isinstance(spec, Pixel) else 3)
         start = time.perf_counter()

@@ -16,6 +16,7 @@ DotpipeError                 something a user can mend; shown as one sentence
 │   └── WorkspaceBusy        a run is at work, beside which nothing may be removed
 ├── WeightsMissing           a network's weights cannot be had
 │   └── WeightsAway          where they lie gives no answer now
+│       └── HubAway          it is the Hub
 └── ShardsFailed             some shards failed after all retries; the others are done
 
 OSError                      may pass by itself; tasks are tried again
@@ -88,6 +89,10 @@ class WeightsMissing(DotpipeError):
 
 class WeightsAway(WeightsMissing):
     """Where the weights of a network lie gives no answer now, so they may be had later."""
+
+
+class HubAway(WeightsAway):
+    """The Hub of Hugging Face gives no answer now, so that other weights need not be asked for."""
 
 
 class StoreAway(ConnectionError):

@@ -1,5 +1,6 @@
 """Tiny corpora, and the steps of a run as plain functions, without Prefect."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,6 +200,16 @@ def finished(tmp_path_factory, steps, photographs):
     whole = steps(tmp_path_factory.mktemp("finished"), corpora)
     whole.run()
     return whole
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """The same run with a workspace of its own, to be changed.
+
+    Its report holds the place of the other, so that the next run makes it again.
+    """
+    workspace = shutil.copytree(finished.config.workspace, tmp_path / "workspace")
+    return Steps(finished.config.model_copy(update={"workspace": str(workspace)}))
 
 
 @pytest.fixture(scope="module")

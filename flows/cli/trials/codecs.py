@@ -1,14 +1,12 @@
 """The command `dotpipe codecs`: codecs tried on a few of the user's own images."""
 
-import errno
-import os
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.paths import ConfigPath, given_path, usable
+from flows.cli.paths import ConfigPath, given_path, require_writable, usable
 from flows.cli.session import parsed
 from flows.cli.terminal import say, show_table, working
 from flows.cli.watching import watched
@@ -53,7 +51,7 @@ def codecs(
     specs = {name: codec_named(name) for name in dict.fromkeys(names)}
     specs = {shorter: specs[name] for name, shorter in _shortened(list(specs)).items()}
     path = sheet or Path(f"{config.stem}-codecs.png")
-    _require_room_for(path)
+    require_writable(path, _WRITABLE)
     with TemporaryDirectory(prefix="dotpipe-codecs-") as folder:
         found = _few_images(settings, folder, images)
     with working("loading the networks of metrics"):
@@ -63,19 +61,6 @@ def codecs(
     trials, failed = _tried(specs, found, settings, judges)
     _tell(trials, failed, found, judges)
     _write(trials, found, path)
-
-
-def _require_room_for(path: Path) -> None:
-    """Check that the sheet can be written, before minutes of work.
-
-    Raises:
-        ConfigurationError: it cannot.
-    """
-    with usable(path, _WRITABLE):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with TemporaryFile(dir=path.parent):
-            pass
 
 
 def _shortened(names: list[str]) -> dict[str, str]:
@@ -111,16 +96,19 @@ def _tried(
     from tasks.direct.codec_trials import tried
     from tasks.direct.codec_way import Way
     from tasks.io.errors import ConfigurationError, CorpusError, WeightsMissing
+    from tasks.io.networks.weights import Weights
 
     trials: list[Trial] = []
     failed: list[str] = []
+    weights = Weights.of(settings.weights)
     for name, spec in specs.items():
         with working(f"trying {name}"):
             try:
-                way = Way.fitted(name, spec, images, settings)
+                way = Way.fitted(name, spec, images, settings, weights)
                 trials.append(tried(way, images, judges, PICTURES))
             except (WeightsMissing, CorpusError) as error:
                 failed.append(f"{name} was not tried: {error}")
+                weights = weights.after(error)
                 continue
         if way.levels or settings.transport.levels == "all":
             with working(f"trying {name} with levels"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.paths import ConfigPath, given_path, usable
+from flows.cli.paths import ConfigPath, given_path, require_writable, usable
 from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
 from flows.cli.verbs.removal import served_by
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tasks.config import Config
     from tasks.duplicates.hashes import Hashed
     from tasks.upkeep.verify import Checked
+
+_WRITABLE = "--out must name a file that can be written"
 
 
 def check(config: ConfigPath) -> None:
@@ -179,7 +181,10 @@ def duplicates(
     from tasks.duplicates.pairs import across, in_words, named, near_duplicate_pairs, within
     from tasks.duplicates.pairs import write_pairs as write
 
-    images = _hashed(parsed(config))
+    settings = parsed(config)
+    if out is not None:
+        require_writable(out, _WRITABLE)
+    images = _hashed(settings)
     pairs = near_duplicate_pairs(image for each in images.values() for image in each)
     for name, looked_at in images.items():
         own, total = within(pairs, name), len(looked_at)
@@ -191,7 +196,7 @@ def duplicates(
             f"{len(between)}, {named(between)}"
         )
     if out is not None:
-        with usable(out, "--out must name a file that can be written"):
+        with usable(out, _WRITABLE):
             write(pairs, out)
 
 

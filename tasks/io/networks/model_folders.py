@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tasks.io.errors import WeightsMissing
+from tasks.io.errors import HubAway, WeightsAway, WeightsMissing
 from tasks.io.networks.digests import require_digest, require_file
 from tasks.io.networks.weights import PULL_REMEDY, Weights, unfetched
 
@@ -68,7 +68,7 @@ class ModelFolder:
                 f"{local} must be the folder that {self.section}.{self.field} names, but is not "
                 f"there{complaint}"
             )
-        return self._require_named(self._files_in(self._of_the_hub(complaint)))
+        return self._require_named(self._files_in(self._of_the_hub(complaint, weights.asks_hub)))
 
     def _require_named(self, files: tuple[Path, ...]) -> tuple[Path, ...]:
         """Return the files, whose weights must have the digest that the configuration names."""
@@ -82,22 +82,36 @@ class ModelFolder:
         )
         return tuple(require_file(folder / name, remedy) for name in self.files)
 
-    def _of_the_hub(self, complaint: str) -> Path:
-        """Return a hub repository's snapshot on disk, fetched if it is not there yet."""
+    def _of_the_hub(self, complaint: str, asks_hub: bool) -> Path:
+        """Return a hub repository's snapshot on disk, fetched if it is not there yet.
+
+        Args:
+            complaint: what was wrong with other places; ends the sentence of the error.
+            asks_hub: whether it may be fetched.
+
+        Raises:
+            WeightsMissing: it is not there and cannot be fetched; HubAway, if it may be later.
+        """
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
         try:
             return Path(
                 snapshot_download(
-                    self.place, revision=self.revision, allow_patterns=list(self.files)
+                    self.place,
+                    revision=self.revision,
+                    allow_patterns=list(self.files),
+                    local_files_only=not asks_hub,
                 )
             )
         except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise unfetched(error)(
-                f"the weights {self.place!r} at {self.revision} cannot be fetched from the hub; "
-                f"{PULL_REMEDY}, or copy {' and '.join(self.files)} into a folder, name it as "
-                f"{self.section}.{self.field} and leave out {self.section}.revision{complaint}"
+            kind = unfetched(error)
+            since = "" if asks_hub else ", which has just given no answer for others"
+            raise (HubAway if kind is WeightsAway else kind)(
+                f"the weights {self.place!r} at {self.revision} cannot be fetched from the "
+                f"hub{since}; {PULL_REMEDY}, or copy {' and '.join(self.files)} into a folder, "
+                f"name it as {self.section}.{self.field} and leave out "
+                f"{self.section}.revision{complaint}"
             ) from error
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tasks.io.errors import WeightsAway, WeightsMissing, can_heal
+from tasks.io.errors import HubAway, WeightsAway, WeightsMissing, can_heal
 from tasks.io.networks.digests import digest
 from tasks.io.networks.published_weights import PublishedFile
 from tasks.io.networks.pulled_folder import PulledFolder
@@ -39,6 +39,8 @@ class Weights:
 
     pulled: PulledFolder | None = None
     """What ``dotpipe weights pull`` filled; None looks only on this machine."""
+    asks_hub: bool = True
+    """Whether the Hub is asked for models that its cache on this machine lacks."""
 
     @staticmethod
     def of(folder: str | None) -> "Weights":
@@ -48,6 +50,13 @@ class Weights:
             folder: URL of a pulled folder or bucket, as in ``Config.weights``; None for none.
         """
         return FROM_THIS_MACHINE if folder is None else Weights(PulledFolder(folder))
+
+    def after(self, error: Exception) -> "Weights":
+        """Return where to look for further weights after an error.
+
+        A Hub that gave no answer is not asked again, as each time takes half a minute.
+        """
+        return replace(self, asks_hub=self.asks_hub and not isinstance(error, HubAway))
 
     def find(self, file: PublishedFile) -> Path | None:
         """Return the first whole copy, or None if there is none; downloads nothing.

@@ -6,7 +6,7 @@ whose weights are not in the folder `--weights` are made up: random numbers cost
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from tasks.io.networks.codecs import load_codec
 from tasks.io.networks.features.extractors import load_extractor, see
 from tasks.io.networks.features.judges import load_judge
 from tasks.io.networks.features.perceptual import load_lpips
+from tasks.io.networks.model_folders import placed
 
 STABLE_DIFFUSION: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -55,18 +56,23 @@ SMALL: dict[str, Any] = {
 }
 
 
-def codecs(folder: Path | None, device: str, tiny: bool) -> Iterator[tuple[str, Codec]]:
-    """Codecs by what the table calls them."""
-    yield "pixel, factor 8", PixelCodec(8)
+def codecs(folder: Path | None, device: str, tiny: bool) -> Mapping[str, Callable[[], Codec]]:
+    """What makes each codec, as a run would load it, by what the table calls it."""
+    made: dict[str, Callable[[], Codec]] = {"pixel, factor 8": lambda: PixelCodec(8)}
     if tiny:
-        yield "a very small one", AutoencoderCodec(AutoencoderTiny(**SMALL).to(device))
-        return
-    yield "taesd", AutoencoderCodec(_tiny(folder, "taesd", 4).to(device))
-    yield "taesd3", AutoencoderCodec(_tiny(folder, "taesd3", 16).to(device))
+        return made | {"a very small one": lambda: _placed(AutoencoderTiny(**SMALL), device)}
+    made["taesd"] = lambda: _placed(_tiny(folder, "taesd", 4), device)
+    made["taesd3"] = lambda: _placed(_tiny(folder, "taesd3", 16), device)
     if folder is not None and (folder / "taef2").is_dir():
         spec = TinyFlux2(kind="taef2", weights=str(folder / "taef2"))
-        yield "taef2", load_codec(spec, device, "float32")
-    yield "autoencoder-kl (sd)", AutoencoderCodec(AutoencoderKL(**STABLE_DIFFUSION).to(device))
+        made["taef2"] = lambda: load_codec(spec, device, "float32")
+    made["autoencoder-kl"] = lambda: _placed(AutoencoderKL(**STABLE_DIFFUSION), device)
+    return made
+
+
+def _placed(module: Any, device: str) -> Codec:
+    """A network as a run has it: on its device, channels last."""
+    return AutoencoderCodec(placed(module.eval(), device))
 
 
 def _tiny(folder: Path | None, name: str, channels: int) -> AutoencoderTiny:
@@ -75,7 +81,9 @@ def _tiny(folder: Path | None, name: str, channels: int) -> AutoencoderTiny:
     return AutoencoderTiny(latent_channels=channels)
 
 
-def codec_row(codec: Codec, device: str, side: int, rounds: int) -> list[str]:
+def codec_row(
+    codec: Codec, device: str, side: int, rounds: int, with_levels: bool = True
+) -> list[str]:
     """Seconds a megapixel: encode, transport, decode, and with levels one image more than without.
 
     With levels an image is decoded twice, as without: once as it is, and once moved.
@@ -93,12 +101,12 @@ def codec_row(codec: Codec, device: str, side: int, rounds: int) -> list[str]:
             seconds(lambda: transport_latents(latents, operator), device, rounds),
             seconds(lambda: codec.decode(latents), device, rounds),
         ]
-        widths = level_channels(codec)
+        widths = level_channels(codec) if with_levels else ()
         if widths:
             levelled = _levelled(operator, widths, draw)
-            with_levels = partial(transport_images, images, codec, levelled)
-            without = partial(transport_images, images, codec, operator)
-            times.append(added(with_levels, without, device, rounds))
+            more = partial(transport_images, images, codec, levelled)
+            less = partial(transport_images, images, codec, operator)
+            times.append(added(more, less, device, rounds))
     words = [f"{each / megapixels:.3g}" for each in times]
     return [*words, *[""] * (4 - len(words))]
 
@@ -155,14 +163,20 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--weights", type=Path, help="folder with taesd, taesd3, taef2")
     parser.add_argument("--side", type=int, default=512, help="of the image, in pixels")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", help="codecs to measure, and no metrics")
+    parser.add_argument("--no-levels", action="store_true", help="which take most of the time")
     parser.add_argument("--tiny", action="store_true", help="very small networks: a trial")
     given = parser.parse_args(words)
     logging.set_verbosity_error()
     print(f"{given.side} × {given.side}, float32, {given.device}, torch {torch.__version__}")
     print("| codec | encode | transport | decode | levels |\n| --- | --- | --- | --- | --- |")
-    for name, codec in codecs(given.weights, given.device, given.tiny):
-        row = codec_row(codec, given.device, given.side, given.rounds)
+    for name, make in codecs(given.weights, given.device, given.tiny).items():
+        if given.only and name not in given.only:
+            continue
+        row = codec_row(make(), given.device, given.side, given.rounds, not given.no_levels)
         print(f"| `{name}` | {' | '.join(row)} |", flush=True)
+    if given.only:
+        return 0
     print("\n| metric | seconds |\n| --- | --- |")
     for name, spent in metric_rows(given.device, given.side, given.rounds):
         print(f"| {name} | {spent} |", flush=True)

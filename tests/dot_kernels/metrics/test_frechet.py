@@ -99,10 +99,11 @@ def of(features, draws, capacity=1 << 30):
 
 
 @pytest.mark.parametrize(("n", "d"), [(24, 16), (80, 16), (320, 16), (20, 30)])
-def test_nearly_every_error_is_near_the_spread_over_independent_draws(draw_draws, n, d):
+@pytest.mark.parametrize("repeats", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_nearly_every_error_is_near_the_spread_over_independent_draws(draw_draws, n, d, repeats):
     """Of the distance of images to their references, and of the change to other images."""
     rng, told, found = np.random.default_rng(n), [], []
-    for _ in range(300):
+    for _ in range(repeats):
         after, before, reference = (
             of(side, draws)
             for draws in [draw_draws(n)]

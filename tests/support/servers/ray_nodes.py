@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +42,15 @@ ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """On Linux its only effect: a node has no other address than 127.0.0.1."""
 
 ENVIRONMENT = ON_LOOPBACK | {
-    "PYTHONPATH": str(Path(__file__).parents[1]),  # tasks of tests can be imported by workers
     "GRPC_ENABLE_FORK_SUPPORT": "0",  # its forks crash now and then where Ray starts clients
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "1000",
 }
+
+_TASKS_OF_TESTS = Path(__file__).parents[1]
+"""From where workers import these."""
 
 _START_TIMEOUT_S = 300
 
@@ -74,12 +76,23 @@ class Nodes:
 
 
 @contextmanager
-def ray_nodes(folder: Path, *resources: dict[str, float]) -> Iterator[Nodes]:
-    """A cluster with a node for each of these resources; nothing of it is left afterwards."""
+def ray_nodes(
+    folder: Path, *resources: dict[str, float], packages: Sequence[Path] = ()
+) -> Iterator[Nodes]:
+    """A cluster with a node for each of these resources; nothing of it is left afterwards.
+
+    Args:
+        folder: for its files.
+        resources: of each node, as Ray's ``add_node`` takes them.
+        packages: folders of packages that its processes have beside what this one has.
+    """
     (folder / "ray").mkdir(parents=True)
     port, log = free_port(), folder / "cluster.log"
+    known = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+    path = os.pathsep.join([str(_TASKS_OF_TESTS), *map(str, packages), *known])
+    environment = os.environ | ENVIRONMENT | {"RAY_TMPDIR": str(folder), "PYTHONPATH": path}
     command = [sys.executable, "-c", STARTER, str(folder), json.dumps(resources), str(port)]
-    process = begin(command, log=log, env=os.environ | ENVIRONMENT | {"RAY_TMPDIR": str(folder)})
+    process = begin(command, log=log, env=environment)
     try:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not (folder / "told.json").exists():

@@ -100,6 +100,8 @@ def test_the_folder_of_a_pattern_is_what_comes_before_it(path, folder, pattern):
         ("a?/*.png", "a/c.png", False),
         ("**", "a/b.png", True),
         ("x.*", "xy", False),
+        ("a [1]/*.png", "a [1]/b.png", True),
+        ("a[1].png", "a1.png", False),
     ],
 )
 def test_stars_stand_for_names_and_folders_as_in_shells(pattern, path, fits):

@@ -23,6 +23,15 @@ def doubled(project):
     return project
 
 
+@pytest.mark.parametrize("name", ["nowhere/pairs.parquet", "."])
+def test_a_table_that_cannot_be_written_is_told_before_any_image_is_read(
+    dotpipe, project, tmp_path, name
+):
+    code, out, err = dotpipe("duplicates", project.file, "--out", tmp_path / name)
+    assert (code, out) == (1, "")
+    assert "--out must name a file that can be written" in err  # and not that there are no shards
+
+
 def test_they_are_told_before_the_fit_and_listed_by_a_command(doubled, dotpipe, server):
     doubled.configure(fit={"images": 5})
     for verb in ("shard", "restore"):

@@ -1,12 +1,28 @@
 """`dotpipe codecs CONFIG NAME…`: codecs tried on a few of the user's own images."""
 
+import huggingface_hub
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 
 from tests.support.networks.small_autoencoders import small
 
 
-def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tmp_path):
+@pytest.fixture
+def asked(monkeypatch):
+    """Repositories that a Hub which gives no answer was asked for; its cache has none."""
+    asked = []
+
+    def snapshot(repository, **options):
+        if not options["local_files_only"]:
+            asked.append(repository)
+        raise LocalEntryNotFoundError("as the Hub's client says of both")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    return asked
+
+
+def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tmp_path, asked):
     project.configure(
         evaluate={"lpips": None, "features": None},
         transport={"levels": [0, 2]},
@@ -17,7 +33,7 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
     small("AutoencoderDC").save_pretrained(tmp_path / "broken")
     next((tmp_path / "broken").glob("*.safetensors")).write_bytes(b"{}")
     mine = tmp_path / "mine"
-    words = (project.file, "pixel", mine, mine, tmp_path / "broken")
+    words = (project.file, "pixel", "taesd", "taesd3", mine, mine, tmp_path / "broken")
     code, out, err = dotpipe("codecs", *words, "--images", 4, "--sheet", path)
     assert code == 0, err
     assert "│ mine" in out
@@ -27,6 +43,9 @@ def test_codecs_are_tried_and_told_with_a_sheet_of_pictures(dotpipe, project, tm
     assert "Fitted on 4 pairs, measured on 4 others" in out
     assert f"pictures: {path}" in out
     assert "broken was not tried: " in out
+    assert "taesd was not tried: the weights 'madebyollin/taesd' at " in " ".join(out.split())
+    assert " ".join(out.split()).count("the hub, which has just given no answer for others") == 1
+    assert asked == ["madebyollin/taesd"]
     with Image.open(path) as page:
         assert page.width > 1000
     assert not project.workspace.exists()
