@@ -32,6 +32,7 @@ from tasks.io.workspace import (
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
+    features_folder,
     operator_artifact,
     reports_folder,
 )
@@ -179,10 +180,12 @@ def _fit_timings(run: FittedRun) -> list[Timing]:
 
 
 def _evaluation(run: FittedRun) -> Timing:
-    """The time of the fidelity of each signal and of the summary."""
-    survey = run.workspace.ledger.survey(reports_folder(run.config.restored_name, run.results))
-    artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
-    facts = [run.workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
+    """The time of features that are added up, of each signal's fidelity, and of the summary."""
+    dataset, ledger = run.config.restored_name, run.workspace.ledger
+    survey = ledger.survey(reports_folder(dataset, run.results))
+    records = [survey.records(n)[-1] for n in survey.artifacts() if not n.endswith("/report")]
+    records += ledger.survey(features_folder(dataset, run.results)).all()
+    facts = map(ledger.facts, records)
     return Timing(
         f"evaluate {run.config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
     )

@@ -13,6 +13,8 @@
     metrics/<name>/<results>/<signal>/shard-000000.parquet
     features/<name>/<results>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<results>/<signal>/<network>/shard-000000.parquet   of further networks
+    features/<name>/<results>/<signal>/sums/shard-000000.safetensors   of many shards from this on
+    features/<name>/<results>/compared/<data set>/<network>/sums/shard-000000.safetensors
     features/<name>/<network>/shard-000000.parquet
     reports/<name>/<results>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<results>/signals/<signal>.json
@@ -125,6 +127,9 @@ def unfinished_operator(operator: str, level: int | None) -> str:
     return f"{operator}-latent" if level is None else f"{operator}-level-{level}"
 
 
+SUMS = "sums"
+"""Folder beside tables of features, of what they are added up to."""
+
 OF_RESULTS = ("enhanced", "metrics", "features", "reports")
 """Folders of the workspace that hold what was made with an operator."""
 
@@ -154,16 +159,38 @@ def metrics_folder(name: str, results: str, signal: Signal | None = None) -> str
     return f"metrics/{name}/{results}" + (f"/{signal.folder}" if signal else "")
 
 
-def features_folder(name: str, results: str, signal: Signal, network: str = "") -> str:
-    """Return the folder of one signal's features and moments of latent patches.
+def features_folder(
+    name: str, results: str, signal: Signal | None = None, network: str = ""
+) -> str:
+    """Return the folder of one signal's features and moments of latent patches, or of all.
 
     Args:
         name: of the data set.
         results: their name, see ``results_name``.
-        signal: whose features they are.
+        signal: whose features they are; None for all.
         network: that the features are by; empty for the first, which the moments lie beside.
     """
-    return f"features/{name}/{results}/{signal.folder}" + (f"/{network}" if network else "")
+    below = [part for part in (signal and signal.folder, network) if part]
+    return "/".join(["features", name, results, *below])
+
+
+def sums_folder(features: str) -> str:
+    """Return the folder of what the features in a folder are added up to, many shards a file."""
+    return f"{features}/{SUMS}"
+
+
+def compared_folder(name: str, results: str, dataset: str, network: str) -> str:
+    """Return the folder of sums of the features that results are compared with.
+
+    Images of the fit are apart in them, and so they are of these results.
+
+    Args:
+        name: of the data set whose results they are.
+        results: their name.
+        dataset: that they are compared with.
+        network: name of the folder of that data set's features.
+    """
+    return sums_folder(f"features/{name}/{results}/compared/{dataset}/{network}")
 
 
 def dataset_features_folder(name: str, network: str) -> str:
