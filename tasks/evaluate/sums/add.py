@@ -85,8 +85,8 @@ def write_sums(job: SumJob) -> Outcome:
     with publishing(workspace, job.target) as publication:
         for path, paths in tables.items():
             at(f"sums of {PurePosixPath(path).parent}")
-            others, fitted = read_apart(workspace.store, paths, job.sample, apart)
-            save_sums(others, fitted, publication.file(path), job.target.fingerprint)
+            sums = read_apart(workspace.store, paths, job.sample, apart)
+            save_sums(sums, publication.file(path), job.target.fingerprint)
         publication.facts["images"] = job.images
     advance(job.images)
     return Outcome(images=job.images)

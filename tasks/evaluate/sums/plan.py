@@ -110,7 +110,7 @@ class Sums:
             asked: whether sums that are not there are to be made.
         """
         dataset, network = tables.dataset, tables.network
-        folder = compared_folder(self._dataset, self._run.results, dataset, network)
+        folder = compared_folder(dataset, network, self._dataset, self._run.results)
         job = partial(ComparedSumJob, network=network)
         label = f"{dataset} by {network}"
         yield from self._units(_Set(label, dataset, folder, tables.digests, job), asked)
@@ -135,7 +135,7 @@ class Sums:
         return tables.model_copy(update={"sums": sums})
 
     def _units(self, images: _Set, asked: bool) -> Iterator[Planned]:
-        survey, start = self._survey(features_folder(self._dataset, self._run.results)), 0
+        survey, start = self._survey(images.folder), 0
         for leaf in self._leaves(images.dataset):
             digests = images.digests[start : start + len(leaf.shards)]
             start += len(leaf.shards)

@@ -3,21 +3,24 @@
 Whether a number leaves out images of the fit is known only when all images have been counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
-from dot_kernels import GaussianMoments
 from dot_kernels.metrics import FeatureStatistics
+from dot_kernels.moments import GaussianMoments, merge
+from tasks.io.artifacts.features import Apart
 from tasks.io.artifacts.parquet import present
 from tasks.io.artifacts.tensors import load_tensors, save_tensors
 from tasks.io.errors import StepMissing
 from tasks.io.store import Store
 
 _KIND = "feature sums"
+_OTHERS, _FITTED = "others", "fitted"
 
 
 class SumFile(NamedTuple):
@@ -29,24 +32,22 @@ class SumFile(NamedTuple):
     """The fingerprint of what it must have been made from."""
 
 
-def save_sums(
-    others: FeatureStatistics | None, fitted: FeatureStatistics | None, path: Path, mark: str
-) -> None:
+def save_sums(sums: Apart, path: Path, mark: str) -> None:
     """Write statistics to a local file.
 
     Args:
-        others: of images that are not of the fit; None of none.
-        fitted: of images of the fit; None of none.
+        sums: of images, those of the fit apart.
         path: local file to write.
         mark: the fingerprint of what they were made from, which reading them will ask for.
     """
-    named = {"others": others, "fitted": fitted}
-    found = {name: each for name, each in named.items() if each is not None}
-    tensors: dict[str, Tensor] = {}
-    for name, each in found.items():
-        tensors |= _tensors_of(each, name)
-    capacities = {name: each.capacity for name, each in found.items()}
-    save_tensors(tensors, path, _KIND, mark=mark, capacities=capacities)
+    tensors, capacity = dict[str, Tensor](), None
+    parts = {name: part for name, part in _named(sums) if part is not None}
+    for name, part in parts.items():
+        tensors |= _moments_tensors(part.groups, name)
+        capacity = part.capacity
+    if parts:
+        tensors |= _sample_tensors(parts, sums.draws)
+    save_tensors(tensors, path, _KIND, mark=mark, parts=list(parts), capacity=capacity)
 
 
 def read_sums(
@@ -72,41 +73,60 @@ def read_sums(
                 f"{path} must be of the features that are there, but another run has changed it; "
                 "run `dotpipe run CONFIG` again"
             )
-        for name, capacity in sorted(facts["capacities"].items(), reverse=True):  # others first
-            if name != "fitted" or with_fitted:
-                part = _statistics_from(tensors, name, capacity)
-                total = part if total is None else total + part
+        if names := [name for name in facts["parts"] if with_fitted or name != _FITTED]:
+            part = _statistics_from(tensors, names, facts["capacity"])
+            total = part if total is None else total + part
     return total
 
 
-def _tensors_of(statistics: FeatureStatistics, name: str) -> dict[str, Tensor]:
-    """Return statistics as tensors; of each scatter, which is symmetric, one half."""
-    groups = statistics.groups
-    row, column = _half(groups[0].dimension)
+def _named(sums: Apart) -> list[tuple[str, FeatureStatistics | None]]:
+    return [(_OTHERS, sums.others), (_FITTED, sums.own)]
+
+
+def _moments_tensors(groups: Sequence[GaussianMoments], name: str) -> dict[str, Tensor]:
+    """Return moments as tensors; of each scatter, which is symmetric, one half."""
+    row, column = torch.triu_indices(groups[0].dimension, groups[0].dimension)
     return {
         f"{name}.counts": torch.tensor([group.count for group in groups]),
         f"{name}.means": torch.stack([group.mean for group in groups]),
         f"{name}.scatters": torch.stack([group.scatter[row, column] for group in groups]),
-        f"{name}.features": statistics.features,
-        f"{name}.draws": statistics.draws,
     }
 
 
-def _statistics_from(tensors: dict[str, Tensor], name: str, capacity: int) -> FeatureStatistics:
+def _moments_from(tensors: Mapping[str, Tensor], name: str) -> tuple[GaussianMoments, ...]:
     counts, means = tensors[f"{name}.counts"].tolist(), tensors[f"{name}.means"]
-    dimension = means.shape[1]
-    row, column = _half(dimension)
-    groups = []
+    dimension, groups = means.shape[1], list[GaussianMoments]()
+    row, column = torch.triu_indices(dimension, dimension)
     for count, mean, half in zip(counts, means, tensors[f"{name}.scatters"], strict=True):
         scatter = half.new_empty(dimension, dimension)
         scatter[row, column] = half
         scatter[column, row] = half
         groups.append(GaussianMoments(count, mean, scatter))
-    features, draws = tensors[f"{name}.features"], tensors[f"{name}.draws"]
-    return FeatureStatistics(tuple(groups), features, draws, capacity)
+    return tuple(groups)
 
 
-def _half(dimension: int) -> tuple[Tensor, Tensor]:
-    """Return the rows and columns of the upper half of a square matrix, its diagonal included."""
-    row, column = torch.triu_indices(dimension, dimension)
-    return row, column
+def _sample_tensors(
+    parts: Mapping[str, FeatureStatistics], draws: Int64[Tensor, "n"]
+) -> dict[str, Tensor]:
+    """Return the samples of all parts as one, in the order in which the images came."""
+    sampled = torch.cat([part.draws for part in parts.values()])
+    ordered = draws.sort(stable=True)
+    came = ordered.indices[torch.searchsorted(ordered.values, sampled)].argsort(stable=True)
+    fitted = torch.cat([torch.full_like(p.draws, name == _FITTED) for name, p in parts.items()])
+    return {
+        "features": torch.cat([part.features for part in parts.values()])[came],
+        "draws": sampled[came],
+        "fitted": fitted[came].bool(),
+    }
+
+
+def _statistics_from(
+    tensors: Mapping[str, Tensor], names: Sequence[str], capacity: int
+) -> FeatureStatistics:
+    """Return the statistics of the images of these parts."""
+    parts = [_moments_from(tensors, name) for name in names]
+    groups = tuple(merge(same) for same in zip(*parts, strict=True))
+    fitted = tensors["fitted"]
+    counts = (fitted & (_FITTED in names)) | (~fitted & (_OTHERS in names))
+    features, draws = tensors["features"][counts], tensors["draws"][counts]
+    return FeatureStatistics.with_sample(groups, features, draws, capacity=capacity)

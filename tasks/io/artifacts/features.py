@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -80,19 +81,29 @@ def read_statistics(
     return total.end()
 
 
-def read_apart(
-    store: Store, paths: Iterable[str], capacity: int, apart: Collection[str]
-) -> tuple[FeatureStatistics | None, FeatureStatistics | None]:
-    """Return the statistics of all features in some tables but for some keys', and those of these.
+class Apart(NamedTuple):
+    """Statistics of images, those of some keys apart."""
 
-    Arguments and errors are those of ``read_statistics``; ``apart`` are the keys.
+    others: FeatureStatistics | None
+    """Of all others; None if there is none."""
+    own: FeatureStatistics | None
+    """Of the images of these keys; None if there is none."""
+    draws: Tensor
+    """Draws (n,) int64 of all images, in the order in which they came."""
+
+
+def read_apart(store: Store, paths: Iterable[str], capacity: int, keys: Collection[str]) -> Apart:
+    """Return the statistics of all features in some tables, those of these keys apart.
+
+    Other arguments, and errors, are those of ``read_statistics``.
     """
-    others, own = _Total(capacity), _Total(capacity)
-    for keys, rows in _batches(store, paths):
-        is_own = [key in apart for key in keys]
-        own.add(*_chosen(keys, rows, is_own))
-        others.add(*_chosen(keys, rows, [not own for own in is_own]))
-    return others.end(), own.end()
+    others, own, draws = _Total(capacity), _Total(capacity), [draws_of([])]
+    for found, rows in _batches(store, paths):
+        is_own = [key in keys for key in found]
+        own.add(*_chosen(found, rows, is_own))
+        others.add(*_chosen(found, rows, [not each for each in is_own]))
+        draws.append(draws_of(found))
+    return Apart(others.end(), own.end(), torch.cat(draws))
 
 
 def save_class_sums(sums: ClassSums, path: Path) -> None:
