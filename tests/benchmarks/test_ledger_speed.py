@@ -15,8 +15,7 @@ from flows.service.server import prefect_server
 from tasks.config import Config, Run, load_config
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.ledger import Claims, Ledger, Record, digest_of, ledger, owner
-from tasks.io.shards import Accepted, ShardWriter
-from tasks.io.shards.writer import TarWriter
+from tasks.io.shards import Accepted, ShardWriter, TarWriter
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished, steps_of

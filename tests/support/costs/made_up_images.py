@@ -22,8 +22,7 @@ from tasks.fit.measure import WHOLE, MeasureJob
 from tasks.io.artifacts.features import FeatureWriter
 from tasks.io.artifacts.metrics import write_scores
 from tasks.io.artifacts.moments import digest_moments, save_moments
-from tasks.io.shards import Accepted, ShardWriter
-from tasks.io.shards.writer import TarWriter
+from tasks.io.shards import Accepted, ShardWriter, TarWriter
 from tasks.io.workspace import Workspace, features_folder
 from tasks.jobs import Target, publishing
 from tasks.pipeline import steps_of
