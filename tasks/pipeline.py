@@ -17,6 +17,8 @@ from tasks.enhance.signals import fetch_metric_weights
 from tasks.evaluate.extract import extract_features, plan_extraction
 from tasks.evaluate.fidelity import measure_fidelity, plan_fidelity
 from tasks.evaluate.summarise import plan_summary, summarise
+from tasks.evaluate.sums.add import add_up
+from tasks.evaluate.sums.plan import plan_sums
 from tasks.fit.decide import decide_refit, plan_decision
 from tasks.fit.decision import decision_artifact
 from tasks.fit.enough_patches import require_patches
@@ -134,6 +136,7 @@ def steps_of(run: Run) -> Iterator[Step]:
     if config.evaluate.networks:
         name, features = step_names.features_step(config), partial(plan_extraction, run)
         yield Step(name, "evaluate", features, extract_features, "network")
+        yield Step(step_names.SUMS, "evaluate", lambda: plan_sums(found()), add_up, "memory")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
     yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)
@@ -229,11 +232,8 @@ def _pass_over_shards(run: Run, found: Callable[[], FittedRun], verb: Verb) -> I
         fetch_metric_weights(found())
 
     if run.config.reference_name is not None:
-        name, units = (
-            "match the reference",
-            lambda: _single(match_artifacts(run), plan_matches(run)),
-        )
-        yield Step(name, verb, units, match_reference, repeats=not with_images)
+        name, plan = "match the reference", lambda: _single(match_artifacts(run), plan_matches(run))
+        yield Step(name, verb, plan, match_reference, repeats=not with_images)
     yield Step(
         (step_names.enhancement_step if with_images else step_names.scoring_step)(run.config),
         verb,

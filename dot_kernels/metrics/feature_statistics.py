@@ -55,7 +55,29 @@ class FeatureStatistics:
         """
         group = draws % GROUPS
         groups = tuple(GaussianMoments.of(features[group == g]) for g in range(GROUPS))
-        return cls(groups, *_smallest(features, draws, capacity), capacity)
+        return cls.with_sample(groups, features, draws, capacity=capacity)
+
+    @classmethod
+    def with_sample(
+        cls,
+        groups: tuple[GaussianMoments, ...],
+        features: Float32[Tensor, "n d"],
+        draws: Int64[Tensor, "n"],
+        *,
+        capacity: int,
+    ) -> "FeatureStatistics":
+        """Statistics of images of which moments and a sample are known.
+
+        Args:
+            groups: moments of each group of images.
+            features: of those with the smallest draws, at least ``capacity`` if there are as many.
+            draws: of these.
+            capacity: the largest number of images that the sample keeps.
+        """
+        if len(draws) > capacity:
+            kept = draws.argsort(stable=True)[:capacity].sort().values
+            features, draws = features[kept], draws[kept]
+        return cls(groups, features, draws, capacity)
 
     def __add__(self, other: "FeatureStatistics") -> "FeatureStatistics":
         """Statistics of both sets together.
@@ -70,9 +92,7 @@ class FeatureStatistics:
         groups = tuple(a + b for a, b in zip(self.groups, other.groups, strict=True))
         features = torch.cat([self.features, other.features])
         draws = torch.cat([self.draws, other.draws])
-        return FeatureStatistics(
-            groups, *_smallest(features, draws, self.capacity), capacity=self.capacity
-        )
+        return self.with_sample(groups, features, draws, capacity=self.capacity)
 
     @property
     def moments(self) -> GaussianMoments:
@@ -83,13 +103,3 @@ class FeatureStatistics:
     def count(self) -> int:
         """Number of all images, not only of those in the sample."""
         return sum(group.count for group in self.groups)
-
-
-def _smallest(
-    features: Float32[Tensor, "n d"], draws: Int64[Tensor, "n"], capacity: int
-) -> tuple[Float32[Tensor, "m d"], Int64[Tensor, "m"]]:
-    """The ``capacity`` rows with the smallest draws, in the order in which they came."""
-    if len(draws) <= capacity:
-        return features, draws
-    kept = draws.argsort(stable=True)[:capacity].sort().values
-    return features[kept], draws[kept]

@@ -15,6 +15,7 @@ from tasks.config import Config, Run
 from tasks.enhance.match import MatchJob, write_matches
 from tasks.evaluate.fidelity import FidelityJob, write_fidelity
 from tasks.evaluate.summarise import SummaryJob, write_summary
+from tasks.evaluate.sums.add import ComparedSumJob, SignalSumJob, write_sums
 from tasks.fit.decide import DecideJob, make_decision
 from tasks.fit.decision import decision_artifact
 from tasks.fit.operators import fitted
@@ -73,6 +74,8 @@ _WORKS: dict[type[Job], Callable[[Any], object]] = {
     SelectJob: partial(settle, work=write_selection),
     MatchJob: partial(settle, work=write_matches),
     DecideJob: make_decision,
+    SignalSumJob: partial(settle, work=write_sums),
+    ComparedSumJob: partial(settle, work=write_sums),
     FidelityJob: partial(settle, work=write_fidelity),
     SummaryJob: partial(settle, work=write_summary),
     ReportJob: partial(settle, work=make_report),

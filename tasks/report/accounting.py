@@ -17,6 +17,7 @@ from tasks.config.step_names import (
 )
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
+from tasks.evaluate.sums.plan import plan_sums
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.plan import plan_level_measurement
 from tasks.fit.measurement_plan import chosen_by_dataset, measure_of, measured_shards
@@ -179,10 +180,13 @@ def _fit_timings(run: FittedRun) -> list[Timing]:
 
 
 def _evaluation(run: FittedRun) -> Timing:
-    """The time of the fidelity of each signal and of the summary."""
-    survey = run.workspace.ledger.survey(reports_folder(run.config.restored_name, run.results))
-    artifacts = (name for name in survey.artifacts() if not name.endswith("/report"))
-    facts = [run.workspace.ledger.facts(survey.records(name)[-1]) for name in artifacts]
+    """The time of features that are added up, of each signal's fidelity, and of the summary."""
+    dataset, ledger = run.config.restored_name, run.workspace.ledger
+    survey = ledger.survey(reports_folder(dataset, run.results))
+    records = [survey.records(n)[-1] for n in survey.artifacts() if not n.endswith("/report")]
+    for unit in plan_sums(run):
+        records += [record for name in unit.artifacts for record in ledger.records(name)[-1:]]
+    facts = map(ledger.facts, records)
     return Timing(
         f"evaluate {run.config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}
     )

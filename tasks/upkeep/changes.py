@@ -39,6 +39,7 @@ _NAMES = {
     "shards": "the shards",
     "source": "the restored images' moments or index",
     "summary": "the fidelity table",
+    "tables": "the features of some shards",
     "target": "the natural images' moments or index",
     "tile": "compute.tile",
 }

@@ -27,6 +27,7 @@ from tasks.io.workspace import (
     FORGOTTEN,
     KINDS,
     LOGS,
+    SUMS,
     Workspace,
     alone,
     dataset_folder,
@@ -91,7 +92,7 @@ class _Reach(NamedTuple):
         if name in self.shards.get(dataset, ()) or f"{dataset}/{made_with}" in self.operators:
             return True
         chosen = kind == "moments" and name.startswith(SELECTION)
-        return (chosen or kind == "reports") and dataset in self.enhanced
+        return (chosen or kind == "reports" or SUMS in below) and dataset in self.enhanced
 
 
 def forget(configs: Iterable[Config], keys: Collection[str], workspace: Workspace) -> Forgotten:
@@ -127,8 +128,7 @@ def _catalogues(workspace: Workspace) -> dict[str, Catalogue]:
     catalogues: dict[str, Catalogue] = {}
     for dataset in sorted({artifact.split("/")[1] for artifact in artifacts}):
         survey = workspace.ledger.survey(dataset_folder(dataset))
-        catalogue = known_catalogue(dataset, survey, workspace)
-        if catalogue is not None:
+        if (catalogue := known_catalogue(dataset, survey, workspace)) is not None:
             catalogues[dataset] = catalogue
     return catalogues
 

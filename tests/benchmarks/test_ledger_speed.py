@@ -15,7 +15,7 @@ from flows.service.server import prefect_server
 from tasks.config import Config, Run, load_config
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.ledger import Claims, Ledger, Record, digest_of, ledger, owner
-from tasks.io.shards import Accepted, ShardWriter
+from tasks.io.shards import Accepted, ShardWriter, TarWriter
 from tasks.io.store import Store
 from tasks.io.workspace import Workspace
 from tasks.pipeline import is_finished, steps_of
@@ -40,7 +40,7 @@ def write_shard(workspace, unit):
     (file,) = unit.job.files
     folder = workspace.store.local(unit.artifacts[0])
     folder.parent.mkdir(parents=True, exist_ok=True)
-    writer = ShardWriter(unit.unit, io.BytesIO())
+    writer = ShardWriter(unit.unit, TarWriter(io.BytesIO()))
     image = {"data": b"", "sha256": "0" * 64, "extension": "png", "width": 8, "height": 8}
     writer.add(Accepted(key=file.key, source=file.path, **image))
     writer.close(folder.with_suffix(".parquet"), folder.with_suffix(".idx"))

@@ -10,9 +10,14 @@ from tasks.evaluate.features.distances import (
     frechet_between,
     inception_scores,
 )
-from tasks.evaluate.features.tables import FeatureTables, statistics_to_compare_with
+from tasks.evaluate.features.published import FeatureFiles
+from tasks.evaluate.features.tables import (
+    FeatureTables,
+    statistics_of,
+    statistics_to_compare_with,
+)
 from tasks.evaluate.overlap import NOTHING, LeftOut
-from tasks.io.artifacts.features import read_class_sums, read_statistics
+from tasks.io.artifacts.features import read_class_sums
 from tasks.io.workspace import Signal, Workspace
 
 
@@ -30,9 +35,9 @@ class FeatureSets(NamedTuple):
     left_out: LeftOut
     of_clip: bool = False
 
-    def of(self, paths: Sequence[str]) -> FeatureStatistics | None:
-        """The statistics of a signal with these tables; None if they hold no image that counts."""
-        return read_statistics(self.workspace.store, paths, self.sample, self.left_out.featured)
+    def of(self, files: FeatureFiles) -> FeatureStatistics | None:
+        """The statistics of a signal with these files; None if they hold no image that counts."""
+        return statistics_of(self.workspace, files, self.sample, self.left_out.featured)
 
     def to_compare_with(self) -> list[FeatureStatistics | None]:
         """The statistics of each data set; None for one that has fewer than two images."""
@@ -48,14 +53,14 @@ class FeatureSets(NamedTuple):
         return [None if one is None or one.count < 2 else one for one in found]
 
 
-def distances_before(sets: FeatureSets, paths: Sequence[str]) -> list[FrechetDistance | None]:
+def distances_before(sets: FeatureSets, files: FeatureFiles) -> list[FrechetDistance | None]:
     """The Fréchet distances of the input to each data set, None where one is not known.
 
     Args:
         sets: those of the signal that is compared with the input, so that both leave out the same.
-        paths: the feature tables of the input; none where it has no metrics.
+        files: that have the features of the input; none where it has no metrics.
     """
-    images = sets.of(paths)
+    images = sets.of(files)
     if images is None or images.count < 2:
         return [None] * len(sets.compared)
     return [
@@ -66,7 +71,7 @@ def distances_before(sets: FeatureSets, paths: Sequence[str]) -> list[FrechetDis
 def feature_columns(
     sets: FeatureSets,
     signal: Signal,
-    paths: Sequence[str],
+    files: FeatureFiles,
     classes: Sequence[str],
     before: Sequence[FrechetDistance | None],
 ) -> dict[str, Any]:
@@ -78,11 +83,11 @@ def feature_columns(
     Args:
         sets: what it is compared with.
         signal: that signal, or a curve.
-        paths: its feature tables.
+        files: that have its features.
         classes: its sums of class probabilities.
         before: the distances of the input, from ``distances_before``.
     """
-    images = sets.of(paths)
+    images = sets.of(files)
     if images is None or images.count < 2:
         return {"featured": images.count if images else 0}
     first, *others = sets.to_compare_with()

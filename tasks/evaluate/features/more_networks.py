@@ -6,7 +6,7 @@ from typing import Any
 from dot_kernels.metrics import FeatureStatistics, FrechetDistance
 from tasks.evaluate.features.columns import FeatureSets, distances_before
 from tasks.evaluate.features.distances import frechet_between
-from tasks.evaluate.features.published import PublishedFiles
+from tasks.evaluate.features.published import NO_FILES, PublishedFiles
 from tasks.io.artifacts.metric import FEATURED
 from tasks.io.artifacts.metric_registry import SECOND
 from tasks.io.artifacts.more_metrics import distance_of
@@ -35,7 +35,7 @@ def add_columns(
         files: of the signal.
         came: those of the input; None where nothing is compared with it.
     """
-    before = distances_before(sets, came.features(INPUT, network) if came else ())
+    before = distances_before(sets, came.features(INPUT, network) if came else NO_FILES)
     for row, point in zip(rows, points, strict=True):
         at(f"distances of {point.label} by {network}")
         images = sets.of(files.features(point, network))

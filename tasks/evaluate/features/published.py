@@ -3,7 +3,24 @@
 from typing import NamedTuple
 
 from tasks.evaluate.score_tables import ScoreTables
-from tasks.io.workspace import Signal, features_folder
+from tasks.io.artifacts.feature_sums import SumFile
+from tasks.io.workspace import Signal, features_folder, sums_folder
+
+Leaves = tuple[tuple[str, str], ...]
+"""The leaves of a data set whose features are added up: their names, and the fingerprints of what
+the sums are of; none where tables are read one by one."""
+
+
+class FeatureFiles(NamedTuple):
+    """The files that a set of images has its features in."""
+
+    paths: list[str]
+    """Of the tables, in the order of shards."""
+    sums: list[SumFile]
+    """What they are added up to; none where the tables are read one by one."""
+
+
+NO_FILES = FeatureFiles([], [])
 
 
 class PublishedFiles(NamedTuple):
@@ -14,20 +31,36 @@ class PublishedFiles(NamedTuple):
 
     tables: ScoreTables
     paths: frozenset[str]
+    leaves: Leaves = ()
 
     @classmethod
-    def of(cls, tables: ScoreTables) -> "PublishedFiles":
+    def of(cls, tables: ScoreTables, leaves: Leaves = ()) -> "PublishedFiles":
         """The files of some metric tables, as their records have them."""
-        return cls(tables, frozenset(path for facts in tables.records() for path in facts["files"]))
+        paths = frozenset(path for facts in tables.records() for path in facts["files"])
+        return cls(tables, paths, leaves)
 
-    def features(self, point: Signal, network: str = "") -> list[str]:
-        """The feature tables of the signal, or of a point of the curve.
+    def features(self, point: Signal, network: str = "") -> FeatureFiles:
+        """The features of the signal, or of a point of the curve.
 
         Args:
             point: the signal, or that point.
             network: whose features they are; empty for the first.
         """
-        return self._named(point, "parquet", network)
+        paths = self._named(point, "parquet", network)
+        leaves = self.leaves if paths else ()
+        sums = [SumFile(self.sums_of(point, name, network), mark) for name, mark in leaves]
+        return FeatureFiles(paths, sums)
+
+    def sums_of(self, point: Signal, leaf: str, network: str = "") -> str:
+        """The path of what the features of a leaf are added up to.
+
+        Args:
+            point: the signal, or a point of the curve.
+            leaf: its name.
+            network: whose features they are; empty for the first.
+        """
+        folder = features_folder(self.tables.dataset, self.tables.results, point, network)
+        return f"{sums_folder(folder)}/{leaf}.safetensors"
 
     def classes(self, point: Signal) -> list[str]:
         """The sums of class probabilities, by the first network."""

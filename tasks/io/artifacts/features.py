@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -74,11 +75,35 @@ def read_statistics(
     Raises:
         ArtifactDamaged: a table is not there, or not whole.
     """
-    total: FeatureStatistics | None = None
-    for keys, rows in _blocks(_kept(_batches(store, paths), left_out)):
-        part = FeatureStatistics.of(rows, draws_of(keys), capacity=capacity)
-        total = part if total is None else total + part
-    return total
+    total = _Total(capacity)
+    for keys, rows in _batches(store, paths):
+        total.add(*_chosen(keys, rows, [key not in left_out for key in keys]))
+    return total.end()
+
+
+class Apart(NamedTuple):
+    """Statistics of images, those of some keys apart."""
+
+    others: FeatureStatistics | None
+    """Of all others; None if there is none."""
+    own: FeatureStatistics | None
+    """Of the images of these keys; None if there is none."""
+    draws: Tensor
+    """Draws (n,) int64 of all images, in the order in which they came."""
+
+
+def read_apart(store: Store, paths: Iterable[str], capacity: int, keys: Collection[str]) -> Apart:
+    """Return the statistics of all features in some tables, those of these keys apart.
+
+    Other arguments, and errors, are those of ``read_statistics``.
+    """
+    others, own, draws = _Total(capacity), _Total(capacity), [draws_of([])]
+    for found, rows in _batches(store, paths):
+        is_own = [key in keys for key in found]
+        own.add(*_chosen(found, rows, is_own))
+        others.add(*_chosen(found, rows, [not each for each in is_own]))
+        draws.append(draws_of(found))
+    return Apart(others.end(), own.end(), torch.cat(draws))
 
 
 def save_class_sums(sums: ClassSums, path: Path) -> None:
@@ -122,28 +147,36 @@ def _batches(store: Store, paths: Iterable[str]) -> Iterator[tuple[list[str], Te
                 yield batch.column("key").to_pylist(), torch.from_numpy(shaped)
 
 
-def _kept(
-    batches: Iterable[tuple[list[str], Tensor]], left_out: Collection[str]
-) -> Iterator[tuple[list[str], Tensor]]:
-    """Yield the same rows without those of some keys."""
-    for keys, rows in batches:
-        places = [place for place, key in enumerate(keys) if key not in left_out]
-        if len(places) == len(keys):
-            yield keys, rows
-        else:
-            yield [keys[place] for place in places], rows[places]
+def _chosen(keys: list[str], rows: Tensor, chosen: Sequence[bool]) -> tuple[list[str], Tensor]:
+    """Return the keys and rows that are chosen, in their order."""
+    places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
+    return (keys, rows) if len(places) == len(keys) else ([keys[p] for p in places], rows[places])
 
 
-def _blocks(
-    batches: Iterable[tuple[list[str], Tensor]],
-) -> Iterator[tuple[list[str], Tensor]]:
-    """Yield the same rows in pieces of ``BLOCK``, of which the last may be shorter."""
-    keys, parts = list[str](), list[Tensor]()
-    for new_keys, rows in batches:
-        keys, parts = keys + new_keys, [*parts, rows]
-        while len(keys) >= BLOCK:
-            whole = torch.cat(parts)
-            yield keys[:BLOCK], whole[:BLOCK]
-            keys, parts = keys[BLOCK:], [whole[BLOCK:]]
-    if keys:
-        yield keys, torch.cat(parts)
+class _Total:
+    """Statistics of features as they come, taken in pieces of ``BLOCK`` images."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._keys, self._parts = list[str](), list[Tensor]()
+        self._total: FeatureStatistics | None = None
+
+    def add(self, keys: Sequence[str], rows: Tensor) -> None:
+        """Take in images: n keys, and features (n, d)."""
+        self._keys += keys
+        self._parts.append(rows)
+        while len(self._keys) >= BLOCK:
+            whole = torch.cat(self._parts)
+            self._take(self._keys[:BLOCK], whole[:BLOCK])
+            self._keys, self._parts = self._keys[BLOCK:], [whole[BLOCK:]]
+
+    def end(self) -> FeatureStatistics | None:
+        """Return the statistics of all; None of no image."""
+        if self._keys:
+            self._take(self._keys, torch.cat(self._parts))
+            self._keys, self._parts = [], []
+        return self._total
+
+    def _take(self, keys: Sequence[str], rows: Tensor) -> None:
+        part = FeatureStatistics.of(rows, draws_of(keys), capacity=self._capacity)
+        self._total = part if self._total is None else self._total + part

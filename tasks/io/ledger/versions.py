@@ -71,6 +71,7 @@ NUMBERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "latents": _LATENTS,
         "score": (*_LATENTS, "distortion", "perception", "class sums"),
         "extract": ("pixels", "perception"),
+        "add up": ("fidelity",),
         "fidelity": ("moments", "class sums", "gelbrich", "fidelity"),
         "summarise": (),
         "report": (),

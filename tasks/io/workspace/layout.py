@@ -13,7 +13,9 @@
     metrics/<name>/<results>/<signal>/shard-000000.parquet
     features/<name>/<results>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<results>/<signal>/<network>/shard-000000.parquet   of further networks
+    features/<name>/<results>/<signal>/sums/shard-000000.safetensors   of many shards from this on
     features/<name>/<network>/shard-000000.parquet
+    features/<name>/<network>/sums/<name>/<results>/shard-000000.safetensors
     reports/<name>/<results>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<results>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
@@ -125,6 +127,9 @@ def unfinished_operator(operator: str, level: int | None) -> str:
     return f"{operator}-latent" if level is None else f"{operator}-level-{level}"
 
 
+SUMS = "sums"
+"""Folder beside tables of features, of what they are added up to."""
+
 OF_RESULTS = ("enhanced", "metrics", "features", "reports")
 """Folders of the workspace that hold what was made with an operator."""
 
@@ -154,21 +159,43 @@ def metrics_folder(name: str, results: str, signal: Signal | None = None) -> str
     return f"metrics/{name}/{results}" + (f"/{signal.folder}" if signal else "")
 
 
-def features_folder(name: str, results: str, signal: Signal, network: str = "") -> str:
-    """Return the folder of one signal's features and moments of latent patches.
+def features_folder(
+    name: str, results: str, signal: Signal | None = None, network: str = ""
+) -> str:
+    """Return the folder of one signal's features and moments of latent patches, or of all.
 
     Args:
         name: of the data set.
         results: their name, see ``results_name``.
-        signal: whose features they are.
+        signal: whose features they are; None for all.
         network: that the features are by; empty for the first, which the moments lie beside.
     """
-    return f"features/{name}/{results}/{signal.folder}" + (f"/{network}" if network else "")
+    below = [part for part in (signal and signal.folder, network) if part]
+    return "/".join(["features", name, results, *below])
+
+
+def sums_folder(features: str) -> str:
+    """Return the folder of what the features in a folder are added up to, many shards a file."""
+    return f"{features}/{SUMS}"
 
 
 def dataset_features_folder(name: str, network: str) -> str:
     """Return the folder of the features of a data set's own images, by their network."""
     return f"features/{name}/{network}"
+
+
+def compared_folder(dataset: str, network: str, name: str, results: str) -> str:
+    """Return the folder of what the features that results are compared with are added up to.
+
+    Images of the fit are apart in them, and so they are of these results.
+
+    Args:
+        dataset: that results are compared with.
+        network: name of the folder of its features.
+        name: of the data set whose results they are.
+        results: their name.
+    """
+    return f"{sums_folder(dataset_features_folder(dataset, network))}/{name}/{results}"
 
 
 def results_folders(name: str, results: str) -> tuple[str, ...]:

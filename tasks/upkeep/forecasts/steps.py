@@ -22,7 +22,7 @@ from tasks.fit.latent_size import possible_levels
 from tasks.io.ledger import Ledger
 from tasks.io.machine.devices import count_devices
 from tasks.io.machine.resources import cores
-from tasks.io.workspace import Workspace, dataset_folder
+from tasks.io.workspace import SUMS, Workspace, dataset_folder
 from tasks.upkeep.changes import SAMPLE
 from tasks.upkeep.status import StepStatus, status_of_steps
 
@@ -123,6 +123,10 @@ def _why(status: StepStatus, config: Config, statuses: Sequence[StepStatus]) -> 
     )
 
 
+_OTHERS = frozenset({"matches", SUMS})
+"""Folders of artifacts that bear the name of a shard, but are not what the step makes of it."""
+
+
 class _Pace(NamedTuple):
     """Bytes and seconds that an image of a step took before; None where none was made."""
 
@@ -139,7 +143,7 @@ class _Pace(NamedTuple):
             for survey in (ledger.survey(folder),)
             for name in survey.artifacts()
             for record in survey.records(name)
-            if ("/shard-" in name or "/segment-" in name) and "/matches/" not in name
+            if ("/shard-" in name or "/segment-" in name) and _OTHERS.isdisjoint(name.split("/"))
         )
         known: list[dict[str, Any]] = [
             facts for record in islice(records, SAMPLE) if (facts := ledger.facts(record))

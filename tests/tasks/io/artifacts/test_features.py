@@ -13,6 +13,7 @@ from dot_kernels.metrics import ClassSums, FeatureStatistics
 from tasks.io.artifacts import features
 from tasks.io.artifacts.features import (
     FeatureWriter,
+    read_apart,
     read_class_sums,
     read_statistics,
     save_class_sums,
@@ -313,3 +314,14 @@ def test_images_whose_keys_are_left_out_do_not_count(store, write_shards, rows):
     found = read_statistics(store, write_shards(rows, (13, 40)), 100, left_out)
     expected = FeatureStatistics.of(rows[kept], draws_of([KEYS[i] for i in kept]), capacity=100)
     assert_identical(found, expected)
+
+
+def test_images_that_stand_apart_have_the_statistics_that_others_lack(store, write_shards, rows):
+    keys = frozenset(KEYS[3::4])
+    names = write_shards(rows, (13, 40))
+    others, own, draws = read_apart(store, names, 11, keys)
+    assert_identical(others, read_statistics(store, names, 11, keys))
+    assert_identical(own, read_statistics(store, names, 11, set(KEYS) - keys))
+    assert torch.equal(draws, draws_of(KEYS))
+    assert read_apart(store, names, 11, frozenset()).own is None
+    assert read_apart(store, names, 11, frozenset(KEYS)).others is None

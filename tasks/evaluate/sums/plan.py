@@ -1,0 +1,166 @@
+"""Which features are added up, and what of it is missing."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from typing import NamedTuple
+
+from tasks.enhance.signals import signals_to_score
+from tasks.evaluate.features.published import Leaves
+from tasks.evaluate.features.tables import FeatureTables
+from tasks.evaluate.fidelity_targets import Compared, fidelity_targets, is_paired, scores_of
+from tasks.evaluate.sums.add import ComparedSumJob, SignalSumJob, SumJob
+from tasks.evaluate.sums.leaves import leaves_of
+from tasks.fit.fitted_images import Fit
+from tasks.fit.operators import FittedRun
+from tasks.io.artifacts.feature_sums import SumFile
+from tasks.io.errors import StepMissing
+from tasks.io.networks.features.extractors import FIRST
+from tasks.io.workspace import (
+    INPUT,
+    Signal,
+    compared_folder,
+    features_folder,
+    metrics_folder,
+    points_of,
+    sums_folder,
+)
+from tasks.jobs import Planned, Recipe
+
+
+def plan_sums(run: FittedRun) -> Iterator[Planned]:
+    """Yield a unit for every leaf of what is compared, with its job if its sums are missing.
+
+    None are missing where the fidelity that they are for has been measured. There are no units
+    where no data set is large, or where nothing has features.
+
+    Raises:
+        StepMissing: some metrics or features have not been computed.
+    """
+    sums = Sums(run)
+    if not sums.are_used():
+        return
+    compared = Compared.of(run)
+    missing = {each.signal for each in fidelity_targets(run, compared) if each.target is not None}
+    asked = missing | {INPUT for signal in missing if is_paired(run, signal)}
+    for signal in signals_to_score(run.config) if compared.tables() else ():
+        yield from sums.of_signal(signal, asked=signal in asked)
+    for tables in compared.tables():
+        yield from sums.of_compared(tables, asked=bool(missing))
+
+
+class _Set(NamedTuple):
+    """A set of images whose features are added up."""
+
+    label: str
+    dataset: str
+    """Whose shards they are of."""
+    folder: str
+    """Where the sums are to lie."""
+    digests: Sequence[str]
+    """Of what has the features of each shard, in order."""
+    job: Callable[..., SumJob]
+    """What adds up a leaf, but for what it is told of it."""
+
+
+class Sums:
+    """What the features of a run are added up to, leaf by leaf."""
+
+    def __init__(self, run: FittedRun) -> None:
+        self._run, self._dataset = run, run.config.restored_name
+        inputs = {"operator": run.operator.digest, "sample": run.config.evaluate.sample}
+        self._recipe, self._fit = Recipe("add up", inputs), Fit.of(run)
+        self._leaves = cache(lambda dataset: leaves_of(run.workspace.shards(dataset)))
+        self._survey = cache(run.workspace.ledger.survey)
+
+    def are_used(self) -> bool:
+        """Return whether there are networks of features, and a data set that is large enough."""
+        names = (self._dataset, *self._run.config.against_names)
+        return bool(self._run.config.evaluate.networks) and any(map(self._leaves, names))
+
+    def of_signal(self, signal: Signal, *, asked: bool = True) -> Iterator[Planned]:
+        """Yield the leaves of a signal; none of a curve that networks have not seen.
+
+        Args:
+            signal: one that has a metric table.
+            asked: whether sums that are not there are to be made.
+
+        Raises:
+            StepMissing: some metrics have not been computed.
+        """
+        curve, results = self._run.config.evaluate.curve, self._run.results
+        is_seen = not signal.has_points or (curve is not None and curve.networks)
+        if not is_seen or not self._leaves(self._dataset):
+            return
+        job = partial(
+            SignalSumJob,
+            results=results,
+            signal=signal,
+            points=points_of(signal, self._run.config.curve_alphas),
+            networks=tuple(n for n in self._run.config.evaluate.networks if n != FIRST),
+        )
+        folder = sums_folder(features_folder(self._dataset, results, signal))
+        digests = scores_of(self._run, self._survey(metrics_folder(self._dataset, results)), signal)
+        yield from self._units(_Set(signal.label, self._dataset, folder, digests, job), asked)
+
+    def of_compared(self, tables: FeatureTables, *, asked: bool = True) -> Iterator[Planned]:
+        """Yield the leaves of a data set to compare with, by one network.
+
+        Args:
+            tables: that its features are in.
+            asked: whether sums that are not there are to be made.
+        """
+        dataset, network = tables.dataset, tables.network
+        folder = compared_folder(dataset, network, self._dataset, self._run.results)
+        job = partial(ComparedSumJob, network=network)
+        label = f"{dataset} by {network}"
+        yield from self._units(_Set(label, dataset, folder, tables.digests, job), asked)
+
+    def leaves_of(self, signal: Signal) -> Leaves:
+        """Return the leaves that have a signal's sums; none where its tables are to be read.
+
+        Raises:
+            StepMissing: some are missing, or some metrics have not been computed.
+        """
+        made = self._made(self.of_signal(signal))
+        return tuple((artifact.rpartition("/")[2], mark) for artifact, mark in made)
+
+    def added(self, tables: FeatureTables) -> FeatureTables:
+        """Return the tables of a data set to compare with, with their sums if they have any.
+
+        Raises:
+            StepMissing: some sums are missing.
+        """
+        made = self._made(self.of_compared(tables)) if tables.paths else ()
+        sums = tuple(SumFile(f"{artifact}.safetensors", mark) for artifact, mark in made)
+        return tables.model_copy(update={"sums": sums})
+
+    def _units(self, images: _Set, asked: bool) -> Iterator[Planned]:
+        survey, start = self._survey(images.folder), 0
+        for leaf in self._leaves(images.dataset):
+            digests = images.digests[start : start + len(leaf.shards)]
+            start += len(leaf.shards)
+            artifact, job = f"{images.folder}/{leaf.name}", None
+            target = self._recipe.aim(survey, artifact, tables=digests) if asked else None
+            if target is not None:
+                job = images.job(
+                    workspace=self._run.workspace.url,
+                    target=target,
+                    dataset=images.dataset,
+                    shards=leaf.shards,
+                    images=leaf.images,
+                    fit=self._fit,
+                    sample=self._run.config.evaluate.sample,
+                )
+            mark = self._recipe.mark(tables=digests)
+            yield Planned(f"{images.label} {leaf.name}", leaf.images, job, (artifact,), mark)
+
+    def _made(self, units: Iterable[Planned]) -> Iterator[tuple[str, str]]:
+        """Yield the artifact of each leaf, and the fingerprint of what its sums are of."""
+        for unit in units:
+            (artifact,) = unit.artifacts
+            if unit.job is not None:
+                raise StepMissing(
+                    f"the features of {unit.unit} must have been added up, but have not; run "
+                    "`dotpipe evaluate CONFIG` first"
+                )
+            yield artifact, unit.fingerprint
