@@ -3,7 +3,7 @@
 What is to be made goes in, as the pipeline's own plan says it, with the names of the small shards.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -39,6 +39,12 @@ class Merge(NamedTuple):
     """Of moments: keys of the images, in order."""
 
 
+Bodies = Sequence[Mapping[str, Any]]
+"""Bodies of the records of small shards, in the order of these."""
+
+Maker = Callable[[Merge, Bodies, Workspace, Publication], None]
+
+
 def carry_out_merge(merge: Merge, workspace: Workspace) -> None:
     """Make one artifact of several, and publish it; the several stay as they are.
 
@@ -49,18 +55,20 @@ def carry_out_merge(merge: Merge, workspace: Workspace) -> None:
     bodies = [_body(source, workspace) for source in merge.sources]
     for body in bodies:
         require_whole(body["files"], workspace.store)
-    files = [list(body["files"]) for body in bodies]
     with publishing(workspace, merge.target) as publication:
-        kind = merge.target.artifact.split("/")
-        if kind[0] == "enhanced" or (kind[0] == "datasets" and kind[2] != "matches"):
-            _merge_shards(merge, workspace, publication)
-        elif kind[0] == "datasets":
-            _merge_matches(merge, workspace, publication)
-        elif kind[0] == "moments":
-            _merge_moments(merge, files, workspace, publication)
-        else:
-            _merge_tables(merge, files, workspace, publication)
+        _maker_of(merge, bodies)(merge, bodies, workspace, publication)
         publication.facts |= {**added_up(bodies), **merge.facts}
+
+
+def _maker_of(merge: Merge, bodies: Bodies) -> Maker:
+    """Return what makes an artifact of its kind, as its folder says."""
+    kind, _, below, *_ = merge.target.artifact.split("/")
+    if kind == "datasets" and below == "matches":
+        return _merge_matches
+    if kind in ("datasets", "enhanced"):
+        has_tars = f"{merge.sources[0]}.tar" in bodies[0]["files"]
+        return _merge_tars if has_tars else _adopt_images
+    return _merge_moments if kind == "moments" else _merge_tables
 
 
 def require_whole(files: Mapping[str, Mapping[str, Any]], store: Store) -> None:
@@ -98,7 +106,9 @@ def _body(artifact: str, workspace: Workspace) -> dict[str, Any]:
     return workspace.ledger.facts(records[0])
 
 
-def _merge_shards(merge: Merge, workspace: Workspace, publication: Publication) -> None:
+def _merge_tars(
+    merge: Merge, _bodies: Bodies, workspace: Workspace, publication: Publication
+) -> None:
     """Write the images of several tars into one, byte by byte, with its indexes."""
     artifact = merge.target.artifact
     _, content = write_shard(
@@ -110,7 +120,21 @@ def _merge_shards(merge: Merge, workspace: Workspace, publication: Publication) 
         publication.digest = content
 
 
-def _merge_matches(merge: Merge, workspace: Workspace, publication: Publication) -> None:
+def _adopt_images(
+    merge: Merge, bodies: Bodies, workspace: Workspace, publication: Publication
+) -> None:
+    """Write one index over images that are files of their own, which stay where they are."""
+    artifact = merge.target.artifact
+    indexes = [f"{source}.parquet" for source in merge.sources]
+    own = {"shard": artifact.rpartition("/")[2]}
+    merge_rows(workspace.store, indexes, publication.file(f"{artifact}.parquet"), own)
+    for body in bodies:
+        publication.adopted |= {p: f for p, f in body["files"].items() if p not in indexes}
+
+
+def _merge_matches(
+    merge: Merge, _bodies: Bodies, workspace: Workspace, publication: Publication
+) -> None:
     """Write where the ground truth of all images lies, with the digest that a matching gives."""
     paths = (f"{source}.parquet" for source in merge.sources)
     path = publication.file(f"{merge.target.artifact}.parquet")
@@ -120,14 +144,14 @@ def _merge_matches(merge: Merge, workspace: Workspace, publication: Publication)
 
 
 def _merge_moments(
-    merge: Merge, files: Sequence[Sequence[str]], workspace: Workspace, publication: Publication
+    merge: Merge, bodies: Bodies, workspace: Workspace, publication: Publication
 ) -> None:
     """Write moments, and latents that were kept beside them."""
     store, artifact = workspace.store, merge.target.artifact
     paths = [f"{source}.safetensors" for source in merge.sources]
     path = publication.file(f"{artifact}.safetensors")
     publication.digest = merge_moments(store, paths, merge.keys, path)
-    kept = [each for named in files for each in named if each.endswith(".latents.safetensors")]
+    kept = [p for body in bodies for p in body["files"] if p.endswith(".latents.safetensors")]
     if kept:
         with ExitStack() as stack:
             scratch = stack.enter_context(store.scratch())
@@ -137,11 +161,11 @@ def _merge_moments(
 
 
 def _merge_tables(
-    merge: Merge, files: Sequence[Sequence[str]], workspace: Workspace, publication: Publication
+    merge: Merge, bodies: Bodies, workspace: Workspace, publication: Publication
 ) -> None:
     """Write a metric table with what lies beside it, or a table of features."""
     store, artifact = workspace.store, merge.target.artifact
-    for path, paths in _alike(merge, files).items():
+    for path, paths in _alike(merge, bodies).items():
         file = publication.file(path)
         if path == f"{artifact}.parquet" and path.startswith("metrics/"):
             own = {"shard": artifact.rpartition("/")[2], "fingerprint": merge.target.fingerprint}
@@ -154,12 +178,12 @@ def _merge_tables(
             merge_features(store, paths, file)
 
 
-def _alike(merge: Merge, files: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+def _alike(merge: Merge, bodies: Bodies) -> dict[str, list[str]]:
     """Return which files become one, by the path of that one, in the order of shards."""
     shard, found = merge.target.artifact.rpartition("/")[2], dict[str, list[str]]()
-    for source, named in zip(merge.sources, files, strict=True):
+    for source, body in zip(merge.sources, bodies, strict=True):
         small = source.rpartition("/")[2]
-        for path in named:
+        for path in body["files"]:
             folder, _, name = path.rpartition("/")
             found.setdefault(f"{folder}/{shard}{name.removeprefix(small)}", []).append(path)
     return found

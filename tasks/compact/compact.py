@@ -6,7 +6,6 @@ of images that are gone are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from tasks.compact.artifacts import carry_out_merge
@@ -23,10 +22,10 @@ from tasks.compact.operators import keep_operator
 from tasks.compact.plan import Fingerprints, MergePlan
 from tasks.compact.remaining import finish, numbers_of, remove_unnamed
 from tasks.config import Config, Run
-from tasks.config.registry import registered
-from tasks.io.errors import ConfigurationError, DotpipeError, StepMissing
+from tasks.config.registry import served_by
+from tasks.io.errors import DotpipeError, StepMissing
 from tasks.io.machine.threads import side_by_side
-from tasks.io.workspace import Workspace, alone, dataset_folder
+from tasks.io.workspace import Workspace, alone, dataset_folder, key_of_file
 from tasks.jobs import settle
 from tasks.pipeline import is_finished
 from tasks.shard.index import plan_index, write_index
@@ -44,7 +43,7 @@ class Compacted(NamedTuple):
     merged: int
     """What they are merged into."""
     files: int
-    """Files of the small ones, at all stages, which are removed."""
+    """Files of the small ones, at all stages, which are removed; images of their own stay."""
     size: int
     """Bytes of these files, which are copied."""
 
@@ -56,12 +55,11 @@ def look(config: Config) -> list[Compacted]:
         config: one that the workspace serves, as it is now; it says how large a shard is.
 
     Raises:
-        ConfigurationError: one of them is of a kind whose shards are not merged.
         StepMissing: one of them is not finished, or a corpus changes while this is at work.
     """
     workspace = Workspace(config.workspace)
-    configs = _served(config, workspace)
-    _require_possible(configs)
+    configs = served_by(workspace.store, config)
+    _require_finished(configs)
     return _told(find_layouts(configs, workspace, config.shards.images), workspace)
 
 
@@ -76,9 +74,9 @@ def compact(config: Config) -> list[Compacted]:
     """
     workspace = Workspace(config.workspace)
     with alone(workspace):
-        configs = _served(config, workspace)
+        configs = served_by(workspace.store, config)
         _end_former(configs, workspace)
-        _require_possible(configs)
+        _require_finished(configs)
         layouts = find_layouts(configs, workspace, config.shards.images)
         told = _told(layouts, workspace)
         if layouts:
@@ -86,19 +84,15 @@ def compact(config: Config) -> list[Compacted]:
             begun.write(workspace.store)
             try:
                 journal = _prepare(configs, layouts, workspace, begun)
-                _require_possible(configs)  # or a corpus has changed meanwhile
+                _require_finished(configs)  # or a corpus has changed meanwhile
             except DotpipeError:
-                _give_up(begun, workspace)
+                _clean_up(begun, workspace)
                 raise
             journal.write(workspace.store)
             _switch(configs, journal, workspace)
+            close_journal(workspace.store)
             workspace.store.prune()
     return told
-
-
-def _served(config: Config, workspace: Workspace) -> list[Config]:
-    """Return all configurations that a workspace serves, the given one first."""
-    return [config, *registered(workspace.store, without=[config.name])]
 
 
 def _end_former(configs: Sequence[Config], workspace: Workspace) -> None:
@@ -106,14 +100,15 @@ def _end_former(configs: Sequence[Config], workspace: Workspace) -> None:
     journal = read_journal(workspace.store)
     if journal is not None and journal.is_begun(workspace):
         _switch(configs, journal, workspace)
-    elif journal is not None:
-        _give_up(journal, workspace)
+    if journal is not None:
+        _clean_up(journal, workspace)
     close_journal(workspace.store)
 
 
-def _give_up(journal: Journal, workspace: Workspace) -> None:
-    """Remove merged shards which no index names, and the journal."""
-    remove_unnamed(journal.made, workspace)
+def _clean_up(journal: Journal, workspace: Workspace) -> None:
+    """Remove what is left of merged or small shards that no index names, and the journal."""
+    for shards in (journal.made, journal.retired):
+        remove_unnamed(shards, workspace)
     close_journal(workspace.store)
 
 
@@ -174,28 +169,15 @@ def _switch(configs: Sequence[Config], journal: Journal, workspace: Workspace) -
     copied = journal.copied if journal.options == digest_of_options(configs) else {}
     for config in configs:
         finish(config, copied)
-    close_journal(workspace.store)
 
 
-def _require_possible(configs: Iterable[Config]) -> None:
-    """Check that all configurations are finished, and of a kind whose shards can be merged.
+def _require_finished(configs: Iterable[Config]) -> None:
+    """Check that all configurations are finished.
 
     Raises:
-        ConfigurationError: one is of another kind.
-        StepMissing: one is not finished.
+        StepMissing: one is not.
     """
     for config in configs:
-        if config.clean_name is not None:
-            raise ConfigurationError(
-                "shards can be merged where no restorer is trained on them, got restore.kind "
-                f"{config.restore.kind if config.restore else None!r} of {config.name!r}: a "
-                "network learns from images by their numbers in the shards"
-            )
-        if config.enhance.outputs != "tars":
-            raise ConfigurationError(
-                f"shards can be merged where enhance.outputs is tars, got {config.enhance.outputs} "
-                f"of {config.name!r}"
-            )
         if not is_finished(config):
             raise StepMissing(
                 f"all of {config.name!r} must be done before shards are merged; run `dotpipe run` "
@@ -211,8 +193,9 @@ def _told(layouts: Mapping[str, Layout], workspace: Workspace) -> list[Compacted
         surveys = (workspace.ledger.survey(f"{kind}/{dataset}") for kind in KINDS)
         records = [record for survey in surveys for record in survey.of_shards(small)]
         sizes = list[int]()
-        for body in side_by_side(partial(workspace.ledger.facts), records):
-            sizes += [facts["size"] for facts in body["files"].values()]
+        for body in side_by_side(workspace.ledger.facts, records):
+            files = body["files"].items()
+            sizes += [facts["size"] for path, facts in files if key_of_file(path) is None]
         before = len(layout.shards) - len(layout.groups) + len(small)
         told.append(
             Compacted(dataset, before, len(small), len(layout.groups), len(sizes), sum(sizes))

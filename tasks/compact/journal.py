@@ -81,6 +81,14 @@ class Journal(BaseModel):
     options: str = ""
     """Digest of all that these numbers follow from beside the images; see ``digest_of_options``."""
 
+    @property
+    def retired(self) -> dict[str, tuple[str, ...]]:
+        """Names of the shards that are removed, by data set; of one index, those gone before too.
+
+        One that is killed while they are removed may leave files that no record names any more.
+        """
+        return {change.job.dataset: change.job.gone for change in self.indexes}
+
     def write(self, store: Store) -> None:
         """Write it into the workspace."""
         store.write(COMPACTING, self.model_dump_json(indent=1).encode())

@@ -69,17 +69,18 @@ class Regrouped(Workspace):
         return super().shards(dataset) if layout is None else dict(layout.shards)
 
 
-def find_layouts(configs: Iterable[Config], workspace: Workspace, size: int) -> dict[str, Layout]:
+def find_layouts(configs: Sequence[Config], workspace: Workspace, size: int) -> dict[str, Layout]:
     """Return the layouts of all data sets in which small shards are to be merged, by their names.
 
-    A shard of a foreign tar stands for that tar, and stays.
+    Shards of foreign tars stay, and those of data sets that a restorer is trained on; see
+    ``tasks.compact.stays``.
 
     Args:
         configs: all that the workspace serves, each finished.
         workspace: where.
         size: images of a shard.
     """
-    layouts, seen = dict[str, Layout](), set[str]()
+    layouts, seen = dict[str, Layout](), set(trained_on(configs))
     for config in configs:
         for dataset in config.given_datasets().keys() - seen:
             seen.add(dataset)
@@ -94,21 +95,54 @@ def find_layouts(configs: Iterable[Config], workspace: Workspace, size: int) -> 
     return layouts
 
 
+def trained_on(configs: Iterable[Config]) -> dict[str, str]:
+    """Return the data sets that restorers are trained on, each with the name of a configuration.
+
+    A training draws images by their numbers, shard after shard, and its checkpoints bear the digest
+    of the index: with other shards it would have to begin anew.
+    """
+    return {
+        dataset: config.name
+        for config in configs
+        if config.clean_name is not None
+        for dataset in (config.clean_name, config.degraded_name)
+        if dataset is not None
+    }
+
+
+def small_shards(catalogue: Catalogue, size: int) -> list[ShardEntry]:
+    """Return the small shards of a data set, in order.
+
+    A shard is small if it has at most half the images of a full one, so that no image is copied
+    by many compactions.
+
+    Args:
+        catalogue: of the data set.
+        size: images of a full shard, refused ones included.
+    """
+    return sorted(entry for entry in catalogue.shards if 0 < entry.rows <= size // 2)
+
+
+def holds_odd_name(catalogue: Catalogue) -> set[str]:
+    """Return the shards that hold a file whose name was refused, as it cannot be sorted."""
+    return {shard for _, shard in catalogue.odd()}
+
+
 def groups_of(catalogue: Catalogue, size: int, names: Iterator[str]) -> tuple[Group, ...]:
     """Return which shards become one: small ones in their order, as many as fill a shard.
 
-    A shard is small if it has at most half the images of a full one, so that no image is copied
-    by many compactions. One of a foreign tar is none, nor one with names that cannot be sorted.
+    Those of foreign tars become none, nor those with names that cannot be sorted.
 
     Args:
         catalogue: of the data set.
         size: images of a full shard, refused ones included.
         names: for the merged shards.
     """
-    odd = {shard for _, shard in catalogue.odd()}
-    small = [e for e in catalogue.shards if e.tar is None and 0 < e.rows <= size // 2]
+    odd = holds_odd_name(catalogue)
     groups, rows = [list[str]()], 0
-    for entry in sorted(each for each in small if each.shard not in odd):
+    for entry in small_shards(catalogue, size):
+        if entry.tar is not None or entry.shard in odd:
+            continue
         if rows + entry.rows > size:
             groups.append([])
             rows = 0

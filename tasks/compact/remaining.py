@@ -22,7 +22,7 @@ from tasks.fit.operators import fitted
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger.publication import is_there
-from tasks.io.workspace import Workspace, signals_folder
+from tasks.io.workspace import Workspace, key_of_file, signals_folder
 from tasks.jobs import Job, Target, publishing, settle
 from tasks.pipeline import whole_pipeline
 from tasks.report.report import ReportJob, make_report
@@ -128,7 +128,7 @@ def _publish_again(target: Target, former: Former, workspace: Workspace) -> None
 
 
 def remove_unnamed(shards: Mapping[str, Collection[str]], workspace: Workspace) -> None:
-    """Remove all that was made of merged shards which no index names.
+    """Remove all that was made of shards which no index names, with files that have no record.
 
     Args:
         shards: their names, by data set.
@@ -145,7 +145,7 @@ def remove_unnamed(shards: Mapping[str, Collection[str]], workspace: Workspace) 
             folder = f"{kind}/{dataset}"
             workspace.ledger.retire(workspace.ledger.survey(folder).of_shards(unnamed))
             for path in sorted(workspace.store.names(folder)):  # of none that has a record
-                if _shard_of(path) in unnamed:
+                if _shard_of(path) in unnamed and key_of_file(path) is None:
                     workspace.store.remove(path)
 
 

@@ -76,6 +76,21 @@ def registered(store: Store, without: Collection[str] = ()) -> Iterator[Config]:
     yield from (read_registered(store, n) for n in names_registered(store) if n not in without)
 
 
+def served_by(store: Store, config: Config, dropped: Collection[str] = ()) -> list[Config]:
+    """Return all configurations that a workspace serves: the given one first, as it is now.
+
+    Args:
+        store: of the workspace.
+        config: one of them, which may not have been run yet.
+        dropped: names of those that are left out, also if this version cannot read them.
+
+    Raises:
+        ConfigurationError: one of the others cannot be read by this version.
+    """
+    others = list(registered(store, without=[config.name, *dropped]))
+    return others if config.name in dropped else [config, *others]
+
+
 def names_registered(store: Store) -> list[str]:
     """Return the names of the configurations that use a workspace, sorted."""
     return sorted(_name_of(path) for path in store.names(CONFIGURATIONS))

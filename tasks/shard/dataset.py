@@ -5,6 +5,7 @@ the planning of its next shards, and the clean-ups, start from.
 """
 
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,9 @@ from tasks.io.machine.threads import ordered_map
 from tasks.io.shards import origin_of
 from tasks.io.store import temporary_room
 from tasks.io.workspace import Workspace, dataset_folder
+
+_PAUSE_S = 1.0
+"""Seconds between two looks at an index that another run is writing."""
 
 
 def known_catalogue(dataset: str, survey: Survey, workspace: Workspace) -> Catalogue | None:
@@ -51,26 +55,24 @@ def gone_shards(dataset: str, survey: Survey, workspace: Workspace) -> set[str]:
     """Return the names of the shards that a data set had and has no more, as its index says.
 
     The next run that comes to them removes what was made of them. Until then, and after it,
-    new shards get other names.
+    new shards get other names. Where another run writes the index meanwhile, this waits for it.
 
     Args:
         dataset: its name.
         survey: of the records of its folder.
         workspace: where it lies.
-
-    Raises:
-        StepMissing: another run is writing the index at this moment.
     """
-    gone = set[str]()
-    for record in survey.records(f"{dataset_folder(dataset)}/index"):
+    index = f"{dataset_folder(dataset)}/index"
+    records = survey.records(index)
+    while True:
         try:
-            gone |= set(workspace.ledger.facts(record).get("gone", ()))
-        except FileNotFoundError as error:
-            raise StepMissing(
-                f"the index of {dataset!r} must stay while shards are planned, but another run "
-                "is writing it; run again"
-            ) from error
-    return gone
+            facts = [workspace.ledger.facts(record) for record in records]
+        except FileNotFoundError:
+            while workspace.claims.is_alive(index):
+                time.sleep(_PAUSE_S)
+            records = workspace.ledger.records(index)
+        else:
+            return {shard for each in facts for shard in each.get("gone", ())}
 
 
 def shard_tables(

@@ -52,9 +52,6 @@ def plan_retirement(run: Run) -> RetireJob | None:
 
     Only shards that an index names as gone are removed. A shard that is in no index may be
     that of another run, which is about to write one.
-
-    Raises:
-        StepMissing: another run is writing an index at this moment.
     """
     lost = {name: gone for name in run.config.datasets() if (gone := _gone(name, run.workspace))}
     records = tuple(record for name in lost for record in _records(name, lost[name], run.workspace))

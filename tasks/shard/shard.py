@@ -75,7 +75,6 @@ def plan_shards(run: Run, corpus: Corpus, dataset: str) -> Iterator[Planned]:
 
     Raises:
         CorpusError: the corpus is not there, or has no images.
-        StepMissing: another run is writing the index of the data set at this moment.
     """
     folder = dataset_folder(dataset)
     survey = run.workspace.ledger.survey(folder)

@@ -11,8 +11,6 @@ from flows.cli.terminal import say, show_table, working
 
 if TYPE_CHECKING:
     from tasks.compact.compact import Compacted
-    from tasks.config import Config
-    from tasks.io.workspace import Workspace
     from tasks.upkeep.cleaning.waste import Waste
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -26,7 +24,7 @@ def gc(
     yes: Yes = False,
 ) -> None:
     """Show what no configuration of the workspace refers to, and remove it if you agree."""
-    from tasks.config.registry import require_registered
+    from tasks.config.registry import require_registered, served_by
     from tasks.io.workspace import Workspace
     from tasks.upkeep.cleaning.removal import total_of
     from tasks.upkeep.cleaning.waste import find_waste, remove_waste
@@ -35,7 +33,7 @@ def gc(
     workspace = Workspace(settings.workspace)
     dropped = frozenset(drop or ())
     require_registered(workspace.store, dropped)
-    served = served_by(settings, workspace, dropped)
+    served = served_by(workspace.store, settings, dropped)
     say(f"kept for: {', '.join(each.name for each in served)}")
     waste = find_waste(served, workspace)
     for sentence in waste.doubts:
@@ -58,17 +56,22 @@ def compact(
     with working("looking for small shards" if dry else "merging small shards"):
         from tasks.compact.compact import compact as merge
         from tasks.compact.compact import look
+        from tasks.compact.stays import why_shards_stay
         from tasks.io.store import Store
         from tasks.io.workspace import COMPACTING
 
         was_cut = not dry and Store(settings.workspace).exists(COMPACTING)
         told = look(settings) if dry else merge(settings)
+        stay = why_shards_stay(settings)
     if was_cut:
         say("ended a compaction that had been cut short")
-    if not told:
-        say("nothing to merge: no two small shards of a data set fit into one")
-        return
-    _show_merged(told, "to merge" if dry else "merged")
+    for sentence in stay:
+        say(f"note: {sentence}", fg="yellow")
+    if told:
+        _show_merged(told, "to merge" if dry else "merged")
+    else:
+        other = "other " if stay else ""
+        say(f"nothing to merge: no two {other}small shards of a data set fit into one")
 
 
 def _show_merged(told: "Sequence[Compacted]", title: str) -> None:
@@ -99,12 +102,13 @@ def forget(
 
     Put `--` before keys that begin with a dash, and options before it.
     """
+    from tasks.config.registry import served_by
     from tasks.io.workspace import Workspace
     from tasks.upkeep.forget import forget as take_out
 
     settings = parsed(config)
     workspace = Workspace(settings.workspace)
-    served = served_by(settings, workspace)
+    served = served_by(workspace.store, settings)
     question = f"take {len(keys)} image(s) out of {workspace.store.address()} for good?"
     if not yes and not typer.confirm(question):
         raise typer.Exit(1)
@@ -125,19 +129,6 @@ def forget(
         "if they were pushed to the Hub, they stay in its history after the next push: squash the "
         "history there, and delete their LFS files in the settings of the data set"
     )
-
-
-def served_by(
-    config: "Config", workspace: "Workspace", dropped: Collection[str] = ()
-) -> "list[Config]":
-    """Return all configurations that a workspace serves: the given one first, as it is now.
-
-    Those whose names are ``dropped`` are left out, also if this version cannot read them.
-    """
-    from tasks.config.registry import registered
-
-    others = list(registered(workspace.store, without=[config.name, *dropped]))
-    return others if config.name in dropped else [config, *others]
 
 
 def _show_waste(waste: "Waste", dropped: Collection[str]) -> None:

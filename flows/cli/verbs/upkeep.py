@@ -11,7 +11,6 @@ import typer
 from flows.cli.paths import ConfigPath, given_path, require_writable, usable
 from flows.cli.session import parsed, run_all
 from flows.cli.terminal import console, say, show_table
-from flows.cli.verbs.removal import served_by
 from flows.cli.watching import busy
 
 if TYPE_CHECKING:
@@ -81,6 +80,7 @@ def verify(config: ConfigPath) -> None:
 
 def repair(config: ConfigPath) -> None:
     """Verify, and make again exactly what is damaged, as far as this configuration makes it."""
+    from tasks.config.registry import served_by
     from tasks.io.workspace import Workspace
     from tasks.upkeep.verify import repair as withdraw
     from tasks.upkeep.verify import still_missing
@@ -91,7 +91,7 @@ def repair(config: ConfigPath) -> None:
     withdraw(workspace.ledger, damaged)
     run_all(config)
     if left := still_missing(workspace.ledger, damaged):
-        others = ", ".join(each.name for each in served_by(settings, workspace)[1:])
+        others = ", ".join(each.name for each in served_by(workspace.store, settings)[1:])
         remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
         say(
             f"{len(left)} of the damaged artifacts are of no step of {settings.name!r} and are "

@@ -2,9 +2,10 @@
 
 from tasks.io.ledger.claims import Claims
 from tasks.io.ledger.fingerprints import digest_of, fingerprint, summarised, with_fields
-from tasks.io.ledger.ledger import Ledger, Snapshot
+from tasks.io.ledger.ledger import Ledger
 from tasks.io.ledger.publication import Publication
 from tasks.io.ledger.records import Record, Survey
+from tasks.io.ledger.snapshot import Snapshot
 from tasks.io.ledger.versions import VERSIONS
 
 __all__ = [

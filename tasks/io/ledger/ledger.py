@@ -11,8 +11,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +80,12 @@ class Ledger:
         with ExitStack() as stack, self.store.writing(artifact):
             publication = Publication(artifact, fingerprint, _store=self.store, _stack=stack)
             yield publication
-            files = {path: describe(file) for path, file in publication.files.items()}
+            own = {path: describe(file) for path, file in publication.files.items()}
+            files = {**publication.adopted, **own}
             digest = publication.digest or digest_of({p: f["sha256"] for p, f in files.items()})
             publication.digest = digest
             record = Record(artifact, fingerprint, digest)
-            self._replace(record, publication.files, publication.spared)
+            self._replace(record, publication.files, publication.spared | {*publication.adopted})
             body = {
                 "artifact": artifact,
                 "files": files,
@@ -113,7 +112,7 @@ class Ledger:
         """Return all other records of the same artifact."""
         return [other for other in self.records(record.artifact) if other != record]
 
-    def _make_sole(self, record: Record, files: Mapping[str, dict[str, Any]]) -> None:
+    def _make_sole(self, record: Record, files: Mapping[str, Mapping[str, Any]]) -> None:
         """Withdraw records that other runs wrote meanwhile, so that at most this one is left.
 
         It is withdrawn too if the files in the store are not its own.
@@ -159,19 +158,36 @@ class Ledger:
         """Remove artifacts that nothing is made from any more; safe to repeat.
 
         The record goes first: its inputs may come back, and then it would name files that
-        are gone. Files that are left where this is cut short are found as waste.
+        are gone. Files that are left where this is cut short are found as waste. What artifacts
+        beside it name as well, as images of their own under their keys, stays.
         """
-        for _ in side_by_side(self._retire, records):
+        going = dict[Record, Collection[str]]()
+        for record, files in side_by_side(lambda each: (each, self._files(each)), records):
+            going |= {} if files is None else {record: files}
+        shared = {_folder(r.artifact) for r, files in going.items() if any(_shared(r, files))}
+        kept = {folder: self._named_in(folder, going) for folder in shared}
+
+        def remove(record: Record) -> None:
+            self.store.remove(record.path)
+            for path in set(going[record]) - kept.get(_folder(record.artifact), set()):
+                self.store.remove(path)
+
+        for _ in side_by_side(remove, going):
             pass
 
-    def _retire(self, record: Record) -> None:
+    def _files(self, record: Record) -> Collection[str] | None:
+        """Return the paths of the files that a record names; None if it has been removed."""
         try:
-            files = self.facts(record)["files"]
-        except FileNotFoundError:  # retired before
-            return
-        self.store.remove(record.path)
-        for path in files:
-            self.store.remove(path)
+            files: Collection[str] = self.facts(record)["files"]
+        except FileNotFoundError:
+            return None
+        return files
+
+    def _named_in(self, folder: str, without: Collection[Record]) -> set[str]:
+        """Return the files that artifacts in a folder name, but for some of them."""
+        others = [each for each in self.survey(folder).all() if each not in without]
+        own = (each for each in others if _folder(each.artifact) == folder)
+        return {path for files in side_by_side(self._files, own) for path in files or ()}
 
     def thin(self, record: Record, path: str) -> None:
         """Remove a file of an artifact that nothing will read again; safe to repeat.
@@ -193,36 +209,18 @@ class Ledger:
             pass
 
 
-class Snapshot(Ledger):
-    """A ledger whose surveys all tell what was there at the first one: one listing for all."""
-
-    @cached_property
-    def _folders(self) -> dict[str, list[Record]]:
-        folders: dict[str, list[Record]] = {}
-        for path in self.store.names(LEDGER):
-            record = Record.parse(path)
-            folders.setdefault(record.artifact.rpartition("/")[0], []).append(record)
-        return folders
-
-    @cached_property
-    def _surveys(self) -> dict[str, Survey]:
-        return {}
-
-    def survey(self, prefix: str, start: str = "") -> Survey:
-        """Return the records of all artifacts below a folder; ``start`` has no effect."""
-        if prefix not in self._surveys:
-            below = f"{prefix}/" if prefix else ""
-            found = (
-                records
-                for folder, records in self._folders.items()
-                if folder == prefix or folder.startswith(below)
-            )
-            self._surveys[prefix] = Survey(chain.from_iterable(found))
-        return self._surveys[prefix]
-
-
 def _as_json(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(facts, indent=1, sort_keys=True).encode()
+
+
+def _folder(artifact: str) -> str:
+    return artifact.rpartition("/")[0]
+
+
+def _shared(record: Record, files: Iterable[str]) -> Iterator[str]:
+    """Yield the files that artifacts beside this one may name too: those in folders below it."""
+    below = f"{_folder(record.artifact)}/"
+    return (path for path in files if "/" in path.removeprefix(below) and path.startswith(below))
 
 
 def _below(root: str, prefix: str) -> str:

@@ -20,6 +20,9 @@ class Publication:
     """What the body of the record says besides files, times and inputs."""
     spared: set[str] = field(default_factory=set)
     """Paths of files of the former artifact that are another's now, and stay."""
+    adopted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Files that lie there whole as another artifact's, and become this one's too: what its record
+    says of each, by path."""
     digest: str | None = None
     """Digest of the content; by default that of the bytes of all files."""
     _files: dict[str, Path] = field(default_factory=dict)

@@ -116,14 +116,14 @@ def do_units(units, work) -> dict[str, str]:
 def run_all(config: Config, say) -> None:
     """Do all that is missing of a run, as its flow does, without Prefect.
 
-    Reports of the first are a sentence until it is compacted: whole ones take half of the time.
+    Reports are a sentence but where a restorer is trained: whole ones take half of the time.
     """
     run = Run.of(config)
     run.workspace.store.sweep()
     run.workspace.claims.sweep()
     for step in whole_pipeline(run):
         work = step.work.fn
-        if step.verb == "report" and config.name == "levelled":
+        if step.verb == "report" and config.name != "trained":
             work = write_brief_report
         say(f"{step.verb}: {step.name}")
         if step.prepare is not None:

@@ -32,6 +32,10 @@ class Grown:
     def workspace(self) -> Workspace:
         return Workspace(self.config.workspace)
 
+    @property
+    def opened(self) -> Run:
+        return Run.of(self.config)
+
     def run(self, without: tuple[str, ...] = ()) -> None:
         """All that is missing, as a user's run does it, but for the steps of some verbs."""
         register(self.config)

@@ -1,11 +1,9 @@
 """After small shards are merged nothing is left to do, and all that was known is still known."""
 
-import io
 import shutil
-import tarfile
 
-import polars
 import pytest
+from workspaces.contents import tables, tars
 
 from tasks.compact.compact import compact, look
 from tasks.config import Run
@@ -13,7 +11,7 @@ from tasks.config.registry import register
 from tasks.evaluate.summarise import read_summary, summary_artifact
 from tasks.export.plan import Export
 from tasks.fit.operators import find_operator, fitted
-from tasks.io.errors import ConfigurationError, StepMissing, WorkspaceBusy
+from tasks.io.errors import StepMissing, WorkspaceBusy
 from tasks.io.workspace import Workspace
 from tasks.upkeep.cleaning.waste import find_waste
 from tasks.upkeep.forget import forget
@@ -22,33 +20,6 @@ from tasks.upkeep.verify import verify
 
 SMALL = {"shard-000000", "shard-000001", "shard-000002"}
 KEYS = "abcdef"
-
-
-def tars(workspace, kind):
-    """The members of all tars below a folder, by the folder of each."""
-    found = {}
-    for path in sorted(workspace.store.names(kind)):
-        if path.endswith(".tar"):
-            with tarfile.open(fileobj=io.BytesIO(workspace.store.read(path))) as archive:
-                members = {i.name: archive.extractfile(i).read() for i in archive}
-            own = found.setdefault(path.rpartition("/")[0], {})
-            assert own.keys().isdisjoint(members)
-            own |= members
-    return found
-
-
-def tables(workspace, kind):
-    """The rows of all tables below a folder, without where they lie, in the order of keys."""
-    folders = {}
-    for path in sorted(workspace.store.names(kind)):
-        if path.endswith(".parquet"):
-            table = polars.read_parquet(io.BytesIO(workspace.store.read(path)))
-            table = table.drop("shard", "fingerprint", strict=False)
-            folders.setdefault(path.rpartition("/")[0], []).append(table)
-    return {
-        folder: polars.concat(rows).sort("key", maintain_order=True)
-        for folder, rows in folders.items()
-    }
 
 
 def known(grown):
@@ -222,23 +193,3 @@ def test_another_configuration_of_the_workspace_keeps_its_results(grown, steps):
     for config in both:
         assert type(grown)(grown.folder, config).missing() == []
     assert (grown.numbers(), read_summary(grown.workspace, of_other)) == before
-
-
-@pytest.mark.parametrize(
-    ("sections", "message"),
-    [
-        ({"enhance": {"outputs": "files", "alphas": [0]}}, "enhance.outputs is tars, got files"),
-        (
-            {
-                "restore": {"kind": "residual-transport", "train": {"steps": 500}},
-                "degrade": [{"kind": "noise", "sigma": 0.1}],
-            },
-            "no restorer is trained",
-        ),
-    ],
-)
-def test_what_is_not_merged_is_refused_in_a_sentence(steps, tmp_path, sections, message):
-    corpora = {"reference": tmp_path / "r", "natural": tmp_path / "n"}
-    corpora |= {} if "degrade" in sections else {"restored": tmp_path / "x"}
-    with pytest.raises(ConfigurationError, match=message):
-        look(steps(tmp_path / "workspace", corpora, **sections).config)

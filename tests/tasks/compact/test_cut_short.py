@@ -11,6 +11,7 @@ from tasks.compact.remaining import numbers_of
 from tasks.config import Run
 from tasks.fit.operators import fitted
 from tasks.io.errors import ArtifactDamaged, StepMissing
+from tasks.io.store import Store
 from tasks.io.workspace import COMPACTING, signals_folder
 from tasks.upkeep.forget import forget
 from tasks.upkeep.verify import verify
@@ -129,6 +130,28 @@ def test_numbers_without_a_record_are_copied_while_their_files_are_whole(grown, 
     digests = {each: ledger.records(each)[0].digest for each in whole}
     assert digests == {each: numbers[each].digest for each in whole}
     assert not [each for each in verify(ledger) if each.damage]
+
+
+@pytest.mark.parametrize("night", ["", "g"])
+def test_files_that_a_killed_removal_leaves_go_with_the_next(grown, monkeypatch, add_images, night):
+    remove = Store.remove
+
+    def stopped(store, path):
+        if path.startswith("enhanced/") and path.endswith("/shard-000001.tar"):
+            raise Cut
+        remove(store, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "remove", stopped)
+        with pytest.raises(Cut):
+            grown.compact()
+    store = grown.workspace.store
+    assert [name for name in store.names("enhanced") if name.endswith("/shard-000001.tar")]
+    add_images(grown.folder, night)
+    grown.run()  # which removes what has a record
+    grown.compact()
+    assert grown.missing() == []
+    assert not [name for name in store.names("") if "/shard-000001" in name]
 
 
 def test_it_is_ended_where_the_workspace_has_been_moved_to(grown, monkeypatch, tmp_path):

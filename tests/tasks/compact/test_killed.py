@@ -63,10 +63,11 @@ for line in sys.stdin:
 removes something for the so-manieth time."""
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory, grow, repository):
+@pytest.fixture(scope="module", params=["tars", "files"])
+def small(tmp_path_factory, grow, repository, request):
     """As little as can be merged, finished; and a way to merge it in a process that is killed."""
-    grown = grow(tmp_path_factory.mktemp("small"), ("da", "fb"))
+    folder, enhance = tmp_path_factory.mktemp("small"), {"alphas": [0], "outputs": request.param}
+    grown = grow(folder, ("da", "fb"), enhance=enhance)
     shutil.copytree(grown.folder / "workspace", grown.folder / "kept")
     file = grown.folder / "config.json"
     file.write_text(grown.config.model_dump_json(), "utf-8")
@@ -108,12 +109,14 @@ def require_it_ends_well(small, undisturbed, moment):
     assert small.numbers() == numbers
     assert not [each for each in verify(small.workspace.ledger) if each.damage]
     assert "compacting.json" not in list(small.workspace.store.names(""))
+    assert stray_files(small.workspace) == []
 
     assert small.merge(moment) == "killed"
     finish(small.config, {})  # raises where an image would have to be seen again
     assert small.missing() == []
     assert find_operator(Run.of(small.config)).name == operator
     assert [place.key for place in small.workspace.keys("run")] == list("abdf")
+    assert not [each for each in verify(small.workspace.ledger) if each.damage]
     small.compact()
     assert small.missing() == []
     ((name, images),) = small.workspace.shards("run").items()
@@ -134,7 +137,7 @@ def stray_files(workspace):
     return stray
 
 
-@pytest.mark.parametrize("share", [0.245, 0.4, 0.6, 0.68, 0.76])
+@pytest.mark.parametrize("share", [0.245, 0.4, 0.6, 0.76, 0.9])
 def test_killed_at_some_moment(small, undisturbed, share):
     require_it_ends_well(small, undisturbed, 1 + int(share * undisturbed[0]))
 

@@ -1,7 +1,5 @@
 """Small shards are merged in every kind of configuration: restored, with levels, in rounds."""
 
-import tarfile
-
 import pytest
 from networks.small_autoencoders import tiny_codec
 
@@ -185,22 +183,6 @@ def test_only_small_shards_are_merged_and_as_many_as_fill_one(tmp_path, grow):
         "shard-000005": 5,
         "shard-000006": 5,
     }
-
-
-def test_shards_of_tars_stay(tmp_path, steps, add_images):
-    for night, keys in enumerate(("ab", "cd")):
-        add_images(tmp_path, keys)
-        for role in ("restored", "reference"):
-            with tarfile.open(tmp_path / f"{role}-{night}.tar", "w") as archive:
-                for key in keys:
-                    archive.add(tmp_path / role / f"{key}.png", f"{key}.png")
-    tars = {role: tmp_path / f"{role}-{{0..1}}.tar" for role in ("restored", "reference")}
-    own = steps(tmp_path / "workspace", tars, shards={"images": 12})
-    own.run()
-    grown = Grown(tmp_path, own.config)
-    records = grown.records()
-    assert grown.compact() == []
-    assert grown.records() == records
 
 
 def test_an_index_that_is_lost_while_shards_are_merged_is_that_of_the_small_ones(

@@ -1,10 +1,17 @@
 """What is known of a data set whose index is not there."""
 
+import json
+import os
+import threading
+
 import pytest
 
 from tasks.io.catalogue import write_catalogue
 from tasks.io.ledger import Record
+from tasks.io.machine.processes import place
 from tasks.pipeline import is_finished
+from tasks.shard import dataset as module
+from tasks.shard.dataset import gone_shards
 
 
 @pytest.fixture
@@ -46,3 +53,30 @@ def test_a_catalogue_takes_a_shard_once(run, tmp_path):
     twice = [("shard-000000", None, table)] * 2
     with pytest.raises(ValueError, match="must be in a catalogue once, got shard-000000 twice"):
         write_catalogue(twice, tmp_path / "index", tmp_path / "shards")
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_an_index_that_another_run_is_writing_is_waited_for(run, monkeypatch, still):
+    store, ledger, index = run.workspace.store, run.workspace.ledger, "datasets/run/index"
+    workspace = type(run.workspace)(run.workspace.url, still=still)
+    survey = workspace.ledger.survey("datasets/run")
+    (before,) = ledger.records(index)
+    facts = ledger.facts(before) | {"gone": ["shard-000007"]}
+
+    def write(*_):
+        store.write(before._replace(fingerprint="0" * 32).path, json.dumps(facts).encode())
+        store.remove(f"claims/{index}.json")
+
+    monkeypatch.setattr(module, "_PAUSE_S", 0.01)
+    store.write(f"claims/{index}.json", claim_of_another_run())
+    ledger.withdraw([before])
+    timer = threading.Timer(0.2, write)
+    timer.start()
+    assert gone_shards("run", survey, workspace) == {"shard-000007"}
+    timer.join()
+
+
+def claim_of_another_run():
+    """The claim of a run on this machine that is at work: this very process, as another owner."""
+    said = {"place": place(), "process": os.getpid(), "owner": "another"}
+    return json.dumps(said).encode()

@@ -197,6 +197,32 @@ def test_a_retirement_that_is_cut_short_leaves_files_but_no_record(ledger, monke
     ledger.retire(records)
 
 
+def test_files_that_another_artifact_has_taken_over_stay_with_it(ledger):
+    with ledger.publishing("e/shard-000000", "1" * 32) as publication:
+        for name in ("e/shard-000000.index", "e/images/a", "e/images/b"):
+            publication.file(name).write_text(name)
+    (first,) = ledger.records("e/shard-000000")
+    known = ledger.facts(first)["files"]
+    with ledger.publishing("e/shard-000001", "2" * 32) as publication:
+        publication.file("e/shard-000001.index").write_text("both")
+        publication.adopted["e/images/a"] = known["e/images/a"]
+    (second,) = ledger.records("e/shard-000001")
+    assert ledger.facts(second)["files"].keys() == {"e/shard-000001.index", "e/images/a"}
+    ledger.retire([first])
+    left = [second.path, "e/images/a", "e/shard-000001.index"]
+    assert files(ledger) == sorted(left)
+    ledger.retire([second])
+    assert files(ledger) == []
+
+
+def test_files_of_artifacts_that_go_together_go_with_them(ledger):
+    for number in range(2):
+        with ledger.publishing(f"e/{number}", "1" * 32) as publication:
+            publication.file("e/images/a").write_text("a")
+    ledger.retire(list(ledger.survey("e").all()))
+    assert files(ledger) == []
+
+
 def test_records_are_retired_and_withdrawn_side_by_side(ledger, monkeypatch):
     for number in range(4):
         publish(ledger, artifact=f"moments/x/shard-{number:06d}")
