@@ -6,7 +6,8 @@ The statistics of two sets add up to those of their union: moments of ten groups
 images and a sample of bounded size, so their memory does not grow with the number of
 images. The group of an image, and whether the sample keeps it, follow from its draw: a
 number that is computed from the image's key and looks random. Neither the order of
-the images nor their division into shards can therefore change the result.
+the images nor their division into shards can therefore change the result, but for the
+rounding of sums.
 """
 
 from dataclasses import dataclass

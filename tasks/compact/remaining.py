@@ -11,14 +11,15 @@ from typing import Any
 from tasks.compact.artifacts import require_whole
 from tasks.compact.facts import OF_ONE
 from tasks.compact.journal import Former
-from tasks.config import Config, Run
+from tasks.config import Config, Run, step_names
 from tasks.enhance.match import MatchJob, write_matches
 from tasks.evaluate.fidelity import FidelityJob, write_fidelity
+from tasks.evaluate.fidelity_targets import Compared, fidelity_targets
 from tasks.evaluate.summarise import SummaryJob, write_summary
 from tasks.evaluate.sums.add import ComparedSumJob, SignalSumJob, write_sums
 from tasks.fit.decide import DecideJob, make_decision
 from tasks.fit.decision import decision_artifact
-from tasks.fit.operators import fitted
+from tasks.fit.operators import FittedRun, fitted
 from tasks.fit.select import SelectJob, write_selection
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.ledger.publication import is_there
@@ -62,10 +63,21 @@ def finish(config: Config, copied: Mapping[str, Former]) -> None:
     Raises:
         StepMissing: an image would have to be computed again, as where options have changed.
     """
-    for step in whole_pipeline(Run.of(config)):
+    run = Run.of(config)
+    for step in whole_pipeline(run):
+        if step.name == step_names.ADD_UP:  # which numbers that are copied do not need
+            _copy_fidelity(fitted(run), copied)
         for unit in step.units():
             if unit.job is not None:
                 _settle(unit.job, copied)
+
+
+def _copy_fidelity(run: FittedRun, copied: Mapping[str, Former]) -> None:
+    """Give fidelity that stands the fingerprint that it is to have."""
+    for signal in fidelity_targets(run, Compared.of(run)):
+        former, target = copied.get(signal.artifact), signal.target
+        if target is not None and former is not None and _stands(target, former, run.workspace):
+            _publish_again(target, former, run.workspace)
 
 
 _WORKS: dict[type[Job], Callable[[Any], object]] = {

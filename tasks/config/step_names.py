@@ -7,7 +7,7 @@ from tasks.config.config import Config
 TRAINING = "train the restorer"
 """The name of the step that trains a restorer, segment after segment."""
 
-SUMS = "add up features"
+ADD_UP = "add up features"
 """The name of the step that adds up the features of many shards, where a data set is large."""
 
 _SCAN = "scan "
@@ -35,7 +35,7 @@ def units_in_words(step: str) -> str:
     """Return what the units of a step are called, by its name."""
     if step == TRAINING:
         return "segments"
-    if step == SUMS:
+    if step == ADD_UP:
         return "groups of shards"
     return "tars" if is_scan(step) else "shards"
 

@@ -6,6 +6,7 @@ from os.path import commonprefix
 from typing import Any, NamedTuple
 
 from tasks.enhance.curves.dials import band_of
+from tasks.enhance.curves.seen import is_seen
 from tasks.enhance.enhance import EnhanceJob
 from tasks.enhance.outputs import Output, Written
 from tasks.enhance.signals import signals_to_score
@@ -95,7 +96,6 @@ class _Plan:
         self._judges = tuple(name for name, identity in judges.items() if identity)
         self._lpips = net if self._identities["lpips"] else None
         self._networks = {n: each for n, each in networks.items() if self._identities[n]}
-        self._on_curve = config.evaluate.curve is not None and config.evaluate.curve.networks
         alphas = [Signal("enhanced", alpha) for alpha in config.enhance.alphas]
         self._images = {signal: self._enhanced_at(signal) for signal in alphas}
         self._enhanced = list(self._images.values()) if with_images else []
@@ -192,7 +192,7 @@ class _Plan:
             weights=config.weights,
             identities=self._identities,
             curve=config.curve_alphas,
-            curve_networks=self._on_curve,
+            curve_networks=is_seen(config, CURVE),
             compute=config.compute,
             limits=config.shards.limits(),
         )
@@ -219,7 +219,7 @@ class _Plan:
     def _seen(self, signal: Signal) -> dict[str, Any]:
         """Return what computes the metrics of a signal: alphas, networks, versions of metrics."""
         alphas = {"alphas": self._config.curve_alphas} if signal.has_points else {}
-        networks = self._identities if signal != CURVE or self._on_curve else {}
+        networks = self._identities if is_seen(self._config, signal) else {}
         return alphas | networks | versions_of("image")
 
     def _inputs(self, signal: Signal) -> dict[str, Any]:

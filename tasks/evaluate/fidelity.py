@@ -107,7 +107,7 @@ class _Jobs:
 
     @cached_property
     def _sums(self) -> Sums:
-        return Sums(self._run)
+        return Sums(self._run, self._compared)
 
     @cached_property
     def _shared(self) -> dict[str, Any]:

@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.features.tables import FeatureTables, MoreTables, feature_tables
+from tasks.fit.fitted_images import Fit
 from tasks.fit.operators import FittedRun
 from tasks.io.artifacts.metric_registry import versions_of
 from tasks.io.ledger import Survey
 from tasks.io.networks.features.extractors import FIRST
 from tasks.io.workspace import INPUT, Signal, metrics_folder, signals_folder
 from tasks.jobs import Target, aim, finished_digest
+
+UNKNOWN_FIT = {"fit": "unknown"}
+"""The input of numbers that count images of the fit, as it is not known which these are."""
 
 
 class Compared(NamedTuple):
@@ -73,6 +77,7 @@ def fidelity_targets(run: FittedRun, compared: Compared) -> Iterator[FidelityTar
     dataset, ledger = run.config.restored_name, run.workspace.ledger
     folder = signals_folder(dataset, run.results)
     survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.results)))
+    known = {} if Fit.of(run).is_known(run.workspace) else UNKNOWN_FIT
     for signal in signals_to_score(run.config):
         read = (signal, INPUT) if is_paired(run, signal) else (signal,)
         inputs = {
@@ -83,6 +88,7 @@ def fidelity_targets(run: FittedRun, compared: Compared) -> Iterator[FidelityTar
             "sample": run.config.evaluate.sample,
             "torch-fidelity": version("torch-fidelity"),
             "fitted images": "left out" if run.config.evaluate.leave_out_fitted else "measured",
+            **known,
             **versions_of("patches", "features"),
         }
         artifact = f"{folder}/{signal.folder}"

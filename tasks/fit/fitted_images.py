@@ -36,6 +36,10 @@ class Fit(BaseModel):
         is_kept = run.config.fit.refit_beyond is not None
         return cls(operator=artifact, selection=None if is_kept else plan_selection(run)[0])
 
+    def is_known(self, workspace: Workspace) -> bool:
+        """Return whether it is known which images the operator was fitted on."""
+        return self.selection is not None or "fitted_on" in _facts(workspace, self)
+
 
 def fitted_keys(workspace: Workspace, fit: Fit, dataset: str) -> frozenset[str] | None:
     """The keys of a data set's accepted images that the operator was fitted on.
@@ -67,9 +71,7 @@ def _fitted_keys(
 
 def _test_of(workspace: Workspace, fit: Fit) -> Callable[[pa.ChunkedArray], Iterator[str]] | None:
     """What picks the keys of the fit out of others; None where they are not known."""
-    record = workspace.ledger.survey(fit.operator.rpartition("/")[0]).records(fit.operator)[-1]
-    facts: dict[str, Any] = workspace.ledger.facts(record)
-    if (listed := facts.get("fitted_on")) is not None:
+    if (listed := _facts(workspace, fit).get("fitted_on")) is not None:
         digests = frozenset(listed)
         return lambda keys: (k for k in keys.to_pylist() if key_digest(k)[:DIGITS] in digests)
     if fit.selection is None:
@@ -78,3 +80,8 @@ def _test_of(workspace: Workspace, fit: Fit) -> Callable[[pa.ChunkedArray], Iter
     sides = (*selection.source.values(), *selection.target.values())
     selected = pa.array({key for shard in sides for key in shard}, pa.string())
     return lambda keys: iter(keys.filter(pc.is_in(keys, value_set=selected)).to_pylist())
+
+
+def _facts(workspace: Workspace, fit: Fit) -> dict[str, Any]:
+    """What the record of the operator says."""
+    return workspace.ledger.facts(workspace.ledger.records(fit.operator)[-1])

@@ -87,8 +87,8 @@ class Planned(NamedTuple):
     artifacts: tuple[str, ...] = ()
     """Names of all artifacts that it consists of, done or not."""
     fingerprint: str = ""
-    """Of a data set's shard: that of its inputs. Of a shard to be enhanced: the digest of its
-    images. Otherwise empty."""
+    """Of a data set's shard, and of features that are added up: that of its inputs. Of a shard to
+    be enhanced: the digest of its images. Otherwise empty."""
 
 
 class Outcome(BaseModel):

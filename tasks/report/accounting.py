@@ -17,7 +17,6 @@ from tasks.config.step_names import (
 )
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.score_tables import ScoreTables
-from tasks.evaluate.sums.plan import plan_sums
 from tasks.fit.latent_size import levels_of
 from tasks.fit.levels.plan import plan_level_measurement
 from tasks.fit.measurement_plan import chosen_by_dataset, measure_of, measured_shards
@@ -33,6 +32,7 @@ from tasks.io.workspace import (
     dataset_features_folder,
     dataset_folder,
     enhanced_folder,
+    features_folder,
     operator_artifact,
     reports_folder,
 )
@@ -184,8 +184,7 @@ def _evaluation(run: FittedRun) -> Timing:
     dataset, ledger = run.config.restored_name, run.workspace.ledger
     survey = ledger.survey(reports_folder(dataset, run.results))
     records = [survey.records(n)[-1] for n in survey.artifacts() if not n.endswith("/report")]
-    for unit in plan_sums(run):
-        records += [record for name in unit.artifacts for record in ledger.records(name)[-1:]]
+    records += ledger.survey(features_folder(dataset, run.results)).all()
     facts = map(ledger.facts, records)
     return Timing(
         f"evaluate {run.config.restored_name}", None, sum(fact["seconds"] for fact in facts), {}

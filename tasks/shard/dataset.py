@@ -61,6 +61,9 @@ def gone_shards(dataset: str, survey: Survey, workspace: Workspace) -> set[str]:
         dataset: its name.
         survey: of the records of its folder.
         workspace: where it lies.
+
+    Raises:
+        FileNotFoundError: the record of the index is listed, and cannot be read.
     """
     index = f"{dataset_folder(dataset)}/index"
     records = survey.records(index)
@@ -70,7 +73,9 @@ def gone_shards(dataset: str, survey: Survey, workspace: Workspace) -> set[str]:
         except FileNotFoundError:
             while workspace.claims.is_alive(index):
                 time.sleep(_PAUSE_S)
-            records = workspace.ledger.records(index)
+            listed, records = records, workspace.ledger.records(index)
+            if records == listed:  # nobody has written another, so it is lost
+                raise
         else:
             return {shard for each in facts for shard in each.get("gone", ())}
 

@@ -6,17 +6,24 @@ from typing import Any
 from tasks.config import Config
 from tasks.enhance.signals import signals_to_score
 from tasks.io.ledger import Ledger
-from tasks.io.workspace import CURVE
+from tasks.io.workspace import CURVE, Signal
 
 _LAP = "metrics"
 
 
+def is_seen(config: Config, signal: Signal) -> bool:
+    """Return whether the networks of the metrics see a signal, or the points that it stands for.
+
+    They see all but the curve, whose points they see where they are asked to.
+    """
+    curve = config.evaluate.curve
+    return signal != CURVE or (curve is not None and curve.networks)
+
+
 def versions_seen(config: Config) -> int:
     """Return how many versions of an image the networks of the metrics see in a whole pass."""
-    curve = config.evaluate.curve
-    on_curve = curve is not None and curve.networks
     points = len(config.curve_alphas)
-    tables = (each for each in signals_to_score(config) if each != CURVE or on_curve)
+    tables = (each for each in signals_to_score(config) if is_seen(config, each))
     return sum(points if each.has_points else 1 for each in tables)
 
 
@@ -52,6 +59,6 @@ def _versions_in(ledger: Ledger, facts: Mapping[str, Any]) -> int:
         if table.get("laps") != facts.get("laps"):
             continue  # it was made at another time
         inputs = table["inputs"]
-        is_seen = inputs["signal"][0] != CURVE.name or "features" in inputs or "lpips" in inputs
-        found += len(inputs.get("alphas", "1")) if is_seen else 0
+        seen = inputs["signal"][0] != CURVE.name or "features" in inputs or "lpips" in inputs
+        found += len(inputs.get("alphas", "1")) if seen else 0
     return found

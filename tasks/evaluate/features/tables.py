@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from dot_kernels.metrics import FeatureStatistics
 from tasks.config import Run
 from tasks.evaluate.features.published import FeatureFiles
-from tasks.io.artifacts.feature_sums import SumFile, read_sums
+from tasks.io.artifacts.feature_sums import SumFile, read_feature_sums
 from tasks.io.artifacts.features import read_statistics
 from tasks.io.networks.features.extractors import Network, extractor_identity, feature_folder
 from tasks.io.workspace import Workspace, dataset_features_folder
@@ -83,5 +83,5 @@ def statistics_of(
         left_out: keys of the images that do not count: all those of the fit, or none.
     """
     if files.sums:
-        return read_sums(workspace.store, files.sums, with_fitted=not left_out)
+        return read_feature_sums(workspace.store, files.sums, with_fitted=not left_out)
     return read_statistics(workspace.store, files.paths, capacity, left_out)

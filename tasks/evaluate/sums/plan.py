@@ -4,10 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
+from tasks.enhance.curves.seen import is_seen
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.features.published import Leaves
 from tasks.evaluate.features.tables import FeatureTables
-from tasks.evaluate.fidelity_targets import Compared, fidelity_targets, is_paired, scores_of
+from tasks.evaluate.fidelity_targets import (
+    UNKNOWN_FIT,
+    Compared,
+    fidelity_targets,
+    is_paired,
+    scores_of,
+)
 from tasks.evaluate.sums.add import ComparedSumJob, SignalSumJob, SumJob
 from tasks.evaluate.sums.leaves import leaves_of
 from tasks.fit.fitted_images import Fit
@@ -36,16 +43,22 @@ def plan_sums(run: FittedRun) -> Iterator[Planned]:
     Raises:
         StepMissing: some metrics or features have not been computed.
     """
-    sums = Sums(run)
-    if not sums.are_used():
+    if not any(leaves_of(run.workspace.shards(each)) for each in _compared_names(run)):
         return
     compared = Compared.of(run)
+    sums = Sums(run, compared)
     missing = {each.signal for each in fidelity_targets(run, compared) if each.target is not None}
     asked = missing | {INPUT for signal in missing if is_paired(run, signal)}
-    for signal in signals_to_score(run.config) if compared.tables() else ():
+    for signal in signals_to_score(run.config):
         yield from sums.of_signal(signal, asked=signal in asked)
     for tables in compared.tables():
         yield from sums.of_compared(tables, asked=bool(missing))
+
+
+def _compared_names(run: FittedRun) -> tuple[str, ...]:
+    """The data sets whose features are compared; none without networks."""
+    config = run.config
+    return (config.restored_name, *config.against_names) if config.evaluate.networks else ()
 
 
 class _Set(NamedTuple):
@@ -54,8 +67,8 @@ class _Set(NamedTuple):
     label: str
     dataset: str
     """Whose shards they are of."""
-    folder: str
-    """Where the sums are to lie."""
+    artifacts: str
+    """What the names of the artifacts of its leaves begin with, before the names of shards."""
     digests: Sequence[str]
     """Of what has the features of each shard, in order."""
     job: Callable[..., SumJob]
@@ -65,20 +78,23 @@ class _Set(NamedTuple):
 class Sums:
     """What the features of a run are added up to, leaf by leaf."""
 
-    def __init__(self, run: FittedRun) -> None:
+    def __init__(self, run: FittedRun, compared: Compared) -> None:
+        """Prepare the recipe of all leaves.
+
+        Args:
+            run: whose signals they are.
+            compared: what these are compared with.
+        """
         self._run, self._dataset = run, run.config.restored_name
+        self._has_features, self._fit = bool(compared.tables()), Fit.of(run)
         inputs = {"operator": run.operator.digest, "sample": run.config.evaluate.sample}
-        self._recipe, self._fit = Recipe("add up", inputs), Fit.of(run)
+        inputs |= {} if self._fit.is_known(run.workspace) else UNKNOWN_FIT
+        self._recipe = Recipe("add up", inputs)
         self._leaves = cache(lambda dataset: leaves_of(run.workspace.shards(dataset)))
         self._survey = cache(run.workspace.ledger.survey)
 
-    def are_used(self) -> bool:
-        """Return whether there are networks of features, and a data set that is large enough."""
-        names = (self._dataset, *self._run.config.against_names)
-        return bool(self._run.config.evaluate.networks) and any(map(self._leaves, names))
-
     def of_signal(self, signal: Signal, *, asked: bool = True) -> Iterator[Planned]:
-        """Yield the leaves of a signal; none of a curve that networks have not seen.
+        """Yield the leaves of a signal; none where nothing has features of it.
 
         Args:
             signal: one that has a metric table.
@@ -87,9 +103,9 @@ class Sums:
         Raises:
             StepMissing: some metrics have not been computed.
         """
-        curve, results = self._run.config.evaluate.curve, self._run.results
-        is_seen = not signal.has_points or (curve is not None and curve.networks)
-        if not is_seen or not self._leaves(self._dataset):
+        results, has_features = self._run.results, self._has_features
+        is_large = bool(self._leaves(self._dataset))
+        if not (is_large and has_features and is_seen(self._run.config, signal)):
             return
         job = partial(
             SignalSumJob,
@@ -100,7 +116,8 @@ class Sums:
         )
         folder = sums_folder(features_folder(self._dataset, results, signal))
         digests = scores_of(self._run, self._survey(metrics_folder(self._dataset, results)), signal)
-        yield from self._units(_Set(signal.label, self._dataset, folder, digests, job), asked)
+        artifacts = f"{folder}/"
+        yield from self._units(_Set(signal.label, self._dataset, artifacts, digests, job), asked)
 
     def of_compared(self, tables: FeatureTables, *, asked: bool = True) -> Iterator[Planned]:
         """Yield the leaves of a data set to compare with, by one network.
@@ -110,10 +127,12 @@ class Sums:
             asked: whether sums that are not there are to be made.
         """
         dataset, network = tables.dataset, tables.network
-        folder = compared_folder(dataset, network, self._dataset, self._run.results)
+        folder = compared_folder(self._dataset, self._run.results, dataset, network)
         job = partial(ComparedSumJob, network=network)
         label = f"{dataset} by {network}"
-        yield from self._units(_Set(label, dataset, folder, tables.digests, job), asked)
+        # Else they would go with shards of the restored data set that have the same names.
+        artifacts = f"{folder}/from-"
+        yield from self._units(_Set(label, dataset, artifacts, tables.digests, job), asked)
 
     def leaves_of(self, signal: Signal) -> Leaves:
         """Return the leaves that have a signal's sums; none where its tables are to be read.
@@ -135,11 +154,11 @@ class Sums:
         return tables.model_copy(update={"sums": sums})
 
     def _units(self, images: _Set, asked: bool) -> Iterator[Planned]:
-        survey, start = self._survey(images.folder), 0
+        survey, start = self._survey(images.artifacts.rpartition("/")[0]), 0
         for leaf in self._leaves(images.dataset):
             digests = images.digests[start : start + len(leaf.shards)]
             start += len(leaf.shards)
-            artifact, job = f"{images.folder}/{leaf.name}", None
+            artifact, job = f"{images.artifacts}{leaf.name}", None
             target = self._recipe.aim(survey, artifact, tables=digests) if asked else None
             if target is not None:
                 job = images.job(
@@ -147,6 +166,7 @@ class Sums:
                     target=target,
                     dataset=images.dataset,
                     shards=leaf.shards,
+                    digests=tuple(digests),
                     images=leaf.images,
                     fit=self._fit,
                     sample=self._run.config.evaluate.sample,

@@ -32,7 +32,7 @@ class SumFile(NamedTuple):
     """The fingerprint of what it must have been made from."""
 
 
-def save_sums(sums: Apart, path: Path, mark: str) -> None:
+def save_feature_sums(sums: Apart, path: Path, mark: str) -> None:
     """Write statistics to a local file.
 
     Args:
@@ -43,14 +43,15 @@ def save_sums(sums: Apart, path: Path, mark: str) -> None:
     tensors, capacity = dict[str, Tensor](), None
     parts = {name: part for name, part in _named(sums) if part is not None}
     for name, part in parts.items():
-        tensors |= _moments_tensors(part.groups, name)
+        if part.count > len(part.draws):  # else the sample says it all, in less room
+            tensors |= _moments_tensors(part.groups, name)
         capacity = part.capacity
     if parts:
         tensors |= _sample_tensors(parts, sums.draws)
     save_tensors(tensors, path, _KIND, mark=mark, parts=list(parts), capacity=capacity)
 
 
-def read_sums(
+def read_feature_sums(
     store: Store, files: Iterable[SumFile], *, with_fitted: bool
 ) -> FeatureStatistics | None:
     """Return the statistics of the images of all files together; None if there are none.
@@ -70,7 +71,8 @@ def read_sums(
             tensors, facts = load_tensors(local, _KIND, path)
         if facts["mark"] != mark:
             raise StepMissing(
-                f"{path} must be of the features that are there, but another run has changed it; "
+                f"{path} must be of features with the fingerprint {mark}, got those with "
+                f"{facts['mark']}, as where another run has features of other options or shards; "
                 "run `dotpipe run CONFIG` again"
             )
         if names := [name for name in facts["parts"] if with_fitted or name != _FITTED]:
@@ -80,7 +82,7 @@ def read_sums(
 
 
 def _named(sums: Apart) -> list[tuple[str, FeatureStatistics | None]]:
-    return [(_OTHERS, sums.others), (_FITTED, sums.own)]
+    return [(_OTHERS, sums.others), (_FITTED, sums.fitted)]
 
 
 def _moments_tensors(groups: Sequence[GaussianMoments], name: str) -> dict[str, Tensor]:
@@ -124,9 +126,15 @@ def _statistics_from(
     tensors: Mapping[str, Tensor], names: Sequence[str], capacity: int
 ) -> FeatureStatistics:
     """Return the statistics of the images of these parts."""
-    parts = [_moments_from(tensors, name) for name in names]
+    features, draws, fitted = (tensors[name] for name in ("features", "draws", "fitted"))
+    counts, parts = torch.zeros_like(fitted), list[tuple[GaussianMoments, ...]]()
+    for name in names:
+        own = fitted == (name == _FITTED)
+        counts |= own
+        if f"{name}.counts" in tensors:
+            parts.append(_moments_from(tensors, name))
+        else:
+            whole = FeatureStatistics.of(features[own], draws[own], capacity=capacity)
+            parts.append(whole.groups)
     groups = tuple(merge(same) for same in zip(*parts, strict=True))
-    fitted = tensors["fitted"]
-    counts = (fitted & (_FITTED in names)) | (~fitted & (_OTHERS in names))
-    features, draws = tensors["features"][counts], tensors["draws"][counts]
-    return FeatureStatistics.with_sample(groups, features, draws, capacity=capacity)
+    return FeatureStatistics.with_sample(groups, features[counts], draws[counts], capacity=capacity)

@@ -19,7 +19,7 @@ _CLASS_SUMS = "class sums"
 
 BLOCK = 4096
 """Images whose statistics are taken together. Blocks are cut in the order of keys, whatever the
-shards, so that sums of floats do not depend on them."""
+shards, so that sums of floats over the same tables do not depend on how images lie in them."""
 
 
 class FeatureWriter:
@@ -82,28 +82,29 @@ def read_statistics(
 
 
 class Apart(NamedTuple):
-    """Statistics of images, those of some keys apart."""
+    """Statistics of images, those that an operator was fitted on apart."""
 
     others: FeatureStatistics | None
     """Of all others; None if there is none."""
-    own: FeatureStatistics | None
-    """Of the images of these keys; None if there is none."""
+    fitted: FeatureStatistics | None
+    """Of the images of the fit; None if there is none."""
     draws: Tensor
     """Draws (n,) int64 of all images, in the order in which they came."""
 
 
-def read_apart(store: Store, paths: Iterable[str], capacity: int, keys: Collection[str]) -> Apart:
-    """Return the statistics of all features in some tables, those of these keys apart.
+def read_apart(store: Store, paths: Iterable[str], capacity: int, fitted: Collection[str]) -> Apart:
+    """Return the statistics of all features in some tables, those of images of the fit apart.
 
-    Other arguments, and errors, are those of ``read_statistics``.
+    ``fitted`` are the keys of these. Other arguments, and errors, are those of
+    ``read_statistics``.
     """
-    others, own, draws = _Total(capacity), _Total(capacity), [draws_of([])]
-    for found, rows in _batches(store, paths):
-        is_own = [key in keys for key in found]
-        own.add(*_chosen(found, rows, is_own))
-        others.add(*_chosen(found, rows, [not each for each in is_own]))
-        draws.append(draws_of(found))
-    return Apart(others.end(), own.end(), torch.cat(draws))
+    others, of_the_fit, draws = _Total(capacity), _Total(capacity), [draws_of([])]
+    for keys, rows in _batches(store, paths):
+        is_fitted = [key in fitted for key in keys]
+        of_the_fit.add(*_chosen(keys, rows, is_fitted))
+        others.add(*_chosen(keys, rows, [not each for each in is_fitted]))
+        draws.append(draws_of(keys))
+    return Apart(others.end(), of_the_fit.end(), torch.cat(draws))
 
 
 def save_class_sums(sums: ClassSums, path: Path) -> None:

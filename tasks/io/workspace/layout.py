@@ -14,8 +14,8 @@
     features/<name>/<results>/<signal>/shard-000000.parquet, shard-000000.safetensors
     features/<name>/<results>/<signal>/<network>/shard-000000.parquet   of further networks
     features/<name>/<results>/<signal>/sums/shard-000000.safetensors   of many shards from this on
+    features/<name>/<results>/compared/<data set>/<network>/sums/from-shard-000000.safetensors
     features/<name>/<network>/shard-000000.parquet
-    features/<name>/<network>/sums/<name>/<results>/shard-000000.safetensors
     reports/<name>/<results>/report.html, curve.png, map.png, fidelity.parquet, run.json
     reports/<name>/<results>/signals/<signal>.json
     reports/<configuration>/latest.html      leads to the newest report of a configuration
@@ -179,23 +179,23 @@ def sums_folder(features: str) -> str:
     return f"{features}/{SUMS}"
 
 
-def dataset_features_folder(name: str, network: str) -> str:
-    """Return the folder of the features of a data set's own images, by their network."""
-    return f"features/{name}/{network}"
-
-
-def compared_folder(dataset: str, network: str, name: str, results: str) -> str:
+def compared_folder(name: str, results: str, dataset: str, network: str) -> str:
     """Return the folder of what the features that results are compared with are added up to.
 
     Images of the fit are apart in them, and so they are of these results.
 
     Args:
-        dataset: that results are compared with.
-        network: name of the folder of its features.
         name: of the data set whose results they are.
         results: their name.
+        dataset: that they are compared with.
+        network: name of the folder of its features.
     """
-    return f"{sums_folder(dataset_features_folder(dataset, network))}/{name}/{results}"
+    return sums_folder(f"features/{name}/{results}/compared/{dataset}/{network}")
+
+
+def dataset_features_folder(name: str, network: str) -> str:
+    """Return the folder of the features of a data set's own images, by their network."""
+    return f"features/{name}/{network}"
 
 
 def results_folders(name: str, results: str) -> tuple[str, ...]:

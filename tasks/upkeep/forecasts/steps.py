@@ -143,7 +143,8 @@ class _Pace(NamedTuple):
             for survey in (ledger.survey(folder),)
             for name in survey.artifacts()
             for record in survey.records(name)
-            if ("/shard-" in name or "/segment-" in name) and _OTHERS.isdisjoint(name.split("/"))
+            if ("/shard-" in name or "/segment-" in name)
+            and _OTHERS.isdisjoint(name.split("/")[2:])
         )
         known: list[dict[str, Any]] = [
             facts for record in islice(records, SAMPLE) if (facts := ledger.facts(record))

@@ -8,16 +8,19 @@ from workspaces.plain_pipeline import do
 from tasks.evaluate import overlap
 from tasks.evaluate.fidelity import plan_fidelity
 from tasks.evaluate.sums import leaves
+from tasks.evaluate.sums.add import write_sums
 from tasks.evaluate.sums.plan import plan_sums
 from tasks.io.catalogue.sampling import hash_of
 from tasks.io.errors import StepMissing
 from tasks.io.ledger import versions
+from tasks.io.workspace import results_folders
 from tasks.pipeline import is_finished
 from tasks.upkeep.cleaning.waste import clean
 from tasks.upkeep.forget import forget
 from tasks.upkeep.status import status_of_steps
 
-AGAINST = {"against": ["reference", "natural"], "curve": {"step": 0.5, "networks": True}}
+CURVE = {"step": 0.5, "networks": True, "low_shares": [1.0]}
+AGAINST = {"against": ["reference", "natural"], "curve": CURVE}
 STEP = "add up features"
 
 
@@ -107,6 +110,11 @@ def sums_of(run):
     return {path.relative_to(root).as_posix(): path.stat().st_mtime_ns for path in found}
 
 
+def parts_of(paths, place):
+    """The names at one place of the paths."""
+    return {path.split("/")[place] for path in paths}
+
+
 def require_alike(found, expected):
     """But for the last digits, which depend on the order of additions."""
     assert found.keys() == expected.keys()
@@ -124,8 +132,8 @@ def test_numbers_are_those_of_features_that_are_read_one_by_one(finished, make, 
     assert not sums_of(direct)
     found = sums_of(by_leaves)
     assert len({path.rpartition("/")[2] for path in found}) > 2
-    assert {path.split("/")[1] for path in found} == {"run", "reference", "natural"}
-    assert {"alpha+0.00", "input", "curve"} <= {path.split("/")[3] for path in found}
+    assert {"alpha+0.00", "input", "curve", "map", "compared"} <= parts_of(found, 3)
+    assert {"reference", "natural"} <= parts_of(found, 4)
     rows = rows_of(by_leaves)
     require_alike(rows, rows_of(direct))
     assert rows["enhanced", 0.0]["featured"] == 8
@@ -148,6 +156,49 @@ def test_what_was_measured_before_is_not_added_up(opened):
     assert {unit.job for unit in plan_sums(run.fitted)} == {None}
 
 
+@pytest.mark.parametrize("why", ["no network", "no weights"])
+def test_a_large_data_set_without_features_has_none(make, corpora, tmp_path, monkeypatch, why):
+    make_large(monkeypatch, 4)
+    if why == "no weights":
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    network = "squeezenet" if why == "no weights" else None
+    against = AGAINST["against"] if network else None
+    run = make(tmp_path / "workspace", corpora, features=network, against=against, curve=None)
+    run.run()
+    assert is_finished(run.config)
+    assert not sums_of(run)
+
+
+def test_images_of_a_fit_that_is_known_again_are_apart_again(opened, monkeypatch):
+    run = opened()
+    fit = run.config.fit.model_copy(update={"refit_beyond": 1.0})
+    unknown = type(run)(run.config.model_copy(update={"fit": fit}))
+    monkeypatch.setattr("tasks.fit.fitted_images._facts", lambda *_: {})  # too many to be listed
+    finish(unknown)
+    assert rows_of(unknown)["enhanced", 0.0]["featured"] == 12
+    assert unknown.operator == run.operator
+    finish(run)
+    assert rows_of(run)["enhanced", 0.0]["featured"] == 8
+
+
+def test_features_that_another_run_changes_meanwhile_are_not_added_up(opened, monkeypatch):
+    run = opened(sample=100)
+    (job, *_) = (unit.job for unit in plan_sums(run.fitted) if unit.job)
+    other = job.model_copy(update={"digests": ("0" * 32, *job.digests[1:])})
+    with pytest.raises(StepMissing, match="must stay while they are added up, but another run"):
+        write_sums(other)
+    assert not run.workspace.ledger.records(f"{job.target.artifact}")[1:]
+
+
+def test_they_go_with_the_results_of_a_former_operator(opened):
+    run = opened()
+    folder = f"features/run/{run.operator}"
+    assert all(path.startswith(folder) for path in sums_of(run))
+    assert folder in results_folders("run", run.operator)
+
+
 def test_an_image_more_has_its_leaf_alone_added_up_anew(opened, changeable, write_images, pixels):
     run = opened()
     before = sums_of(run)
@@ -161,8 +212,8 @@ def test_an_image_more_has_its_leaf_alone_added_up_anew(opened, changeable, writ
     after = sums_of(run)
     assert before.keys() <= after.keys()
     changed = {path for path in after if before.get(path) != after[path]}
-    assert len({path.rpartition("/")[2] for path in changed}) == 1
-    assert {path.split("/")[1] for path in changed} == {"run", "reference"}
+    assert len({path.rpartition("/")[2].removeprefix("from-") for path in changed}) == 1
+    assert {"reference"} == parts_of({path for path in changed if "/compared/" in path}, 4)
 
 
 def test_another_sample_has_all_of_them_added_up_anew(opened):
@@ -194,10 +245,17 @@ def test_they_are_no_waste_until_nothing_needs_them(opened, monkeypatch):
     assert left_to_do(run) == []
 
 
+def test_they_are_no_waste_where_weights_are_missing(opened, tmp_path, monkeypatch):
+    run = opened()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    assert not clean(run.config).records
+    assert sums_of(run)
+
+
 def test_a_forgotten_image_is_in_none_of_them(opened):
     run = opened()
     forget([run.config], ["03"], run.workspace)
-    assert {path.split("/")[1] for path in sums_of(run)} == {"natural"}  # which has it not
+    assert not sums_of(run)
     finish(run)
     assert is_finished(run.config)
     assert rows_of(run)["input", None]["featured"] in (7, 8)  # it may have been of the fit

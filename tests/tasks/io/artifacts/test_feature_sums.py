@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dot_kernels.metrics import FeatureStatistics
-from tasks.io.artifacts.feature_sums import SumFile, read_sums, save_sums
+from tasks.io.artifacts.feature_sums import SumFile, read_feature_sums, save_feature_sums
 from tasks.io.artifacts.features import Apart
 from tasks.io.errors import ArtifactDamaged, StepMissing
 from tasks.io.store import Store
@@ -46,7 +46,7 @@ def write(store, images, statistics):
         here = (torch.arange(68) >= start) & (torch.arange(68) < stop)
         sums = Apart(statistics(here & ~fitted), statistics(here & fitted), draws[start:stop])
         name = f"{start}-{stop}"
-        save_sums(sums, store.local(name), mark)
+        save_feature_sums(sums, store.local(name), mark)
         return SumFile(name, MARK)
 
     return written
@@ -65,23 +65,25 @@ def assert_equal(found, expected):
 def test_sums_of_files_are_those_of_their_images(store, images, statistics, write):
     files = [write(0, 40), write(40, 43), write(43, 68)]
     everything = torch.full((68,), True)
-    assert_equal(read_sums(store, files, with_fitted=True), statistics(everything))
-    assert_equal(read_sums(store, files, with_fitted=False), statistics(~images[2]))
+    assert_equal(read_feature_sums(store, files, with_fitted=True), statistics(everything))
+    assert_equal(read_feature_sums(store, files, with_fitted=False), statistics(~images[2]))
 
 
 def test_scatters_come_back_symmetric(store, write):
-    for group in read_sums(store, [write(0, 68)], with_fitted=True).groups:
+    for group in read_feature_sums(store, [write(0, 68)], with_fitted=True).groups:
         assert torch.equal(group.scatter, group.scatter.mT)
 
 
 def test_of_no_image_there_are_none(store, statistics, write):
     nothing, everything = torch.full((68,), False), torch.full((68,), True)
-    assert read_sums(store, [], with_fitted=True) is None
+    assert read_feature_sums(store, [], with_fitted=True) is None
     empty, fitted = write(5, 5), write(0, 68, everything)
-    assert read_sums(store, [empty, fitted], with_fitted=False) is None
-    assert_equal(read_sums(store, [empty, fitted], with_fitted=True), statistics(everything))
+    assert read_feature_sums(store, [empty, fitted], with_fitted=False) is None
+    assert_equal(
+        read_feature_sums(store, [empty, fitted], with_fitted=True), statistics(everything)
+    )
     others = write(0, 68, nothing)
-    assert_equal(read_sums(store, [others], with_fitted=False), statistics(everything))
+    assert_equal(read_feature_sums(store, [others], with_fitted=False), statistics(everything))
 
 
 def test_equal_sums_have_equal_bytes(store, write):
@@ -91,8 +93,11 @@ def test_equal_sums_have_equal_bytes(store, write):
 
 def test_sums_of_other_shards_are_refused(store, write):
     file = write(0, 40, mark="4567")
-    with pytest.raises(StepMissing, match=r"^0-40 must be of the features that are there, but ano"):
-        read_sums(store, [file], with_fitted=True)
+    with pytest.raises(
+        StepMissing,
+        match=r"^0-40 must be of features with the fingerprint 0123, got those with 4567, as w",
+    ):
+        read_feature_sums(store, [file], with_fitted=True)
 
 
 def test_sums_that_are_gone_or_damaged_are_told(store, write):
@@ -102,7 +107,7 @@ def test_sums_that_are_gone_or_damaged_are_told(store, write):
     data[-5] ^= 1
     path.write_bytes(data)
     with pytest.raises(ArtifactDamaged, match="0-40 must hold the tensors"):
-        read_sums(store, [file], with_fitted=True)
+        read_feature_sums(store, [file], with_fitted=True)
     path.unlink()
     with pytest.raises(ArtifactDamaged, match="repair"):
-        read_sums(store, [file], with_fitted=True)
+        read_feature_sums(store, [file], with_fitted=True)

@@ -323,5 +323,5 @@ def test_images_that_stand_apart_have_the_statistics_that_others_lack(store, wri
     assert_identical(others, read_statistics(store, names, 11, keys))
     assert_identical(own, read_statistics(store, names, 11, set(KEYS) - keys))
     assert torch.equal(draws, draws_of(KEYS))
-    assert read_apart(store, names, 11, frozenset()).own is None
+    assert read_apart(store, names, 11, frozenset()).fitted is None
     assert read_apart(store, names, 11, frozenset(KEYS)).others is None
