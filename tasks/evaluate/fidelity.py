@@ -100,10 +100,14 @@ class _Jobs:
             signal=signal,
             points=points_of(signal, run.config.curve_alphas),
             paired=paired,
-            leaves=self._sums.leaves_of(signal),
-            input_leaves=self._sums.leaves_of(INPUT) if paired else (),
+            leaves=self._leaves(signal),
+            input_leaves=self._leaves(INPUT) if paired else (),
             **shared,
         )
+
+    def _leaves(self, signal: Signal) -> Leaves:
+        """The leaves that have its sums; none where there is nothing to compare them with."""
+        return self._sums.leaves_of(signal) if self._compared.tables() else ()
 
     @cached_property
     def _sums(self) -> Sums:
