@@ -15,6 +15,7 @@ from tasks.io.networks.features.extractors import extractor_identity
 from tasks.io.networks.weights import Weights
 from tasks.io.workspace import (
     KINDS,
+    features_folder,
     latest_artifact,
     operator_artifact,
     operator_of,
@@ -55,7 +56,7 @@ def needs_of(config: Config) -> Needs:
     except DotpipeError as error:
         doubt = f"what {config.name!r} needs cannot be known here, so all of it is kept: {error}"
     else:
-        return _with_features(config, named)
+        return _with_features(run, named)
     named |= {latest_artifact(config.name)}
     return Needs(frozenset(named), frozenset(_folders_of(run)), doubt)
 
@@ -79,8 +80,12 @@ def operators_in_use(run: Run) -> set[str]:
     return found
 
 
-def _with_features(config: Config, named: set[str]) -> Needs:
-    """Return named artifacts as needs; features of data sets that cannot be named stay whole."""
+def _with_features(run: Run, named: set[str]) -> Needs:
+    """Return named artifacts as needs; features of data sets that cannot be named stay whole.
+
+    So do those of the results, of which it is not known what they are added up to.
+    """
+    config = run.config
     networks, weights = config.evaluate.networks.values(), Weights.of(config.weights)
     if all(extractor_identity(network, weights) is not None for network in networks):
         return Needs(frozenset(named))
@@ -88,8 +93,9 @@ def _with_features(config: Config, named: set[str]) -> Needs:
         f"which features {config.name!r} needs cannot be known, so all of them are kept: "
         f"{absent_weights(config)}"
     )
-    folders = frozenset(f"features/{dataset}" for dataset in config.against_names)
-    return Needs(frozenset(named), folders, doubt)
+    folders = {f"features/{dataset}" for dataset in config.against_names}
+    folders |= {features_folder(config.restored_name, fitted(run).results)}
+    return Needs(frozenset(named), frozenset(folders), doubt)
 
 
 def _folders_of(run: Run) -> Iterator[str]:

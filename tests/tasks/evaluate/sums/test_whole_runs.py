@@ -194,6 +194,13 @@ def test_they_are_no_waste_until_nothing_needs_them(opened, monkeypatch):
     assert left_to_do(run) == []
 
 
+def test_they_are_no_waste_where_weights_are_missing(opened, tmp_path, monkeypatch):
+    run = opened()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    assert not clean(run.config).records
+    assert sums_of(run)
+
+
 def test_a_forgotten_image_is_in_none_of_them(opened):
     run = opened()
     forget([run.config], ["03"], run.workspace)
