@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+from tasks.config import Config
 from tasks.io.errors import AccessRefused, ArtifactDamaged, StoreRefused
 from tasks.io.ledger import Ledger, Record
 from tasks.io.machine.resources import cores
 from tasks.io.machine.threads import ordered_map
 from tasks.io.store import Store
 from tasks.io.store.ranges import SPAN_BYTES
+from tasks.io.workspace import Workspace
+from tasks.upkeep.cleaning.needs import needs_of
 
 _CLOSED = (AccessRefused, PermissionError)
 """Errors that say of a file that it may not be read, and nothing of what it holds."""
@@ -50,13 +53,22 @@ def repair(ledger: Ledger, damaged: Iterable[Checked]) -> None:
     ledger.withdraw(checked.record for checked in damaged)
 
 
-def still_missing(ledger: Ledger, damaged: Iterable[Checked]) -> list[str]:
-    """Return which damaged artifacts have no record, and so were not made again, in order.
+def still_missing(config: Config, damaged: Iterable[Checked]) -> list[str]:
+    """Return which damaged artifacts a configuration that has run does not make, in order.
 
-    They belong to another configuration than the one that has run.
+    They have no record, and belong to another one. Its own that nothing asks for any more do not
+    count, as sums of features that have been compared: a run that needs them makes them.
+
+    Args:
+        config: that has run since the damage was found.
+        damaged: as it was found.
     """
+    ledger = Workspace(config.workspace).ledger
     artifacts = {checked.record.artifact for checked in damaged}
-    return sorted(artifact for artifact in artifacts if not ledger.records(artifact))
+    if not (left := sorted(each for each in artifacts if not ledger.records(each))):
+        return []
+    needs = needs_of(config)
+    return [each for each in left if not needs.hold(each)]
 
 
 def _check(ledger: Ledger, record: Record) -> Checked:

@@ -90,7 +90,7 @@ def repair(config: ConfigPath) -> None:
     damaged, _ = _damaged(settings)
     withdraw(workspace.ledger, damaged)
     run_all(config)
-    if left := still_missing(workspace.ledger, damaged):
+    if left := still_missing(settings, damaged):
         others = ", ".join(each.name for each in served_by(workspace.store, settings)[1:])
         remedy = f"run the one that makes them: {others}" if others else "nothing needs them"
         say(

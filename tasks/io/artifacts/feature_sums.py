@@ -73,7 +73,7 @@ def read_feature_sums(
             raise StepMissing(
                 f"{path} must be of features with the fingerprint {mark}, got those with "
                 f"{facts['mark']}, as where another run has features of other options or shards; "
-                "run `dotpipe run CONFIG` again"
+                "run `dotpipe run CONFIG` again, or `dotpipe verify CONFIG` if that says the same"
             )
         if names := [name for name in facts["parts"] if with_fitted or name != _FITTED]:
             part = _statistics_from(tensors, names, facts["capacity"])

@@ -81,7 +81,10 @@ def operators_in_use(run: Run) -> set[str]:
 
 
 def _with_features(run: Run, named: set[str]) -> Needs:
-    """Return named artifacts as needs; features of data sets that cannot be named stay whole."""
+    """Return named artifacts as needs; features of data sets that cannot be named stay whole.
+
+    So do those of the results, of which it is not known what they are added up to.
+    """
     config = run.config
     networks, weights = config.evaluate.networks.values(), Weights.of(config.weights)
     if all(extractor_identity(network, weights) is not None for network in networks):
@@ -90,8 +93,8 @@ def _with_features(run: Run, named: set[str]) -> Needs:
         f"which features {config.name!r} needs cannot be known, so all of them are kept: "
         f"{absent_weights(config)}"
     )
-    folders = [f"features/{dataset}" for dataset in config.against_names]
-    folders.append(features_folder(config.restored_name, fitted(run).results))
+    folders = {f"features/{dataset}" for dataset in config.against_names}
+    folders |= {features_folder(config.restored_name, fitted(run).results)}
     return Needs(frozenset(named), frozenset(folders), doubt)
 
 

@@ -31,6 +31,9 @@ from tasks.upkeep.status import status_of_steps
 config, phase, most = Config.model_validate_json(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if phase == "one by one":
     leaves.IMAGES = 1 << 60
+    # Another sample, so that what it leaves does not count as done for the others.
+    evaluate = config.evaluate.model_copy(update={"sample": config.evaluate.sample - 1})
+    config = config.model_copy(update={"evaluate": evaluate})
 start = time.process_time()
 if phase == "status":
     jobs = list(status_of_steps(config))

@@ -18,6 +18,7 @@ from tasks.pipeline import is_finished
 from tasks.upkeep.cleaning.waste import clean
 from tasks.upkeep.forget import forget
 from tasks.upkeep.status import status_of_steps
+from tasks.upkeep.verify import repair, still_missing, verify
 
 CURVE = {"step": 0.5, "networks": True, "low_shares": [1.0]}
 AGAINST = {"against": ["reference", "natural"], "curve": CURVE}
@@ -169,6 +170,7 @@ def test_a_large_data_set_without_features_has_none(make, corpora, tmp_path, mon
     run.run()
     assert is_finished(run.config)
     assert not sums_of(run)
+    assert STEP not in {status.name for status in status_of_steps(run.config)}
 
 
 def test_images_of_a_fit_that_is_known_again_are_apart_again(opened, monkeypatch):
@@ -250,6 +252,17 @@ def test_they_are_no_waste_where_weights_are_missing(opened, tmp_path, monkeypat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
     assert not clean(run.config).records
     assert sums_of(run)
+
+
+def test_damaged_ones_that_nothing_asks_for_are_not_another_runs(opened):
+    run = opened()
+    path = next(iter(sums_of(run)))
+    run.workspace.store.local(path).unlink()
+    damaged = [each for each in verify(run.workspace.ledger) if each.damage]
+    repair(run.workspace.ledger, damaged)
+    finish(run)
+    assert path not in sums_of(run)
+    assert still_missing(run.config, damaged) == []
 
 
 def test_a_forgotten_image_is_in_none_of_them(opened):
