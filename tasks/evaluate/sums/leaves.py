@@ -2,7 +2,9 @@
 
 A leaf ends at a shard or not by a hash of that shard's name, in proportion to its images. So a
 shard that comes or goes changes the leaf that it is in, and at most the one beside it, whatever
-comes before; all others are as they were, and what they were added up to stands.
+comes before; all others are as they were, and what they were added up to stands. Files are divided
+so by content-defined chunking (Muthitacharoen, Chen and Mazières, "A Low-bandwidth Network File
+System", SOSP 2001).
 """
 
 import hashlib
