@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 from quick_and_alone import pytest_runtest_protocol
-from workspaces.large_tars import LargeTars
+from tars.large_tars import LargeTars
 
 __all__ = ["pytest_runtest_protocol"]
 

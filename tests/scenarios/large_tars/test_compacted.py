@@ -1,8 +1,8 @@
 """A workspace with a large tar whose other shards are merged, before and after the tar grows."""
 
 import pytest
+from tars.large_tars import members_of
 from tars.odd_tars import tar_of
-from workspaces.large_tars import members_of
 
 from tasks.compact.compact import compact, look
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspaces.large_tars import members_of
+from tars.large_tars import members_of
 
 from tasks.io.errors import StepMissing
 

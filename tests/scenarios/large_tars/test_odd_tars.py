@@ -5,8 +5,8 @@ import io
 import tarfile
 
 import pytest
+from tars.large_tars import members_of, png
 from tars.odd_tars import tar_of
-from workspaces.large_tars import members_of, png
 
 from tasks.io.shards import foreign_tars
 

@@ -3,8 +3,8 @@
 import os
 
 import pytest
+from tars.large_tars import members_of, png
 from tars.odd_tars import tar_of
-from workspaces.large_tars import members_of, png
 
 from tasks.pipeline import is_finished
 

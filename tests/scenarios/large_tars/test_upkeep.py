@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from workspaces.large_tars import members_of
+from tars.large_tars import members_of
 
 from tasks.io.errors import ArtifactDamaged, CorpusError
 from tasks.io.workspace import scan_artifact
