@@ -136,7 +136,7 @@ def steps_of(run: Run) -> Iterator[Step]:
     if config.evaluate.networks:
         name, features = step_names.features_step(config), partial(plan_extraction, run)
         yield Step(name, "evaluate", features, extract_features, "network")
-        yield Step(step_names.ADD_UP, "evaluate", lambda: plan_sums(found()), add_up, "memory")
+        yield Step(step_names.ADD_UP, "evaluate", lambda: plan_sums(run, found), add_up, "memory")
     yield Step("fidelity", "evaluate", lambda: plan_fidelity(found()), measure_fidelity, "memory")
     yield Step("summarise", "evaluate", lambda: _single(*plan_summary(found())), summarise)
     yield Step("report", "report", lambda: _single(*plan_report(found())), write_report)

@@ -50,17 +50,28 @@ def gc(
 def compact(
     config: ConfigPath,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be merged.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Merge small shards, as many increments make, at all stages; nothing is computed again."""
+    """Merge small shards, as many increments make, at all stages; nothing is computed again.
+
+    It asks first where images of former operators would go with them.
+    """
     settings = parsed(config)
-    with working("looking for small shards" if dry else "merging small shards"):
+    with working("looking for small shards"):
         from tasks.compact.compact import compact as merge
         from tasks.compact.compact import look
+        from tasks.compact.former import what_goes
         from tasks.compact.stays import why_shards_stay
         from tasks.io.store import Store
         from tasks.io.workspace import COMPACTING
 
         was_cut = not dry and Store(settings.workspace).exists(COMPACTING)
+        goes = [] if was_cut else what_goes(settings)  # one that is cut short has been agreed to
+    for sentence in goes:
+        say(f"note: {sentence}", fg="yellow")
+    if goes and not (dry or yes) and not typer.confirm("merge small shards, and let them go?"):
+        raise typer.Exit(1)
+    with working("looking for small shards" if dry else "merging small shards"):
         told = look(settings) if dry else merge(settings)
         stay = why_shards_stay(settings)
     if was_cut:

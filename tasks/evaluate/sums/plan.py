@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
+from tasks.config import Run
 from tasks.enhance.curves.seen import is_seen
 from tasks.enhance.signals import signals_to_score
 from tasks.evaluate.features.published import Leaves
@@ -34,17 +35,22 @@ from tasks.io.workspace import (
 from tasks.jobs import Planned, Recipe
 
 
-def plan_sums(run: FittedRun) -> Iterator[Planned]:
+def plan_sums(opened: Run, found: Callable[[], FittedRun]) -> Iterator[Planned]:
     """Yield a unit for every leaf of what is compared, with its job if its sums are missing.
 
     None are missing where the fidelity that they are for has been measured. There are no units
-    where no data set is large, or where nothing has features.
+    where no data set is large, as far as its size is known yet, or where nothing has features.
+
+    Args:
+        opened: the configuration and its workspace.
+        found: gives the same with its operator; called where a data set is large.
 
     Raises:
-        StepMissing: some metrics or features have not been computed.
+        StepMissing: the operator, some metrics or features are missing.
     """
-    if not any(leaves_of(run.workspace.shards(each)) for each in _compared_names(run)):
+    if not any(_is_large(opened, dataset) for dataset in _compared_names(opened)):
         return
+    run = found()
     compared = Compared.of(run)
     sums = Sums(run, compared)
     missing = {each.signal for each in fidelity_targets(run, compared) if each.target is not None}
@@ -55,10 +61,18 @@ def plan_sums(run: FittedRun) -> Iterator[Planned]:
         yield from sums.of_compared(tables, asked=bool(missing))
 
 
-def _compared_names(run: FittedRun) -> tuple[str, ...]:
+def _compared_names(run: Run) -> tuple[str, ...]:
     """The data sets whose features are compared; none without networks."""
     config = run.config
     return (config.restored_name, *config.against_names) if config.evaluate.networks else ()
+
+
+def _is_large(run: Run, dataset: str) -> bool:
+    """Whether a data set has leaves; not of one that has not been made yet."""
+    try:
+        return bool(leaves_of(run.workspace.shards(dataset)))
+    except StepMissing:
+        return False
 
 
 class _Set(NamedTuple):

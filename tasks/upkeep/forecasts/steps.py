@@ -51,11 +51,11 @@ def forecast(config: Config) -> Iterator[StepForecast]:
     images = {status.name: status.images for status in statuses if not status.waits}
     fresh = not any(status.done or status.doubtful or status.stale for status in statuses)
     for status in statuses:
-        if status.note and not status.waits:
-            yield StepForecast(status.name, None, False, None, None, status.note)
         to_do = status.missing + status.stale + status.failed
         is_most = status.waits or status.doubtful > 0
         if not to_do and not is_most:
+            if status.note:
+                yield StepForecast(status.name, None, False, None, None, status.note)
             continue
         most = _images_of(status, config, images) if is_most else status.images_to_do
         made = most - status.images_to_measure  # records do not tell how long the others take

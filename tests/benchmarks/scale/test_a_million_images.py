@@ -38,7 +38,8 @@ start = time.process_time()
 if phase == "status":
     jobs = list(status_of_steps(config))
 elif phase == "sums":
-    jobs = [unit.job for unit in plan_sums(fitted(Run.of(config))) if unit.job][:most]
+    units = plan_sums(Run.of(config), lambda: fitted(Run.of(config)))
+    jobs = [unit.job for unit in units if unit.job][:most]
     for job in jobs:
         write_sums(job)
 else:

@@ -154,7 +154,7 @@ def test_images_of_the_fit_count_where_they_are_to(opened, monkeypatch):
 def test_what_was_measured_before_is_not_added_up(opened):
     run = opened("direct")
     assert left_to_do(run) == []
-    assert {unit.job for unit in plan_sums(run.fitted)} == {None}
+    assert {unit.job for unit in plan_sums(run.opened, lambda: run.fitted)} == {None}
 
 
 @pytest.mark.parametrize("why", ["no network", "no weights"])
@@ -187,7 +187,7 @@ def test_images_of_a_fit_that_is_known_again_are_apart_again(opened, monkeypatch
 
 def test_features_that_another_run_changes_meanwhile_are_not_added_up(opened, monkeypatch):
     run = opened(sample=100)
-    (job, *_) = (unit.job for unit in plan_sums(run.fitted) if unit.job)
+    (job, *_) = (unit.job for unit in plan_sums(run.opened, lambda: run.fitted) if unit.job)
     other = job.model_copy(update={"digests": ("0" * 32, *job.digests[1:])})
     with pytest.raises(StepMissing, match="must stay while they are added up, but another run"):
         write_sums(other)
@@ -283,3 +283,12 @@ def test_shards_that_are_gone_are_in_none_of_them(opened, changeable, make, tmp_
     fresh = make(tmp_path / "fresh", changeable)
     fresh.run()
     require_alike(rows_of(run), rows_of(fresh))
+
+
+def test_a_step_that_may_not_come_is_not_announced(make, corpora, tmp_path, monkeypatch):
+    run = make(tmp_path / "workspace", corpora)
+    assert STEP not in {status.name for status in status_of_steps(run.config)}
+    run.shard()
+    assert STEP not in {status.name for status in status_of_steps(run.config)}
+    make_large(monkeypatch, 4)
+    assert STEP in {status.name for status in status_of_steps(run.config)}

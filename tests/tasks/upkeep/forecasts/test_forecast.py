@@ -8,7 +8,11 @@ from tasks.upkeep.forecasts.steps import forecast
 
 
 def of(config):
-    return {step.step: step for step in forecast(config)}
+    """By step, each of which is said once."""
+    found = list(forecast(config))
+    steps = {step.step: step for step in found}
+    assert len(steps) == len(found)
+    return steps
 
 
 def changed(run, **sections):
