@@ -42,6 +42,7 @@ def test_images_in_a_bucket_and_the_workspace_on_a_disk(project, bucket, undistu
     assert project.lasting() == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_hasty")
 def test_an_endpoint_that_fails_every_tenth_request_changes_nothing(
     project, bucket, proxy, undisturbed
@@ -122,7 +123,7 @@ def shards_made(artifacts, known):
     return counted
 
 
-@pytest.mark.parametrize("where", ["disk", "bucket"])
+@pytest.mark.parametrize("where", [pytest.param("disk", marks=pytest.mark.slow), "bucket"])
 def test_two_runs_at_once_share_the_work_and_leave_what_one_leaves(
     project, two_processes, s3_endpoint, artifacts, undisturbed, where
 ):
