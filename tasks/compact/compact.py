@@ -59,7 +59,7 @@ def look(config: Config) -> list[Compacted]:
     """
     workspace = Workspace(config.workspace)
     configs = served_by(workspace.store, config)
-    _require_finished(configs)
+    require_finished(configs)
     return _told(find_layouts(configs, workspace, config.shards.images), workspace)
 
 
@@ -76,7 +76,7 @@ def compact(config: Config) -> list[Compacted]:
     with alone(workspace):
         configs = served_by(workspace.store, config)
         _end_former(configs, workspace)
-        _require_finished(configs)
+        require_finished(configs)
         layouts = find_layouts(configs, workspace, config.shards.images)
         told = _told(layouts, workspace)
         if layouts:
@@ -84,7 +84,7 @@ def compact(config: Config) -> list[Compacted]:
             begun.write(workspace.store)
             try:
                 journal = _prepare(configs, layouts, workspace, begun)
-                _require_finished(configs)  # or a corpus has changed meanwhile
+                require_finished(configs)  # or a corpus has changed meanwhile
             except DotpipeError:
                 _clean_up(begun, workspace)
                 raise
@@ -171,8 +171,8 @@ def _switch(configs: Sequence[Config], journal: Journal, workspace: Workspace) -
         finish(config, copied)
 
 
-def _require_finished(configs: Iterable[Config]) -> None:
-    """Check that all configurations are finished.
+def require_finished(configs: Iterable[Config]) -> None:
+    """Check that all configurations that a workspace serves are finished.
 
     Raises:
         StepMissing: one is not.

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from tasks.compact.compact import require_finished
 from tasks.compact.layout import find_layouts
 from tasks.config import Config, Run
 from tasks.config.registry import served_by
@@ -23,6 +24,7 @@ def what_goes(config: Config) -> list[str]:
     """
     workspace = Workspace(config.workspace)
     configs = served_by(workspace.store, config)
+    require_finished(configs)
     layouts = find_layouts(configs, workspace, config.shards.images)
     sentences = []
     for dataset, layout in sorted(layouts.items()):

@@ -75,10 +75,8 @@ def plan_fidelity(run: FittedRun) -> Iterator[Planned]:
     Raises:
         StepMissing: some metrics or features have not been computed, or not been added up.
     """
-    compared, images = (
-        Compared.of(run),
-        sum(run.workspace.shards(run.config.restored_name).values()),
-    )
+    compared = Compared.of(run)
+    images = sum(run.workspace.shards(run.config.restored_name).values())
     jobs = _Jobs(run, compared, images)
     for signal, artifact, target in fidelity_targets(run, compared):
         job = None if target is None else jobs.of(signal, target)

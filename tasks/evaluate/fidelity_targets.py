@@ -1,6 +1,7 @@
 """What the fidelity of each signal is measured from, and of which signals it is missing."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -77,12 +78,14 @@ def fidelity_targets(run: FittedRun, compared: Compared) -> Iterator[FidelityTar
     dataset, ledger = run.config.restored_name, run.workspace.ledger
     folder = signals_folder(dataset, run.results)
     survey, tables = map(ledger.survey, (folder, metrics_folder(dataset, run.results)))
+    shards = tuple(run.workspace.shards(dataset))
+    scores = cache(lambda signal: scores_of(run, tables, signal, shards))
     known = {} if Fit.of(run).is_known(run.workspace) else UNKNOWN_FIT
     for signal in signals_to_score(run.config):
         read = (signal, INPUT) if is_paired(run, signal) else (signal,)
         inputs = {
             "operator": run.operator.digest,
-            "scores": [digest for one in read for digest in scores_of(run, tables, one)],
+            "scores": [digest for one in read for digest in scores(one)],
             "reference": [digest for each in compared.first for digest in each.digests],
             **_more_digests(compared.more),
             "sample": run.config.evaluate.sample,
@@ -100,20 +103,19 @@ def is_paired(run: FittedRun, signal: Signal) -> bool:
     return signal != INPUT and INPUT in signals_to_score(run.config)
 
 
-def scores_of(run: FittedRun, tables: Survey, signal: Signal) -> list[str]:
+def scores_of(run: FittedRun, tables: Survey, signal: Signal, shards: Iterable[str]) -> list[str]:
     """The digests of a signal's metric tables, in the order of the shards.
 
     Args:
         run: whose signal it is.
         tables: the survey of the records of all its metric tables.
         signal: which has some.
+        shards: names of all shards.
 
     Raises:
         StepMissing: some have not been computed.
     """
-    dataset = run.config.restored_name
-    folder = metrics_folder(dataset, run.results, signal)
-    shards = run.workspace.shards(dataset)
+    folder = metrics_folder(run.config.restored_name, run.results, signal)
     return [finished_digest(tables, f"{folder}/{shard}", "evaluate") for shard in shards]
 
 

@@ -104,7 +104,8 @@ class Sums:
         inputs = {"operator": run.operator.digest, "sample": run.config.evaluate.sample}
         inputs |= {} if self._fit.is_known(run.workspace) else UNKNOWN_FIT
         self._recipe = Recipe("add up", inputs)
-        self._leaves = cache(lambda dataset: leaves_of(run.workspace.shards(dataset)))
+        self._shards = cache(run.workspace.shards)
+        self._leaves = cache(lambda dataset: leaves_of(self._shards(dataset)))
         self._survey = cache(run.workspace.ledger.survey)
 
     def of_signal(self, signal: Signal, *, asked: bool = True) -> Iterator[Planned]:
@@ -129,7 +130,8 @@ class Sums:
             networks=tuple(n for n in self._run.config.evaluate.networks if n != FIRST),
         )
         folder = sums_folder(features_folder(self._dataset, results, signal))
-        digests = scores_of(self._run, self._survey(metrics_folder(self._dataset, results)), signal)
+        tables = self._survey(metrics_folder(self._dataset, results))
+        digests = scores_of(self._run, tables, signal, self._shards(self._dataset))
         artifacts = f"{folder}/"
         yield from self._units(_Set(signal.label, self._dataset, artifacts, digests, job), asked)
 

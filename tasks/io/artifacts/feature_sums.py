@@ -41,7 +41,8 @@ def save_feature_sums(sums: Apart, path: Path, mark: str) -> None:
         mark: the fingerprint of what they were made from, which reading them will ask for.
     """
     tensors, capacity = dict[str, Tensor](), None
-    parts = {name: part for name, part in _named(sums) if part is not None}
+    named = {_OTHERS: sums.others, _FITTED: sums.fitted}
+    parts = {name: part for name, part in named.items() if part is not None}
     for name, part in parts.items():
         if part.count > len(part.draws):  # else the sample says it all, in less room
             tensors |= _moments_tensors(part.groups, name)
@@ -79,10 +80,6 @@ def read_feature_sums(
             part = _statistics_from(tensors, names, facts["capacity"])
             total = part if total is None else total + part
     return total
-
-
-def _named(sums: Apart) -> list[tuple[str, FeatureStatistics | None]]:
-    return [(_OTHERS, sums.others), (_FITTED, sums.fitted)]
 
 
 def _moments_tensors(groups: Sequence[GaussianMoments], name: str) -> dict[str, Tensor]:
